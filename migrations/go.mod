@@ -1,0 +1,3 @@
+module github.com/mailwright/mailwright/migrations
+
+go 1.26.0

@@ -1,0 +1,100 @@
+// Package failure is the one error type that crosses Mailwright's layers: a
+// closed list of kinds and a text that is safe to publish.
+//
+// A vendor client returns a *failure.Error, the operation engine decides by its
+// Kind alone (retry, wait, read back, give up), and events, projections and
+// metrics carry Kind and Text. An error that is not a *failure.Error counts as
+// Internal and its text stays in the log, redacted, never in an event.
+package failure
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind says what a failure means for the operation, never where it came from.
+type Kind string
+
+// The closed list of kinds. docs/operations.md describes each for operators.
+const (
+	// Invalid: the command itself is wrong; no retry can help.
+	Invalid Kind = "invalid"
+	// Refused: the vendor understood and said no (rights, policy, a name already taken).
+	Refused Kind = "refused"
+	// NotFound: the target is not there, or not there yet: directories replicate for
+	// up to a day, so this is retried for hours before it is final.
+	NotFound Kind = "not-found"
+	// Throttled: the vendor asked for less; RetryAfter holds its wish when it gave one.
+	Throttled Kind = "throttled"
+	// Unavailable: certainly not carried out: the connection failed before the
+	// request was sent, or the vendor said that it did nothing (503).
+	Unavailable Kind = "unavailable"
+	// Unknown: a write was sent and its answer did not arrive: it may have been carried out.
+	// Must be settled by reading back, never by repeating blindly.
+	Unknown Kind = "unknown"
+	// Suspended: the vendor holds the operation for a person's approval.
+	Suspended Kind = "suspended"
+	// Internal: a fault of ours, or an answer that we can not interpret.
+	Internal Kind = "internal"
+)
+
+// Kinds lists every kind, in the order of the documentation.
+func Kinds() []Kind {
+	return []Kind{Invalid, Refused, NotFound, Throttled, Unavailable, Unknown, Suspended, Internal}
+}
+
+// Error is a failure with a decision (Kind) and a publishable explanation (Text).
+type Error struct {
+	Kind Kind
+	// Vendor is the API that failed: "adaxes", "exchangeonline", "hostedexchange",
+	// "enpower"; empty for failures of our own.
+	Vendor string
+	// Code is the vendor's own stable code ("NotFound", "0x80071392", "HTTP 503"), if any.
+	Code string
+	// Text is one sentence without secrets, server names or stack traces.
+	Text string
+	// RetryAfter is how long the vendor asked us to wait; 0 where it did not say.
+	RetryAfter time.Duration
+	// Cause is the technical error for the log. It is never published.
+	Cause error
+}
+
+// New returns an Error without a vendor.
+func New(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}
+
+// Error gives vendor, code and the safe text, never the cause: a cause may quote
+// what the vendor sent.
+func (e *Error) Error() string {
+	s := string(e.Kind) + ": " + e.Text
+	if e.Code != "" {
+		s = e.Code + ": " + s
+	}
+	if e.Vendor != "" {
+		s = e.Vendor + ": " + s
+	}
+	return s
+}
+
+// Unwrap returns the cause, so that errors.Is finds context errors and io errors.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Of returns err as an *Error. An error of another type becomes Internal, with a text that
+// gives nothing of it away; nil stays nil.
+func Of(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Kind: Internal, Text: "an internal error; the service's log has the details", Cause: err}
+}
+
+// Is reports whether err is an *Error of the given kind.
+func Is(err error, kind Kind) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == kind
+}

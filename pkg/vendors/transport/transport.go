@@ -1,0 +1,195 @@
+// Package transport is the HTTP underneath the vendor clients: bounded in time and size,
+// deaf to redirects, and exact about one question, on which the safety of every
+// create rests: may the request have been carried out?
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+)
+
+// DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3 MiB.
+const DefaultMaxBody = 32 << 20
+
+// Config shapes a Client. The zero value of each field takes the default.
+type Config struct {
+	// Vendor names the API in errors, as [failure.Error.Vendor].
+	Vendor string
+	// Timeout bounds one exchange, from dialling to the last byte. Default 60 s.
+	Timeout time.Duration
+	// MaxBody bounds the answer's body in bytes. Default [DefaultMaxBody].
+	MaxBody int64
+	// RoundTripper is the HTTP stack; default a pooled http.Transport.
+	RoundTripper http.RoundTripper
+}
+
+// Client sends one vendor's requests.
+type Client struct {
+	cfg  Config
+	http *http.Client
+}
+
+// New returns a Client.
+func New(cfg Config) *Client {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 60 * time.Second
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.RoundTripper == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = 32 // one service drives one vendor from many partitions at once
+		cfg.RoundTripper = t
+	}
+	return &Client{cfg: cfg, http: &http.Client{
+		Transport: cfg.RoundTripper,
+		// A redirect would carry credentials and bodies to wherever the answer says.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Response is a whole answer, its body already read.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Effect says what a request does at the vendor, and so what a lost answer means.
+type Effect bool
+
+const (
+	// Read: a lost answer changes nothing: Unavailable.
+	Read Effect = false
+	// Write: a lost answer leaves the outcome open: Unknown.
+	Write Effect = true
+)
+
+// Do sends a request and reads the whole answer, whatever its status.
+//
+// Its errors: Unavailable if the request certainly did not reach the vendor, or was a Read;
+// Unknown if a Write was sent and no complete answer came back; Internal if the answer is too large to a Read.
+// A cancelled ctx counts like any other lost answer.
+func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	// Connected is the last moment at which nothing can have been sent.
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	if effect == Write {
+		// net/http silently repeats a request on a stale connection if it believes it safe to.
+		// Without GetBody it can not repeat one with a body.
+		req.GetBody = nil
+	}
+	res, err := c.http.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, c.lost(effect, connected.Load(), err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, c.cfg.MaxBody+1))
+	if err != nil {
+		return nil, c.lost(effect, true, err)
+	}
+	if int64(len(body)) > c.cfg.MaxBody {
+		return nil, c.lost(effect, true, fmt.Errorf("answer exceeds %d bytes", c.cfg.MaxBody))
+	}
+	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+}
+
+// lost turns a missing answer into the failure that it means.
+func (c *Client) lost(effect Effect, sent bool, cause error) error {
+	e := &failure.Error{Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: cause, Text: "the vendor could not be reached: " + reason(cause)}
+	if sent {
+		e.Text = "the vendor's answer was lost: " + reason(cause)
+		if effect == Write {
+			e.Kind = failure.Unknown
+		}
+	}
+	return e
+}
+
+// reason names a network error without addresses, which may be internal to the customer.
+func reason(err error) string {
+	var dns *net.DNSError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &dns):
+		return "its host name does not resolve"
+	case errors.Is(err, context.Canceled):
+		return "the call was cancelled"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "time ran out"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection closed early"
+	default:
+		return "the connection failed"
+	}
+}
+
+// StatusFailure is the failure that a bare HTTP status means, for answers whose body says nothing better.
+// The classification of a Write follows RFC 9110: a 5xx other than 503 does not say whether the vendor acted.
+func StatusFailure(vendor string, effect Effect, res *Response) *failure.Error {
+	e := &failure.Error{Vendor: vendor, Code: "HTTP " + strconv.Itoa(res.Status), RetryAfter: RetryAfter(res.Header, time.Now())}
+	switch {
+	case res.Status == http.StatusTooManyRequests:
+		e.Kind, e.Text = failure.Throttled, "the vendor asks for fewer requests"
+	case res.Status == http.StatusServiceUnavailable:
+		e.Kind, e.Text = failure.Unavailable, "the vendor is temporarily unavailable"
+	case res.Status == http.StatusRequestTimeout, res.Status >= 500:
+		e.Kind, e.Text = failure.Unavailable, "the vendor failed"
+		if effect == Write {
+			e.Kind, e.Text = failure.Unknown, "the vendor failed and did not say whether it acted"
+		}
+	case res.Status == http.StatusUnauthorized, res.Status == http.StatusForbidden:
+		e.Kind, e.Text = failure.Refused, "the vendor refuses our credentials or rights"
+	case res.Status == http.StatusNotFound, res.Status == http.StatusGone:
+		e.Kind, e.Text = failure.NotFound, "the vendor does not know the object"
+	case res.Status >= 400:
+		e.Kind, e.Text = failure.Refused, "the vendor refuses the request"
+	case res.Status >= 300:
+		e.Kind, e.Text = failure.Refused, "the vendor answers with a redirect; check the configured base URL"
+	default:
+		e.Kind, e.Text = failure.Internal, "the vendor's answer can not be understood"
+		if effect == Write {
+			e.Kind = failure.Unknown
+		}
+	}
+	return e
+}
+
+// RetryAfter reads the header in both forms of RFC 9110 section 10.2.3, seconds or a date;
+// 0 where it is absent, malformed or in the past.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if s, err := strconv.Atoi(v); err == nil {
+		return max(0, time.Duration(s)*time.Second)
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}
+
+// JSON returns a POST-like request with a JSON body.
+func JSON(method, url string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequest(method, url, bytes.NewReader(body)) //nolint:noctx // Do gives it one
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}

@@ -1,0 +1,3 @@
+module github.com/mailwright/mailwright/schemas
+
+go 1.26.0
