@@ -1,0 +1,98 @@
+package event_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+func TestCheckNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		eventType, data string
+		want            []event.Fault
+	}{
+		"missing fields": {event.MailboxCreate, `{}`, []event.Fault{
+			{Field: "/directoryObject", Problem: "is missing; it is required"},
+			{Field: "/mailboxParameters", Problem: "is missing; it is required"}}},
+		"alias and template both absent": {event.MailboxCreate, `{"directoryObject":"x","mailboxParameters":{}}`, []event.Fault{
+			{Field: "/mailboxParameters", Problem: "needs one of: alias, aliasTemplate"}}},
+		"wrong type": {event.DelegationSet, `{"mailbox":7,"delegates":"alex"}`, []event.Fault{
+			{Field: "/delegates", Problem: "must be array, not string"},
+			{Field: "/mailbox", Problem: "must be string, not number"}}},
+		"unknown member": {event.DelegationSet, `{"mailbox":"a","delegates":[],"delegate":"b"}`, []event.Fault{
+			{Field: "/delegate", Problem: "is not known here; remove it or check its spelling"}}},
+		"unknown objectType": {event.ObjectCreate, `{"createIn":"OU=x","objectType":"robot","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]}]}`, []event.Fault{
+			{Field: "/objectType", Problem: "must be one of organizationalUnit, container, user, contact, group, computer, printQueue, volume"}}},
+		"value against its property type": {event.ObjectCreate, `{"createIn":"OU=x","objectType":"user","properties":[{"propertyName":"x","propertyType":"Boolean","values":["true"]}]}`, []event.Fault{
+			{Field: "/properties/0/values/0", Problem: "must be boolean, not string"}}},
+		"o365 on a group": {event.ObjectCreate, `{"createIn":"OU=x","objectType":"group","o365":{"locationName":"US"},"properties":[{"propertyName":"cn","propertyType":2,"values":["x"]}]}`, []event.Fault{
+			{Field: "/objectType", Problem: "must be one of user"}}},
+		"server without store": {event.BusinessUserCreate, `{"container":"LDAP://OU=x","userPrincipalName":"a@b","preferredDomainController":"dc","isAdmin":false,"mailStore":{"serverName":"EXBE01"}}`, []event.Fault{
+			{Field: "/mailStore/mailStoreName", Problem: "is missing; it is required together with serverName"}}},
+		"neither add nor remove": {event.DelegationChange, `{"mailbox":"a"}`, []event.Fault{
+			{Field: "", Problem: "needs one of: add, remove"}}},
+		"page size": {event.InventorySync, `{"pageSize":1001}`, []event.Fault{
+			{Field: "/pageSize", Problem: "must be at most 1000"}}},
+		"not JSON":     {event.InventorySync, `{`, []event.Fault{{Field: "data", Problem: "is not JSON"}}},
+		"no data":      {event.InventorySync, ``, []event.Fault{{Field: "data", Problem: "is missing; it is required"}}},
+		"unknown type": {"com.example.unknown", `{}`, []event.Fault{{Field: "type", Problem: `"com.example.unknown" is not a type that this system knows; asyncapi.yaml lists them`}}},
+		"valid":        {event.InventorySync, `{}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, err := event.New("1", "test", c.eventType, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.DataEncoded = []byte(c.data)
+			if diff := cmp.Diff(c.want, event.Check(e)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFaultsNeverQuoteAValue(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{
+		`{"container":"hunter2","userPrincipalName":"hunter2","preferredDomainController":"d","isAdmin":"hunter2","newPassword":["hunter2"],"initials":"hunter2hunter2"}`,
+		`{"mailStore":{"algorithm":"hunter2"},"properties":[{"name":"userPassword","values":"hunter2"}]}`,
+	} {
+		e, err := event.New("1", "test", event.BusinessUserCreate, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.DataEncoded = []byte(data)
+		faults := event.Check(e)
+		if len(faults) == 0 {
+			t.Error("no fault found")
+		}
+		for _, f := range faults {
+			if cmp.Equal(f.Problem, "") || containsSecret(f.Problem) {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	fp := func(data string) string {
+		e, err := event.New("1", "test", event.BusinessUserCreate, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.DataEncoded = []byte(data)
+		return event.Fingerprint(e)
+	}
+	base := fp(`{"alias":"a","newPassword":"one"}`)
+	if got := fp(`{ "newPassword":"two", "alias":"a" }`); got != base {
+		t.Error("white space, order or a secret changes the fingerprint")
+	}
+	if got := fp(`{"alias":"b","newPassword":"one"}`); got == base {
+		t.Error("other data has the same fingerprint")
+	}
+}

@@ -1,0 +1,60 @@
+// Package event is Mailwright's contract in Go: the CloudEvents envelope with its extension
+// attributes, both content modes on NATS messages, the types of commands and results with
+// their data, validation against the JSON Schemas, and the identity of an operation.
+//
+// The schemas module is the source of truth; this package is tested against it.
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Event is a CloudEvent, as the CloudEvents SDK has it.
+type Event = cloudevents.Event
+
+// Extension attributes of the envelope (DESIGN section 2).
+const (
+	TenantID      = "tenantid"      // which configured tenant
+	CorrelationID = "correlationid" // carried through unchanged
+	CausationID   = "causationid"   // id of the event that caused this one
+	TraceParent   = "traceparent"   // W3C Trace Context
+	CommandID     = "commandid"     // on results: id of the command
+	CommandSource = "commandsource" // on results: source of the command
+	Operation     = "operationid"   // on results: OperationID of the command
+)
+
+// OperationID names the operation that the command with this source and id starts: the first 26
+// characters of lower-case base32 of SHA-256(source + "\n" + id). Whoever publishes a command
+// therefore knows on which subject its results will stand.
+func OperationID(source, id string) string {
+	sum := sha256.Sum256([]byte(source + "\n" + id))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:26]
+}
+
+// Extension reads an extension attribute as text; "" where it is absent.
+func Extension(e Event, name string) string {
+	v, ok := e.Extensions()[name]
+	if !ok {
+		return ""
+	}
+	s, _ := v.(string)
+	return s
+}
+
+// New returns an event of a type with its data, and with dataschema and content type set.
+// data must marshal to JSON: it is one of this package's data types, or raw JSON.
+func New(id, source, eventType string, data any) (Event, error) {
+	e := cloudevents.New()
+	e.SetID(id)
+	e.SetSource(source)
+	e.SetType(eventType)
+	e.SetDataSchema(SchemaURI(eventType))
+	if err := e.SetData(cloudevents.ApplicationJSON, data); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}

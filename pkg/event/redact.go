@@ -1,0 +1,71 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"github.com/mailwright/mailwright/pkg/secret"
+)
+
+// Redact returns JSON data with every secret in it replaced, for logs, dead letters and people.
+// Secret is what the schemas mark writeOnly: a member whose name contains "password" or "pwd",
+// and the values of a directory property with such a name. Data that is no JSON becomes nil:
+// nobody can tell what is in it. The result has its members in alphabetical order.
+func Redact(data []byte) []byte {
+	var v any
+	if len(data) == 0 || json.Unmarshal(data, &v) != nil {
+		return nil
+	}
+	out, err := json.Marshal(redact(v))
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func redact(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = redact(v[i])
+		}
+	case map[string]any:
+		property := secretProperty(v)
+		for name, member := range v {
+			if secretName(name) || (property && strings.EqualFold(name, "values")) {
+				v[name] = secret.Redacted
+			} else {
+				v[name] = redact(member)
+			}
+		}
+	}
+	return v
+}
+
+// secretProperty recognises {"propertyName": "unicodePwd", "values": […]} and {"name": …}.
+func secretProperty(m map[string]any) bool {
+	for name, v := range m {
+		text, _ := v.(string)
+		if (strings.EqualFold(name, "propertyName") || strings.EqualFold(name, "name")) && secretName(text) {
+			return true
+		}
+	}
+	return false
+}
+
+func secretName(name string) bool {
+	n := strings.ToLower(name)
+	return strings.Contains(n, "password") || strings.Contains(n, "pwd")
+}
+
+// Fingerprint tells two commands with the same source and id apart: SHA-256, in hex, of the
+// type and the redacted data. Secrets are left out, since a hash of a password could be
+// guessed from; commands that differ only there count as the same.
+func Fingerprint(e Event) string {
+	h := sha256.New()
+	h.Write([]byte(e.Type() + "\n"))
+	h.Write(Redact(e.Data()))
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,208 @@
+package event
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// OperationData stands in every result: which operation it belongs to.
+type OperationData struct {
+	CommandType string `json:"commandType"`
+	// Key of the command's subject.
+	Key string `json:"key"`
+	// ReceivedAt is when JetStream stored the command, UTC.
+	ReceivedAt time.Time `json:"receivedAt"`
+	// Attempt counts attempts at the vendor, from 1.
+	Attempt int `json:"attempt"`
+	// Fingerprint is [Fingerprint] of the command.
+	Fingerprint string `json:"fingerprint"`
+}
+
+// Warning is something that the vendor could not do although the operation succeeded.
+type Warning struct {
+	Source string `json:"source,omitempty"`
+	Text   string `json:"text"`
+}
+
+// FailureData says why an attempt did not succeed; see package failure.
+type FailureData struct {
+	Kind   string `json:"kind"`
+	Vendor string `json:"vendor,omitempty"`
+	Code   string `json:"code,omitempty"`
+	Text   string `json:"text"`
+}
+
+// WaitingData is the data of <domain>.waiting.
+type WaitingData struct {
+	Operation     OperationData `json:"operation"`
+	Failure       FailureData   `json:"failure"`
+	Since         time.Time     `json:"since"`
+	NextAttemptAt time.Time     `json:"nextAttemptAt"`
+}
+
+// UnknownData is the data of <domain>.unknown.
+type UnknownData struct {
+	Operation     OperationData `json:"operation"`
+	Failure       FailureData   `json:"failure"`
+	NextAttemptAt *time.Time    `json:"nextAttemptAt,omitempty"`
+}
+
+// FailedData is the data of <domain>.failed.
+type FailedData struct {
+	Operation OperationData `json:"operation"`
+	Failure   FailureData   `json:"failure"`
+	// Since is when the first attempt failed, where there were several.
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// RejectedData is the data of <domain>.rejected.
+type RejectedData struct {
+	Operation OperationData `json:"operation"`
+	Faults    []Fault       `json:"faults"`
+}
+
+// Fault is one thing wrong with a command.
+type Fault struct {
+	// Field is a JSON Pointer into the data, or the name of an envelope attribute.
+	Field string `json:"field"`
+	// Problem says what is wrong and what would be right. It never quotes the value: it may be a secret.
+	Problem string `json:"problem"`
+}
+
+// ObjectCreatedData is the data of directory.object.created.
+type ObjectCreatedData struct {
+	Operation OperationData   `json:"operation"`
+	Object    DirectoryObject `json:"object"`
+	Warnings  []Warning       `json:"warnings,omitempty"`
+}
+
+// DirectoryObject is a directory object as the vendor stored it.
+type DirectoryObject struct {
+	DN string `json:"dn"`
+	// GUID is empty where it could not be read back.
+	GUID       string `json:"guid,omitempty"`
+	ObjectType string `json:"objectType"`
+}
+
+// BusinessUserCreatedData is the data of directory.businessuser.created.
+type BusinessUserCreatedData struct {
+	Operation OperationData  `json:"operation"`
+	User      BusinessUser   `json:"user"`
+	Mailbox   *HostedMailbox `json:"mailbox,omitempty"`
+	Warnings  []Warning      `json:"warnings,omitempty"`
+}
+
+// BusinessUser is a created Hosted Exchange user.
+type BusinessUser struct {
+	// Path is the LDAP path: the durable handle.
+	Path              string   `json:"path"`
+	UserPrincipalName string   `json:"userPrincipalName"`
+	DisplayName       string   `json:"displayName,omitempty"`
+	MemberOf          []string `json:"memberOf,omitempty"`
+}
+
+// HostedMailbox is what the plan gave a business user.
+type HostedMailbox struct {
+	PlanName           string   `json:"planName"`
+	PrimarySMTPAddress string   `json:"primarySmtpAddress,omitempty"`
+	ProxyAddresses     []string `json:"proxyAddresses,omitempty"`
+	// QuotaKB is the plan's size; the unit is inferred.
+	QuotaKB     *int64 `json:"quotaKB,omitempty"`
+	DisablePOP  *bool  `json:"disablePOP,omitempty"`
+	DisableIMAP *bool  `json:"disableIMAP,omitempty"`
+	DisableHTTP *bool  `json:"disableHTTP,omitempty"`
+}
+
+// MailboxCreatedData is the data of mailbox.created.
+type MailboxCreatedData struct {
+	Operation OperationData  `json:"operation"`
+	Mailbox   CreatedMailbox `json:"mailbox"`
+	Warnings  []Warning      `json:"warnings,omitempty"`
+}
+
+// CreatedMailbox is what Adaxes' extraInfo reports of a new mailbox.
+type CreatedMailbox struct {
+	// DirectoryObject is the DN of the mailbox's user.
+	DirectoryObject    string `json:"directoryObject"`
+	Alias              string `json:"alias,omitempty"`
+	PrimarySMTPAddress string `json:"primarySmtpAddress,omitempty"`
+	// Database is a name, not the DN that a command names.
+	Database string `json:"database,omitempty"`
+}
+
+// DelegationChangedData is the data of delegation.changed.
+type DelegationChangedData struct {
+	Operation OperationData `json:"operation"`
+	// Mailbox as the command named it.
+	Mailbox string `json:"mailbox"`
+	// Delegates is the whole list afterwards.
+	Delegates []string `json:"delegates"`
+	Added     []string `json:"added"`
+	Removed   []string `json:"removed"`
+	// Changed is false where it was already so.
+	Changed bool `json:"changed"`
+}
+
+// DelegationObservedData is the data of delegation.observed: one part of the answer.
+type DelegationObservedData struct {
+	Operation OperationData `json:"operation"`
+	// Part counts from 1.
+	Part int `json:"part"`
+	// Complete is true on the last part, which ends the operation.
+	Complete bool `json:"complete"`
+	// Count is the number of mailboxes up to and including this part.
+	Count     int                `json:"count"`
+	Mailboxes []DelegatedMailbox `json:"mailboxes"`
+}
+
+// DelegatedMailbox is a mailbox with its send-on-behalf delegates.
+type DelegatedMailbox struct {
+	Identity                  string     `json:"identity"`
+	ExternalDirectoryObjectID string     `json:"externalDirectoryObjectId,omitempty"`
+	UserPrincipalName         string     `json:"userPrincipalName,omitempty"`
+	PrimarySMTPAddress        string     `json:"primarySmtpAddress,omitempty"`
+	DisplayName               string     `json:"displayName,omitempty"`
+	RecipientTypeDetails      string     `json:"recipientTypeDetails,omitempty"`
+	Delegates                 []Delegate `json:"delegates"`
+	// Selected holds the further properties that the command selected.
+	Selected map[string]json.RawMessage `json:"selected,omitempty"`
+}
+
+// Delegate is one delegate of a mailbox.
+type Delegate struct {
+	// Address as the vendor names the delegate: usually an SMTP address.
+	Address     string `json:"address"`
+	DisplayName string `json:"displayName,omitempty"`
+}
+
+// SyncCompletedData is the data of inventory.sync.completed.
+type SyncCompletedData struct {
+	Operation   OperationData `json:"operation"`
+	Tenant      string        `json:"tenant,omitempty"`
+	MailboxType string        `json:"mailboxType"`
+	Seen        int           `json:"seen"`
+	Duplicates  int           `json:"duplicates"`
+	Pages       int           `json:"pages"`
+	StartedAt   time.Time     `json:"startedAt"`
+	CompletedAt time.Time     `json:"completedAt"`
+}
+
+// MailboxObservedData is the data of inventory.mailbox.observed.
+type MailboxObservedData struct {
+	// SyncID is the operationid of the inventory.sync.
+	SyncID string `json:"syncId"`
+	// Tenant is the configured tenant through which the mailbox was seen.
+	Tenant     string    `json:"tenant,omitempty"`
+	ObservedAt time.Time `json:"observedAt"`
+	// Mailbox is pkg/vendors/enpower.Mailbox in its normalised JSON form.
+	Mailbox json.RawMessage `json:"mailbox"`
+}
+
+// MailboxMissingData is the data of inventory.mailbox.missing.
+type MailboxMissingData struct {
+	SyncID     string     `json:"syncId"`
+	Tenant     string     `json:"tenant,omitempty"`
+	ObservedAt time.Time  `json:"observedAt"`
+	MailboxID  string     `json:"mailboxId"`
+	LastSeenAt *time.Time `json:"lastSeenAt,omitempty"`
+}

@@ -1,0 +1,136 @@
+package event
+
+import (
+	"slices"
+	"strings"
+)
+
+// Prefix precedes every type of ours.
+const Prefix = "io.mailwright."
+
+// Domain is the part of the system that carries a command out: the third token of its subject.
+type Domain string
+
+// The four domains, each carried out by the service of its name.
+const (
+	Directory  Domain = "directory"
+	Mailbox    Domain = "mailbox"
+	Delegation Domain = "delegation"
+	Inventory  Domain = "inventory"
+)
+
+// Domains lists the domains.
+func Domains() []Domain { return []Domain{Directory, Mailbox, Delegation, Inventory} }
+
+// Types of commands.
+const (
+	ObjectCreate       = Prefix + "directory.object.create.v1"
+	BusinessUserCreate = Prefix + "directory.businessuser.create.v1"
+	MailboxCreate      = Prefix + "mailbox.create.v1"
+	DelegationSet      = Prefix + "delegation.set.v1"
+	DelegationChange   = Prefix + "delegation.change.v1"
+	DelegationRead     = Prefix + "delegation.read.v1"
+	InventorySync      = Prefix + "inventory.sync.v1"
+)
+
+// Types of successes.
+const (
+	ObjectCreated       = Prefix + "directory.object.created.v1"
+	BusinessUserCreated = Prefix + "directory.businessuser.created.v1"
+	MailboxCreated      = Prefix + "mailbox.created.v1"
+	DelegationChanged   = Prefix + "delegation.changed.v1"
+	DelegationObserved  = Prefix + "delegation.observed.v1"
+	SyncCompleted       = Prefix + "inventory.sync.completed.v1"
+)
+
+// Types of observations of a single mailbox, on the stream MAILBOXES.
+const (
+	MailboxObserved = Prefix + "inventory.mailbox.observed.v1"
+	MailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
+)
+
+// WaitingType and its sisters are the types that every domain has.
+func WaitingType(d Domain) string { return stateType(d, Waiting) }
+
+// UnknownType is the type of "sent, no answer: being read back".
+func UnknownType(d Domain) string { return stateType(d, Unknown) }
+
+// FailedType is the type of a final failure.
+func FailedType(d Domain) string { return stateType(d, Failed) }
+
+// RejectedType is the type of a command that was wrong.
+func RejectedType(d Domain) string { return stateType(d, Rejected) }
+
+func stateType(d Domain, s State) string { return Prefix + string(d) + "." + string(s) + ".v1" }
+
+// CommandTypes lists the types of commands.
+func CommandTypes() []string {
+	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, InventorySync}
+}
+
+// ResultTypes lists the types of results and observations.
+func ResultTypes() []string {
+	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, SyncCompleted, MailboxObserved, MailboxMissing}
+	for _, d := range Domains() {
+		types = append(types, WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d))
+	}
+	return types
+}
+
+// IsCommand reports whether a type is one of a command.
+func IsCommand(eventType string) bool { return slices.Contains(CommandTypes(), eventType) }
+
+// DomainOf gives the domain that a type of ours belongs to; "" for another type.
+func DomainOf(eventType string) Domain {
+	rest, ok := strings.CutPrefix(eventType, Prefix)
+	if !ok {
+		return ""
+	}
+	first, _, _ := strings.Cut(rest, ".")
+	if d := Domain(first); slices.Contains(Domains(), d) {
+		return d
+	}
+	return ""
+}
+
+// State is where an operation stands in its life: received → (waiting | unknown)* →
+// succeeded | failed | rejected.
+type State string
+
+// The states of an operation.
+const (
+	Received  State = "received"  // stored in COMMANDS; nothing has happened yet
+	Waiting   State = "waiting"   // will be tried again
+	Unknown   State = "unknown"   // sent, answer lost: being read back
+	Succeeded State = "succeeded" // carried out
+	Failed    State = "failed"    // ended without success
+	Rejected  State = "rejected"  // the command was wrong; nothing was sent
+)
+
+// Terminal reports whether a state is an outcome.
+func (s State) Terminal() bool { return s == Succeeded || s == Failed || s == Rejected }
+
+// StateOf gives the state that a result leaves its operation in; ok is false where the
+// event is no result, such as a command or an observation of a single mailbox.
+// A delegation.observed that is not yet complete leaves the state as it was: Received.
+func StateOf(e Event) (state State, ok bool) {
+	t := e.Type()
+	for _, s := range []State{Waiting, Unknown, Failed, Rejected} {
+		if t == stateType(DomainOf(t), s) {
+			return s, true
+		}
+	}
+	switch t {
+	case DelegationObserved:
+		var part struct {
+			Complete bool `json:"complete"`
+		}
+		if e.DataAs(&part) == nil && !part.Complete {
+			return Received, true
+		}
+		return Succeeded, true
+	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, SyncCompleted:
+		return Succeeded, true
+	}
+	return "", false
+}
