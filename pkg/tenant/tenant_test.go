@@ -1,0 +1,99 @@
+package tenant_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mailwright/mailwright/pkg/tenant"
+)
+
+const whole = `
+nats-url: nats://127.0.0.1:4222
+tenants:
+  contoso:
+    adaxes: {url: "https://adaxes.example.com/restApi", token: {file: token}}
+    exchangeOnline: {tenantId: "0b4d238a-62fc-4088-0ff3-4ae2b108eed4", clientId: app, clientSecret: {file: token}}
+    hostedExchange: {url: "http://mps/mpf/soapisapi.dll"}
+    enpower: {url: "https://graph-us.example.com", tokenUrl: "https://identity.example.com/connect/token", clientId: app, clientSecret: {file: token}}
+`
+
+func load(t *testing.T, text string) (tenant.Tenants, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"c.yaml": text, "token": "hunter2\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tenant.Load(filepath.Join(dir, "c.yaml"))
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	ts, err := load(t, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ts["contoso"].Adaxes.Token.Reveal(); got != "hunter2" {
+		t.Errorf("token %q", got)
+	}
+	if out := fmt.Sprintf("%v %+v %#v", ts["contoso"].Adaxes, *ts["contoso"].Adaxes, *ts["contoso"].Adaxes); strings.Contains(out, "hunter2") {
+		t.Error(out)
+	}
+}
+
+func TestLoadNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, want string }{
+		"no section":     {"nats-url: x", "section tenants is missing"},
+		"no tenant":      {"tenants: {}", "names no tenant"},
+		"unknown member": {"\n\ntenants: {a: {adaxes: {urk: x}}}", "line 3: field urk not found"},
+		"missing URL":    {"tenants: {a: {adaxes: {token: {file: token}}}}", "tenants.a.adaxes.url: is missing"},
+		"relative URL":   {"tenants: {a: {adaxes: {url: host/rest, token: {file: token}}}}", "tenants.a.adaxes.url: must be an absolute"},
+		"secret in file": {"tenants: {a: {adaxes: {url: 'http://x', token: hunter2}}}", "write {file: PATH} or {env: NAME}"},
+		"no secret":      {"tenants: {a: {adaxes: {url: 'http://x'}}}", "tenants.a.adaxes.token: is missing"},
+		"no such file":   {"tenants: {a: {adaxes: {url: 'http://x', token: {file: nowhere}}}}", "nowhere"},
+		"unset variable": {"tenants: {a: {adaxes: {url: 'http://x', token: {env: MAILWRIGHT_TEST_UNSET}}}}", "MAILWRIGHT_TEST_UNSET is not set"},
+		"second of two":  {"tenants: {a: {enpower: {url: 'http://x'}}}", "tenants.a.enpower.clientId: is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, c.text)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v, want something with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestClientsFor(t *testing.T) {
+	t.Parallel()
+	one := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "http://a"}}}
+	two := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "http://a"}}, "b": {EnPower: &tenant.EnPower{}}}
+	connect := func(ts tenant.Tenants) *tenant.Clients[string] {
+		c, err := tenant.Connect(ts, "adaxes", func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes }, func(a *tenant.Adaxes) (string, error) { return a.URL, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for name, c := range map[string]struct {
+		ts       tenant.Tenants
+		id, want string
+		wantErr  string
+	}{
+		"named":              {two, "a", "http://a", ""},
+		"the only one":       {one, "", "http://a", ""},
+		"which of several":   {two, "", "", "several tenants"},
+		"unknown":            {one, "z", "", "names no tenant"},
+		"without the vendor": {two, "b", "", "names no tenant that is configured for adaxes"},
+	} {
+		got, err := connect(c.ts).For(c.id)
+		if got != c.want || (err == nil) != (c.wantErr == "") || (err != nil && !strings.Contains(err.Error(), c.wantErr)) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
