@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -105,7 +106,7 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Res
 		return nil, c.lost(effect, true, err)
 	}
 	if int64(len(body)) > c.cfg.MaxBody {
-		return nil, c.lost(effect, true, fmt.Errorf("answer exceeds %d bytes", c.cfg.MaxBody))
+		return nil, c.tooLarge(effect)
 	}
 	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
@@ -118,6 +119,15 @@ func (c *Client) lost(effect Effect, sent bool, cause error) error {
 		if effect == Write {
 			e.Kind = failure.Unknown
 		}
+	}
+	return e
+}
+
+// tooLarge is the failure of an answer beyond MaxBody. Repeating a Read would only bring the same answer again.
+func (c *Client) tooLarge(effect Effect) error {
+	e := &failure.Error{Kind: failure.Internal, Vendor: c.cfg.Vendor, Text: fmt.Sprintf("the vendor's answer exceeds %d bytes", c.cfg.MaxBody)}
+	if effect == Write {
+		e.Kind = failure.Unknown
 	}
 	return e
 }
@@ -182,6 +192,23 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 		return max(0, t.Sub(now))
 	}
 	return 0
+}
+
+// Endpoint parses a configured URL: absolute, http or https, with a host, and without user, query or fragment.
+// Its errors do not repeat the URL, which may hold a password by mistake.
+func Endpoint(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case raw == "":
+		return nil, errors.New("is missing")
+	case err != nil:
+		return nil, errors.New("is not a URL")
+	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
+		return nil, errors.New("must be an absolute http or https URL")
+	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return nil, errors.New("must not hold a user, a query or a fragment")
+	}
+	return u, nil
 }
 
 // JSON returns a POST-like request with a JSON body.
