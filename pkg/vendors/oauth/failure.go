@@ -1,0 +1,85 @@
+package oauth
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+
+	"golang.org/x/oauth2"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+// refusals are the error codes of RFC 6749 section 5.2 (and Entra's invalid_resource), each with what an operator can do.
+// Two more codes, of section 4.1.2.1, are seen at token endpoints too and mean an outage.
+var refusals = map[string]struct {
+	kind failure.Kind
+	text string
+}{
+	"invalid_client":          {failure.Refused, "the identity service refuses the client id, secret or certificate"},
+	"unauthorized_client":     {failure.Refused, "the application may not use the client credentials grant"},
+	"invalid_scope":           {failure.Refused, "the identity service does not grant the configured scope"},
+	"invalid_resource":        {failure.Refused, "the identity service does not know the configured scope's resource"},
+	"invalid_grant":           {failure.Refused, "the identity service refuses the grant"},
+	"invalid_request":         {failure.Refused, "the identity service refuses the token request"},
+	"unsupported_grant_type":  {failure.Refused, "the token URL does not offer the client credentials grant"},
+	"access_denied":           {failure.Refused, "the identity service denies the application access"},
+	"temporarily_unavailable": {failure.Unavailable, "the identity service is temporarily unavailable"},
+	"server_error":            {failure.Unavailable, "the identity service failed"},
+}
+
+// failed turns an error of x/oauth2 into a failure. That error itself is dropped, for it quotes
+// the answer, and an answer may hold a token, or echo the secret.
+func (s *Source) failed(err error) error {
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		e.Text = "no access token: " + e.Text
+		return e
+	}
+	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok {
+		return &failure.Error{Kind: failure.Internal, Vendor: s.vendor, Text: "no access token: the identity service's answer can not be understood"}
+	}
+	res := &transport.Response{Status: refused.Response.StatusCode, Header: refused.Response.Header}
+	e := transport.StatusFailure(s.vendor, transport.Read, res)
+	if e.Kind == failure.NotFound {
+		e.Kind, e.Text = failure.Refused, "nothing answers at the token URL" // no directory lag: a wrong setting
+	}
+	if r, ok := refusals[refused.ErrorCode]; ok && e.Kind != failure.Throttled {
+		e.Kind, e.Text, e.Code = r.kind, r.text, refused.ErrorCode
+	}
+	e.Text = "no access token: " + e.Text
+	e.Cause = fmt.Errorf("token endpoint: HTTP %d, error %q, vendor's number %q, request-id %q",
+		res.Status, e.Code, vendorNumber(refused.Body), requestID(res.Header))
+	return e
+}
+
+var entraNumber = regexp.MustCompile(`AADSTS[0-9]{1,10}`)
+
+// vendorNumber is the number that Entra's error_description begins with, such as AADSTS7000215; it tells an
+// expired secret from a wrong one.
+func vendorNumber(body []byte) string { return string(entraNumber.Find(body)) }
+
+func requestID(h http.Header) string {
+	return cmp.Or(h.Get("X-Ms-Request-Id"), h.Get("Request-Id"))
+}
+
+// roundTripper lets x/oauth2 send through a [transport.Client], with its bounds and its failures.
+type roundTripper struct{ client *transport.Client }
+
+func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	// A lost answer cost nothing but a token that nobody uses: Read.
+	res, err := rt.client.Do(req.Context(), transport.Read, req)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		Status: http.StatusText(res.Status), StatusCode: res.Status, Header: res.Header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(res.Body)), ContentLength: int64(len(res.Body)), Request: req,
+	}, nil
+}
