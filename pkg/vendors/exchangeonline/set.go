@@ -1,0 +1,59 @@
+package exchangeonline
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+const setMailbox = "Set-Mailbox"
+
+// change is the hash table form of GrantSendOnBehalfTo (the page, Example 4).
+type change struct {
+	Add    []string `json:"add,omitempty"`
+	Remove []string `json:"remove,omitempty"`
+	Type   string   `json:"@odata.type"`
+}
+
+// SetSendOnBehalf replaces the whole list of delegates by the given SMTP addresses (the page, Example 3). Two writers
+// of whole lists lose each other's changes: the API has no condition to attach.
+//
+// An empty list is Invalid: the page does not say what it would do. [Client.ChangeSendOnBehalf] can remove every delegate by name.
+// The other errors: Invalid, NotFound for the mailbox or a delegate, Refused, Throttled, Unavailable, and Unknown if the list may have been changed.
+func (c *Client) SetSendOnBehalf(ctx context.Context, identity string, delegates []string) error {
+	if len(delegates) == 0 {
+		return invalid("an empty list of delegates is not documented by the vendor; remove the delegates by name")
+	}
+	return c.set(ctx, identity, parameters{GrantSendOnBehalfTo: delegates, DelegatesType: "#Collection(String)"}, delegates)
+}
+
+// ChangeSendOnBehalf adds and removes delegates, by SMTP address, and leaves the others (the page, Example 4). Repeating it changes nothing.
+// Its errors are those of [Client.SetSendOnBehalf].
+func (c *Client) ChangeSendOnBehalf(ctx context.Context, identity string, add, remove []string) error {
+	if len(add)+len(remove) == 0 {
+		return invalid("no delegate is named")
+	}
+	return c.set(ctx, identity, parameters{GrantSendOnBehalfTo: change{Add: add, Remove: remove, Type: "#Exchange.GenericHashTable"}}, add, remove)
+}
+
+// set sends Set-Mailbox. The page has Identity both optional and required; without it the cmdlet has no target.
+func (c *Client) set(ctx context.Context, identity string, p parameters, delegates ...[]string) error {
+	if err := checkIdentity(identity); err != nil {
+		return err
+	}
+	if err := checkDelegates(delegates...); err != nil {
+		return err
+	}
+	p.Identity = identity
+	body, err := c.call(ctx, transport.Write, c.endpoint, setMailbox, identity, p)
+	if err != nil {
+		return err
+	}
+	// "No response body is required" (the page). What is neither empty nor JSON came from something other than the API.
+	if len(body) > 0 && !json.Valid(body) {
+		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Text: "the answer to Set-Mailbox can not be understood"}
+	}
+	return nil
+}
