@@ -44,6 +44,34 @@ func redact(v any) any {
 	return v
 }
 
+// Secrets lists the secret texts in JSON data: what Redact would replace.
+func Secrets(data []byte) []string {
+	var v any
+	if json.Unmarshal(data, &v) != nil {
+		return nil
+	}
+	return collect(v, false, nil)
+}
+
+func collect(v any, isSecret bool, found []string) []string {
+	switch v := v.(type) {
+	case string:
+		if isSecret && v != "" {
+			found = append(found, v)
+		}
+	case []any:
+		for _, item := range v {
+			found = collect(item, isSecret, found)
+		}
+	case map[string]any:
+		property := secretProperty(v)
+		for name, member := range v {
+			found = collect(member, isSecret || secretName(name) || (property && strings.EqualFold(name, "values")), found)
+		}
+	}
+	return found
+}
+
 // secretProperty recognises {"propertyName": "unicodePwd", "values": […]} and {"name": …}.
 func secretProperty(m map[string]any) bool {
 	for name, v := range m {

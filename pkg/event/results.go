@@ -42,9 +42,11 @@ type WaitingData struct {
 
 // UnknownData is the data of <domain>.unknown.
 type UnknownData struct {
-	Operation     OperationData `json:"operation"`
-	Failure       FailureData   `json:"failure"`
-	NextAttemptAt *time.Time    `json:"nextAttemptAt,omitempty"`
+	Operation OperationData `json:"operation"`
+	Failure   FailureData   `json:"failure"`
+	// Since is when the first attempt failed.
+	Since         *time.Time `json:"since,omitempty"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 }
 
 // FailedData is the data of <domain>.failed.

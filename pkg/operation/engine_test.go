@@ -1,0 +1,429 @@
+package operation_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/operation"
+)
+
+const patience = 20 * time.Second
+
+// bundle is a NATS server of the test's own with the streams, and what the test does with it.
+type bundle struct {
+	*testing.T
+	js   jetstream.JetStream
+	log  *logBuffer
+	stop func() // ends the service and waits for it
+}
+
+// logBuffer collects the log for a look at the end.
+type logBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// setup serves the delegation domain with one handler for delegation.change.
+func setup(t *testing.T, handler operation.Handler) *bundle {
+	t.Helper()
+	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	nc, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const partitions = 4
+	if err := bus.Ensure(t.Context(), js, bus.Config{Partitions: partitions}); err != nil {
+		t.Fatal(err)
+	}
+	b := &bundle{T: t, js: js, log: &logBuffer{}}
+	engine, err := operation.New(t.Context(), operation.Config{
+		Domain: event.Delegation, JS: js, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+		Handlers: map[string]operation.Handler{event.DelegationChange: handler},
+		Retries: operation.Retries{
+			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
+			failure.NotFound:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
+			failure.Unknown:     {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
+			failure.Internal:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- engine.Serve(ctx, partitions) }()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(b.stop)
+	return b
+}
+
+const source = "/test"
+
+func command(id, data string) *nats.Msg {
+	return &nats.Msg{
+		Subject: bus.CommandSubject(event.Delegation, "alex"), Data: []byte(data),
+		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, "ce-tenantid": {"contoso"}, "ce-correlationid": {"T-1"}},
+	}
+}
+
+const valid = `{"mailbox":"alex@contoso.com","add":["d@contoso.com"]}`
+
+func (b *bundle) publish(m *nats.Msg) {
+	b.Helper()
+	if _, err := b.js.PublishMsg(b.Context(), m); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// outcome waits for an operation's outcome.
+func (b *bundle) outcome(id string) event.Event {
+	b.Helper()
+	subject := bus.EventSubject(event.Delegation, event.OperationID(source, id))
+	return b.await(bus.Events, subject, func(e event.Event) bool {
+		s, ok := event.StateOf(e)
+		return ok && s.Terminal()
+	})
+}
+
+func (b *bundle) await(stream, subject string, enough func(event.Event) bool) event.Event {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	defer cancel()
+	cons, err := b.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for {
+		m, err := cons.Next(jetstream.FetchContext(ctx))
+		if err != nil {
+			b.Fatalf("nothing on %s: %v\n%s", subject, err, b.log)
+		}
+		e, err := event.Decode(m.Headers(), m.Data())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if enough(e) {
+			return e
+		}
+	}
+}
+
+// dead waits for a dead letter with a reason.
+func (b *bundle) dead(reason string) operation.DeadLetter {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	defer cancel()
+	cons, err := b.js.OrderedConsumer(ctx, bus.Dead, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for {
+		m, err := cons.Next(jetstream.FetchContext(ctx))
+		if err != nil {
+			b.Fatalf("no dead letter %s: %v", reason, err)
+		}
+		var l operation.DeadLetter
+		if err := json.Unmarshal(m.Data(), &l); err != nil {
+			b.Fatal(err)
+		}
+		if l.Reason == reason {
+			return l
+		}
+	}
+}
+
+// events counts what the record of an operation holds.
+func (b *bundle) events(id string) uint64 {
+	b.Helper()
+	s, err := b.js.Stream(b.Context(), bus.Events)
+	if err != nil {
+		b.Fatal(err)
+	}
+	info, err := s.Info(b.Context(), jetstream.WithSubjectFilter(bus.EventSubject(event.Delegation, event.OperationID(source, id))))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var n uint64
+	for _, count := range info.State.Subjects {
+		n += count
+	}
+	return n
+}
+
+func changed(run *operation.Run) (operation.Result, error) {
+	return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{}, Changed: true}}, nil
+}
+
+func TestSuccessCarriesTheCommandsContext(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b.publish(command("1", valid))
+	e := b.outcome("1")
+	if faults := event.Check(e); len(faults) > 0 {
+		t.Error(faults)
+	}
+	for name, want := range map[string]string{
+		event.TenantID: "contoso", event.CorrelationID: "T-1", event.CausationID: "1", event.CommandID: "1", event.CommandSource: source,
+		event.Operation: event.OperationID(source, "1"),
+	} {
+		if got := event.Extension(e, name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	var data event.DelegationChangedData
+	if err := e.DataAs(&data); err != nil {
+		t.Fatal(err)
+	}
+	if data.Operation.Key != "alex" || data.Operation.Attempt != 1 || data.Operation.CommandType != event.DelegationChange || data.Operation.ReceivedAt.IsZero() {
+		t.Errorf("%+v", data.Operation)
+	}
+}
+
+func TestTheSameCommandTwiceHasOneOutcomeAndOneCall(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		calls.Add(1)
+		return changed(run)
+	})
+	for range 3 {
+		b.publish(command("1", valid))
+	}
+	b.publish(command("2", valid)) // the same key: handled after the three
+	b.outcome("2")
+	if calls.Load() != 2 || b.events("1") != 1 {
+		t.Errorf("%d calls, %d events", calls.Load(), b.events("1"))
+	}
+}
+
+func TestOtherDataUnderTheSameIDIsDeadLettered(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b.publish(command("1", valid))
+	b.publish(command("1", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))
+	l := b.dead(operation.Conflict)
+	if l.Sequence != 2 || l.Stream != bus.Commands || l.ID != "1" || l.OperationID != event.OperationID(source, "1") || !strings.Contains(string(l.Excerpt), "other@") {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestUnreadableIsDeadLetteredAndTheNextRuns(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	bad := command("x", "")
+	bad.Header, bad.Data = nil, []byte("\xff\x00 unreadable")
+	b.publish(bad)
+	twice := command("y", valid)
+	twice.Header["ce-id"] = []string{"y", "z"}
+	b.publish(twice)
+	b.publish(command("2", valid))
+	b.outcome("2")
+	if l := b.dead(operation.Unreadable); l.Sequence != 1 || l.Detail == "" || l.Size != len(bad.Data) || l.SHA256 == "" {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) {
+		return operation.Result{}, operation.Reject("tenantid", "names no tenant that is configured for exchangeonline")
+	})
+	schema := command("1", `{"mailbox":7,"ad":[]}`)
+	unknown := command("2", valid)
+	unknown.Header["ce-type"] = []string{"com.example.nonsense"}
+	foreign := command("3", valid)
+	foreign.Header["ce-type"] = []string{event.MailboxCreate}
+	for _, m := range []*nats.Msg{schema, unknown, foreign, command("4", valid)} {
+		b.publish(m)
+	}
+	for id, want := range map[string][]string{
+		"1": {"/ad is not known", "/mailbox must be string", " needs one of: add, remove"},
+		"2": {`type "com.example.nonsense" is not a type`},
+		"3": {"type io.mailwright.mailbox.create.v1 is carried out on mailwright.cmd.mailbox.<key>"},
+		"4": {"tenantid names no tenant"},
+	} {
+		e := b.outcome(id)
+		var data event.RejectedData
+		if err := e.DataAs(&data); err != nil || e.Type() != event.RejectedType(event.Delegation) {
+			t.Fatalf("%s: %v, %v", id, e.Type(), err)
+		}
+		text := (&operation.Rejection{Faults: data.Faults}).Error()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %s lacks %q", id, text, w)
+			}
+		}
+	}
+}
+
+func TestWhatMayPassIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if calls.Add(1) < 4 {
+			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Vendor: "exchangeonline", Text: "the vendor could not be reached"}
+		}
+		return changed(run)
+	})
+	b.publish(command("1", valid))
+	e := b.outcome("1")
+	var data event.DelegationChangedData
+	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || b.events("1") != 4 {
+		t.Errorf("attempt %d, %d events, %v", data.Operation.Attempt, b.events("1"), err)
+	}
+}
+
+func TestWhatDoesNotPassFails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		want event.FailureData
+	}{
+		"refused at once":        {&failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "X", Text: "no"}, event.FailureData{Kind: "refused", Vendor: "exchangeonline", Code: "X", Text: "no"}},
+		"not found, horizon":     {failure.New(failure.NotFound, "there is no such mailbox"), event.FailureData{Kind: "not-found", Text: "there is no such mailbox"}},
+		"a foreign error hidden": {errors.New("dial 10.1.2.3: hunter2"), event.FailureData{Kind: "internal", Text: "an internal error; the service's log has the details"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) { return operation.Result{}, c.err })
+			b.publish(command("1", valid))
+			e := b.outcome("1")
+			var data event.FailedData
+			if err := e.DataAs(&data); err != nil || e.Type() != event.FailedType(event.Delegation) || data.Failure != c.want {
+				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
+			}
+		})
+	}
+}
+
+func TestLostAnswerIsSettledByReadingBack(t *testing.T) {
+	t.Parallel()
+	var settling atomic.Int64
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		switch {
+		case !run.Settling:
+			return operation.Result{}, &failure.Error{Kind: failure.Unknown, Vendor: "exchangeonline", Text: "the vendor's answer was lost: time ran out"}
+		case settling.Add(1) == 1: // the read fails in its turn: the question stays open
+			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Vendor: "exchangeonline", Text: "the vendor could not be reached"}
+		default:
+			return changed(run)
+		}
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if settling.Load() != 2 || b.events("1") != 3 {
+		t.Errorf("read back %d times, %d events", settling.Load(), b.events("1"))
+	}
+}
+
+func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "1" {
+			panic("hunter2")
+		}
+		return changed(run)
+	})
+	b.publish(command("1", valid))
+	b.publish(command("2", valid))
+	if e := b.outcome("1"); e.Type() != event.FailedType(event.Delegation) || strings.Contains(string(e.Data()), "hunter2") {
+		t.Errorf("%s", e)
+	}
+	b.outcome("2")
+}
+
+func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
+	t.Parallel()
+	const password = `pass"word\1`
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		return operation.Result{}, &failure.Error{Kind: failure.Refused, Text: "the password " + password + " is too short"}
+	})
+	m := command("1", fmt.Sprintf(`{"mailbox":"a","add":["b"],"newPassword":%q}`, password))
+	m.Data = []byte(strings.Replace(string(m.Data), `,"newPassword"`, `,"remove":["c"],"newPassword"`, 1))
+	b.publish(m) // the unknown member makes it rejected; the schema's words must not quote it
+	if e := b.outcome("1"); strings.Contains(string(e.Data()), `word\\1`) {
+		t.Errorf("%s", e)
+	}
+	b.stop()
+	if strings.Contains(b.log.String(), "word") {
+		t.Error("the log has it:\n" + b.log.String())
+	}
+}
+
+func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
+	t.Parallel()
+	var calls sync.Map
+	handler := func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		n, _ := calls.LoadOrStore(run.Command.ID(), new(atomic.Int64))
+		n.(*atomic.Int64).Add(1)
+		return changed(run)
+	}
+	b := setup(t, handler)
+	second, err := operation.New(t.Context(), operation.Config{Domain: event.Delegation, JS: b.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.DelegationChange: handler}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- second.Serve(ctx, 4) }()
+	const commands = 200
+	for i := range commands {
+		m := command(fmt.Sprint(i), valid)
+		m.Subject = bus.CommandSubject(event.Delegation, fmt.Sprint(i%10))
+		b.publish(m)
+		b.publish(m)
+	}
+	for i := range commands {
+		b.outcome(fmt.Sprint(i))
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for i := range commands {
+		if n := b.events(fmt.Sprint(i)); n != 1 {
+			t.Errorf("command %d has %d events", i, n)
+		}
+	}
+}

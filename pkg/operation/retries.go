@@ -1,0 +1,50 @@
+package operation
+
+import (
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+)
+
+// Retry is how one kind of failure is tried again: after First, then twice as long each time up to Most, until Horizon has
+// passed since the first failure.
+type Retry struct{ First, Most, Horizon time.Duration }
+
+// Retries says it for every kind that may pass; a kind that is absent is final at once.
+type Retries map[failure.Kind]Retry
+
+// DefaultRetries are the horizons of docs/operations.md.
+var DefaultRetries = Retries{
+	// A directory shows a new object on every controller only after a while; Exchange Online says up to 24 hours.
+	// Until waiting operations leave their partition, a longer wait would hold up other keys.
+	failure.NotFound:    {First: time.Second, Most: 15 * time.Second, Horizon: 2 * time.Minute},
+	failure.Throttled:   {First: time.Second, Most: time.Minute, Horizon: 24 * time.Hour},
+	failure.Unavailable: {First: 500 * time.Millisecond, Most: 30 * time.Second, Horizon: 24 * time.Hour},
+	failure.Unknown:     {First: 500 * time.Millisecond, Most: 30 * time.Second, Horizon: time.Hour},
+	failure.Suspended:   {First: 5 * time.Second, Most: time.Minute, Horizon: time.Hour},
+	failure.Internal:    {First: time.Second, Most: 30 * time.Second, Horizon: 10 * time.Minute},
+}
+
+func retryable(k failure.Kind) bool { _, ok := DefaultRetries[k]; return ok }
+
+func (r Retries) with(over Retries) Retries {
+	out := maps.Clone(r)
+	maps.Copy(out, over)
+	return out
+}
+
+// next gives the delay before the next attempt; again is false where there is to be none. The vendor's own
+// Retry-After wins. Delays are spread by a quarter, so that what failed together does not come back together.
+func (r Retries) next(f *failure.Error, attempt int, waited time.Duration) (delay time.Duration, again bool) {
+	retry, ok := r[f.Kind]
+	if !ok || waited >= retry.Horizon {
+		return 0, false
+	}
+	if f.RetryAfter > 0 {
+		return f.RetryAfter, true
+	}
+	delay = min(retry.First<<min(attempt-1, 20), retry.Most)
+	return delay - delay/4 + rand.N(delay/2+1), true
+}
