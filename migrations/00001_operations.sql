@@ -1,0 +1,76 @@
+-- Conventions of every table here: a text that is absent is '', a list that is absent is [],
+-- anything else that is absent is NULL. Times come from the clock of the stream's server, so
+-- that their differences mean something; a time that somebody else measured says so.
+-- last_sequence is the position in its stream of the message that a row reflects.
+
+-- +goose Up
+CREATE SCHEMA IF NOT EXISTS mailwright;
+
+-- One row a command. A row that no event has touched (last_sequence 0) comes from COMMANDS and is
+-- overwritten as a whole by the operation's first event.
+CREATE TABLE mailwright.operations (
+    operation_id    text        PRIMARY KEY,
+    command_source  text        NOT NULL DEFAULT '',
+    command_id      text        NOT NULL DEFAULT '',
+    command_type    text        NOT NULL DEFAULT '',
+    domain          text        NOT NULL DEFAULT '',
+    key             text        NOT NULL DEFAULT '',
+    tenant          text        NOT NULL DEFAULT '',
+    correlation_id  text        NOT NULL DEFAULT '',
+    subject         text        NOT NULL DEFAULT '',
+    fingerprint     text        NOT NULL DEFAULT '',
+    state           text        NOT NULL
+        CHECK (state IN ('received', 'waiting', 'unknown', 'succeeded', 'failed', 'rejected')),
+    attempts        integer     NOT NULL DEFAULT 0,
+    failure_kind    text        NOT NULL DEFAULT '',
+    failure_vendor  text        NOT NULL DEFAULT '',
+    failure_code    text        NOT NULL DEFAULT '',
+    failure_text    text        NOT NULL DEFAULT '',
+    failing_since   timestamptz,
+    faults          jsonb       NOT NULL DEFAULT '[]',
+    warnings        jsonb       NOT NULL DEFAULT '[]',
+    result_type     text        NOT NULL DEFAULT '',
+    result          jsonb,
+    received_at     timestamptz NOT NULL,
+    first_event_at  timestamptz,
+    updated_at      timestamptz NOT NULL,
+    finished_at     timestamptz,
+    next_attempt_at timestamptz,
+    last_sequence   bigint      NOT NULL DEFAULT 0
+);
+
+CREATE INDEX operations_received ON mailwright.operations (received_at DESC);
+CREATE INDEX operations_open ON mailwright.operations (state, next_attempt_at)
+    WHERE state IN ('received', 'waiting', 'unknown');
+CREATE INDEX operations_ended_badly ON mailwright.operations (finished_at DESC)
+    WHERE state IN ('failed', 'rejected');
+CREATE INDEX operations_correlation ON mailwright.operations (correlation_id) WHERE correlation_id <> '';
+CREATE INDEX operations_command ON mailwright.operations (command_id, command_source);
+CREATE INDEX operations_domain_key ON mailwright.operations (domain, key);
+
+-- Every event of every operation, as it came. The key begins with the time so that the table can be
+-- partitioned by it; the sequence alone is unique already.
+CREATE TABLE mailwright.operation_events (
+    stored_at      timestamptz NOT NULL,
+    sequence       bigint      NOT NULL,
+    operation_id   text        NOT NULL,
+    domain         text        NOT NULL DEFAULT '',
+    type           text        NOT NULL,
+    state          text        NOT NULL,
+    attempt        integer     NOT NULL DEFAULT 0,
+    failure_kind   text        NOT NULL DEFAULT '',
+    failure_vendor text        NOT NULL DEFAULT '',
+    failure_code   text        NOT NULL DEFAULT '',
+    failure_text   text        NOT NULL DEFAULT '',
+    event_id       text        NOT NULL,
+    source         text        NOT NULL,
+    occurred_at    timestamptz,
+    data           jsonb       NOT NULL,
+    PRIMARY KEY (stored_at, sequence)
+);
+
+CREATE INDEX operation_events_operation ON mailwright.operation_events (operation_id, sequence);
+
+-- +goose Down
+DROP TABLE mailwright.operation_events;
+DROP TABLE mailwright.operations;

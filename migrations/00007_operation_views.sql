@@ -1,0 +1,229 @@
+-- +goose Up
+
+-- The views are the stable surface for dashboards. They have a schema of their own, so that a reader
+-- can be let into that schema alone: a table that is added later can not be laid open by accident,
+-- and the views can bear plain names. Lists of columns are explicit: a table's new column changes no view.
+CREATE SCHEMA mailwright_views;
+COMMENT ON SCHEMA mailwright_views IS 'Mailwright: views for dashboards, the stable surface. Read as a member of the role mailwright_reader.';
+REVOKE ALL ON SCHEMA mailwright_views FROM PUBLIC;
+
+-- Roles belong to the whole server: another database of it may have made this one already, or be
+-- making it now. Where we may not make roles, an administrator makes it and repeats the two grants.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mailwright_reader') THEN
+        CREATE ROLE mailwright_reader NOLOGIN;
+    END IF;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN NULL;
+    WHEN insufficient_privilege THEN
+        RAISE WARNING 'role mailwright_reader could not be created: not allowed; docs/projections.md says how to add it';
+END
+$$;
+-- +goose StatementEnd
+
+-- Default privileges cover every view that follows, in later migrations too.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'mailwright_reader') THEN
+        GRANT USAGE ON SCHEMA mailwright_views TO mailwright_reader;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA mailwright_views GRANT SELECT ON TABLES TO mailwright_reader;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE VIEW mailwright_views.operations AS
+SELECT operation_id,
+       command_source,
+       command_id,
+       command_type,
+       domain,
+       key,
+       tenant,
+       correlation_id,
+       subject,
+       fingerprint,
+       state,
+       attempts,
+       failure_kind,
+       failure_vendor,
+       failure_code,
+       failure_text,
+       failing_since,
+       faults,
+       warnings,
+       result_type,
+       result,
+       received_at,
+       first_event_at,
+       updated_at,
+       finished_at,
+       next_attempt_at
+  FROM mailwright.operations;
+
+COMMENT ON VIEW mailwright_views.operations IS 'One row a command: where it stands and what came of it.';
+COMMENT ON COLUMN mailwright_views.operations.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(command_source, newline, command_id).';
+COMMENT ON COLUMN mailwright_views.operations.command_source IS 'CloudEvents source of the command: who asked.';
+COMMENT ON COLUMN mailwright_views.operations.command_id IS 'CloudEvents id of the command, unique within its source.';
+COMMENT ON COLUMN mailwright_views.operations.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.operations.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.operations.key IS 'Key of the command''s subject: commands with the same domain and key take effect in order.';
+COMMENT ON COLUMN mailwright_views.operations.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.operations.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
+COMMENT ON COLUMN mailwright_views.operations.subject IS 'Whom it is about, for people; '''' where absent.';
+COMMENT ON COLUMN mailwright_views.operations.fingerprint IS 'SHA-256 of the command''s type and data without secrets.';
+COMMENT ON COLUMN mailwright_views.operations.state IS 'received, waiting, unknown, succeeded, failed or rejected.';
+COMMENT ON COLUMN mailwright_views.operations.attempts IS 'Attempts at the vendor so far.';
+COMMENT ON COLUMN mailwright_views.operations.failure_kind IS 'Kind of the latest failure, while waiting, unknown or failed; else ''''.';
+COMMENT ON COLUMN mailwright_views.operations.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
+COMMENT ON COLUMN mailwright_views.operations.failure_code IS 'The vendor''s own code, for looking up.';
+COMMENT ON COLUMN mailwright_views.operations.failure_text IS 'One sentence, free of secrets.';
+COMMENT ON COLUMN mailwright_views.operations.failing_since IS 'When the first attempt failed, by the service''s clock.';
+COMMENT ON COLUMN mailwright_views.operations.faults IS 'What is wrong with a rejected command: a list of {field, problem}.';
+COMMENT ON COLUMN mailwright_views.operations.warnings IS 'What the vendor could not do although the operation succeeded: a list of {source, text}.';
+COMMENT ON COLUMN mailwright_views.operations.result_type IS 'CloudEvents type of the success; '''' before it.';
+COMMENT ON COLUMN mailwright_views.operations.result IS 'Data of the success, without the operation, the warnings and lists that have views of their own.';
+COMMENT ON COLUMN mailwright_views.operations.received_at IS 'When the command was stored.';
+COMMENT ON COLUMN mailwright_views.operations.first_event_at IS 'When the first event about it was stored.';
+COMMENT ON COLUMN mailwright_views.operations.updated_at IS 'When the latest event about it was stored.';
+COMMENT ON COLUMN mailwright_views.operations.finished_at IS 'When its outcome was stored; NULL before.';
+COMMENT ON COLUMN mailwright_views.operations.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
+
+CREATE VIEW mailwright_views.operations_by_state AS
+SELECT domain,
+       state,
+       count(*)         AS operations,
+       min(received_at) AS oldest_received_at,
+       max(updated_at)  AS latest_update_at
+  FROM mailwright.operations
+ GROUP BY domain, state;
+
+COMMENT ON VIEW mailwright_views.operations_by_state IS 'How many operations stand where.';
+COMMENT ON COLUMN mailwright_views.operations_by_state.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.operations_by_state.state IS 'received, waiting, unknown, succeeded, failed or rejected.';
+COMMENT ON COLUMN mailwright_views.operations_by_state.operations IS 'Number of operations.';
+COMMENT ON COLUMN mailwright_views.operations_by_state.oldest_received_at IS 'When the oldest of them was received.';
+COMMENT ON COLUMN mailwright_views.operations_by_state.latest_update_at IS 'When the latest of them changed.';
+
+CREATE VIEW mailwright_views.waiting AS
+SELECT operation_id,
+       domain,
+       key,
+       tenant,
+       command_type,
+       correlation_id,
+       subject,
+       state,
+       attempts,
+       failure_kind,
+       failure_vendor,
+       failure_code,
+       failure_text,
+       received_at,
+       failing_since,
+       next_attempt_at,
+       now() - received_at AS age
+  FROM mailwright.operations
+ WHERE state IN ('received', 'waiting', 'unknown');
+
+COMMENT ON VIEW mailwright_views.waiting IS 'Operations without an outcome yet, and what each waits for.';
+COMMENT ON COLUMN mailwright_views.waiting.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(command_source, newline, command_id).';
+COMMENT ON COLUMN mailwright_views.waiting.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.waiting.key IS 'Key of the command''s subject: commands with the same domain and key take effect in order.';
+COMMENT ON COLUMN mailwright_views.waiting.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.waiting.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.waiting.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
+COMMENT ON COLUMN mailwright_views.waiting.subject IS 'Whom it is about, for people; '''' where absent.';
+COMMENT ON COLUMN mailwright_views.waiting.state IS 'received, waiting, unknown, succeeded, failed or rejected.';
+COMMENT ON COLUMN mailwright_views.waiting.attempts IS 'Attempts at the vendor so far.';
+COMMENT ON COLUMN mailwright_views.waiting.failure_kind IS 'Kind of the latest failure, while waiting, unknown or failed; else ''''.';
+COMMENT ON COLUMN mailwright_views.waiting.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
+COMMENT ON COLUMN mailwright_views.waiting.failure_code IS 'The vendor''s own code, for looking up.';
+COMMENT ON COLUMN mailwright_views.waiting.failure_text IS 'One sentence, free of secrets.';
+COMMENT ON COLUMN mailwright_views.waiting.received_at IS 'When the command was stored.';
+COMMENT ON COLUMN mailwright_views.waiting.failing_since IS 'When the first attempt failed, by the service''s clock.';
+COMMENT ON COLUMN mailwright_views.waiting.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
+COMMENT ON COLUMN mailwright_views.waiting.age IS 'Time since it was received.';
+
+CREATE VIEW mailwright_views.failures_by_reason AS
+SELECT domain,
+       command_type,
+       tenant,
+       state,
+       failure_vendor,
+       CASE state WHEN 'rejected' THEN 'invalid' ELSE failure_kind END AS failure_kind,
+       failure_code,
+       count(*)         AS operations,
+       min(finished_at) AS first_at,
+       max(finished_at) AS last_at
+  FROM mailwright.operations
+ WHERE state IN ('failed', 'rejected')
+ GROUP BY 1, 2, 3, 4, 5, 6, 7;
+
+COMMENT ON VIEW mailwright_views.failures_by_reason IS 'Failed and rejected operations, counted by reason.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.state IS 'failed or rejected.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_kind IS 'Kind of the failure; invalid for a rejected command.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_code IS 'The vendor''s own code, for looking up.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.operations IS 'Number of operations.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.first_at IS 'When the first of them ended.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.last_at IS 'When the last of them ended.';
+
+CREATE VIEW mailwright_views.operation_events AS
+SELECT sequence,
+       stored_at,
+       operation_id,
+       domain,
+       type,
+       state,
+       attempt,
+       failure_kind,
+       failure_vendor,
+       failure_code,
+       failure_text,
+       event_id,
+       source,
+       occurred_at,
+       data
+  FROM mailwright.operation_events;
+
+COMMENT ON VIEW mailwright_views.operation_events IS 'Every event of every operation: the history, append-only.';
+COMMENT ON COLUMN mailwright_views.operation_events.sequence IS 'Position in the stream EVENTS.';
+COMMENT ON COLUMN mailwright_views.operation_events.stored_at IS 'When the event was stored.';
+COMMENT ON COLUMN mailwright_views.operation_events.operation_id IS 'Operation that it belongs to.';
+COMMENT ON COLUMN mailwright_views.operation_events.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.operation_events.type IS 'CloudEvents type.';
+COMMENT ON COLUMN mailwright_views.operation_events.state IS 'State in which it leaves the operation.';
+COMMENT ON COLUMN mailwright_views.operation_events.attempt IS 'Which attempt at the vendor it reports, from 1.';
+COMMENT ON COLUMN mailwright_views.operation_events.failure_kind IS 'Kind of the failure that it reports; else ''''.';
+COMMENT ON COLUMN mailwright_views.operation_events.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
+COMMENT ON COLUMN mailwright_views.operation_events.failure_code IS 'The vendor''s own code, for looking up.';
+COMMENT ON COLUMN mailwright_views.operation_events.failure_text IS 'One sentence, free of secrets.';
+COMMENT ON COLUMN mailwright_views.operation_events.event_id IS 'CloudEvents id.';
+COMMENT ON COLUMN mailwright_views.operation_events.source IS 'CloudEvents source: the service that says so.';
+COMMENT ON COLUMN mailwright_views.operation_events.occurred_at IS 'When it happened, by that service''s clock.';
+COMMENT ON COLUMN mailwright_views.operation_events.data IS 'The event''s data without the operation; mailboxes of delegation.observed stand in delegates instead.';
+
+-- +goose Down
+DROP VIEW mailwright_views.operation_events;
+DROP VIEW mailwright_views.failures_by_reason;
+DROP VIEW mailwright_views.waiting;
+DROP VIEW mailwright_views.operations_by_state;
+DROP VIEW mailwright_views.operations;
+-- The role stays: it belongs to the whole server.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'mailwright_reader') THEN
+        ALTER DEFAULT PRIVILEGES IN SCHEMA mailwright_views REVOKE SELECT ON TABLES FROM mailwright_reader;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+DROP SCHEMA mailwright_views;
