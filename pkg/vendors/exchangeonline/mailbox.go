@@ -177,11 +177,11 @@ func decodeLoosely(raw json.RawMessage) (string, error) {
 // decodeList reads an array, or the single entry that PowerShell makes of an array of one; null is empty.
 // Entries that say nothing are left out.
 func decodeList[T comparable](raw json.RawMessage, decode func(json.RawMessage) (T, error)) ([]T, error) {
-	entries := []json.RawMessage{raw}
-	if kind(raw) == '[' {
-		if err := json.Unmarshal(raw, &entries); err != nil {
-			return nil, errForm
-		}
+	var entries []json.RawMessage
+	if kind(raw) != '[' {
+		entries = append(entries, raw)
+	} else if err := json.Unmarshal(raw, &entries); err != nil {
+		return nil, errForm
 	}
 	list := []T{}
 	var none T

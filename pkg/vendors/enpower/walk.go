@@ -1,0 +1,170 @@
+package enpower
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/vendors/nextlink"
+)
+
+// MailboxType restricts a walk to one type of mailbox.
+type MailboxType string
+
+// The types that the API can tell apart.
+const (
+	All    MailboxType = "all"
+	User   MailboxType = "user"
+	Shared MailboxType = "shared"
+)
+
+// mailboxTypes are the values of the parameter mailboxType (the page, "Query Parameters"; its source lists the
+// numbers). Both kinds are the default, which is left out of the query.
+var mailboxTypes = map[MailboxType]string{"": "", All: "", User: "1", Shared: "2"}
+
+// Query says which mailboxes to read, and in what portions.
+type Query struct {
+	// Tenant restricts the walk to one tenant as EnPower names it; empty means all of them. The page does not say
+	// whether that is an id or a domain.
+	Tenant string
+	// Type restricts the walk to one type; empty means [All].
+	Type MailboxType
+	// PageSize is the number of mailboxes a page, 1 to 1000; 0 leaves it to the vendor (100).
+	PageSize int
+}
+
+// Page is one page of a walk.
+type Page struct {
+	// Number counts from 1.
+	Number int
+	// Mailboxes are those that no earlier page of the walk had.
+	Mailboxes []Mailbox
+	// TotalCount is the vendor's "total number of mailboxes retrieved", 0 where it does not say. Whether it counts the
+	// page or the collection is not documented.
+	TotalCount int64
+	// Duplicates is the number of mailboxes left out, because an earlier page had them.
+	Duplicates int
+}
+
+// Mailboxes walks the pages of the query and hands each to yield, one in memory at a time. An error of yield ends the
+// walk and is returned as it is. The order of mailboxes is not specified. A mailbox that is missing may exist all the same:
+// EnPower scans now and then, and only what it may see.
+//
+// The errors: Invalid for a wrong query, Refused, Throttled, Unavailable, and Internal for an answer that can not be
+// understood or a nextLink that leads to another host, repeats or never ends. Pages handed over before stay valid.
+func (c *Client) Mailboxes(ctx context.Context, q Query, yield func(Page) error) error {
+	first, err := c.first(q)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for walk := nextlink.Start(Vendor, first, c.maxPages); ; {
+		page, next, err := c.page(ctx, walk)
+		if err != nil {
+			return err
+		}
+		page.dropSeen(seen)
+		if err := yield(page); err != nil {
+			return err
+		}
+		if next == "" {
+			return nil
+		}
+		// The link holds the query already; nothing is added to it (inferred).
+		if err := walk.Next(next); err != nil {
+			return err
+		}
+	}
+}
+
+// first is the address of the first page.
+func (c *Client) first(q Query) (*url.URL, error) {
+	number, known := mailboxTypes[q.Type]
+	switch {
+	case !known:
+		return nil, invalid("the mailbox type is none of all, user and shared")
+	case q.PageSize < 0 || q.PageSize > 1000:
+		return nil, invalid("the page size is not between 1 and 1000")
+	case !utf8.ValidString(q.Tenant) || strings.ContainsFunc(q.Tenant, unicode.IsControl):
+		return nil, invalid("the tenant has a control character")
+	}
+	query := url.Values{}
+	if q.Tenant != "" {
+		query.Set("tenant", q.Tenant)
+	}
+	if q.PageSize != 0 {
+		query.Set("top", strconv.Itoa(q.PageSize))
+	}
+	if number != "" {
+		query.Set("mailboxType", number)
+	}
+	first := *c.endpoint
+	first.RawQuery = query.Encode()
+	return &first, nil
+}
+
+// page reads the page that the walk stands on, and the link to the next one, "" if there is none.
+func (c *Client) page(ctx context.Context, walk *nextlink.Walk) (Page, string, error) {
+	res, err := c.get(ctx, walk.URL())
+	if err != nil {
+		return Page{}, "", err
+	}
+	if err := check(res, walk.Page()); err != nil {
+		return Page{}, "", err
+	}
+	page, next, err := decodePage(res.Body)
+	if err != nil {
+		return Page{}, "", &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's list of mailboxes can not be understood", Cause: err}
+	}
+	page.Number = walk.Page()
+	return page, next, nil
+}
+
+// decodePage reads the envelope of an answer (the page, "Responses").
+func decodePage(body []byte) (page Page, next string, err error) {
+	var envelope struct{ Mailboxes, TotalCount, NextLink json.RawMessage }
+	if err := json.Unmarshal(body, &envelope); err != nil {
+		return Page{}, "", fmt.Errorf("the answer is not a JSON object: %w", err)
+	}
+	if envelope.Mailboxes == nil {
+		return Page{}, "", errors.New("mailboxes is missing") // else any object would pass for an empty list
+	}
+	if err := json.Unmarshal(envelope.Mailboxes, &page.Mailboxes); err != nil {
+		return Page{}, "", fmt.Errorf("mailboxes: %w", err)
+	}
+	if total, ok := decodeInt(envelope.TotalCount); ok && total != nil {
+		page.TotalCount = *total
+	}
+	if !absent(envelope.NextLink) { // "", null and missing all mean the end (inferred; the sample has "")
+		if err := json.Unmarshal(envelope.NextLink, &next); err != nil {
+			return Page{}, "", fmt.Errorf("nextLink: %w", err)
+		}
+	}
+	return page, next, nil
+}
+
+// dropSeen leaves out the mailboxes of earlier pages, which move while the vendor's data change, and marks the others as seen.
+// A mailbox without an id can not be told from another: it stays.
+func (p *Page) dropSeen(seen map[string]bool) {
+	before := len(p.Mailboxes)
+	p.Mailboxes = slices.DeleteFunc(p.Mailboxes, func(m Mailbox) bool {
+		key := m.TenantID + "\x00" + m.ID
+		known := m.ID != "" && seen[key]
+		seen[key] = true
+		return known
+	})
+	p.Duplicates = before - len(p.Mailboxes)
+}
+
+// invalid is a query that the vendor need not see.
+func invalid(text string) error {
+	return &failure.Error{Kind: failure.Invalid, Vendor: Vendor, Text: text}
+}
