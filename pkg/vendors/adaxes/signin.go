@@ -1,0 +1,139 @@
+package adaxes
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+const (
+	// defaultLifetime is how long a token lives where the vendor does not say (REST_AuthLifeTime).
+	defaultLifetime = 30 * time.Minute
+	// refusalPause is how long refused credentials are not tried again: the vendor counts failed sign-ins and locks the
+	// account, and every waiting command would cost it one.
+	refusalPause = time.Minute
+)
+
+// signIn keeps the token of the legacy session sign-in (REST_Authentication_Legacy).
+type signIn struct {
+	// busy holds its one element during a sign-in. A channel, so that a waiting caller still obeys its context.
+	busy chan struct{}
+
+	mu      sync.Mutex    // guards what follows
+	current secret.String // zero for none
+	renewAt time.Time     // before the token's end, so that no call meets it
+	refusal error         // until retryAt
+	retryAt time.Time
+}
+
+func newSignIn() *signIn { return &signIn{busy: make(chan struct{}, 1)} }
+
+// token returns a token that is good for now, signing in if need be, once for all callers.
+func (s *signIn) token(ctx context.Context, c *Client) (secret.String, error) {
+	if token, err, known := s.cached(); known {
+		return token, err
+	}
+	select {
+	case s.busy <- struct{}{}:
+		defer func() { <-s.busy }()
+	case <-ctx.Done():
+		return secret.String{}, &failure.Error{Kind: failure.Unavailable, Vendor: Vendor, Text: "time ran out while waiting for the sign-in", Cause: ctx.Err()}
+	}
+	if token, err, known := s.cached(); known { // whoever held busy before us did the work
+		return token, err
+	}
+	token, lifetime, err := c.openSession(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		if failure.Is(err, failure.Refused) {
+			s.refusal, s.retryAt = err, time.Now().Add(refusalPause)
+		}
+		return secret.String{}, err
+	}
+	s.current, s.refusal = token, nil
+	s.renewAt = time.Now().Add(lifetime * 9 / 10)
+	return token, nil
+}
+
+// cached returns the token or the refusal that still holds, if there is one.
+func (s *signIn) cached() (token secret.String, refusal error, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case !s.current.IsZero() && now.Before(s.renewAt):
+		return s.current, nil, true
+	case s.refusal != nil && now.Before(s.retryAt):
+		return secret.String{}, s.refusal, true
+	}
+	return secret.String{}, nil, false
+}
+
+// expire forgets a token that the vendor no longer takes, unless another call has replaced it already.
+func (s *signIn) expire(token secret.String) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == token {
+		s.current = secret.String{}
+	}
+}
+
+// openSession does both steps of the sign-in: a session from the credentials, a token from the session.
+func (c *Client) openSession(ctx context.Context) (token secret.String, lifetime time.Duration, err error) {
+	var session struct{ SessionID string }
+	credentials := map[string]string{"username": c.cfg.Username, "password": c.cfg.Password.Reveal()}
+	if err := c.signInStep(ctx, "/api/authSessions/create", credentials, &session); err != nil {
+		return secret.String{}, 0, err
+	}
+	var answer struct{ Token, ExpiresAtUtc string }
+	if err := c.signInStep(ctx, "/api/auth", map[string]string{"sessionId": session.SessionID}, &answer); err != nil {
+		return secret.String{}, 0, err
+	}
+	if session.SessionID == "" || answer.Token == "" {
+		return secret.String{}, 0, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the vendor's answer holds no token"}
+	}
+	return secret.New(answer.Token), lifetimeUntil(answer.ExpiresAtUtc, time.Now()), nil
+}
+
+// signInStep posts one step. Its failures speak of the sign-in: a 404 there says nothing of the object that the
+// caller is after.
+func (c *Client) signInStep(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the request can not be written as JSON", Cause: err}
+	}
+	res, err := c.exchange(ctx, transport.Read, http.MethodPost, path, secret.String{}, body)
+	if err != nil {
+		return err
+	}
+	if res.Status/100 != 2 {
+		e := httpFailure(transport.Read, res, c.redactor([]secret.String{c.cfg.Password}))
+		if e.Kind == failure.NotFound || e.Kind == failure.Invalid {
+			e.Kind = failure.Refused
+		}
+		e.Text = "sign-in: " + e.Text
+		return e
+	}
+	if json.Unmarshal(res.Body, out) != nil { // the error might quote the token
+		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the vendor's answer can not be understood"}
+	}
+	return nil
+}
+
+// lifetimeUntil is how long a token lives that ends at the vendor's time. Where that is missing, unreadable or already past by our
+// clock, the default serves: the clocks may differ, and a 401 corrects us.
+func lifetimeUntil(end string, now time.Time) time.Duration {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} { // the vendor's samples have both, with fractions
+		if t, err := time.Parse(layout, end); err == nil && t.After(now) {
+			return t.Sub(now)
+		}
+	}
+	return defaultLifetime
+}

@@ -1,0 +1,298 @@
+package adaxes_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+// gate is a vendor with the legacy sign-in: it numbers its tokens and accepts the last one only.
+type gate struct {
+	mu       sync.Mutex
+	sessions int
+	tokens   int
+	lifetime time.Duration
+	says     *string // what it says instead of the token's true end
+	ends     time.Time
+	revoked  bool
+	calls    int
+	refused  int
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	body, _ := io.ReadAll(r.Body)
+	switch r.URL.Path {
+	case "/restApi/api/authSessions/create":
+		var in map[string]string
+		if json.Unmarshal(body, &in) != nil || len(in) != 2 || in["username"] != `EXAMPLE\svc` || in["password"] != "hunter2!X" {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"message": "hunter2!X is wrong", "code": "forbidden", "innerError": {"code": "invalidCredentials", "attemptsLeft": 1}}`)
+			g.sessions++
+			return
+		}
+		g.sessions++
+		_, _ = fmt.Fprintf(w, `{"sessionId": "session-%d", "expiresAtUtc": "2026-01-01T00:00:00Z", "totpState": null}`, g.sessions)
+	case "/restApi/api/auth":
+		if want := fmt.Sprintf(`{"sessionId":"session-%d"}`, g.sessions); string(body) != want {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		g.tokens++
+		g.revoked = false
+		g.ends = time.Now().Add(g.lifetime)
+		end := g.ends.UTC().Format("2006-01-02T15:04:05.0000000Z")
+		if g.says != nil {
+			end = *g.says
+		}
+		_, _ = fmt.Fprintf(w, `{"token": "token-%d", "expiresAtUtc": %q}`, g.tokens, end)
+	default:
+		g.calls++
+		if g.revoked || time.Now().After(g.ends) || r.Header.Get("Adm-Authorization") != fmt.Sprintf("token-%d", g.tokens) {
+			g.refused++
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, johnObject)
+	}
+}
+
+func (g *gate) counts() (sessions, tokens, calls int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sessions, g.tokens, g.calls
+}
+
+func newSignedIn(t *testing.T, g *gate, password string) *adaxes.Client {
+	t.Helper()
+	v := newVendor(t, g.ServeHTTP)
+	c, err := adaxes.New(adaxes.Config{BaseURL: v.URL, Username: `EXAMPLE\svc`, Password: secret.New(password)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// newClockedClient returns a client that reaches the gate without a network, so that a test may own the clock.
+func newClockedClient(t *testing.T, g *gate, password string) *adaxes.Client {
+	t.Helper()
+	c, err := adaxes.New(adaxes.Config{BaseURL: "http://vendor.test/restApi", Username: `EXAMPLE\svc`, Password: secret.New(password), HTTP: transport.Config{
+		RoundTripper: roundTripper(func(r *http.Request) (*http.Response, error) {
+			w := httptest.NewRecorder()
+			g.ServeHTTP(w, r)
+			return w.Result(), nil
+		}),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSignInOnceForAll(t *testing.T) {
+	t.Parallel()
+	g := &gate{lifetime: time.Hour}
+	c := newSignedIn(t, g, "hunter2!X")
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := c.GetObject(t.Context(), john); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if sessions, tokens, calls := g.counts(); sessions != 1 || tokens != 1 || calls != 20 {
+		t.Errorf("%d sessions, %d tokens, %d calls", sessions, tokens, calls)
+	}
+	wantHidden(t, []string{"hunter2!X", "token-1"}, c, *c)
+}
+
+// TestSignInAgainBeforeTheTokenEnds runs on a clock of its own.
+func TestSignInAgainBeforeTheTokenEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{lifetime: 10 * time.Minute}
+		c := newClockedClient(t, g, "hunter2!X")
+		steps := []struct {
+			wait   time.Duration
+			tokens int
+		}{{0, 1}, {8*time.Minute + 59*time.Second, 1}, {2 * time.Second, 2}, {8 * time.Minute, 2}, {2 * time.Minute, 3}, {time.Hour, 4}}
+		for _, step := range steps {
+			time.Sleep(step.wait)
+			if _, err := c.GetObject(t.Context(), john); err != nil {
+				t.Fatal(err)
+			}
+			if _, tokens, _ := g.counts(); tokens != step.tokens {
+				t.Errorf("after %v more: %d tokens, want %d", step.wait, tokens, step.tokens)
+			}
+		}
+		if g.refused != 0 {
+			t.Errorf("%d calls met an ended token", g.refused)
+		}
+	})
+}
+
+// TestTokenLifetimeIsReadTolerantly: a vendor that does not say, or whose clock is behind, gets the documented default of 30 minutes.
+func TestTokenLifetimeIsReadTolerantly(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		end    string // given the bubble's start, 2000-01-01T00:00:00Z
+		wanted time.Duration
+	}{
+		"zulu":      {"2000-01-01T01:00:00Z", time.Hour},
+		"offset":    {"2000-01-01T02:00:00+01:00", time.Hour},
+		"fractions": {"2000-01-01T01:00:00.1234567Z", time.Hour},
+		"no zone":   {"2000-01-01T01:00:00.1234567", time.Hour},
+		"past":      {"1999-12-31T23:59:00Z", 30 * time.Minute},
+		"missing":   {"", 30 * time.Minute},
+		"odd":       {"tomorrow", 30 * time.Minute},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := &gate{lifetime: 24 * time.Hour, says: &tt.end}
+				c := newClockedClient(t, g, "hunter2!X")
+				for _, step := range []struct {
+					wait   time.Duration
+					tokens int
+				}{{0, 1}, {tt.wanted*9/10 - time.Second, 1}, {2 * time.Second, 2}} {
+					time.Sleep(step.wait)
+					if _, err := c.GetObject(t.Context(), john); err != nil {
+						t.Fatal(err)
+					}
+					if _, tokens, _ := g.counts(); tokens != step.tokens {
+						t.Errorf("after %v more: %d tokens, want %d", step.wait, tokens, step.tokens)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestSignInAgainOnceAfter401(t *testing.T) {
+	t.Parallel()
+	g := &gate{lifetime: time.Hour}
+	c := newSignedIn(t, g, "hunter2!X")
+	if _, err := c.GetObject(t.Context(), john); err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.revoked = true
+	g.mu.Unlock()
+	if _, err := c.GetObject(t.Context(), john); err != nil {
+		t.Fatal(err)
+	}
+	if _, tokens, calls := g.counts(); tokens != 2 || calls != 3 {
+		t.Errorf("%d tokens, %d calls", tokens, calls)
+	}
+}
+
+func TestAccountTokenIsNotSentTwiceAfter401(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, says(401, ""))
+	if _, err := newClient(t, v.URL).GetObject(t.Context(), john); !failure.Is(err, failure.Refused) {
+		t.Error(err)
+	}
+	if n := len(v.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestRefusedSignInRests: the vendor locks an account after a few wrong passwords.
+func TestRefusedSignInRests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		c := newClockedClient(t, g, "wrong!W0rd")
+		for range 5 {
+			_, err := c.CreateObject(t.Context(), pageObjects[0].object)
+			if e := failure.Of(err); e.Kind != failure.Refused || e.Code != "invalidCredentials" || !strings.HasPrefix(e.Text, "sign-in: ") {
+				t.Fatal(err)
+			}
+			wantHidden(t, []string{"hunter2!X", "wrong!W0rd"}, err, c)
+		}
+		if sessions, tokens, calls := g.counts(); sessions != 1 || tokens != 0 || calls != 0 {
+			t.Errorf("%d sessions, %d tokens, %d calls", sessions, tokens, calls)
+		}
+		time.Sleep(time.Minute + time.Second)
+		_, _ = c.GetObject(t.Context(), john)
+		if sessions, _, _ := g.counts(); sessions != 2 {
+			t.Errorf("%d sessions: the password may have been corrected at the vendor", sessions)
+		}
+	})
+}
+
+// TestSignInFailures: no fault of the sign-in may pass for an answer about the object.
+func TestSignInFailures(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		status int
+		body   string
+		want   failure.Kind
+	}{
+		"not there":       {404, `{"message": "m", "code": "notFound"}`, failure.Refused},
+		"wrong":           {400, `{"message": "m", "code": "badRequest"}`, failure.Refused},
+		"failed":          {500, "", failure.Unavailable},
+		"away":            {503, "", failure.Unavailable},
+		"throttled":       {429, "", failure.Throttled},
+		"no JSON":         {200, "<html>", failure.Internal},
+		"empty":           {200, "{}", failure.Internal},
+		"wrong type":      {200, `{"sessionId": 5}`, failure.Internal},
+		"redirect":        {302, "", failure.Refused},
+		"session, no tok": {200, `{"sessionId": "s"}`, failure.Internal},
+	}
+	for name, tt := range tests {
+		v := newVendor(t, says(tt.status, tt.body))
+		c, err := adaxes.New(adaxes.Config{BaseURL: v.URL, Username: "u", Password: secret.New("p")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CreateObject(t.Context(), pageObjects[0].object); !failure.Is(err, tt.want) || !strings.Contains(err.Error(), "sign-in: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, r := range v.requests() {
+			if r.Header.Get("Adm-Authorization") != "" {
+				t.Errorf("%s: a sign-in needs no token", name)
+			}
+		}
+	}
+}
+
+func TestWaitingForASignInObeysTheContext(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	v := newVendor(t, func(http.ResponseWriter, *http.Request) {
+		close(arrived) // a second sign-in would panic here
+		<-release
+	})
+	c, err := adaxes.New(adaxes.Config{BaseURL: v.URL, Username: "u", Password: secret.New("p")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = c.GetObject(t.Context(), john) })
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.CreateObject(ctx, pageObjects[0].object); !failure.Is(err, failure.Unavailable) {
+		t.Error(err)
+	}
+	close(release)
+	wg.Wait()
+}

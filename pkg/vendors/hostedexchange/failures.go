@@ -1,0 +1,125 @@
+package hostedexchange
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+// CodeExists is the code of a user, or another object of that name, that is already there.
+const CodeExists = "0x80071392"
+
+// codes is the one table of what the vendor's error codes mean. The page lists none; these are Windows' own and those of MPF's
+// error and SOAP providers.
+//
+// A code that is not here is Refused: an errorContext says that the engine has ended the procedure with an error, and its
+// transaction has rolled back what it did. Only where the engine itself lost touch with a server is the outcome open.
+var codes = map[string]struct {
+	kind failure.Kind
+	text string
+}{
+	CodeExists:   {failure.Refused, "an object of that name already exists"},
+	"0x800708B0": {failure.Refused, "a user of that name already exists"},
+	"0x80072030": {failure.NotFound, "the container, or an object that the request names, does not exist"},
+	"0x80070005": {failure.Refused, "the account lacks the right, such as the UserCreator role"},
+	"0x8007052D": {failure.Refused, "the password breaks the domain's policy"},
+	"0x800708C5": {failure.Refused, "the password breaks the domain's policy"},
+	"0x80072035": {failure.Refused, "the directory is unwilling; most often a value or the password breaks a rule"},
+	"0x80072032": {failure.Invalid, "a path is not a distinguished name"},
+	"0x8007200A": {failure.Invalid, "an attribute does not exist"},
+	"0x8007200B": {failure.Invalid, "a value breaks its attribute's syntax"},
+	"0x80004005": {failure.Refused, "the procedure failed for a reason that the vendor does not code"},
+
+	"0x8007203A": {failure.Unknown, lostTouch}, // LDAP: the server is down
+	"0x800706BA": {failure.Unknown, lostTouch}, // RPC: the server is unavailable
+	"0x800706BE": {failure.Unknown, lostTouch}, // RPC: the call failed
+	"0x800705B4": {failure.Unknown, lostTouch}, // time ran out
+	"0x8700000A": {failure.Unknown, lostTouch}, // SOAP provider: send, receive, connect, names, no valid response
+	"0x8700000F": {failure.Unknown, lostTouch},
+	"0x87000010": {failure.Unknown, lostTouch},
+	"0x87000011": {failure.Unknown, lostTouch},
+	"0x87000012": {failure.Unknown, lostTouch},
+	"0x87000015": {failure.Unknown, lostTouch},
+}
+
+const (
+	lostTouch = "the provisioning engine lost touch with a server and may have acted"
+	refused   = "the provisioning engine ended the procedure with an error"
+)
+
+// decodeAnswer reads an answer of any status: the user, or the failure that it means.
+//
+// The vendor's own word comes first, wherever it stands: errorContext, then a SOAP fault, then <data>. Only an answer without any of them
+// is judged by its HTTP status.
+func decodeAnswer(res *transport.Response) (CreatedUser, error) {
+	root, err := parse(res.Body)
+	if err != nil {
+		return CreatedUser{}, statusFailure(res, err)
+	}
+	if e := root.find("errorContext"); e != nil {
+		return CreatedUser{}, e.failure()
+	}
+	if fault := root.find("Fault"); fault != nil {
+		return CreatedUser{}, fault.fault()
+	}
+	if data := root.find("data"); data != nil && res.Status/100 == 2 {
+		if user := data.user(); user.Path != "" {
+			return user, nil
+		}
+	}
+	return CreatedUser{}, statusFailure(res, nil)
+}
+
+// failure is what an errorContext means. Its description never counts and is never passed on: it may quote what was sent.
+func (e *element) failure() *failure.Error {
+	f := &failure.Error{Kind: failure.Refused, Vendor: Vendor, Code: normalCode(e.attrs["code"]), Text: refused}
+	if known, ok := codes[f.Code]; ok {
+		f.Kind, f.Text = known.kind, known.text
+	}
+	if source := e.find("errorSource"); source != nil {
+		if ns, proc := source.attrs["namespace"], source.attrs["procedure"]; identifier.MatchString(ns) && identifier.MatchString(proc) {
+			f.Text += " (" + ns + "::" + proc + ")"
+		}
+	}
+	return f
+}
+
+// identifier is what names of namespaces and procedures look like.
+var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_. -]{0,63}$`)
+
+// normalCode writes a code as "0x80071392", also where the vendor gave it in lower case or as a decimal; "" for anything else.
+func normalCode(code string) string {
+	n, err := strconv.ParseInt(strings.TrimSpace(code), 0, 64)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("0x%08X", uint32(n)) //nolint:gosec // an HRESULT is 32 bits, with a sign in decimal
+}
+
+// fault is what a SOAP fault without an errorContext means (SOAP 1.1 section 4.4.1).
+func (e *element) fault() *failure.Error {
+	code := e.value("faultcode")
+	code = code[strings.LastIndexByte(code, ':')+1:]
+	switch code {
+	case "Client", "MustUnderstand", "VersionMismatch":
+		return &failure.Error{Kind: failure.Refused, Vendor: Vendor, Code: "SOAP " + code, Text: "the vendor does not take the SOAP message; check the configured URL and transport"}
+	default: // "Server": it may have been at work already
+		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "SOAP Fault", Text: "the vendor failed and did not say whether it acted"}
+	}
+}
+
+// statusFailure is what an answer means that holds nothing of the vendor's own.
+func statusFailure(res *transport.Response, cause error) *failure.Error {
+	f := transport.StatusFailure(Vendor, transport.Write, res)
+	f.Cause = cause
+	if res.Status == http.StatusNotFound || res.Status == http.StatusGone {
+		// Nothing of the provisioning system answers there, so this tells nothing of the user or the container.
+		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
+	}
+	return f
+}
