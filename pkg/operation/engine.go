@@ -84,7 +84,7 @@ func (e *Engine) Handle(ctx context.Context, d bus.Delivery) error {
 	if err != nil {
 		result, err = e.decide(run, last, err)
 	}
-	log.Info("attempted", "attempt", run.Operation.Attempt, "result", result.Type, "reason", reasonOf(result))
+	log.Info("attempted", "attempt", run.Operation.Attempt, "result", result.Type, "reason", run.secrets.text(reasonOf(result)))
 	if publishErr := w.publish(ctx, result.Type, result.Data); publishErr != nil {
 		return fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, publishErr)
 	}
@@ -109,7 +109,8 @@ func (e *Engine) read(d bus.Delivery) (*Run, error) {
 			Attempt:     1,
 			Fingerprint: event.Fingerprint(command),
 		},
-		domain: e.cfg.Domain,
+		domain:  e.cfg.Domain,
+		secrets: secretsOf(command),
 	}, nil
 }
 
@@ -161,7 +162,7 @@ func (e *Engine) decide(run *Run, last entry, err error) (Result, error) {
 	}
 	f := failure.Of(err)
 	if f.Kind == failure.Internal || f.Cause != nil {
-		e.log.Warn("attempt failed", "operation", run.ID, "kind", f.Kind, "error", f, "cause", f.Cause)
+		e.log.Warn("attempt failed", "operation", run.ID, "kind", f.Kind, "error", run.secrets.text(f.Error()), "cause", run.secrets.text(fmt.Sprint(f.Cause)))
 	}
 	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
 	now := e.now().UTC()

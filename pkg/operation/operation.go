@@ -38,7 +38,7 @@ type Result struct {
 type Run struct {
 	// Command is the event as published.
 	Command event.Event
-	// Tenant is its tenantid; may be empty.
+	// Tenant is its tenantid; where that is empty, the handler may set the tenant that it chose. Results carry it.
 	Tenant string
 	// ID is the operation's id.
 	ID string
@@ -47,8 +47,9 @@ type Run struct {
 	// Settling says that an earlier attempt's answer was lost: the effect may be there.
 	Settling bool
 
-	domain event.Domain
-	emit   func(ctx context.Context, eventType string, data any) error
+	domain  event.Domain
+	secrets secrets
+	emit    func(ctx context.Context, eventType string, data any) error
 }
 
 // Decode reads the command's data, which fits its schema, into one of package event's types.

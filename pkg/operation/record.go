@@ -1,12 +1,9 @@
 package operation
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -15,7 +12,6 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/secret"
 )
 
 // record is the event stream as the memory of operations.
@@ -76,11 +72,10 @@ type writer struct {
 	*record
 	run      *Run
 	sequence uint64
-	secrets  []string
 }
 
 func (r *record) writer(run *Run, last entry) *writer {
-	return &writer{record: r, run: run, sequence: last.sequence, secrets: event.Secrets(run.Command.Data())}
+	return &writer{record: r, run: run, sequence: last.sequence}
 }
 
 // patience is how long an event is offered to a JetStream that does not answer. The vendor has acted by then: it is
@@ -111,7 +106,7 @@ func (w *writer) publish(ctx context.Context, eventType string, data any) error 
 func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	command := w.run.Command
 	// Only one event can follow a given one, so its sequence makes the id unique.
-	e, err := event.New(fmt.Sprintf("%s.%d", w.run.ID, w.sequence), w.source, eventType, scrub(data, w.secrets))
+	e, err := event.New(fmt.Sprintf("%s.%d", w.run.ID, w.sequence), w.source, eventType, w.run.secrets.scrub(data))
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +114,12 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	if command.Subject() != "" {
 		e.SetSubject(command.Subject())
 	}
-	for _, name := range []string{event.TenantID, event.CorrelationID, event.TraceParent} {
-		if v := event.Extension(command, name); v != "" {
+	for name, v := range map[string]string{
+		event.TenantID:      w.run.Tenant,
+		event.CorrelationID: event.Extension(command, event.CorrelationID),
+		event.TraceParent:   event.Extension(command, event.TraceParent),
+	} {
+		if v != "" {
 			e.SetExtension(name, v)
 		}
 	}
@@ -133,48 +132,4 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 		return nil, err
 	}
 	return &nats.Msg{Subject: bus.EventSubject(w.run.domain, w.run.ID), Header: header, Data: body}, nil
-}
-
-// leastSecret is the shortest secret that is looked for in results: shorter ones are too likely
-// to be a part of an honest word.
-const leastSecret = 6
-
-// scrub is the last line of defence: should a vendor's text quote one of the command's own secrets, it is
-// replaced before the event leaves.
-func scrub(data any, secrets []string) any {
-	raw, err := json.Marshal(data)
-	if err != nil {
-		return data // event.New will say so
-	}
-	var v any
-	found := false
-	for _, s := range secrets {
-		quoted, _ := json.Marshal(s)
-		found = found || (len(s) >= leastSecret && bytes.Contains(raw, bytes.Trim(quoted, `"`)))
-	}
-	if !found || json.Unmarshal(raw, &v) != nil {
-		return data
-	}
-	return replaceIn(v, secrets)
-}
-
-func replaceIn(v any, secrets []string) any {
-	switch v := v.(type) {
-	case string:
-		for _, s := range secrets {
-			if len(s) >= leastSecret {
-				v = strings.ReplaceAll(v, s, secret.Redacted)
-			}
-		}
-		return v
-	case []any:
-		for i := range v {
-			v[i] = replaceIn(v[i], secrets)
-		}
-	case map[string]any:
-		for name := range v {
-			v[name] = replaceIn(v[name], secrets)
-		}
-	}
-	return v
 }

@@ -31,7 +31,10 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	for p := range partitions {
 		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.cfg.Domain, p), bus.CommandTopic(e.cfg.Domain, p), subscriber, e.consume)
 	}
-	return router.Run(ctx)
+	if err := router.Run(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil // a start that was cut short is a stop like any other
 }
 
 // consume is Handle as Watermill has handlers.

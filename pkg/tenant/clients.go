@@ -1,6 +1,10 @@
 package tenant
 
-import "fmt"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+)
 
 // Clients holds one vendor client a tenant.
 type Clients[C any] struct {
@@ -29,21 +33,16 @@ func Connect[V, C any](ts Tenants, vendor string, pick func(*Tenant) *V, connect
 	return c, nil
 }
 
-// For gives the client for a command's tenantid. Its errors are sentences for whoever published the command.
-func (c *Clients[C]) For(tenantID string) (client C, err error) {
-	name := tenantID
+// For gives the client that a command's tenantid means, and the tenant's name. Its errors are the problem with the field, for
+// whoever published the command.
+func (c *Clients[C]) For(tenantID string) (client C, name string, err error) {
+	name = cmp.Or(tenantID, c.only)
 	if name == "" {
-		name = c.only
-	}
-	if name == "" {
-		return client, fmt.Errorf("is missing; it is required, since several tenants are configured")
+		return client, "", errors.New("is missing; it is required, since several tenants are configured")
 	}
 	client, ok := c.byName[name]
 	if !ok {
-		return client, fmt.Errorf("names no tenant that is configured for %s", c.vendor)
+		return client, "", fmt.Errorf("names no tenant that is configured for %s", c.vendor)
 	}
-	return client, nil
+	return client, name, nil
 }
-
-// Len is the number of tenants that have the vendor.
-func (c *Clients[C]) Len() int { return len(c.byName) }

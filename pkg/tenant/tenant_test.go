@@ -91,7 +91,7 @@ func TestClientsFor(t *testing.T) {
 		"unknown":            {one, "z", "", "names no tenant"},
 		"without the vendor": {two, "b", "", "names no tenant that is configured for adaxes"},
 	} {
-		got, err := connect(c.ts).For(c.id)
+		got, _, err := connect(c.ts).For(c.id)
 		if got != c.want || (err == nil) != (c.wantErr == "") || (err != nil && !strings.Contains(err.Error(), c.wantErr)) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}

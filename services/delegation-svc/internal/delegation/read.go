@@ -1,0 +1,100 @@
+package delegation
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+)
+
+// largestPart bounds one part of the answer, in bytes of JSON. JetStream takes 1 MiB a message by default.
+const largestPart = 256 << 10
+
+// read reports one mailbox, or all of them in as many parts as they need. An answer of several parts ends
+// the operation with its last one; after a crash the reading starts anew.
+func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	var data event.DelegationReadData
+	if err := run.Decode(&data); err != nil {
+		return operation.Result{}, err
+	}
+	parts := answer{run: run}
+	if data.Mailbox != "" {
+		m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{WithDisplayNames: data.WithDisplayNames, Select: data.Select})
+		if err != nil {
+			return operation.Result{}, err
+		}
+		if err := parts.add(ctx, m); err != nil {
+			return operation.Result{}, err
+		}
+		return parts.last(), nil
+	}
+	err := d.client.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: data.PageSize, WithDisplayNames: data.WithDisplayNames, Select: data.Select},
+		func(page []exchangeonline.Mailbox) error {
+			for _, m := range page {
+				if err := parts.add(ctx, m); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	if err != nil {
+		return operation.Result{}, err
+	}
+	return parts.last(), nil
+}
+
+// answer gathers mailboxes into parts.
+type answer struct {
+	run       *operation.Run
+	sent      int // parts
+	count     int // mailboxes
+	size      int // bytes of the part being gathered
+	mailboxes []event.DelegatedMailbox
+}
+
+// add takes a mailbox in, and publishes the part gathered so far if it would grow too large with it.
+func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
+	observed := observed(m)
+	raw, err := json.Marshal(observed)
+	if err != nil {
+		return err
+	}
+	if a.size > 0 && a.size+len(raw) > largestPart {
+		if err := a.run.Emit(ctx, event.DelegationObserved, a.part(false)); err != nil {
+			return err
+		}
+	}
+	a.size += len(raw)
+	a.count++
+	a.mailboxes = append(a.mailboxes, observed)
+	return nil
+}
+
+// part closes the part that is being gathered.
+func (a *answer) part(complete bool) event.DelegationObservedData {
+	a.sent++
+	part := event.DelegationObservedData{Operation: a.run.Operation, Part: a.sent, Complete: complete, Count: a.count, Mailboxes: a.mailboxes}
+	if part.Mailboxes == nil {
+		part.Mailboxes = []event.DelegatedMailbox{}
+	}
+	a.mailboxes, a.size = nil, 0
+	return part
+}
+
+func (a *answer) last() operation.Result {
+	return operation.Result{Type: event.DelegationObserved, Data: a.part(true)}
+}
+
+func observed(m exchangeonline.Mailbox) event.DelegatedMailbox {
+	out := event.DelegatedMailbox{
+		Identity: m.Identity, ExternalDirectoryObjectID: m.ExternalDirectoryObjectID, UserPrincipalName: m.UserPrincipalName,
+		PrimarySMTPAddress: m.PrimarySMTPAddress, DisplayName: m.DisplayName, RecipientTypeDetails: m.RecipientTypeDetails,
+		Delegates: []event.Delegate{}, Selected: m.Selected,
+	}
+	for _, d := range m.Delegates {
+		out.Delegates = append(out.Delegates, event.Delegate(d))
+	}
+	return out
+}

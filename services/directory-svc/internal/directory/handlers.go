@@ -1,0 +1,35 @@
+// Package directory carries out the commands of the domain directory.
+package directory
+
+import (
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/services/internal/worker"
+)
+
+// Handlers builds the handlers of this domain.
+func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
+	objects, err := tenant.Connect(d.Tenants, adaxes.Vendor, func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes },
+		func(c *tenant.Adaxes) (objectCreator, error) {
+			client, err := adaxes.New(c.Client(d.Config.HTTP()))
+			return objectCreator{client: client, marker: c.MarkerAttribute}, err
+		})
+	if err != nil {
+		return nil, err
+	}
+	users, err := tenant.Connect(d.Tenants, hostedexchange.Vendor, func(t *tenant.Tenant) *tenant.HostedExchange { return t.HostedExchange },
+		func(c *tenant.HostedExchange) (userCreator, error) {
+			client, err := hostedexchange.New(c.Client(d.Config.HTTP()))
+			return userCreator{client: client}, err
+		})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]operation.Handler{
+		event.ObjectCreate:       worker.ForTenant(objects, objectCreator.create),
+		event.BusinessUserCreate: worker.ForTenant(users, userCreator.create),
+	}, nil
+}

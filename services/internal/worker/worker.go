@@ -1,0 +1,79 @@
+// Package worker is what the four services that carry commands out have in common: their settings, and
+// the list of steps that bring one up.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+// Config holds a worker's settings. Its tenants stand in the YAML file only.
+type Config struct {
+	process.Config
+	bus.Server
+	Partitions    int           `help:"Commands of a domain that are worked on at once; fixed once the streams exist." default:"32"`
+	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
+	VendorTimeout time.Duration `help:"How long one call of a vendor may take." default:"60s"`
+}
+
+// HTTP gives the bounds of a vendor's calls.
+func (c *Config) HTTP() transport.Config { return transport.Config{Timeout: c.VendorTimeout} }
+
+// Dependencies are what a service builds its handlers from.
+type Dependencies struct {
+	Config  *Config
+	Tenants tenant.Tenants
+	JS      jetstream.JetStream
+	Log     *slog.Logger
+}
+
+// Handlers builds a service's handlers, by type of command.
+type Handlers func(Dependencies) (map[string]operation.Handler, error)
+
+// Main runs the service of one domain until it is asked to stop.
+func Main(domain event.Domain, description string, handlers Handlers) {
+	process.Main(string(domain)+"-svc", description, &Config{}, func(ctx context.Context, p *process.Process, cfg *Config) error {
+		return run(ctx, p, cfg, domain, handlers)
+	})
+}
+
+func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Domain, handlers Handlers) error {
+	tenants, err := tenant.Load(cfg.Config.Config)
+	if err != nil {
+		return err
+	}
+	nc, js, err := cfg.Connect(ctx, p.Name, p.Log)
+	if err != nil {
+		return err
+	}
+	p.OnStop("NATS connection", func(ctx context.Context) error { return bus.Disconnect(ctx, nc) })
+	if err := bus.Ensure(ctx, js, bus.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas}); err != nil {
+		return err
+	}
+	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
+	if err != nil {
+		return err
+	}
+	engine, err := operation.New(ctx, operation.Config{Domain: domain, Handlers: table, JS: js, Log: p.Log})
+	if err != nil {
+		return err
+	}
+	p.Check("nats", bus.Connected(nc))
+	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
+	// Serve returns when ctx has ended and what was in flight is settled; only then is the connection closed.
+	if err := engine.Serve(ctx, cfg.Partitions); err != nil {
+		return fmt.Errorf("serve %s: %w", domain, err)
+	}
+	return nil
+}

@@ -1,0 +1,12 @@
+// mailbox-svc creates Exchange mailboxes through Adaxes.
+package main
+
+import (
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/worker"
+	"github.com/mailwright/mailwright/services/mailbox-svc/internal/mailbox"
+)
+
+func main() {
+	worker.Main(event.Mailbox, "Creates Exchange mailboxes (Adaxes) from commands on mailwright.cmd.mailbox.<key>.", mailbox.Handlers)
+}
