@@ -1,0 +1,118 @@
+// Package app is what the commands of mailwright share: where the servers are, how output is written,
+// and what an exit code means.
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+)
+
+// Exit codes of every command.
+const (
+	ExitFailure   = 1 // it did not succeed: an operation failed or was rejected, a server is away
+	ExitUsage     = 2 // the call's words or its input are wrong; nothing was done
+	ExitNoOutcome = 3 // no outcome in time; the operation goes on
+)
+
+// ExitError is an error that ends the program with a code of its own.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+// Error implements error.
+func (e *ExitError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Usage is an error with code ExitUsage.
+func Usage(format string, args ...any) error {
+	return &ExitError{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+// Code gives the exit code of an error.
+func Code(err error) int {
+	if e, ok := errors.AsType[*ExitError](err); ok {
+		return e.Code
+	}
+	if err != nil {
+		return ExitFailure
+	}
+	return 0
+}
+
+// Endpoints are where a running system is. `mailwright dev` writes them to endpoints.json in its state directory.
+type Endpoints struct {
+	NATS     string `json:"nats"`
+	Postgres string `json:"postgres"`
+	Sandbox  string `json:"sandbox"`
+	// Services maps each service to the base URL of its health endpoints.
+	Services map[string]string `json:"services,omitempty"`
+}
+
+// EndpointsFile is the file's name in the state directory.
+const EndpointsFile = "endpoints.json"
+
+// Globals are the settings of every command. Addresses come from flag or environment, else from the state
+// directory of a running `mailwright dev`, else from the usual local ports.
+type Globals struct {
+	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
+	State       string `help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given." default:".mailwright" type:"path"`
+	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
+	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
+	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
+}
+
+// App is the running program, as its commands see it.
+type App struct {
+	Globals
+	Out io.Writer // results
+	Err io.Writer // progress and errors
+	Log *slog.Logger
+}
+
+// Endpoints resolves where the servers are.
+func (a *App) Endpoints() (Endpoints, error) {
+	e := Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
+	raw, err := os.ReadFile(filepath.Join(a.State, EndpointsFile))
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return e, fmt.Errorf("%s: %w", filepath.Join(a.State, EndpointsFile), err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return e, err
+	}
+	if a.NATSURL != "" {
+		e.NATS = a.NATSURL
+	}
+	if a.DatabaseURL != "" {
+		e.Postgres = a.DatabaseURL
+	}
+	return e, nil
+}
+
+// Connect connects to NATS. It waits as long as ctx lets it.
+func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
+	e, err := a.Endpoints()
+	if err != nil {
+		return nil, nil, err
+	}
+	return bus.Server{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
+}
+
+// PrintJSON writes one document on one line.
+func (a *App) PrintJSON(v any) error { return json.NewEncoder(a.Out).Encode(v) }

@@ -1,0 +1,67 @@
+// mailwright is the command line: it runs the whole system on one machine, publishes commands, follows
+// events and shows how things stand.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
+	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
+	"github.com/mailwright/mailwright/services/mailwright/internal/send"
+	"github.com/mailwright/mailwright/services/mailwright/internal/status"
+	"github.com/mailwright/mailwright/services/mailwright/internal/watch"
+)
+
+type commands struct {
+	app.Globals
+	Config  string           `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
+	Verbose bool             `short:"v" help:"Say more on standard error."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Dev    dev.Command    `cmd:"" help:"Run everything on this machine: NATS, Postgres, the sandbox and the services."`
+	Demo   demo.Command   `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
+	Send   send.Command   `cmd:"" help:"Publish a command; with --wait, print its outcome."`
+	Watch  watch.Command  `cmd:"" help:"Follow events as they happen."`
+	Status status.Command `cmd:"" help:"Show operations by state and what the services have yet to do."`
+	Server dev.Server     `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`
+}
+
+func main() {
+	var c commands
+	parser, err := kong.New(&c, append(process.Options("mailwright", "Provisions directory accounts, Exchange mailboxes, delegates and inventories from events."),
+		kong.Vars{"version": version()})...)
+	if err != nil {
+		panic(err) // the commands' own declaration is wrong
+	}
+	parsed, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		parser.Errorf("%s", err)
+		os.Exit(app.ExitUsage)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app.App{Globals: c.Globals, Out: os.Stdout, Err: os.Stderr, Log: logger(c.Verbose)}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err = parsed.Run(a)
+	stop()
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "mailwright:", err)
+	}
+	os.Exit(app.Code(err))
+}
+
+func logger(verbose bool) *slog.Logger {
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
