@@ -1,0 +1,204 @@
+// Package call runs every request to a simulated API the same way: read it, name it, let a
+// fault strike or not, do its work, answer, and write the journal.
+package call
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/mailwright/mailwright/services/sandbox/internal/fault"
+	"github.com/mailwright/mailwright/services/sandbox/internal/journal"
+	"github.com/mailwright/mailwright/services/sandbox/internal/state"
+)
+
+// MaxBody bounds a request's body, in bytes.
+const MaxBody = 8 << 20
+
+// API is one simulated vendor API.
+type API interface {
+	// Vendor is the name under which journal and faults know the API.
+	Vendor() string
+	// Open reads a request and says what call it is. It changes nothing.
+	Open(r *http.Request, body []byte) Operation
+}
+
+// Operation is one call that is ready to run.
+type Operation struct {
+	Name string
+	// Target is whom the call is about: a DN, an address, a client id. Never a secret.
+	Target string
+	// Run does the work. Twist is "", or one of the fault kinds that only the API itself can act out.
+	Run func(Run) Answer
+}
+
+// Run is what an operation learns about the way it is run.
+type Run struct {
+	Origin state.Origin
+	Twist  fault.Kind
+}
+
+// Answer is what the vendor sends back.
+type Answer struct {
+	Status int
+	Header http.Header // may be nil
+	Type   string      // content type
+	Body   []byte
+	Stream func(io.Writer) error // instead of Body, for long answers
+	// Outcome is what was decided, in a few words, for the journal.
+	Outcome string
+	// Committed reports whether the tenant's state changed.
+	Committed bool
+}
+
+// Refuse is an operation that only answers.
+func Refuse(name, target string, a Answer) Operation {
+	return Operation{Name: name, Target: target, Run: func(Run) Answer { return a }}
+}
+
+// Runner runs the calls of all APIs.
+type Runner struct {
+	World   *state.World
+	Journal *journal.Journal
+	Faults  *fault.Rules
+	Log     *slog.Logger
+}
+
+// Handler serves one API.
+func (rn *Runner) Handler(api API) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rn.serve(api, w, r) })
+}
+
+func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	entry := journal.Entry{Sequence: rn.Journal.Next(), Time: rn.World.Now(), Vendor: api.Vendor()}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err != nil {
+		// The caller went away or sent too much; there is nobody to answer in the vendor's words.
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+		}
+		return
+	}
+	op := api.Open(r, body)
+	entry.Call, entry.Target = op.Name, op.Target
+	finish := func(a Answer, status int) {
+		entry.Status, entry.Outcome, entry.Committed = status, a.Outcome, a.Committed
+		entry.Took = time.Since(started)
+		rn.Journal.Add(entry)
+		rn.Log.Debug("vendor call", "vendor", entry.Vendor, "call", entry.Call, "target", entry.Target,
+			"status", status, "outcome", entry.Outcome, "committed", entry.Committed, "fault", entry.Fault)
+	}
+
+	delay, rule := rn.Faults.Pick(api.Vendor(), op.Name, op.Target)
+	if delay > 0 {
+		entry.Fault = string(fault.Latency)
+		if !wait(r, delay) {
+			finish(Answer{Outcome: "caller gave up before the work"}, 0)
+			return
+		}
+	}
+	run := Run{Origin: state.Origin{Sequence: entry.Sequence, Vendor: entry.Vendor, Call: op.Name, Target: op.Target, At: entry.Time}}
+	if rule == nil {
+		a := op.Run(run)
+		finish(a, a.Status)
+		write(w, a)
+		return
+	}
+
+	entry.Fault = string(rule.Kind)
+	if rule.Kind == fault.Suspend || rule.Kind == fault.Partial {
+		run.Twist = rule.Kind
+		a := op.Run(run)
+		finish(a, a.Status)
+		write(w, a)
+		return
+	}
+	a := Answer{Outcome: "nothing done"}
+	if rule.After() {
+		a = op.Run(run)
+	}
+	switch rule.Kind {
+	case fault.TimeoutBefore, fault.TimeoutAfter:
+		finish(a, 0)
+		wait(r, rule.Hold())
+		drop(w, false)
+	case fault.Reset:
+		finish(a, 0)
+		drop(w, true)
+	case fault.Status:
+		finish(a, rule.Params.Status)
+		writeStatus(w, rule.Params)
+	case fault.NonJSON:
+		status := rule.Params.Status
+		if status == 0 {
+			status = http.StatusBadGateway
+		}
+		finish(a, status)
+		page := rule.Params.Body
+		if page == "" {
+			page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
+		}
+		write(w, Answer{Status: status, Type: "text/html", Body: []byte(page)})
+	}
+}
+
+// writeStatus sends a bare status, as a gateway in front of the vendor would.
+func writeStatus(w http.ResponseWriter, p fault.Params) {
+	header := http.Header{}
+	if p.RetryAfter != "" {
+		header.Set("Retry-After", p.RetryAfter)
+	}
+	kind := "text/plain"
+	if bytes.HasPrefix([]byte(p.Body), []byte("{")) {
+		kind = "application/json"
+	}
+	write(w, Answer{Status: p.Status, Header: header, Type: kind, Body: []byte(p.Body)})
+}
+
+func write(w http.ResponseWriter, a Answer) {
+	for name, values := range a.Header {
+		w.Header()[name] = values
+	}
+	if a.Type != "" {
+		w.Header().Set("Content-Type", a.Type)
+	}
+	if a.Stream != nil {
+		w.WriteHeader(a.Status)
+		_ = a.Stream(w) // the caller went away
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body)
+}
+
+// wait holds a call back and reports whether the caller is still there.
+func wait(r *http.Request, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// drop closes the connection without an answer; abruptly with a TCP reset.
+func drop(w http.ResponseWriter, reset bool) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2 cannot be taken over; this resets the stream
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}

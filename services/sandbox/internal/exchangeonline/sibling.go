@@ -1,0 +1,249 @@
+package exchangeonline
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mailwright/mailwright/services/sandbox/internal/call"
+	"github.com/mailwright/mailwright/services/sandbox/internal/state"
+)
+
+// getAcceptedDomain is Get-AcceptedDomain.
+func (a *API) getAcceptedDomain(q *request) call.Answer {
+	if wrong := q.parameters.only("Identity", "ResultSize"); wrong != nil {
+		return *wrong
+	}
+	identity, wrong := q.parameters.text("Identity")
+	if wrong != nil {
+		return *wrong
+	}
+	rows := []map[string]any{}
+	for i, organization := range a.world.Seed().Organizations {
+		for j, domain := range organization.Domains {
+			if identity == "" || strings.EqualFold(identity, domain) {
+				rows = append(rows, map[string]any{
+					"Identity": domain, "Id": domain, "Name": domain, "DomainName": domain, "DomainType": "Authoritative", "Default": i == 1 && j == 0,
+				})
+			}
+		}
+	}
+	if identity != "" && len(rows) == 0 {
+		return a.notFound(identity)
+	}
+	return a.whole(q, rows)
+}
+
+// getOrganizationConfig is Get-OrganizationConfig: no parameters, a single object.
+func (a *API) getOrganizationConfig(q *request) call.Answer {
+	if wrong := q.parameters.only(); wrong != nil {
+		return *wrong
+	}
+	return collection(q, []map[string]any{a.world.Seed().OrgConfig}, "")
+}
+
+// getGroupMember is Get-DistributionGroupMember, or its dynamic sibling. Members that are
+// hidden from address lists are shown too.
+func (a *API) getGroupMember(dynamic bool) cmdlet {
+	return func(q *request) call.Answer {
+		if wrong := q.parameters.only("Identity", "ResultSize"); wrong != nil {
+			return *wrong
+		}
+		identity, wrong := q.parameters.text("Identity")
+		if wrong != nil {
+			return *wrong
+		}
+		if identity == "" {
+			return invalidOperation("System.Management.Automation.ParameterBindingException", "Cannot process command because of one or more missing mandatory parameters: Identity.")
+		}
+		var rows []map[string]any
+		a.world.View(func(tx *state.Tx) {
+			g := tx.Group(identity)
+			if g == nil || g.Dynamic != dynamic {
+				return
+			}
+			rows = []map[string]any{}
+			for _, guid := range g.Members {
+				if m := tx.Mailbox(guid); m != nil {
+					rows = append(rows, map[string]any{
+						"Identity": m.Alias, "Name": m.Name, "DisplayName": m.DisplayName, "PrimarySmtpAddress": m.Primary,
+						"ExternalDirectoryObjectId": m.EntraID, "RecipientType": "UserMailbox", "RecipientTypeDetails": m.Type,
+					})
+				}
+			}
+		})
+		if rows == nil {
+			return a.notFound(identity)
+		}
+		return a.whole(q, rows)
+	}
+}
+
+// whole answers with up to ResultSize rows of a short list, in pages.
+func (a *API) whole(q *request, rows []map[string]any) call.Answer {
+	size, wrong := pageSize(q)
+	if wrong != nil {
+		return *wrong
+	}
+	after, wrong := a.start(q)
+	if wrong != nil {
+		return *wrong
+	}
+	rows = rows[min(int(after), len(rows)):]
+	next := ""
+	if size != unlimited && len(rows) > size {
+		rows = rows[:size]
+		next = a.nextLink(q, after+uint64(size))
+	}
+	if wrong := a.project(q, rows); wrong != nil {
+		return *wrong
+	}
+	return collection(q, rows, next)
+}
+
+// The rights that a folder's entry may hold: roles and single rights (Exchange PowerShell reference).
+var folderRights = []string{
+	"None", "AvailabilityOnly", "LimitedDetails", "Reviewer", "Contributor", "NonEditingAuthor", "Author", "Editor", "PublishingAuthor",
+	"PublishingEditor", "Owner", "CreateItems", "CreateSubfolders", "DeleteAllItems", "DeleteOwnedItems", "EditAllItems", "EditOwnedItems",
+	"FolderContact", "FolderOwner", "FolderVisible", "ReadItems",
+}
+
+var sharingFlags = []string{"None", "Delegate", "CanViewPrivateItems"}
+
+// folderIdentity splits <mailbox>:\<FolderPath>.
+func (a *API) folderIdentity(q *request) (mailbox, path string, wrong *call.Answer) {
+	identity, wrong := q.parameters.text("Identity")
+	if wrong != nil {
+		return "", "", wrong
+	}
+	mailbox, path, ok := strings.Cut(identity, `:\`)
+	if !ok || mailbox == "" {
+		return "", "", wrongType("Identity", `of the form <mailbox>:\<FolderPath>`)
+	}
+	return mailbox, strings.ToLower(path), nil
+}
+
+func (a *API) getFolderPermission(q *request) call.Answer {
+	if wrong := q.parameters.only("Identity", "User", "ResultSize"); wrong != nil {
+		return *wrong
+	}
+	mailbox, path, wrong := a.folderIdentity(q)
+	if wrong != nil {
+		return *wrong
+	}
+	var rows []map[string]any
+	a.world.View(func(tx *state.Tx) {
+		found := tx.FindMailboxes(mailbox)
+		if len(found) != 1 {
+			return
+		}
+		rows = []map[string]any{
+			{"FolderName": path, "User": "Default", "AccessRights": []string{"AvailabilityOnly"}},
+			{"FolderName": path, "User": "Anonymous", "AccessRights": []string{"None"}},
+		}
+		users := make([]string, 0, len(found[0].Folders[path]))
+		for user := range found[0].Folders[path] {
+			users = append(users, user)
+		}
+		slices.Sort(users)
+		for _, user := range users {
+			entry := found[0].Folders[path][user]
+			if r, ok := tx.RecipientByGUID(entry.User); ok {
+				rows = append(rows, map[string]any{"FolderName": path, "User": r.DisplayName, "UserPrincipalName": r.Address, "AccessRights": entry.Rights, "SharingPermissionFlags": entry.Flags})
+			}
+		}
+	})
+	if rows == nil {
+		return a.notFound(mailbox)
+	}
+	return a.whole(q, rows)
+}
+
+// changeFolderPermission is Add-, Set- and Remove-MailboxFolderPermission.
+func (a *API) changeFolderPermission(verb string) cmdlet {
+	known := []string{"Identity", "User", "AccessRights", "SharingPermissionFlags"}
+	if verb == "remove" {
+		known = known[:2]
+	}
+	return func(q *request) call.Answer {
+		if wrong := q.parameters.only(known...); wrong != nil {
+			return *wrong
+		}
+		mailbox, path, wrong := a.folderIdentity(q)
+		if wrong != nil {
+			return *wrong
+		}
+		user, wrong := q.parameters.text("User")
+		if wrong != nil {
+			return *wrong
+		}
+		rights, wrong := q.parameters.enumeration("AccessRights", folderRights, verb != "remove")
+		if wrong != nil {
+			return *wrong
+		}
+		flags, wrong := q.parameters.enumeration("SharingPermissionFlags", sharingFlags, false)
+		if wrong != nil {
+			return *wrong
+		}
+		var refused call.Answer
+		err := a.world.Update(q.run.Origin, func(tx *state.Tx) error {
+			found, who := tx.FindMailboxes(mailbox), tx.FindRecipients(user)
+			if len(found) != 1 || len(who) != 1 {
+				refused = a.notFound(mailbox + ":" + user)
+				return errors.New("refused")
+			}
+			m := found[0].Clone()
+			_, exists := m.Folders[path][who[0].GUID]
+			if exists == (verb == "add") {
+				refused = invalidOperation("Microsoft.Exchange.Management.StoreTasks.UserAlreadyExistsInPermissionEntryException",
+					"The permission entry for the user does not fit the request: there is one already, or there is none.")
+				return errors.New("refused")
+			}
+			if m.Folders[path] == nil {
+				m.Folders[path] = map[string]state.FolderACE{}
+			}
+			if verb == "remove" {
+				delete(m.Folders[path], who[0].GUID)
+			} else {
+				m.Folders[path][who[0].GUID] = state.FolderACE{User: who[0].GUID, Rights: rights, Flags: flags}
+			}
+			m.Changed = tx.Now()
+			tx.PutMailbox(m)
+			return nil
+		})
+		if refused.Status != 0 {
+			return refused
+		}
+		if err != nil {
+			return fail(http.StatusInternalServerError, "InternalServerError", "Error executing cmdlet", "", err.Error())
+		}
+		return call.Answer{Status: http.StatusOK, Outcome: "folder permission changed", Committed: true}
+	}
+}
+
+// enumeration reads one name or a list of names.
+func (p parameters) enumeration(name string, known []string, required bool) ([]string, *call.Answer) {
+	given, ok := p[strings.ToLower(name)]
+	if !ok {
+		if required {
+			return nil, wrongType(name, "given")
+		}
+		return nil, nil
+	}
+	var list []string
+	if one := p.peek(name); one != "" {
+		list = strings.Split(one, ",")
+	} else if json.Unmarshal(given.raw, &list) != nil || len(list) == 0 {
+		return nil, wrongType(name, "one of the known names")
+	}
+	for i, value := range list {
+		at := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, strings.TrimSpace(value)) })
+		if at < 0 {
+			return nil, wrongType(name, "one of the known names")
+		}
+		list[i] = known[at]
+	}
+	return list, nil
+}

@@ -1,0 +1,191 @@
+// Package fault makes chosen calls go wrong, in the ways that a network and a vendor do.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kind is a way to go wrong.
+type Kind string
+
+// The kinds. Before and after say whether the call's work is done when the fault strikes.
+const (
+	Latency       Kind = "latency"        // the answer comes later: params.delay
+	TimeoutBefore Kind = "timeout-before" // nothing is done and no answer comes: params.hold, then the connection closes
+	TimeoutAfter  Kind = "timeout-after"  // the work is done and no answer comes: params.hold, then the connection closes
+	Reset         Kind = "reset"          // the connection is reset; params.when: before or after
+	Status        Kind = "status"         // params.status, params.retryAfter, params.body; params.when
+	NonJSON       Kind = "nonjson"        // a proxy's HTML page: params.status (default 502), params.body; params.when
+	Suspend       Kind = "suspend"        // adaxes: the create is sent for approval
+	Partial       Kind = "partial"        // adaxes: user without password and licence; hostedexchange: user without mailbox
+)
+
+var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, Suspend, Partial}
+
+// Params are what a kind needs beside its name.
+type Params struct {
+	Delay      string `json:"delay,omitempty"`
+	Hold       string `json:"hold,omitempty"`
+	Status     int    `json:"status,omitempty"`
+	RetryAfter string `json:"retryAfter,omitempty"`
+	Body       string `json:"body,omitempty"`
+	When       string `json:"when,omitempty"`
+}
+
+// Rule says which calls go wrong and how. Empty Vendor, Call and Match fit every call;
+// Match is a part of the call's target, in any case.
+type Rule struct {
+	ID          int      `json:"id"`
+	Vendor      string   `json:"vendor,omitempty"`
+	Call        string   `json:"call,omitempty"`
+	Match       string   `json:"match,omitempty"`
+	Kind        Kind     `json:"kind"`
+	Count       int      `json:"count,omitempty"`       // calls still to strike; 0: no limit
+	Probability *float64 `json:"probability,omitempty"` // share of the matching calls; absent: all
+	Params      Params   `json:"params"`
+	Struck      int      `json:"struck"`
+
+	delay, hold time.Duration
+	bounded     bool
+}
+
+// Delay is params.delay.
+func (r Rule) Delay() time.Duration { return r.delay }
+
+// Hold is params.hold: how long a connection stays silent before it closes.
+func (r Rule) Hold() time.Duration { return r.hold }
+
+// After reports whether the call's work is done before the fault strikes.
+func (r Rule) After() bool { return r.Kind == TimeoutAfter || r.Params.When == "after" }
+
+// Rules is the present list. Safe for use by many goroutines.
+type Rules struct {
+	mu   sync.Mutex
+	next int
+	list []*Rule
+}
+
+// Add checks a rule and puts it at the end of the list.
+func (rs *Rules) Add(r Rule, vendors []string) (Rule, error) {
+	if err := r.check(vendors); err != nil {
+		return Rule{}, err
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.next++
+	r.ID, r.Struck, r.bounded = rs.next, 0, r.Count > 0
+	rs.list = append(rs.list, &r)
+	return r, nil
+}
+
+func (r *Rule) check(vendors []string) error {
+	var faults []error
+	complain := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if r.Vendor != "" && !slices.Contains(vendors, r.Vendor) {
+		complain("vendor must be one of %q", vendors)
+	}
+	if !slices.Contains(kinds, r.Kind) {
+		complain("kind must be one of %q", kinds)
+	}
+	if r.Count < 0 {
+		complain("count must not be negative")
+	}
+	if p := r.Probability; p != nil && (*p < 0 || *p > 1) {
+		complain("probability must be between 0 and 1")
+	}
+	if w := r.Params.When; w != "" && w != "before" && w != "after" {
+		complain("params.when must be before or after")
+	}
+	if s := r.Params.Status; s != 0 && (s < 300 || s > 599) {
+		complain("params.status must be between 300 and 599")
+	}
+	if r.Kind == Status && r.Params.Status == 0 {
+		complain("kind status needs params.status")
+	}
+	r.delay = duration("params.delay", r.Params.Delay, complain)
+	r.hold = duration("params.hold", r.Params.Hold, complain)
+	if r.Kind == Latency && r.delay == 0 {
+		complain("kind latency needs params.delay")
+	}
+	return errors.Join(faults...)
+}
+
+func duration(name, text string, complain func(string, ...any)) time.Duration {
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		complain("%s must be a duration such as \"2s\"", name)
+	}
+	return d
+}
+
+// Pick takes what strikes this call: how long it is delayed, and the first fault of another
+// kind. Picking uses up a rule's count.
+func (rs *Rules) Pick(vendor, call, target string) (time.Duration, *Rule) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if len(rs.list) == 0 {
+		return 0, nil
+	}
+	var delay time.Duration
+	var struck *Rule
+	for _, r := range rs.list {
+		if struck != nil && r.Kind != Latency || !r.fits(vendor, call, target) {
+			continue
+		}
+		r.Struck++
+		if r.bounded {
+			r.Count--
+		}
+		if r.Kind == Latency {
+			delay += r.delay
+			continue
+		}
+		taken := *r
+		struck = &taken
+	}
+	rs.list = slices.DeleteFunc(rs.list, func(r *Rule) bool { return r.bounded && r.Count == 0 })
+	return delay, struck
+}
+
+func (r *Rule) fits(vendor, call, target string) bool {
+	return (r.Vendor == "" || r.Vendor == vendor) &&
+		(r.Call == "" || strings.EqualFold(r.Call, call)) &&
+		(r.Match == "" || strings.Contains(strings.ToLower(target), strings.ToLower(r.Match))) &&
+		(r.Probability == nil || rand.Float64() < *r.Probability)
+}
+
+// List is a copy of the rules that still stand.
+func (rs *Rules) List() []Rule {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	list := make([]Rule, 0, len(rs.list))
+	for _, r := range rs.list {
+		list = append(list, *r)
+	}
+	return list
+}
+
+// Remove takes one rule away and reports whether it was there.
+func (rs *Rules) Remove(id int) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	before := len(rs.list)
+	rs.list = slices.DeleteFunc(rs.list, func(r *Rule) bool { return r.ID == id })
+	return len(rs.list) < before
+}
+
+// Clear takes all rules away.
+func (rs *Rules) Clear() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.list = nil
+}
