@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/services/internal/endpoints"
 )
 
 // Exit codes of every command.
@@ -54,18 +55,6 @@ func Code(err error) int {
 	return 0
 }
 
-// Endpoints are where a running system is. `mailwright dev` writes them to endpoints.json in its state directory.
-type Endpoints struct {
-	NATS     string `json:"nats"`
-	Postgres string `json:"postgres"`
-	Sandbox  string `json:"sandbox"`
-	// Services maps each service to the base URL of its health endpoints.
-	Services map[string]string `json:"services,omitempty"`
-}
-
-// EndpointsFile is the file's name in the state directory.
-const EndpointsFile = "endpoints.json"
-
 // Globals are the settings of every command. Addresses come from flag or environment, else from the state
 // directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
@@ -85,13 +74,13 @@ type App struct {
 }
 
 // Endpoints resolves where the servers are.
-func (a *App) Endpoints() (Endpoints, error) {
-	e := Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
-	raw, err := os.ReadFile(filepath.Join(a.State, EndpointsFile))
+func (a *App) Endpoints() (endpoints.Endpoints, error) {
+	e := endpoints.Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
+	raw, err := os.ReadFile(filepath.Join(a.State, endpoints.File))
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return e, fmt.Errorf("%s: %w", filepath.Join(a.State, EndpointsFile), err)
+			return e, fmt.Errorf("%s: %w", filepath.Join(a.State, endpoints.File), err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return e, err

@@ -1,0 +1,81 @@
+// Package demo is `mailwright demo`: the whole system, carrying out the examples of the vendors' own pages.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mailwright/mailwright/services/internal/stack"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
+)
+
+// Command is `mailwright demo`.
+type Command struct {
+	Bin     string        `help:"Folder with the programs; default: where mailwright itself is." type:"existingdir" placeholder:"DIR"`
+	Keep    bool          `help:"Stay up afterwards, and print where everything is and what to try."`
+	Timeout time.Duration `help:"How long the commands may take." default:"90s"`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `Starts NATS, Postgres, the sandbox and the services on free ports with their state in a temporary directory, publishes the
+examples of the vendors' pages as commands, shows each one's progress and outcome and a short look at
+the projections, and stops everything. The last line counts; the exit code is 0 only if every command succeeded.`
+}
+
+// Run implements the command.
+func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
+	dir, err := os.MkdirTemp("", "mailwright-demo-")
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user below it
+		return err
+	}
+	began := time.Now()
+	_, _ = fmt.Fprintln(a.Err, "Starting NATS, Postgres, the sandbox and five services …")
+	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: c.Bin, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		return fmt.Errorf("%w\n(the logs are in %s/logs)", err, dir)
+	}
+	defer func() {
+		err = errors.Join(err, s.Stop())
+		if err == nil {
+			err = os.RemoveAll(dir)
+			return
+		}
+		_, _ = fmt.Fprintf(a.Err, "The logs are in %s/logs.\n", dir)
+	}()
+	_, _ = fmt.Fprintf(a.Err, "Ready after %s.\n\n", time.Since(began).Round(10*time.Millisecond))
+	a.State, a.NATSURL, a.DatabaseURL = dir, s.Endpoints.NATS, s.Endpoints.Postgres
+
+	verdict := c.show(ctx, a, s)
+	if c.Keep && ctx.Err() == nil {
+		invite(a, s)
+		<-ctx.Done()
+	}
+	return verdict
+}
+
+// show carries the examples out and prints what came of them. Its error says which command did not succeed, and why.
+func (c *Command) show(ctx context.Context, a *app.App, s *stack.Stack) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	runs, err := carryOut(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := a.print(runs); err != nil {
+		return err
+	}
+	if err := lookAtProjections(ctx, a, runs); err != nil {
+		return fmt.Errorf("the projections: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+package dev
+
+import (
+	"context"
+
+	"github.com/mailwright/mailwright/pkg/embedded"
+)
+
+// Server is the hidden command by which `mailwright dev` runs NATS as a process of its own.
+type Server struct {
+	Port  int    `help:"Port on 127.0.0.1; 0 takes a free one." default:"4222"`
+	Store string `help:"Folder of JetStream's files." required:"" type:"path"`
+}
+
+// Run implements the command.
+func (c *Server) Run(ctx context.Context) error {
+	server, err := embedded.StartNATS(embedded.NATSConfig{Port: c.Port, StoreDir: c.Store})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	server.Shutdown()
+	return nil
+}
