@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+// AckWait is how long a message may go without a sign of life from who holds it before it is
+// given to another replica. A live subscriber gives one every third of it.
+const AckWait = 30 * time.Second
+
+// CommandTopic is what a service subscribes to for one partition: the filter of its consumer.
+func CommandTopic(domain event.Domain, partition int) string {
+	return join("cmd", string(domain), strconv.Itoa(partition), "*")
+}
+
+// CommandConsumer is the durable consumer of one partition, named <domain>-<partition>. It
+// hands out one message at a time, which keeps the order of each key whatever the number of
+// replicas. A lost one is made again and starts from the oldest command in the stream, which
+// is safe since EVENTS answers every command that was settled before.
+func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       fmt.Sprintf("%s-%d", domain, partition),
+		FilterSubject: CommandTopic(domain, partition),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       AckWait,
+		MaxDeliver:    -1,
+		MaxAckPending: 1,
+	}
+}
+
+// CommandTopics resolves the topics of [CommandTopic] for a [Subscriber]; for any other it
+// returns no stream.
+func CommandTopics(topic string) (stream string, c jetstream.ConsumerConfig) {
+	a, ok := ParseCommandSubject(topic)
+	if !ok || a.Key != "*" || !slices.Contains(event.Domains(), a.Domain) {
+		return "", c
+	}
+	return Commands, CommandConsumer(a.Domain, a.Partition)
+}
+
+// EnsureConsumer creates the consumer where it is missing, else checks it: the error names
+// each field that differs. It never changes one.
+func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, stream string, want jetstream.ConsumerConfig) (jetstream.ConsumerConfig, error) {
+	name := want.Durable
+	consumer, err := js.Consumer(ctx, stream, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		consumer, err = js.CreateConsumer(ctx, stream, want)
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another replica was faster
+			consumer, err = js.Consumer(ctx, stream, name)
+		}
+	}
+	if err != nil {
+		return want, fmt.Errorf("bus: consumer %s of %s: %w", name, stream, err)
+	}
+	got := consumer.CachedInfo().Config
+	return got, differences("consumer "+name+" of stream "+stream, consumerFields, withDefaults(want), got,
+		"change it with `nats consumer edit "+stream+" "+name+"`, or delete it while no service runs: it is made again, and starts from the oldest message")
+}
+
+// withDefaults fills in what the server chooses for settings that are left out.
+func withDefaults(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	if c.AckWait == 0 {
+		c.AckWait = AckWait
+	}
+	if c.MaxDeliver == 0 {
+		c.MaxDeliver = -1
+	}
+	if c.MaxAckPending == 0 {
+		c.MaxAckPending = 1000
+	}
+	return c
+}
+
+var consumerFields = []field[jetstream.ConsumerConfig]{
+	{name: "filter_subject", value: func(c jetstream.ConsumerConfig) any { return c.FilterSubject }},
+	{name: "filter_subjects", value: func(c jetstream.ConsumerConfig) any { return fmt.Sprint(c.FilterSubjects) }},
+	{name: "deliver_subject", value: func(c jetstream.ConsumerConfig) any { return c.DeliverSubject }},
+	{name: "deliver_policy", value: func(c jetstream.ConsumerConfig) any { return c.DeliverPolicy }},
+	{name: "ack_policy", value: func(c jetstream.ConsumerConfig) any { return c.AckPolicy }},
+	{name: "ack_wait", value: func(c jetstream.ConsumerConfig) any { return c.AckWait }},
+	{name: "max_deliver", value: func(c jetstream.ConsumerConfig) any { return c.MaxDeliver }},
+	{name: "max_ack_pending", value: func(c jetstream.ConsumerConfig) any { return c.MaxAckPending }},
+	{name: "headers_only", value: func(c jetstream.ConsumerConfig) any { return c.HeadersOnly }},
+	{name: "backoff", value: func(c jetstream.ConsumerConfig) any { return fmt.Sprint(c.BackOff) }},
+}

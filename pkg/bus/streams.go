@@ -1,0 +1,181 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+// The streams.
+const (
+	Commands  = "COMMANDS"
+	Events    = "EVENTS"
+	Mailboxes = "MAILBOXES"
+	Parked    = "PARKED"
+	Dead      = "DEAD"
+)
+
+// DefaultPartitions is the number of commands that a domain works on at once.
+const DefaultPartitions = 32
+
+// Config is what an operator decides about the streams.
+type Config struct {
+	// Partitions of each domain of COMMANDS; 0 is [DefaultPartitions]. Fixed once the stream exists.
+	Partitions int
+	// Replicas of each stream: 1, 3 or 5; 0 is 1. Three survive the loss of a server.
+	Replicas int
+	// Storage is file (the zero value) or, for tests, memory.
+	Storage jetstream.StorageType
+	// CommandAge is how long COMMANDS keeps a command, settled or not; 0 is 30 days. It must
+	// exceed the longest time that every replica of a service may be down.
+	CommandAge time.Duration
+	// Duplicates is how long COMMANDS refuses a second message with the same Nats-Msg-Id;
+	// 0 is 2 minutes. It only spares work: a later duplicate is answered from EVENTS.
+	Duplicates time.Duration
+}
+
+// Streams returns the streams as code. Every field that the promises of Mailwright hang on is
+// set here and checked by [Ensure]; placement, compression and the like are the operator's.
+func Streams(c Config) []jetstream.StreamConfig {
+	stream := func(name, description string, subjects ...string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name:              name,
+			Description:       description,
+			Subjects:          subjects,
+			Storage:           c.Storage,
+			Replicas:          cmp.Or(c.Replicas, 1),
+			Retention:         jetstream.LimitsPolicy,
+			MaxMsgs:           -1,
+			MaxBytes:          -1,
+			MaxMsgsPerSubject: -1,
+			MaxMsgSize:        -1,
+			Duplicates:        2 * time.Minute,
+			AllowDirect:       true,
+		}
+	}
+
+	commands := stream(Commands, "Commands, spread over the partitions of their domain")
+	for _, d := range event.Domains() {
+		commands.Subjects = append(commands.Subjects, join("cmd", string(d), "*"))
+	}
+	commands.SubjectTransform = partitionTransform(cmp.Or(c.Partitions, DefaultPartitions))
+	commands.MaxAge = cmp.Or(c.CommandAge, 30*24*time.Hour)
+	commands.Duplicates = cmp.Or(c.Duplicates, 2*time.Minute)
+	// Where an account's limit fills up, refuse the new command, whose publisher hears of it,
+	// rather than drop the oldest, which may not have been carried out.
+	commands.Discard = jetstream.DiscardNew
+
+	events := stream(Events, "The record: every event of every operation", join("evt", "*", "*"))
+	events.Discard = jetstream.DiscardNew
+	// No single event may be taken out of an operation's history: the last one answers a command
+	// that is sent again. Purging the subject of an operation stays possible, for erasure on request.
+	events.DenyDelete = true
+
+	mailboxes := stream(Mailboxes, "The latest observation of each mailbox", join("mailbox", "*", "*"))
+	mailboxes.MaxMsgsPerSubject = 1
+
+	parked := stream(Parked, "Commands that wait, and the messages that wake them", join("parked", ">"), join("wake", ">"))
+	parked.AllowMsgSchedules = true
+	parked.AllowRollup = true // which schedules imply
+	parked.AllowMsgTTL = true // so that a wake-up nobody needs any more can pass (Nats-Schedule-TTL)
+
+	dead := stream(Dead, "Messages that could not be settled, with the reason", join("dead", ">"))
+	dead.Discard = jetstream.DiscardNew
+
+	return []jetstream.StreamConfig{commands, events, mailboxes, parked, dead}
+}
+
+func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {
+	return &jetstream.SubjectTransformConfig{
+		Source:      join("cmd", "*", "*"),
+		Destination: join("cmd", "{{wildcard(1)}}", fmt.Sprintf("{{partition(%d,1,2)}}", partitions), "{{wildcard(2)}}"),
+	}
+}
+
+// Ensure creates the streams that are missing and checks those that exist. It never changes
+// one: the error names each stream and field that differs, and what to do.
+func Ensure(ctx context.Context, js jetstream.StreamManager, c Config) error {
+	var errs []error
+	for _, want := range Streams(c) {
+		errs = append(errs, ensureStream(ctx, js, want))
+	}
+	return errors.Join(errs...)
+}
+
+func ensureStream(ctx context.Context, js jetstream.StreamManager, want jetstream.StreamConfig) error {
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another replica was faster
+			stream, err = js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bus: stream %s: %w", want.Name, err)
+	}
+	return differences("stream "+want.Name, streamFields, want, stream.CachedInfo().Config,
+		"change it with `nats stream edit "+want.Name+"`, or change Mailwright's settings")
+}
+
+const partitionRemedy = "the number of partitions is fixed once COMMANDS exists: with another, keys would move " +
+	"between partitions while commands are in flight, and lose their order; keep the number, or stop the " +
+	"publishers, let every command be settled, delete COMMANDS and start again"
+
+// field is one setting that is compared between what we want and what the server has.
+type field[T any] struct {
+	name   string
+	value  func(T) any
+	remedy string // where it is not the usual one
+}
+
+var streamFields = []field[jetstream.StreamConfig]{
+	{name: "subjects", value: func(s jetstream.StreamConfig) any { return s.Subjects }},
+	{name: "subject_transform", value: func(s jetstream.StreamConfig) any { return transform(s.SubjectTransform) }, remedy: partitionRemedy},
+	{name: "retention", value: func(s jetstream.StreamConfig) any { return s.Retention }},
+	{name: "storage", value: func(s jetstream.StreamConfig) any { return s.Storage }},
+	{name: "num_replicas", value: func(s jetstream.StreamConfig) any { return s.Replicas }},
+	{name: "discard", value: func(s jetstream.StreamConfig) any { return s.Discard }},
+	{name: "max_age", value: func(s jetstream.StreamConfig) any { return s.MaxAge }},
+	{name: "max_msgs", value: func(s jetstream.StreamConfig) any { return s.MaxMsgs }},
+	{name: "max_bytes", value: func(s jetstream.StreamConfig) any { return s.MaxBytes }},
+	{name: "max_msgs_per_subject", value: func(s jetstream.StreamConfig) any { return s.MaxMsgsPerSubject }},
+	{name: "max_msg_size", value: func(s jetstream.StreamConfig) any { return s.MaxMsgSize }},
+	{name: "duplicate_window", value: func(s jetstream.StreamConfig) any { return s.Duplicates }},
+	{name: "no_ack", value: func(s jetstream.StreamConfig) any { return s.NoAck }},
+	{name: "sealed", value: func(s jetstream.StreamConfig) any { return s.Sealed }},
+	{name: "allow_direct", value: func(s jetstream.StreamConfig) any { return s.AllowDirect }},
+	{name: "deny_delete", value: func(s jetstream.StreamConfig) any { return s.DenyDelete }},
+	{name: "deny_purge", value: func(s jetstream.StreamConfig) any { return s.DenyPurge }},
+	{name: "allow_rollup_hdrs", value: func(s jetstream.StreamConfig) any { return s.AllowRollup }},
+	{name: "allow_msg_ttl", value: func(s jetstream.StreamConfig) any { return s.AllowMsgTTL }},
+	{name: "allow_msg_schedules", value: func(s jetstream.StreamConfig) any { return s.AllowMsgSchedules }},
+}
+
+func transform(t *jetstream.SubjectTransformConfig) string {
+	if t == nil {
+		return "none"
+	}
+	return t.Source + " to " + t.Destination
+}
+
+// differences compares field by field, and returns one error that lists all that differ.
+func differences[T any](of string, fields []field[T], want, got T, remedy string) error {
+	var found []string
+	for _, f := range fields {
+		if w, g := f.value(want), f.value(got); !reflect.DeepEqual(w, g) {
+			found = append(found, fmt.Sprintf("%s: want %v, got %v (%s)", f.name, w, g, cmp.Or(f.remedy, remedy)))
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return fmt.Errorf("bus: %s differs from what Mailwright needs: %s", of, strings.Join(found, "; "))
+}

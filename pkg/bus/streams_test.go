@@ -1,0 +1,202 @@
+package bus_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+func TestEnsureCreatesAndThenFindsNoDifference(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	for range 2 {
+		if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := 0
+	for range js.StreamNames(t.Context()).Name() {
+		names++
+	}
+	if names != 5 {
+		t.Errorf("%d streams, want 5", names)
+	}
+}
+
+func TestEnsureRefusesADifferentStream(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(name string, change func(*jetstream.StreamConfig)) {
+		c := must(js.Stream(t.Context(), name))(t).CachedInfo().Config
+		change(&c)
+		must(js.UpdateStream(t.Context(), c))(t)
+	}
+	edit(bus.Commands, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
+	edit(bus.Events, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld })
+	edit(bus.Dead, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"owner": "operations"} }) // not ours to judge
+
+	err := bus.Ensure(t.Context(), js, bus.Config{Partitions: 16})
+	if err == nil {
+		t.Fatal("Ensure accepted streams that differ")
+	}
+	for _, want := range []string{
+		"stream COMMANDS", "max_age: want 720h0m0s, got 1h0m0s", "nats stream edit COMMANDS",
+		"subject_transform: want", "{{partition(16,1,2)}}", "got mailwright.cmd.*.* to mailwright.cmd.{{wildcard(1)}}.{{partition(32,1,2)}}.{{wildcard(2)}}",
+		"keys would move between partitions",
+		"stream EVENTS", "max_msgs: want -1, got 10", "discard: want DiscardNew, got DiscardOld",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "DEAD") {
+		t.Errorf("the error names a stream that is as it must be:\n%v", err)
+	}
+	if c := must(js.Stream(t.Context(), bus.Commands))(t).CachedInfo().Config; c.MaxAge != time.Hour {
+		t.Errorf("Ensure changed max_age to %v", c.MaxAge)
+	}
+}
+
+func TestCommandsAreSpreadOverPartitions(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{Partitions: 4}); err != nil {
+		t.Fatal(err)
+	}
+	stream := must(js.Stream(t.Context(), bus.Commands))(t)
+	seen := map[int]int{}
+	for i := range 200 {
+		key := fmt.Sprintf("user.%d@acme.test", i%100) // each key twice
+		ack := must(js.Publish(t.Context(), bus.CommandSubject(event.Mailbox, key), nil))(t)
+		a, ok := bus.ParseCommandSubject(must(stream.GetMsg(t.Context(), ack.Sequence))(t).Subject)
+		if !ok || a.Domain != event.Mailbox || a.Key != bus.Token(key) {
+			t.Fatalf("stored at %+v", a)
+		}
+		seen[a.Partition]++
+	}
+	for p, n := range seen {
+		if p < 0 || p > 3 || n%2 != 0 {
+			t.Errorf("partition %d has %d messages of keys that were used twice each", p, n)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("100 keys used %d of 4 partitions", len(seen))
+	}
+}
+
+func TestCommandsTakeNothingElse(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{
+		"mailwright.cmd.mailbox.7.jo", // the form of storage
+		"mailwright.cmd.payroll.jo",   // no such domain
+		"mailwright.cmd.mailbox",
+	} {
+		if _, err := js.Publish(t.Context(), subject, nil); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			t.Errorf("publish to %s: %v, want no response from any stream", subject, err)
+		}
+	}
+}
+
+func TestEventsGuardTheRecord(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	subject := bus.EventSubject(event.Mailbox, "op")
+	must(js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)))(t)
+	if _, err := js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)); err == nil {
+		t.Error("a second outcome was stored")
+	}
+	stream := must(js.Stream(t.Context(), bus.Events))(t)
+	if err := stream.DeleteMsg(t.Context(), 1); err == nil {
+		t.Error("an event could be deleted")
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
+		t.Errorf("an operation could not be erased: %v", err)
+	}
+}
+
+func TestMailboxesKeepTheLatest(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"old", "new"} {
+		publish(t, js, bus.MailboxSubject("acme", "jo"), data)
+	}
+	stream := must(js.Stream(t.Context(), bus.Mailboxes))(t)
+	if n := must(stream.Info(t.Context()))(t).State.Msgs; n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+func TestParkedWakesAKey(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	wake := bus.WakeSubject(event.Mailbox, "jo")
+	m := nats.NewMsg("mailwright.parked.schedule.mailbox.jo")
+	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(time.Second).UTC().Format(time.RFC3339))
+	m.Header.Set("Nats-Schedule-Target", wake)
+	m.Header.Set("Nats-Schedule-TTL", "1h")
+	publishMsg(t, js, m)
+	stream := must(js.Stream(t.Context(), bus.Parked))(t)
+	eventually(t, "the key is woken", func() bool {
+		_, err := stream.GetLastMsgForSubject(t.Context(), wake)
+		return err == nil
+	})
+}
+
+func TestEnsureConsumer(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	want := bus.CommandConsumer(event.Mailbox, 3)
+	if want.Durable != "mailbox-3" {
+		t.Errorf("the consumer is called %s", want.Durable)
+	}
+	for range 2 {
+		if _, err := bus.EnsureConsumer(t.Context(), js, bus.Commands, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want.MaxAckPending = 5
+	_, err := bus.EnsureConsumer(t.Context(), js, bus.Commands, want)
+	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 1") {
+		t.Errorf("a consumer that differs: %v", err)
+	}
+}
+
+func TestCommandTopics(t *testing.T) {
+	t.Parallel()
+	stream, c := bus.CommandTopics(bus.CommandTopic(event.Inventory, 31))
+	if stream != bus.Commands || c.Durable != "inventory-31" || c.FilterSubject != "mailwright.cmd.inventory.31.*" || c.MaxAckPending != 1 {
+		t.Errorf("got %s, %+v", stream, c)
+	}
+	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.mailbox.1.jo", "mailwright.evt.>"} {
+		if stream, _ := bus.CommandTopics(topic); stream != "" {
+			t.Errorf("the topic %q has the stream %s", topic, stream)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+// Package embedded runs servers inside the process, for `mailwright dev` and for tests.
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// NATSConfig configures an embedded NATS server with JetStream.
+type NATSConfig struct {
+	// Port on 127.0.0.1; 0 takes a free one.
+	Port int
+	// StoreDir holds JetStream's files. A server started on it again has all that was stored.
+	StoreDir string
+	// SyncAlways puts each stored message on the disk before it is acknowledged, so that
+	// acknowledged messages outlive the machine's crash as well as the process's. Slower.
+	SyncAlways bool
+}
+
+// NATS is a running server.
+type NATS struct{ server *server.Server }
+
+// natsStart is how long a server may take until it accepts connections; it recovers its
+// streams before.
+const natsStart = 30 * time.Second
+
+// StartNATS starts a server that listens on the loopback interface only, and returns when it
+// accepts connections.
+func StartNATS(c NATSConfig) (*NATS, error) {
+	if c.StoreDir == "" {
+		return nil, errors.New("embedded: NATS needs a StoreDir")
+	}
+	port := server.RANDOM_PORT
+	if c.Port != 0 {
+		port = c.Port
+		if err := free(c.Port); err != nil {
+			return nil, fmt.Errorf("embedded: NATS: %w", err)
+		}
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "mailwright-embedded",
+		Host:       "127.0.0.1",
+		Port:       port,
+		JetStream:  true,
+		StoreDir:   c.StoreDir,
+		SyncAlways: c.SyncAlways,
+		NoLog:      true,
+		NoSigs:     true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded: NATS: %w", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(natsStart) || !s.JetStreamEnabled() {
+		s.Shutdown()
+		return nil, fmt.Errorf("embedded: NATS did not start on 127.0.0.1:%d with the files in %s", c.Port, c.StoreDir)
+	}
+	return &NATS{server: s}, nil
+}
+
+// free finds a port in use out at once: the server itself would only go on trying.
+func free(port int) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// URL is the address for clients.
+func (n *NATS) URL() string { return n.server.ClientURL() }
+
+// Shutdown stops the server and returns when its files are closed.
+func (n *NATS) Shutdown() {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+}
