@@ -21,7 +21,7 @@ CREATE TABLE mailwright.operations (
     fingerprint     text        NOT NULL DEFAULT '',
     state           text        NOT NULL
         CHECK (state IN ('received', 'waiting', 'unknown', 'succeeded', 'failed', 'rejected')),
-    attempts        integer     NOT NULL DEFAULT 0,
+    attempts        bigint      NOT NULL DEFAULT 0,
     failure_kind    text        NOT NULL DEFAULT '',
     failure_vendor  text        NOT NULL DEFAULT '',
     failure_code    text        NOT NULL DEFAULT '',
@@ -57,7 +57,7 @@ CREATE TABLE mailwright.operation_events (
     domain         text        NOT NULL DEFAULT '',
     type           text        NOT NULL,
     state          text        NOT NULL,
-    attempt        integer     NOT NULL DEFAULT 0,
+    attempt        bigint      NOT NULL DEFAULT 0,
     failure_kind   text        NOT NULL DEFAULT '',
     failure_vendor text        NOT NULL DEFAULT '',
     failure_code   text        NOT NULL DEFAULT '',

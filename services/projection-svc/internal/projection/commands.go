@@ -1,0 +1,64 @@
+package projection
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/projection-svc/internal/projector"
+)
+
+// Commands adds a row to operations for each command that has no event yet. The first event
+// overwrites the row as a whole, and a row with events is never touched.
+type Commands struct{}
+
+// Name of the projection.
+func (Commands) Name() string { return "commands" }
+
+// Stream that it follows.
+func (Commands) Stream() string { return bus.Commands }
+
+// Subjects: all.
+func (Commands) Subjects() []string { return nil }
+
+// received is what a command alone tells of its operation.
+var received = table[operationRow]{name: "operations", key: "operation_id", existing: keep}
+
+// Apply writes the rows. A command that can not be read is no fault of this projection: its service puts
+// it into DEAD, and the row is in dead_letters.
+func (Commands) Apply(ctx context.Context, tx pgx.Tx, records []projector.Record) error {
+	rows := make(map[string]operationRow, len(records))
+	for _, record := range records {
+		address, addressed := bus.ParseCommandSubject(record.Subject)
+		e, err := decode(record)
+		if err != nil || !addressed {
+			continue
+		}
+		id := event.OperationID(e.Source(), e.ID())
+		if _, again := rows[id]; again {
+			continue
+		}
+		row := newOperationRow(e, id, string(address.Domain))
+		row.CommandSource, row.CommandID, row.CommandType = text(e.Source()), text(e.ID()), text(e.Type())
+		row.Key, row.Fingerprint = text(address.Key), event.Fingerprint(e)
+		row.State = string(event.Received)
+		row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt
+		rows[id] = row
+	}
+	return received.write(ctx, tx, byOperation(rows))
+}
+
+// byOperation sorts rows: two projections write to operations, and in the same order they can not
+// wait for each other in a circle.
+func byOperation(rows map[string]operationRow) []operationRow {
+	sorted := make([]operationRow, 0, len(rows))
+	for _, r := range rows {
+		sorted = append(sorted, r)
+	}
+	slices.SortFunc(sorted, func(a, b operationRow) int { return strings.Compare(a.OperationID, b.OperationID) })
+	return sorted
+}
