@@ -148,7 +148,7 @@ func (a *API) deleteObject(r *http.Request, _ []byte) call.Operation {
 				return refuse(http.StatusNotFound, fmt.Sprintf("The object '%s' does not exist.", id))
 			case o.Flag("adm-ProtectedFromDeletion"):
 				return refuse(http.StatusBadRequest, "The object is protected from accidental deletion.")
-			case len(tx.Children(o.DN)) > 0:
+			case tx.HasChildren(o.DN):
 				return refuse(http.StatusBadRequest, "The object cannot be deleted, because it is not empty.")
 			}
 			if m := tx.MailboxOf(o.GUID); m != nil {

@@ -102,8 +102,8 @@ func (r *Rule) check(vendors []string) error {
 	if w := r.Params.When; w != "" && w != "before" && w != "after" {
 		complain("params.when must be before or after")
 	}
-	if s := r.Params.Status; s != 0 && (s < 300 || s > 599) {
-		complain("params.status must be between 300 and 599")
+	if s := r.Params.Status; s != 0 && (s < 200 || s > 599) {
+		complain("params.status must be between 200 and 599")
 	}
 	if r.Kind == Status && r.Params.Status == 0 {
 		complain("kind status needs params.status")

@@ -3,6 +3,7 @@ package state
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -53,8 +54,8 @@ func (w *World) begin(seedText []byte) error {
 func (w *World) clear() {
 	w.Switches.Reset()
 	w.unscanned, w.offset, w.population = map[string]bool{}, 0, Population{}
-	w.objects = newTable("objects", func() *Object { return &Object{} }, indexBy(objectKeys))
-	w.mailboxes = newTable("mailboxes", func() *Mailbox { return &Mailbox{} }, indexBy(mailboxKeys))
+	w.objects = newTable("objects", func() *Object { return &Object{} }, indexBy(objectKeys)).tallied(containerOf)
+	w.mailboxes = newTable("mailboxes", func() *Mailbox { return &Mailbox{} }, indexBy(mailboxKeys)).tallied(databaseOf)
 	w.mailboxes.changed = func(guid string) { w.unscanned[guid] = true }
 	w.groups = newTable("groups", func() *Group { return &Group{} }, indexBy(groupKeys))
 	w.stores = newTable("stores", func() *Store { return &Store{} })
@@ -97,32 +98,30 @@ func seedDomain(tx *Tx, d *seed.Domain) error {
 		}
 		naming, _, _ := strings.Cut(o.DN, "=")
 		made.Properties[strings.ToLower(strings.TrimSpace(naming))] = []any{directory.Name(o.DN)}
+		tx.number(made)
 		tx.PutObject(made)
-		tx.giveSID(made)
 	}
 	return nil
 }
 
-// giveSID makes the security identifier out of the domain's and the object's number.
-func (tx *Tx) giveSID(o *Object) {
+// number gives an object its place in the order, and its security identifier, which is made
+// out of the domain's and that place.
+func (tx *Tx) number(o *Object) {
+	o.Seq = tx.world.objects.last + 1
 	if o.Class != "user" && o.Class != "group" && o.Class != "computer" {
 		return
 	}
 	sum := sha256.Sum256([]byte("domain " + o.Domain))
-	part := func(i int) uint32 {
-		return uint32(sum[i])<<24 | uint32(sum[i+1])<<16 | uint32(sum[i+2])<<8 | uint32(sum[i+3])
-	}
-	c := o.Clone()
-	c.SID = fmt.Sprintf("S-1-5-21-%d-%d-%d-%d", part(0), part(4), part(8), 1100+o.Seq)
-	tx.PutObject(c)
+	o.SID = fmt.Sprintf("S-1-5-21-%d-%d-%d-%d", binary.BigEndian.Uint32(sum[0:]), binary.BigEndian.Uint32(sum[4:]),
+		binary.BigEndian.Uint32(sum[8:]), 1100+o.Seq)
 }
 
 // AddObject puts a new object and gives it its identifiers.
 func (tx *Tx) AddObject(o *Object) *Object {
 	o.GUID, o.Created, o.Changed = NewGUID(), tx.Now(), tx.Now()
+	tx.number(o)
 	tx.PutObject(o)
-	tx.giveSID(o)
-	return tx.Object(o.GUID)
+	return o
 }
 
 func seedHosted(tx *Tx, s *seed.Seed) error {

@@ -83,7 +83,7 @@ func (o *Object) Disabled() bool {
 }
 
 func objectKeys(o *Object) []string {
-	keys := []string{"dn:" + directory.Fold(o.DN), "in:" + directory.Fold(directory.Parent(o.DN))}
+	keys := []string{"dn:" + directory.Fold(o.DN)}
 	if o.SID != "" {
 		keys = append(keys, "sid:"+strings.ToLower(o.SID))
 	}
@@ -98,6 +98,8 @@ func objectKeys(o *Object) []string {
 	}
 	return keys
 }
+
+func containerOf(o *Object) string { return directory.Fold(directory.Parent(o.DN)) }
 
 // Mailbox is one mailbox, wherever it lives.
 type Mailbox struct {
@@ -169,9 +171,10 @@ func mailboxKeys(m *Mailbox) []string {
 	found["id:"+directory.Fold(m.DN)] = true
 	found["alias:"+m.Organization+"/"+strings.ToLower(m.Alias)] = true
 	found["object:"+m.Object] = true
-	found["database:"+strings.ToLower(m.Database)] = true
 	return slices.Collect(maps.Keys(found))
 }
+
+func databaseOf(m *Mailbox) string { return m.Database }
 
 // Group is a distribution group.
 type Group struct {

@@ -20,6 +20,7 @@ type table[R row] struct {
 	order   []slot
 	last    uint64
 	indexes []*index[R]
+	tally   *tally[R]
 	changed func(key string) // told of every put and delete; may be nil
 }
 
@@ -34,8 +35,26 @@ type index[R row] struct {
 	at   map[string][]R
 }
 
+// tally counts the rows of large groups, where an index would be slow to change.
+type tally[R row] struct {
+	group func(R) string
+	count map[string]int
+}
+
 func newTable[R row](name string, fresh func() R, indexes ...*index[R]) *table[R] {
-	return &table[R]{name: name, fresh: fresh, rows: map[string]R{}, indexes: indexes}
+	return &table[R]{name: name, fresh: fresh, rows: map[string]R{}, indexes: indexes, tally: &tally[R]{count: map[string]int{}}}
+}
+
+// tallied lets a table count its rows by group.
+func (t *table[R]) tallied(group func(R) string) *table[R] {
+	t.tally.group = group
+	return t
+}
+
+func (t *tally[R]) add(r R, n int) {
+	if t.group != nil {
+		t.count[t.group(r)] += n
+	}
 }
 
 func indexBy[R row](keys func(R) []string) *index[R] {
@@ -66,6 +85,7 @@ func (t *table[R]) put(r R) {
 			ix.at[k] = append(ix.at[k], r)
 		}
 	}
+	t.tally.add(r, 1)
 	if t.changed != nil {
 		t.changed(key)
 	}
@@ -96,6 +116,7 @@ func (t *table[R]) delete(key string) {
 }
 
 func (t *table[R]) unindex(r R) {
+	t.tally.add(r, -1)
 	for _, ix := range t.indexes {
 		for _, k := range ix.keys(r) {
 			left := slices.DeleteFunc(slices.Clone(ix.at[k]), func(other R) bool { return other.key() == r.key() })

@@ -112,9 +112,9 @@ func (tx *Tx) ObjectByNickname(domain, nick string) *Object {
 	return first(tx.world.objects.indexes[0].at["nick:"+domain+"/"+strings.ToLower(nick)])
 }
 
-// Children are the objects directly within a container.
-func (tx *Tx) Children(dn string) []*Object {
-	return tx.world.objects.indexes[0].at["in:"+directory.Fold(dn)]
+// HasChildren reports whether there are objects directly within a container.
+func (tx *Tx) HasChildren(dn string) bool {
+	return tx.world.objects.tally.count[directory.Fold(dn)] > 0
 }
 
 // EachObject walks the objects in order of creation until visit says false.
@@ -160,7 +160,7 @@ func (tx *Tx) FindMailboxes(identity string) []*Mailbox {
 
 // MailboxesIn counts the mailboxes of a database.
 func (tx *Tx) MailboxesIn(database string) int {
-	return len(tx.world.mailboxes.indexes[0].at["database:"+strings.ToLower(database)])
+	return tx.world.mailboxes.tally.count[database]
 }
 
 // MailboxesAfter walks the mailboxes created after the one numbered seq.
