@@ -231,7 +231,7 @@ func (a *API) createBusinessUser(x *execution) ([]*node, error) {
 	})
 	if err == nil && partial {
 		// Event 4108: the rollback failed, so the user stays without the mailbox.
-		err = faultIn("CreateMailbox", codeGeneric, "Unspecified error")
+		err = &failure{code: codeGeneric, text: "Unspecified error", sources: []string{"CreateMailbox"}, committed: true}
 	}
 	return output, err
 }

@@ -28,6 +28,7 @@ const (
 type failure struct {
 	code, text string
 	sources    []string // procedures, innermost first
+	committed  bool     // the rollback failed: something stays
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.text }
@@ -61,7 +62,7 @@ func (a *API) failed(x *execution, err error) call.Answer {
 		}
 	}
 	answer := respond(status, document, x.soap)
-	answer.Outcome = f.Error()
+	answer.Outcome, answer.Committed = f.Error(), f.committed
 	return answer
 }
 

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -44,6 +45,9 @@ func TestControlReset(t *testing.T) {
 	if a := b.send("POST", "/control/seed", "colour: red"); a.status != http.StatusBadRequest {
 		t.Errorf("a seed with an unknown key: %d", a.status)
 	}
+	if a := b.send("POST", "/control/seed", "switches: {no.such: true}"); a.status != http.StatusBadRequest {
+		t.Errorf("a seed with an unknown switch: %d", a.status)
+	}
 	if b.getMailbox("alex@contoso.com") == nil {
 		t.Error("a refused seed changes the tenant")
 	}
@@ -63,7 +67,14 @@ func TestControlSwitches(t *testing.T) {
 		t.Errorf("an unavailable parameter: %d %s", a.status, a.body)
 	}
 	all := b.control("GET", "switches", "").body
+	page, err := os.ReadFile("../../../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, entry := range switches.Table {
+		if !strings.Contains(string(page), fmt.Sprintf("| `%s` | %v | ", entry.Name, entry.Default)) {
+			t.Errorf("docs/sandbox.md lacks %s with its default", entry.Name)
+		}
 		if !strings.Contains(all, fmt.Sprintf("%q", entry.Name)) || entry.Source == "" || entry.Meaning == "" {
 			t.Errorf("%s is not shown, or not explained", entry.Name)
 		}

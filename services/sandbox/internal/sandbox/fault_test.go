@@ -94,6 +94,9 @@ func TestFaultPartial(t *testing.T) {
 	h := b.hosted(create("half@alpineskihouse.com", `<planName>BaseMail</planName>`))
 	contains(t, h.body, `<errorContext code="0x80004005"`)
 	contains(t, b.control("GET", "objects?kind=objects&match=half@", "").body, "CN=half@alpineskihouse.com")
+	if got := len(b.journal("vendor=hostedexchange&committed=true")); got != 1 {
+		t.Errorf("the journal has %d commits", got)
+	}
 	if b.getMailbox("half@alpineskihouse.com") != nil {
 		t.Error("there is a mailbox")
 	}

@@ -164,6 +164,10 @@ func (w *World) Reset(seedText []byte) error {
 	if seedText == nil {
 		seedText = w.seedText
 	}
+	// A seed that is wrong somewhere must not cost the present tenant: try it on another world.
+	if err := (&World{Switches: switches.New()}).begin(seedText); err != nil {
+		return err
+	}
 	if err := w.begin(seedText); err != nil {
 		return err
 	}
