@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/stack"
@@ -55,27 +54,42 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 	_, _ = fmt.Fprintf(a.Err, "Ready after %s.\n\n", time.Since(began).Round(10*time.Millisecond))
 	a.State, a.NATSURL, a.DatabaseURL = dir, s.Endpoints.NATS, s.Endpoints.Postgres
 
-	verdict := c.show(ctx, a, s)
+	outcome := c.show(ctx, a)
 	if c.Keep && ctx.Err() == nil {
 		invite(a, s)
 		<-ctx.Done()
 	}
-	return verdict
+	return outcome
 }
 
 // show carries the examples out and prints what came of them. Its error says which command did not succeed, and why.
-func (c *Command) show(ctx context.Context, a *app.App, s *stack.Stack) error {
+func (c *Command) show(ctx context.Context, a *app.App) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	runs, err := carryOut(ctx, a)
 	if err != nil {
 		return err
 	}
-	if err := a.print(runs); err != nil {
+	if err := printOutcomes(a, runs); err != nil {
 		return err
 	}
 	if err := lookAtProjections(ctx, a, runs); err != nil {
-		return fmt.Errorf("the projections: %w", err)
+		return errors.Join(verdict(a, runs), fmt.Errorf("the projections: %w", err))
 	}
-	return nil
+	return verdict(a, runs)
+}
+
+// invite says where everything is, and what to try.
+func invite(a *app.App, s *stack.Stack) {
+	fmt.Fprintln(a.Out)
+	dev.PrintEndpoints(a, s)
+	self := os.Args[0]
+	fmt.Fprintf(a.Out, `
+Three things to try, in another terminal:
+  %[1]s --state %[2]s send delegation.change --set mailbox=alex@contoso.com --set add.0=megan.bowen@contoso.com --wait
+  %[1]s --state %[2]s watch --since all
+  psql '%[3]s' -c 'SELECT * FROM mailwright_views.operations_by_state'
+
+Ctrl-C stops everything.
+`, self, a.State, s.Endpoints.Postgres)
 }

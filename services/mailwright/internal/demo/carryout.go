@@ -1,0 +1,152 @@
+package demo
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// examples are the vendors' own examples as commands, in the order of their pages. Where two collide on the page (both create
+// John Smith), one is varied, and its subject says so.
+//
+//go:embed examples/*.json
+var examples embed.FS
+
+// run is one command of the demo and what came of it.
+type run struct {
+	number  int
+	command event.Event
+	receipt client.Receipt
+	began   time.Time
+	took    time.Duration
+	state   event.State // Received until something is heard
+	text    string
+}
+
+func load() ([]*run, error) {
+	names, err := fs.Glob(examples, "examples/*.json")
+	if err != nil {
+		return nil, err
+	}
+	var runs []*run
+	for i, name := range names {
+		raw, err := examples.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		e, err := event.Decode(nil, raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		runs = append(runs, &run{number: i + 1, command: e, state: event.Received})
+	}
+	return runs, nil
+}
+
+// key puts commands that build on each other in order: the group's manager and the mailbox's user must be
+// there first. Order holds within a domain; across domains the demo publishes in two rounds.
+func key(r *run) string {
+	switch event.DomainOf(r.command.Type()) {
+	case event.Directory:
+		if strings.HasPrefix(r.command.Type(), event.Prefix+"directory.object") {
+			return "example.com"
+		}
+	case event.Delegation:
+		return "contoso.com"
+	}
+	return client.Key(r.command)
+}
+
+// carryOut publishes the commands and follows them to their outcomes.
+func carryOut(ctx context.Context, a *app.App) ([]*run, error) {
+	runs, err := load()
+	if err != nil {
+		return nil, err
+	}
+	nc, js, err := a.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	needsUsers := func(r *run) bool {
+		return event.DomainOf(r.command.Type()) == event.Mailbox || event.DomainOf(r.command.Type()) == event.Inventory
+	}
+	first := slices.DeleteFunc(slices.Clone(runs), needsUsers)
+	second := slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return !needsUsers(r) })
+	for _, round := range [][]*run{first, second} {
+		if err := follow(ctx, a, js, round); err != nil {
+			return runs, err
+		}
+	}
+	return runs, nil
+}
+
+// follow publishes one round and prints what is heard of it until every command has its outcome, or time is up.
+func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*run) error {
+	byOperation := map[string]*run{}
+	var receipts []client.Receipt
+	for _, r := range round {
+		receipt, err := client.Publish(ctx, js, r.command, key(r), event.Binary)
+		if err != nil {
+			return fmt.Errorf("command %d (%s): %w", r.number, r.command.Subject(), err)
+		}
+		r.receipt, r.began = receipt, time.Now()
+		byOperation[receipt.OperationID] = r
+		receipts = append(receipts, receipt)
+	}
+	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
+		r := byOperation[n.Receipt.OperationID]
+		if n.Dead != nil {
+			r.state, r.text = event.Failed, client.DescribeDead(*n.Dead)
+			fmt.Fprintf(a.Err, "%2d  %s\n", r.number, r.text)
+			return
+		}
+		r.state, r.text, r.took = n.State, client.Describe(n.Event), time.Since(r.began)
+		fmt.Fprintf(a.Err, "%2d  %s\n", r.number, client.LineOf(n.Event).Format(a.Colour()))
+	})
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil // a command without an outcome counts against the demo in its last line
+}
+
+// printOutcomes shows every command's outcome.
+func printOutcomes(a *app.App, runs []*run) error {
+	fmt.Fprintln(a.Out)
+	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "#\tCOMMAND\tOUTCOME\tTIME\tVENDOR'S EXAMPLE")
+	for _, r := range runs {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, client.Short(r.command.Type()), r.state, r.took.Round(time.Millisecond), r.command.Subject())
+	}
+	return w.Flush()
+}
+
+// verdict is the demo's last line, and an error if a command did not succeed.
+func verdict(a *app.App, runs []*run) error {
+	var failed []*run
+	for _, r := range runs {
+		if r.state != event.Succeeded {
+			failed = append(failed, r)
+		}
+	}
+	fmt.Fprintf(a.Out, "\ndemo: %d commands, %d succeeded, %d failed\n", len(runs), len(runs)-len(failed), len(failed))
+	if len(failed) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for _, r := range failed {
+		fmt.Fprintf(&b, "\n  command %d (%s) is %s: %s", r.number, r.command.Subject(), r.state, r.text)
+	}
+	return fmt.Errorf("not every command succeeded:%s", b.String())
+}
