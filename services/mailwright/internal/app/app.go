@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -59,7 +61,7 @@ func Code(err error) int {
 // directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
-	State       string `help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given." default:".mailwright" type:"path"`
+	State       string `name:"state-dir" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given." default:".mailwright" type:"path"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
@@ -68,9 +70,18 @@ type Globals struct {
 // App is the running program, as its commands see it.
 type App struct {
 	Globals
+	In  io.Reader // nil: standard input
 	Out io.Writer // results
 	Err io.Writer // progress and errors
 	Log *slog.Logger
+}
+
+// Stdin is where a command reads what "-" names.
+func (a *App) Stdin() io.Reader {
+	if a.In == nil {
+		return os.Stdin
+	}
+	return a.In
 }
 
 // Endpoints resolves where the servers are.
@@ -94,14 +105,26 @@ func (a *App) Endpoints() (endpoints.Endpoints, error) {
 	return e, nil
 }
 
-// Connect connects to NATS. It waits as long as ctx lets it.
+// Patience is how long a command without a time of its own waits for a server until it says that it is away.
+const Patience = 5 * time.Second
+
+// Connect connects to NATS. It waits as long as ctx lets it; the connection outlives ctx.
 func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
 	e, err := a.Endpoints()
 	if err != nil {
 		return nil, nil, err
 	}
-	return bus.Server{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
+	nc, js, err := bus.Server{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? --nats-url says where else it is (%w)", withoutUser(e.NATS), context.Cause(ctx))
+	}
+	return nc, js, err
 }
+
+var user = regexp.MustCompile(`//[^/@]*@`)
+
+// withoutUser takes user names and passwords out of a list of URLs.
+func withoutUser(urls string) string { return user.ReplaceAllString(urls, "//") }
 
 // PrintJSON writes one document on one line.
 func (a *App) PrintJSON(v any) error { return json.NewEncoder(a.Out).Encode(v) }

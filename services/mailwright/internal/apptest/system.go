@@ -1,0 +1,78 @@
+package apptest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/operation"
+)
+
+// System is a NATS server of the test's own.
+type System struct {
+	URL string
+	JS  jetstream.JetStream
+}
+
+// Partitions of the test's streams.
+const Partitions = 2
+
+// StartNATS starts a server without streams.
+func StartNATS(t *testing.T) *System {
+	t.Helper()
+	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	nc, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &System{URL: server.URL(), JS: js}
+}
+
+// Start starts a server with the streams.
+func Start(t *testing.T) *System {
+	t.Helper()
+	s := StartNATS(t)
+	if err := bus.Ensure(t.Context(), s.JS, bus.Config{Partitions: Partitions}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Serve carries the commands of a domain out by the real engine, with the test's handlers and short retries.
+func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler) {
+	t.Helper()
+	soon := operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour}
+	engine, err := operation.New(t.Context(), operation.Config{
+		Domain: domain, Handlers: handlers, JS: s.JS, Log: slog.New(slog.DiscardHandler),
+		Retries: operation.Retries{failure.Unavailable: soon, failure.Unknown: soon, failure.Throttled: soon},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- engine.Serve(ctx, Partitions) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve %s: %v", domain, err)
+		}
+	})
+}

@@ -1,0 +1,206 @@
+package client
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+)
+
+// Describe says in one line for people what an event means: what happened, or why it waits and until when.
+func Describe(e event.Event) string { return oneLine(describe(e)) }
+
+// DescribeDead says why a message was given up, and which one.
+func DescribeDead(l operation.DeadLetter) string {
+	text := l.Reason
+	if l.Detail != "" {
+		text += ": " + l.Detail
+	}
+	return oneLine(fmt.Sprintf("%s (message %d of %s)", text, l.Sequence, l.Stream))
+}
+
+func describe(e event.Event) string {
+	if state, ok := event.StateOf(e); ok && state != event.Succeeded && e.Type() != event.DelegationObserved {
+		return describeState(e, state)
+	}
+	switch e.Type() {
+	case event.ObjectCreated:
+		return say(e, func(d event.ObjectCreatedData) string {
+			return d.Object.ObjectType + " created: " + d.Object.DN + warnings(d.Warnings)
+		})
+	case event.BusinessUserCreated:
+		return say(e, describeBusinessUser)
+	case event.MailboxCreated:
+		return say(e, func(d event.MailboxCreatedData) string {
+			return "mailbox created: " + cmp.Or(d.Mailbox.PrimarySMTPAddress, d.Mailbox.Alias, d.Mailbox.DirectoryObject) + warnings(d.Warnings)
+		})
+	case event.DelegationChanged:
+		return say(e, describeDelegation)
+	case event.DelegationObserved:
+		return say(e, describeDelegates)
+	case event.SyncCompleted:
+		return say(e, func(d event.SyncCompletedData) string {
+			return fmt.Sprintf("inventory complete: %s in %s", count(d.Seen, "mailbox", "mailboxes"), count(d.Pages, "page", "pages"))
+		})
+	case event.MailboxObserved:
+		return say(e, describeObserved)
+	case event.MailboxMissing:
+		return say(e, func(d event.MailboxMissingData) string { return "no longer listed: " + d.MailboxID })
+	default:
+		return Short(e.Type())
+	}
+}
+
+// say words an event's data, if it can be read.
+func say[T any](e event.Event, words func(T) string) string {
+	var data T
+	if e.DataAs(&data) != nil {
+		return Short(e.Type()) + ", with data that can not be read"
+	}
+	return words(data)
+}
+
+func describeState(e event.Event, state event.State) string {
+	switch state {
+	case event.Waiting:
+		return say(e, func(d event.WaitingData) string {
+			return describeFailure(d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
+		})
+	case event.Unknown:
+		return say(e, func(d event.UnknownData) string {
+			return describeFailure(d.Failure) + attempt(d.Operation, d.NextAttemptAt)
+		})
+	case event.Failed:
+		return say(e, func(d event.FailedData) string { return describeFailure(d.Failure) + attempt(d.Operation, nil) })
+	default:
+		return say(e, func(d event.RejectedData) string { return DescribeFaults(d.Faults) })
+	}
+}
+
+// DescribeFaults puts faults on one line.
+func DescribeFaults(faults []event.Fault) string {
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = strings.TrimSpace(f.Field + " " + f.Problem)
+	}
+	return oneLine(strings.Join(texts, "; "))
+}
+
+func describeFailure(f event.FailureData) string {
+	kind := f.Kind
+	if vendor := strings.TrimSpace(f.Vendor + " " + f.Code); vendor != "" {
+		kind += " (" + vendor + ")"
+	}
+	return kind + ": " + f.Text
+}
+
+func attempt(o event.OperationData, next *time.Time) string {
+	text := fmt.Sprintf("; attempt %d", o.Attempt)
+	if next != nil && !next.IsZero() {
+		text += ", next at " + Clock(*next)
+	}
+	return text
+}
+
+func describeBusinessUser(d event.BusinessUserCreatedData) string {
+	text := "user created: " + d.User.UserPrincipalName
+	if m := d.Mailbox; m != nil {
+		text += ", mailbox " + strings.TrimSpace(m.PrimarySMTPAddress+" "+m.PlanName)
+	}
+	return text + warnings(d.Warnings)
+}
+
+func describeDelegation(d event.DelegationChangedData) string {
+	text := "delegates of " + d.Mailbox + ": " + list(d.Delegates)
+	if !d.Changed {
+		return text + " (as before)"
+	}
+	if len(d.Added) > 0 {
+		text += "; added " + list(d.Added)
+	}
+	if len(d.Removed) > 0 {
+		text += "; removed " + list(d.Removed)
+	}
+	return text
+}
+
+func describeDelegates(d event.DelegationObservedData) string {
+	if d.Complete && d.Count == 1 && len(d.Mailboxes) == 1 {
+		m := d.Mailboxes[0]
+		names := make([]string, len(m.Delegates))
+		for i, delegate := range m.Delegates {
+			names[i] = delegate.Address
+		}
+		return "delegates of " + cmp.Or(m.PrimarySMTPAddress, m.Identity) + ": " + list(names)
+	}
+	if d.Complete {
+		return "delegates of " + count(d.Count, "mailbox", "mailboxes") + " read"
+	}
+	return fmt.Sprintf("part %d: delegates of %s so far", d.Part, count(d.Count, "mailbox", "mailboxes"))
+}
+
+func describeObserved(d event.MailboxObservedData) string {
+	var m struct {
+		DisplayName   string `json:"displayName"`
+		RecipientType string `json:"recipientType"`
+		Status        string `json:"status"`
+		ItemCount     *int64 `json:"itemCount"`
+	}
+	if json.Unmarshal(d.Mailbox, &m) != nil {
+		return "observed"
+	}
+	parts := []string{cmp.Or(m.RecipientType, "mailbox")}
+	if m.Status != "" {
+		parts = append(parts, m.Status)
+	}
+	if m.ItemCount != nil {
+		parts = append(parts, count(int(*m.ItemCount), "item", "items"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func warnings(list []event.Warning) string {
+	var b strings.Builder
+	for _, w := range list {
+		b.WriteString("; warning: " + w.Text)
+	}
+	return b.String()
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// Clock is a time as people here read it: local, with the date where it is not today's.
+func Clock(t time.Time) string {
+	t = t.Local()
+	if t.Format(time.DateOnly) == time.Now().Format(time.DateOnly) {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+// oneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and names are foreign.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,122 @@
+package client
+
+import (
+	"cmp"
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+)
+
+// States of a line beyond those of an operation.
+const (
+	Observed = "observed" // a mailbox of an inventory, or one part of a long answer
+	Missing  = "missing"  // a mailbox that an inventory no longer lists
+	Dead     = "dead"     // given up
+)
+
+// Line is an event as one line for people.
+type Line struct {
+	Time      time.Time
+	Operation string
+	Domain    string
+	State     string
+	About     string // the subject, else the key
+	Text      string
+}
+
+// LineOf makes the line of an event.
+func LineOf(e event.Event) Line {
+	var data struct {
+		Operation event.OperationData `json:"operation"`
+		MailboxID string              `json:"mailboxId"`
+		Mailbox   json.RawMessage     `json:"mailbox"`
+	}
+	_ = e.DataAs(&data) // unreadable: neither subject nor key
+	return Line{
+		Time: e.Time(), Operation: event.Extension(e, event.Operation), Domain: string(event.DomainOf(e.Type())), State: stateOf(e),
+		About: cmp.Or(e.Subject(), keyText(data.Operation.Key)), Text: Describe(e),
+	}
+}
+
+func stateOf(e event.Event) string {
+	switch state, ok := event.StateOf(e); {
+	case e.Type() == event.MailboxMissing:
+		return Missing
+	case !ok || state == event.Received:
+		return Observed
+	default:
+		return string(state)
+	}
+}
+
+// LineOfDead makes the line of a dead letter; domain is the third token of its subject.
+func LineOfDead(l operation.DeadLetter, domain string) Line {
+	address, _ := bus.ParseCommandSubject(l.Subject)
+	return Line{
+		Time: l.Time, Operation: l.OperationID, Domain: domain, State: Dead,
+		About: keyText(address.Key), Text: DescribeDead(l),
+	}
+}
+
+func keyText(token string) string {
+	if text, err := bus.Untoken(token); err == nil {
+		return text
+	}
+	return token
+}
+
+// Widths of a line's columns.
+const (
+	widthOperation = 8
+	widthDomain    = 10
+	widthState     = 9
+	widthAbout     = 28
+)
+
+// ShortOperation is the beginning of an operation's id, enough for people to tell operations apart; "-" where
+// the operation is not known.
+func ShortOperation(id string) string {
+	if id == "" {
+		return "-"
+	}
+	return id[:min(len(id), widthOperation)]
+}
+
+// Format writes a line in columns, the state in colour if wanted.
+func (l Line) Format(colour bool) string {
+	state := pad(l.State, widthState)
+	if code := colours[l.State]; colour && code != "" {
+		state = "\x1b[" + code + "m" + state + "\x1b[0m"
+	}
+	columns := []string{
+		Clock(l.Time), pad(ShortOperation(l.Operation), widthOperation), pad(l.Domain, widthDomain), state,
+		pad(oneLine(l.About), widthAbout), oneLine(l.Text),
+	}
+	return strings.TrimRight(strings.Join(columns, "  "), " ")
+}
+
+var colours = map[string]string{
+	string(event.Succeeded): "32", // green
+	string(event.Waiting):   "33", // yellow
+	string(event.Unknown):   "33",
+	string(event.Failed):    "31", // red
+	string(event.Rejected):  "31",
+	Dead:                    "31",
+	Missing:                 "35", // magenta
+}
+
+// pad makes a text exactly as wide as its column.
+func pad(s string, width int) string {
+	n := utf8.RuneCountInString(s)
+	switch {
+	case n <= width:
+		return s + strings.Repeat(" ", width-n)
+	default:
+		return string([]rune(s)[:width-1]) + "…"
+	}
+}

@@ -1,0 +1,50 @@
+package send
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// check holds every command against the contract, before any is published. The error names every fault.
+func (c *Command) check(commands []event.Event) error {
+	var faults []string
+	for i, e := range commands {
+		for _, problem := range c.problems(e) {
+			if len(commands) > 1 {
+				problem = fmt.Sprintf("event %d (%s): %s", i+1, e.ID(), problem)
+			}
+			faults = append(faults, "\n  "+problem)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	text := "nothing was published:" + strings.Join(faults, "")
+	if !c.NoCheck {
+		text += "\n--no-check leaves the schemas to the services"
+	}
+	return errors.New(text)
+}
+
+func (c *Command) problems(e event.Event) []string {
+	if !c.NoCheck {
+		if !event.IsCommand(e.Type()) {
+			return []string{fmt.Sprintf("%s is no command; commands are %s", client.Short(e.Type()), strings.Join(shortTypes(), ", "))}
+		}
+		if faults := event.Check(e); len(faults) > 0 {
+			var list []string
+			for _, f := range faults {
+				list = append(list, strings.TrimSpace(f.Field+" "+f.Problem))
+			}
+			return list
+		}
+	}
+	if _, _, err := client.Prepare(e, c.Key, c.mode()); err != nil { // what --no-check can not pass over
+		return []string{err.Error()}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package send
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// commands reads what is to be published: one command from the flags, or whole events from a file.
+func (c *Command) commands(stdin io.Reader) ([]event.Event, error) {
+	switch {
+	case c.File != "" && (c.Type != "" || c.ofOne() != ""):
+		return nil, fmt.Errorf("--file holds whole events: %s does not go with it", cmp.Or(c.ofOne(), "TYPE"))
+	case c.File != "":
+		return c.fromFile(stdin)
+	case c.Type == "":
+		return nil, errors.New("nothing to send: name a TYPE, or a --file (- is standard input)")
+	}
+	e, err := c.fromFlags(stdin)
+	return []event.Event{e}, err
+}
+
+// ofOne names a flag that is given and makes sense with TYPE alone.
+func (c *Command) ofOne() string {
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{
+		{"--data", c.Data != ""}, {"--set", len(c.Set) > 0}, {"--id", c.ID != ""}, {"--source", c.Source != ""},
+		{"--subject", c.Subject != ""}, {"--tenant", c.Tenant != ""}, {"--correlation", c.Correlation != ""},
+	} {
+		if f.given {
+			return f.name
+		}
+	}
+	return ""
+}
+
+func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
+	data, err := c.data(stdin)
+	if err != nil {
+		return event.Event{}, err
+	}
+	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, defaultSource()), client.Long(c.Type), data)
+	if err != nil {
+		return event.Event{}, err
+	}
+	e.SetTime(time.Now().UTC())
+	if c.Subject != "" {
+		e.SetSubject(c.Subject)
+	}
+	if c.Tenant != "" {
+		e.SetExtension(event.TenantID, c.Tenant)
+	}
+	if c.Correlation != "" {
+		e.SetExtension(event.CorrelationID, c.Correlation)
+	}
+	return e, nil
+}
+
+// data is --data with every --set applied.
+func (c *Command) data(stdin io.Reader) (json.RawMessage, error) {
+	raw, err := read(c.Data, stdin)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		raw = []byte("{}")
+	}
+	doc, err := decode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	for _, assignment := range c.Set {
+		if doc, err = set(doc, assignment); err != nil {
+			return nil, fmt.Errorf("--set: %w", err)
+		}
+	}
+	return json.Marshal(doc)
+}
+
+// read gives what a value names: @file, - for standard input, or itself.
+func read(value string, stdin io.Reader) ([]byte, error) {
+	if value == "-" {
+		return io.ReadAll(stdin)
+	}
+	if name, ok := strings.CutPrefix(value, "@"); ok {
+		return os.ReadFile(name)
+	}
+	return []byte(value), nil
+}
+
+func decode(raw []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var doc any
+	if err := d.Decode(&doc); err != nil {
+		return nil, errors.New("is not JSON") // the decoder's own words may quote what it read
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("is more than one JSON value")
+	}
+	return doc, nil
+}
+
+// fromFile reads whole events: one, an array, or one after another.
+func (c *Command) fromFile(stdin io.Reader) ([]event.Event, error) {
+	file, name := stdin, "standard input"
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
+		file, name = f, c.File
+	}
+	events, err := readEvents(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(events) == 0 {
+		return nil, fmt.Errorf("%s holds no event", name)
+	}
+	return events, nil
+}
+
+func readEvents(r io.Reader) ([]event.Event, error) {
+	var events []event.Event
+	for d := json.NewDecoder(r); ; {
+		var raw json.RawMessage
+		if err := d.Decode(&raw); errors.Is(err, io.EOF) {
+			return events, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("event %d, near byte %d: is not JSON", len(events)+1, d.InputOffset())
+		}
+		items := []json.RawMessage{raw}
+		if raw[0] == '[' {
+			if err := json.Unmarshal(raw, &items); err != nil {
+				return nil, err
+			}
+		}
+		for _, item := range items {
+			e, err := event.Decode(nil, item)
+			if err != nil {
+				return nil, fmt.Errorf("event %d: %w", len(events)+1, err)
+			}
+			events = append(events, e)
+		}
+	}
+}
+
+// defaultSource says who asks: /mailwright-cli/<user>@<host>.
+func defaultSource() string {
+	name := cmp.Or(os.Getenv("USER"), "unknown")
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return "/mailwright-cli/" + url.PathEscape(name) + "@" + url.PathEscape(host)
+}

@@ -1,0 +1,173 @@
+// Package send is `mailwright send`: it publishes commands and, if asked, waits for their outcomes.
+package send
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// Command is `mailwright send`.
+type Command struct {
+	Type        string        `arg:"" optional:"" help:"Type of one command, in full or short: mailbox.create."`
+	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself (which stays in the shell's history)."`
+	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. The value is JSON where it can be read as JSON, else text."`
+	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: whole CloudEvents in JSON, one, an array, or one after another (JSON lines)."`
+	Key         string        `env:"-" help:"Commands with the same domain and key take effect in the order published. Default: what the command is about; see above."`
+	ID          string        `env:"-" help:"The command's id: the same source and id is carried out once. Default: a new UUID."`
+	Source      string        `env:"-" placeholder:"URI" help:"Who asks. Default: /mailwright-cli/<user>@<host>."`
+	Subject     string        `env:"-" help:"Whom it is about, for people; no secret."`
+	Tenant      string        `env:"-" help:"Which configured tenant. Default: the service's own."`
+	Correlation string        `env:"-" placeholder:"ID" help:"Carried through to every result, such as a ticket's number."`
+	Mode        string        `enum:"binary,structured" default:"binary" env:"-" help:"Content mode of the message: binary or structured."`
+	Wait        bool          `short:"w" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
+	Timeout     time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
+	DryRun      bool          `short:"n" env:"-" help:"Print what would be published, secrets redacted, and publish nothing."`
+	NoCheck     bool          `env:"-" help:"Publish also what does not fit its schema, and let the service reject it."`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `What holds a password comes from a file or from standard input: what stands on the command line stays in the shell's history.
+
+  mailwright send directory.businessuser.create --data @user.json --wait
+  make-user | mailwright send directory.businessuser.create --data - --wait
+  mailwright send --file commands.jsonl --wait --json
+  mailwright send delegation.change --set mailbox=alex@contoso.com --set add.0=dana@contoso.com
+  mailwright send mailbox.create --data @mailbox.json --dry-run
+
+Types: ` + strings.Join(shortTypes(), ", ") + `.
+
+The key decides what keeps its order. By default it is what the command is about, in lower case:
+
+  directory.object.create        the object's cn, else ou, sAMAccountName, userPrincipalName
+  directory.businessuser.create  userPrincipalName
+  mailbox.create                 directoryObject
+  delegation.*                   mailbox, else "all"
+  inventory.sync                 tenant, else "all"
+
+Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected or given up, or NATS is away; 2 the call or a command is wrong, nothing was published; 3 no outcome in time: the operation goes on, and 'mailwright watch --operation ID' follows it.`
+}
+
+func shortTypes() []string {
+	var list []string
+	for _, t := range event.CommandTypes() {
+		list = append(list, client.Short(t))
+	}
+	return list
+}
+
+// Run publishes, and waits if asked.
+func (c *Command) Run(ctx context.Context, a *app.App) error {
+	commands, err := c.commands(a.Stdin())
+	if err != nil {
+		return &app.ExitError{Code: app.ExitUsage, Err: err}
+	}
+	if err := c.check(commands); err != nil {
+		return &app.ExitError{Code: app.ExitUsage, Err: err}
+	}
+	if c.DryRun {
+		return c.preview(a, commands)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("given up after %v", c.Timeout))
+	defer cancel()
+	nc, js, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	receipts, err := c.publish(ctx, a, js, commands)
+	if err != nil || !c.Wait {
+		return err
+	}
+	return await(ctx, a, js, receipts)
+}
+
+func (c *Command) mode() event.Mode {
+	if c.Mode == "structured" {
+		return event.Structured
+	}
+	return event.Binary
+}
+
+func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.Publisher, commands []event.Event) ([]client.Receipt, error) {
+	var receipts []client.Receipt
+	for i, e := range commands {
+		r, err := client.Publish(ctx, js, e, c.Key, c.mode())
+		if err != nil {
+			return receipts, unpublished(commands, i, err)
+		}
+		receipts = append(receipts, r)
+		if err := c.report(a, r); err != nil {
+			return receipts, err
+		}
+	}
+	return receipts, nil
+}
+
+// unpublished says how far it came, and how to go on without doing anything twice.
+func unpublished(commands []event.Event, published int, err error) error {
+	e := commands[published]
+	return fmt.Errorf("%d of %d published, then: %w\n  it is safe to send again what has source %s and id %s", published, len(commands), err, e.Source(), e.ID())
+}
+
+// report says where a published command stands: on standard output, or, where outcomes go there, as progress.
+func (c *Command) report(a *app.App, r client.Receipt) error {
+	if a.JSON && !c.Wait {
+		return a.PrintJSON(r)
+	}
+	out := a.Out
+	if c.Wait {
+		out = a.Err
+	}
+	note := ""
+	if r.Duplicate {
+		note = " (there already)"
+	}
+	_, err := fmt.Fprintf(out, "%s published%s\n  operation  %s\n  results    %s\n", client.Short(r.Type), note, r.OperationID, r.Results)
+	return err
+}
+
+// await prints news until every operation has its outcome.
+func await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []client.Receipt) error {
+	t := newTally(receipts)
+	var printing error
+	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
+		t.count(n)
+		if err := show(a, n); err != nil {
+			printing = err
+		}
+	})
+	if err == nil {
+		err = printing
+	}
+	return t.verdict(err)
+}
+
+// show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
+func show(a *app.App, n client.News) error {
+	if n.Dead != nil {
+		line := client.LineOfDead(*n.Dead, string(n.Receipt.Domain))
+		line.Operation = n.Receipt.OperationID
+		_, err := fmt.Fprintln(a.Err, line.Format(false))
+		return err
+	}
+	result := n.Settled() || n.State == event.Received
+	if result && a.JSON {
+		return a.PrintJSON(n.Event)
+	}
+	line := client.LineOf(n.Event)
+	if n.Settled() {
+		_, err := fmt.Fprintln(a.Out, line.Format(a.Colour()))
+		return err
+	}
+	_, err := fmt.Fprintln(a.Err, line.Format(false))
+	return err
+}

@@ -1,0 +1,328 @@
+package send_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
+	"github.com/mailwright/mailwright/services/mailwright/internal/send"
+)
+
+func run(t *testing.T, stdin string, args ...string) apptest.Result {
+	t.Helper()
+	return apptest.Run(t.Context(), t, apptest.Call{Name: "send", Command: &send.Command{}, Args: args, Stdin: stdin})
+}
+
+// want fails the test where a call did not end as it should.
+func want(t *testing.T, r apptest.Result, code int, err string) {
+	t.Helper()
+	if r.Code != code || !strings.Contains(r.Err, err) {
+		t.Fatalf("exit code %d, want %d with %q on standard error:\n%s%s", r.Code, code, err, r.Out, r.Err)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	apptest.Golden(t, "help.txt", apptest.Help(t, "send", &send.Command{}))
+}
+
+const change = `{"mailbox":"Alex@contoso.com","add":["dana@contoso.com"]}`
+
+func TestPublishesWhatTheContractSays(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"binary", "structured"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s := apptest.Start(t)
+			r := run(t, change, "delegation.change", "--data", "-", "--mode", mode, "--id", "1", "--source", "/hr", "--subject", "Alex",
+				"--tenant", "contoso", "--correlation", "T-1", "--nats-url", s.URL)
+			want(t, r, 0, "")
+			apptest.Golden(t, "published.txt", r.Out)
+
+			stored, err := stream(t, s).GetMsg(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			address, ok := bus.ParseCommandSubject(stored.Subject)
+			if !ok || address.Domain != event.Delegation || address.Key != bus.Token("alex@contoso.com") {
+				t.Errorf("stored on %s", stored.Subject)
+			}
+			if structured := stored.Header.Get("content-type") == "application/cloudevents+json"; structured != (mode == "structured") {
+				t.Errorf("headers of mode %s: %v", mode, stored.Header)
+			}
+			e, err := event.Decode(stored.Header, stored.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := []string{e.Type(), e.ID(), e.Source(), e.Subject(), event.Extension(e, event.TenantID), event.Extension(e, event.CorrelationID), e.DataSchema()}
+			if diff := cmp.Diff([]string{event.DelegationChange, "1", "/hr", "Alex", "contoso", "T-1", event.SchemaURI(event.DelegationChange)}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if e.Time().IsZero() {
+				t.Error("no time")
+			}
+			var data event.DelegationChangeData
+			if err := e.DataAs(&data); err != nil || data.Mailbox != "Alex@contoso.com" {
+				t.Errorf("data %s, %v", e.Data(), err)
+			}
+		})
+	}
+}
+
+func TestDefaultsOfIDAndSource(t *testing.T) {
+	t.Parallel()
+	r := run(t, "", "inventory.sync", "--dry-run", "--json")
+	want(t, r, 0, "")
+	var p struct {
+		OperationID string
+		Key         string
+		Header      nats.Header
+	}
+	if err := json.Unmarshal([]byte(r.Out), &p); err != nil {
+		t.Fatal(err)
+	}
+	id, source := p.Header.Get("ce-id"), p.Header.Get("ce-source")
+	if len(id) != 36 || !strings.HasPrefix(source, "/mailwright-cli/") || !strings.Contains(source, "@") {
+		t.Errorf("id %q, source %q", id, source)
+	}
+	if p.OperationID != event.OperationID(source, id) || p.Key != "all" {
+		t.Errorf("operation %s, key %s", p.OperationID, p.Key)
+	}
+}
+
+func TestDryRunRedacts(t *testing.T) {
+	t.Parallel()
+	for _, commandType := range []string{event.BusinessUserCreate, event.ObjectCreate} {
+		for _, args := range [][]string{{}, {"--mode", "structured"}, {"--json"}} {
+			file := filepath.Join(t.TempDir(), "e.json")
+			raw, err := schemas.FS.ReadFile("examples/" + commandType + ".json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := run(t, "", append(args, "--dry-run", "--file", file)...)
+			want(t, r, 0, "")
+			if strings.Contains(r.Out, "Pass1Word") || strings.Contains(r.Out, "MyPassword1!") || !strings.Contains(r.Out, "[redacted]") {
+				t.Errorf("a password shows:\n%s", r.Out)
+			}
+			if len(args) < 2 && commandType == event.BusinessUserCreate {
+				apptest.Golden(t, "dry-run"+strings.Join(args, "")+".txt", r.Out)
+			}
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	event1 := `{"specversion":"1.0","id":"1","source":"/hr","type":"io.mailwright.inventory.sync.v1","data":{}}`
+	for name, c := range map[string]struct {
+		stdin string
+		args  []string
+		want  string
+	}{
+		"nothing":              {"", nil, "name a TYPE"},
+		"unknown type":         {"", []string{"mailbox.delete", "--data", "{}"}, "mailbox.delete is no command; commands are directory.object.create"},
+		"result":               {"", []string{"mailbox.created", "--data", "{}"}, "mailbox.created is no command"},
+		"faults":               {"", []string{"mailbox.create", "--data", `{"alias":"x"}`}, "/directoryObject is missing; it is required"},
+		"every fault":          {"", []string{"mailbox.create", "--data", `{"alias":"x"}`}, "/alias is not known here"},
+		"not JSON":             {"{hunter2", []string{"mailbox.create", "--data", "-"}, "--data: is not JSON"},
+		"no such file":         {"", []string{"mailbox.create", "--data", "@does-not-exist.json"}, "does-not-exist.json"},
+		"set into a text":      {"", []string{"mailbox.create", "--set", "a=x", "--set", "a.b=y"}, `a.b: "b" stands within a text`},
+		"set beyond a list":    {"", []string{"mailbox.create", "--set", "a.1=x"}, `"1" is no position in a list of 0`},
+		"set without value":    {"", []string{"mailbox.create", "--set", "hunter2"}, "PATH=VALUE"},
+		"file and type":        {"", []string{"mailbox.create", "--file", "-"}, "TYPE does not go with it"},
+		"file and data":        {"", []string{"--data", "{}", "--file", "-"}, "--data does not go with it"},
+		"empty file":           {"", []string{"--file", "-"}, "holds no event"},
+		"file that ends early": {event1[:50], []string{"--file", "-"}, "event 1, near byte"},
+		"event without id":     {strings.Replace(event1, `"id":"1",`, "", 1), []string{"--file", "-"}, "event 1: not a valid CloudEvent: id"},
+		"second event wrong":   {event1 + "\n" + strings.Replace(event1, "{}", `{"pageSize":0}`, 1), []string{"--file", "-"}, "event 2 (1): /pageSize must be at least 1"},
+		"foreign type":         {strings.Replace(event1, "io.mailwright", "com.example", 1), []string{"--file", "-", "--no-check"}, "belongs to no domain"},
+		"no key":               {"", []string{"mailbox.create", "--no-check"}, "nothing to derive a key from"},
+		"key too long":         {"", []string{"inventory.sync", "--key", strings.Repeat("x", 2000)}, "2000 bytes; 1000 are allowed"},
+		"mode":                 {"", []string{"inventory.sync", "--mode", "batch"}, "--mode must be one of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, c.stdin, append(c.args, "--nats-url", "nats://127.0.0.1:1")...)
+			want(t, r, app.ExitUsage, c.want)
+			if r.Out != "" || strings.Contains(r.Err, "hunter2") {
+				t.Errorf("out %q, messages %q", r.Out, r.Err)
+			}
+		})
+	}
+}
+
+func TestSet(t *testing.T) {
+	t.Parallel()
+	r := run(t, `{"directoryObject":"CN=x","mailboxParameters":{"alias":"a"}}`, "mailbox.create", "--data", "-", "--dry-run", "--json", "--no-check",
+		"--set", "mailboxParameters.alias=a,b=c", "--set", "list.0=1", "--set", `list.1="1"`, "--set", "/list/2/deep=true", "--set", "text=")
+	want(t, r, 0, "")
+	var p struct{ Body any }
+	if err := json.Unmarshal([]byte(r.Out), &p); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]any{
+		"directoryObject": "CN=x", "mailboxParameters": map[string]any{"alias": "a,b=c"},
+		"list": []any{1.0, "1", map[string]any{"deep": true}}, "text": "",
+	}, p.Body); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFileForms(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	one := func(id string) string {
+		return `{"specversion":"1.0","id":"` + id + `","source":"/hr","type":"io.mailwright.inventory.sync.v1","data":{"tenant":"Contoso"}}`
+	}
+	for _, file := range []string{one("1"), "[" + one("2") + "," + one("3") + "]", one("4") + "\n" + one("5") + "\n" + one("4")} {
+		want(t, run(t, file, "--file", "-", "--nats-url", s.URL), 0, "")
+	}
+	info, err := stream(t, s).Info(t.Context())
+	if err != nil || info.State.Msgs != 5 {
+		t.Errorf("%d commands stored, %v; want 5, the repeated one once", info.State.Msgs, err)
+	}
+}
+
+// outcomes carries delegation.change out as the name of the mailbox says.
+func outcomes(_ context.Context, r *operation.Run) (operation.Result, error) {
+	var d event.DelegationChangeData
+	if err := r.Decode(&d); err != nil {
+		return operation.Result{}, err
+	}
+	switch name, _, _ := strings.Cut(d.Mailbox, "@"); {
+	case name == "late" && r.Operation.Attempt < 3:
+		return operation.Result{}, failure.New(failure.Unavailable, "not at home")
+	case name == "gone":
+		return operation.Result{}, &failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "HTTP 403", Text: "not allowed"}
+	case name == "wrong":
+		return operation.Result{}, operation.Reject("/mailbox", "is no address")
+	}
+	return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+		Operation: r.Operation, Mailbox: d.Mailbox, Delegates: d.Add, Added: d.Add, Removed: []string{}, Changed: true,
+	}}, nil
+}
+
+func serving(t *testing.T) *apptest.System {
+	t.Helper()
+	s := apptest.Start(t)
+	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: outcomes})
+	return s
+}
+
+func changeOf(mailbox string) string {
+	return `{"specversion":"1.0","id":"` + mailbox + `","source":"/hr","type":"io.mailwright.delegation.change.v1","subject":"Mailbox ` + mailbox +
+		`","data":{"mailbox":"` + mailbox + `@contoso.com","add":["dana@contoso.com"]}}`
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	s := serving(t)
+	for name, c := range map[string]struct {
+		mailbox string
+		code    int
+	}{
+		"succeeded": {"alex", 0},
+		"retried":   {"late", 0},
+		"failed":    {"gone", app.ExitFailure},
+		"rejected":  {"wrong", app.ExitFailure},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, changeOf(c.mailbox), "--file", "-", "--wait", "--nats-url", s.URL)
+			want(t, r, c.code, "")
+			apptest.Golden(t, "wait-"+name+".txt", "# standard output\n"+r.Out+"# standard error\n"+r.Err)
+		})
+	}
+}
+
+func TestWaitForMany(t *testing.T) {
+	t.Parallel()
+	s := serving(t)
+	var file strings.Builder
+	for _, name := range []string{"a", "late", "b", "gone"} {
+		file.WriteString(changeOf(name) + "\n")
+	}
+	r := run(t, file.String(), "--file", "-", "--wait", "--json", "--nats-url", s.URL)
+	want(t, r, app.ExitFailure, "mailwright: 3 succeeded, 1 failed\n")
+	types := map[string]int{}
+	for line := range strings.Lines(r.Out) {
+		e, err := event.Decode(nil, []byte(line))
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		types[e.Type()]++
+	}
+	if diff := cmp.Diff(map[string]int{event.DelegationChanged: 3, event.FailedType(event.Delegation): 1}, types); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSendAgainTellsTheSameOutcome(t *testing.T) {
+	t.Parallel()
+	s := serving(t)
+	for range 2 {
+		r := run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", s.URL)
+		want(t, r, 0, "delegation.change published")
+		if strings.Count(r.Out, "succeeded") != 1 {
+			t.Errorf("%s", r.Out)
+		}
+	}
+}
+
+func TestConflictEndsInDead(t *testing.T) {
+	t.Parallel()
+	s := serving(t)
+	want(t, run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", s.URL), 0, "")
+	other := strings.Replace(changeOf("alex"), "dana@", "eve@", 1)
+	r := run(t, other, "--file", "-", "--wait", "--nats-url", s.URL)
+	want(t, r, app.ExitFailure, "1 given up (the stream DEAD holds the reason)")
+	if r.Out != "" {
+		t.Errorf("the other command's outcome shows:\n%s", r.Out)
+	}
+	apptest.Golden(t, "wait-conflict.txt", r.Err)
+}
+
+func TestNoOutcomeInTime(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t) // nobody serves
+	r := run(t, changeOf("alex"), "--file", "-", "--wait", "--timeout", "300ms", "--nats-url", s.URL)
+	want(t, r, app.ExitNoOutcome, "no outcome yet (given up after 300ms): 1 without an outcome yet")
+}
+
+func TestServersThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	r := run(t, changeOf("alex"), "--file", "-", "--timeout", "300ms", "--nats-url", "nats://me:hunter2@127.0.0.1:1")
+	want(t, r, app.ExitFailure, "NATS does not answer at nats://127.0.0.1:1")
+	if strings.Contains(r.Err, "hunter2") {
+		t.Errorf("the password shows: %s", r.Err)
+	}
+	s := apptest.StartNATS(t) // without streams
+	r = run(t, changeOf("alex"), "--file", "-", "--nats-url", s.URL)
+	want(t, r, app.ExitFailure, "'mailwright dev'")
+}
+
+func stream(t *testing.T, s *apptest.System) jetstream.Stream {
+	t.Helper()
+	st, err := s.JS.Stream(t.Context(), bus.Commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}

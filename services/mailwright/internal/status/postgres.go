@@ -1,0 +1,123 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+// postgresPatience is how long Postgres may take: the rest of the report does not wait for it.
+const postgresPatience = 2 * time.Second
+
+// database reads the projections. It keeps its connection from one report to the next.
+type database struct {
+	url  string
+	conn *pgx.Conn
+}
+
+// projected is what Postgres knows.
+type projected struct {
+	operations map[event.Domain]map[event.State]int64
+	positions  []position
+}
+
+// position is how far a projection has come in its stream; Incarnation is when that stream was created.
+type position struct {
+	Projection  string
+	Stream      string
+	Sequence    uint64
+	Incarnation time.Time
+}
+
+// read reads the views, which are the stable surface of the projections. The error is fit to be shown after the word Postgres.
+func (d *database) read(ctx context.Context) (projected, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
+	if err := d.connect(ctx); err != nil {
+		return projected{}, err
+	}
+	operations, err := d.operations(ctx)
+	if err != nil {
+		return projected{}, fmt.Errorf("can not tell: %w", explain(err))
+	}
+	positions, err := d.positions(ctx)
+	if err != nil {
+		return projected{}, fmt.Errorf("can not tell: %w", explain(err))
+	}
+	return projected{operations, positions}, nil
+}
+
+func (d *database) connect(ctx context.Context) error {
+	if d.conn != nil && !d.conn.IsClosed() {
+		return nil
+	}
+	config, err := pgx.ParseConfig(d.url)
+	if err != nil {
+		return errors.New("has a URL that can not be read") // the parser's own error quotes from it
+	}
+	d.conn, err = pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("at %s:%d: %w", config.Host, config.Port, explain(err))
+	}
+	return nil
+}
+
+func (d *database) close() {
+	if d.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
+		defer cancel()
+		_ = d.conn.Close(ctx) // nothing is left to be written
+	}
+}
+
+func (d *database) operations(ctx context.Context) (map[event.Domain]map[event.State]int64, error) {
+	counts := map[event.Domain]map[event.State]int64{}
+	for _, domain := range event.Domains() {
+		counts[domain] = map[event.State]int64{}
+		for _, state := range states {
+			counts[domain][state] = 0
+		}
+	}
+	rows, _ := d.conn.Query(ctx, `SELECT domain, state, operations FROM mailwright_views.operations_by_state`) // ForEachRow reports the error
+	var domain, state string
+	var n int64
+	_, err := pgx.ForEachRow(rows, []any{&domain, &state, &n}, func() error {
+		if counts[event.Domain(domain)] == nil { // a command that nobody could read belongs to none
+			counts[event.Domain(domain)] = map[event.State]int64{}
+		}
+		counts[event.Domain(domain)][event.State(state)] = n
+		return nil
+	})
+	return counts, err
+}
+
+func (d *database) positions(ctx context.Context) ([]position, error) {
+	rows, _ := d.conn.Query(ctx, `SELECT projection, stream, sequence, incarnation FROM mailwright_views.projections ORDER BY projection`)
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[position])
+}
+
+// Error codes of Postgres (appendix A of its manual).
+const (
+	undefinedTable    = "42P01"
+	invalidSchemaName = "3F000"
+)
+
+// explain words an error of pgx in one line.
+func explain(err error) error {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if refused.Code == undefinedTable || refused.Code == invalidSchemaName {
+			return errors.New("no projections yet: projection-svc makes their tables when it first starts")
+		}
+		return errors.New(refused.Message)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %v", postgresPatience)
+	}
+	return errors.New("does not answer")
+}

@@ -1,0 +1,205 @@
+package status_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/status"
+)
+
+// away is where no server is.
+const away = "127.0.0.1:1"
+
+func call(s *apptest.System, args ...string) apptest.Call {
+	args = append([]string{"--nats-url", s.URL, "--database-url", "postgres://me:hunter2@" + away + "/x"}, args...)
+	return apptest.Call{Name: "status", Command: &status.Command{}, Args: args}
+}
+
+func run(t *testing.T, s *apptest.System, args ...string) apptest.Result {
+	t.Helper()
+	return apptest.Run(t.Context(), t, call(s, args...))
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	apptest.Golden(t, "help.txt", apptest.Help(t, "status", &status.Command{}))
+}
+
+func TestNothingIsThereYet(t *testing.T) {
+	t.Parallel()
+	r := run(t, apptest.StartNATS(t))
+	if r.Code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	apptest.Golden(t, "empty.txt", r.Out)
+}
+
+func TestNATSAway(t *testing.T) {
+	t.Parallel()
+	r := run(t, &apptest.System{URL: "nats://" + away})
+	if r.Code != app.ExitFailure || !strings.Contains(r.Err, "NATS does not answer") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// inventory has a service that holds the first command until the test ends, with two more behind it.
+func inventory(t *testing.T) *apptest.System {
+	t.Helper()
+	s := apptest.Start(t)
+	started := make(chan struct{})
+	var once sync.Once
+	ended := t.Context().Done()
+	s.Serve(t, event.Inventory, map[string]operation.Handler{event.InventorySync: func(context.Context, *operation.Run) (operation.Result, error) {
+		once.Do(func() { close(started) })
+		<-ended
+		return operation.Result{}, operation.Reject("", "the test is over")
+	}})
+	for i := range 3 {
+		e, err := event.New(fmt.Sprint(i), "/test", event.InventorySync, event.InventorySyncData{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Publish(t.Context(), s.JS, e, "", event.Binary); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-started
+	return s
+}
+
+func TestCommandsAndStreams(t *testing.T) {
+	t.Parallel()
+	s := inventory(t)
+	r := run(t, s, "--json")
+	var got status.Report
+	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	want := []status.Commands{{Domain: event.Directory}, {Domain: event.Mailbox}, {Domain: event.Delegation},
+		{Domain: event.Inventory, Consumers: apptest.Partitions, Pending: 2, InFlight: 1}}
+	if diff := cmp.Diff(want, got.Commands); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	stream := got.Streams[0]
+	if stream.Name != bus.Commands || !stream.Exists || stream.Messages != 3 || stream.LastSequence != 3 || stream.Bytes == 0 || time.Since(*stream.LastTime) > time.Minute {
+		t.Errorf("%+v", stream)
+	}
+	if got.Postgres.Available || got.Operations != nil || strings.Contains(r.Out, "hunter2") || !strings.Contains(got.Postgres.Problem, away) {
+		t.Errorf("Postgres is away: %s", r.Out)
+	}
+}
+
+// countdown calls end at the n-th write.
+type countdown struct {
+	n   int
+	end func()
+}
+
+func (c *countdown) Write(p []byte) (int, error) {
+	if c.n--; c.n == 0 {
+		c.end()
+	}
+	return len(p), nil
+}
+
+func TestWatchShowsItAnewAndEndsWithoutAnError(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithTimeout(t.Context(), 20*time.Second)
+	defer end()
+	c := call(apptest.Start(t), "--watch")
+	c.Out = &countdown{n: 2, end: end}
+	r := apptest.Run(ctx, t, c)
+	if shown := strings.Count(r.Out, "OPERATIONS"); r.Code != 0 || shown != 2 {
+		t.Errorf("shown %d times, want 2: %+v", shown, r)
+	}
+}
+
+// database starts a Postgres of the test's own.
+func database(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mw-status-") // not t.TempDir, whose parents are closed to the server's user
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir, Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	return server.URL()
+}
+
+func TestProjections(t *testing.T) {
+	t.Parallel()
+	s := inventory(t)
+	url := database(t)
+	r := run(t, s, "--database-url", url)
+	if r.Code != 0 || !strings.Contains(r.Out, "Postgres can not tell: no projections yet") {
+		t.Fatalf("before the migrations: %+v", r)
+	}
+	if err := postgres.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.JS.Stream(t.Context(), bus.Commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	for _, statement := range []struct {
+		sql  string
+		args []any
+	}{
+		{`INSERT INTO mailwright.operations (operation_id, domain, state, received_at, updated_at) VALUES
+			('1', 'mailbox', 'succeeded', now(), now()), ('2', 'mailbox', 'succeeded', now(), now()), ('3', 'delegation', 'waiting', now(), now())`, nil},
+		{`INSERT INTO mailwright.checkpoints (projection, stream, incarnation, sequence) VALUES ('behind', $1, $2, 1), ('there', $1, $2, 3), ('foreign', $1, now() - interval '1 day', 3)`,
+			[]any{bus.Commands, stream.CachedInfo().Created}},
+	} {
+		if _, err := conn.Exec(t.Context(), statement.sql, statement.args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	r = run(t, s, "--database-url", url, "--json")
+	var got status.Report
+	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if n := got.Operations[event.Mailbox][event.Succeeded]; n != 2 || got.Operations[event.Delegation][event.Waiting] != 1 || len(got.Operations[event.Directory]) != 6 {
+		t.Errorf("operations %v", got.Operations)
+	}
+	want := []status.Projection{
+		{Name: "behind", Stream: bus.Commands, Sequence: 1, LastSequence: 3, Lag: 2},
+		{Name: "foreign", Stream: bus.Commands, Sequence: 3, LastSequence: 3, Lag: 3, Foreign: true},
+		{Name: "there", Stream: bus.Commands, Sequence: 3, LastSequence: 3, Lag: 0},
+	}
+	if diff := cmp.Diff(want, got.Projections, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("projections (-want +got):\n%s", diff)
+	}
+	apptest.Golden(t, "full.txt", run(t, s, "--database-url", url).Out)
+}

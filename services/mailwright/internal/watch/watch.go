@@ -1,0 +1,228 @@
+// Package watch is `mailwright watch`: it follows what happens, a line an event.
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// Command is `mailwright watch`.
+type Command struct {
+	Domain    []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: directory, mailbox, delegation, inventory."`
+	Type      []string `env:"-" help:"Only these types of events, in full or short: mailbox.created."`
+	Operation string   `short:"o" env:"-" placeholder:"ID" help:"Only this operation; the beginning of its id is enough."`
+	Tenant    string   `env:"-" help:"Only this tenant."`
+	State     []string `enum:"waiting,unknown,succeeded,failed,rejected,observed,missing,dead" env:"-" help:"Only these states: waiting, unknown, succeeded, failed, rejected; observed and missing mailboxes; dead."`
+	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"From where on: now, all, a time ago, or a time as RFC 3339 has it. Default: now, with --operation all."`
+	Mailboxes bool     `env:"-" help:"Also the observations of mailboxes by inventories."`
+	Dead      bool     `env:"-" help:"Also what was given up."`
+	Count     int      `short:"c" env:"-" placeholder:"N" help:"End after N events."`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `Follows the events of operations until Ctrl-C: time, operation, domain, state, what it is about, and what happened, or why it waits and until when. With --json each line is a CloudEvent; a dead letter is none, and has a member "reason".
+
+  mailwright watch --domain mailbox --state failed,rejected --since 24h
+  mailwright watch --operation ng35avui
+  mailwright watch --since all --json --count 100`
+}
+
+// Run follows until ctx ends, which is no error, or the events asked for have been seen.
+func (c *Command) Run(ctx context.Context, a *app.App) error {
+	from, err := c.from(time.Now())
+	if err != nil {
+		return err
+	}
+	types, err := c.types()
+	if err != nil {
+		return err
+	}
+	if c.Count < 0 {
+		return app.Usage("--count %d: is not a number of events", c.Count)
+	}
+	soon, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	defer cancel()
+	nc, js, err := a.Connect(soon)
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	defer nc.Close()
+	messages, err := client.Follow(ctx, js, c.sources(from)...)
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	if !a.JSON {
+		_, _ = fmt.Fprintf(a.Err, "following %s; Ctrl-C ends\n", strings.Join(c.streams(), ", "))
+	}
+	seen := 0
+	for m := range messages {
+		item, ok := read(m)
+		if !ok || !c.wants(item, types) {
+			continue
+		}
+		if err := item.print(a); err != nil {
+			return err
+		}
+		if seen++; seen == c.Count {
+			return nil
+		}
+	}
+	return nil
+}
+
+// unlessEnded drops an error that is only the end that was asked for.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// from turns --since into where a consumer starts.
+func (c *Command) from(now time.Time) (jetstream.OrderedConsumerConfig, error) {
+	since := c.Since
+	if since == "" && c.Operation != "" {
+		since = "all"
+	}
+	switch since {
+	case "", "now":
+		return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}, nil
+	case "all":
+		return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}, nil
+	}
+	start, err := time.Parse(time.RFC3339, since)
+	if ago, wrong := time.ParseDuration(since); wrong == nil && ago >= 0 {
+		start, err = now.Add(-ago), nil
+	}
+	if err != nil {
+		return jetstream.OrderedConsumerConfig{}, app.Usage("--since %s: want now, all, a duration such as 90m, or a time such as 2026-11-21T09:00:00Z", since)
+	}
+	return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &start}, nil
+}
+
+// types gives the long forms of --type.
+func (c *Command) types() ([]string, error) {
+	var list []string
+	for _, t := range c.Type {
+		long := client.Long(t)
+		if !slices.Contains(event.ResultTypes(), long) {
+			return nil, app.Usage("--type %s is no type of an event; events are %s", t, strings.Join(shortTypes(), ", "))
+		}
+		list = append(list, long)
+	}
+	return list, nil
+}
+
+func shortTypes() []string {
+	var list []string
+	for _, t := range event.ResultTypes() {
+		list = append(list, client.Short(t))
+	}
+	return list
+}
+
+func (c *Command) streams() []string {
+	streams := []string{bus.Events}
+	if c.Mailboxes {
+		streams = append(streams, bus.Mailboxes)
+	}
+	if c.Dead {
+		streams = append(streams, bus.Dead)
+	}
+	return streams
+}
+
+// sources are the streams to follow, with what the server can filter.
+func (c *Command) sources(from jetstream.OrderedConsumerConfig) []client.Source {
+	var list []client.Source
+	for _, stream := range c.streams() {
+		config := from
+		if stream == bus.Events {
+			config.FilterSubjects = c.subjects()
+		}
+		list = append(list, client.Source{Stream: stream, OrderedConsumerConfig: config})
+	}
+	return list
+}
+
+const (
+	eventSubjects = "mailwright.evt.%s.%s" // bus.EventSubject, with room for wildcards
+	lengthOfID    = 26                     // of an operation's whole id
+)
+
+func (c *Command) subjects() []string {
+	operationToken := "*"
+	if len(c.Operation) == lengthOfID {
+		operationToken = bus.Token(c.Operation)
+	}
+	domains := c.Domain
+	if len(domains) == 0 {
+		domains = []string{"*"}
+	}
+	var list []string
+	for _, d := range domains {
+		list = append(list, fmt.Sprintf(eventSubjects, d, operationToken))
+	}
+	return list
+}
+
+// item is a message as the command sees it.
+type item struct {
+	line      client.Line
+	tenant    string
+	eventType string // of a dead letter: the command's
+	document  any    // what --json prints
+}
+
+// read makes an item of a message; what can not be read is not shown.
+func read(m jetstream.Msg) (item, bool) {
+	if meta, err := m.Metadata(); err == nil && meta.Stream == bus.Dead {
+		var letter operation.DeadLetter
+		if json.Unmarshal(m.Data(), &letter) != nil {
+			return item{}, false
+		}
+		return item{line: client.LineOfDead(letter, token(m.Subject(), 2)), eventType: letter.Type, document: letter}, true
+	}
+	e, err := event.Decode(m.Headers(), m.Data())
+	if err != nil {
+		return item{}, false
+	}
+	return item{line: client.LineOf(e), tenant: event.Extension(e, event.TenantID), eventType: e.Type(), document: e}, true
+}
+
+func token(subject string, i int) string {
+	tokens := strings.Split(subject, ".")
+	if i >= len(tokens) {
+		return ""
+	}
+	return tokens[i]
+}
+
+func (c *Command) wants(i item, types []string) bool {
+	return (len(c.Domain) == 0 || slices.Contains(c.Domain, i.line.Domain)) &&
+		(len(types) == 0 || slices.Contains(types, i.eventType)) &&
+		(len(c.State) == 0 || slices.Contains(c.State, i.line.State)) &&
+		(c.Tenant == "" || c.Tenant == i.tenant) &&
+		strings.HasPrefix(i.line.Operation, c.Operation)
+}
+
+func (i item) print(a *app.App) error {
+	if a.JSON {
+		return a.PrintJSON(i.document)
+	}
+	_, err := fmt.Fprintln(a.Out, i.line.Format(a.Colour()))
+	return err
+}

@@ -1,0 +1,232 @@
+package watch_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
+	"github.com/mailwright/mailwright/services/mailwright/internal/watch"
+)
+
+func call(s *apptest.System, args ...string) apptest.Call {
+	return apptest.Call{Name: "watch", Command: &watch.Command{}, Args: append(args, "--nats-url", s.URL)}
+}
+
+// within bounds a watch that would wait for ever for what it should have shown.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// publish stores the contract's example of a result.
+func publish(t *testing.T, s *apptest.System, eventType string) {
+	t.Helper()
+	e := example(t, eventType)
+	subject := bus.EventSubject(event.DomainOf(eventType), event.Extension(e, event.Operation))
+	if observation(eventType) {
+		subject = bus.MailboxSubject("contoso", eventType) // a mailbox each
+	}
+	header, body, err := event.Encode(e, event.Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: header, Data: body}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func observation(eventType string) bool {
+	return eventType == event.MailboxObserved || eventType == event.MailboxMissing
+}
+
+// publishExamples stores the example of every result, and two dead letters.
+func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
+	t.Helper()
+	for _, eventType := range event.ResultTypes() {
+		publish(t, s, eventType)
+		if observation(eventType) {
+			mailboxes++
+		} else {
+			events++
+		}
+	}
+	for _, l := range []operation.DeadLetter{
+		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.mailbox.1.jsmith"},
+		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.mailbox.1.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "ng35avuion24apfva3ib6qhif3"},
+	} {
+		body, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.JS.Publish(t.Context(), bus.DeadSubject(event.Mailbox, l.OperationID), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return events, mailboxes
+}
+
+func example(t *testing.T, eventType string) event.Event {
+	t.Helper()
+	raw, err := schemas.FS.ReadFile("examples/" + eventType + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := event.Decode(nil, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	apptest.Golden(t, "help.txt", apptest.Help(t, "watch", &watch.Command{}))
+}
+
+func TestEveryEventHasALine(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	events, mailboxes := publishExamples(t, s)
+	for name, c := range map[string]struct {
+		args  []string
+		count int
+	}{
+		"events":    {nil, events},
+		"mailboxes": {[]string{"--mailboxes", "--state", "observed,missing", "--type", "inventory.mailbox.observed,inventory.mailbox.missing"}, mailboxes},
+		"dead":      {[]string{"--dead", "--state", "dead"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := apptest.Run(within(t), t, call(s, append(c.args, "--since", "all", "--count", fmt.Sprint(c.count))...))
+			if r.Code != 0 || strings.Count(r.Out, "\n") != c.count {
+				t.Fatalf("code %d, want %d lines:\n%s%s", r.Code, c.count, r.Out, r.Err)
+			}
+			apptest.Golden(t, name+".txt", r.Out)
+		})
+	}
+}
+
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	publishExamples(t, s)
+	operationID := event.Extension(example(t, event.MailboxCreated), event.Operation)
+	states := []string{event.MailboxCreated, event.WaitingType(event.Mailbox), event.UnknownType(event.Mailbox), event.FailedType(event.Mailbox), event.RejectedType(event.Mailbox)}
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"domain":             {[]string{"--since", "all", "--domain", "mailbox"}, states},
+		"operation":          {[]string{"--operation", operationID}, states},
+		"operation in short": {[]string{"--operation", operationID[:8]}, states},
+		"type":               {[]string{"--since", "1h", "--type", "delegation.changed,mailbox.created"}, []string{event.MailboxCreated, event.DelegationChanged}},
+		"state":              {[]string{"--since", "all", "--state", "rejected", "--domain", "mailbox,inventory"}, []string{event.RejectedType(event.Mailbox), event.RejectedType(event.Inventory)}},
+		"tenant":             {[]string{"--since", "2020-01-01T00:00:00Z", "--tenant", "contoso", "--domain", "mailbox"}, states},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := apptest.Run(within(t), t, call(s, append(c.args, "--json", "--count", fmt.Sprint(len(c.want)))...))
+			var got []string
+			for line := range strings.Lines(r.Out) {
+				e, err := event.Decode(nil, []byte(line))
+				if err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				got = append(got, e.Type())
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || r.Code != 0 {
+				t.Errorf("code %d (-want +got):\n%s", r.Code, diff)
+			}
+		})
+	}
+}
+
+// ready is closed by the first message of a watch: it follows from then on.
+type ready struct {
+	c    chan struct{}
+	done bool
+}
+
+func (r *ready) Write(p []byte) (int, error) {
+	if !r.done {
+		r.done = true
+		close(r.c)
+	}
+	return len(p), nil
+}
+
+// start runs a watch and returns when it follows.
+func start(ctx context.Context, t *testing.T, c apptest.Call) <-chan apptest.Result {
+	t.Helper()
+	r := &ready{c: make(chan struct{})}
+	c.Err = r
+	result := make(chan apptest.Result, 1)
+	go func() { result <- apptest.Run(ctx, t, c) }()
+	select {
+	case <-r.c:
+	case early := <-result:
+		t.Fatalf("ended before anything happened: %+v", early)
+	}
+	return result
+}
+
+func TestFollowsFromNowOn(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	publish(t, s, event.MailboxCreated)
+	result := start(within(t), t, call(s, "--count", "1"))
+	publish(t, s, event.DelegationChanged)
+	if got := <-result; got.Code != 0 || !strings.Contains(got.Out, "delegates of alex@contoso.com") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEndsWithoutAnError(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(within(t))
+	result := start(ctx, t, call(apptest.Start(t)))
+	end()
+	if got := <-result; got.Code != 0 || got.Out != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestUsageAndServersThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	bare := apptest.StartNATS(t) // without streams
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"since":  {[]string{"--since", "yesterday"}, app.ExitUsage, "--since yesterday: want now, all"},
+		"type":   {[]string{"--type", "mailbox.deleted"}, app.ExitUsage, "mailbox.deleted is no type of an event"},
+		"domain": {[]string{"--domain", "post"}, app.ExitUsage, "--domain must be one of"},
+		"state":  {[]string{"--state", "fine"}, app.ExitUsage, "--state must be one of"},
+		"count":  {[]string{"--count", "-1"}, app.ExitUsage, "--count"},
+		"now":    {nil, app.ExitFailure, "'mailwright dev'"},
+		"all":    {[]string{"--since", "all"}, app.ExitFailure, "'mailwright dev'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := apptest.Run(within(t), t, call(bare, c.args...))
+			if r.Code != c.code || !strings.Contains(r.Err, c.want) {
+				t.Errorf("code %d, want %d with %q: %s", r.Code, c.code, c.want, r.Err)
+			}
+		})
+	}
+}
