@@ -56,7 +56,8 @@ type Projection struct {
 	Name     string `json:"name"`
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
-	// LastSequence is the stream's, and Lag how far the projection is behind it.
+	// LastSequence is the stream's, and Lag how far the projection is behind it: an upper bound, since messages on
+	// subjects that the projection does not follow count too.
 	LastSequence uint64 `json:"lastSequence"`
 	Lag          uint64 `json:"lag"`
 	// Foreign says that the stream was deleted and made again: Sequence means messages that are gone,

@@ -20,7 +20,7 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Operations by domain and state come from Postgres; where it does not answer, the rest is shown all the same. Commands are what the services have yet to do: pending ones have not been handed out, those in flight are being worked on or wait for their next attempt. The lag of a projection is how many messages its stream has beyond what its rows reflect.
+	return `Operations by domain and state come from Postgres; where it does not answer, the rest is shown all the same. Commands are what the services have yet to do: pending ones have not been handed out, those in flight are being worked on or wait for their next attempt. The lag of a projection is how many messages its stream has beyond its position, those on subjects that it does not follow included.
 
   mailwright status --watch
   mailwright status --json | jq '.streams[] | select(.name == "DEAD").messages'

@@ -103,11 +103,16 @@ func (r Report) streams() table {
 
 func (r Report) projections() table {
 	t := table{rows: [][]string{{"PROJECTIONS", "stream", "position", "last sequence", "lag"}}}
+	behind := false
 	for _, p := range r.Projections {
+		behind = behind || p.Lag > 0
 		t.rows = append(t.rows, []string{p.Name, p.Stream, strconv.FormatUint(p.Sequence, 10), strconv.FormatUint(p.LastSequence, 10), strconv.FormatUint(p.Lag, 10)})
 		if p.Foreign {
 			t.remarks = append(t.remarks, p.Name+": its stream was deleted and made again; rebuild it")
 		}
+	}
+	if behind {
+		t.remarks = append(t.remarks, "lag counts also messages on subjects that a projection does not follow")
 	}
 	if len(r.Projections) == 0 {
 		t.rows = [][]string{{"PROJECTIONS"}}
