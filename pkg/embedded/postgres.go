@@ -129,7 +129,7 @@ func (p *Postgres) initialise(ctx context.Context, bin string, owner owner) erro
 	if err := os.WriteFile(handover, []byte(p.password.Reveal()+"\n"), 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(handover)
+	defer func() { _ = os.Remove(handover) }()
 	fresh := p.data() + ".new"
 	if err := errors.Join(owner.own(handover), os.RemoveAll(fresh), owner.mkdir(fresh)); err != nil {
 		return err

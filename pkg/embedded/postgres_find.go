@@ -160,7 +160,7 @@ func download(dir string) (string, error) {
 	port := l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
 	home, scratch := filepath.Join(dir, "postgres"), filepath.Join(dir, "scratch")
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	db := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Port(uint32(port)).BinariesPath(home).RuntimePath(scratch).
 		CachePath(filepath.Join(dir, "cache")).Logger(&tail{}))

@@ -139,7 +139,7 @@ func TestPostgresSaysWhatIsInTheWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		wantError(t, embedded.PostgresConfig{Dir: postgresDir(t), Port: l.Addr().(*net.TCPAddr).Port}, "ddress already in use")
 	})
 	t.Run("data of another version", func(t *testing.T) {

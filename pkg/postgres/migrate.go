@@ -45,7 +45,7 @@ func Version(ctx context.Context, databaseURL string) (current, newest int64, er
 	if err != nil {
 		return 0, 0, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	p, err := provider(db)
 	if err != nil {
 		return 0, 0, err
@@ -69,12 +69,12 @@ func migrate(ctx context.Context, databaseURL string, run func(*goose.Provider) 
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	conn, err := lock(ctx, db)
 	if err != nil {
 		return fmt.Errorf("postgres: wait to migrate: %w", err)
 	}
-	defer conn.Close() // db.Close then ends the connection, and the lock with it
+	defer func() { _ = conn.Close() }() // db.Close then ends the connection, and the lock with it
 	if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS mailwright"); err != nil {
 		return fmt.Errorf("postgres: create schema mailwright: %w", err)
 	}

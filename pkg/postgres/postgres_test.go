@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(withServer(m)) }
 func withServer(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "mw-pg-")
 	if err == nil {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		if err = os.Chmod(dir, 0o755); err == nil {
 			server, err = embedded.StartPostgres(context.Background(), embedded.PostgresConfig{Dir: dir, Volatile: true})
 		}

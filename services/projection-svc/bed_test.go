@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { os.Exit(withServer(m)) }
 func withServer(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "mw-pg-")
 	if err == nil {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		err = os.Chmod(dir, 0o755)
 	}
 	if err == nil {
@@ -64,6 +64,7 @@ type bed struct {
 	nats *embedded.NATS
 	nc   *nats.Conn
 	js   jetstream.JetStream
+	via  jetstream.JetStream // what projections read by
 	url  string
 	db   *pgxpool.Pool
 }
@@ -84,6 +85,7 @@ func newBed(t *testing.T) *bed {
 	if b.js, err = jetstream.New(b.nc); err != nil {
 		t.Fatal(err)
 	}
+	b.via = b.js
 	if err := bus.Ensure(t.Context(), b.js, bus.Config{}); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ func (b *bed) follow(db *pgxpool.Pool, tuning projector.Tuning) (running []*proj
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, each := range projection.List() {
-		p := projector.New(each, db, b.js, quiet, tuning)
+		p := projector.New(each, db, b.via, quiet, tuning)
 		running = append(running, p)
 		wg.Go(func() { p.Run(ctx) })
 	}

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -178,6 +180,81 @@ func TestConnectionsCutAtRandom(t *testing.T) {
 	}
 }
 
+// proxy passes connections on to an address, until cut ends those that are open.
+func proxy(t *testing.T, to string) (address string, cut func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	var mu sync.Mutex
+	var open []net.Conn
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, client, upstream)
+			mu.Unlock()
+			go func() { _, _ = io.Copy(upstream, client) }()
+			go func() { _, _ = io.Copy(client, upstream) }()
+		}
+	}()
+	return l.Addr().String(), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+		open = nil
+	}
+}
+
+// The server goes on, and with it the consumers: what it sends meanwhile is lost on the way.
+func TestConnectionsToNATSCutAtRandom(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	address, cut := proxy(t, strings.TrimPrefix(b.nats.URL(), "nats://"))
+	nc, err := nats.Connect("nats://"+address, nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if b.via, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	running, _ := b.follow(b.db, quick)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for round := range uint64(8) {
+			b.traffic(70+round, 250)
+		}
+	}()
+	for cutting := true; cutting; {
+		select {
+		case <-done:
+			cutting = false
+		case <-time.After(60 * time.Millisecond):
+			cut()
+		}
+	}
+	b.caughtUp(b.db)
+	b.ready(running, "")
+	b.via = b.js
+	if diff := cmp.Diff(b.calm(quick), b.dump(b.db)); diff != "" {
+		t.Errorf("cut (+) against calm (-):\n%s", diff)
+	}
+}
+
 func TestNATSRestarts(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -190,7 +267,7 @@ func TestNATSRestarts(t *testing.T) {
 		if b.nats, err = embedded.StartNATS(embedded.NATSConfig{StoreDir: b.dir, Port: port}); err != nil {
 			t.Fatal(err)
 		}
-		for !b.nc.IsConnected() {
+		for b.nc.FlushTimeout(time.Second) != nil { // connected again, to the new server
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
