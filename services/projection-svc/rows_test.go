@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -330,5 +332,28 @@ func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 	b.await(`{"count": 1}`, "SELECT count(*) FROM mailwright_views.projection_errors WHERE projection = 'mailbox_inventory'")
 	if all := b.dump(b.db); strings.Contains(all, secretText) {
 		t.Errorf("an unreadable message is quoted:\n%s", all)
+	}
+}
+
+func TestTheDocumentedQueriesRun(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/projections.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := newPool(t, newDatabase(t))
+	queries := regexp.MustCompile("`(SELECT [^`]+)`|(?s:(TRUNCATE [^;]+);)").FindAllStringSubmatch(string(page), -1)
+	if len(queries) < 15 {
+		t.Fatalf("found %d queries", len(queries))
+	}
+	for _, q := range queries {
+		if _, err := db.Exec(t.Context(), q[1]+q[2]); err != nil {
+			t.Errorf("%s: %v", q[1]+q[2], err)
+		}
+	}
+	for _, name := range tableNames(t.Context(), t, db) {
+		if last := queries[len(queries)-1][2]; !strings.Contains(last, "mailwright."+name) {
+			t.Errorf("building again leaves out %s", name)
+		}
 	}
 }
