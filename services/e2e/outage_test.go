@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/internal/stack"
+	"github.com/mailwright/mailwright/pkg/stack"
 )
 
 const (

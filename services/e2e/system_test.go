@@ -22,7 +22,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/internal/stack"
+	"github.com/mailwright/mailwright/pkg/stack"
 )
 
 // bin holds the programs: built by make, or else here.

@@ -19,7 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/services/internal/endpoints"
+	"github.com/mailwright/mailwright/pkg/stack"
 )
 
 // Exit codes of every command.
@@ -85,13 +85,13 @@ func (a *App) Stdin() io.Reader {
 }
 
 // Endpoints resolves where the servers are.
-func (a *App) Endpoints() (endpoints.Endpoints, error) {
-	e := endpoints.Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
-	raw, err := os.ReadFile(filepath.Join(a.State, endpoints.File))
+func (a *App) Endpoints() (stack.Endpoints, error) {
+	e := stack.Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
+	raw, err := os.ReadFile(filepath.Join(a.State, stack.EndpointsFile))
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return e, fmt.Errorf("%s: %w", filepath.Join(a.State, endpoints.File), err)
+			return e, fmt.Errorf("%s: %w", filepath.Join(a.State, stack.EndpointsFile), err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return e, err

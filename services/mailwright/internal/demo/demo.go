@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/mailwright/mailwright/services/internal/stack"
+	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 )

@@ -5,7 +5,6 @@ package stack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/embedded"
-	"github.com/mailwright/mailwright/services/internal/endpoints"
 )
 
 // Names of the parts.
@@ -50,7 +48,7 @@ type Options struct {
 
 // Stack is a running system.
 type Stack struct {
-	Endpoints endpoints.Endpoints
+	Endpoints Endpoints
 
 	opts     Options
 	ports    map[string]int
@@ -129,7 +127,7 @@ func (s *Stack) url(scheme, name string) string {
 }
 
 func (s *Stack) start(ctx context.Context) error {
-	s.Endpoints = endpoints.Endpoints{NATS: s.url("nats", NATS), Sandbox: s.url("http", Sandbox), Services: map[string]string{}}
+	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Sandbox: s.url("http", Sandbox), Services: map[string]string{}}
 	began := time.Now()
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
@@ -287,15 +285,6 @@ func (s *Stack) Stop() error {
 	if s.postgres != nil {
 		errs = append(errs, s.postgres.Stop())
 	}
-	_ = os.Remove(filepath.Join(s.opts.Dir, endpoints.File))
+	_ = os.Remove(filepath.Join(s.opts.Dir, EndpointsFile))
 	return errors.Join(errs...)
-}
-
-func (s *Stack) writeEndpoints() error {
-	raw, err := json.MarshalIndent(s.Endpoints, "", "  ")
-	if err != nil {
-		return err
-	}
-	// Not readable by others: the Postgres URL holds a password.
-	return os.WriteFile(filepath.Join(s.opts.Dir, endpoints.File), append(raw, '\n'), 0o600)
 }
