@@ -34,6 +34,7 @@ type Config struct {
 	LogLevel    slog.Level    `help:"Least level that is logged: debug, info, warn, error." default:"info"`
 	LogFormat   string        `help:"Format of logs: auto is text on a terminal, else json." enum:"auto,json,text" default:"auto"`
 	StopTimeout time.Duration `help:"How long a stop may take until what is left is abandoned." default:"25s"`
+	Healthcheck bool          `help:"Ask the program that runs with these settings whether it is ready, say what it waits for, and exit: 0 or 1."`
 }
 
 // Base lets Main reach the embedded Config.
@@ -58,6 +59,13 @@ func Main[C interface{ Base() *Config }](name, description string, cfg C, run fu
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if base := cfg.Base(); base.Healthcheck {
+		if err := Healthcheck(ctx, base.HTTP); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(ExitFailure)
+		}
+		return
+	}
 	if err := Run(ctx, name, cfg, run); err != nil {
 		os.Exit(ExitFailure)
 	}

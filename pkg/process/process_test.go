@@ -105,6 +105,10 @@ func TestStopRunsInReverseAndHealthFollowsChecks(t *testing.T) {
 
 func ready(t *testing.T, p *process.Process, status int, check, text string) {
 	t.Helper()
+	err := process.Healthcheck(t.Context(), strings.TrimPrefix(p.URL(), "http://"))
+	if (err == nil) != (status == http.StatusOK) || err != nil && !strings.Contains(err.Error(), text) {
+		t.Errorf("health check: %v, want %s=%s", err, check, text)
+	}
 	res, err := http.Get(p.URL() + "/readyz")
 	if err != nil {
 		t.Fatal(err)
@@ -116,5 +120,14 @@ func ready(t *testing.T, p *process.Process, status int, check, text string) {
 	}
 	if res.StatusCode != status || body.Checks[check] != text {
 		t.Errorf("%d %v, want %d %s=%s", res.StatusCode, body.Checks, status, check, text)
+	}
+}
+
+func TestHealthcheckNeedsAPort(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"127.0.0.1:0", "127.0.0.1"} {
+		if err := process.Healthcheck(t.Context(), addr); err == nil {
+			t.Errorf("%s is healthy", addr)
+		}
 	}
 }

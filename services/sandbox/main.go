@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/services/sandbox/internal/sandbox"
 	"golang.org/x/term"
 )
@@ -30,6 +31,7 @@ type config struct {
 	JournalSize  int           `help:"Vendor calls that the journal keeps." default:"100000" env:"MAILWRIGHT_SANDBOX_JOURNAL_SIZE"`
 	ControlToken string        `help:"Bearer token of the control API; needed to listen beyond loopback." env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN"`
 	LogLevel     slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info" env:"MAILWRIGHT_SANDBOX_LOG_LEVEL"`
+	Healthcheck  bool          `help:"Ask the sandbox that runs with these settings whether it is ready, and exit: 0 or 1."`
 }
 
 func main() {
@@ -38,6 +40,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := newLog(cfg.LogLevel)
+	if cfg.Healthcheck {
+		if err := process.Healthcheck(ctx, cfg.Listen); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, cfg, log); err != nil {
 		log.Error("sandbox ends", "error", err)
 		os.Exit(1)
