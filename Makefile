@@ -14,7 +14,12 @@ help: ## Show this list.
 .PHONY: build
 build: ## Build every program into bin/.
 	@mkdir -p bin
-	@cd services && go build -trimpath -o ../bin/ $(addprefix ./,$(PROGRAMS))
+	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/ $(addprefix ./,$(PROGRAMS))
+
+.PHONY: images
+images: build ## Build the programs' images, mailwright/<program>:dev, and get those of NATS and Postgres.
+	@scripts/servers
+	@scripts/images dev $(PROGRAMS)
 
 .PHONY: demo
 demo: build ## Start everything, carry out the vendors' own examples, stop. KEEP=1 stays up.
