@@ -23,18 +23,28 @@ var sandboxSecrets = map[string]string{
 	"enpower-client-secret": "enpower-sandbox-secret",
 }
 
-// writeConfig writes the services' configuration file and the secrets that it refers to.
+// ConfigFile is the name of the services' configuration among [SandboxConfig].
+const ConfigFile = "mailwright.yaml"
+
+// SandboxConfig is the services' configuration against the sandbox at a URL: [ConfigFile], and the secrets that it
+// refers to, by their paths beside it.
+func SandboxConfig(sandboxURL string) map[string]string {
+	files := map[string]string{ConfigFile: strings.ReplaceAll(configTemplate, "SANDBOX", sandboxURL)}
+	for name, value := range sandboxSecrets {
+		files["secrets/"+name] = value + "\n"
+	}
+	return files
+}
+
+// writeConfig writes the services' configuration and gives its path.
 func (s *Stack) writeConfig() (string, error) {
-	dir := filepath.Join(s.opts.Dir, "secrets")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.opts.Dir, "secrets"), 0o700); err != nil {
 		return "", err
 	}
-	for name, value := range sandboxSecrets {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(value+"\n"), 0o600); err != nil {
+	for name, text := range SandboxConfig(s.Endpoints.Sandbox) {
+		if err := os.WriteFile(filepath.Join(s.opts.Dir, name), []byte(text), 0o600); err != nil {
 			return "", err
 		}
 	}
-	path := filepath.Join(s.opts.Dir, "mailwright.yaml")
-	text := strings.ReplaceAll(configTemplate, "SANDBOX", s.Endpoints.Sandbox)
-	return path, os.WriteFile(path, []byte(text), 0o600)
+	return filepath.Join(s.opts.Dir, ConfigFile), nil
 }

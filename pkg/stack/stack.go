@@ -40,6 +40,12 @@ type Options struct {
 	Log *slog.Logger
 	// Volatile gives up durability against a crash of the machine, for tests.
 	Volatile bool
+	// NATS and Postgres are URLs of servers that run already; "" starts one.
+	NATS, Postgres string
+	// NATSInProcess runs NATS within this process rather than as a program, which needs no folder of programs.
+	NATSInProcess bool
+	// NoSandbox leaves the sandbox out.
+	NoSandbox bool
 	// Services to run; nil is all.
 	Services []string
 	// Env is added to the services' environment, such as MAILWRIGHT_LOG_LEVEL=debug.
@@ -55,6 +61,7 @@ type Stack struct {
 	mu       sync.Mutex
 	programs map[string]*program
 	order    []string
+	nats     *embedded.NATS
 	postgres *embedded.Postgres
 }
 
@@ -84,7 +91,7 @@ func prepare(opts Options) (*Stack, error) {
 		}
 		opts.Bin = filepath.Dir(self)
 	}
-	for _, name := range slices.Concat([]string{"mailwright", Sandbox}, opts.Services) {
+	for _, name := range opts.programs() {
 		if _, err := exec.LookPath(filepath.Join(opts.Bin, name)); err != nil {
 			return nil, fmt.Errorf("the program %s is not in %s: run 'make build', or say with --bin where it is", name, opts.Bin)
 		}
@@ -100,6 +107,18 @@ func prepare(opts Options) (*Stack, error) {
 	}
 	s := &Stack{opts: opts, ports: map[string]int{}, programs: map[string]*program{}}
 	return s, s.choosePorts()
+}
+
+// programs lists what must be in Bin.
+func (o Options) programs() []string {
+	names := slices.Clone(o.Services)
+	if o.NATS == "" && !o.NATSInProcess {
+		names = append(names, "mailwright")
+	}
+	if !o.NoSandbox {
+		names = append(names, Sandbox)
+	}
+	return names
 }
 
 // choosePorts takes a free port for each part. It is chosen before the part starts, so that a part that is
@@ -127,7 +146,10 @@ func (s *Stack) url(scheme, name string) string {
 }
 
 func (s *Stack) start(ctx context.Context) error {
-	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Sandbox: s.url("http", Sandbox), Services: map[string]string{}}
+	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Services: map[string]string{}}
+	if !s.opts.NoSandbox {
+		s.Endpoints.Sandbox = s.url("http", Sandbox)
+	}
 	began := time.Now()
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
@@ -142,10 +164,8 @@ func (s *Stack) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	errs = make([]error, len(s.opts.Services))
 	for i, name := range s.opts.Services {
-		if i >= len(errs) {
-			errs = append(errs, nil)
-		}
 		wg.Go(func() { errs[i] = s.startService(ctx, name, config) })
 	}
 	wg.Wait()
@@ -160,6 +180,15 @@ func (s *Stack) start(ctx context.Context) error {
 }
 
 func (s *Stack) startNATS(ctx context.Context) error {
+	if s.opts.NATS != "" {
+		s.Endpoints.NATS = s.opts.NATS
+		return nil
+	}
+	if s.opts.NATSInProcess {
+		server, err := embedded.StartNATS(embedded.NATSConfig{Port: s.ports[NATS], StoreDir: filepath.Join(s.opts.Dir, "nats")})
+		s.nats = server
+		return err
+	}
 	return s.run(ctx, &program{
 		name: NATS, path: filepath.Join(s.opts.Bin, "mailwright"),
 		args:  []string{"server", "--port", fmt.Sprint(s.ports[NATS]), "--store", filepath.Join(s.opts.Dir, "nats")},
@@ -168,6 +197,9 @@ func (s *Stack) startNATS(ctx context.Context) error {
 }
 
 func (s *Stack) startSandbox(ctx context.Context) error {
+	if s.opts.NoSandbox {
+		return nil
+	}
 	return s.run(ctx, &program{
 		name: Sandbox, path: filepath.Join(s.opts.Bin, Sandbox),
 		args:  []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]), "--state-file", filepath.Join(s.opts.Dir, "sandbox.state")},
@@ -184,6 +216,12 @@ func (s *Stack) startService(ctx context.Context, name, config string) error {
 }
 
 func (s *Stack) startPostgres(ctx context.Context) error {
+	if s.opts.Postgres != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.Endpoints.Postgres = s.opts.Postgres
+		return nil
+	}
 	p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: filepath.Join(s.opts.Dir, "postgres"), Port: s.ports[Postgres], Volatile: s.opts.Volatile, Logger: s.opts.Log})
 	if err != nil {
 		return fmt.Errorf("postgres: %w", err)
@@ -248,6 +286,9 @@ func (s *Stack) program(name string) (*program, error) {
 func (s *Stack) killPostgres() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.postgres == nil {
+		return errors.New("Postgres is not ours to kill")
+	}
 	process, err := os.FindProcess(s.postgres.PID())
 	if err != nil {
 		return err
@@ -284,6 +325,9 @@ func (s *Stack) Stop() error {
 	stopAll(slices.DeleteFunc(slices.Clone(order), isService))
 	if s.postgres != nil {
 		errs = append(errs, s.postgres.Stop())
+	}
+	if s.nats != nil {
+		s.nats.Shutdown()
 	}
 	_ = os.Remove(filepath.Join(s.opts.Dir, EndpointsFile))
 	return errors.Join(errs...)
