@@ -20,7 +20,7 @@ CREATE TABLE mailwright.operations (
     subject         text        NOT NULL DEFAULT '',
     fingerprint     text        NOT NULL DEFAULT '',
     state           text        NOT NULL
-        CHECK (state IN ('received', 'waiting', 'unknown', 'succeeded', 'failed', 'rejected')),
+        CHECK (state IN ('received', 'started', 'waiting', 'unknown', 'succeeded', 'failed', 'rejected', 'cancelled')),
     attempts        bigint      NOT NULL DEFAULT 0,
     failure_kind    text        NOT NULL DEFAULT '',
     failure_vendor  text        NOT NULL DEFAULT '',

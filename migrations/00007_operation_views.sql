@@ -75,7 +75,7 @@ COMMENT ON COLUMN mailwright_views.operations.tenant IS 'Configured tenant; ''''
 COMMENT ON COLUMN mailwright_views.operations.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
 COMMENT ON COLUMN mailwright_views.operations.subject IS 'Whom it is about, for people; '''' where absent.';
 COMMENT ON COLUMN mailwright_views.operations.fingerprint IS 'SHA-256 of the command''s type and data without secrets.';
-COMMENT ON COLUMN mailwright_views.operations.state IS 'received, waiting, unknown, succeeded, failed or rejected.';
+COMMENT ON COLUMN mailwright_views.operations.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.operations.attempts IS 'Attempts at the vendor so far.';
 COMMENT ON COLUMN mailwright_views.operations.failure_kind IS 'Kind of the latest failure, while waiting, unknown or failed; else ''''.';
 COMMENT ON COLUMN mailwright_views.operations.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
@@ -103,7 +103,7 @@ SELECT domain,
 
 COMMENT ON VIEW mailwright_views.operations_by_state IS 'How many operations stand where.';
 COMMENT ON COLUMN mailwright_views.operations_by_state.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.operations_by_state.state IS 'received, waiting, unknown, succeeded, failed or rejected.';
+COMMENT ON COLUMN mailwright_views.operations_by_state.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.operations_by_state.operations IS 'Number of operations.';
 COMMENT ON COLUMN mailwright_views.operations_by_state.oldest_received_at IS 'When the oldest of them was received.';
 COMMENT ON COLUMN mailwright_views.operations_by_state.latest_update_at IS 'When the latest of them changed.';
@@ -137,7 +137,7 @@ COMMENT ON COLUMN mailwright_views.waiting.tenant IS 'Configured tenant; '''' wh
 COMMENT ON COLUMN mailwright_views.waiting.command_type IS 'CloudEvents type of the command.';
 COMMENT ON COLUMN mailwright_views.waiting.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
 COMMENT ON COLUMN mailwright_views.waiting.subject IS 'Whom it is about, for people; '''' where absent.';
-COMMENT ON COLUMN mailwright_views.waiting.state IS 'received, waiting, unknown, succeeded, failed or rejected.';
+COMMENT ON COLUMN mailwright_views.waiting.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.waiting.attempts IS 'Attempts at the vendor so far.';
 COMMENT ON COLUMN mailwright_views.waiting.failure_kind IS 'Kind of the latest failure, while waiting, unknown or failed; else ''''.';
 COMMENT ON COLUMN mailwright_views.waiting.failure_vendor IS 'API that failed; '''' where no vendor was involved.';

@@ -15,7 +15,7 @@ import (
 
 // AckWait is how long a message may go without a sign of life from who holds it before it is
 // given to another replica. A live subscriber gives one every third of it.
-const AckWait = 30 * time.Second
+const AckWait = 15 * time.Second
 
 // CommandTopic is what a service subscribes to for one partition: the filter of its consumer.
 func CommandTopic(domain event.Domain, partition int) string {
@@ -38,15 +38,32 @@ func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfi
 	}
 }
 
-// CommandTopics resolves the topics of [CommandTopic] for a [Subscriber]; for any other it
-// returns no stream.
-func CommandTopics(topic string) (stream string, c jetstream.ConsumerConfig) {
-	a, ok := ParseCommandSubject(topic)
-	if !ok || a.Key != "*" || !slices.Contains(event.Domains(), a.Domain) {
-		return "", c
-	}
-	return Commands, CommandConsumer(a.Domain, a.Partition)
+// WakeTopic is what a service subscribes to for the wake-ups of one partition's keys.
+func WakeTopic(domain event.Domain, partition int) string {
+	return join("wake", string(domain), strconv.Itoa(partition), "*")
 }
+
+// WakeConsumer is the durable consumer of one partition's wake-ups. Like [CommandConsumer] it hands out one at a
+// time: what waits on a key is then taken up by one replica only.
+func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
+	c := CommandConsumer(domain, partition)
+	c.FilterSubject = WakeTopic(domain, partition)
+	return c
+}
+
+// Topics resolves the topics of [CommandTopic] and [WakeTopic] for a [Subscriber]; for any other it
+// returns no stream.
+func Topics(topic string) (stream string, c jetstream.ConsumerConfig) {
+	if a, ok := ParseCommandSubject(topic); ok && a.everyKey() {
+		return Commands, CommandConsumer(a.Domain, a.Partition)
+	}
+	if a, ok := ParseWakeSubject(topic); ok && a.everyKey() {
+		return Parked, WakeConsumer(a.Domain, a.Partition)
+	}
+	return "", c
+}
+
+func (a Address) everyKey() bool { return a.Key == "*" && slices.Contains(event.Domains(), a.Domain) }
 
 // EnsureConsumer creates the consumer where it is missing, else checks it: the error names
 // each field that differs. It never changes one.

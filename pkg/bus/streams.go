@@ -42,6 +42,9 @@ type Config struct {
 	Duplicates time.Duration
 }
 
+// advisories precede the subjects on which JetStream tells what a consumer gave up.
+const advisories = "$JS.EVENT.ADVISORY.CONSUMER."
+
 // Streams returns the streams as code. Every field that the promises of Mailwright hang on is
 // set here and checked by [Ensure]; placement, compression and the like are the operator's.
 func Streams(c Config) []jetstream.StreamConfig {
@@ -82,12 +85,19 @@ func Streams(c Config) []jetstream.StreamConfig {
 	mailboxes := stream(Mailboxes, "The latest observation of each mailbox", join("mailbox", "*", "*"))
 	mailboxes.MaxMsgsPerSubject = 1
 
-	parked := stream(Parked, "Commands that wait, and the messages that wake them", join("parked", ">"), join("wake", ">"))
+	parked := stream(Parked, "Commands that wait, and the messages that wake them", join("parked", ">"), join("schedule", ">"), join("wake", ">"))
 	parked.AllowMsgSchedules = true
 	parked.AllowRollup = true // which schedules imply
-	parked.AllowMsgTTL = true // so that a wake-up nobody needs any more can pass (Nats-Schedule-TTL)
+	// A wake-up is gone once it is acknowledged; what is parked has no consumer and stays until it is taken out.
+	parked.Retention = jetstream.WorkQueuePolicy
 
 	dead := stream(Dead, "Messages that could not be settled, with the reason", join("dead", ">"))
+	// JetStream tells of a message that it gives up once, to whoever listens. The stream always does.
+	for _, given := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
+		for _, source := range []string{Commands, Parked} {
+			dead.Subjects = append(dead.Subjects, advisories+given+"."+source+".*")
+		}
+	}
 	dead.Discard = jetstream.DiscardNew
 
 	return []jetstream.StreamConfig{commands, events, mailboxes, parked, dead}

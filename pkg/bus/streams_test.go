@@ -153,11 +153,11 @@ func TestParkedWakesAKey(t *testing.T) {
 	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	wake := bus.WakeSubject(event.Mailbox, "jo")
-	m := nats.NewMsg("mailwright.parked.schedule.mailbox.jo")
+	address := bus.Address{Domain: event.Mailbox, Partition: 7, Key: "jo"}
+	wake := bus.WakeSubject(address)
+	m := nats.NewMsg(bus.ScheduleSubject(address))
 	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(time.Second).UTC().Format(time.RFC3339))
 	m.Header.Set("Nats-Schedule-Target", wake)
-	m.Header.Set("Nats-Schedule-TTL", "1h")
 	publishMsg(t, js, m)
 	stream := must(js.Stream(t.Context(), bus.Parked))(t)
 	eventually(t, "the key is woken", func() bool {
@@ -188,15 +188,39 @@ func TestEnsureConsumer(t *testing.T) {
 	}
 }
 
-func TestCommandTopics(t *testing.T) {
+func TestTopics(t *testing.T) {
 	t.Parallel()
-	stream, c := bus.CommandTopics(bus.CommandTopic(event.Inventory, 31))
+	stream, c := bus.Topics(bus.WakeTopic(event.Inventory, 31))
+	if stream != bus.Parked || c.Durable != "inventory-31" || c.FilterSubject != "mailwright.wake.inventory.31.*" || c.MaxAckPending != 1 {
+		t.Errorf("got %s, %+v", stream, c)
+	}
+	stream, c = bus.Topics(bus.CommandTopic(event.Inventory, 31))
 	if stream != bus.Commands || c.Durable != "inventory-31" || c.FilterSubject != "mailwright.cmd.inventory.31.*" || c.MaxAckPending != 1 {
 		t.Errorf("got %s, %+v", stream, c)
 	}
-	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.mailbox.1.jo", "mailwright.evt.>"} {
-		if stream, _ := bus.CommandTopics(topic); stream != "" {
+	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.mailbox.1.jo", "mailwright.wake.mailbox.1.jo", "mailwright.evt.>"} {
+		if stream, _ := bus.Topics(topic); stream != "" {
 			t.Errorf("the topic %q has the stream %s", topic, stream)
 		}
 	}
+}
+
+func TestAdvisoriesAreKept(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, bus.CommandSubject(event.Mailbox, "jo"), "data")
+	config := jetstream.ConsumerConfig{Durable: "careless", AckPolicy: jetstream.AckExplicitPolicy}
+	consumer := must(js.CreateConsumer(t.Context(), bus.Commands, config))(t)
+	m := must(consumer.Next())(t)
+	if err := m.TermWithReason("a person did it"); err != nil {
+		t.Fatal(err)
+	}
+	stream := must(js.Stream(t.Context(), bus.Dead))(t)
+	eventually(t, "the advisory is stored", func() bool {
+		_, err := stream.GetLastMsgForSubject(t.Context(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.COMMANDS.careless")
+		return err == nil
+	})
 }

@@ -38,18 +38,6 @@ func DeadSubject(domain event.Domain, operationID string) string {
 	return join("dead", string(domain), Token(operationID))
 }
 
-// ParkedSubject holds what waits behind a key: mailwright.parked.<domain>.<key token>. The key
-// is already a token: see [Address.Key].
-func ParkedSubject(domain event.Domain, key string) string {
-	return join("parked", string(domain), key)
-}
-
-// WakeSubject is where the scheduled message appears that wakes a key:
-// mailwright.wake.<domain>.<key token>.
-func WakeSubject(domain event.Domain, key string) string {
-	return join("wake", string(domain), key)
-}
-
 // Address is the place of a stored command.
 type Address struct {
 	Domain    event.Domain
@@ -59,10 +47,27 @@ type Address struct {
 	Key string
 }
 
+// ParkedSubject holds what waits on a key, in order: mailwright.parked.<domain>.<key token>.
+func ParkedSubject(a Address) string { return join("parked", string(a.Domain), a.Key) }
+
+// ScheduleSubject holds the schedule that wakes a key: mailwright.schedule.<domain>.<key token>. JetStream
+// keeps one schedule a subject: a later one replaces it.
+func ScheduleSubject(a Address) string { return join("schedule", string(a.Domain), a.Key) }
+
+// WakeSubject is where the message appears that wakes a key: mailwright.wake.<domain>.<partition>.<key token>.
+func WakeSubject(a Address) string {
+	return join("wake", string(a.Domain), strconv.Itoa(a.Partition), a.Key)
+}
+
 // ParseCommandSubject reads mailwright.cmd.<domain>.<partition>.<key>, the subject of a stored command.
-func ParseCommandSubject(subject string) (Address, bool) {
+func ParseCommandSubject(subject string) (Address, bool) { return parse("cmd", subject) }
+
+// ParseWakeSubject reads what [WakeSubject] writes.
+func ParseWakeSubject(subject string) (Address, bool) { return parse("wake", subject) }
+
+func parse(kind, subject string) (Address, bool) {
 	tokens := strings.Split(subject, ".")
-	if len(tokens) != 5 || tokens[0] != root || tokens[1] != "cmd" {
+	if len(tokens) != 5 || tokens[0] != root || tokens[1] != kind {
 		return Address{}, false
 	}
 	partition, err := strconv.Atoi(tokens[3])

@@ -63,15 +63,18 @@ func FuzzToken(f *testing.F) {
 
 func TestSubjects(t *testing.T) {
 	t.Parallel()
+	address := bus.Address{Domain: event.Delegation, Partition: 5, Key: "jo%40acme"}
 	for want, got := range map[string]string{
-		"mailwright.cmd.mailbox.jo%40acme":       bus.CommandSubject(event.Mailbox, "jo@acme"),
-		"mailwright.evt.directory.abc":           bus.EventSubject(event.Directory, "abc"),
-		"mailwright.mailbox.acme%2Etest.jo%2Ed":  bus.MailboxSubject("acme.test", "jo.d"),
-		"mailwright.dead.inventory.abc":          bus.DeadSubject(event.Inventory, "abc"),
-		"mailwright.dead.inventory.-":            bus.DeadSubject(event.Inventory, ""),
-		"mailwright.parked.delegation.jo%40acme": bus.ParkedSubject(event.Delegation, "jo%40acme"),
-		"mailwright.wake.delegation.jo%40acme":   bus.WakeSubject(event.Delegation, "jo%40acme"),
-		"mailwright.cmd.mailbox.7.*":             bus.CommandTopic(event.Mailbox, 7),
+		"mailwright.cmd.mailbox.jo%40acme":         bus.CommandSubject(event.Mailbox, "jo@acme"),
+		"mailwright.evt.directory.abc":             bus.EventSubject(event.Directory, "abc"),
+		"mailwright.mailbox.acme%2Etest.jo%2Ed":    bus.MailboxSubject("acme.test", "jo.d"),
+		"mailwright.dead.inventory.abc":            bus.DeadSubject(event.Inventory, "abc"),
+		"mailwright.dead.inventory.-":              bus.DeadSubject(event.Inventory, ""),
+		"mailwright.parked.delegation.jo%40acme":   bus.ParkedSubject(address),
+		"mailwright.schedule.delegation.jo%40acme": bus.ScheduleSubject(address),
+		"mailwright.wake.delegation.5.jo%40acme":   bus.WakeSubject(address),
+		"mailwright.wake.mailbox.7.*":              bus.WakeTopic(event.Mailbox, 7),
+		"mailwright.cmd.mailbox.7.*":               bus.CommandTopic(event.Mailbox, 7),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

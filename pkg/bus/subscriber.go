@@ -19,7 +19,7 @@ import (
 type SubscriberConfig struct {
 	JS jetstream.JetStream
 	// Consumer names the stream and the durable consumer of a topic; no stream for a topic that
-	// it does not know. [CommandTopics] is one.
+	// it does not know. [Topics] is one.
 	Consumer func(topic string) (stream string, c jetstream.ConsumerConfig)
 	// Parallel is how many messages of a topic may be in flight here at once; 0 is 1. None is
 	// fetched beyond them.

@@ -233,7 +233,7 @@ func TestOrderPerKeyWithTwoReplicas(t *testing.T) {
 	done := 0
 	for replica := range 2 {
 		s := newSubscriber(t, bus.SubscriberConfig{
-			JS: server.connect(t), Consumer: bus.CommandTopics,
+			JS: server.connect(t), Consumer: bus.Topics,
 			NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
 		})
 		for p := range partitions {
@@ -358,7 +358,7 @@ func TestSubscribeRefuses(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
-	s := newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: bus.CommandTopics})
+	s := newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: bus.Topics})
 	if _, err := s.Subscribe(t.Context(), "unknown"); err == nil {
 		t.Error("a topic without a consumer was accepted")
 	}

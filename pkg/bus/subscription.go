@@ -144,7 +144,8 @@ func (s *subscription) malformed(ctx context.Context, m *nats.Msg, d Delivery, r
 		s.sent("nak", d, m.NakWithDelay(Backoff(d, nil)))
 		return
 	}
-	s.sent("term", d, m.Term())
+	// Not terminated: an advisory of that means that a message was given up, which this one was not.
+	s.sent("ack", d, m.Ack())
 }
 
 func (s *subscription) ack(m *nats.Msg) error {

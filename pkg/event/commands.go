@@ -128,3 +128,8 @@ type InventorySyncData struct {
 	// PageSize is 1 to 1000; 0: the vendor's default, 100.
 	PageSize int `json:"pageSize,omitempty"`
 }
+
+// OperationCancelData is the data of operation.cancel.
+type OperationCancelData struct {
+	OperationID string `json:"operationId"`
+}

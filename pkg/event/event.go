@@ -8,6 +8,7 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"strconv"
 	"strings"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -22,6 +23,8 @@ const (
 	CorrelationID = "correlationid" // carried through unchanged
 	CausationID   = "causationid"   // id of the event that caused this one
 	TraceParent   = "traceparent"   // W3C Trace Context
+	NotBefore     = "notbefore"     // on commands: not carried out before then
+	DryRun        = "dryrun"        // on commands: "true" answers with the plan and writes nothing
 	CommandID     = "commandid"     // on results: id of the command
 	CommandSource = "commandsource" // on results: source of the command
 	Operation     = "operationid"   // on results: OperationID of the command
@@ -41,8 +44,14 @@ func Extension(e Event, name string) string {
 	if !ok {
 		return ""
 	}
-	s, _ := v.(string)
-	return s
+	switch v := v.(type) {
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v) // as structured mode may have it
+	default:
+		return ""
+	}
 }
 
 // New returns an event of a type with its data, and with dataschema and content type set.

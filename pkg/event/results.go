@@ -32,21 +32,40 @@ type FailureData struct {
 	Text   string `json:"text"`
 }
 
+// StartedData is the data of <domain>.started.
+type StartedData struct {
+	Operation OperationData `json:"operation"`
+	// SettleAt is when the call counts as lost, should nothing follow.
+	SettleAt time.Time `json:"settleAt"`
+	// Since is when the first attempt failed, where one did.
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// Reasons for waiting.
+const (
+	WaitFailure   = "failure"   // an attempt failed in a way that may pass
+	WaitScheduled = "scheduled" // the command's notbefore has not come
+)
+
 // WaitingData is the data of <domain>.waiting.
 type WaitingData struct {
-	Operation     OperationData `json:"operation"`
-	Failure       FailureData   `json:"failure"`
-	Since         time.Time     `json:"since"`
-	NextAttemptAt time.Time     `json:"nextAttemptAt"`
+	Operation OperationData `json:"operation"`
+	// Reason is WaitFailure or WaitScheduled.
+	Reason        string       `json:"reason"`
+	Failure       *FailureData `json:"failure,omitempty"`
+	Since         time.Time    `json:"since"`
+	NextAttemptAt time.Time    `json:"nextAttemptAt"`
 }
 
 // UnknownData is the data of <domain>.unknown.
 type UnknownData struct {
 	Operation OperationData `json:"operation"`
 	Failure   FailureData   `json:"failure"`
+	// SentAt is when the write was sent whose answer was lost.
+	SentAt time.Time `json:"sentAt"`
 	// Since is when the first attempt failed.
-	Since         *time.Time `json:"since,omitempty"`
-	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
+	Since         time.Time `json:"since"`
+	NextAttemptAt time.Time `json:"nextAttemptAt"`
 }
 
 // FailedData is the data of <domain>.failed.
@@ -207,4 +226,47 @@ type MailboxMissingData struct {
 	ObservedAt time.Time  `json:"observedAt"`
 	MailboxID  string     `json:"mailboxId"`
 	LastSeenAt *time.Time `json:"lastSeenAt,omitempty"`
+}
+
+// CancelledData is the data of <domain>.cancelled.
+type CancelledData struct {
+	Operation OperationData `json:"operation"`
+	By        CommandRef    `json:"by"`
+}
+
+// CommandRef names a command.
+type CommandRef struct {
+	Source string `json:"source"`
+	ID     string `json:"id"`
+}
+
+// CancelCompletedData is the data of operation.cancel.completed.
+type CancelCompletedData struct {
+	Operation OperationData `json:"operation"`
+	// Cancelled is the operation that was cancelled.
+	Cancelled string `json:"cancelled"`
+}
+
+// PlannedData is the data of <domain>.planned.
+type PlannedData struct {
+	Operation OperationData `json:"operation"`
+	Plan      Plan          `json:"plan"`
+}
+
+// Plan is what a command would do.
+type Plan struct {
+	// Target is what the command is about, as the vendor names it where it exists.
+	Target string `json:"target"`
+	// Exists: the target, or for a create the object, is there already.
+	Exists bool `json:"exists"`
+	// Changes in the order in which they would be made; none: it is already so.
+	Changes []Change `json:"changes"`
+}
+
+// Change is one step of a plan.
+type Change struct {
+	// Action is create, set, add, remove or read.
+	Action string `json:"action"`
+	What   string `json:"what"`
+	Value  string `json:"value,omitempty"`
 }

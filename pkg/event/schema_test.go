@@ -23,13 +23,16 @@ func dataTypes() map[string]any {
 		event.ObjectCreate: event.ObjectCreateData{}, event.BusinessUserCreate: event.BusinessUserCreateData{},
 		event.MailboxCreate: event.MailboxCreateData{}, event.DelegationSet: event.DelegationSetData{},
 		event.DelegationChange: event.DelegationChangeData{}, event.DelegationRead: event.DelegationReadData{},
-		event.InventorySync: event.InventorySyncData{},
+		event.InventorySync: event.InventorySyncData{}, event.OperationCancel: event.OperationCancelData{}, event.CancelCompleted: event.CancelCompletedData{},
 		event.ObjectCreated: event.ObjectCreatedData{}, event.BusinessUserCreated: event.BusinessUserCreatedData{},
 		event.MailboxCreated: event.MailboxCreatedData{}, event.DelegationChanged: event.DelegationChangedData{},
 		event.DelegationObserved: event.DelegationObservedData{}, event.SyncCompleted: event.SyncCompletedData{},
 		event.MailboxObserved: event.MailboxObservedData{}, event.MailboxMissing: event.MailboxMissingData{},
 	}
 	for _, d := range event.Domains() {
+		types[event.StartedType(d)] = event.StartedData{}
+		types[event.CancelledType(d)] = event.CancelledData{}
+		types[event.PlannedType(d)] = event.PlannedData{}
 		types[event.WaitingType(d)] = event.WaitingData{}
 		types[event.UnknownType(d)] = event.UnknownData{}
 		types[event.FailedType(d)] = event.FailedData{}

@@ -31,6 +31,8 @@ const (
 	DelegationChange   = Prefix + "delegation.change.v1"
 	DelegationRead     = Prefix + "delegation.read.v1"
 	InventorySync      = Prefix + "inventory.sync.v1"
+	// OperationCancel goes to the domain of the operation that it cancels.
+	OperationCancel = Prefix + "operation.cancel.v1"
 )
 
 // Types of successes.
@@ -41,6 +43,7 @@ const (
 	DelegationChanged   = Prefix + "delegation.changed.v1"
 	DelegationObserved  = Prefix + "delegation.observed.v1"
 	SyncCompleted       = Prefix + "inventory.sync.completed.v1"
+	CancelCompleted     = Prefix + "operation.cancel.completed.v1"
 )
 
 // Types of observations of a single mailbox, on the stream MAILBOXES.
@@ -49,7 +52,10 @@ const (
 	MailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
 )
 
-// WaitingType and its sisters are the types that every domain has.
+// StartedType and its sisters are the types that every domain has.
+func StartedType(d Domain) string { return stateType(d, Started) }
+
+// WaitingType is the type of "will be tried again".
 func WaitingType(d Domain) string { return stateType(d, Waiting) }
 
 // UnknownType is the type of "sent, no answer: being read back".
@@ -61,18 +67,24 @@ func FailedType(d Domain) string { return stateType(d, Failed) }
 // RejectedType is the type of a command that was wrong.
 func RejectedType(d Domain) string { return stateType(d, Rejected) }
 
+// CancelledType is the type of an operation that was cancelled while it waited.
+func CancelledType(d Domain) string { return stateType(d, Cancelled) }
+
+// PlannedType is the type of the answer to a dry run.
+func PlannedType(d Domain) string { return Prefix + string(d) + ".planned.v1" }
+
 func stateType(d Domain, s State) string { return Prefix + string(d) + "." + string(s) + ".v1" }
 
 // CommandTypes lists the types of commands.
 func CommandTypes() []string {
-	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, InventorySync}
+	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, InventorySync, OperationCancel}
 }
 
 // ResultTypes lists the types of results and observations.
 func ResultTypes() []string {
-	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, SyncCompleted, MailboxObserved, MailboxMissing}
+	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, SyncCompleted, CancelCompleted, MailboxObserved, MailboxMissing}
 	for _, d := range Domains() {
-		types = append(types, WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d))
+		types = append(types, StartedType(d), WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d), CancelledType(d), PlannedType(d))
 	}
 	return types
 }
@@ -80,7 +92,8 @@ func ResultTypes() []string {
 // IsCommand reports whether a type is one of a command.
 func IsCommand(eventType string) bool { return slices.Contains(CommandTypes(), eventType) }
 
-// DomainOf gives the domain that a type of ours belongs to; "" for another type.
+// DomainOf gives the domain that a type of ours belongs to; "" for another type, and for those of package
+// operation that every domain takes.
 func DomainOf(eventType string) Domain {
 	rest, ok := strings.CutPrefix(eventType, Prefix)
 	if !ok {
@@ -93,29 +106,33 @@ func DomainOf(eventType string) Domain {
 	return ""
 }
 
-// State is where an operation stands in its life: received → (waiting | unknown)* →
-// succeeded | failed | rejected.
+// State is where an operation stands in its life: received → (started | waiting | unknown)* →
+// succeeded | failed | rejected | cancelled.
 type State string
 
 // The states of an operation.
 const (
 	Received  State = "received"  // stored in COMMANDS; nothing has happened yet
+	Started   State = "started"   // the vendor is being called
 	Waiting   State = "waiting"   // will be tried again
 	Unknown   State = "unknown"   // sent, answer lost: being read back
 	Succeeded State = "succeeded" // carried out
 	Failed    State = "failed"    // ended without success
 	Rejected  State = "rejected"  // the command was wrong; nothing was sent
+	Cancelled State = "cancelled" // taken back before it was carried out
 )
 
 // Terminal reports whether a state is an outcome.
-func (s State) Terminal() bool { return s == Succeeded || s == Failed || s == Rejected }
+func (s State) Terminal() bool {
+	return s == Succeeded || s == Failed || s == Rejected || s == Cancelled
+}
 
 // StateOf gives the state that a result leaves its operation in; ok is false where the
 // event is no result, such as a command or an observation of a single mailbox.
 // A delegation.observed that is not yet complete leaves the state as it was: Received.
 func StateOf(e Event) (state State, ok bool) {
 	t := e.Type()
-	for _, s := range []State{Waiting, Unknown, Failed, Rejected} {
+	for _, s := range []State{Started, Waiting, Unknown, Failed, Rejected, Cancelled} {
 		if t == stateType(DomainOf(t), s) {
 			return s, true
 		}
@@ -129,7 +146,7 @@ func StateOf(e Event) (state State, ok bool) {
 			return Received, true
 		}
 		return Succeeded, true
-	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, SyncCompleted:
+	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, SyncCompleted, CancelCompleted, PlannedType(DomainOf(t)):
 		return Succeeded, true
 	}
 	return "", false

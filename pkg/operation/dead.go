@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +20,9 @@ import (
 const (
 	Unreadable = "unreadable"           // no CloudEvent can be made of it
 	Conflict   = "idempotency-conflict" // source and id of an earlier command, other data
+	Expired    = "expired"              // it waited longer than COMMANDS keeps commands
+	Unsettled  = "unsettled"            // whether it was carried out can not be read back: a person has to look
+	Lost       = "lost"                 // delivered and acknowledged, but without an outcome
 )
 
 // DeadLetter is the JSON body of a message in DEAD. It refers to the original, which stays in its stream, and
@@ -45,6 +50,43 @@ type DeadLetter struct {
 	Excerpt json.RawMessage `json:"excerpt,omitempty"`
 }
 
+// advisory is what JetStream says of a message that one of its consumers gave up (NATS ADR-12).
+type advisory struct {
+	Type       string    `json:"type"`
+	Time       time.Time `json:"timestamp"`
+	Stream     string    `json:"stream"`
+	Consumer   string    `json:"consumer"`
+	Sequence   uint64    `json:"stream_seq"`
+	Deliveries int       `json:"deliveries"`
+	Reason     string    `json:"reason"`
+}
+
+// Reasons of JetStream's own.
+const (
+	MaxDeliveries = "max-deliveries" // a consumer's MaxDeliver was reached
+	Terminated    = "terminated"     // somebody terminated it
+)
+
+// ReadDeadLetter reads a message of the stream DEAD: a letter of ours, or an advisory of JetStream's.
+func ReadDeadLetter(data []byte) (DeadLetter, error) {
+	var l DeadLetter
+	if err := json.Unmarshal(data, &l); err != nil {
+		return l, errors.New("the dead letter itself is not in the form of one")
+	}
+	if l.Reason != "" && l.Stream != "" && l.Sequence > 0 {
+		return l, nil
+	}
+	var a advisory
+	if err := json.Unmarshal(data, &a); err != nil || a.Sequence == 0 {
+		return l, errors.New("the dead letter itself is not in the form of one")
+	}
+	l = DeadLetter{Reason: Terminated, Detail: a.Reason, Stream: a.Stream, Sequence: a.Sequence, Consumer: a.Consumer, Time: a.Time}
+	if strings.HasSuffix(a.Type, ".max_deliver") {
+		l.Reason, l.Detail = MaxDeliveries, fmt.Sprintf("given up after %d deliveries", a.Deliveries)
+	}
+	return l, nil
+}
+
 const largestExcerpt = 16 << 10
 
 // letter is what the engine knows of a message that it gives up.
@@ -57,7 +99,7 @@ type letter struct {
 func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	dead := DeadLetter{
 		Reason: l.Reason, Detail: l.Detail, Stream: d.Stream, Sequence: d.Sequence, Subject: d.Subject, Consumer: d.Consumer,
-		Time: e.now().UTC(), Size: len(d.Data),
+		Time: e.Now().UTC(), Size: len(d.Data),
 	}
 	body := d.Data
 	if l.run != nil {
@@ -75,13 +117,23 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	if err != nil {
 		return err
 	}
+	e.Step("bury")
 	// One letter a message and reason, however often it is delivered.
 	id := fmt.Sprintf("%s/%d/%s", d.Stream, d.Sequence, l.Reason)
-	if _, err := e.cfg.JS.Publish(ctx, bus.DeadSubject(e.cfg.Domain, dead.OperationID), raw, jetstream.WithMsgID(id)); err != nil {
+	if _, err := e.JS.Publish(ctx, bus.DeadSubject(e.Domain, dead.OperationID), raw, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
-	e.log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
+	e.Log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
+}
+
+// buryRun is bury for an operation whose command is known.
+func (e *Engine) buryRun(ctx context.Context, l letter) error {
+	d, err := e.parking.original(ctx, parkedCommand{Sequence: l.run.sequence})
+	if err != nil {
+		return err
+	}
+	return e.bury(ctx, l, d)
 }
 
 // Malformed dead-letters what could not even be made a message.

@@ -2,16 +2,15 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
 )
 
 // Config is what a service brings to its engine.
@@ -20,84 +19,216 @@ type Config struct {
 	Handlers map[string]Handler // by type of command
 	// Retries overrides [DefaultRetries] kind by kind.
 	Retries Retries
-	JS      jetstream.JetStream
-	Log     *slog.Logger
+	// CallTimeout bounds one attempt at the vendor; an attempt of which nothing was heard for so long counts as
+	// lost. Default 60 s. Each renewal of a call that goes on counts anew.
+	CallTimeout time.Duration
+	// Hold is how long a command may keep its partition, and so other keys, waiting: for its vendor's answer or for
+	// a short retry. After that its key is parked. Default 2 s.
+	Hold time.Duration
+	// Budget limits each tenant's calls; the zero value does not.
+	Budget Budget
+	JS     jetstream.JetStream
+	Log    *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Step, if set, hears of every step just before it is taken. Tests kill the process there.
+	Step func(name string)
+}
+
+func (c Config) withDefaults() Config {
+	if c.CallTimeout == 0 {
+		c.CallTimeout = 60 * time.Second
+	}
+	if c.Hold == 0 {
+		c.Hold = 2 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Step == nil {
+		c.Step = func(string) {}
+	}
+	c.Retries = DefaultRetries.with(c.Retries)
+	return c
 }
 
 // Engine takes one domain's commands through their lives.
 type Engine struct {
-	cfg     Config
-	retries Retries
+	Config
 	record  *record
-	log     *slog.Logger
-	now     func() time.Time
+	parking *parking
+	budgets *budgets
+	// detached are the calls that go on after their command has left its partition; mostDetached bounds them.
+	detached sync.WaitGroup
+	room     chan struct{}
+	// life ends when a stop has waited long enough for what is in flight.
+	life context.Context
+	end  context.CancelFunc
 }
 
-// New returns an Engine. It reads and writes the streams EVENTS and DEAD, which must exist.
+// mostDetached bounds the calls that outlast Hold in one process, and so its memory. Beyond it a slow call keeps
+// its partition.
+const mostDetached = 256
+
+// New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which must exist.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	events, err := cfg.JS.Stream(ctx, bus.Events)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", bus.Events, err)
+	e := &Engine{Config: cfg.withDefaults(), room: make(chan struct{}, mostDetached)}
+	e.life, e.end = context.WithCancel(context.WithoutCancel(ctx))
+	streams := map[string]jetstream.Stream{}
+	for _, name := range []string{bus.Commands, bus.Events, bus.Parked} {
+		s, err := cfg.JS.Stream(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", name, err)
+		}
+		streams[name] = s
 	}
-	e := &Engine{cfg: cfg, retries: DefaultRetries.with(cfg.Retries), log: cfg.Log, now: cfg.Now}
-	if e.now == nil {
-		e.now = time.Now
-	}
-	e.record = &record{js: cfg.JS, events: events, source: Source(cfg.Domain)}
+	e.record = &record{js: cfg.JS, events: streams[bus.Events], source: Source(cfg.Domain), step: e.Step, now: e.Now}
+	e.parking = &parking{js: cfg.JS, parked: streams[bus.Parked], commands: streams[bus.Commands], step: e.Step, now: e.Now}
+	e.budgets = newBudgets(cfg.Budget, e.Now)
 	return e, nil
 }
 
 // Source is the CloudEvents source of a domain's results.
 func Source(d event.Domain) string { return "https://mailwright.io/" + string(d) + "-svc" }
 
-// Handle takes one delivered message through its life. nil means that the message is settled;
-// an error means that it must come back.
-func (e *Engine) Handle(ctx context.Context, d bus.Delivery) error {
-	run, err := e.read(d)
+// Command takes one command that COMMANDS delivered through its life, as far as that goes now. nil settles the message; an
+// error brings it back, after the delay of a [*later].
+func (e *Engine) Command(ctx context.Context, d bus.Delivery) error {
+	run, err := read(d)
 	if err != nil {
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
-	log := e.log.With("operation", run.ID, "type", run.Command.Type(), "key", run.Operation.Key)
-	last, err := e.record.last(ctx, e.cfg.Domain, run.ID)
+	last, err := e.record.last(ctx, run)
 	if err != nil {
-		return fmt.Errorf("read the record of operation %s: %w", run.ID, err)
+		return err
 	}
-	if last.conflicts(run) {
-		log.Warn("another command has the same source and id; see DEAD")
+	switch {
+	case last.conflicts(run):
 		return e.bury(ctx, letter{Reason: Conflict, Detail: "a command with the same source and id but other data was accepted before", run: run}, d)
-	}
-	if last.state.Terminal() {
-		log.Debug("already settled", "state", last.state)
+	case last.state.Terminal():
 		return nil
+	case run.Command.Type() == event.OperationCancel:
+		return e.cancel(ctx, run, last)
 	}
-	if wait := last.nextAttempt.Sub(e.now()); wait > 0 {
-		return &retryLater{after: wait, cause: errors.New("its next attempt is not due yet")}
-	}
-	run.Operation.Attempt = last.attempt + 1
-	run.Settling = last.state == event.Unknown
-	w := e.record.writer(run, last)
-	run.emit = w.publish
-
-	result, err := e.attempt(ctx, run)
+	head, parked, err := e.parking.head(ctx, run.address)
 	if err != nil {
-		result, err = e.decide(run, last, err)
+		return err
 	}
-	log.Info("attempted", "attempt", run.Operation.Attempt, "result", result.Type, "reason", run.secrets.text(reasonOf(result)))
-	if publishErr := w.publish(ctx, result.Type, result.Data); publishErr != nil {
-		return fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, publishErr)
+	if parked {
+		return e.lineUp(ctx, run, last, head)
 	}
-	return err
+	return e.take(ctx, run, last)
 }
 
-// read decodes the command and names its operation.
-func (e *Engine) read(d bus.Delivery) (*Run, error) {
+// lineUp parks a command behind those of its key that wait already. Should those have been settled in the meantime, or was this
+// one parked by a delivery that did not end, nobody else will wake the key: it is done here.
+func (e *Engine) lineUp(ctx context.Context, run *Run, last entry, head parkedCommand) error {
+	if head.Sequence != run.sequence {
+		if err := e.parking.add(ctx, run); err != nil {
+			return err
+		}
+		var parked bool
+		var err error
+		if head, parked, err = e.parking.head(ctx, run.address); err != nil || !parked {
+			return err // gone already: it was taken up and settled
+		}
+	}
+	if head.Sequence != run.sequence {
+		return nil
+	}
+	return e.parking.wake(ctx, run.address, last.nextAttempt)
+}
+
+// take makes an attempt at a command that holds its partition.
+func (e *Engine) take(ctx context.Context, run *Run, last entry) error {
+	v, err := e.attemptWithin(ctx, run, last, func() error { return e.park(ctx, run, e.Now().Add(e.CallTimeout)) })
+	switch {
+	case err != nil:
+		return err
+	case v.detached, v.settled():
+		return nil
+	}
+	if delay := v.nextAttempt.Sub(e.Now()); delay <= e.Hold && run.Operation.Attempt <= quickAttempts {
+		return &later{after: delay}
+	}
+	return e.park(ctx, run, v.nextAttempt)
+}
+
+// quickAttempts is how many attempts may be made while a command holds its partition.
+const quickAttempts = 3
+
+// park moves a command out of its partition; its key is woken at a time.
+func (e *Engine) park(ctx context.Context, run *Run, at time.Time) error {
+	if err := e.parking.add(ctx, run); err != nil {
+		return err
+	}
+	return e.parking.wake(ctx, run.address, at)
+}
+
+// Wake takes up what waits on a key, in order, until nothing is left or the first of it waits again.
+func (e *Engine) Wake(ctx context.Context, address bus.Address) error {
+	for {
+		head, parked, err := e.parking.head(ctx, address)
+		if err != nil || !parked {
+			return err
+		}
+		v, err := e.resume(ctx, address, head)
+		switch {
+		case err != nil:
+			return err
+		case v.detached:
+			return nil
+		case !v.settled():
+			return e.parking.wake(ctx, address, v.nextAttempt)
+		}
+		if err := e.parking.remove(ctx, head); err != nil {
+			return err
+		}
+	}
+}
+
+// resume makes an attempt at a parked command.
+func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand) (verdict, error) {
+	d, err := e.parking.original(ctx, head)
+	if err != nil || d.Sequence == 0 {
+		return verdict{}, errOr(err, func() error {
+			return e.bury(ctx, letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits"}, bus.Delivery{Stream: bus.Commands, Sequence: head.Sequence})
+		})
+	}
+	run, err := read(d)
+	if err != nil {
+		return verdict{}, e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
+	}
+	last, err := e.record.last(ctx, run)
+	if err != nil {
+		return verdict{}, err
+	}
+	if last.conflicts(run) {
+		return verdict{}, e.bury(ctx, letter{Reason: Conflict, Detail: "a command with the same source and id but other data was accepted before", run: run}, d)
+	}
+	if last.state.Terminal() {
+		return verdict{}, nil
+	}
+	return e.attemptWithin(ctx, run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.CallTimeout)) })
+}
+
+func errOr(err error, otherwise func() error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise()
+}
+
+// read decodes a command and names its operation.
+func read(d bus.Delivery) (*Run, error) {
 	command, err := event.Decode(d.Header, d.Data)
 	if err != nil {
 		return nil, err
 	}
-	address, _ := bus.ParseCommandSubject(d.Subject)
+	address, ok := bus.ParseCommandSubject(d.Subject)
+	if !ok {
+		return nil, fmt.Errorf("subject %s is not one of a stored command", d.Subject)
+	}
 	return &Run{
 		Command: command,
 		Tenant:  event.Extension(command, event.TenantID),
@@ -109,81 +240,8 @@ func (e *Engine) read(d bus.Delivery) (*Run, error) {
 			Attempt:     1,
 			Fingerprint: event.Fingerprint(command),
 		},
-		domain:  e.cfg.Domain,
-		secrets: secretsOf(command),
+		address:  address,
+		sequence: d.Sequence,
+		secrets:  secretsOf(command),
 	}, nil
-}
-
-// attempt checks the command and hands it to its handler. A panic of the handler is a fault of ours, not the end of the service.
-func (e *Engine) attempt(ctx context.Context, run *Run) (result Result, err error) {
-	if faults := e.check(run.Command); len(faults) > 0 {
-		return Result{}, &Rejection{Faults: faults}
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("handler of %s panicked: %v", run.Command.Type(), p)
-		}
-	}()
-	return e.cfg.Handlers[run.Command.Type()](ctx, run)
-}
-
-func (e *Engine) check(command event.Event) []event.Fault {
-	t := command.Type()
-	if event.IsCommand(t) && event.DomainOf(t) != e.cfg.Domain {
-		return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, event.DomainOf(t), e.cfg.Domain)}}
-	}
-	if _, ours := e.cfg.Handlers[t]; !ours && event.DomainOf(t) != "" {
-		return []event.Fault{{Field: "type", Problem: t + " is no command"}}
-	}
-	return event.Check(command)
-}
-
-// reasonOf gives the log what a result says about a failure; "" for a success.
-func reasonOf(r Result) string {
-	switch d := r.Data.(type) {
-	case event.WaitingData:
-		return d.Failure.Kind + ": " + d.Failure.Text
-	case event.UnknownData:
-		return d.Failure.Kind + ": " + d.Failure.Text
-	case event.FailedData:
-		return d.Failure.Kind + ": " + d.Failure.Text
-	case event.RejectedData:
-		return (&Rejection{Faults: d.Faults}).Error()
-	default:
-		return ""
-	}
-}
-
-// decide turns a failed attempt into the event that says so, and into the error that brings the message back
-// where there is to be another attempt.
-func (e *Engine) decide(run *Run, last entry, err error) (Result, error) {
-	if r, ok := errors.AsType[*Rejection](err); ok {
-		return Result{event.RejectedType(run.domain), event.RejectedData{Operation: run.Operation, Faults: r.Faults}}, nil
-	}
-	f := failure.Of(err)
-	if f.Kind == failure.Internal || f.Cause != nil {
-		e.log.Warn("attempt failed", "operation", run.ID, "kind", f.Kind, "error", run.secrets.text(f.Error()), "cause", run.secrets.text(fmt.Sprint(f.Cause)))
-	}
-	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
-	now := e.now().UTC()
-	since := last.since
-	if since.IsZero() {
-		since = now
-	}
-	// What was sent and not answered stays open until it is read back, whatever stops the reading.
-	open := f.Kind == failure.Unknown || run.Settling && retryable(f.Kind)
-	delay, again := e.retries.next(f, run.Operation.Attempt, now.Sub(since))
-	if !again {
-		failed := event.FailedData{Operation: run.Operation, Failure: data}
-		if since.Before(now) {
-			failed.Since = &since
-		}
-		return Result{event.FailedType(run.domain), failed}, nil
-	}
-	next := now.Add(delay)
-	later := &retryLater{after: delay, cause: f}
-	if open {
-		return Result{event.UnknownType(run.domain), event.UnknownData{Operation: run.Operation, Failure: data, Since: &since, NextAttemptAt: &next}}, later
-	}
-	return Result{event.WaitingType(run.domain), event.WaitingData{Operation: run.Operation, Failure: data, Since: since, NextAttemptAt: next}}, later
 }

@@ -52,9 +52,9 @@ func (l *logBuffer) String() string {
 }
 
 // setup serves the delegation domain with one handler for delegation.change.
-func setup(t *testing.T, handler operation.Handler) *bundle {
+func setup(t *testing.T, perform func(context.Context, *operation.Run) (operation.Result, error)) *bundle {
 	t.Helper()
-	return setupDomain(t, event.Delegation, event.DelegationChange, handler)
+	return setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: perform})
 }
 
 func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler) *bundle {
@@ -80,7 +80,7 @@ func setupDomain(t *testing.T, domain event.Domain, commandType string, handler 
 	b := &bundle{T: t, js: js, log: &logBuffer{}, domain: domain}
 	engine, err := operation.New(t.Context(), operation.Config{
 		Domain: domain, JS: js, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-		Handlers: map[string]operation.Handler{commandType: handler},
+		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, Hold: 100 * time.Millisecond, Budget: operation.Budget{Parallel: 8},
 		Retries: operation.Retries{
 			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
 			failure.NotFound:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
@@ -315,7 +315,7 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	b.publish(command("1", valid))
 	e := b.outcome("1")
 	var data event.DelegationChangedData
-	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || b.events("1") != 4 {
+	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || b.events("1") != 7 { // three times waiting and started
 		t.Errorf("attempt %d, %d events, %v", data.Operation.Attempt, b.events("1"), err)
 	}
 }
@@ -343,26 +343,6 @@ func TestWhatDoesNotPassFails(t *testing.T) {
 	}
 }
 
-func TestLostAnswerIsSettledByReadingBack(t *testing.T) {
-	t.Parallel()
-	var settling atomic.Int64
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
-		switch {
-		case !run.Settling:
-			return operation.Result{}, &failure.Error{Kind: failure.Unknown, Vendor: "exchangeonline", Text: "the vendor's answer was lost: time ran out"}
-		case settling.Add(1) == 1: // the read fails in its turn: the question stays open
-			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Vendor: "exchangeonline", Text: "the vendor could not be reached"}
-		default:
-			return changed(run)
-		}
-	})
-	b.publish(command("1", valid))
-	b.outcome("1")
-	if settling.Load() != 2 || b.events("1") != 3 {
-		t.Errorf("read back %d times, %d events", settling.Load(), b.events("1"))
-	}
-}
-
 func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
@@ -382,9 +362,9 @@ func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
 func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
 	t.Parallel()
 	const secret = `hunter"2\1`
-	b := setupDomain(t, event.Directory, event.BusinessUserCreate, func(context.Context, *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.Directory, event.BusinessUserCreate, operation.Handler{Perform: func(context.Context, *operation.Run) (operation.Result, error) {
 		return operation.Result{}, &failure.Error{Kind: failure.Refused, Text: "the password " + secret + " is too short", Cause: errors.New("really too short")}
-	})
+	}})
 	data, err := json.Marshal(event.BusinessUserCreateData{Container: "LDAP://OU=x", UserPrincipalName: "a@b", PreferredDomainController: "dc", NewPassword: secret})
 	if err != nil {
 		t.Fatal(err)
@@ -412,7 +392,7 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 		return changed(run)
 	}
 	b := setup(t, handler)
-	second, err := operation.New(t.Context(), operation.Config{Domain: event.Delegation, JS: b.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.DelegationChange: handler}})
+	second, err := operation.New(t.Context(), operation.Config{Domain: event.Delegation, JS: b.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.DelegationChange: {Perform: handler}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,32 +1,45 @@
 // Package operation is the life of an operation: what happens between a command on COMMANDS and its
 // outcome on EVENTS, the same for every service.
 //
-//	received → (waiting | unknown)* → succeeded | failed | rejected
+//	received → (started | waiting | unknown)* → succeeded | failed | rejected | cancelled
 //
 // The event stream is the record. An operation's events share one subject, and each is published
 // under the condition that the subject still ends where this replica read it, so a command has
 // exactly one outcome however many replicas try and however often it is delivered.
 //
-// A service brings a [Handler] for each type of command. The error that a handler returns is the
-// decision: see [failure.Kind].
+// A service brings a [Handler] for each type of command. The error that it returns is the
+// decision: see [failure.Kind]. docs/operations.md tells the whole life on one page.
 package operation
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Handler carries a command out at its vendor. It is called again after each failure that may pass,
-// in another replica perhaps, so it first looks whether the effect is there already
-// where the vendor lets it; it must if [Run.Settling].
-//
-// It returns the success, or an error: *[Rejection] for a command that is wrong beyond its schema,
-// *failure.Error for everything else.
-type Handler func(ctx context.Context, run *Run) (Result, error)
+// Handler carries out one type of command at its vendor. Its functions return *[Rejection] for a command that is wrong
+// beyond its schema, and *failure.Error for everything else that went wrong.
+type Handler struct {
+	// Perform carries the command out and returns the success to publish. It is called again after each failure that
+	// may pass, in another replica perhaps.
+	Perform func(ctx context.Context, run *Run) (Result, error)
+	// Once says that performing twice would do it twice: a create. Such a call is announced in the record
+	// before it is made, and repeated only after LookUp has not found what an earlier attempt did.
+	Once bool
+	// LookUp reads back whether this very operation has taken effect, and returns the success if so. It is asked before every
+	// call of a Once handler. nil where the vendor can not be read: a lost answer then ends with a person.
+	LookUp func(ctx context.Context, run *Run) (result Result, found bool, err error)
+	// Plan says what Perform would do, and writes nothing. nil where that can not be told.
+	Plan func(ctx context.Context, run *Run) (event.Plan, error)
+}
+
+// ErrCanNotLookUp is what LookUp returns where this tenant's vendor can not be read: it is as if there were no LookUp.
+var ErrCanNotLookUp = errors.New("the vendor can not be read back")
 
 // Result is a success: the type of the event to publish, and its data.
 type Result struct {
@@ -47,9 +60,11 @@ type Run struct {
 	// Settling says that an earlier attempt's answer was lost: the effect may be there.
 	Settling bool
 
-	domain  event.Domain
-	secrets secrets
-	emit    func(ctx context.Context, eventType string, data any) error
+	address  bus.Address
+	sequence uint64    // of the command in COMMANDS
+	sentAt   time.Time // when a call was announced whose answer is still open
+	secrets  secrets
+	emit     func(ctx context.Context, eventType string, data any) error
 }
 
 // Decode reads the command's data, which fits its schema, into one of package event's types.
@@ -73,16 +88,7 @@ func Reject(field, problem string) *Rejection {
 func (r *Rejection) Error() string {
 	texts := make([]string, len(r.Faults))
 	for i, f := range r.Faults {
-		texts[i] = f.Field + " " + f.Problem
+		texts[i] = strings.TrimSpace(f.Field + " " + f.Problem)
 	}
 	return "rejected: " + strings.Join(texts, "; ")
 }
-
-// retryLater is an error that makes the message come back after a delay.
-type retryLater struct {
-	after time.Duration
-	cause error
-}
-
-func (r *retryLater) Error() string { return "again in " + r.after.String() + ": " + r.cause.Error() }
-func (r *retryLater) Unwrap() error { return r.cause }

@@ -19,66 +19,128 @@ type record struct {
 	js     jetstream.JetStream
 	events jetstream.Stream
 	source string
+	step   func(string)
+	now    func() time.Time
 }
 
 // entry is where an operation's record stands. The zero entry is an operation of which nothing is recorded.
 type entry struct {
 	sequence    uint64 // of the operation's last event; 0: none
 	state       event.State
+	operation   event.OperationData
 	attempt     int
-	fingerprint string
 	since       time.Time // of the first failure in a row
-	nextAttempt time.Time
+	sentAt      time.Time // when a call was announced that has no answer yet
+	nextAttempt time.Time // until when the operation is left alone
+	by          event.CommandRef
+	envelope    envelope
 }
 
 // conflicts reports whether the record belongs to a command with other type or data.
 func (e entry) conflicts(run *Run) bool {
-	return e.fingerprint != "" && e.fingerprint != run.Operation.Fingerprint
+	return e.sequence > 0 && e.operation.Fingerprint != run.Operation.Fingerprint
+}
+
+func (e entry) cancelledBy(run *Run) bool {
+	return e.state == event.Cancelled && e.by == event.CommandRef{Source: run.Command.Source(), ID: run.Command.ID()}
 }
 
 // last reads an operation's last event.
-func (r *record) last(ctx context.Context, domain event.Domain, id string) (entry, error) {
+func (r *record) last(ctx context.Context, run *Run) (entry, error) {
+	return r.lastOf(ctx, run.address.Domain, run.ID)
+}
+
+func (r *record) lastOf(ctx context.Context, domain event.Domain, id string) (entry, error) {
+	r.step("read-record")
 	msg, err := r.events.GetLastMsgForSubject(ctx, bus.EventSubject(domain, id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return entry{}, nil
 	}
 	if err != nil {
-		return entry{}, err
+		return entry{}, fmt.Errorf("read the record of operation %s: %w", id, err)
 	}
 	e, err := event.Decode(msg.Header, msg.Data)
 	if err != nil {
 		return entry{}, fmt.Errorf("event %d is not ours: %w", msg.Sequence, err)
 	}
+	return read1(msg.Sequence, e)
+}
+
+// read1 reads what an operation's last event says.
+func read1(sequence uint64, e event.Event) (entry, error) {
 	state, ok := event.StateOf(e)
 	if !ok {
-		return entry{}, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", msg.Sequence, e.Type())
+		return entry{}, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", sequence, e.Type())
 	}
 	var data struct {
 		Operation     event.OperationData `json:"operation"`
+		Reason        string              `json:"reason"`
 		Since         time.Time           `json:"since"`
+		SentAt        time.Time           `json:"sentAt"`
+		SettleAt      time.Time           `json:"settleAt"`
 		NextAttemptAt time.Time           `json:"nextAttemptAt"`
+		By            event.CommandRef    `json:"by"`
 	}
 	if err := e.DataAs(&data); err != nil {
-		return entry{}, fmt.Errorf("event %d: %w", msg.Sequence, err)
+		return entry{}, fmt.Errorf("event %d: %w", sequence, err)
 	}
-	return entry{
-		sequence: msg.Sequence, state: state, attempt: data.Operation.Attempt, fingerprint: data.Operation.Fingerprint,
-		since: data.Since, nextAttempt: data.NextAttemptAt,
-	}, nil
+	last := entry{
+		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
+		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, envelope: envelopeOf(e),
+	}
+	switch {
+	case state == event.Started:
+		last.sentAt, last.nextAttempt = e.Time(), data.SettleAt
+	case data.Reason == event.WaitScheduled:
+		last.attempt, last.since = 0, time.Time{} // nothing has been tried, and nothing has failed
+	}
+	return last, nil
+}
+
+// envelope are the attributes that all events of an operation share.
+type envelope struct {
+	domain      event.Domain
+	operationID string
+	subject     string
+	extensions  map[string]string
+}
+
+// envelope of the results of a command.
+func (r *Run) envelope() envelope {
+	return envelope{domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), extensions: map[string]string{
+		event.TenantID:      r.Tenant,
+		event.CorrelationID: event.Extension(r.Command, event.CorrelationID),
+		event.TraceParent:   event.Extension(r.Command, event.TraceParent),
+		event.CausationID:   r.Command.ID(),
+		event.CommandID:     r.Command.ID(),
+		event.CommandSource: r.Command.Source(),
+		event.Operation:     r.ID,
+	}}
+}
+
+// envelopeOf is the envelope that an earlier event of the operation has.
+func envelopeOf(e event.Event) envelope {
+	v := envelope{domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.Operation), subject: e.Subject(), extensions: map[string]string{}}
+	for name := range e.Extensions() {
+		v.extensions[name] = event.Extension(e, name)
+	}
+	return v
 }
 
 // writer appends events to one operation's record, each under the guard that nobody else has.
 type writer struct {
 	*record
-	run      *Run
+	envelope envelope
+	secrets  secrets
 	sequence uint64
+	run      *Run // whose tenant the handler may set on the way; nil: the envelope is whole
 }
 
 func (r *record) writer(run *Run, last entry) *writer {
-	return &writer{record: r, run: run, sequence: last.sequence}
+	return &writer{record: r, run: run, secrets: run.secrets, sequence: last.sequence}
 }
 
-// patience is how long an event is offered to a JetStream that does not answer. The vendor has acted by then: it is
+// patience is how long an event is offered to a JetStream that does not answer. The vendor may have acted by then: it is
 // better to hold the message than to forget the outcome.
 const patience = 2 * time.Minute
 
@@ -99,37 +161,35 @@ func (w *writer) publish(ctx context.Context, eventType string, data any) error 
 	if err != nil {
 		return err
 	}
+	if ack.Duplicate && ack.Sequence <= w.sequence {
+		return fmt.Errorf("event %s was written before", msg.Header.Get("ce-id"))
+	}
 	w.sequence = ack.Sequence
 	return nil
 }
 
 func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
-	command := w.run.Command
-	// Only one event can follow a given one, so its sequence makes the id unique.
-	e, err := event.New(fmt.Sprintf("%s.%d", w.run.ID, w.sequence), w.source, eventType, w.run.secrets.scrub(data))
+	if w.run != nil {
+		w.envelope = w.run.envelope()
+	}
+	// Only one event can follow a given one, but two replicas may try: the type keeps theirs apart for deduplication.
+	id := fmt.Sprintf("%s.%d.%s", w.envelope.operationID, w.sequence, eventType[len(event.Prefix):])
+	e, err := event.New(id, w.source, eventType, w.secrets.scrub(data))
 	if err != nil {
 		return nil, err
 	}
-	e.SetTime(time.Now().UTC())
-	if command.Subject() != "" {
-		e.SetSubject(command.Subject())
+	e.SetTime(w.now().UTC())
+	if w.envelope.subject != "" {
+		e.SetSubject(w.envelope.subject)
 	}
-	for name, v := range map[string]string{
-		event.TenantID:      w.run.Tenant,
-		event.CorrelationID: event.Extension(command, event.CorrelationID),
-		event.TraceParent:   event.Extension(command, event.TraceParent),
-	} {
+	for name, v := range w.envelope.extensions {
 		if v != "" {
 			e.SetExtension(name, v)
 		}
 	}
-	e.SetExtension(event.CausationID, command.ID())
-	e.SetExtension(event.CommandID, command.ID())
-	e.SetExtension(event.CommandSource, command.Source())
-	e.SetExtension(event.Operation, w.run.ID)
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return nil, err
 	}
-	return &nats.Msg{Subject: bus.EventSubject(w.run.domain, w.run.ID), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: bus.EventSubject(w.envelope.domain, w.envelope.operationID), Header: header, Data: body}, nil
 }

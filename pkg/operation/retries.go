@@ -18,16 +18,13 @@ type Retries map[failure.Kind]Retry
 // DefaultRetries are the horizons of docs/operations.md.
 var DefaultRetries = Retries{
 	// A directory shows a new object on every controller only after a while; Exchange Online says up to 24 hours.
-	// Until waiting operations leave their partition, a longer wait would hold up other keys.
-	failure.NotFound:    {First: time.Second, Most: 15 * time.Second, Horizon: 2 * time.Minute},
-	failure.Throttled:   {First: time.Second, Most: time.Minute, Horizon: 24 * time.Hour},
-	failure.Unavailable: {First: 500 * time.Millisecond, Most: 30 * time.Second, Horizon: 24 * time.Hour},
-	failure.Unknown:     {First: 500 * time.Millisecond, Most: 30 * time.Second, Horizon: time.Hour},
-	failure.Suspended:   {First: 5 * time.Second, Most: time.Minute, Horizon: time.Hour},
-	failure.Internal:    {First: time.Second, Most: 30 * time.Second, Horizon: 10 * time.Minute},
+	failure.NotFound:    {First: time.Second, Most: 15 * time.Minute, Horizon: 24 * time.Hour},
+	failure.Throttled:   {First: time.Second, Most: 5 * time.Minute, Horizon: 24 * time.Hour},
+	failure.Unavailable: {First: 500 * time.Millisecond, Most: time.Minute, Horizon: 24 * time.Hour},
+	failure.Unknown:     {First: 500 * time.Millisecond, Most: 5 * time.Minute, Horizon: 24 * time.Hour},
+	failure.Suspended:   {First: 5 * time.Second, Most: 5 * time.Minute, Horizon: 7 * 24 * time.Hour},
+	failure.Internal:    {First: time.Second, Most: time.Minute, Horizon: 10 * time.Minute},
 }
-
-func retryable(k failure.Kind) bool { _, ok := DefaultRetries[k]; return ok }
 
 func (r Retries) with(over Retries) Retries {
 	out := maps.Clone(r)

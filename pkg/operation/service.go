@@ -14,40 +14,72 @@ import (
 	"github.com/mailwright/mailwright/pkg/bus"
 )
 
-// retryAfter is the metadata by which a handler tells the subscriber when a message comes back.
-const retryAfter = "mailwright-retry-after"
+const (
+	// retryAfter is the metadata by which a handler tells the subscriber when a message comes back.
+	retryAfter = "mailwright-retry-after"
+	// stopPatience is how long a stop waits for attempts that are under way, before their calls are broken off.
+	stopPatience = 10 * time.Second
+)
 
-// Serve runs the engine on every partition of its domain until ctx ends, and then lets what is in flight finish.
+// later is an error that brings a message back after a delay. Nothing is wrong.
+type later struct{ after time.Duration }
+
+// Error implements error.
+func (l *later) Error() string { return "again in " + l.after.String() }
+
+// Serve runs the engine on every partition of its domain until ctx ends, and then lets what is under way finish.
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
-	logger := watermill.NewSlogLoggerWithLevelMapping(e.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 30 * time.Second}, logger)
+	logger := watermill.NewSlogLoggerWithLevelMapping(e.Log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn})
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, logger)
 	if err != nil {
 		return err
 	}
 	router.AddMiddleware(middleware.Recoverer)
 	subscriber := bus.NewSubscriber(bus.SubscriberConfig{
-		JS: e.cfg.JS, Consumer: bus.CommandTopics, NakDelay: nakDelay, Malformed: e.Malformed, Logger: e.log,
+		JS: e.JS, Consumer: bus.Topics, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
 	})
 	for p := range partitions {
-		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.cfg.Domain, p), bus.CommandTopic(e.cfg.Domain, p), subscriber, e.consume)
+		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), bus.CommandTopic(e.Domain, p), subscriber, consume(e.Command))
+		router.AddConsumerHandler(fmt.Sprintf("%s-wake-%d", e.Domain, p), bus.WakeTopic(e.Domain, p), subscriber, consume(e.woken))
 	}
-	if err := router.Run(ctx); err != nil && ctx.Err() == nil {
+	err = router.Run(ctx)
+	e.drain()
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil // a start that was cut short is a stop like any other
 }
 
-// consume is Handle as Watermill has handlers.
-func (e *Engine) consume(msg *message.Message) error {
-	d, ok := bus.DeliveryFrom(msg.Context())
+// woken is Wake for a delivered wake-up.
+func (e *Engine) woken(ctx context.Context, d bus.Delivery) error {
+	address, ok := bus.ParseWakeSubject(d.Subject)
 	if !ok {
-		return errors.New("the message carries no delivery: it does not come from package bus")
+		return fmt.Errorf("subject %s is not one of a wake-up", d.Subject)
 	}
-	err := e.Handle(msg.Context(), d)
-	if later, ok := errors.AsType[*retryLater](err); ok {
-		msg.Metadata.Set(retryAfter, later.after.String())
+	return e.Wake(ctx, address)
+}
+
+// drain waits for detached calls, and breaks off those that take too long: their wake-ups are scheduled.
+func (e *Engine) drain() {
+	brokenOff := time.AfterFunc(stopPatience, e.end)
+	defer brokenOff.Stop()
+	e.detached.Wait()
+	e.end()
+}
+
+// consume makes a Watermill handler.
+func consume(handle func(context.Context, bus.Delivery) error) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		d, ok := bus.DeliveryFrom(msg.Context())
+		if !ok {
+			return errors.New("the message carries no delivery: it does not come from package bus")
+		}
+		err := handle(msg.Context(), d)
+		if l, ok := errors.AsType[*later](err); ok {
+			msg.Metadata.Set(retryAfter, l.after.String())
+		}
+		return err
 	}
-	return err
 }
 
 // nakDelay obeys the engine where it said when, else backs off by the number of deliveries.

@@ -67,7 +67,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 				})
 			} else {
 				s.eventually(func(ctx context.Context) string {
-					details, err := s.rows(ctx, `SELECT reason || ': ' || detail FROM mailwright.dead_letters ORDER BY dead_sequence`)
+					details, err := s.rows(ctx, `SELECT reason || ': ' || detail FROM mailwright.dead_letters ORDER BY sequence`)
 					if err != nil || !slices.ContainsFunc(details, func(d string) bool { got = d; return containsAll(d, c.expect) }) {
 						return fmt.Sprintf("no dead letter with %q: %v %v", c.expect, details, err)
 					}

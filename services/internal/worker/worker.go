@@ -24,8 +24,15 @@ type Config struct {
 	bus.Server
 	Partitions    int           `help:"Commands of a domain that are worked on at once; fixed once the streams exist." default:"32"`
 	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
-	VendorTimeout time.Duration `help:"How long one call of a vendor may take." default:"60s"`
+	VendorTimeout time.Duration `help:"How long one request to a vendor may take." default:"60s"`
+	Hold          time.Duration `help:"How long a command may keep others of its partition waiting, for its vendor or a short retry, before it is parked." default:"2s"`
+	TenantCalls   int           `help:"How many commands of one tenant may be under way in this process; 0: any number." default:"24"`
+	// CrashAt serves the guarantee tests: the process kills itself there.
+	CrashAt string `hidden:"" help:"Kill this process at a step of the engine: NAME or NAME:N for the N-th time."`
 }
+
+// requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up, create, read back.
+const requestsOfAttempt = 3
 
 // HTTP gives the bounds of a vendor's calls.
 func (c *Config) HTTP() transport.Config { return transport.Config{Timeout: c.VendorTimeout} }
@@ -65,7 +72,11 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	if err != nil {
 		return err
 	}
-	engine, err := operation.New(ctx, operation.Config{Domain: domain, Handlers: table, JS: js, Log: p.Log})
+	engine, err := operation.New(ctx, operation.Config{
+		Domain: domain, Handlers: table, JS: js, Log: p.Log,
+		CallTimeout: requestsOfAttempt * cfg.VendorTimeout, Hold: cfg.Hold, Budget: operation.Budget{Parallel: cfg.TenantCalls},
+		Step: crashAt(cfg.CrashAt),
+	})
 	if err != nil {
 		return err
 	}

@@ -24,61 +24,101 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		return nil, err
 	}
 	return map[string]operation.Handler{
-		event.DelegationSet:    worker.ForTenant(clients, delegator.set),
-		event.DelegationChange: worker.ForTenant(clients, delegator.change),
-		event.DelegationRead:   worker.ForTenant(clients, delegator.read),
+		event.DelegationSet:    worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.set, Plan: delegator.planSet}),
+		event.DelegationChange: worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.change, Plan: delegator.planChange}),
+		event.DelegationRead:   worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.read}),
 	}, nil
 }
 
 // delegator reads and changes the delegates of one tenant's mailboxes.
 type delegator struct{ client *exchangeonline.Client }
 
-// set replaces the whole list. It reads first, to report what it added and removed, and
-// so that a list which is already so is not written again.
-func (d delegator) set(ctx context.Context, run *operation.Run) (operation.Result, error) {
-	var data event.DelegationSetData
-	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
-	}
-	before, err := d.delegates(ctx, data.Mailbox)
-	if err != nil {
-		return operation.Result{}, err
-	}
-	add, remove := minus(data.Delegates, before), minus(before, data.Delegates)
-	switch {
-	case len(add)+len(remove) == 0:
-	case len(data.Delegates) == 0:
-		// The page does not say what an empty list does; removing by name is documented.
-		err = d.client.ChangeSendOnBehalf(ctx, data.Mailbox, nil, before)
-	default:
-		err = d.client.SetSendOnBehalf(ctx, data.Mailbox, data.Delegates)
-	}
-	if err != nil {
-		return operation.Result{}, err
-	}
-	return changed(run, data.Mailbox, data.Delegates, add, remove), nil
+// edit is what a command would change about a mailbox's list.
+type edit struct {
+	mailbox       string
+	before, after []string
+	add, remove   []string
+	whole         bool // the command gives the whole list
 }
 
-// change adds and removes. Sending what is already so would do no harm; it is left out to tell the caller so.
-func (d delegator) change(ctx context.Context, run *operation.Run) (operation.Result, error) {
-	var data event.DelegationChangeData
+func (e edit) needed() bool { return len(e.add)+len(e.remove) > 0 }
+
+// editOfSet reads the present list, to tell what replacing it adds and removes.
+func (d delegator) editOfSet(ctx context.Context, run *operation.Run) (edit, error) {
+	var data event.DelegationSetData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
-	}
-	if both := intersection(data.Add, data.Remove); len(both) > 0 {
-		return operation.Result{}, operation.Reject("/remove", "names a delegate that add names too; each may stand in one of them")
+		return edit{}, err
 	}
 	before, err := d.delegates(ctx, data.Mailbox)
+	return edit{mailbox: data.Mailbox, before: before, after: data.Delegates, add: minus(data.Delegates, before), remove: minus(before, data.Delegates), whole: true}, err
+}
+
+// editOfChange reads the present list, to leave out what is already so.
+func (d delegator) editOfChange(ctx context.Context, run *operation.Run) (edit, error) {
+	var data event.DelegationChangeData
+	if err := run.Decode(&data); err != nil {
+		return edit{}, err
+	}
+	if both := intersection(data.Add, data.Remove); len(both) > 0 {
+		return edit{}, operation.Reject("/remove", "names a delegate that add names too; each may stand in one of them")
+	}
+	before, err := d.delegates(ctx, data.Mailbox)
+	add, remove := minus(data.Add, before), intersection(data.Remove, before)
+	return edit{mailbox: data.Mailbox, before: before, after: slices.Concat(minus(before, remove), add), add: add, remove: remove}, err
+}
+
+func (d delegator) set(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	e, err := d.editOfSet(ctx, run)
 	if err != nil {
 		return operation.Result{}, err
 	}
-	add, remove := minus(data.Add, before), intersection(data.Remove, before)
-	if len(add)+len(remove) > 0 {
-		if err := d.client.ChangeSendOnBehalf(ctx, data.Mailbox, add, remove); err != nil {
-			return operation.Result{}, err
-		}
+	return d.apply(ctx, run, e)
+}
+
+func (d delegator) change(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	e, err := d.editOfChange(ctx, run)
+	if err != nil {
+		return operation.Result{}, err
 	}
-	return changed(run, data.Mailbox, slices.Concat(minus(before, remove), add), add, remove), nil
+	return d.apply(ctx, run, e)
+}
+
+// apply writes an edit. Repeated, it finds nothing left to write.
+func (d delegator) apply(ctx context.Context, run *operation.Run, e edit) (operation.Result, error) {
+	var err error
+	switch {
+	case !e.needed():
+	case e.whole && len(e.after) > 0: // the page does not say what an empty list does; removing by name is documented
+		err = d.client.SetSendOnBehalf(ctx, e.mailbox, e.after)
+	default:
+		err = d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, e.remove)
+	}
+	if err != nil {
+		return operation.Result{}, err
+	}
+	return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+		Operation: run.Operation, Mailbox: e.mailbox,
+		Delegates: present(e.after), Added: present(e.add), Removed: present(e.remove), Changed: e.needed(),
+	}}, nil
+}
+
+func (d delegator) planSet(ctx context.Context, run *operation.Run) (event.Plan, error) {
+	return plan(d.editOfSet(ctx, run))
+}
+
+func (d delegator) planChange(ctx context.Context, run *operation.Run) (event.Plan, error) {
+	return plan(d.editOfChange(ctx, run))
+}
+
+func plan(e edit, err error) (event.Plan, error) {
+	p := event.Plan{Target: e.mailbox, Exists: true}
+	for _, address := range e.add {
+		p.Changes = append(p.Changes, event.Change{Action: "add", What: "delegate", Value: address})
+	}
+	for _, address := range e.remove {
+		p.Changes = append(p.Changes, event.Change{Action: "remove", What: "delegate", Value: address})
+	}
+	return p, err
 }
 
 // delegates reads the present list of a mailbox.
@@ -92,13 +132,6 @@ func (d delegator) delegates(ctx context.Context, mailbox string) ([]string, err
 		addresses[i] = delegate.Address
 	}
 	return addresses, nil
-}
-
-func changed(run *operation.Run, mailbox string, after, added, removed []string) operation.Result {
-	return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
-		Operation: run.Operation, Mailbox: mailbox,
-		Delegates: present(after), Added: present(added), Removed: present(removed), Changed: len(added)+len(removed) > 0,
-	}}
 }
 
 // present keeps an empty list an empty list in JSON, not null.

@@ -29,7 +29,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		return nil, err
 	}
 	return map[string]operation.Handler{
-		event.ObjectCreate:       worker.ForTenant(objects, objectCreator.create),
-		event.BusinessUserCreate: worker.ForTenant(users, userCreator.create),
+		event.ObjectCreate:       worker.ForTenant(objects, worker.Handler[objectCreator]{Once: true, LookUp: objectCreator.lookUp, Perform: objectCreator.create, Plan: objectCreator.plan}),
+		event.BusinessUserCreate: worker.ForTenant(users, worker.Handler[userCreator]{Once: true, LookUp: userCreator.lookUp, Perform: userCreator.create, Plan: userCreator.plan}),
 	}, nil
 }

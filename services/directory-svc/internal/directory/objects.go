@@ -9,6 +9,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 	"github.com/mailwright/mailwright/pkg/vendors/dn"
 	"github.com/mailwright/mailwright/services/internal/worker"
@@ -30,13 +31,6 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	if rejection != nil {
 		return operation.Result{}, rejection
 	}
-	found, err := c.lookUp(ctx, run, data)
-	if err != nil {
-		return operation.Result{}, err
-	}
-	if found != nil {
-		return created(run, *found, data.ObjectType, nil), nil
-	}
 	result, err := c.client.CreateObject(ctx, object)
 	if err != nil {
 		return operation.Result{}, err
@@ -44,11 +38,23 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	return created(run, c.readBack(ctx, result.ObjectDN), data.ObjectType, worker.Warnings(result.Warnings)), nil
 }
 
-// lookUp finds the object that an earlier attempt of this very operation created; nil if there is none.
+// lookUp finds the object that an earlier attempt of this very operation created.
 //
-// With a marker that is certain. Without one, an object at the intended DN counts as ours only while settling:
-// this operation sent a create whose answer was lost.
-func (c objectCreator) lookUp(ctx context.Context, run *operation.Run, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
+// With a marker that is certain. Without one, an object at the intended DN counts as ours only while settling: this operation
+// sent a create, after the name had been free or the vendor would have said otherwise.
+func (c objectCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+	var data event.ObjectCreateData
+	if err := run.Decode(&data); err != nil {
+		return operation.Result{}, false, err
+	}
+	found, err := c.find(ctx, run, data)
+	if err != nil || found == nil {
+		return operation.Result{}, false, err
+	}
+	return created(run, *found, data.ObjectType, nil), true, nil
+}
+
+func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
 	if c.marker != "" {
 		found, err := c.client.Search(ctx, adaxes.Query{Property: c.marker, Value: run.ID})
 		if err != nil || len(found) == 0 {
@@ -57,13 +63,15 @@ func (c objectCreator) lookUp(ctx context.Context, run *operation.Run, data even
 		return &found[0], nil
 	}
 	intended, known := intendedDN(data)
-	if !run.Settling {
-		return nil, nil
+	if !run.Settling || !known {
+		return nil, operation.ErrCanNotLookUp
 	}
-	if !known {
-		return nil, failure.New(failure.Refused, "the answer to the create was lost, and neither a marker attribute is configured nor does the command name the object's cn: a person has to look whether it was created")
-	}
-	object, err := c.client.GetObject(ctx, intended)
+	return c.get(ctx, intended)
+}
+
+// get reads an object; nil where there is none.
+func (c objectCreator) get(ctx context.Context, dn string) (*adaxes.DirectoryObject, error) {
+	object, err := c.client.GetObject(ctx, dn)
 	if failure.Is(err, failure.NotFound) {
 		return nil, nil
 	}
@@ -71,6 +79,41 @@ func (c objectCreator) lookUp(ctx context.Context, run *operation.Run, data even
 		return nil, err
 	}
 	return &object, nil
+}
+
+// plan says whether the name is taken. What the vendor's own rules would add can not be told.
+func (c objectCreator) plan(ctx context.Context, run *operation.Run) (event.Plan, error) {
+	var data event.ObjectCreateData
+	if err := run.Decode(&data); err != nil {
+		return event.Plan{}, err
+	}
+	if _, rejection := c.object(data, run.ID); rejection != nil {
+		return event.Plan{}, rejection
+	}
+	target, known := intendedDN(data)
+	plan := event.Plan{Target: target}
+	if !known {
+		plan.Target = data.CreateIn // the vendor's property patterns will choose the name
+	} else if found, err := c.get(ctx, target); err != nil {
+		return event.Plan{}, err
+	} else if found != nil {
+		plan.Exists = true
+		return plan, nil
+	}
+	plan.Changes = append(plan.Changes, event.Change{Action: "create", What: data.ObjectType, Value: plan.Target})
+	for _, p := range data.Properties {
+		plan.Changes = append(plan.Changes, event.Change{Action: "set", What: p.Name, Value: shown(p)})
+	}
+	return plan, nil
+}
+
+// shown gives a property's values for people, unless they are secret.
+func shown(p event.Property) string {
+	if adaxes.HoldsPassword(p.Name) {
+		return secret.Redacted
+	}
+	raw, _ := json.Marshal(p.Values)
+	return string(raw)
 }
 
 // readBack adds the GUID, which a create does not return. The object exists whatever comes of the reading.

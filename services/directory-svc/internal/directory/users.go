@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
@@ -19,27 +18,10 @@ func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.
 		return operation.Result{}, err
 	}
 	user, err := c.client.CreateBusinessUser(ctx, businessUser(data))
-	if run.Settling && isExists(err) {
-		return alreadyThere(run, data), nil
-	}
 	if err != nil {
 		return operation.Result{}, err
 	}
 	return userCreated(run, data, user), nil
-}
-
-// isExists: the vendor has no call to read a user, but a natural guard: CN is the UPN, so a second create in the
-// same container collides and creates nothing.
-func isExists(err error) bool { return err != nil && failure.Of(err).Code == hostedexchange.CodeExists }
-
-// alreadyThere is the success of an operation whose create was carried out but not answered.
-func alreadyThere(run *operation.Run, data event.BusinessUserCreateData) operation.Result {
-	user := hostedexchange.CreatedUser{Path: hostedexchange.UserPath(data.Container, data.UserPrincipalName), PlanName: data.PlanName}
-	result := userCreated(run, data, user)
-	created := result.Data.(event.BusinessUserCreatedData)
-	created.Warnings = []event.Warning{{Text: "The vendor's answer to the create was lost; the user was found to be there. Settings of its mailbox were not reported."}}
-	result.Data = created
-	return result
 }
 
 func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hostedexchange.CreatedUser) operation.Result {
@@ -74,4 +56,23 @@ func businessUser(d event.BusinessUserCreateData) hostedexchange.BusinessUser {
 		u.Properties = append(u.Properties, hostedexchange.Property(p))
 	}
 	return u
+}
+
+// lookUp: CreateBusinessUser has no sister that reads, so a lost answer can not be settled by this API.
+func (c userCreator) lookUp(context.Context, *operation.Run) (operation.Result, bool, error) {
+	return operation.Result{}, false, operation.ErrCanNotLookUp
+}
+
+// plan says what would be asked for; whether the user exists can not be read.
+func (c userCreator) plan(_ context.Context, run *operation.Run) (event.Plan, error) {
+	var data event.BusinessUserCreateData
+	if err := run.Decode(&data); err != nil {
+		return event.Plan{}, err
+	}
+	plan := event.Plan{Target: hostedexchange.UserPath(data.Container, data.UserPrincipalName)}
+	plan.Changes = []event.Change{{Action: "create", What: "user", Value: data.UserPrincipalName}}
+	if data.PlanName != "" {
+		plan.Changes = append(plan.Changes, event.Change{Action: "create", What: "mailbox", Value: data.PlanName})
+	}
+	return plan, nil
 }

@@ -2,6 +2,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -23,7 +24,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.MailboxCreate: worker.ForTenant(clients, creator.create)}, nil
+	return map[string]operation.Handler{event.MailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{Once: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan})}, nil
 }
 
 // creator creates mailboxes at one tenant's Adaxes.
@@ -33,15 +34,6 @@ func (c creator) create(ctx context.Context, run *operation.Run) (operation.Resu
 	var data event.MailboxCreateData
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, err
-	}
-	// The user must be there anyway, so reading it first costs one call and answers both questions: is there a user, and
-	// has it a mailbox already?
-	user, err := c.client.GetObject(ctx, data.DirectoryObject, "mailNickname", "mail", "homeMDB", "msExchMailboxGuid")
-	if err != nil {
-		return operation.Result{}, err
-	}
-	if hasMailbox(user) {
-		return present(run, data, user)
 	}
 	result, err := c.client.CreateMailbox(ctx, adaxes.Mailbox{
 		DirectoryObject: data.DirectoryObject,
@@ -57,23 +49,55 @@ func (c creator) create(ctx context.Context, run *operation.Run) (operation.Resu
 	}}, nil
 }
 
+// lookUp reads the user. It must be there anyway, so one call answers both questions: is there a user, and has it
+// a mailbox already? A user has one at most, so with the alias that was asked for the goal is reached, whoever
+// reached it; after a lost answer it was this operation.
+func (c creator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+	var data event.MailboxCreateData
+	if err := run.Decode(&data); err != nil {
+		return operation.Result{}, false, err
+	}
+	user, err := c.user(ctx, data)
+	if err != nil || !hasMailbox(user) {
+		return operation.Result{}, false, err
+	}
+	alias := user.Value("mailNickname")
+	if asked := data.Parameters.Alias; !run.Settling && asked != "" && !strings.EqualFold(asked, alias) {
+		return operation.Result{}, false, &failure.Error{Kind: failure.Refused, Vendor: adaxes.Vendor, Text: "the user has a mailbox already, with another alias"}
+	}
+	out := event.MailboxCreatedData{
+		Operation: run.Operation,
+		Mailbox:   event.CreatedMailbox{DirectoryObject: user.DN, Alias: alias, PrimarySMTPAddress: user.Value("mail"), Database: databaseName(user.Value("homeMDB"))},
+	}
+	if !run.Settling {
+		out.Warnings = []event.Warning{{Text: "The user had a mailbox already; none was created."}}
+	}
+	return operation.Result{Type: event.MailboxCreated, Data: out}, true, nil
+}
+
+func (c creator) user(ctx context.Context, data event.MailboxCreateData) (adaxes.DirectoryObject, error) {
+	return c.client.GetObject(ctx, data.DirectoryObject, "mailNickname", "mail", "homeMDB", "msExchMailboxGuid")
+}
+
+func (c creator) plan(ctx context.Context, run *operation.Run) (event.Plan, error) {
+	var data event.MailboxCreateData
+	if err := run.Decode(&data); err != nil {
+		return event.Plan{}, err
+	}
+	user, err := c.user(ctx, data)
+	if err != nil {
+		return event.Plan{}, err
+	}
+	plan := event.Plan{Target: user.DN, Exists: hasMailbox(user)}
+	if !plan.Exists {
+		plan.Changes = []event.Change{{Action: "create", What: "mailbox", Value: cmp.Or(data.Parameters.Alias, data.Parameters.AliasTemplate)}}
+	}
+	return plan, nil
+}
+
 // hasMailbox: a user with an alias and a database, or with a mailbox GUID, has a mailbox.
 func hasMailbox(user adaxes.DirectoryObject) bool {
 	return user.Value("msExchMailboxGuid") != "" || (user.Value("mailNickname") != "" && user.Value("homeMDB") != "")
-}
-
-// present answers for a user that has a mailbox. A user has one at most, so with the alias that was asked for the
-// goal is reached, whoever reached it; after a lost answer it was ours.
-func present(run *operation.Run, data event.MailboxCreateData, user adaxes.DirectoryObject) (operation.Result, error) {
-	alias := user.Value("mailNickname")
-	if asked := data.Parameters.Alias; !run.Settling && asked != "" && !strings.EqualFold(asked, alias) {
-		return operation.Result{}, &failure.Error{Kind: failure.Refused, Vendor: adaxes.Vendor, Text: "the user has a mailbox already, with another alias"}
-	}
-	return operation.Result{Type: event.MailboxCreated, Data: event.MailboxCreatedData{
-		Operation: run.Operation,
-		Mailbox:   event.CreatedMailbox{DirectoryObject: user.DN, Alias: alias, PrimarySMTPAddress: user.Value("mail"), Database: databaseName(user.Value("homeMDB"))},
-		Warnings:  []event.Warning{{Text: "The user had a mailbox already; none was created by this attempt."}},
-	}}, nil
 }
 
 // databaseName gives the name in a database's DN; a create reports the name alone.

@@ -61,7 +61,7 @@ func Code(err error) int {
 // directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
-	State       string `name:"state-dir" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given." default:".mailwright" type:"path"`
+	State       string `name:"state" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given." default:".mailwright" type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`

@@ -115,7 +115,7 @@ const change = `{"mailbox":"a@contoso.com","add":["b@contoso.com"]}`
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: confirm})
+	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: confirm}})
 	ctx := within(t, patience)
 
 	receipt, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, change), "", event.Binary)
@@ -158,7 +158,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 func TestAwaitAllOfMoreThanOneConsumerTakes(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: confirm})
+	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: confirm}})
 	ctx := within(t, patience)
 	var receipts []client.Receipt
 	for i := range 600 {

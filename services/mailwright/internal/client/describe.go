@@ -29,6 +29,10 @@ func describe(e event.Event) string {
 		return describeState(e, state)
 	}
 	switch e.Type() {
+	case event.PlannedType(event.DomainOf(e.Type())):
+		return say(e, describePlan)
+	case event.CancelCompleted:
+		return say(e, func(d event.CancelCompletedData) string { return "operation " + d.Cancelled + " cancelled" })
 	case event.ObjectCreated:
 		return say(e, func(d event.ObjectCreatedData) string {
 			return d.Object.ObjectType + " created: " + d.Object.DN + warnings(d.Warnings)
@@ -69,11 +73,18 @@ func describeState(e event.Event, state event.State) string {
 	switch state {
 	case event.Waiting:
 		return say(e, func(d event.WaitingData) string {
-			return describeFailure(d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
+			if d.Failure == nil {
+				return "scheduled for " + Clock(d.NextAttemptAt)
+			}
+			return describeFailure(*d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
 		})
+	case event.Started:
+		return say(e, func(d event.StartedData) string { return "the vendor is being called" + attempt(d.Operation, nil) })
+	case event.Cancelled:
+		return say(e, func(d event.CancelledData) string { return "cancelled by " + d.By.Source + " " + d.By.ID })
 	case event.Unknown:
 		return say(e, func(d event.UnknownData) string {
-			return describeFailure(d.Failure) + attempt(d.Operation, d.NextAttemptAt)
+			return describeFailure(d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
 		})
 	case event.Failed:
 		return say(e, func(d event.FailedData) string { return describeFailure(d.Failure) + attempt(d.Operation, nil) })
@@ -162,6 +173,17 @@ func describeObserved(d event.MailboxObservedData) string {
 		parts = append(parts, count(int(*m.ItemCount), "item", "items"))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func describePlan(d event.PlannedData) string {
+	if len(d.Plan.Changes) == 0 {
+		return "dry run: nothing would change at " + d.Plan.Target
+	}
+	steps := make([]string, len(d.Plan.Changes))
+	for i, c := range d.Plan.Changes {
+		steps[i] = strings.TrimSpace(c.Action + " " + c.What + " " + c.Value)
+	}
+	return "dry run, " + d.Plan.Target + ": would " + strings.Join(steps, ", ")
 }
 
 func warnings(list []event.Warning) string {

@@ -102,6 +102,7 @@ func (l Line) Format(colour bool) string {
 
 var colours = map[string]string{
 	string(event.Succeeded): "32", // green
+	string(event.Cancelled): "35",
 	string(event.Waiting):   "33", // yellow
 	string(event.Unknown):   "33",
 	string(event.Failed):    "31", // red

@@ -222,7 +222,7 @@ func outcomes(_ context.Context, r *operation.Run) (operation.Result, error) {
 func serving(t *testing.T) *apptest.System {
 	t.Helper()
 	s := apptest.Start(t)
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: outcomes})
+	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: outcomes}})
 	return s
 }
 

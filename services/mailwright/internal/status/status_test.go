@@ -67,11 +67,11 @@ func inventory(t *testing.T) *apptest.System {
 	started := make(chan struct{})
 	var once sync.Once
 	ended := t.Context().Done()
-	s.Serve(t, event.Inventory, map[string]operation.Handler{event.InventorySync: func(context.Context, *operation.Run) (operation.Result, error) {
+	s.Serve(t, event.Inventory, map[string]operation.Handler{event.InventorySync: {Perform: func(context.Context, *operation.Run) (operation.Result, error) {
 		once.Do(func() { close(started) })
 		<-ended
 		return operation.Result{}, operation.Reject("", "the test is over")
-	}})
+	}}})
 	for i := range 3 {
 		e, err := event.New(fmt.Sprint(i), "/test", event.InventorySync, event.InventorySyncData{})
 		if err != nil {

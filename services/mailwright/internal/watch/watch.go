@@ -24,7 +24,7 @@ type Command struct {
 	Type      []string `env:"-" help:"Only these types of events, in full or short: mailbox.created."`
 	Operation string   `short:"o" env:"-" placeholder:"ID" help:"Only this operation; the beginning of its id is enough."`
 	Tenant    string   `env:"-" help:"Only this tenant."`
-	State     []string `enum:"waiting,unknown,succeeded,failed,rejected,observed,missing,dead" env:"-" help:"Only these states: waiting, unknown, succeeded, failed, rejected; observed and missing mailboxes; dead."`
+	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states: started, waiting, unknown, succeeded, failed, rejected, cancelled; observed and missing mailboxes; dead."`
 	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"From where on: now, all, a time ago, or a time as RFC 3339 has it. Default: now, with --operation all."`
 	Mailboxes bool     `env:"-" help:"Also the observations of mailboxes by inventories."`
 	Dead      bool     `env:"-" help:"Also what was given up."`
@@ -214,7 +214,7 @@ func token(subject string, i int) string {
 func (c *Command) wants(i item, types []string) bool {
 	return (len(c.Domain) == 0 || slices.Contains(c.Domain, i.line.Domain)) &&
 		(len(types) == 0 || slices.Contains(types, i.eventType)) &&
-		(len(c.State) == 0 || slices.Contains(c.State, i.line.State)) &&
+		(len(c.States) == 0 || slices.Contains(c.States, i.line.State)) &&
 		(c.Tenant == "" || c.Tenant == i.tenant) &&
 		strings.HasPrefix(i.line.Operation, c.Operation)
 }

@@ -106,8 +106,8 @@ func TestEveryEventHasALine(t *testing.T) {
 		count int
 	}{
 		"events":    {nil, events},
-		"mailboxes": {[]string{"--mailboxes", "--state", "observed,missing", "--type", "inventory.mailbox.observed,inventory.mailbox.missing"}, mailboxes},
-		"dead":      {[]string{"--dead", "--state", "dead"}, 2},
+		"mailboxes": {[]string{"--mailboxes", "--in", "observed,missing", "--type", "inventory.mailbox.observed,inventory.mailbox.missing"}, mailboxes},
+		"dead":      {[]string{"--dead", "--in", "dead"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +134,7 @@ func TestFilters(t *testing.T) {
 		"operation":          {[]string{"--operation", operationID}, states},
 		"operation in short": {[]string{"--operation", operationID[:8]}, states},
 		"type":               {[]string{"--since", "1h", "--type", "delegation.changed,mailbox.created"}, []string{event.MailboxCreated, event.DelegationChanged}},
-		"state":              {[]string{"--since", "all", "--state", "rejected", "--domain", "mailbox,inventory"}, []string{event.RejectedType(event.Mailbox), event.RejectedType(event.Inventory)}},
+		"state":              {[]string{"--since", "all", "--in", "rejected", "--domain", "mailbox,inventory"}, []string{event.RejectedType(event.Mailbox), event.RejectedType(event.Inventory)}},
 		"tenant":             {[]string{"--since", "2020-01-01T00:00:00Z", "--tenant", "contoso", "--domain", "mailbox"}, states},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 		"since":  {[]string{"--since", "yesterday"}, app.ExitUsage, "--since yesterday: want now, all"},
 		"type":   {[]string{"--type", "mailbox.deleted"}, app.ExitUsage, "mailbox.deleted is no type of an event"},
 		"domain": {[]string{"--domain", "post"}, app.ExitUsage, "--domain must be one of"},
-		"state":  {[]string{"--state", "fine"}, app.ExitUsage, "--state must be one of"},
+		"state":  {[]string{"--in", "fine"}, app.ExitUsage, "--in must be one of"},
 		"count":  {[]string{"--count", "-1"}, app.ExitUsage, "--count"},
 		"now":    {nil, app.ExitFailure, "'mailwright dev'"},
 		"all":    {[]string{"--since", "all"}, app.ExitFailure, "'mailwright dev'"},

@@ -67,11 +67,10 @@ func dead(record projector.Record) deadRow {
 	if tokens := strings.Split(record.Subject, "."); len(tokens) == 4 { // mailwright.dead.<domain>.<operationid or ->
 		row.Domain, row.OperationID = text(tokens[2]), strings.TrimPrefix(text(tokens[3]), "-")
 	}
-	var letter operation.DeadLetter
-	data, ok := cleanJSON(record.Data)
-	if !ok || json.Unmarshal(data, &letter) != nil {
-		row.Detail = "the dead letter itself is not in the form of one"
-		return row
+	data, _ := cleanJSON(record.Data)
+	letter, err := operation.ReadDeadLetter(data)
+	if err != nil {
+		row.Detail = err.Error()
 	}
 	if letter.Reason != "" {
 		row.Reason = letter.Reason

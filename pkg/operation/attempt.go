@@ -1,0 +1,293 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+)
+
+// verdict is what an attempt left its operation in: settled, to be tried again at a time, or detached, which means that the
+// call goes on without its partition.
+type verdict struct {
+	nextAttempt time.Time
+	detached    bool
+}
+
+func (v verdict) settled() bool { return v.nextAttempt.IsZero() && !v.detached }
+
+// attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or renews its
+// wake-up, and the attempt goes on here. Should this process die, the wake-up brings the command back.
+func (e *Engine) attemptWithin(ctx context.Context, run *Run, last entry, release func() error) (verdict, error) {
+	type ending struct {
+		verdict
+		err error
+	}
+	ended := make(chan ending, 1)
+	e.detached.Go(func() {
+		v, err := e.attempt(e.life, run, last)
+		ended <- ending{v, err}
+	})
+	hold := time.NewTimer(e.Hold)
+	defer hold.Stop()
+	select {
+	case end := <-ended:
+		return end.verdict, end.err
+	case <-hold.C:
+	}
+	select {
+	case e.room <- struct{}{}:
+	default: // no room for another detached call: this one keeps its partition
+		end := <-ended
+		return end.verdict, end.err
+	}
+	if err := release(); err != nil {
+		<-e.room
+		end := <-ended
+		return end.verdict, errors.Join(end.err, err)
+	}
+	e.detached.Go(func() {
+		defer func() { <-e.room }()
+		renew := time.NewTicker(e.CallTimeout / 3)
+		defer renew.Stop()
+		for {
+			select {
+			case end := <-ended:
+				e.reattach(run, end.verdict, end.err)
+				return
+			case <-renew.C:
+				if err := e.parking.wake(e.life, run.address, e.Now().Add(e.CallTimeout)); err != nil {
+					e.Log.Warn("the wake-up of a slow call could not be renewed", "operation", run.ID, "error", err)
+				}
+			}
+		}
+	})
+	return verdict{detached: true}, nil
+}
+
+// reattach settles what a detached attempt came to: its key goes on at once, or waits for the next attempt.
+func (e *Engine) reattach(run *Run, v verdict, err error) {
+	if err != nil {
+		e.Log.Warn("a slow call could not be recorded; its key is woken by the schedule", "operation", run.ID, "error", err)
+		return
+	}
+	at := v.nextAttempt // zero: now; the wake finds the operation settled and goes on with the next
+	if err := e.parking.wake(e.life, run.address, at); err != nil {
+		e.Log.Warn("a key could not be woken; the schedule will", "operation", run.ID, "error", err)
+	}
+}
+
+// attempt makes one attempt at an operation that has no outcome yet, and records what came of it.
+func (e *Engine) attempt(ctx context.Context, run *Run, last entry) (verdict, error) {
+	if e.Now().Before(last.nextAttempt) {
+		return verdict{nextAttempt: last.nextAttempt}, nil
+	}
+	w := e.record.writer(run, last)
+	run.emit = w.publish
+	run.Operation.Attempt = last.attempt + 1
+	run.Settling = last.state == event.Unknown || last.state == event.Started
+
+	run.sentAt = last.sentAt
+
+	result, err := e.carryOut(ctx, run, last, w)
+	if n, ok := errors.AsType[*notRecorded](err); ok {
+		return verdict{}, n
+	}
+	var next time.Time
+	if err != nil {
+		result, next, err = e.decide(ctx, run, last, err)
+		if err != nil {
+			return verdict{}, err
+		}
+	}
+	e.Log.Info("attempted", "operation", run.ID, "type", run.Command.Type(), "key", run.Operation.Key, "attempt", run.Operation.Attempt, "result", result.Type,
+		"reason", run.secrets.text(reasonOf(result)))
+	e.Step("publish-outcome")
+	if err := w.publish(ctx, result.Type, result.Data); err != nil {
+		return verdict{}, fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, err)
+	}
+	e.Step("published-outcome")
+	return verdict{nextAttempt: next}, nil
+}
+
+// carryOut is the middle of an attempt: check, look up, announce, perform.
+func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) (result Result, err error) {
+	// A panic of a handler is a fault of ours, not the end of the service.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("handler of %s panicked: %v", run.Command.Type(), p)
+		}
+	}()
+	if faults := e.check(run.Command); len(faults) > 0 {
+		return Result{}, &Rejection{Faults: faults}
+	}
+	if err := e.due(run, last); err != nil {
+		return Result{}, err
+	}
+	release, err := e.budgets.admit(run.Tenant)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	handler := e.Handlers[run.Command.Type()]
+	if dryRun(run) {
+		return plan(ctx, handler, run)
+	}
+	if handler.Once {
+		if result, found, err := e.lookUp(ctx, handler, run); err != nil || found {
+			return result, err
+		}
+	}
+	if handler.Once || last.sequence > 0 {
+		if err := e.announce(ctx, run, last, w); err != nil {
+			return Result{}, err
+		}
+	}
+	run.Settling, run.sentAt = false, e.Now() // what was open before is settled: it was not carried out, or may be repeated
+	if handler.Once {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, e.CallTimeout)
+		defer cancel()
+	}
+	e.Step("perform")
+	result, err = handler.Perform(ctx, run)
+	e.Step("performed")
+	return result, err
+}
+
+// lookUp asks whether the effect is there already. It is an error that a person must see where an earlier answer was lost
+// and the vendor can not be read.
+func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool, error) {
+	var result Result
+	var found bool
+	err := ErrCanNotLookUp
+	if h.LookUp != nil {
+		e.Step("look-up")
+		result, found, err = h.LookUp(ctx, run)
+	}
+	if errors.Is(err, ErrCanNotLookUp) {
+		if run.Settling {
+			return Result{}, false, &unsettled{}
+		}
+		return Result{}, false, nil
+	}
+	if run.Settling && err != nil && !e.mayPass(failure.Of(err).Kind) {
+		e.Log.Warn("reading back is refused", "operation", run.ID, "error", run.secrets.text(err.Error()))
+		return Result{}, false, &unsettled{}
+	}
+	if err == nil && !found && e.tooEarly(run) {
+		err = &failure.Error{Kind: failure.Unknown, Text: "the vendor's answer was lost, and the effect is not to be seen yet; it is looked for again"}
+	}
+	return result, found, err
+}
+
+// tooEarly: a vendor may still be at work on a call that we have given up, so it counts as not carried out only when its
+// effect has not shown for twice the time that a call may take.
+func (e *Engine) tooEarly(run *Run) bool {
+	return run.Settling && e.Now().Before(run.sentAt.Add(2*e.CallTimeout))
+}
+
+// announce records that the vendor is about to be called. Whoever comes by until settleAt leaves the operation alone.
+func (e *Engine) announce(ctx context.Context, run *Run, last entry, w *writer) error {
+	data := event.StartedData{Operation: run.Operation, SettleAt: e.Now().Add(e.CallTimeout).UTC()}
+	if !last.since.IsZero() {
+		data.Since = &last.since
+	}
+	e.Step("announce")
+	if err := w.publish(ctx, event.StartedType(run.address.Domain), data); err != nil {
+		return &notRecorded{err}
+	}
+	return nil
+}
+
+// check holds a command against its domain and its schema.
+func (e *Engine) check(command event.Event) []event.Fault {
+	t := command.Type()
+	if d := event.DomainOf(t); event.IsCommand(t) && d != e.Domain {
+		return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, d, e.Domain)}}
+	}
+	if _, ours := e.Handlers[t]; !ours && event.DomainOf(t) != "" {
+		return []event.Fault{{Field: "type", Problem: t + " is no command"}}
+	}
+	return event.Check(command)
+}
+
+// scheduled is the error that a command's notbefore has not come.
+type scheduled struct{ at time.Time }
+
+func (s *scheduled) Error() string { return "scheduled for " + s.at.Format(time.RFC3339) }
+
+// unsettled is the error that a lost answer can not be settled by reading back.
+type unsettled struct{}
+
+func (*unsettled) Error() string {
+	return "the vendor's answer was lost, and the vendor can not be read: a person has to look whether it was carried out"
+}
+
+// notRecorded is the error that an event could not be published: another replica was faster, or JetStream stayed away. Nothing was
+// decided; the message must come back.
+type notRecorded struct{ cause error }
+
+func (n *notRecorded) Error() string { return "not recorded: " + n.cause.Error() }
+func (n *notRecorded) Unwrap() error { return n.cause }
+
+// due holds a command back until its notbefore.
+func (e *Engine) due(run *Run, last entry) error {
+	text := event.Extension(run.Command, event.NotBefore)
+	if text == "" || last.state == event.Started {
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return Reject(event.NotBefore, "must be a time as RFC 3339 has it, such as 2026-11-21T09:00:00Z")
+	}
+	if e.Now().Before(at) {
+		return &scheduled{at}
+	}
+	return nil
+}
+
+func dryRun(run *Run) bool { return event.Extension(run.Command, event.DryRun) == "true" }
+
+// plan answers a dry run.
+func plan(ctx context.Context, h Handler, run *Run) (Result, error) {
+	if h.Plan == nil {
+		return Result{}, Reject(event.DryRun, "can not be answered for "+run.Command.Type())
+	}
+	p, err := h.Plan(ctx, run)
+	if err != nil {
+		return Result{}, err
+	}
+	if p.Changes == nil {
+		p.Changes = []event.Change{}
+	}
+	return Result{Type: event.PlannedType(run.address.Domain), Data: event.PlannedData{Operation: run.Operation, Plan: p}}, nil
+}
+
+// reasonOf gives the log what a result says about a failure; "" for a success.
+func reasonOf(r Result) string {
+	words := func(f *event.FailureData) string {
+		if f == nil {
+			return ""
+		}
+		return f.Kind + ": " + f.Text
+	}
+	switch d := r.Data.(type) {
+	case event.WaitingData:
+		return words(d.Failure)
+	case event.UnknownData:
+		return words(&d.Failure)
+	case event.FailedData:
+		return words(&d.Failure)
+	case event.RejectedData:
+		return (&Rejection{Faults: d.Faults}).Error()
+	default:
+		return ""
+	}
+}
+
+// mayPass reports whether a kind is one that is tried again.
+func (e *Engine) mayPass(k failure.Kind) bool { _, ok := e.Retries[k]; return ok }

@@ -1,0 +1,65 @@
+package operation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+)
+
+// decide turns a failed attempt into the event that says so, and into the time of the next attempt; zero where there is none. Its
+// error means that nothing was decided.
+func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error) (Result, time.Time, error) {
+	domain, now := run.address.Domain, e.Now().UTC()
+	if r, ok := errors.AsType[*Rejection](failed); ok {
+		return Result{event.RejectedType(domain), event.RejectedData{Operation: run.Operation, Faults: r.Faults}}, time.Time{}, nil
+	}
+	if s, ok := errors.AsType[*scheduled](failed); ok {
+		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitScheduled, Since: now, NextAttemptAt: s.at.UTC()}}, s.at, nil
+	}
+	if _, ok := errors.AsType[*unsettled](failed); ok {
+		return e.giveUp(ctx, run, last)
+	}
+	f := failure.Of(failed)
+	if f.Kind == failure.Internal {
+		e.Log.Warn("attempt failed", "operation", run.ID, "error", run.secrets.text(failed.Error()))
+	}
+	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
+	since := cmp.Or(last.since, now)
+	// A question once open stays open until it is settled, whatever stops the reading back.
+	open := f.Kind == failure.Unknown || run.Settling
+	delay, again := e.Retries.next(f, run.Operation.Attempt, now.Sub(since))
+	next := now.Add(delay)
+	switch {
+	case !again && open:
+		return e.giveUp(ctx, run, last)
+	case !again:
+		return Result{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(since, now)}}, time.Time{}, nil
+	case open:
+		return Result{event.UnknownType(domain), event.UnknownData{Operation: run.Operation, Failure: data, SentAt: run.sentAt.UTC(), Since: since, NextAttemptAt: next}}, next, nil
+	default:
+		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitFailure, Failure: &data, Since: since, NextAttemptAt: next}}, next, nil
+	}
+}
+
+// giveUp ends an operation of which nobody can tell whether it was carried out: a dead letter for a person, and the
+// outcome for those who wait.
+func (e *Engine) giveUp(ctx context.Context, run *Run, last entry) (Result, time.Time, error) {
+	why := (&unsettled{}).Error()
+	if err := e.buryRun(ctx, letter{Reason: Unsettled, Detail: why, run: run}); err != nil {
+		return Result{}, time.Time{}, err
+	}
+	data := event.FailureData{Kind: string(failure.Unknown), Code: Unsettled, Text: why}
+	return Result{event.FailedType(run.address.Domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(last.since, e.Now().UTC())}}, time.Time{}, nil
+}
+
+// before gives a time that lies before now, else nil.
+func before(t, now time.Time) *time.Time {
+	if t.IsZero() || !t.Before(now) {
+		return nil
+	}
+	return &t
+}

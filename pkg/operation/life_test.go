@@ -1,0 +1,321 @@
+package operation_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/operation"
+)
+
+// on gives a command of another key.
+func on(key string, m *nats.Msg) *nats.Msg {
+	m.Subject = bus.CommandSubject(event.Delegation, key)
+	return m
+}
+
+// history lists the types of an operation's events, without prefix and version.
+func (b *bundle) history(id string) []string {
+	b.Helper()
+	stream, err := b.js.Stream(b.Context(), bus.Events)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var list []string
+	for sequence := uint64(1); ; sequence++ {
+		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(bus.EventSubject(b.domain, event.OperationID(source, id))))
+		if err != nil {
+			return list
+		}
+		sequence = m.Sequence
+		list = append(list, strings.TrimSuffix(strings.TrimPrefix(m.Header.Get("ce-type"), event.Prefix), ".v1"))
+	}
+}
+
+func (b *bundle) wantHistory(id string, want ...string) {
+	b.Helper()
+	if got := b.history(id); !slices.Equal(got, want) {
+		b.Errorf("history of %s: %v, want %v", id, got, want)
+	}
+}
+
+var lost = &failure.Error{Kind: failure.Unknown, Vendor: "exchangeonline", Text: "the vendor's answer was lost: time ran out"}
+
+func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	var created, lookups atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if n := lookups.Add(1); created.Load() == 0 || n < 4 { // the effect shows late
+				return operation.Result{}, false, nil
+			}
+			result, err := changed(run)
+			return result, true, err
+		},
+		Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+			created.Add(1)
+			return operation.Result{}, lost
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if created.Load() != 1 {
+		t.Errorf("created %d times", created.Load())
+	}
+	if h := b.history("1"); h[0] != "delegation.started" || h[1] != "delegation.unknown" || h[len(h)-1] != "delegation.changed" {
+		t.Errorf("history %v", h)
+	}
+}
+
+func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
+	t.Parallel()
+	var calls []time.Time
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(context.Context, *operation.Run) (operation.Result, bool, error) {
+			return operation.Result{}, false, nil
+		},
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			calls = append(calls, time.Now())
+			if len(calls) == 1 {
+				return operation.Result{}, lost
+			}
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if len(calls) != 2 || calls[1].Sub(calls[0]) < 590*time.Millisecond { // twice CallTimeout
+		t.Errorf("calls at %v", calls)
+	}
+}
+
+func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]operation.Handler{
+		"no look-up": {Once: true},
+		"look-up refused": {Once: true, LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if run.Settling {
+				return operation.Result{}, false, &failure.Error{Kind: failure.Refused, Text: "no rights"}
+			}
+			return operation.Result{}, false, nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int64
+			h.Perform = func(context.Context, *operation.Run) (operation.Result, error) {
+				calls.Add(1)
+				return operation.Result{}, lost
+			}
+			b := setupDomain(t, event.Delegation, event.DelegationChange, h)
+			b.publish(command("1", valid))
+			e := b.outcome("1")
+			var data event.FailedData
+			if err := e.DataAs(&data); err != nil || data.Failure.Kind != "unknown" || data.Failure.Code != operation.Unsettled {
+				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
+			}
+			if l := b.dead(operation.Unsettled); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange {
+				t.Errorf("%+v", l)
+			}
+			if calls.Load() != 1 {
+				t.Errorf("%d calls", calls.Load())
+			}
+		})
+	}
+}
+
+func TestWaitingKeyKeepsItsOrderAndDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var order []string
+	open := make(chan struct{})
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Operation.Key == "stuck" && run.Command.ID() == "first" {
+			select {
+			case <-open:
+			default:
+				return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 200 * time.Millisecond, Text: "later"}
+			}
+		}
+		mu.Lock()
+		order = append(order, run.Command.ID())
+		mu.Unlock()
+		return changed(run)
+	})
+	b.publish(on("stuck", command("first", valid)))
+	for i := range 20 {
+		b.publish(on("stuck", command(fmt.Sprintf("s%02d", i), valid)))
+		b.publish(on(fmt.Sprint("free", i), command(fmt.Sprint("free", i), valid)))
+	}
+	for i := range 20 {
+		b.outcome(fmt.Sprint("free", i)) // while the other key waits
+	}
+	if h := b.history("s00"); len(h) != 0 {
+		t.Errorf("a follower overtook: %v", h)
+	}
+	close(open)
+	for i := range 20 {
+		b.outcome(fmt.Sprintf("s%02d", i))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	stuck := slices.DeleteFunc(order, func(id string) bool { return strings.HasPrefix(id, "free") })
+	if stuck[0] != "first" || !slices.IsSorted(stuck[1:]) || len(stuck) != 21 {
+		t.Errorf("took effect in the order %v", stuck)
+	}
+	b.nothingParked()
+}
+
+// nothingParked waits until PARKED is empty.
+func (b *bundle) nothingParked() {
+	b.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		stream, err := b.js.Stream(b.Context(), bus.Parked)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if stream.CachedInfo().State.Msgs == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("%d messages are left in PARKED", stream.CachedInfo().State.Msgs)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestSlowCallLeavesItsPartition(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	var calls atomic.Int64
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "slow" {
+			calls.Add(1)
+			<-answer
+		}
+		return changed(run)
+	})
+	b.publish(on("slow", command("slow", valid)))
+	b.publish(on("slow", command("behind", valid)))
+	for i := range 30 {
+		b.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
+	}
+	for i := range 30 {
+		b.outcome(fmt.Sprint("other", i))
+	}
+	// Longer than CallTimeout: the wake-up is renewed as long as the call goes on.
+	time.Sleep(time.Second)
+	if h := b.history("behind"); len(h) != 0 {
+		t.Errorf("overtaken by %v", h)
+	}
+	close(answer)
+	b.outcome("slow")
+	b.outcome("behind")
+	if calls.Load() != 1 {
+		t.Errorf("called %d times", calls.Load())
+	}
+	b.nothingParked()
+}
+
+func TestNotBeforeAndCancel(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		calls.Add(1)
+		return changed(run)
+	})
+	at := time.Now().Add(700 * time.Millisecond)
+	soon := command("soon", valid)
+	soon.Header["ce-notbefore"] = []string{at.UTC().Format(time.RFC3339Nano)}
+	b.publish(on("soon", soon))
+	never := command("never", valid)
+	never.Header["ce-notbefore"] = []string{time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
+	b.publish(on("never", never))
+	b.publish(on("never", command("behind", valid)))
+	b.await(bus.Events, bus.EventSubject(event.Delegation, event.OperationID(source, "never")), func(event.Event) bool { return true })
+
+	cancel := command("cancel", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "never")))
+	cancel.Header["ce-type"] = []string{event.OperationCancel}
+	b.publish(on("never", cancel))
+	if e := b.outcome("cancel"); e.Type() != event.CancelCompleted {
+		t.Errorf("%s", e)
+	}
+	if e := b.outcome("never"); e.Type() != event.CancelledType(event.Delegation) || len(event.Check(e)) > 0 {
+		t.Errorf("%s %v", e, event.Check(e))
+	}
+	b.outcome("behind")
+	b.outcome("soon")
+	if time.Now().Before(at) {
+		t.Error("carried out too early")
+	}
+	b.wantHistory("soon", "delegation.waiting", "delegation.started", "delegation.changed")
+	if calls.Load() != 2 {
+		t.Errorf("%d calls", calls.Load())
+	}
+
+	again := command("cancel-2", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "soon")))
+	again.Header["ce-type"] = []string{event.OperationCancel}
+	b.publish(again)
+	if e := b.outcome("cancel-2"); e.Type() != event.FailedType(event.Delegation) || !strings.Contains(string(e.Data()), "has ended already") {
+		t.Errorf("%s", e)
+	}
+	b.nothingParked()
+}
+
+func TestDryRunPlansAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Run) (operation.Result, error) { panic("written") },
+		Plan: func(context.Context, *operation.Run) (event.Plan, error) {
+			return event.Plan{Target: "alex@contoso.com", Exists: true, Changes: []event.Change{{Action: "add", What: "delegate", Value: "d@contoso.com"}}}, nil
+		},
+	})
+	m := command("1", valid)
+	m.Header["ce-dryrun"] = []string{"true"}
+	b.publish(m)
+	if e := b.outcome("1"); e.Type() != event.PlannedType(event.Delegation) || len(event.Check(e)) > 0 || !strings.Contains(string(e.Data()), "d@contoso.com") {
+		t.Errorf("%s %v", e, event.Check(e))
+	}
+}
+
+func TestOneTenantsFloodDoesNotStarveAnother(t *testing.T) {
+	t.Parallel()
+	busy := make(chan struct{})
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Tenant == "flood" {
+			<-busy
+		}
+		return changed(run)
+	})
+	for i := range 50 {
+		m := command(fmt.Sprint("flood", i), valid)
+		m.Header["ce-tenantid"] = []string{"flood"}
+		b.publish(on(fmt.Sprint("flood", i), m))
+	}
+	for i := range 8 {
+		m := command(fmt.Sprint("other", i), valid)
+		m.Header["ce-tenantid"] = []string{"other"}
+		b.publish(on(fmt.Sprint("other", i), m))
+	}
+	for i := range 8 {
+		b.outcome(fmt.Sprint("other", i))
+	}
+	close(busy)
+	for i := range 50 {
+		b.outcome(fmt.Sprint("flood", i))
+	}
+}

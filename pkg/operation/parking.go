@@ -1,0 +1,108 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+)
+
+// parking keeps what waits, in order, on a subject for each key of the stream PARKED: references to commands, which
+// stay in COMMANDS. A scheduled message wakes the key.
+//
+// Only the partition's consumer adds to a key, and only the key's wake-up takes away from it; each of them handles one
+// message at a time. So a key never has two commands under way.
+type parking struct {
+	js       jetstream.JetStream
+	parked   jetstream.Stream
+	commands jetstream.Stream
+	step     func(string)
+	now      func() time.Time
+}
+
+// parkedCommand refers to a command that waits.
+type parkedCommand struct {
+	// Sequence is the command's in COMMANDS.
+	Sequence uint64 `json:"sequence"`
+	// OperationID is for people who look into the stream.
+	OperationID string `json:"operationId"`
+
+	place uint64 // in PARKED
+}
+
+// head reads the first that waits on a key.
+func (p *parking) head(ctx context.Context, a bus.Address) (c parkedCommand, parked bool, err error) {
+	msg, err := p.parked.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(bus.ParkedSubject(a)))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("read what waits on key %s: %w", a.Key, err)
+	}
+	if err := json.Unmarshal(msg.Data, &c); err != nil {
+		return c, false, fmt.Errorf("parked message %d is not ours: %w", msg.Sequence, err)
+	}
+	c.place = msg.Sequence
+	return c, true, nil
+}
+
+// add lets a command wait behind what waits on its key. Adding it twice does no harm: the second time it is
+// taken up, the record has its outcome.
+func (p *parking) add(ctx context.Context, run *Run) error {
+	raw, err := json.Marshal(parkedCommand{Sequence: run.sequence, OperationID: run.ID})
+	if err != nil {
+		return err
+	}
+	p.step("park")
+	if _, err := p.js.Publish(ctx, bus.ParkedSubject(run.address), raw, jetstream.WithMsgID("parked."+strconv.FormatUint(run.sequence, 10))); err != nil {
+		return fmt.Errorf("park operation %s: %w", run.ID, err)
+	}
+	p.step("parked")
+	return nil
+}
+
+// remove takes out what is settled.
+func (p *parking) remove(ctx context.Context, c parkedCommand) error {
+	p.step("unpark")
+	if err := p.parked.DeleteMsg(ctx, c.place); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("take operation %s out of PARKED: %w", c.OperationID, err)
+	}
+	return nil
+}
+
+// wake has a key's wake-up appear at a time, at once if that has come. A later call replaces an earlier one, so
+// whoever knows best when the key must go on calls last.
+func (p *parking) wake(ctx context.Context, a bus.Address, at time.Time) error {
+	p.step("wake")
+	if now := p.now(); at.Before(now) {
+		at = now
+	}
+	msg := &nats.Msg{Subject: bus.ScheduleSubject(a), Header: nats.Header{
+		"Nats-Schedule":        {"@at " + at.UTC().Format(time.RFC3339Nano)},
+		"Nats-Schedule-Target": {bus.WakeSubject(a)},
+	}}
+	if _, err := p.js.PublishMsg(ctx, msg); err != nil {
+		return fmt.Errorf("schedule the wake-up of key %s: %w", a.Key, err)
+	}
+	p.step("woken")
+	return nil
+}
+
+// original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.
+func (p *parking) original(ctx context.Context, c parkedCommand) (bus.Delivery, error) {
+	msg, err := p.commands.GetMsg(ctx, c.Sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return bus.Delivery{}, nil
+	}
+	if err != nil {
+		return bus.Delivery{}, fmt.Errorf("read command %d: %w", c.Sequence, err)
+	}
+	return bus.Delivery{Stream: bus.Commands, Subject: msg.Subject, Sequence: msg.Sequence, Stored: msg.Time, Header: msg.Header, Data: msg.Data}, nil
+}
