@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"encoding/json"
+	"path"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -38,9 +39,17 @@ func LineOf(e event.Event) Line {
 	}
 	_ = e.DataAs(&data) // unreadable: neither subject nor key
 	return Line{
-		Time: e.Time(), Operation: event.Extension(e, event.Operation), Domain: string(event.DomainOf(e.Type())), State: stateOf(e),
+		Time: e.Time(), Operation: event.Extension(e, event.Operation), Domain: domainOf(e), State: stateOf(e),
 		About: cmp.Or(e.Subject(), keyText(data.Operation.Key)), Text: Describe(e),
 	}
+}
+
+// domainOf: the types of operation.* belong to every domain; who published them tells.
+func domainOf(e event.Event) string {
+	if d := event.DomainOf(e.Type()); d != "" {
+		return string(d)
+	}
+	return strings.TrimSuffix(path.Base(e.Source()), "-svc")
 }
 
 func stateOf(e event.Event) string {
