@@ -1,0 +1,473 @@
+package testkit
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	dockernet "github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/nats-io/nats.go"
+	"github.com/testcontainers/testcontainers-go"
+	tcnats "github.com/testcontainers/testcontainers-go/modules/nats"
+	tcpostgres "github.com/testcontainers/testcontainers-go/modules/postgres"
+	"github.com/testcontainers/testcontainers-go/network"
+	"github.com/testcontainers/testcontainers-go/wait"
+
+	"github.com/mailwright/mailwright/pkg/stack"
+)
+
+// startTimeout is how long a container may take until it is ready; a slow machine under load included.
+const startTimeout = 90 * time.Second
+
+// containers are the parts as containers on one network.
+type containers struct {
+	*engine
+	opts    options
+	network string
+	own     *testcontainers.DockerNetwork // nil: the user's
+	id      string                        // of the system
+	token   string                        // of the sandbox's control API
+
+	mu    sync.Mutex
+	parts map[string]*part
+}
+
+// part is one container.
+type part struct {
+	name  string
+	image string
+	// inside is the port that it listens on, published one of the host's.
+	inside    string
+	published int
+	run       runner
+	opts      []testcontainers.ContainerCustomizer
+	// ready returns nil once the part serves.
+	ready func(context.Context) error
+
+	testcontainers.Container
+}
+
+func (s *System) runContainers(ctx context.Context) (err error) {
+	c := &containers{opts: s.opts, network: s.opts.network, id: rand.Text(), token: rand.Text(), parts: map[string]*part{}}
+	if c.engine, err = connect(ctx, s.opts.log); err != nil {
+		return err
+	}
+	s.parts = c // from here on Stop removes what there is
+	if err := c.join(ctx); err != nil {
+		return err
+	}
+	s.Network = c.network
+
+	var all []*part
+	inside := Endpoints{NATS: insideURL(s.opts.nats), Postgres: insideURL(s.opts.postgres)}
+	s.Endpoints = Endpoints{NATS: s.opts.nats.URL, Postgres: s.opts.postgres.URL, Services: map[string]string{}}
+	if s.Endpoints.NATS == "" {
+		p := c.nats()
+		all = append(all, p)
+		s.Endpoints.NATS, inside.NATS = "nats://"+p.address(c), "nats://"+NATS+":4222"
+	}
+	if s.Endpoints.Postgres == "" {
+		p, login := c.postgres()
+		all = append(all, p)
+		s.Endpoints.Postgres = "postgres://" + login + "@" + p.address(c) + "/mailwright?sslmode=disable"
+		inside.Postgres = "postgres://" + login + "@" + Postgres + ":5432/mailwright?sslmode=disable"
+	}
+	if !s.opts.noSandbox {
+		p := c.sandbox()
+		all = append(all, p)
+		s.Endpoints.Sandbox = "http://" + p.address(c)
+		s.Vendors = &Vendors{url: s.Endpoints.Sandbox, token: c.token}
+	}
+	for _, name := range s.opts.services {
+		p := c.service(name, inside)
+		all = append(all, p)
+		s.Endpoints.Services[name] = "http://" + p.address(c)
+	}
+	return c.startAll(ctx, all)
+}
+
+// join makes the network, unless the user brought one.
+func (c *containers) join(ctx context.Context) (err error) {
+	if c.network != "" {
+		return nil
+	}
+	if c.own, err = network.New(ctx, network.WithLabels(map[string]string{ownerLabel: self().String()})); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	c.network = c.own.Name
+	return nil
+}
+
+// insideURL is a server's address as containers see it.
+func insideURL(s Server) string {
+	if s.Inside != "" || s.URL == "" {
+		return s.Inside
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return s.URL
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		u.Host = net.JoinHostPort("host.docker.internal", u.Port())
+	}
+	return u.String()
+}
+
+func (c *containers) nats() *part {
+	p := &part{name: NATS, inside: "4222/tcp", run: runs(tcnats.Run)}
+	p.opts = append(locked(), testcontainers.WithCmd("--jetstream", "--store_dir", "/data"))
+	p.ready = func(context.Context) error {
+		nc, err := nats.Connect("nats://"+p.address(c), nats.Timeout(time.Second))
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	}
+	return c.add(p)
+}
+
+// postgres gives the part and its user and password. Its entrypoint needs root to hand its folder to the server's user.
+func (c *containers) postgres() (p *part, login string) {
+	password := rand.Text()
+	login = "mailwright:" + password
+	p = &part{name: Postgres, inside: "5432/tcp", run: runs(tcpostgres.Run)}
+	p.opts = []testcontainers.ContainerCustomizer{
+		tcpostgres.WithDatabase("mailwright"), tcpostgres.WithUsername("mailwright"), tcpostgres.WithPassword(password),
+		// A test's database need not outlive the machine.
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "jit=off"),
+	}
+	p.ready = func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		conn, err := pgx.Connect(ctx, "postgres://"+login+"@"+p.address(c)+"/mailwright?sslmode=disable")
+		if err != nil {
+			return errors.New("no answer yet") // pgx's own error names user and host
+		}
+		return conn.Close(ctx)
+	}
+	return c.add(p), login
+}
+
+func (c *containers) sandbox() *part {
+	p := &part{name: Sandbox, inside: "8080/tcp", run: runs(testcontainers.Run)}
+	p.opts = append(locked(), testcontainers.WithEnv(map[string]string{
+		"MAILWRIGHT_SANDBOX_CONTROL_TOKEN": c.token, "MAILWRIGHT_SANDBOX_STATE_FILE": "/data/sandbox.state",
+	}))
+	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address(c)+"/readyz") }
+	return c.add(p)
+}
+
+func (c *containers) service(name string, inside Endpoints) *part {
+	env := map[string]string{
+		"MAILWRIGHT_NATS_URL": inside.NATS, "MAILWRIGHT_DATABASE_URL": inside.Postgres, "MAILWRIGHT_CONFIG": "/data/" + stack.ConfigFile,
+	}
+	for _, e := range c.opts.env {
+		k, v, _ := strings.Cut(e, "=")
+		env[k] = v
+	}
+	p := &part{name: name, inside: "8080/tcp", run: runs(testcontainers.Run)}
+	p.opts = append(locked(), testcontainers.WithEnv(env))
+	p.opts = append(p.opts, c.copies("/data", stack.SandboxConfig("http://"+Sandbox+":8080")))
+	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address(c)+"/readyz") }
+	return c.add(p)
+}
+
+// runner starts a container of an image.
+type runner func(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (testcontainers.Container, error)
+
+// runs makes a runner of a testcontainers module's Run.
+func runs[C interface {
+	comparable
+	testcontainers.Container
+}](run func(context.Context, string, ...testcontainers.ContainerCustomizer) (C, error)) runner {
+	return func(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (testcontainers.Container, error) {
+		var none C
+		c, err := run(ctx, image, opts...)
+		if c == none {
+			return nil, err
+		}
+		return c, err
+	}
+}
+
+// locked takes every right from a container but that to write to /data.
+func locked() []testcontainers.ContainerCustomizer {
+	return []testcontainers.ContainerCustomizer{hostConfig(func(h *container.HostConfig) {
+		h.ReadonlyRootfs, h.CapDrop, h.SecurityOpt = true, []string{"ALL"}, []string{"no-new-privileges"}
+		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: "/data"})
+	})}
+}
+
+// copies puts files into a folder of the container before it starts. Testcontainers' own option would go by the root folder, which the
+// engine does not write to where it is read-only.
+func (c *containers) copies(dir string, files map[string]string) testcontainers.CustomizeRequestOption {
+	return testcontainers.WithAdditionalLifecycleHooks(testcontainers.ContainerLifecycleHooks{
+		PostCreates: []testcontainers.ContainerHook{func(ctx context.Context, created testcontainers.Container) error {
+			archive, err := archive(files)
+			if err != nil {
+				return err
+			}
+			_, err = c.CopyToContainer(ctx, created.GetContainerID(), client.CopyToContainerOptions{DestinationPath: dir, Content: archive})
+			return err
+		}},
+	})
+}
+
+func archive(files map[string]string) (io.Reader, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, text := range files {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return nil, err
+		}
+	}
+	return &b, w.Close()
+}
+
+// hostConfig adds to what was set before; testcontainers' own option replaces it.
+func hostConfig(change func(*container.HostConfig)) testcontainers.CustomizeRequestOption {
+	return func(req *testcontainers.GenericContainerRequest) error {
+		before := req.HostConfigModifier
+		req.HostConfigModifier = func(h *container.HostConfig) {
+			if before != nil {
+				before(h)
+			}
+			change(h)
+		}
+		return nil
+	}
+}
+
+// add chooses where the part will be found.
+func (c *containers) add(p *part) *part {
+	p.image = c.opts.images[p.name]
+	p.published, _ = c.port() // 0 on an error: the start meets it again, and tells
+	c.parts[p.name] = p
+	return p
+}
+
+func (p *part) address(c *containers) string { return c.address(p.published) }
+
+// startAll starts the parts at once: each waits by itself for what it needs.
+func (c *containers) startAll(ctx context.Context, parts []*part) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, p := range parts {
+		wg.Go(func() {
+			if errs[i] = c.start(ctx, p); errs[i] != nil {
+				cancel() // the others need not be waited for
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs { // what failed first is the cause, the rest was cancelled
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *containers) start(ctx context.Context, p *part) error {
+	opts := slices.Concat(p.opts, []testcontainers.ContainerCustomizer{
+		testcontainers.WithLabels(map[string]string{ownerLabel: self().String(), systemLabel: c.id, "io.mailwright.testkit.part": p.name}),
+		testcontainers.WithExposedPorts(p.inside),
+		network.WithNetworkName([]string{p.name}, c.network),
+		// Readiness is asked for from here, and more often than a health check within would tell.
+		testcontainers.WithConfigModifier(func(config *container.Config) {
+			config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
+		}),
+		hostConfig(func(h *container.HostConfig) {
+			binding := dockernet.PortBinding{HostPort: strconv.Itoa(p.published)}
+			if c.local {
+				binding.HostIP = netip.MustParseAddr("127.0.0.1")
+			}
+			h.PortBindings = dockernet.PortMap{dockernet.MustParsePort(p.inside): {binding}}
+			if c.opts.nats.URL+c.opts.postgres.URL != "" {
+				h.ExtraHosts = append(h.ExtraHosts, "host.docker.internal:host-gateway")
+			}
+		}),
+		testcontainers.WithWaitStrategy(here), // for await, which needs no shell in the image
+	})
+	began := time.Now()
+	// A container that is being made would escape Stop if its making were cut off.
+	container, err := p.run(context.WithoutCancel(ctx), p.image, opts...)
+	c.mu.Lock()
+	p.Container = container
+	c.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name, explain(err, p.image))
+	}
+	if err := c.await(ctx, p); err != nil {
+		return err
+	}
+	c.opts.log.Info("ready", "part", p.name, "after", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// here is a wait strategy that does not wait.
+var here = wait.ForNop(func(context.Context, wait.StrategyTarget) error { return nil })
+
+// explain says what to do about an image that is not there.
+func explain(err error, image string) error {
+	if strings.Contains(err.Error(), "pull") || strings.Contains(err.Error(), "No such image") {
+		return fmt.Errorf("%w (the engine does not have the image %s and could not pull it: 'make images' in a checkout of Mailwright builds it, WithImages names another)", err, image)
+	}
+	return err
+}
+
+// await waits until a part is ready; the error shows the end of its log.
+func (c *containers) await(ctx context.Context, p *part) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := p.ready(ctx)
+		if err == nil {
+			return nil
+		}
+		state, stateErr := p.State(ctx)
+		ended := stateErr == nil && !state.Running
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			if !ended {
+				continue
+			}
+			err = fmt.Errorf("it ended with exit code %d", state.ExitCode)
+		}
+		log, _ := c.log(context.WithoutCancel(ctx), p)
+		lines := strings.Split(strings.TrimSpace(log), "\n")
+		return fmt.Errorf("%s is not ready: %w: %w; the end of its log:\n%s", p.name, err, cause(ctx), strings.Join(lines[max(0, len(lines)-10):], "\n"))
+	}
+}
+
+func cause(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return errors.New("see why")
+}
+
+func answers(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(body))
+	}
+	return nil
+}
+
+func (c *containers) part(name string) (*part, error) {
+	p := c.parts[name]
+	if p == nil {
+		return nil, fmt.Errorf("testkit: there is no part %q; there are %q", name, slices.Sorted(maps.Keys(c.parts)))
+	}
+	return p, nil
+}
+
+// Kill implements parts.
+func (c *containers) Kill(name string) error {
+	p, err := c.part(name)
+	if err != nil {
+		return err
+	}
+	_, err = c.ContainerKill(context.Background(), p.GetContainerID(), client.ContainerKillOptions{Signal: "KILL"})
+	return err
+}
+
+// Restart implements parts.
+func (c *containers) Restart(ctx context.Context, name string) error {
+	p, err := c.part(name)
+	if err != nil {
+		return err
+	}
+	if _, err := c.ContainerStart(ctx, p.GetContainerID(), client.ContainerStartOptions{}); err != nil {
+		return err
+	}
+	return c.await(ctx, p)
+}
+
+// Logs implements parts.
+func (c *containers) Logs(ctx context.Context) (map[string]string, error) {
+	logs := map[string]string{}
+	var errs []error
+	for name, p := range c.parts {
+		if p.Container == nil {
+			continue
+		}
+		log, err := c.log(ctx, p)
+		logs[name] = log
+		errs = append(errs, err)
+	}
+	return logs, errors.Join(errs...)
+}
+
+func (c *containers) log(ctx context.Context, p *part) (string, error) {
+	stream, err := c.ContainerLogs(ctx, p.GetContainerID(), client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = stream.Close() }()
+	var text bytes.Buffer
+	_, err = stdcopy.StdCopy(&text, &text, stream)
+	return text.String(), err
+}
+
+// Stop implements parts. It does not wait for anyone's goodbye: nothing outlives the test anyway.
+func (c *containers) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	// By their label: one whose start failed halfway is not known otherwise.
+	list, err := c.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", systemLabel+"="+c.id)})
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(list.Items))
+	var wg sync.WaitGroup
+	for i, found := range list.Items {
+		wg.Go(func() {
+			_, errs[i] = c.ContainerRemove(ctx, found.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		})
+	}
+	wg.Wait()
+	if c.own != nil {
+		errs = append(errs, c.own.Remove(ctx))
+	}
+	return errors.Join(errs...)
+}

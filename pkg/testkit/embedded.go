@@ -1,0 +1,68 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mailwright/mailwright/pkg/stack"
+)
+
+// processes are the parts as servers and processes of this machine.
+type processes struct {
+	*stack.Stack
+	dir string
+}
+
+func (s *System) runEmbedded(ctx context.Context) error {
+	o := s.opts
+	bare := o.noSandbox && len(o.services) == 0
+	if o.programs == "" && !bare {
+		return errors.New("the embedded backend runs Mailwright's programs: say with WithPrograms or MAILWRIGHT_BIN in which folder they are, or do without services and sandbox")
+	}
+	// Not a test's own folder: its parents are closed to the user that Postgres may run as.
+	dir, err := os.MkdirTemp("", "mailwright-testkit-")
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	running, err := stack.Start(ctx, stack.Options{
+		Dir: dir, Bin: o.programs, Log: o.log, Volatile: true, NATS: o.nats.URL, Postgres: o.postgres.URL,
+		NATSInProcess: bare, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
+	})
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	s.parts = &processes{Stack: running, dir: dir}
+	s.Endpoints = running.Endpoints
+	if !o.noSandbox {
+		s.Vendors = &Vendors{url: running.Endpoints.Sandbox}
+	}
+	return nil
+}
+
+// Logs implements parts. Servers within this process have no log.
+func (p *processes) Logs(context.Context) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(p.dir, "logs", "*.log"))
+	if err != nil {
+		return nil, err
+	}
+	logs := map[string]string{}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		logs[strings.TrimSuffix(filepath.Base(file), ".log")] = string(raw)
+	}
+	return logs, nil
+}
+
+// Stop implements parts.
+func (p *processes) Stop() error {
+	return errors.Join(p.Stack.Stop(), os.RemoveAll(p.dir))
+}

@@ -1,0 +1,204 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	tclog "github.com/testcontainers/testcontainers-go/log"
+)
+
+// engine is the Docker engine, and how the test reaches what runs on it. There is one a process.
+type engine struct {
+	*testcontainers.DockerClient
+	// host is where published ports are; local that it is this machine's loopback address, on which they are published then.
+	host  string
+	local bool
+}
+
+var theEngine struct {
+	sync.Mutex
+	*engine
+}
+
+// DockerAnswers reports whether a Docker engine answers within three seconds.
+func DockerAnswers(ctx context.Context) bool {
+	c, err := plainClient(ctx)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+// plainClient reaches the engine without testcontainers, which reads its settings once, when it is first used: DOCKER_HOST, else
+// the usual sockets.
+func plainClient(ctx context.Context) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	hosts := []string{os.Getenv(client.EnvOverrideHost)}
+	if hosts[0] == "" {
+		home, _ := os.UserHomeDir()
+		hosts = []string{client.DefaultDockerHost, "unix://" + os.Getenv("XDG_RUNTIME_DIR") + "/docker.sock", "unix://" + home + "/.docker/run/docker.sock"}
+	}
+	var errs []error
+	for _, host := range hosts {
+		c, err := client.New(client.FromEnv, client.WithHost(host))
+		if err == nil {
+			if _, err = c.Ping(ctx, client.PingOptions{}); err == nil {
+				return c, nil
+			}
+			_ = c.Close()
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// connect prepares testcontainers and sweeps up what killed processes left, both once a process.
+func connect(ctx context.Context, log *slog.Logger) (*engine, error) {
+	theEngine.Lock()
+	defer theEngine.Unlock()
+	if theEngine.engine != nil {
+		return theEngine.engine, nil
+	}
+	tclog.SetDefault(silent{})
+	if c, err := plainClient(ctx); err == nil { // else let testcontainers find it, as it finds contexts
+		chooseReaper(ctx, c, log)
+		_ = c.Close()
+	}
+	c, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("no Docker engine answers (WithBackend(Embedded) needs none): %w", err)
+	}
+	e := &engine{DockerClient: c}
+	if err := e.findHost(ctx); err != nil {
+		return nil, err
+	}
+	e.sweep(ctx, log)
+	theEngine.engine = e
+	return e, nil
+}
+
+// Variables of testcontainers. What the user has set counts; else they are set for this process.
+const (
+	hostOverride = "TESTCONTAINERS_HOST_OVERRIDE"
+	noReaper     = "TESTCONTAINERS_RYUK_DISABLED"
+)
+
+// findHost finds where published ports are. Testcontainers takes a /.dockerenv for proof that we run in a container beside
+// the others, and looks for their ports at the gateway; but machines have that file too, and containers that share the
+// engine's network. Whether we do is told by the engine's bridge: where it is a device of ours, loopback reaches everything.
+func (e *engine) findHost(ctx context.Context) error {
+	if os.Getenv(hostOverride) == "" && strings.HasPrefix(e.DaemonHost(), "unix://") && e.sharesNetwork(ctx) {
+		if err := os.Setenv(hostOverride, "127.0.0.1"); err != nil {
+			return err
+		}
+	}
+	provider, err := testcontainers.NewDockerProvider(testcontainers.WithDefaultBridgeNetwork(testcontainers.Bridge))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = provider.Close() }()
+	if e.host, err = provider.DaemonHost(ctx); err != nil {
+		return err
+	}
+	if e.host == "localhost" {
+		e.host = "127.0.0.1" // ports are published on IPv4
+	}
+	e.local = e.host == "127.0.0.1"
+	return nil
+}
+
+func (e *engine) sharesNetwork(ctx context.Context) bool {
+	bridge, err := e.NetworkInspect(ctx, "bridge", client.NetworkInspectOptions{})
+	if err != nil {
+		return false
+	}
+	device, err := net.InterfaceByName(bridge.Network.Options["com.docker.network.bridge.name"])
+	if err != nil {
+		return false
+	}
+	own, err := device.Addrs()
+	if err != nil {
+		return false
+	}
+	for _, config := range bridge.Network.IPAM.Config {
+		for _, a := range own {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil && config.Subnet.Contains(prefix.Addr()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// registryAnswers bounds the wait for a registry's first word; a pull that has begun takes its time.
+const registryAnswers = 5 * time.Second
+
+// chooseReaper does without testcontainers' reaper where its image can not be had.
+func chooseReaper(ctx context.Context, c *client.Client, log *slog.Logger) {
+	if os.Getenv(noReaper) != "" {
+		return
+	}
+	if _, err := c.ImageInspect(ctx, testcontainers.ReaperDefaultImage); err == nil {
+		return
+	}
+	if err := pull(ctx, c, testcontainers.ReaperDefaultImage); err != nil {
+		log.Info("doing without testcontainers' reaper: what a killed test leaves is removed by the next one", "reason", err)
+		_ = os.Setenv(noReaper, "true") // fails for malformed names only
+	}
+}
+
+func pull(ctx context.Context, c *client.Client, image string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(registryAnswers, func() { cancel(errors.New("the registry does not answer")) })
+	defer silence.Stop()
+	progress, err := c.ImagePull(ctx, image, client.ImagePullOptions{})
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	for message, err := range progress.JSONMessages(ctx) {
+		silence.Stop()
+		if err != nil {
+			return err
+		}
+		if message.Error != nil {
+			return message.Error
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// port chooses a port to publish on. It is chosen before the container starts, so that a part that is killed comes back
+// where the test looks for it; whoever takes it meanwhile is met by another try.
+func (e *engine) port() (int, error) {
+	if !e.local {
+		return 20000 + rand.IntN(10000), nil // below the ports that systems give to clients
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (e *engine) address(port int) string { return net.JoinHostPort(e.host, strconv.Itoa(port)) }
+
+// silent is a logger for testcontainers, which tells of every step.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
