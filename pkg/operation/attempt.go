@@ -161,6 +161,9 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) 
 // lookUp asks whether the effect is there already. It is an error that a person must see where an earlier answer was lost
 // and the vendor can not be read.
 func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool, error) {
+	if e.unsafe(LookUp) {
+		return Result{}, false, nil
+	}
 	var result Result
 	var found bool
 	err := ErrCanNotLookUp

@@ -97,6 +97,9 @@ type letter struct {
 
 // bury publishes a dead letter. nil means that the message is settled.
 func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
+	if e.unsafe(Bury) {
+		return nil
+	}
 	dead := DeadLetter{
 		Reason: l.Reason, Detail: l.Detail, Stream: d.Stream, Sequence: d.Sequence, Subject: d.Subject, Consumer: d.Consumer,
 		Time: e.Now().UTC(), Size: len(d.Data),
@@ -106,7 +109,9 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
 		body = l.run.Command.Data()
 	}
-	if excerpt := event.Redact(body); excerpt != nil && len(excerpt) <= largestExcerpt {
+	if e.unsafe(Redaction) {
+		dead.Excerpt = body
+	} else if excerpt := event.Redact(body); excerpt != nil && len(excerpt) <= largestExcerpt {
 		dead.Excerpt = excerpt
 	}
 	if len(event.Secrets(body)) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,22 +26,47 @@ type Config struct {
 	// Hold is how long a command may keep its partition, and so other keys, waiting: for its vendor's answer or for
 	// a short retry. After that its key is parked. Default 2 s.
 	Hold time.Duration
+	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and how much too late
+	// a key that waits may be woken. Default 10 minutes.
+	SweepAfter time.Duration
 	// Budget limits each tenant's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream
 	Log    *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Unsafe switches protections off, for the suite that proves that its checkers find what they prevent. See [Guard] and
+	// its sisters.
+	Unsafe []string
 	// Step, if set, hears of every step just before it is taken. Tests kill the process there.
 	Step func(name string)
 }
 
+// Protections that Unsafe may name.
+const (
+	Guard     = "guard"     // events are published under the record's last sequence
+	LookUp    = "look-up"   // a create is looked up before it is made or repeated
+	Partition = "partition" // a partition hands out one command at a time
+	Park      = "park"      // a command lines up behind those of its key that wait
+	Hold      = "hold"      // a slow call leaves its partition
+	Redaction = "redaction" // secrets are replaced in what leaves the process
+	Bury      = "bury"      // what can not be read is dead-lettered
+)
+
+func (c Config) unsafe(protection string) bool { return slices.Contains(c.Unsafe, protection) }
+
 func (c Config) withDefaults() Config {
+	if c.unsafe(Hold) {
+		c.Hold = time.Hour
+	}
 	if c.CallTimeout == 0 {
 		c.CallTimeout = 60 * time.Second
 	}
 	if c.Hold == 0 {
 		c.Hold = 2 * time.Second
+	}
+	if c.SweepAfter == 0 {
+		c.SweepAfter = 10 * time.Minute
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -82,7 +108,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		}
 		streams[name] = s
 	}
-	e.record = &record{js: cfg.JS, events: streams[bus.Events], source: Source(cfg.Domain), step: e.Step, now: e.Now}
+	e.record = &record{js: cfg.JS, events: streams[bus.Events], source: Source(cfg.Domain), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
 	e.parking = &parking{js: cfg.JS, parked: streams[bus.Parked], commands: streams[bus.Commands], step: e.Step, now: e.Now}
 	e.budgets = newBudgets(cfg.Budget, e.Now)
 	return e, nil
@@ -114,7 +140,7 @@ func (e *Engine) Command(ctx context.Context, d bus.Delivery) error {
 	if err != nil {
 		return err
 	}
-	if parked {
+	if parked && !e.unsafe(Park) {
 		return e.lineUp(ctx, run, last, head)
 	}
 	return e.take(ctx, run, last)

@@ -57,7 +57,17 @@ func setup(t *testing.T, perform func(context.Context, *operation.Run) (operatio
 	return setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: perform})
 }
 
-func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler) *bundle {
+func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler, change ...func(*operation.Config)) *bundle {
+	t.Helper()
+	b := setupStreams(t, domain)
+	b.serve(commandType, handler, change...)
+	return b
+}
+
+const partitions = 4
+
+// setupStreams has the streams, and nobody who serves.
+func setupStreams(t *testing.T, domain event.Domain) *bundle {
 	t.Helper()
 	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
 	if err != nil {
@@ -73,13 +83,16 @@ func setupDomain(t *testing.T, domain event.Domain, commandType string, handler 
 	if err != nil {
 		t.Fatal(err)
 	}
-	const partitions = 4
 	if err := bus.Ensure(t.Context(), js, bus.Config{Partitions: partitions}); err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{T: t, js: js, log: &logBuffer{}, domain: domain}
-	engine, err := operation.New(t.Context(), operation.Config{
-		Domain: domain, JS: js, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+	return &bundle{T: t, js: js, log: &logBuffer{}, domain: domain}
+}
+
+func (b *bundle) serve(commandType string, handler operation.Handler, change ...func(*operation.Config)) {
+	b.Helper()
+	cfg := operation.Config{
+		Domain: b.domain, JS: b.js, Log: slog.New(slog.NewTextHandler(b.log, nil)),
 		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, Hold: 100 * time.Millisecond, Budget: operation.Budget{Parallel: 8},
 		Retries: operation.Retries{
 			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
@@ -87,9 +100,13 @@ func setupDomain(t *testing.T, domain event.Domain, commandType string, handler 
 			failure.Unknown:     {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
 			failure.Internal:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
 		},
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	engine, err := operation.New(b.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -97,11 +114,10 @@ func setupDomain(t *testing.T, domain event.Domain, commandType string, handler 
 	b.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
+			b.Errorf("serve: %v", err)
 		}
 	})
-	t.Cleanup(b.stop)
-	return b
+	b.Cleanup(b.stop)
 }
 
 const source = "/test"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,7 +35,8 @@ type parkedCommand struct {
 	// OperationID is for people who look into the stream.
 	OperationID string `json:"operationId"`
 
-	place uint64 // in PARKED
+	place uint64    // in PARKED
+	since time.Time // it has stood there
 }
 
 // head reads the first that waits on a key.
@@ -49,7 +51,7 @@ func (p *parking) head(ctx context.Context, a bus.Address) (c parkedCommand, par
 	if err := json.Unmarshal(msg.Data, &c); err != nil {
 		return c, false, fmt.Errorf("parked message %d is not ours: %w", msg.Sequence, err)
 	}
-	c.place = msg.Sequence
+	c.place, c.since = msg.Sequence, msg.Time
 	return c, true, nil
 }
 
@@ -85,7 +87,7 @@ func (p *parking) wake(ctx context.Context, a bus.Address, at time.Time) error {
 		at = now
 	}
 	msg := &nats.Msg{Subject: bus.ScheduleSubject(a), Header: nats.Header{
-		"Nats-Schedule":        {"@at " + at.UTC().Format(time.RFC3339Nano)},
+		scheduleHeader:         {scheduleAt + at.UTC().Format(time.RFC3339Nano)},
 		"Nats-Schedule-Target": {bus.WakeSubject(a)},
 	}}
 	if _, err := p.js.PublishMsg(ctx, msg); err != nil {
@@ -93,6 +95,32 @@ func (p *parking) wake(ctx context.Context, a bus.Address, at time.Time) error {
 	}
 	p.step("woken")
 	return nil
+}
+
+const (
+	scheduleHeader = "Nats-Schedule"
+	scheduleAt     = "@at "
+)
+
+// alarm says when a key is going to be woken; set is false where nothing will.
+func (p *parking) alarm(ctx context.Context, a bus.Address) (at time.Time, set bool, err error) {
+	// In this order: the wake-up takes the place of the schedule.
+	for _, subject := range []string{bus.ScheduleSubject(a), bus.WakeSubject(a)} {
+		msg, err := p.parked.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return at, false, fmt.Errorf("read when key %s wakes: %w", a.Key, err)
+		}
+		text, scheduled := strings.CutPrefix(msg.Header.Get(scheduleHeader), scheduleAt)
+		if !scheduled {
+			return p.now(), true, nil // the wake-up itself, which its consumer delivers
+		}
+		at, err = time.Parse(time.RFC3339Nano, text)
+		return at, err == nil, nil
+	}
+	return at, false, nil
 }
 
 // original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.

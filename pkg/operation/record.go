@@ -21,6 +21,8 @@ type record struct {
 	source string
 	step   func(string)
 	now    func() time.Time
+	// unguarded: see Config.Unsafe.
+	unguarded bool
 }
 
 // entry is where an operation's record stands. The zero entry is an operation of which nothing is recorded.
@@ -151,8 +153,12 @@ func (w *writer) publish(ctx context.Context, eventType string, data any) error 
 	if err != nil {
 		return err
 	}
+	options := []jetstream.PublishOpt{jetstream.WithMsgID(msg.Header.Get("ce-id")), jetstream.WithExpectLastSequencePerSubject(w.sequence)}
+	if w.unguarded {
+		options = nil
+	}
 	ack, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
-		ack, err := w.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(w.sequence), jetstream.WithMsgID(msg.Header.Get("ce-id")))
+		ack, err := w.js.PublishMsg(ctx, msg, options...)
 		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 			return nil, backoff.Permanent(fmt.Errorf("another replica has written first: %w", err))
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 )
@@ -35,13 +36,19 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		return err
 	}
 	router.AddMiddleware(middleware.Recoverer)
+	topics, parallel := bus.Topics, 1
+	if e.unsafe(Partition) {
+		topics, parallel = unordered, unorderedParallel
+	}
 	subscriber := bus.NewSubscriber(bus.SubscriberConfig{
-		JS: e.JS, Consumer: bus.Topics, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
+		JS: e.JS, Consumer: topics, Parallel: parallel, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
 	})
 	for p := range partitions {
 		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), bus.CommandTopic(e.Domain, p), subscriber, consume(e.Command))
 		router.AddConsumerHandler(fmt.Sprintf("%s-wake-%d", e.Domain, p), bus.WakeTopic(e.Domain, p), subscriber, consume(e.woken))
 	}
+	sweep := &sweep{Engine: e, stop: ctx}
+	router.AddConsumerHandler(sweep.name(), sweep.name(), sweep.subscriber(), consume(sweep.command))
 	err = router.Run(ctx)
 	e.drain()
 	if err != nil && ctx.Err() == nil {
@@ -49,6 +56,15 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	}
 	return nil // a start that was cut short is a stop like any other
 }
+
+// unordered hands out several commands of a partition at a time; see Config.Unsafe.
+func unordered(topic string) (string, jetstream.ConsumerConfig) {
+	stream, c := bus.Topics(topic)
+	c.MaxAckPending = unorderedParallel
+	return stream, c
+}
+
+const unorderedParallel = 16
 
 // woken is Wake for a delivered wake-up.
 func (e *Engine) woken(ctx context.Context, d bus.Delivery) error {

@@ -1,0 +1,130 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+)
+
+// sweep is the second look at every command: a consumer of its own hands each out again, one at a time, and once it
+// is older than SweepAfter it must have its outcome or still be on its way to it. What is neither was lost by
+// a hand that is not ours, such as a person who acknowledged it, and goes to a person: a dead letter. The sweep
+// reads; it never calls a vendor.
+type sweep struct {
+	*Engine
+	stop context.Context // ends when the service is to stop
+}
+
+func (s *sweep) name() string { return bus.SweepConsumer(s.Domain).Durable }
+
+// subscriber has one topic.
+func (s *sweep) subscriber() *bus.Subscriber {
+	return bus.NewSubscriber(bus.SubscriberConfig{
+		JS:           s.JS,
+		Consumer:     func(string) (string, jetstream.ConsumerConfig) { return bus.Commands, bus.SweepConsumer(s.Domain) },
+		NakDelay:     nakDelay,
+		Malformed:    func(context.Context, bus.Delivery, error) error { return nil }, // its partition buries it
+		CloseTimeout: stopPatience,
+		Logger:       s.Log,
+	})
+}
+
+const (
+	// sweepShare is the part of its time, one in so many, that the sweep is at work. It is in no hurry.
+	sweepShare = 4
+	// secondLook is after how long the sweep looks once more before it calls a command lost: a
+	// replica of a stream may lag behind.
+	secondLook = 250 * time.Millisecond
+)
+
+// command looks at one command, and brings it back while it is on its way. A command that is too young is held until it
+// is not: those behind it are younger still.
+func (s *sweep) command(ctx context.Context, d bus.Delivery) error {
+	if !s.wait(d.Stored.Add(s.SweepAfter).Sub(s.Now())) {
+		return &later{} // for another replica, at once
+	}
+	began := time.Now()
+	err := s.look(ctx, d)
+	s.wait((sweepShare - 1) * time.Since(began))
+	return err
+}
+
+// wait reports whether the service was still to run afterwards.
+func (s *sweep) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return s.stop.Err() == nil
+	case <-s.stop.Done():
+		return false
+	}
+}
+
+func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
+	run, err := read(d)
+	if err != nil {
+		return nil // unreadable for its partition as well, which buries it
+	}
+	var last entry
+	for range 2 {
+		if last, err = s.record.last(ctx, run); err != nil {
+			return err
+		}
+		if last.state.Terminal() || last.conflicts(run) {
+			return nil
+		}
+		underWay, err := s.underWay(ctx, run)
+		if err != nil {
+			return err
+		}
+		if underWay || !s.wait(secondLook) {
+			return &later{after: s.SweepAfter}
+		}
+	}
+	detail := "acknowledged without an outcome"
+	if last.sequence > 0 {
+		detail += fmt.Sprintf("; its record ends with %q", last.state)
+	}
+	return s.bury(ctx, letter{Reason: Lost, Detail: detail, run: run}, d)
+}
+
+// underWay reports whether a command that has no outcome will be delivered again: by its partition, or because it waits on its key.
+// In this order, and with the record read afterwards: a command is parked before its partition lets go of it, and has its outcome
+// before it is taken out.
+func (s *sweep) underWay(ctx context.Context, run *Run) (bool, error) {
+	consumer, err := s.JS.Consumer(ctx, bus.Commands, bus.CommandConsumer(s.Domain, run.address.Partition).Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return true, nil // it is made again, and begins with the oldest command
+	}
+	if err != nil {
+		return false, fmt.Errorf("how far partition %d has come: %w", run.address.Partition, err)
+	}
+	if consumer.CachedInfo().AckFloor.Stream < run.sequence {
+		return true, nil
+	}
+	head, parked, err := s.parking.head(ctx, run.address)
+	if err != nil || !parked {
+		return false, err
+	}
+	return true, s.rouse(ctx, run.address, head)
+}
+
+// rouse wakes a key that should have been woken SweepAfter ago, or that nothing will wake any more: its schedule was lost.
+func (s *sweep) rouse(ctx context.Context, a bus.Address, head parkedCommand) error {
+	overdue := s.Now().Add(-s.SweepAfter)
+	if head.since.After(overdue) {
+		return nil
+	}
+	at, set, err := s.parking.alarm(ctx, a)
+	if err != nil || (set && at.After(overdue)) {
+		return err
+	}
+	s.Log.Warn("a key had overslept; it is woken", "key", a.Key, "operation", head.OperationID)
+	return s.parking.wake(ctx, a, s.Now())
+}

@@ -1,0 +1,155 @@
+package trial
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+)
+
+// hostile are answers of a vendor's that try to lead the service astray, by the tenant that is asked for.
+var hostile = map[string]func(here, elsewhere string, w http.ResponseWriter, r *http.Request){
+	"elsewhere": func(_, elsewhere string, w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"mailboxes":[{"id":"1"}],"totalCount":2,"nextLink":%q}`, elsewhere+"/smp/exchange/mailboxes?page=2")
+	},
+	"redirect": func(_, elsewhere string, w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere+"/smp/exchange/mailboxes", http.StatusTemporaryRedirect)
+	},
+	"loop": func(here, _ string, w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"mailboxes":[],"totalCount":2,"nextLink":%q}`, here+"/smp/exchange/mailboxes?tenant=loop")
+	},
+	"endless": func(here, _ string, w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
+		_, _ = fmt.Fprintf(w, `{"mailboxes":[],"totalCount":2,"nextLink":%q}`, here+"/smp/exchange/mailboxes?tenant=endless&n="+strconv.Itoa(n+1))
+	},
+	"huge": func(_, _ string, w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"mailboxes":[`))
+		row := []byte(strings.Repeat(`{"id":"`+strings.Repeat("x", 1000)+`"},`, 1000))
+		for range 200 { // 200 MB, if anybody reads on
+			if _, err := w.Write(row); err != nil {
+				return
+			}
+		}
+	},
+}
+
+// memoryLimit is what a service may take whatever it is answered.
+const memoryLimit = 512 << 20
+
+// Lure runs an inventory-svc against a vendor that answers with malice, and reports where its requests went.
+func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
+	result := check.Lure{LimitBytes: memoryLimit}
+	var elsewhere atomic.Int64
+	evil, err := serve(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
+	if err != nil {
+		return result, err
+	}
+	defer evil.stop()
+	var vendor *listener
+	if vendor, err = serve(func(w http.ResponseWriter, r *http.Request) { answer(vendor.url, evil.url, w, r) }); err != nil {
+		return result, err
+	}
+	defer vendor.stop()
+	svc, err := t.inventoryAgainst(ctx, vendor.url)
+	if err != nil {
+		return result, err
+	}
+	for kind := range hostile {
+		result.Tried = append(result.Tried, kind)
+		t.injected("hostile answer")
+		m := &nats.Msg{Subject: bus.CommandSubject(event.Inventory, kind), Data: fmt.Appendf(nil, `{"tenant":%q}`, kind), Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"lure-" + kind}, "ce-source": {source}, "ce-type": {event.InventorySync}}}
+		if err := t.publish(ctx, m); err != nil {
+			return result, err
+		}
+	}
+	err = until(ctx, time.Minute, func(ctx context.Context) (string, error) {
+		told, err := column(ctx, t.db, `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`)
+		if err == nil && len(told) < len(hostile) {
+			return fmt.Sprintf("only %v have been told what was wrong", told), nil
+		}
+		return "", err
+	})
+	if err != nil {
+		result.Open = []string{err.Error()}
+	}
+	result.PeakBytes = peakMemory(svc.Process.Pid)
+	_ = svc.Process.Signal(syscall.SIGTERM)
+	_ = svc.Wait()
+	result.Elsewhere = int(elsewhere.Load())
+	return result, nil
+}
+
+func answer(here, elsewhere string, w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/token" {
+		_, _ = w.Write([]byte(`{"access_token":"lure","token_type":"Bearer","expires_in":3600}`))
+		return
+	}
+	if h, ok := hostile[r.URL.Query().Get("tenant")]; ok {
+		h(here, elsewhere, w, r)
+		return
+	}
+	w.WriteHeader(http.StatusBadRequest)
+}
+
+// inventoryAgainst starts an inventory-svc whose only tenant is the given vendor's.
+func (t *Trial) inventoryAgainst(ctx context.Context, url string) (*exec.Cmd, error) {
+	config := filepath.Join(t.dir, "lure.yaml")
+	text := fmt.Sprintf("tenants:\n  lure:\n    enpower: {url: %q, tokenUrl: %q, clientId: lure, clientSecret: {file: secrets/enpower-client-secret}}\n", url, url+"/token")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(t.dir, "logs", "lure.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, "inventory-svc"), "--config", config)
+	cmd.Env = append(append(os.Environ(), "MAILWRIGHT_VENDOR_TIMEOUT=10s"), "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS)
+	cmd.Stdout, cmd.Stderr = log, log
+	return cmd, cmd.Start()
+}
+
+// peakMemory is a process's largest resident set in bytes, as Linux tells it; 0 elsewhere.
+func peakMemory(pid int) int64 {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(raw)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+type listener struct {
+	url  string
+	stop func()
+}
+
+func serve(h http.HandlerFunc) (*listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.Serve(l) }()
+	return &listener{url: "http://" + l.Addr().String(), stop: func() { _ = s.Close() }}, nil
+}
