@@ -51,6 +51,20 @@ func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 	return c
 }
 
+// mostSwept is how many commands that still wait a sweep keeps an eye on. Beyond it, those stored later are looked
+// at later.
+const mostSwept = 10_000
+
+// SweepConsumer is the durable consumer, named <domain>-sweep, that hands out every command of a domain a second
+// time, for a look at what became of it.
+func SweepConsumer(domain event.Domain) jetstream.ConsumerConfig {
+	c := CommandConsumer(domain, 0)
+	c.Durable = string(domain) + "-sweep"
+	c.FilterSubject = join("cmd", string(domain), "*", "*")
+	c.MaxAckPending = mostSwept
+	return c
+}
+
 // Topics resolves the topics of [CommandTopic] and [WakeTopic] for a [Subscriber]; for any other it
 // returns no stream.
 func Topics(topic string) (stream string, c jetstream.ConsumerConfig) {
