@@ -29,9 +29,6 @@ type Config struct {
 	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and how much too late
 	// a key that waits may be woken. Default 10 minutes.
 	SweepAfter time.Duration
-	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and how much too late
-	// a key that waits may be woken. Default 10 minutes.
-	SweepAfter time.Duration
 	// Budget limits each tenant's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream
@@ -67,9 +64,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Hold == 0 {
 		c.Hold = 2 * time.Second
-	}
-	if c.SweepAfter == 0 {
-		c.SweepAfter = 10 * time.Minute
 	}
 	if c.SweepAfter == 0 {
 		c.SweepAfter = 10 * time.Minute

@@ -49,8 +49,6 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	}
 	sweep := &sweep{Engine: e, stop: ctx}
 	router.AddConsumerHandler(sweep.name(), sweep.name(), sweep.subscriber(), consume(sweep.command))
-	sweep := &sweep{Engine: e, stop: ctx}
-	router.AddConsumerHandler(sweep.name(), sweep.name(), sweep.subscriber(), consume(sweep.command))
 	err = router.Run(ctx)
 	e.drain()
 	if err != nil && ctx.Err() == nil {
