@@ -120,6 +120,10 @@ type BusinessUser struct {
 	UserPrincipalName string   `json:"userPrincipalName"`
 	DisplayName       string   `json:"displayName,omitempty"`
 	MemberOf          []string `json:"memberOf,omitempty"`
+	// GUID, SID and SAMAccountName are read back from the directory, where the tenant has one configured.
+	GUID           string `json:"guid,omitempty"`
+	SID            string `json:"sid,omitempty"`
+	SAMAccountName string `json:"sAMAccountName,omitempty"`
 }
 
 // HostedMailbox is what the plan gave a business user.
@@ -132,6 +136,14 @@ type HostedMailbox struct {
 	DisablePOP  *bool  `json:"disablePOP,omitempty"`
 	DisableIMAP *bool  `json:"disableIMAP,omitempty"`
 	DisableHTTP *bool  `json:"disableHTTP,omitempty"`
+	// MailStore is where the mailbox went; read back like GUID.
+	MailStore *ChosenStore `json:"mailStore,omitempty"`
+}
+
+// ChosenStore is the store that the vendor chose.
+type ChosenStore struct {
+	ServerName    string `json:"serverName,omitempty"`
+	MailStoreName string `json:"mailStoreName"`
 }
 
 // MailboxCreatedData is the data of mailbox.created.

@@ -5,31 +5,37 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/template"
 )
 
 // SandboxTenant is the tenant that the configuration written for the sandbox names.
 const SandboxTenant = "contoso"
 
-// configTemplate is the configuration of all services against the sandbox; SANDBOX stands for its URL.
+// configTemplate is the configuration of all services against the sandbox.
 //
 //go:embed sandbox.yaml
-var configTemplate string
+var configText string
+
+var configTemplate = template.Must(template.New("sandbox.yaml").Parse(configText))
 
 // sandboxSecrets are the credentials of the sandbox's default seed. They open nothing else.
 var sandboxSecrets = map[string]string{
 	"adaxes-token":          "adaxes-sandbox-token",
 	"entra-client-secret":   "entra-sandbox-secret",
 	"hosted-password":       "hosted-sandbox-password",
+	"ldap-password":         "hosted-reader-password",
 	"enpower-client-secret": "enpower-sandbox-secret",
 }
 
 // ConfigFile is the name of the services' configuration among [SandboxConfig].
 const ConfigFile = "mailwright.yaml"
 
-// SandboxConfig is the services' configuration against the sandbox at a URL: [ConfigFile], and the secrets that it
-// refers to, by their paths beside it.
-func SandboxConfig(sandboxURL string) map[string]string {
-	files := map[string]string{ConfigFile: strings.ReplaceAll(configTemplate, "SANDBOX", sandboxURL)}
+// SandboxConfig is the services' configuration against the sandbox at a URL, and its LDAP at another, "" where it shows none:
+// [ConfigFile], and the secrets that it refers to, by their paths beside it.
+func SandboxConfig(sandboxURL, ldapURL string) map[string]string {
+	var text strings.Builder
+	_ = configTemplate.Execute(&text, map[string]string{"Sandbox": sandboxURL, "LDAP": ldapURL}) // a Builder and a map do not fail
+	files := map[string]string{ConfigFile: text.String()}
 	for name, value := range sandboxSecrets {
 		files["secrets/"+name] = value + "\n"
 	}
@@ -41,7 +47,7 @@ func (s *Stack) writeConfig() (string, error) {
 	if err := os.MkdirAll(filepath.Join(s.opts.Dir, "secrets"), 0o700); err != nil {
 		return "", err
 	}
-	for name, text := range SandboxConfig(s.Endpoints.Sandbox) {
+	for name, text := range SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP)) {
 		if err := os.WriteFile(filepath.Join(s.opts.Dir, name), []byte(text), 0o600); err != nil {
 			return "", err
 		}

@@ -26,6 +26,9 @@ const (
 	Sandbox  = "sandbox"
 )
 
+// sandboxLDAP is where the sandbox shows its directories over LDAP.
+const sandboxLDAP = Sandbox + "-ldap"
+
 // Services lists the programs that carry commands out and project events.
 var Services = []string{"directory-svc", "mailbox-svc", "delegation-svc", "inventory-svc", "projection-svc"}
 
@@ -130,7 +133,7 @@ func (s *Stack) choosePorts() error {
 			_ = l.Close()
 		}
 	}()
-	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, Sandbox + "-health"}, s.opts.Services) {
+	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, sandboxLDAP}, s.opts.Services) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
@@ -202,7 +205,7 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 	}
 	return s.run(ctx, &program{
 		name: Sandbox, path: filepath.Join(s.opts.Bin, Sandbox),
-		args:  []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]), "--state-file", filepath.Join(s.opts.Dir, "sandbox.state")},
+		args:  []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]), "--ldap-listen", fmt.Sprintf("127.0.0.1:%d", s.ports[sandboxLDAP]), "--state-file", filepath.Join(s.opts.Dir, "sandbox.state")},
 		ready: answers(s.url("http", Sandbox) + "/readyz"),
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,56 +27,6 @@ type Tenant struct {
 	ExchangeOnline *ExchangeOnline `yaml:"exchangeOnline"`
 	HostedExchange *HostedExchange `yaml:"hostedExchange"`
 	EnPower        *EnPower        `yaml:"enpower"`
-}
-
-// Adaxes is where one tenant's Adaxes REST API is. It needs a token, or username and password
-// for Adaxes 2025.1 and older.
-type Adaxes struct {
-	// URL is the REST API's base, such as https://host.example.com/restApi.
-	URL      string `yaml:"url"`
-	Token    Secret `yaml:"token"`
-	Username string `yaml:"username"`
-	Password Secret `yaml:"password"`
-	// Microsoft365Field is the name of the licence block: o365 (default), or m365 for newer versions.
-	Microsoft365Field string `yaml:"microsoft365Field"`
-	// MarkerAttribute is a text attribute that no one else uses, such as extensionAttribute15 or
-	// adm-CustomAttributeText20. A created object carries its operation id there, which lets a lost answer be
-	// settled with certainty. Empty: objects are recognised by their DN alone.
-	MarkerAttribute string `yaml:"markerAttribute"`
-}
-
-// ExchangeOnline is where one tenant's Exchange Online Admin API is.
-type ExchangeOnline struct {
-	// URL is the cloud's base; default https://outlook.office365.com.
-	URL string `yaml:"url"`
-	// TenantID is the Entra tenant's GUID.
-	TenantID     string `yaml:"tenantId"`
-	TokenURL     string `yaml:"tokenUrl"`
-	ClientID     string `yaml:"clientId"`
-	ClientSecret Secret `yaml:"clientSecret"`
-	// Scope defaults to the one that belongs to URL.
-	Scope string `yaml:"scope"`
-}
-
-// HostedExchange is where one tenant's Microsoft Provisioning System is.
-type HostedExchange struct {
-	URL string `yaml:"url"`
-	// Transport is soap (default) or xml, the plain trusted request.
-	Transport string `yaml:"transport"`
-	Username  string `yaml:"username"`
-	Password  Secret `yaml:"password"`
-}
-
-// EnPower is where one tenant's AvePoint EnPower is.
-type EnPower struct {
-	// URL is the region's base, such as https://graph-us.avepointonlineservices.com.
-	URL string `yaml:"url"`
-	// TokenURL is the environment's token endpoint.
-	TokenURL     string `yaml:"tokenUrl"`
-	ClientID     string `yaml:"clientId"`
-	ClientSecret Secret `yaml:"clientSecret"`
-	// Scope defaults to enpower.data.read.all.
-	Scope string `yaml:"scope"`
 }
 
 // Secret is a secret that the file refers to: {file: path} (relative to the configuration file) or {env: NAME}.
@@ -100,6 +49,9 @@ func (s *Secret) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// given reports whether the file refers to it.
+func (s *Secret) given() bool { return s.file != "" || s.env != "" }
+
 func (s *Secret) resolve(dir string) (err error) {
 	switch {
 	case s.file != "":
@@ -118,7 +70,7 @@ func (s *Secret) resolve(dir string) (err error) {
 }
 
 // Load reads the tenants of a configuration file and resolves their secrets. Every fault found is
-// in the error, each with the line or the member that it is about.
+// in the error, each with its line.
 func Load(path string) (Tenants, error) {
 	if path == "" {
 		return nil, errors.New("no configuration file: give --config (or MAILWRIGHT_CONFIG) with a section tenants")
@@ -127,18 +79,18 @@ func Load(path string) (Tenants, error) {
 	if err != nil {
 		return nil, err
 	}
-	tenants, err := parse(raw)
+	tenants, root, err := parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := tenants.complete(filepath.Dir(path)); err != nil {
+	if err := tenants.complete(filepath.Dir(path), root); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return tenants, nil
 }
 
-// parse decodes the section tenants strictly; the rest of the file belongs to package process.
-func parse(raw []byte) (Tenants, error) {
+// parse decodes the section tenants strictly; the rest of the file belongs to package process. root is the file as a tree.
+func parse(raw []byte) (tenants Tenants, root *yaml.Node, err error) {
 	var file struct {
 		Tenants Tenants        `yaml:"tenants"`
 		Rest    map[string]any `yaml:",inline"`
@@ -146,86 +98,13 @@ func parse(raw []byte) (Tenants, error) {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
 	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(file.Tenants) == 0 {
-		return nil, errors.New("the section tenants is missing or names no tenant")
+		return nil, nil, errors.New("the section tenants is missing or names no tenant")
 	}
-	return file.Tenants, nil
-}
-
-func (ts Tenants) complete(dir string) error {
-	var errs []error
-	for _, name := range ts.Names() {
-		t := ts[name]
-		if t == nil {
-			errs = append(errs, fmt.Errorf("tenants.%s is empty", name))
-			continue
-		}
-		for _, f := range t.fields() {
-			if err := f.check(dir); err != nil {
-				errs = append(errs, fmt.Errorf("tenants.%s.%s: %w", name, f.name, err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// field is one member that must be complete.
-type field struct {
-	name     string
-	text     *string // a URL, if isURL
-	isURL    bool
-	secret   *Secret
-	optional bool
-}
-
-func (f field) check(dir string) error {
-	if f.secret != nil {
-		if err := f.secret.resolve(dir); err != nil {
-			return err
-		}
-		if f.secret.IsZero() && !f.optional {
-			return errors.New("is missing; write {file: PATH} or {env: NAME}")
-		}
-		return nil
-	}
-	if *f.text == "" {
-		if f.optional {
-			return nil
-		}
-		return errors.New("is missing")
-	}
-	if u, err := url.Parse(*f.text); f.isURL && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "") {
-		return errors.New("must be an absolute http or https URL")
-	}
-	return nil
-}
-
-func (t *Tenant) fields() (list []field) {
-	if a := t.Adaxes; a != nil {
-		list = append(list, field{name: "adaxes.url", text: &a.URL, isURL: true},
-			field{name: "adaxes.token", secret: &a.Token, optional: a.Username != ""},
-			field{name: "adaxes.password", secret: &a.Password, optional: a.Username == ""})
-	}
-	if x := t.ExchangeOnline; x != nil {
-		list = append(list, field{name: "exchangeOnline.url", text: &x.URL, isURL: true, optional: true},
-			field{name: "exchangeOnline.tenantId", text: &x.TenantID},
-			field{name: "exchangeOnline.tokenUrl", text: &x.TokenURL, isURL: true, optional: true},
-			field{name: "exchangeOnline.clientId", text: &x.ClientID},
-			field{name: "exchangeOnline.clientSecret", secret: &x.ClientSecret})
-	}
-	if h := t.HostedExchange; h != nil {
-		list = append(list, field{name: "hostedExchange.url", text: &h.URL, isURL: true},
-			field{name: "hostedExchange.password", secret: &h.Password, optional: h.Username == ""})
-	}
-	if e := t.EnPower; e != nil {
-		list = append(list, field{name: "enpower.url", text: &e.URL, isURL: true},
-			field{name: "enpower.tokenUrl", text: &e.TokenURL, isURL: true},
-			field{name: "enpower.clientId", text: &e.ClientID},
-			field{name: "enpower.clientSecret", secret: &e.ClientSecret})
-	}
-	return list
+	root = &yaml.Node{}
+	return file.Tenants, root, yaml.Unmarshal(raw, root)
 }
 
 // Names lists the tenants in alphabetical order.

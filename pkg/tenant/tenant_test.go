@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 const whole = `
@@ -16,7 +18,10 @@ tenants:
   contoso:
     adaxes: {url: "https://adaxes.example.com/restApi", token: {file: token}}
     exchangeOnline: {tenantId: "0b4d238a-62fc-4088-0ff3-4ae2b108eed4", clientId: app, clientSecret: {file: token}}
-    hostedExchange: {url: "http://mps/mpf/soapisapi.dll"}
+    hostedExchange:
+      url: "http://mps/mpf/soapisapi.dll"
+      ldap: {url: "ldaps://dc1.example.com", bindDN: 'EXAMPLE\reader', password: {file: token}, baseDN: "DC=example,DC=com"}
+      limits: {requestsPerSecond: 2.5, breakAfter: 5, breakFor: 30s}
     enpower: {url: "https://graph-us.example.com", tokenUrl: "https://identity.example.com/connect/token", clientId: app, clientSecret: {file: token}}
 `
 
@@ -40,6 +45,9 @@ func TestLoad(t *testing.T) {
 	if got := ts["contoso"].Adaxes.Token.Reveal(); got != "hunter2" {
 		t.Errorf("token %q", got)
 	}
+	if got := ts["contoso"].HostedExchange.Client(transport.Config{}).HTTP.Limits; got != (transport.Limits{RequestsPerSecond: 2.5, BreakAfter: 5, BreakFor: 30 * time.Second}) {
+		t.Errorf("limits %v", got)
+	}
 	if out := fmt.Sprintf("%v %+v %#v", ts["contoso"].Adaxes, *ts["contoso"].Adaxes, *ts["contoso"].Adaxes); strings.Contains(out, "hunter2") {
 		t.Error(out)
 	}
@@ -48,16 +56,22 @@ func TestLoad(t *testing.T) {
 func TestLoadNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
-		"no section":     {"nats-url: x", "section tenants is missing"},
-		"no tenant":      {"tenants: {}", "names no tenant"},
-		"unknown member": {"\n\ntenants: {a: {adaxes: {urk: x}}}", "line 3: field urk not found"},
-		"missing URL":    {"tenants: {a: {adaxes: {token: {file: token}}}}", "tenants.a.adaxes.url: is missing"},
-		"relative URL":   {"tenants: {a: {adaxes: {url: host/rest, token: {file: token}}}}", "tenants.a.adaxes.url: must be an absolute"},
-		"secret in file": {"tenants: {a: {adaxes: {url: 'http://x', token: hunter2}}}", "write {file: PATH} or {env: NAME}"},
-		"no secret":      {"tenants: {a: {adaxes: {url: 'http://x'}}}", "tenants.a.adaxes.token: is missing"},
-		"no such file":   {"tenants: {a: {adaxes: {url: 'http://x', token: {file: nowhere}}}}", "nowhere"},
-		"unset variable": {"tenants: {a: {adaxes: {url: 'http://x', token: {env: MAILWRIGHT_TEST_UNSET}}}}", "MAILWRIGHT_TEST_UNSET is not set"},
-		"second of two":  {"tenants: {a: {enpower: {url: 'http://x'}}}", "tenants.a.enpower.clientId: is missing"},
+		"no section":         {"nats-url: x", "section tenants is missing"},
+		"no tenant":          {"tenants: {}", "names no tenant"},
+		"unknown member":     {"\n\ntenants: {a: {adaxes: {urk: x}}}", "line 3: field urk not found"},
+		"missing URL":        {"tenants: {a: {adaxes: {token: {file: token}}}}", "tenants.a.adaxes.url: is missing"},
+		"relative URL":       {"tenants: {a: {adaxes: {url: host/rest, token: {file: token}}}}", "tenants.a.adaxes.url: must be an absolute"},
+		"secret in file":     {"tenants: {a: {adaxes: {url: 'http://x', token: hunter2}}}", "write {file: PATH} or {env: NAME}"},
+		"no secret":          {"tenants: {a: {adaxes: {url: 'http://x'}}}", "tenants.a.adaxes.token: is missing"},
+		"no such file":       {"tenants: {a: {adaxes: {url: 'http://x', token: {file: nowhere}}}}", "nowhere"},
+		"unset variable":     {"tenants: {a: {adaxes: {url: 'http://x', token: {env: MAILWRIGHT_TEST_UNSET}}}}", "MAILWRIGHT_TEST_UNSET is not set"},
+		"line of a member":   {"tenants:\n  a:\n    adaxes:\n      url: 'http://x'\n      token: {env: MAILWRIGHT_TEST_UNSET}", "line 5: tenants.a.adaxes.token: "},
+		"line around it":     {"tenants:\n  a:\n    adaxes:\n      url: 'http://x'\n", "line 3: tenants.a.adaxes.token: is missing"},
+		"empty tenant":       {"tenants:\n  a:\n", "line 2: tenants.a: names no vendor"},
+		"what a client asks": {"tenants: {a: {exchangeOnline: {tenantId: contoso.com, clientId: app, clientSecret: {file: token}}}}", "tenants.a.exchangeOnline: exchangeonline: TenantID must be the tenant's GUID"},
+		"no certificate":     {"tenants: {a: {exchangeOnline: {tenantId: x, clientId: app, certificate: {file: token}}}}", "tenants.a.exchangeOnline.certificate: "},
+		"LDAP base":          {"tenants: {a: {hostedExchange: {url: 'http://x', ldap: {url: 'ldaps://x', bindDN: r, password: {file: token}, baseDN: x}}}}", "tenants.a.hostedExchange.ldap: ldapdirectory: BaseDN"},
+		"second of two":      {"tenants: {a: {enpower: {url: 'http://x'}}}", "tenants.a.enpower.clientId: is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

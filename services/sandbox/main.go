@@ -25,6 +25,8 @@ import (
 type config struct {
 	Listen       string        `help:"Address to listen on." default:"127.0.0.1:0" env:"MAILWRIGHT_SANDBOX_LISTEN"`
 	URLFile      string        `help:"File to write the base URL to." type:"path" env:"MAILWRIGHT_SANDBOX_URL_FILE"`
+	LDAPListen   string        `name:"ldap-listen" help:"Address on which to show the directories over LDAP, for reading; empty: not at all." env:"MAILWRIGHT_SANDBOX_LDAP_LISTEN"`
+	LDAPURLFile  string        `name:"ldap-url-file" help:"File to write the LDAP URL to." type:"path" env:"MAILWRIGHT_SANDBOX_LDAP_URL_FILE"`
 	Seed         string        `help:"Seed (YAML) in place of the built-in one." type:"existingfile" env:"MAILWRIGHT_SANDBOX_SEED"`
 	StateFile    string        `help:"File that keeps the state over restarts." type:"path" env:"MAILWRIGHT_SANDBOX_STATE_FILE"`
 	ScanInterval time.Duration `help:"Time between EnPower's scans; 0: on demand only." default:"2s" env:"MAILWRIGHT_SANDBOX_SCAN_INTERVAL"`
@@ -86,6 +88,14 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
 
+	if cfg.LDAPListen != "" {
+		stop, err := showLDAP(box, cfg, log)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		defer stop()
+	}
+
 	// A call that a fault holds back ends with the server, not with its hold.
 	calls, endCalls := context.WithCancel(context.Background())
 	defer endCalls()
@@ -124,6 +134,22 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return nil
 	}
 	return err
+}
+
+// showLDAP opens the directories for reading over LDAP.
+func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), err error) {
+	url, stop, err := box.StartLDAP(cfg.LDAPListen)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("sandbox listens for LDAP", "url", url)
+	if cfg.LDAPURLFile != "" {
+		if err := writeWhole(cfg.LDAPURLFile, url+"\n"); err != nil {
+			stop()
+			return nil, err
+		}
+	}
+	return stop, nil
 }
 
 // writeWhole writes a file so that whoever waits for it never sees half of it.

@@ -33,6 +33,16 @@ func Child(attribute, value, parent string) string {
 	return attribute + "=" + Escape(value) + "," + parent
 }
 
+// FirstValue gives the value of a DN's first part, unescaped: "Store 1" of "CN=Store 1,CN=Databases". "" where s is no DN.
+func FirstValue(s string) string {
+	first := split(s, ",;")[0]
+	_, value, found := strings.Cut(split(first, "+")[0], "=")
+	if plain, ok := unescape(strings.TrimSpace(value)); found && ok {
+		return plain
+	}
+	return ""
+}
+
 // Equal reports whether two DNs name the same object. It ignores case, the way of escaping and spaces that carry
 // no meaning, as directories do. Texts that are not DNs are equal to nothing.
 func Equal(a, b string) bool {

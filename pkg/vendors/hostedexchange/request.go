@@ -283,8 +283,11 @@ func holdsPassword(attribute string) bool {
 
 // UserPath returns the LDAP path at which CreateBusinessUser creates a user: CN=<userPrincipalName> in the container.
 func UserPath(container, userPrincipalName string) string {
-	return scheme + strings.ReplaceAll(dn.Child("CN", userPrincipalName, PathDN(container)), "/", `\/`)
+	return DNPath(dn.Child("CN", userPrincipalName, PathDN(container)))
 }
+
+// DNPath returns the LDAP path of the object of that DN.
+func DNPath(name string) string { return scheme + strings.ReplaceAll(name, "/", `\/`) }
 
 // PathDN returns the DN that an LDAP path names, without the scheme, a server, and the escape of "/" that such paths need.
 func PathDN(path string) string {

@@ -31,6 +31,8 @@ type Config struct {
 	Timeout time.Duration
 	// MaxBody bounds the answer's body in bytes. Default [DefaultMaxBody].
 	MaxBody int64
+	// Limits bound the rate of requests, and give a vendor that is down a rest.
+	Limits Limits
 	// RoundTripper is the HTTP stack; default a pooled http.Transport.
 	RoundTripper http.RoundTripper
 }
@@ -39,6 +41,7 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	http *http.Client
+	gate *gate
 }
 
 // New returns a Client.
@@ -54,7 +57,7 @@ func New(cfg Config) *Client {
 		t.MaxIdleConnsPerHost = 32 // one service drives one vendor from many partitions at once
 		cfg.RoundTripper = t
 	}
-	return &Client{cfg: cfg, http: &http.Client{
+	return &Client{cfg: cfg, gate: newGate(cfg.Vendor, cfg.Limits), http: &http.Client{
 		Transport: cfg.RoundTripper,
 		// A redirect would carry credentials and bodies to wherever the answer says.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -80,10 +83,14 @@ const (
 
 // Do sends a request and reads the whole answer, whatever its status.
 //
-// Its errors: Unavailable if the request certainly did not reach the vendor, or was a Read;
+// Its errors: Throttled or Unavailable if [Limits] kept the request back; Unavailable if it certainly did not reach the vendor, or was a Read;
 // Unknown if a Write was sent and no complete answer came back; Internal if the answer is too large to a Read.
 // A cancelled ctx counts like any other lost answer.
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Response, error) {
+	done, err := c.gate.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	// Connected is the last moment at which nothing can have been sent.
@@ -98,10 +105,12 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Res
 	}
 	res, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
+		done(nil, err)
 		return nil, c.lost(effect, connected.Load(), err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, c.cfg.MaxBody+1))
+	done(res, err)
 	if err != nil {
 		return nil, c.lost(effect, true, err)
 	}

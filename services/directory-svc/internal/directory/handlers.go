@@ -7,6 +7,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
@@ -21,10 +22,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		return nil, err
 	}
 	users, err := tenant.Connect(d.Tenants, hostedexchange.Vendor, func(t *tenant.Tenant) *tenant.HostedExchange { return t.HostedExchange },
-		func(c *tenant.HostedExchange) (userCreator, error) {
-			client, err := hostedexchange.New(c.Client(d.Config.HTTP()))
-			return userCreator{client: client}, err
-		})
+		func(c *tenant.HostedExchange) (userCreator, error) { return newUserCreator(c, d.Config) })
 	if err != nil {
 		return nil, err
 	}
@@ -32,4 +30,13 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		event.ObjectCreate:       worker.ForTenant(objects, worker.Handler[objectCreator]{Once: true, LookUp: objectCreator.lookUp, Perform: objectCreator.create, Plan: objectCreator.plan}),
 		event.BusinessUserCreate: worker.ForTenant(users, worker.Handler[userCreator]{Once: true, LookUp: userCreator.lookUp, Perform: userCreator.create, Plan: userCreator.plan}),
 	}, nil
+}
+
+// newUserCreator connects to a Hosted Exchange, and to the directory behind it where the tenant gives one.
+func newUserCreator(c *tenant.HostedExchange, cfg *worker.Config) (u userCreator, err error) {
+	if u.client, err = hostedexchange.New(c.Client(cfg.HTTP())); err != nil || c.LDAP == nil {
+		return u, err
+	}
+	u.directory, err = ldapdirectory.New(c.LDAP.Client(cfg.VendorTimeout))
+	return u, err
 }

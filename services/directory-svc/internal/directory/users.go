@@ -2,15 +2,22 @@ package directory
 
 import (
 	"context"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
 )
 
 // userCreator creates business users at one tenant's Hosted Exchange.
-type userCreator struct{ client *hostedexchange.Client }
+type userCreator struct {
+	client *hostedexchange.Client
+	// directory is the Active Directory behind it; nil where the tenant gives none to read.
+	directory *ldapdirectory.Client
+}
 
 func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.Result, error) {
 	var data event.BusinessUserCreateData
@@ -21,10 +28,17 @@ func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.
 	if err != nil {
 		return operation.Result{}, err
 	}
-	return userCreated(run, data, user), nil
+	out := userCreated(run, data, user)
+	if c.directory != nil {
+		// The user exists whatever comes of the reading.
+		if found, err := c.directory.Find(ctx, hostedexchange.PathDN(user.Path)); err == nil {
+			identify(&out, found)
+		}
+	}
+	return operation.Result{Type: event.BusinessUserCreated, Data: out}, nil
 }
 
-func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hostedexchange.CreatedUser) operation.Result {
+func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hostedexchange.CreatedUser) event.BusinessUserCreatedData {
 	out := event.BusinessUserCreatedData{
 		Operation: run.Operation,
 		User:      event.BusinessUser{Path: user.Path, UserPrincipalName: data.UserPrincipalName, DisplayName: data.DisplayName, MemberOf: user.MemberOf},
@@ -39,7 +53,15 @@ func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hos
 			out.Mailbox.QuotaKB, out.Mailbox.DisablePOP, out.Mailbox.DisableIMAP, out.Mailbox.DisableHTTP = &size, &m.DisablePOP, &m.DisableIMAP, &m.DisableHTTP
 		}
 	}
-	return operation.Result{Type: event.BusinessUserCreated, Data: out}
+	return out
+}
+
+// identify adds what only the directory tells.
+func identify(out *event.BusinessUserCreatedData, found ldapdirectory.Object) {
+	out.User.GUID, out.User.SID, out.User.SAMAccountName = found.GUID, found.SID, found.SAMAccountName
+	if out.Mailbox != nil && found.MailStore != "" {
+		out.Mailbox.MailStore = &event.ChosenStore{ServerName: found.MailServer, MailStoreName: found.MailStore}
+	}
 }
 
 func businessUser(d event.BusinessUserCreateData) hostedexchange.BusinessUser {
@@ -58,18 +80,84 @@ func businessUser(d event.BusinessUserCreateData) hostedexchange.BusinessUser {
 	return u
 }
 
-// lookUp: CreateBusinessUser has no sister that reads, so a lost answer can not be settled by this API.
-func (c userCreator) lookUp(context.Context, *operation.Run) (operation.Result, bool, error) {
-	return operation.Result{}, false, operation.ErrCanNotLookUp
+// clockSkew is by how much a domain controller's clock may lag behind ours; domains keep theirs within five minutes.
+const clockSkew = 10 * time.Minute
+
+// lookUp finds the user that an earlier attempt of this very operation created: CreateBusinessUser has no sister that reads, so that is
+// asked of the directory.
+//
+// Only a lost answer makes a user of that name ours, for the vendor refuses to create a second one, and only a user that is not older than
+// the command. Before the first call there is nothing to find.
+func (c userCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+	if c.directory == nil {
+		return operation.Result{}, false, operation.ErrCanNotLookUp
+	}
+	if !run.Settling {
+		return operation.Result{}, false, nil
+	}
+	var data event.BusinessUserCreateData
+	if err := run.Decode(&data); err != nil {
+		return operation.Result{}, false, err
+	}
+	user, err := c.find(ctx, data)
+	if err != nil || user == nil || user.Created.Before(run.Operation.ReceivedAt.Add(-clockSkew)) {
+		return operation.Result{}, false, err
+	}
+	return operation.Result{Type: event.BusinessUserCreated, Data: settled(run, data, *user)}, true, nil
 }
 
-// plan says what would be asked for; whether the user exists can not be read.
-func (c userCreator) plan(_ context.Context, run *operation.Run) (event.Plan, error) {
+// find reads the user at the place that the command intends; nil where there is none.
+func (c userCreator) find(ctx context.Context, data event.BusinessUserCreateData) (*ldapdirectory.Object, error) {
+	user, err := c.directory.Find(ctx, hostedexchange.PathDN(hostedexchange.UserPath(data.Container, data.UserPrincipalName)))
+	if failure.Is(err, failure.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &user, nil
+}
+
+// settled is the result of a create whose answer was lost, as far as the directory tells it.
+func settled(run *operation.Run, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
+	out := event.BusinessUserCreatedData{
+		Operation: run.Operation,
+		User: event.BusinessUser{
+			Path: hostedexchange.UserPath(data.Container, data.UserPrincipalName), UserPrincipalName: data.UserPrincipalName, DisplayName: data.DisplayName,
+		},
+		Warnings: []event.Warning{{Text: "The vendor's answer was lost; the user was found in the directory."}},
+	}
+	for _, group := range user.MemberOf {
+		out.User.MemberOf = append(out.User.MemberOf, hostedexchange.DNPath(group))
+	}
+	switch {
+	case data.PlanName == "":
+	case user.MailStore == "":
+		out.Warnings = append(out.Warnings, event.Warning{Text: "The user has no mailbox, although a plan was given: the vendor did not finish."})
+	default:
+		out.Mailbox = &event.HostedMailbox{PlanName: data.PlanName, PrimarySMTPAddress: user.Mail}
+	}
+	identify(&out, user)
+	return out
+}
+
+// plan says what would be asked for, and whether the user exists where the directory can be read.
+func (c userCreator) plan(ctx context.Context, run *operation.Run) (event.Plan, error) {
 	var data event.BusinessUserCreateData
 	if err := run.Decode(&data); err != nil {
 		return event.Plan{}, err
 	}
 	plan := event.Plan{Target: hostedexchange.UserPath(data.Container, data.UserPrincipalName)}
+	if c.directory != nil {
+		user, err := c.find(ctx, data)
+		if err != nil {
+			return event.Plan{}, err
+		}
+		if user != nil {
+			plan.Exists = true
+			return plan, nil
+		}
+	}
 	plan.Changes = []event.Change{{Action: "create", What: "user", Value: data.UserPrincipalName}}
 	if data.PlanName != "" {
 		plan.Changes = append(plan.Changes, event.Change{Action: "create", What: "mailbox", Value: data.PlanName})

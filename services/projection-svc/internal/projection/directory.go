@@ -35,16 +35,18 @@ func keyOf(r result, name string) objectKey { return objectKey{r.tenant, strings
 
 type directoryRow struct {
 	objectKey
-	Name          string          `db:"name"`
-	GUID          string          `db:"guid"`
-	ObjectType    string          `db:"object_type"`
-	UPN           string          `db:"upn"`
-	DisplayName   string          `db:"display_name"`
-	MemberOf      json.RawMessage `db:"member_of"`
-	OperationID   string          `db:"operation_id"`
-	CorrelationID string          `db:"correlation_id"`
-	CreatedAt     time.Time       `db:"created_at"`
-	LastSequence  int64           `db:"last_sequence"`
+	Name           string          `db:"name"`
+	GUID           string          `db:"guid"`
+	SID            string          `db:"sid"`
+	SAMAccountName string          `db:"sam_account_name"`
+	ObjectType     string          `db:"object_type"`
+	UPN            string          `db:"upn"`
+	DisplayName    string          `db:"display_name"`
+	MemberOf       json.RawMessage `db:"member_of"`
+	OperationID    string          `db:"operation_id"`
+	CorrelationID  string          `db:"correlation_id"`
+	CreatedAt      time.Time       `db:"created_at"`
+	LastSequence   int64           `db:"last_sequence"`
 }
 
 var directoryObjects = table[directoryRow]{name: "directory_objects", key: "tenant, object_key"}
@@ -70,6 +72,7 @@ func (DirectoryObjects) Apply(ctx context.Context, tx pgx.Tx, records []projecto
 			err = r.into(&data)
 			row.Name, row.ObjectType, row.UPN = data.User.Path, "user", data.User.UserPrincipalName
 			row.DisplayName, row.MemberOf = data.User.DisplayName, list(data.User.MemberOf)
+			row.GUID, row.SID, row.SAMAccountName = data.User.GUID, data.User.SID, data.User.SAMAccountName
 		}
 		if err != nil {
 			return err

@@ -34,6 +34,7 @@ type mailboxRow struct {
 	PrimarySMTPAddress string          `db:"primary_smtp_address"`
 	ProxyAddresses     json.RawMessage `db:"proxy_addresses"`
 	DatabaseName       string          `db:"database_name"`
+	ServerName         string          `db:"server_name"`
 	PlanName           string          `db:"plan_name"`
 	QuotaKB            *int64          `db:"quota_kb"`
 	DisablePOP         *bool           `db:"disable_pop"`
@@ -77,6 +78,9 @@ func (Mailboxes) Apply(ctx context.Context, tx pgx.Tx, records []projector.Recor
 			m := data.Mailbox
 			row.DirectoryObject, row.PlanName, row.PrimarySMTPAddress = data.User.Path, m.PlanName, m.PrimarySMTPAddress
 			row.ProxyAddresses, row.QuotaKB = list(m.ProxyAddresses), m.QuotaKB
+			if m.MailStore != nil {
+				row.ServerName, row.DatabaseName = m.MailStore.ServerName, m.MailStore.MailStoreName
+			}
 			row.DisablePOP, row.DisableIMAP, row.DisableHTTP = m.DisablePOP, m.DisableIMAP, m.DisableHTTP
 		}
 		row.objectKey = keyOf(r, row.DirectoryObject)

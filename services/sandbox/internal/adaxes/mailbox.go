@@ -2,7 +2,6 @@ package adaxes
 
 import (
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -119,16 +118,9 @@ func chooseDatabase(tx *state.Tx, databases []seed.Database, id string) (seed.Da
 	return seed.Database{}, refuse(http.StatusNotFound, fmt.Sprintf("The mailbox database '%s' does not exist.", id))
 }
 
-// binaryGUID is a GUID as a directory stores it: the first three groups in little-endian order.
+// binaryGUID is a GUID as JSON shows a directory's: base64 of its bytes there.
 func binaryGUID(guid string) string {
-	b, err := hex.DecodeString(strings.ReplaceAll(guid, "-", ""))
-	if err != nil || len(b) != 16 {
-		return ""
-	}
-	slices.Reverse(b[0:4])
-	slices.Reverse(b[4:6])
-	slices.Reverse(b[6:8])
-	return base64.StdEncoding.EncodeToString(b)
+	return base64.StdEncoding.EncodeToString(directory.BinaryGUID(guid))
 }
 
 func upper(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -40,7 +40,7 @@ import (
 )
 
 // Vendors are the names that journal and faults know.
-var Vendors = []string{"adaxes", "exchangeonline", "entra", "hostedexchange", "enpower", "enpower-identity"}
+var Vendors = []string{"adaxes", "exchangeonline", "entra", "hostedexchange", "enpower", "enpower-identity", "ldap"}
 
 // API is the control API.
 type API struct {

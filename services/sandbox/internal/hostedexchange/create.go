@@ -1,6 +1,7 @@
 package hostedexchange
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -325,7 +326,20 @@ func (a *API) addMailbox(tx *state.Tx, u *user, o *state.Object, organization *s
 	if err != nil {
 		return nil, faultIn("CreateMailbox", codeExists, "The mailbox could not be created: "+err.Error()+".")
 	}
+	tx.PutObject(homed(tx.Object(o.GUID), store, m))
 	return &mailResult{plan, m, tx.Object(organization.Container).DN, o.Domain}, nil
+}
+
+// homed gives a user the attributes that say where its mailbox is, in the form of Exchange 2003.
+func homed(o *state.Object, store *state.Store, m *state.Mailbox) *state.Object {
+	organization, _, _ := strings.Cut(o.Domain, ".")
+	root := "DC=" + strings.ReplaceAll(o.Domain, ".", ",DC=")
+	c := o.Clone()
+	c.Properties["homeMDB"] = []any{fmt.Sprintf("CN=%s,CN=First Storage Group,CN=InformationStore,CN=%s,CN=Servers,CN=First Administrative Group,"+
+		"CN=Administrative Groups,CN=%s,CN=Microsoft Exchange,CN=Services,CN=Configuration,%s", store.Name, store.Server, organization, root)}
+	c.Properties["msExchHomeServerName"] = []any{"/o=" + organization + "/ou=First Administrative Group/cn=Configuration/cn=Servers/cn=" + store.Server}
+	c.Properties["msExchMailboxGuid"] = []any{base64.StdEncoding.EncodeToString(directory.BinaryGUID(m.GUID))}
+	return c
 }
 
 // deleteBusinessUser deletes a user with its mailbox and gives back the space.

@@ -18,6 +18,7 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/hostedexchange"
 	"github.com/mailwright/mailwright/services/sandbox/internal/identity"
 	"github.com/mailwright/mailwright/services/sandbox/internal/journal"
+	"github.com/mailwright/mailwright/services/sandbox/internal/ldap"
 	"github.com/mailwright/mailwright/services/sandbox/internal/seed"
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
 )
@@ -38,6 +39,7 @@ type Options struct {
 type Sandbox struct {
 	world   *state.World
 	handler http.Handler
+	ldap    *ldap.Server
 	log     *slog.Logger
 }
 
@@ -82,7 +84,14 @@ func Open(o Options) (*Sandbox, error) {
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /readyz", alive)
 	s.handler = mux
+	s.ldap = &ldap.Server{World: world, Journal: calls, Faults: runner.Faults, Log: o.Log}
 	return s, nil
+}
+
+// StartLDAP shows the directories over LDAP as well, and gives the URL. End it with the function returned.
+func (s *Sandbox) StartLDAP(address string) (url string, stop func(), err error) {
+	address, err = s.ldap.Start(address)
+	return "ldap://" + address, s.ldap.Stop, err
 }
 
 // Handler serves all APIs.

@@ -55,6 +55,7 @@ const (
 	HostedUnknownElements    = "hostedexchange.unknown-elements"
 	HostedSuppliedSAM        = "hostedexchange.supplied-sam-account-name"
 	HostedEchoIsAdmin        = "hostedexchange.echo-is-admin"
+	LDAPReadLag              = "ldap.read-lag"
 	EnPowerTotalCount        = "enpower.total-count"
 	EnPowerNextLink          = "enpower.next-link"
 	EnPowerTenantForm        = "enpower.tenant-form"
@@ -103,6 +104,7 @@ var Table = []Switch{
 	{HostedUnknownElements, "reject", []string{"reject", "ignore"}, "not stated; strict to catch misreadings", "an argument that the page does not list"},
 	{HostedSuppliedSAM, "algorithm", []string{"algorithm", "verbatim"}, "CreateConsumerUser: \"unlike CreateBusinessUser\"", "a caller's sAMAccountName"},
 	{HostedEchoIsAdmin, false, nil, "CreateBusinessUser sample response lacks it", "isAdmin is echoed"},
+	{LDAPReadLag, time.Duration(0), nil, "replication between domain controllers (inferred)", "age at which a new object is found over LDAP"},
 	{EnPowerTotalCount, "total", []string{"total", "page"}, "\"Total number of mailboxes retrieved\"", "totalCount counts the collection or this page"},
 	{EnPowerNextLink, "absolute", []string{"absolute", "relative"}, "\"Reference to the next page of results\"", "form of nextLink"},
 	{EnPowerTenantForm, "either", []string{"either", "id", "domain"}, "not stated", "what the tenant parameter holds"},
