@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
@@ -97,13 +97,17 @@ func (s *System) Publish(ctx context.Context, commands ...Command) error {
 	return nil
 }
 
+// confirmation is how long the stream may take to confirm a message until it is sent again. A connection that breaks tells
+// nobody who waits for an answer on it.
+const confirmation = 2 * time.Second
+
 // publish tries again while NATS does not answer; the stream knows a repetition by its id.
 func (s *System) publish(ctx context.Context, m *nats.Msg) error {
 	for {
-		_, err := s.JetStream.PublishMsg(ctx, m)
-		away := errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
-			errors.Is(err, nats.ErrConnectionReconnecting) || errors.Is(err, jetstream.ErrNoStreamResponse) && !s.NATS.IsConnected()
-		if err == nil || !away || ctx.Err() != nil {
+		attempt, cancel := context.WithTimeout(ctx, confirmation)
+		_, err := s.JetStream.PublishMsg(attempt, m)
+		cancel()
+		if err == nil || ctx.Err() != nil || s.NATS.IsConnected() && !errors.Is(err, context.DeadlineExceeded) {
 			return errors.Join(err, ctx.Err())
 		}
 	}

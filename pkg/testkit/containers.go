@@ -47,7 +47,6 @@ type containers struct {
 	id      string                        // of the system
 	token   string                        // of the sandbox's control API
 
-	mu    sync.Mutex
 	parts map[string]*part
 }
 
@@ -55,8 +54,9 @@ type containers struct {
 type part struct {
 	name  string
 	image string
-	// inside is the port that it listens on, published one of the host's.
+	// inside is the port that it listens on, published that of the host.
 	inside    string
+	host      string
 	published int
 	run       runner
 	opts      []testcontainers.ContainerCustomizer
@@ -77,32 +77,44 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 	}
 	s.Network = c.network
 
-	var all []*part
 	inside := Endpoints{NATS: insideURL(s.opts.nats), Postgres: insideURL(s.opts.postgres)}
 	s.Endpoints = Endpoints{NATS: s.opts.nats.URL, Postgres: s.opts.postgres.URL, Services: map[string]string{}}
+	login := "mailwright:" + rand.Text()
 	if s.Endpoints.NATS == "" {
-		p := c.nats()
-		all = append(all, p)
-		s.Endpoints.NATS, inside.NATS = "nats://"+p.address(c), "nats://"+NATS+":4222"
+		c.nats()
+		inside.NATS = "nats://" + NATS + ":4222"
 	}
 	if s.Endpoints.Postgres == "" {
-		p, login := c.postgres()
-		all = append(all, p)
-		s.Endpoints.Postgres = "postgres://" + login + "@" + p.address(c) + "/mailwright?sslmode=disable"
-		inside.Postgres = "postgres://" + login + "@" + Postgres + ":5432/mailwright?sslmode=disable"
+		c.postgres(login)
+		inside.Postgres = databaseURL(login, Postgres+":5432")
 	}
 	if !s.opts.noSandbox {
-		p := c.sandbox()
-		all = append(all, p)
-		s.Endpoints.Sandbox = "http://" + p.address(c)
-		s.Vendors = &Vendors{url: s.Endpoints.Sandbox, token: c.token}
+		c.sandbox()
 	}
 	for _, name := range s.opts.services {
-		p := c.service(name, inside)
-		all = append(all, p)
-		s.Endpoints.Services[name] = "http://" + p.address(c)
+		c.service(name, inside)
 	}
-	return c.startAll(ctx, all)
+	if err := c.startAll(ctx); err != nil {
+		return err
+	}
+	for name, p := range c.parts {
+		switch name {
+		case NATS:
+			s.Endpoints.NATS = "nats://" + p.address()
+		case Postgres:
+			s.Endpoints.Postgres = databaseURL(login, p.address())
+		case Sandbox:
+			s.Endpoints.Sandbox = "http://" + p.address()
+			s.Vendors = &Vendors{url: s.Endpoints.Sandbox, token: c.token}
+		default:
+			s.Endpoints.Services[name] = "http://" + p.address()
+		}
+	}
+	return nil
+}
+
+func databaseURL(login, address string) string {
+	return "postgres://" + login + "@" + address + "/mailwright?sslmode=disable"
 }
 
 // join makes the network, unless the user brought one.
@@ -132,51 +144,48 @@ func insideURL(s Server) string {
 	return u.String()
 }
 
-func (c *containers) nats() *part {
-	p := &part{name: NATS, inside: "4222/tcp", run: runs(tcnats.Run)}
+func (c *containers) nats() {
+	p := c.add(NATS, "4222/tcp", runs(tcnats.Run))
 	p.opts = append(locked(), testcontainers.WithCmd("--jetstream", "--store_dir", "/data"))
 	p.ready = func(context.Context) error {
-		nc, err := nats.Connect("nats://"+p.address(c), nats.Timeout(time.Second))
+		nc, err := nats.Connect("nats://"+p.address(), nats.Timeout(time.Second))
 		if err == nil {
 			nc.Close()
 		}
 		return err
 	}
-	return c.add(p)
 }
 
-// postgres gives the part and its user and password. Its entrypoint needs root to hand its folder to the server's user.
-func (c *containers) postgres() (p *part, login string) {
-	password := rand.Text()
-	login = "mailwright:" + password
-	p = &part{name: Postgres, inside: "5432/tcp", run: runs(tcpostgres.Run)}
+// postgres keeps its rights: its entrypoint needs root to hand its folder to the server's user.
+func (c *containers) postgres(login string) {
+	p := c.add(Postgres, "5432/tcp", runs(tcpostgres.Run))
+	user, password, _ := strings.Cut(login, ":")
 	p.opts = []testcontainers.ContainerCustomizer{
-		tcpostgres.WithDatabase("mailwright"), tcpostgres.WithUsername("mailwright"), tcpostgres.WithPassword(password),
+		tcpostgres.WithDatabase("mailwright"), tcpostgres.WithUsername(user), tcpostgres.WithPassword(password),
 		// A test's database need not outlive the machine.
 		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "jit=off"),
 	}
 	p.ready = func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		conn, err := pgx.Connect(ctx, "postgres://"+login+"@"+p.address(c)+"/mailwright?sslmode=disable")
+		conn, err := pgx.Connect(ctx, databaseURL(login, p.address()))
 		if err != nil {
 			return errors.New("no answer yet") // pgx's own error names user and host
 		}
 		return conn.Close(ctx)
 	}
-	return c.add(p), login
 }
 
-func (c *containers) sandbox() *part {
-	p := &part{name: Sandbox, inside: "8080/tcp", run: runs(testcontainers.Run)}
+func (c *containers) sandbox() {
+	p := c.add(Sandbox, "8080/tcp", runs(testcontainers.Run))
 	p.opts = append(locked(), testcontainers.WithEnv(map[string]string{
 		"MAILWRIGHT_SANDBOX_CONTROL_TOKEN": c.token, "MAILWRIGHT_SANDBOX_STATE_FILE": "/data/sandbox.state",
+		"MAILWRIGHT_SANDBOX_LDAP_LISTEN": "0.0.0.0:3389",
 	}))
-	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address(c)+"/readyz") }
-	return c.add(p)
+	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
 }
 
-func (c *containers) service(name string, inside Endpoints) *part {
+func (c *containers) service(name string, inside Endpoints) {
 	env := map[string]string{
 		"MAILWRIGHT_NATS_URL": inside.NATS, "MAILWRIGHT_DATABASE_URL": inside.Postgres, "MAILWRIGHT_CONFIG": "/data/" + stack.ConfigFile,
 	}
@@ -184,11 +193,9 @@ func (c *containers) service(name string, inside Endpoints) *part {
 		k, v, _ := strings.Cut(e, "=")
 		env[k] = v
 	}
-	p := &part{name: name, inside: "8080/tcp", run: runs(testcontainers.Run)}
-	p.opts = append(locked(), testcontainers.WithEnv(env))
-	p.opts = append(p.opts, c.copies("/data", stack.SandboxConfig("http://"+Sandbox+":8080")))
-	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address(c)+"/readyz") }
-	return c.add(p)
+	p := c.add(name, "8080/tcp", runs(testcontainers.Run))
+	p.opts = append(locked(), testcontainers.WithEnv(env), c.copies("/data", stack.SandboxConfig("http://"+Sandbox+":8080", "ldap://"+Sandbox+":3389")))
+	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
 }
 
 // runner starts a container of an image.
@@ -260,39 +267,58 @@ func hostConfig(change func(*container.HostConfig)) testcontainers.CustomizeRequ
 	}
 }
 
-// add chooses where the part will be found.
-func (c *containers) add(p *part) *part {
-	p.image = c.opts.images[p.name]
-	p.published, _ = c.port() // 0 on an error: the start meets it again, and tells
-	c.parts[p.name] = p
+func (c *containers) add(name, inside string, run runner) *part {
+	p := &part{name: name, image: c.opts.images[name], host: c.host, inside: inside, run: run}
+	c.parts[name] = p
 	return p
 }
 
-func (p *part) address(c *containers) string { return c.address(p.published) }
+// address is where the part is, as the test sees it.
+func (p *part) address() string { return net.JoinHostPort(p.host, strconv.Itoa(p.published)) }
 
 // startAll starts the parts at once: each waits by itself for what it needs.
-func (c *containers) startAll(ctx context.Context, parts []*part) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	errs := make([]error, len(parts))
+func (c *containers) startAll(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var wg sync.WaitGroup
-	for i, p := range parts {
+	for _, p := range c.parts {
 		wg.Go(func() {
-			if errs[i] = c.start(ctx, p); errs[i] != nil {
-				cancel() // the others need not be waited for
+			if err := c.start(ctx, p); err != nil {
+				cancel(err) // the first is the cause; the others need not be waited for
 			}
 		})
 	}
 	wg.Wait()
-	for _, err := range errs { // what failed first is the cause, the rest was cancelled
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return err
-		}
-	}
-	return errors.Join(errs...)
+	return context.Cause(ctx)
 }
 
-func (c *containers) start(ctx context.Context, p *part) error {
+// start makes a container of the part and waits until it is ready.
+func (c *containers) start(ctx context.Context, p *part) (err error) {
+	began := time.Now()
+	for range 3 {
+		if err = c.launch(ctx, p); err == nil || !portTaken(err) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name, explain(err, p.image))
+	}
+	if err := c.await(ctx, p); err != nil {
+		return err
+	}
+	c.opts.log.Info("ready", "part", p.name, "after", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// portTaken reports whether someone took the port between its choice and the start.
+func portTaken(err error) bool {
+	return strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")
+}
+
+func (c *containers) launch(ctx context.Context, p *part) (err error) {
+	if p.published, err = c.port(); err != nil {
+		return err
+	}
 	opts := slices.Concat(p.opts, []testcontainers.ContainerCustomizer{
 		testcontainers.WithLabels(map[string]string{ownerLabel: self().String(), systemLabel: c.id, "io.mailwright.testkit.part": p.name}),
 		testcontainers.WithExposedPorts(p.inside),
@@ -313,20 +339,9 @@ func (c *containers) start(ctx context.Context, p *part) error {
 		}),
 		testcontainers.WithWaitStrategy(here), // for await, which needs no shell in the image
 	})
-	began := time.Now()
 	// A container that is being made would escape Stop if its making were cut off.
-	container, err := p.run(context.WithoutCancel(ctx), p.image, opts...)
-	c.mu.Lock()
-	p.Container = container
-	c.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("%s: %w", p.name, explain(err, p.image))
-	}
-	if err := c.await(ctx, p); err != nil {
-		return err
-	}
-	c.opts.log.Info("ready", "part", p.name, "after", time.Since(began).Round(time.Millisecond))
-	return nil
+	p.Container, err = p.run(context.WithoutCancel(ctx), p.image, opts...)
+	return err
 }
 
 // here is a wait strategy that does not wait.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +24,9 @@ type engine struct {
 	// host is where published ports are; local that it is this machine's loopback address, on which they are published then.
 	host  string
 	local bool
+
+	portMu sync.Mutex
+	given  map[int]bool
 }
 
 var theEngine struct {
@@ -82,7 +84,7 @@ func connect(ctx context.Context, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no Docker engine answers (WithBackend(Embedded) needs none): %w", err)
 	}
-	e := &engine{DockerClient: c}
+	e := &engine{DockerClient: c, given: map[int]bool{}}
 	if err := e.findHost(ctx); err != nil {
 		return nil, err
 	}
@@ -183,8 +185,20 @@ func pull(ctx context.Context, c *client.Client, image string) error {
 }
 
 // port chooses a port to publish on. It is chosen before the container starts, so that a part that is killed comes back
-// where the test looks for it; whoever takes it meanwhile is met by another try.
+// where the test looks for it. No port is given twice; one that someone else takes meanwhile is met by another try.
 func (e *engine) port() (int, error) {
+	e.portMu.Lock()
+	defer e.portMu.Unlock()
+	for {
+		port, err := e.freePort()
+		if err != nil || !e.given[port] {
+			e.given[port] = true
+			return port, err
+		}
+	}
+}
+
+func (e *engine) freePort() (int, error) {
 	if !e.local {
 		return 20000 + rand.IntN(10000), nil // below the ports that systems give to clients
 	}
@@ -195,8 +209,6 @@ func (e *engine) port() (int, error) {
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
-
-func (e *engine) address(port int) string { return net.JoinHostPort(e.host, strconv.Itoa(port)) }
 
 // silent is a logger for testcontainers, which tells of every step.
 type silent struct{}

@@ -3,8 +3,8 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,13 +24,17 @@ import (
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// bin holds the programs: built by make, or else here.
+// backend is what the suites run on: containers or embedded servers, as scripts/test found out.
+var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), string(testkit.Embedded)))
+
+// bin holds the programs for embedded servers: built by make, or else here.
 var bin = os.Getenv("MAILWRIGHT_BIN")
 
 func TestMain(m *testing.M) {
-	if bin == "" {
+	if backend == testkit.Embedded && bin == "" {
 		dir, err := os.MkdirTemp("", "mailwright-bin-")
 		if err != nil {
 			panic(err)
@@ -50,12 +55,29 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// images are those that scripts/images built last, by id: another build may move the names meanwhile. There is no such list
+// where MAILWRIGHT_TEST_IMAGES does not say where it is.
+func images(t *testing.T) map[string]string {
+	t.Helper()
+	raw, err := os.ReadFile(os.Getenv("MAILWRIGHT_TEST_IMAGES"))
+	if err != nil {
+		return nil
+	}
+	list := map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		if fields := strings.Fields(line); len(fields) == 3 {
+			list[fields[0]] = fields[1]
+		}
+	}
+	return list
+}
+
 const patience = 90 * time.Second
 
 // system is a running Mailwright of a test's own.
 type system struct {
 	*testing.T
-	*stack.Stack
+	*testkit.System
 	dir string
 	js  jetstream.JetStream
 	db  *pgxpool.Pool
@@ -63,32 +85,19 @@ type system struct {
 
 func start(t *testing.T) *system {
 	t.Helper()
-	// Not t.TempDir: its parents are closed to the user that Postgres runs as.
 	dir, err := os.MkdirTemp("", "mailwright-e2e-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	s := &system{T: t, dir: dir}
-	s.Stack, err = stack.Start(t.Context(), stack.Options{Dir: dir, Bin: bin, Volatile: true, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	s.System, err = testkit.Run(t.Context(), testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
+		testkit.WithLogDir(filepath.Join(dir, "logs")),
+		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.clean)
-	nc, err := nats.Connect(s.Endpoints.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	if s.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
-	}
-	if s.db, err = pgxpool.New(t.Context(), s.Endpoints.Postgres); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.db.Close)
+	s.js, s.db = s.JetStream, s.DB
 	return s
 }
 
@@ -123,7 +132,9 @@ func (c command) message() *nats.Msg {
 // publish stores a message, again and again while NATS is away, as a careful publisher does.
 func (s *system) publish(ctx context.Context, m *nats.Msg) error {
 	for {
-		_, err := s.js.PublishMsg(ctx, m)
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second) // a connection that broke tells nobody who waits for an answer on it
+		_, err := s.js.PublishMsg(attempt, m)
+		cancel()
 		if err == nil {
 			return nil
 		}
@@ -192,15 +203,7 @@ func (s *system) rows(ctx context.Context, sql string, args ...any) ([]string, e
 // control reads one of the sandbox's control endpoints.
 func (s *system) control(path string, into any) {
 	s.Helper()
-	res, err := http.Get(s.Endpoints.Sandbox + "/control/" + path)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		s.Fatalf("GET /control/%s: %s", path, res.Status)
-	}
-	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+	if err := s.Vendors.Control(s.Context(), http.MethodGet, path, nil, into); err != nil {
 		s.Fatal(err)
 	}
 }
