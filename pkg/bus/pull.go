@@ -20,7 +20,7 @@ const (
 	pullBeat = 500 * time.Millisecond
 )
 
-// puller asks a consumer for one message at a time, over an inbox of its own.
+// puller takes a consumer's messages one at a time, over an inbox of its own.
 //
 // It speaks the pull protocol (NATS ADR-37, $JS.API.CONSUMER.MSG.NEXT) itself because the client library's ways
 // fall short here. Messages and Consume stall with a small PullMaxMessages: they skip a request
@@ -32,16 +32,25 @@ type puller struct {
 	nc      *nats.Conn
 	subject string
 	request []byte
+	batch   int
 	inbox   *nats.Subscription
-	asked   bool
+	left    int // of the messages asked for
 }
 
 // errSilent: the server has forgotten the request, or can not be reached.
 var errSilent = errors.New("the server has gone silent")
 
-func newPuller(js jetstream.JetStream, stream, consumer string) (*puller, error) {
+// standing is how many messages are asked for at once of a consumer that hands out one at a time: the next one then
+// comes with the acknowledgement of the last, without being asked for, and never before.
+const standing = 256
+
+func newPuller(js jetstream.JetStream, stream string, consumer jetstream.ConsumerConfig) (*puller, error) {
 	nc := js.Conn()
-	request, err := json.Marshal(map[string]any{"batch": 1, "expires": pullExpiry, "idle_heartbeat": pullBeat})
+	batch := 1 // no more than is worked on: what lies here unread would run into AckWait
+	if consumer.MaxAckPending == 1 {
+		batch = standing
+	}
+	request, err := json.Marshal(map[string]any{"batch": batch, "expires": pullExpiry, "idle_heartbeat": pullBeat})
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +60,9 @@ func newPuller(js jetstream.JetStream, stream, consumer string) (*puller, error)
 	}
 	return &puller{
 		nc:      nc,
-		subject: apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer,
+		subject: apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
 		request: request,
+		batch:   batch,
 		inbox:   inbox,
 	}, nil
 }
@@ -73,24 +83,24 @@ func apiPrefix(o jetstream.JetStreamOptions) string {
 // must be closed: a request may still stand.
 func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
 	for {
-		if !p.asked {
+		if p.left == 0 {
 			if err := p.nc.PublishRequest(p.subject, p.inbox.Subject, p.request); err != nil {
 				return nil, err
 			}
-			p.asked = true
+			p.left = p.batch
 		}
 		m, err := p.receive(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if m.Reply != "" { // where to acknowledge: only a stored message has it
-			p.asked = false
+			p.left--
 			return m, nil
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "100": // a heartbeat
 		case "404", "408": // the request has expired
-			p.asked = false
+			p.left = 0
 		default: // the consumer is gone, or the server refuses
 			return nil, fmt.Errorf("the server ended the pull: %s %s", status, m.Header.Get("Description"))
 		}

@@ -19,6 +19,9 @@ func CommandSubject(domain event.Domain, key string) string {
 	return join("cmd", string(domain), Token(key))
 }
 
+// PublishedSubject is the [CommandSubject] that a stored command was published to, its key's token as it was.
+func PublishedSubject(a Address) string { return join("cmd", string(a.Domain), a.Key) }
+
 // EventSubject is where every event of an operation stands: mailwright.evt.<domain>.<operationid>.
 func EventSubject(domain event.Domain, operationID string) string {
 	return join("evt", string(domain), Token(operationID))

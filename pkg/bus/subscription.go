@@ -46,7 +46,7 @@ func (s *subscription) work(ctx context.Context) {
 
 // consume hands out messages until something fails.
 func (s *subscription) consume(ctx context.Context) error {
-	p, err := newPuller(s.JS, s.stream, s.consumer.Durable)
+	p, err := newPuller(s.JS, s.stream, s.consumer)
 	if err != nil {
 		return err
 	}

@@ -127,12 +127,12 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) 
 	if err := e.due(run, last); err != nil {
 		return Result{}, err
 	}
-	release, err := e.budgets.admit(run.Tenant)
+	handler := e.Handlers[run.Command.Type()]
+	release, err := e.budgets.admit(run.Tenant, handler.Vendor)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	handler := e.Handlers[run.Command.Type()]
 	if dryRun(run) {
 		return plan(ctx, handler, run)
 	}

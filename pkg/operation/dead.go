@@ -109,7 +109,7 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
 		body = l.run.Command.Data()
 	}
-	if e.unsafe(Redaction) {
+	if e.unsafe(Redaction) && json.Valid(body) {
 		dead.Excerpt = body
 	} else if excerpt := event.Redact(body); excerpt != nil && len(excerpt) <= largestExcerpt {
 		dead.Excerpt = excerpt

@@ -29,7 +29,7 @@ type Config struct {
 	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and how much too late
 	// a key that waits may be woken. Default 10 minutes.
 	SweepAfter time.Duration
-	// Budget limits each tenant's calls; the zero value does not.
+	// Budget limits each tenant's and each vendor's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream
 	Log    *slog.Logger

@@ -93,7 +93,7 @@ func (b *bundle) serve(commandType string, handler operation.Handler, change ...
 	b.Helper()
 	cfg := operation.Config{
 		Domain: b.domain, JS: b.js, Log: slog.New(slog.NewTextHandler(b.log, nil)),
-		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, Hold: 100 * time.Millisecond, Budget: operation.Budget{Parallel: 8},
+		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, Hold: 100 * time.Millisecond, Budget: operation.Budget{Tenant: 8},
 		Retries: operation.Retries{
 			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
 			failure.NotFound:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},

@@ -319,3 +319,38 @@ func TestOneTenantsFloodDoesNotStarveAnother(t *testing.T) {
 		b.outcome(fmt.Sprint("flood", i))
 	}
 }
+
+// TestOperationThatOutlivesItsRecordIsNotRepeated purges an operation's events, as retention would, and sends the command again.
+func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	var created atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if created.Load() == 0 {
+				return operation.Result{}, false, nil
+			}
+			result, err := changed(run)
+			return result, true, err
+		},
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			created.Add(1)
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	events, err := b.js.Stream(t.Context(), bus.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(bus.EventSubject(event.Delegation, event.OperationID(source, "1")))); err != nil {
+		t.Fatal(err)
+	}
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if created.Load() != 1 {
+		t.Errorf("created %d times", created.Load())
+	}
+	b.wantHistory("1", "delegation.changed")
+}

@@ -25,6 +25,8 @@ import (
 // Handler carries out one type of command at its vendor. Its functions return *[Rejection] for a command that is wrong
 // beyond its schema, and *failure.Error for everything else that went wrong.
 type Handler struct {
+	// Vendor names the API that is called, for its budget.
+	Vendor string
 	// Perform carries the command out and returns the success to publish. It is called again after each failure that
 	// may pass, in another replica perhaps.
 	Perform func(ctx context.Context, run *Run) (Result, error)

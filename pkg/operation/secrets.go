@@ -36,6 +36,9 @@ func (list secrets) text(s string) string {
 
 // scrub returns data that marshals to the same JSON without the secrets.
 func (list secrets) scrub(data any) any {
+	if len(list) == 0 {
+		return data
+	}
 	raw, err := json.Marshal(data)
 	if err != nil {
 		return data // marshalling it again will say so

@@ -35,8 +35,10 @@ func (s *sweep) subscriber() *bus.Subscriber {
 }
 
 const (
-	// sweepShare is the part of its time, one in so many, that the sweep is at work. It is in no hurry.
-	sweepShare = 4
+	// sweepShare is the part of its time, one in so many, that the sweep is at work, with pauses of longestPause at
+	// most. It is in no hurry.
+	sweepShare   = 4
+	longestPause = 100 * time.Millisecond
 	// secondLook is after how long the sweep looks once more before it calls a command lost: a
 	// replica of a stream may lag behind.
 	secondLook = 250 * time.Millisecond
@@ -50,7 +52,7 @@ func (s *sweep) command(ctx context.Context, d bus.Delivery) error {
 	}
 	began := time.Now()
 	err := s.look(ctx, d)
-	s.wait((sweepShare - 1) * time.Since(began))
+	s.wait(min((sweepShare-1)*time.Since(began), longestPause))
 	return err
 }
 

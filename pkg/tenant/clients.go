@@ -46,3 +46,6 @@ func (c *Clients[C]) For(tenantID string) (client C, name string, err error) {
 	}
 	return client, name, nil
 }
+
+// Vendor is the name of the vendor whose clients these are.
+func (c *Clients[C]) Vendor() string { return c.vendor }

@@ -27,7 +27,7 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 		run.Tenant = name
 		return client, nil
 	}
-	out := operation.Handler{Once: h.Once, Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
 		client, err := of(run)
 		if err != nil {
 			return operation.Result{}, err

@@ -27,6 +27,7 @@ type Config struct {
 	VendorTimeout time.Duration `help:"How long one request to a vendor may take." default:"60s"`
 	Hold          time.Duration `help:"How long a command may keep others of its partition waiting, for its vendor or a short retry, before it is parked." default:"2s"`
 	TenantCalls   int           `help:"How many commands of one tenant may be under way in this process; 0: any number." default:"24"`
+	VendorCalls   int           `help:"How many commands may be under way at one vendor in this process; 0: any number." default:"0"`
 	// Unsafe and CrashAt serve the guarantee suite: see operation.Config.
 	Unsafe  []string `hidden:"" help:"Switch protections off; only the suite that proves its own checkers does."`
 	CrashAt string   `hidden:"" help:"Kill this process at a step of the engine: NAME or NAME:N for the N-th time."`
@@ -75,7 +76,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	engine, err := operation.New(ctx, operation.Config{
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
-		CallTimeout: requestsOfAttempt * cfg.VendorTimeout, Hold: cfg.Hold, Budget: operation.Budget{Parallel: cfg.TenantCalls},
+		CallTimeout: requestsOfAttempt * cfg.VendorTimeout, Hold: cfg.Hold, Budget: operation.Budget{Tenant: cfg.TenantCalls, Vendor: cfg.VendorCalls},
 		Step: crashAt(cfg.CrashAt), Unsafe: cfg.Unsafe,
 	})
 	if err != nil {
