@@ -21,6 +21,18 @@ images: build ## Build the programs' images, mailwright/<program>:dev, and get t
 	@scripts/servers
 	@scripts/images dev $(PROGRAMS)
 
+.PHONY: up
+up: images ## Start everything in containers, on 127.0.0.1, and wait until it is healthy.
+	@scripts/compose up
+
+.PHONY: logs
+logs: ## Follow the logs of what 'make up' started.
+	@scripts/compose logs -f
+
+.PHONY: down
+down: ## Stop and remove what 'make up' started; VOLUMES=1 removes the data too.
+	@scripts/compose down $(if $(VOLUMES),-v)
+
 .PHONY: demo
 demo: build ## Start everything, carry out the vendors' own examples, stop. KEEP=1 stays up.
 	@bin/mailwright demo $(if $(KEEP),--keep)
@@ -32,6 +44,16 @@ dev: build ## Run everything on this machine until Ctrl-C; state in .mailwright.
 .PHONY: test
 test: ## Run every test, on real NATS, Postgres and processes.
 	@scripts/test
+
+.PHONY: guarantees
+guarantees: build ## Attack each guarantee and prove that it was kept. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run.
+	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/ ./guarantees
+	@bin/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench
+bench: ## Measure the pipeline against a hand-written floor in the same run; results in build/bench.json.
+	@mkdir -p build
+	@cd pkg && BENCH_JSON=$(CURDIR)/build/bench.json go test -run '^$$' -bench Pipeline -benchtime 1x -timeout 15m ./operation | grep -E 'of the floor|^(ok|FAIL|---)'
 
 .PHONY: lint
 lint: ## Check style, formatting and module files.

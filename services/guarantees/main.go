@@ -32,6 +32,7 @@ type options struct {
 	Long     bool          `help:"100,000 commands through at least 500 kills."`
 	Unsafe   []string      `help:"Switch protections of the system off, to see the checkers find what they prevent: guard, look-up, partition, park, hold, redaction, bury."`
 	NoFaults bool          `help:"Leave the storm out."`
+	Prove    bool          `help:"Switch one protection after another off, and show which checker finds what it prevents."`
 	Bin      string        `help:"Folder with the programs; default: where this program is." type:"existingdir"`
 	JSON     string        `help:"File for the results." default:"build/guarantees.json"`
 	Keep     bool          `help:"Keep the state and the logs."`
@@ -41,12 +42,15 @@ func main() {
 	var o options
 	kong.Parse(&o, kong.Name("guarantees"), kong.Description("Attacks each guarantee and proves that it was kept."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if o.Prove {
+		err := o.prove(ctx)
+		stop()
+		end(err)
+		return
+	}
 	rows, err := o.run(ctx)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "guarantees:", err)
-		os.Exit(1)
-	}
+	end(err)
 	violations := 0
 	for _, r := range rows {
 		violations += r.Violations
@@ -55,6 +59,49 @@ func main() {
 	if violations > 0 {
 		os.Exit(1)
 	}
+}
+
+func end(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guarantees:", err)
+		os.Exit(1)
+	}
+}
+
+// protections maps each protection to the guarantee whose checker must find that it is off, and says whether
+// that takes the vendor's faults.
+var protections = []struct {
+	name, found string
+	faults      bool
+}{
+	{"guard", "G1", false}, {"look-up", "G2", true}, {"partition", "G3", false}, {"park", "G3", true},
+	{"hold", "G4", false}, {"redaction", "G6", false}, {"bury", "G7", false},
+}
+
+// prove is an error if a protection can be switched off without its checker finding it.
+func (o *options) prove(ctx context.Context) error {
+	blind := 0
+	for _, p := range protections {
+		off := *o
+		off.Unsafe, off.NoFaults, off.Kills, off.Patience, off.JSON = []string{p.name}, !p.faults, 0, 30*time.Second, filepath.Join(os.TempDir(), "mailwright-prove.json")
+		rows, err := off.run(ctx)
+		if err != nil {
+			return fmt.Errorf("without %s: %w", p.name, err)
+		}
+		for _, r := range rows {
+			if r.Name == p.found {
+				fmt.Printf("prove: without %-10s %s finds %d violations\n", p.name, r.Name, r.Violations)
+				if r.OK {
+					blind++
+				}
+			}
+		}
+	}
+	fmt.Printf("prove: %d protections, %d checkers blind\n", len(protections), blind)
+	if blind > 0 {
+		return errors.New("a checker is blind")
+	}
+	return nil
 }
 
 // row is one line of the table.
