@@ -14,6 +14,8 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
+	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/send"
@@ -31,6 +33,8 @@ type commands struct {
 	Demo   demo.Command   `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
 	Send   send.Command   `cmd:"" help:"Publish a command; with --wait, print its outcome."`
 	Watch  watch.Command  `cmd:"" help:"Follow events as they happen."`
+	Cancel cancel.Command `cmd:"" help:"Take back operations that wait."`
+	Dead   dead.Command   `cmd:"" help:"List, show, replay and discard what was given up."`
 	Status status.Command `cmd:"" help:"Show operations by state and what the services have yet to do."`
 	Server dev.Server     `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`
 }
@@ -48,7 +52,7 @@ func main() {
 		os.Exit(app.ExitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	a := &app.App{Globals: c.Globals, Out: os.Stdout, Err: os.Stderr, Log: logger(c.Verbose)}
+	a := &app.App{Globals: c.Globals, Out: os.Stdout, Err: os.Stderr, Person: app.Person(), Log: logger(c.Verbose)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(a)
 	stop()

@@ -70,10 +70,11 @@ type Globals struct {
 // App is the running program, as its commands see it.
 type App struct {
 	Globals
-	In  io.Reader // nil: standard input
-	Out io.Writer // results
-	Err io.Writer // progress and errors
-	Log *slog.Logger
+	In     io.Reader // nil: standard input
+	Out    io.Writer // results
+	Err    io.Writer // progress and errors
+	Person io.Reader // who answers questions; nil: nobody
+	Log    *slog.Logger
 }
 
 // Stdin is where a command reads what "-" names.

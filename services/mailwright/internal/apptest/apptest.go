@@ -29,6 +29,8 @@ type Call struct {
 	Command any    // pointer to its zero value
 	Args    []string
 	Stdin   string
+	// Answer is what a person at the terminal answers; "": nobody is there.
+	Answer string
 	// Out and Err receive what is written while the command runs, for a test that waits for it; nil collects it only.
 	Out, Err io.Writer
 }
@@ -49,6 +51,9 @@ func Run(ctx context.Context, t *testing.T, c Call) Result {
 		return Result{Err: err.Error(), Code: app.ExitUsage}
 	}
 	a := &app.App{Globals: grammar.Globals, In: strings.NewReader(c.Stdin), Out: &out, Err: &messages, Log: slog.New(slog.DiscardHandler)}
+	if c.Answer != "" {
+		a.Person = strings.NewReader(c.Answer)
+	}
 	if c.Out != nil {
 		a.Out = io.MultiWriter(&out, c.Out)
 	}
@@ -62,14 +67,14 @@ func Run(ctx context.Context, t *testing.T, c Call) Result {
 	return Result{Out: out.String(), Err: messages.String(), Code: app.Code(err)}
 }
 
-// Help is what --help of a command prints.
-func Help(t *testing.T, name string, command any) string {
+// Help is what --help of a command prints, or of a command below it.
+func Help(t *testing.T, name string, command any, below ...string) string {
 	t.Helper()
 	var out Buffer
 	parser, _ := parser(t, Call{Name: name, Command: command}, &out)
 	func() {
 		defer func() { _ = recover() }() // kong exits after the help; see parser
-		_, _ = parser.Parse([]string{name, "--help"})
+		_, _ = parser.Parse(append(append([]string{name}, below...), "--help"))
 	}()
 	return out.String()
 }

@@ -55,14 +55,19 @@ func Start(t *testing.T) *System {
 	return s
 }
 
-// Serve carries the commands of a domain out by the real engine, with the test's handlers and short retries.
-func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler) {
+// Serve carries the commands of a domain out by the real engine, with the test's handlers and short retries; change changes
+// its settings.
+func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler, change ...func(*operation.Config)) {
 	t.Helper()
 	soon := operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour}
-	engine, err := operation.New(t.Context(), operation.Config{
+	cfg := operation.Config{
 		Domain: domain, Handlers: handlers, JS: s.JS, Log: slog.New(slog.DiscardHandler),
 		Retries: operation.Retries{failure.Unavailable: soon, failure.Unknown: soon, failure.Throttled: soon},
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	engine, err := operation.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

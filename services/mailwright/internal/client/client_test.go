@@ -55,6 +55,7 @@ func TestKey(t *testing.T) {
 		"every read":      {event.DelegationRead, `{}`, "all"},
 		"inventory":       {event.InventorySync, `{"tenant":"Contoso"}`, "contoso"},
 		"every inventory": {event.InventorySync, `{}`, "all"},
+		"cancel":          {event.OperationCancel, `{"operationId":"abc"}`, "abc"},
 		"not JSON":        {event.InventorySync, `{`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +119,7 @@ func TestAwait(t *testing.T) {
 	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: confirm}})
 	ctx := within(t, patience)
 
-	receipt, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, change), "", event.Binary)
+	receipt, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, change), client.Target{}, event.Binary)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,12 +129,12 @@ func TestAwait(t *testing.T) {
 		t.Errorf("%v after %d events, %v", outcome, heard, err)
 	}
 
-	again, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, change), "", event.Structured)
+	again, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, change), client.Target{}, event.Structured)
 	if err != nil || !again.Duplicate || again.Sequence != receipt.Sequence {
 		t.Errorf("published again: %+v, %v", again, err)
 	}
 
-	other, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, strings.Replace(change, "b@", "c@", 1)), "", event.Binary)
+	other, err := client.Publish(ctx, s.JS, command(t, "1", event.DelegationChange, strings.Replace(change, "b@", "c@", 1)), client.Target{}, event.Binary)
 	if err != nil || other.Duplicate {
 		t.Fatalf("other data under the same id: %+v, %v", other, err)
 	}
@@ -146,7 +147,7 @@ func TestAwait(t *testing.T) {
 func TestAwaitEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t) // nobody serves
-	receipt, err := client.Publish(t.Context(), s.JS, command(t, "1", event.DelegationChange, change), "", event.Binary)
+	receipt, err := client.Publish(t.Context(), s.JS, command(t, "1", event.DelegationChange, change), client.Target{}, event.Binary)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func TestAwaitAllOfMoreThanOneConsumerTakes(t *testing.T) {
 	ctx := within(t, patience)
 	var receipts []client.Receipt
 	for i := range 600 {
-		r, err := client.Publish(ctx, s.JS, command(t, strconv.Itoa(i), event.DelegationChange, change), strconv.Itoa(i), event.Binary)
+		r, err := client.Publish(ctx, s.JS, command(t, strconv.Itoa(i), event.DelegationChange, change), client.Target{Key: strconv.Itoa(i)}, event.Binary)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // Describe says in one line for people what an event means: what happened, or why it waits and until when.
-func Describe(e event.Event) string { return oneLine(describe(e)) }
+func Describe(e event.Event) string { return OneLine(describe(e)) }
 
 // DescribeDead says why a message was given up, and which one.
 func DescribeDead(l operation.DeadLetter) string {
@@ -21,7 +21,7 @@ func DescribeDead(l operation.DeadLetter) string {
 	if l.Detail != "" {
 		text += ": " + l.Detail
 	}
-	return oneLine(fmt.Sprintf("%s (message %d of %s)", text, l.Sequence, l.Stream))
+	return OneLine(fmt.Sprintf("%s (message %d of %s)", text, l.Sequence, l.Stream))
 }
 
 func describe(e event.Event) string {
@@ -47,6 +47,8 @@ func describe(e event.Event) string {
 		return say(e, describeDelegation)
 	case event.DelegationObserved:
 		return say(e, describeDelegates)
+	case event.FolderChanged:
+		return say(e, describeFolder)
 	case event.SyncCompleted:
 		return say(e, func(d event.SyncCompletedData) string {
 			return fmt.Sprintf("inventory complete: %s in %s", count(d.Seen, "mailbox", "mailboxes"), count(d.Pages, "page", "pages"))
@@ -99,7 +101,7 @@ func DescribeFaults(faults []event.Fault) string {
 	for i, f := range faults {
 		texts[i] = strings.TrimSpace(f.Field + " " + f.Problem)
 	}
-	return oneLine(strings.Join(texts, "; "))
+	return OneLine(strings.Join(texts, "; "))
 }
 
 func describeFailure(f event.FailureData) string {
@@ -217,12 +219,21 @@ func Clock(t time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-// oneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and names are foreign.
-func oneLine(s string) string {
+// OneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and names are foreign.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
 			return ' '
 		}
 		return r
 	}, s)
+}
+
+func describeFolder(d event.FolderChangedData) string {
+	rights := cmp.Or(strings.Join(d.AccessRights, ", "), "no entry")
+	text := fmt.Sprintf("%s of %s: %s has %s", d.Folder, d.Mailbox, d.Delegate, rights)
+	if !d.Changed {
+		text += ", as before"
+	}
+	return text
 }

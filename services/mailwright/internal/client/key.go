@@ -24,6 +24,7 @@ var naming = []string{"cn", "ou", "sAMAccountName", "userPrincipalName"}
 //	mailbox.create                 directoryObject
 //	delegation.*                   mailbox, else "all"
 //	inventory.sync                 tenant, else "all"
+//	operation.cancel               operationId
 func Key(e event.Event) string {
 	return strings.ToLower(strings.TrimSpace(about(e)))
 }
@@ -35,6 +36,7 @@ func about(e event.Event) string {
 		DirectoryObject   string     `json:"directoryObject"`
 		Mailbox           string     `json:"mailbox"`
 		Tenant            string     `json:"tenant"`
+		OperationID       string     `json:"operationId"`
 	}
 	if json.Unmarshal(e.Data(), &data) != nil {
 		return ""
@@ -46,12 +48,14 @@ func about(e event.Event) string {
 		return data.UserPrincipalName
 	case event.MailboxCreate:
 		return data.DirectoryObject
-	case event.DelegationSet, event.DelegationChange:
+	case event.DelegationSet, event.DelegationChange, event.FolderGrant, event.FolderRevoke:
 		return data.Mailbox
 	case event.DelegationRead:
 		return cmp.Or(data.Mailbox, everything)
 	case event.InventorySync:
 		return cmp.Or(data.Tenant, everything)
+	case event.OperationCancel:
+		return data.OperationID
 	default:
 		return ""
 	}

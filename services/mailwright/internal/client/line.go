@@ -104,7 +104,7 @@ func (l Line) Format(colour bool) string {
 	}
 	columns := []string{
 		Clock(l.Time), pad(ShortOperation(l.Operation), widthOperation), pad(l.Domain, widthDomain), state,
-		pad(oneLine(l.About), widthAbout), oneLine(l.Text),
+		pad(OneLine(l.About), widthAbout), OneLine(l.Text),
 	}
 	return strings.TrimRight(strings.Join(columns, "  "), " ")
 }

@@ -3,6 +3,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,23 +39,42 @@ type Receipt struct {
 	fingerprint string
 }
 
-// Prepare makes the message of a command. The key "" stands for [Key].
+// Target says where a command goes. The zero Target derives both from the command.
+type Target struct {
+	// Domain is needed where the type belongs to every domain: operation.cancel.
+	Domain event.Domain
+	// Key "" stands for [Key].
+	Key string
+}
+
+// of gives the target of a command, with what is left out filled in.
+func (t Target) of(e event.Event) (Target, error) {
+	t.Key = cmp.Or(t.Key, Key(e))
+	own := event.DomainOf(e.Type())
+	switch {
+	case own == "" && !event.IsCommand(e.Type()):
+		return t, fmt.Errorf("type %s belongs to no domain of Mailwright", e.Type())
+	case own == "" && t.Domain == "":
+		return t, fmt.Errorf("%s needs a domain: that of the operation", Short(e.Type()))
+	case own != "" && t.Domain != "" && own != t.Domain:
+		return t, fmt.Errorf("%s goes to the domain %s, not to %s", Short(e.Type()), own, t.Domain)
+	case t.Key == "":
+		return t, fmt.Errorf("%s has nothing to derive a key from; give one", Short(e.Type()))
+	case len(t.Key) > longestKey:
+		return t, fmt.Errorf("the key has %d bytes; %d are allowed", len(t.Key), longestKey)
+	}
+	t.Domain = cmp.Or(t.Domain, own)
+	return t, nil
+}
+
+// Prepare makes the message of a command.
 //
 // Nats-Msg-Id names the operation and what is asked, so that a repetition is stored once, but another
 // command under the same id is not swallowed: the service finds the conflict.
-func Prepare(e event.Event, key string, mode event.Mode) (*nats.Msg, Receipt, error) {
-	domain := event.DomainOf(e.Type())
-	if domain == "" {
-		return nil, Receipt{}, fmt.Errorf("type %s belongs to no domain of Mailwright", e.Type())
-	}
-	if key == "" {
-		key = Key(e)
-	}
-	switch {
-	case key == "":
-		return nil, Receipt{}, fmt.Errorf("%s has nothing to derive a key from; give one", Short(e.Type()))
-	case len(key) > longestKey:
-		return nil, Receipt{}, fmt.Errorf("the key has %d bytes; %d are allowed", len(key), longestKey)
+func Prepare(e event.Event, to Target, mode event.Mode) (*nats.Msg, Receipt, error) {
+	to, err := to.of(e)
+	if err != nil {
+		return nil, Receipt{}, err
 	}
 	header, body, err := event.Encode(e, mode)
 	if err != nil {
@@ -62,21 +82,21 @@ func Prepare(e event.Event, key string, mode event.Mode) (*nats.Msg, Receipt, er
 	}
 	id := event.OperationID(e.Source(), e.ID())
 	r := Receipt{
-		OperationID: id, Type: e.Type(), Domain: domain, Key: key,
-		Subject: bus.CommandSubject(domain, key), Results: bus.EventSubject(domain, id), fingerprint: event.Fingerprint(e),
+		OperationID: id, Type: e.Type(), Domain: to.Domain, Key: to.Key,
+		Subject: bus.CommandSubject(to.Domain, to.Key), Results: bus.EventSubject(to.Domain, id), fingerprint: event.Fingerprint(e),
 	}
 	header.Set(nats.MsgIdHdr, id+"."+r.fingerprint[:16])
 	return &nats.Msg{Subject: r.Subject, Header: header, Data: body}, r, nil
 }
 
 // Publish stores a command and returns when the stream has confirmed it. An error leaves open whether it is
-// stored; publishing the same event again is safe. The key "" stands for [Key].
-func Publish(ctx context.Context, js jetstream.Publisher, e event.Event, key string, mode event.Mode) (Receipt, error) {
-	msg, receipt, err := Prepare(e, key, mode)
+// stored; publishing the same event again is safe.
+func Publish(ctx context.Context, js jetstream.Publisher, e event.Event, to Target, mode event.Mode) (Receipt, error) {
+	msg, receipt, err := Prepare(e, to, mode)
 	if err != nil {
 		return Receipt{}, err
 	}
-	ack, err := store(ctx, js, msg)
+	ack, err := Store(ctx, js, msg)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return Receipt{}, fmt.Errorf("no stream takes %s: %w", receipt.Subject, ErrNoStreams)
 	}
@@ -91,7 +111,8 @@ func Publish(ctx context.Context, js jetstream.Publisher, e event.Event, key str
 // the connection broke is lost. Its Nats-Msg-Id keeps it from being stored twice.
 const confirmation = 5 * time.Second
 
-func store(ctx context.Context, js jetstream.Publisher, msg *nats.Msg) (*jetstream.PubAck, error) {
+// Store publishes a message that has a Nats-Msg-Id, and returns when its stream has confirmed it.
+func Store(ctx context.Context, js jetstream.Publisher, msg *nats.Msg) (*jetstream.PubAck, error) {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, confirmation)
 		ack, err := js.PublishMsg(attempt, msg)

@@ -97,7 +97,7 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 	byOperation := map[string]*run{}
 	var receipts []client.Receipt
 	for _, r := range round {
-		receipt, err := client.Publish(ctx, js, r.command, key(r), event.Binary)
+		receipt, err := client.Publish(ctx, js, r.command, client.Target{Key: key(r)}, event.Binary)
 		if err != nil {
 			return fmt.Errorf("command %d (%s): %w", r.number, r.command.Subject(), err)
 		}

@@ -43,7 +43,7 @@ func (c *Command) problems(e event.Event) []string {
 			return list
 		}
 	}
-	if _, _, err := client.Prepare(e, c.Key, c.mode()); err != nil { // what --no-check can not pass over
+	if _, _, err := client.Prepare(e, c.target(), c.mode()); err != nil { // what --no-check can not pass over
 		return []string{err.Error()}
 	}
 	return nil

@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"os/user"
 	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/client"
 )
 
@@ -26,6 +25,8 @@ func (c *Command) commands(stdin io.Reader) ([]event.Event, error) {
 		return nil, fmt.Errorf("--file holds whole events: %s does not go with it", cmp.Or(c.ofOne(), "TYPE"))
 	case c.File != "":
 		return c.fromFile(stdin)
+	case c.Plan && c.ID != "":
+		return nil, errors.New("--plan does not go with --id: the dry run is an operation of its own, and the command under the same id would then get its answer")
 	case c.Type == "":
 		return nil, errors.New("nothing to send: name a TYPE, or a --file (- is standard input)")
 	}
@@ -41,6 +42,7 @@ func (c *Command) ofOne() string {
 	}{
 		{"--data", c.Data != ""}, {"--set", len(c.Set) > 0}, {"--id", c.ID != ""}, {"--source", c.Source != ""},
 		{"--subject", c.Subject != ""}, {"--tenant", c.Tenant != ""}, {"--correlation", c.Correlation != ""},
+		{"--not-before", c.NotBefore != ""}, {"--plan", c.Plan}, {"--domain", c.Domain != ""},
 	} {
 		if f.given {
 			return f.name
@@ -54,7 +56,7 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, err
 	}
-	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, defaultSource()), client.Long(c.Type), data)
+	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, client.DefaultSource()), client.Long(c.Type), data)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -67,6 +69,16 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 	}
 	if c.Correlation != "" {
 		e.SetExtension(event.CorrelationID, c.Correlation)
+	}
+	if c.Plan {
+		e.SetExtension(event.DryRun, "true")
+	}
+	if c.NotBefore != "" {
+		at, err := app.Ahead(c.NotBefore, time.Now())
+		if err != nil {
+			return event.Event{}, fmt.Errorf("--not-before %s: %w", c.NotBefore, err)
+		}
+		e.SetExtension(event.NotBefore, at.UTC().Format(time.RFC3339Nano))
 	}
 	return e, nil
 }
@@ -160,17 +172,4 @@ func readEvents(r io.Reader) ([]event.Event, error) {
 			events = append(events, e)
 		}
 	}
-}
-
-// defaultSource says who asks: /mailwright-cli/<user>@<host>.
-func defaultSource() string {
-	name := cmp.Or(os.Getenv("USER"), "unknown")
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return "/mailwright-cli/" + url.PathEscape(name) + "@" + url.PathEscape(host)
 }

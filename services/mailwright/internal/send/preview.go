@@ -43,9 +43,10 @@ func (c *Command) preview(a *app.App, commands []event.Event) error {
 }
 
 func (c *Command) plan(e event.Event) (plan, error) {
-	key := cmp.Or(c.Key, client.Key(e))
+	to := c.target()
+	to.Key = cmp.Or(to.Key, client.Key(e)) // of the data as it is: what is redacted may have been a part of it
 	e.DataEncoded, e.DataBase64 = event.Redact(e.Data()), false
-	msg, receipt, err := client.Prepare(e, key, c.mode())
+	msg, receipt, err := client.Prepare(e, to, c.mode())
 	if err != nil {
 		return plan{}, err
 	}

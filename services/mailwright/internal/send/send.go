@@ -12,6 +12,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 )
 
 // Command is `mailwright send`.
@@ -20,12 +21,15 @@ type Command struct {
 	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself (which stays in the shell's history)."`
 	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. The value is JSON where it can be read as JSON, else text."`
 	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: whole CloudEvents in JSON, one, an array, or one after another (JSON lines)."`
+	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Where operation.cancel goes: the domain of the operation that it cancels. Every other type says it itself."`
 	Key         string        `env:"-" help:"Commands with the same domain and key take effect in the order published. Default: what the command is about; see above."`
 	ID          string        `env:"-" help:"The command's id: the same source and id is carried out once. Default: a new UUID."`
 	Source      string        `env:"-" placeholder:"URI" help:"Who asks. Default: /mailwright-cli/<user>@<host>."`
 	Subject     string        `env:"-" help:"Whom it is about, for people; no secret."`
 	Tenant      string        `env:"-" help:"Which configured tenant. Default: the service's own."`
 	Correlation string        `env:"-" placeholder:"ID" help:"Carried through to every result, such as a ticket's number."`
+	NotBefore   string        `env:"-" placeholder:"TIME|2h" help:"Carried out no earlier: a time as RFC 3339 has it, or a time from now. Until then it can be cancelled."`
+	Plan        bool          `env:"-" help:"Have the service answer with what it would do, and do nothing: a dry run at the vendor. --dry-run publishes nothing."`
 	Mode        string        `enum:"binary,structured" default:"binary" env:"-" help:"Content mode of the message: binary or structured."`
 	Wait        bool          `short:"w" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
 	Timeout     time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
@@ -41,6 +45,8 @@ func (Command) Help() string {
   make-user | mailwright send directory.businessuser.create --data - --wait
   mailwright send --file commands.jsonl --wait --json
   mailwright send delegation.change --set mailbox=alex@contoso.com --set add.0=dana@contoso.com
+  mailwright send mailbox.create --data @mailbox.json --plan --wait
+  mailwright send mailbox.create --data @mailbox.json --not-before 2h
   mailwright send mailbox.create --data @mailbox.json --dry-run
 
 Types: ` + strings.Join(shortTypes(), ", ") + `.
@@ -52,8 +58,9 @@ The key decides what keeps its order. By default it is what the command is about
   mailbox.create                 directoryObject
   delegation.*                   mailbox, else "all"
   inventory.sync                 tenant, else "all"
+  operation.cancel               operationId
 
-Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected or given up, or NATS is away; 2 the call or a command is wrong, nothing was published; 3 no outcome in time: the operation goes on, and 'mailwright watch --operation ID' follows it.`
+Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected, cancelled or given up, or NATS is away; 2 the call or a command is wrong, nothing was published; 3 no outcome in time: the operation goes on, and 'mailwright watch --operation ID' follows it.`
 }
 
 func shortTypes() []string {
@@ -87,7 +94,11 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if err != nil || !c.Wait {
 		return err
 	}
-	return await(ctx, a, js, receipts)
+	return outcome.Await(ctx, a, js, receipts)
+}
+
+func (c *Command) target() client.Target {
+	return client.Target{Domain: event.Domain(c.Domain), Key: c.Key}
 }
 
 func (c *Command) mode() event.Mode {
@@ -100,7 +111,7 @@ func (c *Command) mode() event.Mode {
 func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.Publisher, commands []event.Event) ([]client.Receipt, error) {
 	var receipts []client.Receipt
 	for i, e := range commands {
-		r, err := client.Publish(ctx, js, e, c.Key, c.mode())
+		r, err := client.Publish(ctx, js, e, c.target(), c.mode())
 		if err != nil {
 			return receipts, unpublished(commands, i, err)
 		}
@@ -132,42 +143,5 @@ func (c *Command) report(a *app.App, r client.Receipt) error {
 		note = " (there already)"
 	}
 	_, err := fmt.Fprintf(out, "%s published%s\n  operation  %s\n  results    %s\n", client.Short(r.Type), note, r.OperationID, r.Results)
-	return err
-}
-
-// await prints news until every operation has its outcome.
-func await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []client.Receipt) error {
-	t := newTally(receipts)
-	var printing error
-	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
-		t.count(n)
-		if err := show(a, n); err != nil {
-			printing = err
-		}
-	})
-	if err == nil {
-		err = printing
-	}
-	return t.verdict(err)
-}
-
-// show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
-func show(a *app.App, n client.News) error {
-	if n.Dead != nil {
-		line := client.LineOfDead(*n.Dead, string(n.Receipt.Domain))
-		line.Operation = n.Receipt.OperationID
-		_, err := fmt.Fprintln(a.Err, line.Format(false))
-		return err
-	}
-	result := n.Settled() || n.State == event.Received
-	if result && a.JSON {
-		return a.PrintJSON(n.Event)
-	}
-	line := client.LineOf(n.Event)
-	if n.Settled() {
-		_, err := fmt.Fprintln(a.Out, line.Format(a.Colour()))
-		return err
-	}
-	_, err := fmt.Fprintln(a.Err, line.Format(false))
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -128,6 +129,8 @@ func TestDryRunRedacts(t *testing.T) {
 	}
 }
 
+const operationID = "ng35avuion24apfva3ib6qhif3"
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	event1 := `{"specversion":"1.0","id":"1","source":"/hr","type":"io.mailwright.inventory.sync.v1","data":{}}`
@@ -156,6 +159,13 @@ func TestUsage(t *testing.T) {
 		"no key":               {"", []string{"mailbox.create", "--no-check"}, "nothing to derive a key from"},
 		"key too long":         {"", []string{"inventory.sync", "--key", strings.Repeat("x", 2000)}, "2000 bytes; 1000 are allowed"},
 		"mode":                 {"", []string{"inventory.sync", "--mode", "batch"}, "--mode must be one of"},
+		"cancel what":          {"", []string{"operation.cancel", "--domain", "directory"}, "/operationId is missing"},
+		"cancel where":         {"", []string{"operation.cancel", "--set", "operationId=" + operationID}, "operation.cancel needs a domain"},
+		"another domain":       {"", []string{"inventory.sync", "--domain", "mailbox"}, "inventory.sync goes to the domain inventory, not to mailbox"},
+		"domain":               {"", []string{"operation.cancel", "--domain", "post"}, "--domain must be one of"},
+		"not before when":      {"", []string{"inventory.sync", "--not-before", "tomorrow"}, "--not-before tomorrow: want a duration"},
+		"plan and id":          {"", []string{"inventory.sync", "--plan", "--id", "1"}, "--plan does not go with --id"},
+		"plan and file":        {event1, []string{"--plan", "--file", "-"}, "--plan does not go with it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,6 +192,44 @@ func TestSet(t *testing.T) {
 		"list": []any{1.0, "1", map[string]any{"deep": true}}, "text": "",
 	}, p.Body); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCancelGoesToItsOperationsDomain(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	want(t, run(t, "", "operation.cancel", "--domain", "directory", "--set", "operationId="+operationID, "--nats-url", s.URL), 0, "")
+	stored, err := stream(t, s).GetMsg(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if address, _ := bus.ParseCommandSubject(stored.Subject); address.Domain != event.Directory || address.Key != operationID {
+		t.Errorf("stored on %s", stored.Subject)
+	}
+}
+
+func TestNotBeforeAndPlan(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	const at = "2026-11-21T09:00:00Z"
+	want(t, run(t, change, "delegation.change", "--data", "-", "--not-before", at, "--plan", "--nats-url", s.URL), 0, "")
+	want(t, run(t, change, "delegation.change", "--data", "-", "--not-before", "2h", "--mode", "structured", "--nats-url", s.URL), 0, "")
+	var got [2]event.Event
+	for i := range got {
+		stored, err := stream(t, s).GetMsg(t.Context(), uint64(i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[i], err = event.Decode(stored.Header, stored.Data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if event.Extension(got[0], event.NotBefore) != at || event.Extension(got[0], event.DryRun) != "true" || event.Extension(got[1], event.DryRun) != "" {
+		t.Errorf("%v, %v", got[0].Extensions(), got[1].Extensions())
+	}
+	later, err := time.Parse(time.RFC3339, event.Extension(got[1], event.NotBefore))
+	if wait := time.Until(later); err != nil || wait < time.Hour || wait > 2*time.Hour {
+		t.Errorf("in %v, %v", wait, err)
 	}
 }
 
@@ -292,7 +340,7 @@ func TestConflictEndsInDead(t *testing.T) {
 	want(t, run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", s.URL), 0, "")
 	other := strings.Replace(changeOf("alex"), "dana@", "eve@", 1)
 	r := run(t, other, "--file", "-", "--wait", "--nats-url", s.URL)
-	want(t, r, app.ExitFailure, "1 given up (the stream DEAD holds the reason)")
+	want(t, r, app.ExitFailure, "1 given up ('mailwright dead ls' has the reason)")
 	if r.Out != "" {
 		t.Errorf("the other command's outcome shows:\n%s", r.Out)
 	}

@@ -64,6 +64,11 @@ func TestNATSAway(t *testing.T) {
 func inventory(t *testing.T) *apptest.System {
 	t.Helper()
 	s := apptest.Start(t)
+	for p := range apptest.Partitions { // the engine makes them one after another
+		if _, err := bus.EnsureConsumer(t.Context(), s.JS, bus.Commands, bus.CommandConsumer(event.Inventory, p)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	started := make(chan struct{})
 	var once sync.Once
 	ended := t.Context().Done()
@@ -71,13 +76,13 @@ func inventory(t *testing.T) *apptest.System {
 		once.Do(func() { close(started) })
 		<-ended
 		return operation.Result{}, operation.Reject("", "the test is over")
-	}}})
+	}}}, func(c *operation.Config) { c.Hold = time.Hour })
 	for i := range 3 {
 		e, err := event.New(fmt.Sprint(i), "/test", event.InventorySync, event.InventorySyncData{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Publish(t.Context(), s.JS, e, "", event.Binary); err != nil {
+		if _, err := client.Publish(t.Context(), s.JS, e, client.Target{}, event.Binary); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,10 +103,7 @@ func (c *Command) from(now time.Time) (jetstream.OrderedConsumerConfig, error) {
 	case "all":
 		return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}, nil
 	}
-	start, err := time.Parse(time.RFC3339, since)
-	if ago, wrong := time.ParseDuration(since); wrong == nil && ago >= 0 {
-		start, err = now.Add(-ago), nil
-	}
+	start, err := app.Ago(since, now)
 	if err != nil {
 		return jetstream.OrderedConsumerConfig{}, app.Usage("--since %s: want now, all, a duration such as 90m, or a time such as 2026-11-21T09:00:00Z", since)
 	}

@@ -1,4 +1,4 @@
-package send
+package outcome
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 )
 
 // tally counts what became of commands.
-type tally struct{ succeeded, failed, rejected, dead, open int }
+type tally struct{ succeeded, failed, rejected, cancelled, dead, open int }
 
 // newTally starts with every command open; one that was published twice is stored, and counts, once.
 func newTally(receipts []client.Receipt) *tally {
@@ -32,6 +32,8 @@ func (t *tally) count(n client.News) {
 		t.failed++
 	case n.State == event.Rejected:
 		t.rejected++
+	case n.State == event.Cancelled:
+		t.cancelled++
 	default:
 		return
 	}
@@ -43,7 +45,7 @@ func (t *tally) verdict(err error) error {
 	switch {
 	case err != nil && !errors.Is(err, client.ErrNoOutcome):
 		return err
-	case t.failed+t.rejected+t.dead > 0:
+	case t.failed+t.rejected+t.cancelled+t.dead > 0:
 		return errors.New(t.String())
 	case err != nil:
 		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("%w: %s; what is open goes on, 'mailwright watch --operation ID' follows it", err, t)}
@@ -60,7 +62,7 @@ func (t *tally) String() string {
 		what string
 	}{
 		{t.succeeded, "succeeded"}, {t.failed, "failed"}, {t.rejected, "rejected"},
-		{t.dead, "given up (the stream DEAD holds the reason)"}, {t.open, "without an outcome yet"},
+		{t.cancelled, "cancelled"}, {t.dead, "given up ('mailwright dead ls' has the reason)"}, {t.open, "without an outcome yet"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))

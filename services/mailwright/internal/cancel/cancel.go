@@ -1,0 +1,92 @@
+// Package cancel is `mailwright cancel`: it takes back operations that wait.
+package cancel
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
+)
+
+// Command is `mailwright cancel`.
+type Command struct {
+	Operations []string      `arg:"" name:"operation" help:"Ids of operations; the beginning of an id is enough where no other begins so."`
+	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, for operations of which nothing has been recorded yet. Default: where their events stand."`
+	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
+	Timeout    time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `An operation can be cancelled while it waits: for its next attempt, for a vendor's approval, or for the time that its command names. Its outcome is then "cancelled", and its key goes on with the next. What is under way at the vendor is not taken back; the cancel waits 10 seconds for it to come to where it can be cancelled.
+
+  mailwright cancel ng35avui
+  mailwright cancel ng35avuion24apfva3ib6qhif3 --no-wait
+
+Exit codes: 0 cancelled, with --no-wait: published; 1 one could not be cancelled, is not known, or NATS is away; 2 the call is wrong, nothing was published; 3 no outcome in time.`
+}
+
+// Run publishes a cancel for each operation.
+func (c *Command) Run(ctx context.Context, a *app.App) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("given up after %v", c.Timeout))
+	defer cancel()
+	nc, js, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	var targets []target
+	for _, text := range c.Operations { // all of them, before any is cancelled
+		t, err := find(ctx, js, text, event.Domain(c.Domain))
+		if err != nil {
+			return err
+		}
+		targets = append(targets, t)
+	}
+	var receipts []client.Receipt
+	for _, t := range targets {
+		r, err := t.cancel(ctx, js)
+		if err != nil {
+			return fmt.Errorf("operation %s: %w", t.operation, err)
+		}
+		receipts = append(receipts, r)
+		if err := c.report(a, t, r); err != nil {
+			return err
+		}
+	}
+	if !c.Wait {
+		return nil
+	}
+	return outcome.Await(ctx, a, js, receipts)
+}
+
+// cancel publishes the command that cancels the target.
+func (t target) cancel(ctx context.Context, js jetstream.Publisher) (client.Receipt, error) {
+	e, err := event.New(watermill.NewUUID(), client.DefaultSource(), event.OperationCancel, event.OperationCancelData{OperationID: t.operation})
+	if err != nil {
+		return client.Receipt{}, err
+	}
+	e.SetTime(time.Now().UTC())
+	return client.Publish(ctx, js, e, client.Target{Domain: t.domain}, event.Binary)
+}
+
+// report says that a cancel was published: on standard output, or, where outcomes go there, as progress.
+func (c *Command) report(a *app.App, t target, r client.Receipt) error {
+	if a.JSON && !c.Wait {
+		return a.PrintJSON(r)
+	}
+	var out io.Writer = a.Out
+	if c.Wait {
+		out = a.Err
+	}
+	_, err := fmt.Fprintf(out, "cancelling %s (%s)\n  operation  %s\n  results    %s\n", t.operation, t.domain, r.OperationID, r.Results)
+	return err
+}

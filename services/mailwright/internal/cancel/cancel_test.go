@@ -1,0 +1,142 @@
+package cancel_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
+	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+const patience = 20 * time.Second
+
+func run(t *testing.T, s *apptest.System, args ...string) apptest.Result {
+	t.Helper()
+	return apptest.Run(t.Context(), t, apptest.Call{Name: "cancel", Command: &cancel.Command{}, Args: append(args, "--nats-url", s.URL)})
+}
+
+func want(t *testing.T, r apptest.Result, code int, out, err string) {
+	t.Helper()
+	if r.Code != code || !strings.Contains(r.Out, out) || !strings.Contains(r.Err, err) {
+		t.Errorf("exit code %d, want %d with %q and %q:\n%s%s", r.Code, code, out, err, r.Out, r.Err)
+	}
+}
+
+// serving has the delegation domain: a mailbox "busy" waits for an hour, any other is changed.
+func serving(t *testing.T) *apptest.System {
+	t.Helper()
+	s := apptest.Start(t)
+	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Operation.Key == "busy" {
+			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
+		}
+		return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+			Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
+		}}, nil
+	}}})
+	return s
+}
+
+// publish publishes a command and waits for its first event.
+func publish(t *testing.T, s *apptest.System, id, key string) client.Receipt {
+	t.Helper()
+	e, err := event.New(id, "/hr", event.DelegationChange, event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"dana@contoso.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := client.Publish(t.Context(), s.JS, e, client.Target{Key: key}, event.Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.JS.Stream(t.Context(), bus.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := events.GetLastMsgForSubject(t.Context(), r.Results); err == nil {
+			return r
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing happens to %s", id)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	apptest.Golden(t, "help.txt", apptest.Help(t, "cancel", &cancel.Command{}))
+}
+
+func TestCancelsWhatWaits(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string]func(client.Receipt) []string{
+		"whole id":            func(r client.Receipt) []string { return []string{r.OperationID} },
+		"beginning":           func(r client.Receipt) []string { return []string{r.OperationID[:6]} },
+		"upper case":          func(r client.Receipt) []string { return []string{strings.ToUpper(r.OperationID[:6])} },
+		"domain":              func(r client.Receipt) []string { return []string{r.OperationID, "--domain", "delegation"} },
+		"beginning in domain": func(r client.Receipt) []string { return []string{r.OperationID[:6], "--domain", "delegation"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serving(t)
+			r := publish(t, s, "1", "busy")
+			want(t, run(t, s, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (delegation)")
+			e, err := client.Await(t.Context(), s.JS, r, nil)
+			if err != nil || e.Type() != event.CancelledType(event.Delegation) {
+				t.Errorf("%s %v", e, err)
+			}
+		})
+	}
+}
+
+func TestCancelsSeveral(t *testing.T) {
+	t.Parallel()
+	s := serving(t)
+	ended, waits := publish(t, s, "1", "alex"), publish(t, s, "2", "busy")
+	r := run(t, s, ended.OperationID, waits.OperationID)
+	want(t, r, app.ExitFailure, "operation "+waits.OperationID+" cancelled", "1 succeeded, 1 failed")
+	if !strings.Contains(r.Out, "the operation has ended already: succeeded") {
+		t.Error(r.Out)
+	}
+}
+
+func TestDoesNotWaitIfAsked(t *testing.T) {
+	t.Parallel()
+	s := serving(t)
+	r := publish(t, s, "1", "busy")
+	want(t, run(t, s, r.OperationID, "--no-wait"), 0, "cancelling "+r.OperationID, "")
+	if e, err := client.Await(t.Context(), s.JS, r, nil); err != nil || e.Type() != event.CancelledType(event.Delegation) {
+		t.Errorf("%s %v", e, err)
+	}
+}
+
+func TestWhatCanNotBeFoundIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	for _, subject := range []string{"mailwright.evt.mailbox.aaaab", "mailwright.evt.delegation.aaaac"} {
+		if _, err := s.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, run(t, s, "not-an-id"), app.ExitUsage, "", `"not-an-id" is no operation's id`)
+	want(t, run(t, s, strings.Repeat("a", 26)), app.ExitFailure, "", "nothing is recorded of an operation aaa")
+	want(t, run(t, s, "bbb"), app.ExitFailure, "", "nothing is recorded of an operation bbb")
+	want(t, run(t, s, "aaaa"), app.ExitFailure, "", "2 operations begin with aaaa: aaaab, aaaac")
+	want(t, run(t, s), app.ExitUsage, "", "expected")
+	want(t, run(t, apptest.StartNATS(t), "aaaa"), app.ExitFailure, "", "'mailwright dev'")
+	want(t, run(t, s, strings.Repeat("a", 26), "--domain", "mailbox", "--timeout", "300ms"), app.ExitNoOutcome, "", "no outcome yet")
+	commands, err := s.JS.Stream(t.Context(), bus.Commands)
+	if err != nil || commands.CachedInfo().State.Msgs != 1 {
+		t.Errorf("%d commands, %v: want the last call's", commands.CachedInfo().State.Msgs, err)
+	}
+}

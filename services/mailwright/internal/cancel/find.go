@@ -1,0 +1,106 @@
+package cancel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// target is an operation to cancel.
+type target struct {
+	operation string
+	domain    event.Domain
+}
+
+const lengthOfID = 26 // of an operation's whole id
+
+// beginning is what an operation's id, or its beginning, looks like: lower-case base32.
+var beginning = regexp.MustCompile(`^[a-z2-7]{1,26}$`)
+
+// find resolves what a person wrote. domain "" is found in EVENTS.
+func find(ctx context.Context, js jetstream.JetStream, text string, domain event.Domain) (target, error) {
+	id := strings.ToLower(text)
+	if !beginning.MatchString(id) {
+		return target{}, app.Usage("%q is no operation's id: those have %d of a-z and 2-7", text, lengthOfID)
+	}
+	if len(id) == lengthOfID && domain != "" {
+		return target{id, domain}, nil
+	}
+	events, err := js.Stream(ctx, bus.Events)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = client.ErrNoStreams
+	}
+	if err != nil {
+		return target{}, fmt.Errorf("stream %s: %w", bus.Events, err)
+	}
+	if len(id) == lengthOfID {
+		return whole(ctx, events, id)
+	}
+	return begun(ctx, events, id, domain)
+}
+
+// whole looks for an operation in each domain.
+func whole(ctx context.Context, events jetstream.Stream, id string) (target, error) {
+	for _, d := range event.Domains() {
+		_, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(d, id))
+		if err == nil {
+			return target{id, d}, nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return target{}, fmt.Errorf("read the record of operation %s: %w", id, err)
+		}
+	}
+	return target{}, unknown(id)
+}
+
+// begun looks through all operations on record for the one that begins so.
+func begun(ctx context.Context, events jetstream.Stream, id string, domain event.Domain) (target, error) {
+	info, err := events.Info(ctx, jetstream.WithSubjectFilter(fmt.Sprintf("mailwright.evt.%s.*", cmp.Or(string(domain), "*"))))
+	if err != nil {
+		return target{}, fmt.Errorf("list operations: %w", err)
+	}
+	var found []target
+	for subject := range info.State.Subjects {
+		tokens := strings.Split(subject, ".")
+		if strings.HasPrefix(tokens[3], id) {
+			found = append(found, target{tokens[3], event.Domain(tokens[2])})
+		}
+	}
+	switch len(found) {
+	case 0:
+		return target{}, unknown(id)
+	case 1:
+		return found[0], nil
+	default:
+		return target{}, fmt.Errorf("%d operations begin with %s: %s", len(found), id, list(found))
+	}
+}
+
+func unknown(id string) error {
+	return fmt.Errorf("nothing is recorded of an operation %s; where its command was published just now, give its whole id and --domain", id)
+}
+
+// list names a few.
+func list(found []target) string {
+	const most = 5
+	var ids []string
+	for _, t := range found {
+		ids = append(ids, t.operation)
+	}
+	slices.Sort(ids)
+	if len(ids) > most {
+		ids = append(ids[:most], "…")
+	}
+	return strings.Join(ids, ", ")
+}

@@ -1,0 +1,178 @@
+package dead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// box is the stream DEAD, and where its letters' originals are.
+type box struct {
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	dead jetstream.Stream
+}
+
+func open(ctx context.Context, a *app.App) (*box, error) {
+	soon, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	defer cancel()
+	nc, js, err := a.Connect(soon)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := js.Stream(soon, bus.Dead)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = client.ErrNoStreams
+	}
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("stream %s: %w", bus.Dead, err)
+	}
+	return &box{nc, js, stream}, nil
+}
+
+func (b *box) close() { b.nc.Close() }
+
+const (
+	batch = 500
+	// idleConsumer is how long the server keeps a consumer of ours that nobody asks any more.
+	idleConsumer = time.Minute
+)
+
+// letters gives what stands in DEAD now, the oldest first.
+func (b *box) letters(ctx context.Context) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		consumer, err := b.dead.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: idleConsumer, MemoryStorage: true})
+		if err != nil {
+			yield(Letter{}, fmt.Errorf("read %s: %w", bus.Dead, err))
+			return
+		}
+		for seen := uint64(0); ; {
+			info, err := consumer.Info(ctx)
+			if err != nil {
+				yield(Letter{}, fmt.Errorf("read %s: %w", bus.Dead, err))
+				return
+			}
+			if info.NumPending == 0 && info.Delivered.Consumer == seen {
+				return
+			}
+			messages, err := consumer.FetchNoWait(batch)
+			if err != nil {
+				yield(Letter{}, fmt.Errorf("read %s: %w", bus.Dead, err))
+				return
+			}
+			for m := range messages.Messages() {
+				l, err := b.received(ctx, m, seen)
+				if seen++; !yield(l, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// received reads a letter that a consumer sent; it must be the one after those that were seen.
+func (b *box) received(ctx context.Context, m jetstream.Msg, seen uint64) (Letter, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return Letter{}, err
+	}
+	if meta.Sequence.Consumer != seen+1 {
+		return Letter{}, fmt.Errorf("the connection was lost while %s was read; try again", bus.Dead)
+	}
+	return b.complete(ctx, read(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data()))
+}
+
+// letter reads one; found is false where it is there no longer.
+func (b *box) letter(ctx context.Context, sequence uint64) (l Letter, found bool, err error) {
+	m, err := b.dead.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Letter{}, false, nil
+	}
+	if err != nil {
+		return Letter{}, false, fmt.Errorf("read letter %d: %w", sequence, err)
+	}
+	l, err = b.complete(ctx, read(m.Sequence, m.Time, m.Subject, m.Data))
+	return l, true, err
+}
+
+// complete fills in what only the original of an advisory tells.
+func (b *box) complete(ctx context.Context, l Letter) (Letter, error) {
+	if l.Letter.Subject != "" || l.Letter.Sequence == 0 {
+		return l, nil
+	}
+	m, err := b.original(ctx, l)
+	if err != nil || m == nil {
+		return l, err
+	}
+	l.Letter.Subject, l.Letter.Size = m.Subject, len(m.Data)
+	if e, err := event.Decode(m.Header, m.Data); err == nil {
+		l.Letter.Source, l.Letter.ID, l.Letter.Type = e.Source(), e.ID(), e.Type()
+		l.Letter.OperationID = event.OperationID(e.Source(), e.ID())
+	}
+	return l, nil
+}
+
+// original reads the message that a letter is about; nil where its stream holds it no longer.
+func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, error) {
+	if l.Letter.Sequence == 0 {
+		return nil, nil
+	}
+	stream, err := b.js.Stream(ctx, l.Letter.Stream)
+	if err == nil {
+		var m *jetstream.RawStreamMsg
+		if m, err = stream.GetMsg(ctx, l.Letter.Sequence); err == nil {
+			return m, nil
+		}
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, l.Letter.Stream, err)
+}
+
+// outcome reads an operation's; "" where it has none.
+func (b *box) outcome(ctx context.Context, domain event.Domain, operationID string) (event.State, error) {
+	if operationID == "" {
+		return "", nil
+	}
+	events, err := b.js.Stream(ctx, bus.Events)
+	if err != nil {
+		return "", fmt.Errorf("stream %s: %w", bus.Events, err)
+	}
+	m, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(domain, operationID))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the record of operation %s: %w", operationID, err)
+	}
+	e, err := event.Decode(m.Header, m.Data)
+	if err != nil {
+		return "", fmt.Errorf("event %d is not ours: %w", m.Sequence, err)
+	}
+	state, _ := event.StateOf(e)
+	if !state.Terminal() {
+		return "", nil
+	}
+	return state, nil
+}
+
+// discard takes a letter out.
+func (b *box) discard(ctx context.Context, l Letter) error {
+	err := b.dead.DeleteMsg(ctx, l.Sequence)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("take letter %d out of %s: %w", l.Sequence, bus.Dead, err)
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+// Package dead is `mailwright dead`: it lists, shows, replays and discards what ended in the stream DEAD.
+package dead
+
+// Command is `mailwright dead`.
+type Command struct {
+	Ls      List    `cmd:"" help:"List dead letters."`
+	Show    Show    `cmd:"" help:"Show one letter and the message that it is about."`
+	Replay  Replay  `cmd:"" help:"Publish the original commands again, and take their letters out."`
+	Discard Discard `cmd:"" help:"Take letters out."`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `A message that nobody could settle ends in the stream DEAD, as a letter that says why and refers to the original:
+
+  unreadable            no CloudEvent can be made of it
+  idempotency-conflict  source and id of an earlier command, but other data
+  expired               it waited longer than COMMANDS keeps commands
+  unsettled             whether it was carried out can not be read back: a person has to look
+  lost                  acknowledged by a foreign hand, without an outcome
+  max-deliveries        a consumer gave it up
+  terminated            somebody terminated it
+
+Letters are numbered by their sequence in DEAD, as in the table mailwright.dead_letters. Postgres is not needed.`
+}

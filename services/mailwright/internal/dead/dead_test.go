@@ -1,0 +1,317 @@
+package dead_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
+	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
+)
+
+const (
+	patience = 20 * time.Second
+	source   = "/hr"
+	change   = `{"mailbox":"alex@contoso.com","add":["dana@contoso.com"]}`
+)
+
+// bundle is a system with dead letters, and what a test does with it.
+type bundle struct {
+	*testing.T
+	*apptest.System
+}
+
+func start(t *testing.T) *bundle {
+	t.Helper()
+	return &bundle{t, apptest.Start(t)}
+}
+
+func (b *bundle) call(c apptest.Call) apptest.Result {
+	b.Helper()
+	c.Name, c.Command, c.Args = "dead", &dead.Command{}, append(c.Args, "--nats-url", b.URL)
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	defer cancel()
+	return apptest.Run(ctx, b.T, c)
+}
+
+// run calls dead and fails the test where it does not end as it should.
+func (b *bundle) run(code int, err string, args ...string) string {
+	b.Helper()
+	r := b.call(apptest.Call{Args: args})
+	if r.Code != code || !strings.Contains(r.Err, err) {
+		b.Fatalf("%v: exit code %d, want %d with %q on standard error:\n%s%s", args, r.Code, code, err, r.Out, r.Err)
+	}
+	return r.Out
+}
+
+func (b *bundle) serve(change ...func(*operation.Config)) {
+	b.Helper()
+	b.Serve(b.T, event.Delegation, map[string]operation.Handler{
+		event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+				Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
+			}}, nil
+		}},
+		event.DelegationSet: {Once: true, Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+			return operation.Result{}, &failure.Error{Kind: failure.Unknown, Text: "no answer"}
+		}},
+	}, change...)
+}
+
+func command(id, data string) *nats.Msg {
+	return &nats.Msg{
+		Subject: bus.CommandSubject(event.Delegation, "alex"), Data: []byte(data),
+		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, nats.MsgIdHdr: {id + data}},
+	}
+}
+
+func (b *bundle) publish(m *nats.Msg) {
+	b.Helper()
+	if _, err := b.JS.PublishMsg(b.Context(), m); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bundle) stream(name string) jetstream.Stream {
+	b.Helper()
+	s, err := b.JS.Stream(b.Context(), name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func (b *bundle) until(what string, holds func() bool) {
+	b.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("still not so: %s", what)
+		}
+	}
+}
+
+// letters waits until DEAD has had n messages.
+func (b *bundle) letters(n uint64) {
+	b.Helper()
+	b.until(fmt.Sprintf("%d letters", n), func() bool { return b.stream(bus.Dead).CachedInfo().State.LastSeq == n })
+}
+
+func (b *bundle) held() uint64 { return b.stream(bus.Dead).CachedInfo().State.Msgs }
+
+func (b *bundle) outcome(id string) {
+	b.Helper()
+	b.until("outcome of "+id, func() bool {
+		m, err := b.stream(bus.Events).GetLastMsgForSubject(b.Context(), bus.EventSubject(event.Delegation, event.OperationID(source, id)))
+		return err == nil && strings.HasSuffix(m.Header.Get("ce-type"), "delegation.changed.v1")
+	})
+}
+
+// taken publishes commands and takes each by a foreign hand.
+func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
+	b.Helper()
+	for _, m := range commands {
+		b.publish(m)
+	}
+	last, err := b.stream(bus.Commands).GetMsg(b.Context(), b.stream(bus.Commands).CachedInfo().State.LastSeq)
+	if err != nil {
+		b.Fatal(err)
+	}
+	address, _ := bus.ParseCommandSubject(last.Subject)
+	cons, err := b.JS.CreateConsumer(b.Context(), bus.Commands, bus.CommandConsumer(event.Delegation, address.Partition))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range commands {
+		m, err := cons.Next(jetstream.FetchMaxWait(patience))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := by(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func acknowledged(m jetstream.Msg) error { return m.DoubleAck(context.Background()) }
+func terminated(m jetstream.Msg) error   { return m.TermWithReason("by hand") }
+
+// sweepSoon is for tests that want to find what was lost.
+func sweepSoon(c *operation.Config) { c.SweepAfter = 50 * time.Millisecond }
+
+// five has five letters: unreadable, conflict, unsettled, an advisory, and lost.
+func five(t *testing.T) *bundle {
+	t.Helper()
+	b := start(t)
+	b.serve()
+	bad := command("x", "\xff\x00")
+	bad.Header = nats.Header{"Authorization": {"hunter2"}}
+	b.publish(bad)
+	b.publish(command("1", change))
+	b.publish(command("1", strings.Replace(change, "dana", "eve", 1)))
+	set := command("2", `{"mailbox":"alex@contoso.com","delegates":[]}`)
+	set.Header["ce-type"] = []string{event.DelegationSet}
+	b.publish(set)
+	b.letters(3)
+	for _, l := range []struct {
+		subject string
+		body    any
+	}{
+		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0", map[string]any{
+			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": bus.Commands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
+		}},
+		{bus.DeadSubject(event.Mailbox, "ng35avuion24apfva3ib6qhif3"), operation.DeadLetter{
+			Reason: operation.Lost, Detail: "acknowledged without an outcome\x1b[2J", Stream: bus.Commands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
+			Subject: "mailwright.cmd.mailbox.1.jsmith", OperationID: "ng35avuion24apfva3ib6qhif3", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
+		}},
+	} {
+		raw, err := json.Marshal(l.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.JS.Publish(t.Context(), l.subject, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	apptest.Golden(t, "help.txt", apptest.Help(t, "dead", &dead.Command{}))
+	for _, below := range []string{"ls", "show", "replay", "discard"} {
+		apptest.Golden(t, "help-"+below+".txt", apptest.Help(t, "dead", &dead.Command{}, below))
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	b := five(t)
+	apptest.Golden(t, "ls.txt", b.run(0, "", "ls"))
+	apptest.Golden(t, "histogram.txt", b.run(0, "", "ls", "--histogram"))
+	apptest.Golden(t, "histogram-json.txt", b.run(0, "", "ls", "--histogram", "--json"))
+	for name, c := range map[string]struct {
+		args []string
+		want []uint64
+	}{
+		"all":      {nil, []uint64{1, 2, 3, 4, 5}},
+		"domain":   {[]string{"--domain", "mailbox,inventory"}, []uint64{5}},
+		"advisory": {[]string{"--reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
+		"reason":   {[]string{"--reason", "unreadable", "--reason", "lost"}, []uint64{1, 5}},
+		"type":     {[]string{"--type", "delegation.change,delegation.set"}, []uint64{2, 3, 4}},
+		"source":   {[]string{"--source", "/itsm"}, []uint64{5}},
+		"since":    {[]string{"--since", "1h"}, []uint64{1, 2, 3, 4, 5}},
+		"too late": {[]string{"--since", "2999-01-01T00:00:00Z"}, nil},
+		"limit":    {[]string{"--limit", "2"}, []uint64{1, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &bundle{t, b.System}
+			var got []uint64
+			for line := range strings.Lines(b.run(0, "", append([]string{"ls", "--json"}, c.args...)...)) {
+				var l dead.Letter
+				if err := json.Unmarshal([]byte(line), &l); err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				got = append(got, l.Sequence)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestListMoreThanABatch(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.run(0, "no dead letters", "ls")
+	const many = 1234
+	for i := range uint64(many) {
+		raw, err := json.Marshal(operation.DeadLetter{Reason: operation.Lost, Stream: bus.Commands, Sequence: i + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.JS.PublishAsync(bus.DeadSubject(event.Mailbox, ""), raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-b.JS.PublishAsyncComplete()
+	if n := strings.Count(b.run(0, "", "ls", "--json"), "\n"); n != many {
+		t.Errorf("%d lines", n)
+	}
+	b.run(0, "1234 letters done", "discard", "--all", "--yes")
+	if b.held() != 0 {
+		t.Errorf("%d are left", b.held())
+	}
+}
+
+func TestShow(t *testing.T) {
+	t.Parallel()
+	b := five(t)
+	for i, name := range []string{"unreadable", "conflict", "unsettled", "advisory", "gone"} {
+		apptest.Golden(t, "show-"+name+".txt", b.run(0, "", "show", fmt.Sprint(i+1)))
+	}
+	b.run(app.ExitFailure, "there is no letter 17", "show", "17")
+	var doc struct {
+		Letter   operation.DeadLetter
+		Original *struct{ Body event.DelegationChangeData }
+	}
+	if err := json.Unmarshal([]byte(b.run(0, "", "show", "2", "--json")), &doc); err != nil || doc.Letter.Reason != operation.Conflict || doc.Original.Body.Add[0] != "eve@contoso.com" {
+		t.Errorf("%+v %v", doc, err)
+	}
+	if err := json.Unmarshal([]byte(b.run(0, "", "show", "5", "--json")), &doc); err != nil || doc.Original != nil {
+		t.Errorf("%+v %v", doc, err)
+	}
+}
+
+func TestShowRedacts(t *testing.T) {
+	t.Parallel()
+	user := `{"container":"LDAP://OU=x","userPrincipalName":"a@b","newPassword":"hunter2-secret"}`
+	whole := `{"specversion":"1.0","id":"1","source":"/hr","type":"io.mailwright.directory.businessuser.create.v1","datacontenttype":"application/json",%s}`
+	for name, m := range map[string]*nats.Msg{
+		"binary":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.BusinessUserCreate}, "ce-userpassword": {"hunter2-secret"}}, Data: []byte(user)},
+		"structured":         {Data: fmt.Appendf(nil, whole, `"userpassword":"hunter2-secret","data":`+user)},
+		"base64":             {Data: fmt.Appendf(nil, whole, `"data_base64":"aHVudGVyMi1zZWNyZXQ="`)}, // hunter2-secret
+		"unreadable":         {Data: []byte(user)},
+		"unreadable, base64": {Data: fmt.Appendf(nil, strings.Replace(whole, "1.0", "0.1", 1), `"data_base64":"aHVudGVyMi1zZWNyZXQ="`)},
+		"no JSON":            {Header: nats.Header{"Authorization": {"hunter2-secret"}}, Data: []byte("password=hunter2-secret")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t)
+			m.Subject = bus.CommandSubject(event.Directory, "a")
+			b.about(m)
+			for _, args := range [][]string{{"show", "1"}, {"show", "1", "--json"}, {"ls"}, {"ls", "--json"}, {"replay", "1", "--dry-run"}} {
+				if out := b.run(0, "", args...); strings.Contains(out, "hunter2") || strings.Contains(out, "aHVudGVy") {
+					t.Errorf("%v: a secret shows:\n%s", args, out)
+				}
+			}
+		})
+	}
+}
+
+// about publishes a message and has a letter about it.
+func (b *bundle) about(m *nats.Msg) {
+	b.Helper()
+	m.Header.Del(nats.MsgIdHdr)
+	b.publish(m)
+	raw, err := json.Marshal(operation.DeadLetter{Reason: operation.Unreadable, Stream: bus.Commands, Sequence: b.stream(bus.Commands).CachedInfo().State.LastSeq})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := b.JS.Publish(b.Context(), bus.DeadSubject(event.Directory, ""), raw); err != nil {
+		b.Fatal(err)
+	}
+}

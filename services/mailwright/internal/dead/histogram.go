@@ -1,0 +1,52 @@
+package dead
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// histogram counts letters by reason and domain.
+type histogram struct {
+	Letters int   `json:"letters"`
+	Reasons []bar `json:"reasons"` // the most first
+}
+
+type bar struct {
+	Reason  string       `json:"reason"`
+	Domain  event.Domain `json:"domain,omitempty"`
+	Letters int          `json:"letters"`
+	// Oldest and Newest are when such a letter was stored, UTC.
+	Oldest time.Time `json:"oldest"`
+	Newest time.Time `json:"newest"`
+}
+
+func (h *histogram) add(l Letter) {
+	h.Letters++
+	i := slices.IndexFunc(h.Reasons, func(b bar) bool { return b.Reason == l.Letter.Reason && b.Domain == l.Domain })
+	if i < 0 {
+		i = len(h.Reasons)
+		h.Reasons = append(h.Reasons, bar{Reason: l.Letter.Reason, Domain: l.Domain, Oldest: l.StoredAt})
+	}
+	h.Reasons[i].Letters++
+	h.Reasons[i].Newest = l.StoredAt
+	slices.SortFunc(h.Reasons, func(a, b bar) int {
+		return cmp.Or(-cmp.Compare(a.Letters, b.Letters), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Domain, b.Domain))
+	})
+}
+
+func (h *histogram) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "REASON\tDOMAIN\tLETTERS\tOLDEST\tNEWEST")
+	for _, b := range h.Reasons {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", cell(b.Reason), cmp.Or(b.Domain, "-"), b.Letters, client.Clock(b.Oldest), client.Clock(b.Newest))
+	}
+	_, _ = fmt.Fprintf(w, "all\t\t%d\n", h.Letters)
+	return w.Flush()
+}

@@ -1,0 +1,85 @@
+package dead
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// List is `mailwright dead ls`.
+type List struct {
+	Filter
+	Histogram bool `env:"-" help:"Count them by reason and domain."`
+}
+
+// Help implements kong.HelpProvider.
+func (List) Help() string {
+	return `One line a letter, the oldest first: its sequence in DEAD, when it was given up, domain, reason, the command's type, source and id, and the reason in words. With --json each line is one letter.
+
+  mailwright dead ls --since 24h
+  mailwright dead ls --histogram
+  mailwright dead ls --reason lost --json | jq .letter.operationId
+
+Exit codes: 0 listed, be it nothing; 1 NATS is away; 2 the call is wrong.`
+}
+
+// Run lists.
+func (c *List) Run(ctx context.Context, a *app.App) error {
+	fits, err := c.check(time.Now())
+	if err != nil {
+		return err
+	}
+	b, err := open(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	switch {
+	case c.Histogram:
+		return c.count(ctx, a, b, fits)
+	case a.JSON:
+		return c.each(ctx, b, fits, func(l Letter) error { return a.PrintJSON(l) })
+	default:
+		return c.table(ctx, a, b, fits)
+	}
+}
+
+func (c *List) count(ctx context.Context, a *app.App, b *box, fits func(Letter) bool) error {
+	var h histogram
+	if err := c.each(ctx, b, fits, func(l Letter) error { h.add(l); return nil }); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintJSON(h)
+	}
+	return h.print(a.Out)
+}
+
+func (c *List) table(ctx context.Context, a *app.App, b *box, fits func(Letter) bool) error {
+	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	n := 0
+	err := c.each(ctx, b, fits, func(l Letter) error {
+		if n++; n == 1 {
+			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush tells of an error
+		}
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, client.Clock(l.StoredAt), cmp.Or(l.Domain, "-"), l.Letter.Reason,
+			cell(client.Short(l.Letter.Type)), cell(l.who()), cell(l.Letter.Detail))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		_, err = fmt.Fprintln(a.Err, "no dead letters")
+		return err
+	}
+	return w.Flush()
+}
+
+// cell makes a foreign text fit for a table.
+func cell(text string) string { return cmp.Or(client.OneLine(text), "-") }

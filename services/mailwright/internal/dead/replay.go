@@ -1,0 +1,183 @@
+package dead
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+const (
+	// replayHeader counts how often a message was replayed. A replayed one that dies again carries it back here.
+	replayHeader = "Mailwright-Replay"
+	mostReplays  = 3
+)
+
+// Replay is `mailwright dead replay`.
+type Replay struct {
+	Selection
+	Rate  float64 `default:"10" env:"-" help:"How many are published a second."`
+	Force bool    `env:"-" help:"Also what was replayed 3 times before, and what conflicts with an earlier command."`
+}
+
+// Help implements kong.HelpProvider.
+func (Replay) Help() string {
+	return `Publishes the original message again, headers and body as they are stored, to the subject that it came on, with a header Mailwright-Replay that counts. Once that is confirmed the letter is taken out of DEAD. What is replayed lines up behind what was published to its key meanwhile.
+
+Refused is what a replay can not cure, with the remedy. An idempotency-conflict: publish it under a new id. One that is unsettled: its operation has the outcome "failed", which would be the answer; look at the vendor whether it was carried out, and publish a new command if not. What has an outcome by now: discard the letter. What is gone from COMMANDS: publish it anew. What was replayed 3 times before: find out why. --force replays the first and the last of these all the same.
+
+  mailwright dead replay 17
+  mailwright dead replay --reason lost --since 24h --dry-run
+  mailwright dead replay --reason max-deliveries --domain mailbox --rate 2 --yes
+
+Exit codes: 0 done; 1 some were refused, it was broken off, or NATS is away; 2 the call is wrong, nothing was done.`
+}
+
+// Run replays.
+func (c *Replay) Run(ctx context.Context, a *app.App) error {
+	if c.Rate <= 0 || c.Rate > 1e6 {
+		return app.Usage("--rate %v: is not a number of letters a second", c.Rate)
+	}
+	fits, err := c.check(a, time.Now())
+	if err != nil {
+		return err
+	}
+	b, err := open(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	letters, err := c.letters(ctx, b, fits)
+	if err != nil {
+		return err
+	}
+	if len(letters) == 0 {
+		_, err := fmt.Fprintln(a.Err, "no such dead letters")
+		return err
+	}
+	if !c.DryRun {
+		if err := c.consent(a, letters, fmt.Sprintf("Replay %s, %v a second?", letterCount(len(letters)), c.Rate)); err != nil {
+			return err
+		}
+	}
+	return c.replay(ctx, a, b, letters)
+}
+
+func (c *Replay) replay(ctx context.Context, a *app.App, b *box, letters []Letter) error {
+	pace := time.NewTicker(time.Duration(float64(time.Second) / c.Rate))
+	defer pace.Stop()
+	p := newProgress(a, len(letters))
+	for i, l := range letters {
+		r, err := b.plan(ctx, l, c.Force)
+		switch {
+		case err != nil:
+			return p.brokenOff(err)
+		case c.DryRun && r.Action != refused:
+			r.Action = "would be replayed"
+		case r.Action != refused:
+			if i > 0 {
+				select {
+				case <-pace.C:
+				case <-ctx.Done():
+					return p.brokenOff(context.Cause(ctx))
+				}
+			}
+			if err := b.replay(ctx, &r); err != nil {
+				return p.brokenOff(err)
+			}
+		}
+		if err := p.done(r.Done); err != nil {
+			return err
+		}
+	}
+	return p.end(c.DryRun, letters)
+}
+
+// replayed is one letter's way back.
+type replayed struct {
+	Done
+	letter  Letter
+	message *nats.Msg
+}
+
+// plan says what a replay of the letter would publish, or why it is refused.
+func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) {
+	no := func(format string, args ...any) (replayed, error) {
+		return replayed{Done: Done{Letter: l.Sequence, Action: refused, Detail: fmt.Sprintf(format, args...)}}, nil
+	}
+	conflict := l.Letter.Reason == operation.Conflict
+	switch {
+	case l.Letter.Stream != bus.Commands:
+		return no("it is about no command, but about message %d of %s", l.Letter.Sequence, cell(l.Letter.Stream))
+	case conflict && !force:
+		return no("its source and id belong to another command, and so they would again: publish it under a new id")
+	case l.Letter.Reason == operation.Unsettled:
+		return no(`its operation has the outcome "failed", which would be the answer: look at the vendor whether it was carried out, and publish a new command if not`)
+	}
+	original, err := b.original(ctx, l)
+	if err != nil {
+		return replayed{}, err
+	}
+	if original == nil {
+		return no("COMMANDS no longer holds it: it has to be published anew")
+	}
+	address, ok := bus.ParseCommandSubject(original.Subject)
+	if !ok {
+		return no("it is stored on %s, which is no command's subject", cell(original.Subject))
+	}
+	if !conflict {
+		state, err := b.outcome(ctx, address.Domain, l.Letter.OperationID)
+		if err != nil {
+			return replayed{}, err
+		}
+		if state != "" {
+			return no("its operation has an outcome by now, %q, which would be the answer: discard the letter", state)
+		}
+	}
+	before, _ := strconv.Atoi(original.Header.Get(replayHeader)) // absent, or not ours: 0
+	if before >= mostReplays && !force {
+		return no("it was replayed %d times before; --force replays it again", before)
+	}
+	return replayed{
+		Done:   Done{Letter: l.Sequence, Action: "replayed", Detail: l.about(), Subject: bus.PublishedSubject(address), Replay: before + 1},
+		letter: l, message: again(original, bus.PublishedSubject(address), l, before+1),
+	}, nil
+}
+
+// again is the original as it was published, with the count.
+func again(original *jetstream.RawStreamMsg, subject string, l Letter, replay int) *nats.Msg {
+	header := nats.Header{replayHeader: {strconv.Itoa(replay)}}
+	for name, values := range original.Header {
+		// Those are the server's, or were meant for one publish.
+		if !strings.HasPrefix(strings.ToLower(name), "nats-") && name != replayHeader {
+			header[name] = values
+		}
+	}
+	// A replay whose confirmation was lost, and that is made once more, is stored once.
+	header.Set(nats.MsgIdHdr, fmt.Sprintf("replay.%d.%d", l.Sequence, original.Sequence))
+	return &nats.Msg{Subject: subject, Header: header, Data: original.Data}
+}
+
+// confirmation bounds how long one replay may take.
+const confirmation = 30 * time.Second
+
+// replay publishes, and takes the letter out.
+func (b *box) replay(ctx context.Context, r *replayed) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, confirmation, fmt.Errorf("given up after %v", confirmation))
+	defer cancel()
+	ack, err := client.Store(ctx, b.js, r.message)
+	if err != nil {
+		return fmt.Errorf("publish letter %d's command: %w", r.Letter, err)
+	}
+	r.Command = ack.Sequence
+	return b.discard(ctx, r.letter)
+}

@@ -1,0 +1,171 @@
+package dead_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
+	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
+)
+
+func TestReplayBringsBackWhatWasLost(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	odd := command("3", change)
+	odd.Subject = "mailwright.cmd.delegation.alex@contoso" // a key that is no token of ours
+	b.taken(acknowledged, command("1", change), command("2", change))
+	b.taken(terminated, odd)
+	b.serve(sweepSoon)
+	b.letters(4) // the third is found by its advisory and by the sweep
+	out := b.run(0, "", "replay", "--since", "1h", "--dry-run")
+	if strings.Count(out, "would be replayed") != 4 || b.held() != 4 {
+		t.Fatalf("%s", out)
+	}
+	b.run(0, "3 letters done", "replay", "--reason", "lost", "--rate", "1000", "--yes")
+	for _, id := range []string{"1", "2", "3"} {
+		b.outcome(id)
+	}
+	stored, err := b.stream(bus.Commands).GetMsg(t.Context(), 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	original, err := b.stream(bus.Commands).GetMsg(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored.Subject != original.Subject || string(stored.Data) != string(original.Data) || stored.Header.Get("Mailwright-Replay") != "1" || stored.Header.Get("ce-id") != "3" {
+		t.Errorf("%s %v %s", stored.Subject, stored.Header, stored.Data)
+	}
+	if stored.Header.Get(nats.MsgIdHdr) == original.Header.Get(nats.MsgIdHdr) {
+		t.Error("the original's Nats-Msg-Id would have it dropped")
+	}
+	out = b.run(app.ExitFailure, "1 letter of 1 refused", "replay", "--reason", "terminated", "--yes")
+	if !strings.Contains(out, `has an outcome by now, "succeeded"`) || b.held() != 1 {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestReplayRefusesWhatItCanNotCure(t *testing.T) {
+	t.Parallel()
+	b := five(t)
+	r := b.call(apptest.Call{Args: []string{"replay", "2", "3", "4", "5"}})
+	if r.Code != app.ExitFailure || b.held() != 5 {
+		t.Errorf("%+v", r)
+	}
+	apptest.Golden(t, "refused.txt", r.Out+r.Err)
+	b.run(app.ExitFailure, "1 letter of 1 refused", "replay", "3", "--force")
+	b.run(0, "1 letter done", "replay", "2", "--force")
+	b.letters(6)
+	if out := b.run(0, "", "ls", "--reason", "idempotency-conflict"); !strings.Contains(out, "\n6 ") {
+		t.Errorf("it conflicts again:\n%s", out)
+	}
+}
+
+func TestReplayEndsALoop(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.serve()
+	bad := command("x", change)
+	bad.Header["ce-type"] = []string{"a", "b"}
+	b.publish(bad)
+	for i := range 3 {
+		b.letters(uint64(i + 1))
+		b.run(0, "1 letter done", "replay", "--reason", "unreadable", "--yes")
+	}
+	b.letters(4)
+	if out := b.run(app.ExitFailure, "1 letter of 1 refused", "replay", "4"); !strings.Contains(out, "it was replayed 3 times before; --force replays it again") || b.held() != 1 {
+		t.Errorf("%s", out)
+	}
+	out := b.run(0, "", "replay", "4", "--force", "--json")
+	var d dead.Done
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(dead.Done{Letter: 4, Action: "replayed", Detail: "unreadable", Subject: "mailwright.cmd.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestReplayKeepsItsRate(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	for range 3 {
+		b.about(command("x", "unreadable"))
+	}
+	began := time.Now()
+	b.run(0, "3 letters done", "replay", "3", "1", "2", "3", "--rate", "5")
+	if took := time.Since(began); took < 400*time.Millisecond || b.held() != 0 {
+		t.Errorf("three in %v, %d letters left", took, b.held())
+	}
+}
+
+func TestConsent(t *testing.T) {
+	t.Parallel()
+	b := five(t)
+	for _, words := range []string{"replay --reason lost", "discard --reason lost", "discard --all"} {
+		b.run(app.ExitUsage, "nobody is at the terminal to be asked: add --yes", strings.Fields(words)...)
+	}
+	for _, words := range []string{"replay 1", "discard --reason lost"} {
+		r := b.call(apptest.Call{Args: strings.Fields(words), Answer: "no\n"})
+		if r.Code != app.ExitFailure || !strings.Contains(r.Err, "nothing was done") || b.held() != 5 {
+			t.Errorf("%s: %+v", words, r)
+		}
+	}
+	r := b.call(apptest.Call{Args: []string{"discard", "--reason", "unreadable,lost"}, Answer: "y\n"})
+	if r.Code != 0 || b.held() != 3 {
+		t.Errorf("%+v", r)
+	}
+	apptest.Golden(t, "discard.txt", "# standard output\n"+r.Out+"# standard error\n"+r.Err)
+	b.run(0, "no such dead letters", "discard", "--reason", "lost", "--yes")
+}
+
+func TestDryRunDoesNothing(t *testing.T) {
+	t.Parallel()
+	b := five(t)
+	r := b.call(apptest.Call{Args: []string{"replay", "--all", "--dry-run"}})
+	if r.Code != app.ExitFailure {
+		t.Errorf("%+v", r)
+	}
+	apptest.Golden(t, "replay-dry-run.txt", r.Out+r.Err)
+	apptest.Golden(t, "discard-dry-run.txt", b.run(0, "", "discard", "--all", "--dry-run"))
+	b.run(0, "", "discard", "--all", "--dry-run", "--json")
+	if commands := b.stream(bus.Commands).CachedInfo().State.Msgs; b.held() != 5 || commands != 4 {
+		t.Errorf("%d letters, %d commands", b.held(), commands)
+	}
+}
+
+func TestUsageAndServersThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	b := five(t)
+	for words, want := range map[string]string{
+		"ls --since yesterday":    "--since yesterday: want a duration",
+		"ls --limit=-1":           "--limit -1",
+		"ls --reason sad":         "--reason must be one of",
+		"ls --domain post":        "--domain must be one of",
+		"show":                    "expected \"<letter>\"",
+		"show x":                  "<letter>",
+		"replay":                  "which letters?",
+		"discard":                 "which letters?",
+		"replay 1 --reason lost":  "either by number or by a filter",
+		"discard --all --limit 3": "--all leaves nothing to the filter",
+		"replay 1 17":             "there is no letter 17; nothing was done",
+		"replay 1 --rate 0":       "--rate 0",
+	} {
+		t.Run(words, func(t *testing.T) {
+			t.Parallel()
+			(&bundle{t, b.System}).run(app.ExitUsage, want, strings.Fields(words)...)
+		})
+	}
+	bare := &bundle{t, apptest.StartNATS(t)} // without streams
+	bare.run(app.ExitFailure, "'mailwright dev'", "ls")
+	if r := apptest.Run(t.Context(), t, apptest.Call{Name: "dead", Command: &dead.Command{}, Args: []string{"ls", "--nats-url", "nats://127.0.0.1:1"}}); r.Code != app.ExitFailure || !strings.Contains(r.Err, "NATS does not answer") {
+		t.Errorf("%+v", r)
+	}
+}

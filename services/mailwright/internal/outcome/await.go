@@ -1,0 +1,51 @@
+// Package outcome waits for what becomes of published commands, and says it.
+package outcome
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+)
+
+// Await prints what is heard of published commands until each has its outcome: outcomes on standard output, the rest as
+// progress. Its error, with an exit code, says so where one did not succeed or has none when ctx ends.
+func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []client.Receipt) error {
+	t := newTally(receipts)
+	var printing error
+	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
+		t.count(n)
+		if err := show(a, n); err != nil {
+			printing = err
+		}
+	})
+	if err == nil {
+		err = printing
+	}
+	return t.verdict(err)
+}
+
+// show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
+func show(a *app.App, n client.News) error {
+	if n.Dead != nil {
+		line := client.LineOfDead(*n.Dead, string(n.Receipt.Domain))
+		line.Operation = n.Receipt.OperationID
+		_, err := fmt.Fprintln(a.Err, line.Format(false))
+		return err
+	}
+	result := n.Settled() || n.State == event.Received
+	if result && a.JSON {
+		return a.PrintJSON(n.Event)
+	}
+	line := client.LineOf(n.Event)
+	if n.Settled() {
+		_, err := fmt.Fprintln(a.Out, line.Format(a.Colour()))
+		return err
+	}
+	_, err := fmt.Fprintln(a.Err, line.Format(false))
+	return err
+}
