@@ -119,6 +119,26 @@ type DelegationReadData struct {
 	Select []string `json:"select,omitempty"`
 }
 
+// FolderGrantData is the data of delegation.folder.grant: gives a delegate exactly these rights on a folder.
+type FolderGrantData struct {
+	Mailbox string `json:"mailbox"`
+	// Folder is its path: "Calendar", "Inbox\Projects".
+	Folder string `json:"folder"`
+	// Delegate is an SMTP address.
+	Delegate string `json:"delegate"`
+	// AccessRights are roles or single rights: Editor, ReadItems, …
+	AccessRights []string `json:"accessRights"`
+	// SharingPermissionFlags are Delegate and CanViewPrivateItems, for a calendar; empty: as they are.
+	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
+}
+
+// FolderRevokeData is the data of delegation.folder.revoke: takes a delegate's entry away.
+type FolderRevokeData struct {
+	Mailbox  string `json:"mailbox"`
+	Folder   string `json:"folder"`
+	Delegate string `json:"delegate"`
+}
+
 // InventorySyncData is the data of inventory.sync: AvePoint EnPower.
 type InventorySyncData struct {
 	// Tenant restricts to one tenant as EnPower names it; empty: all.

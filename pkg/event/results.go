@@ -208,6 +208,22 @@ type Delegate struct {
 	DisplayName string `json:"displayName,omitempty"`
 }
 
+// FolderChangedData is the data of delegation.folder.changed.
+type FolderChangedData struct {
+	Operation OperationData `json:"operation"`
+	// Mailbox, Folder and Delegate as the command named them.
+	Mailbox  string `json:"mailbox"`
+	Folder   string `json:"folder"`
+	Delegate string `json:"delegate"`
+	// AccessRights and SharingPermissionFlags afterwards; none: the folder has no entry for the delegate.
+	AccessRights           []string `json:"accessRights"`
+	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
+	// Before are the access rights before.
+	Before []string `json:"before"`
+	// Changed is false where it was already so.
+	Changed bool `json:"changed"`
+}
+
 // SyncCompletedData is the data of inventory.sync.completed.
 type SyncCompletedData struct {
 	Operation   OperationData `json:"operation"`

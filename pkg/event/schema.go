@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -70,7 +71,7 @@ func faults(err error) []Fault {
 	if err == nil {
 		return nil
 	}
-	v, ok := err.(*jsonschema.ValidationError)
+	v, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
 		return []Fault{{Field: "data", Problem: "can not be held against its schema"}}
 	}

@@ -23,6 +23,7 @@ func dataTypes() map[string]any {
 		event.ObjectCreate: event.ObjectCreateData{}, event.BusinessUserCreate: event.BusinessUserCreateData{},
 		event.MailboxCreate: event.MailboxCreateData{}, event.DelegationSet: event.DelegationSetData{},
 		event.DelegationChange: event.DelegationChangeData{}, event.DelegationRead: event.DelegationReadData{},
+		event.FolderGrant: event.FolderGrantData{}, event.FolderRevoke: event.FolderRevokeData{}, event.FolderChanged: event.FolderChangedData{},
 		event.InventorySync: event.InventorySyncData{}, event.OperationCancel: event.OperationCancelData{}, event.CancelCompleted: event.CancelCompletedData{},
 		event.ObjectCreated: event.ObjectCreatedData{}, event.BusinessUserCreated: event.BusinessUserCreatedData{},
 		event.MailboxCreated: event.MailboxCreatedData{}, event.DelegationChanged: event.DelegationChangedData{},

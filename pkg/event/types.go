@@ -30,6 +30,8 @@ const (
 	DelegationSet      = Prefix + "delegation.set.v1"
 	DelegationChange   = Prefix + "delegation.change.v1"
 	DelegationRead     = Prefix + "delegation.read.v1"
+	FolderGrant        = Prefix + "delegation.folder.grant.v1"
+	FolderRevoke       = Prefix + "delegation.folder.revoke.v1"
 	InventorySync      = Prefix + "inventory.sync.v1"
 	// OperationCancel goes to the domain of the operation that it cancels.
 	OperationCancel = Prefix + "operation.cancel.v1"
@@ -42,6 +44,7 @@ const (
 	MailboxCreated      = Prefix + "mailbox.created.v1"
 	DelegationChanged   = Prefix + "delegation.changed.v1"
 	DelegationObserved  = Prefix + "delegation.observed.v1"
+	FolderChanged       = Prefix + "delegation.folder.changed.v1"
 	SyncCompleted       = Prefix + "inventory.sync.completed.v1"
 	CancelCompleted     = Prefix + "operation.cancel.completed.v1"
 )
@@ -77,12 +80,12 @@ func stateType(d Domain, s State) string { return Prefix + string(d) + "." + str
 
 // CommandTypes lists the types of commands.
 func CommandTypes() []string {
-	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, InventorySync, OperationCancel}
+	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, FolderGrant, FolderRevoke, InventorySync, OperationCancel}
 }
 
 // ResultTypes lists the types of results and observations.
 func ResultTypes() []string {
-	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, SyncCompleted, CancelCompleted, MailboxObserved, MailboxMissing}
+	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, FolderChanged, SyncCompleted, CancelCompleted, MailboxObserved, MailboxMissing}
 	for _, d := range Domains() {
 		types = append(types, StartedType(d), WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d), CancelledType(d), PlannedType(d))
 	}
@@ -146,7 +149,7 @@ func StateOf(e Event) (state State, ok bool) {
 			return Received, true
 		}
 		return Succeeded, true
-	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, SyncCompleted, CancelCompleted, PlannedType(DomainOf(t)):
+	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, FolderChanged, SyncCompleted, CancelCompleted, PlannedType(DomainOf(t)):
 		return Succeeded, true
 	}
 	return "", false

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -150,7 +151,7 @@ func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
 // result publishes an event of an operation.
 func (b *bed) result(e event.Event) uint64 {
 	b.Helper()
-	subject := bus.EventSubject(event.DomainOf(e.Type()), event.Extension(e, event.Operation))
+	subject := bus.EventSubject(domainOf(e.Type()), event.Extension(e, event.Operation))
 	return b.event(subject, e)
 }
 
@@ -285,4 +286,9 @@ func (b *bed) dump(db *pgxpool.Pool) string {
 		fmt.Fprintf(&all, "%s: %d\n%s\n", name, len(lines), strings.Join(lines, "\n"))
 	}
 	return all.String()
+}
+
+// domainOf is the domain on which a type travels; those that every domain takes go to directory.
+func domainOf(eventType string) event.Domain {
+	return cmp.Or(event.DomainOf(eventType), event.Directory)
 }

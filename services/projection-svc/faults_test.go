@@ -46,7 +46,7 @@ func (b *bed) traffic(seed uint64, n int) {
 		key := fmt.Sprint(random.IntN(max(10, n/20)))
 		e := of(examples[eventType].Clone(), "/test", key)
 		var subject string
-		switch domain := event.DomainOf(eventType); {
+		switch domain := domainOf(eventType); {
 		case random.IntN(50) == 0:
 			subject = bus.DeadSubject(domain, key)
 		case event.IsCommand(eventType):

@@ -1,5 +1,6 @@
 // Package enpower is a client of AvePoint EnPower's "Retrieve User or Shared Mailbox Details", the only call about
-// user and shared mailboxes that the AvePoint Graph API has: it lists what EnPower's last scan found.
+// user and shared mailboxes that the AvePoint Graph API has, and of its sister for resource mailboxes: they list what EnPower's last
+// scan found.
 //
 // Source: learn.avepoint.com, EnPower > Exchange > Retrieve User or Shared Mailbox Details ("the page" in comments);
 // Authentication and Authorization; Use AvePoint Graph API. What these leave open is marked "inferred".
@@ -46,7 +47,7 @@ type Config struct {
 
 // Client calls the API of one region. It is safe for concurrent use.
 type Client struct {
-	endpoint *url.URL
+	base     *url.URL
 	maxPages int
 	http     *transport.Client
 	tokens   *oauth.Source
@@ -77,7 +78,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor = Vendor
 	return &Client{
-		endpoint: base.JoinPath("smp", "exchange", "mailboxes"),
+		base:     base,
 		maxPages: cfg.MaxPages,
 		http:     transport.New(cfg.HTTP),
 		tokens:   tokens,

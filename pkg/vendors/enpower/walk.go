@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,16 +20,35 @@ import (
 // MailboxType restricts a walk to one type of mailbox.
 type MailboxType string
 
-// The types that the API can tell apart.
+// The types that the API can tell apart: user and shared among mailboxes, room and equipment among resource mailboxes.
 const (
-	All    MailboxType = "all"
-	User   MailboxType = "user"
-	Shared MailboxType = "shared"
+	All       MailboxType = "all"
+	User      MailboxType = "user"
+	Shared    MailboxType = "shared"
+	Room      MailboxType = "room"
+	Equipment MailboxType = "equipment"
 )
 
-// mailboxTypes are the values of the parameter mailboxType (the page, "Query Parameters"; its source lists the
-// numbers). Both kinds are the default, which is left out of the query.
-var mailboxTypes = map[MailboxType]string{"": "", All: "", User: "1", Shared: "2"}
+// collection is one of the API's two lists.
+type collection struct {
+	resource string // last part of the path
+	member   string // of the answer, in lower case
+	// parameter restricts the type; of its values (the page, "Query Parameters"; its source lists the numbers) the default is left out of the query.
+	parameter string
+	types     map[MailboxType]string
+	typeNames string
+}
+
+var (
+	mailboxes = collection{
+		resource: "mailboxes", member: "mailboxes", parameter: "mailboxType",
+		types: map[MailboxType]string{"": "", All: "", User: "1", Shared: "2"}, typeNames: "all, user and shared",
+	}
+	resourceMailboxes = collection{
+		resource: "resourcemailboxes", member: "resourcemailboxes", parameter: "resourceMailboxType",
+		types: map[MailboxType]string{"": "", All: "", Room: "1", Equipment: "2"}, typeNames: "all, room and equipment",
+	}
+)
 
 // Query says which mailboxes to read, and in what portions.
 type Query struct {
@@ -54,20 +74,30 @@ type Page struct {
 	Duplicates int
 }
 
-// Mailboxes walks the pages of the query and hands each to yield, one in memory at a time. An error of yield ends the
+// Mailboxes walks the user and shared mailboxes: the pages of the query and hands each to yield, one in memory at a time. An error of yield ends the
 // walk and is returned as it is. The order of mailboxes is not specified. A mailbox that is missing may exist all the same:
 // EnPower scans now and then, and only what it may see.
 //
 // The errors: Invalid for a wrong query, Refused, Throttled, Unavailable, and Internal for an answer that can not be
 // understood or a nextLink that leads to another host, repeats or never ends. Pages handed over before stay valid.
 func (c *Client) Mailboxes(ctx context.Context, q Query, yield func(Page) error) error {
-	first, err := c.first(q)
+	return c.walk(ctx, mailboxes, q, yield)
+}
+
+// ResourceMailboxes walks the rooms and equipment (Retrieve Resource Mailbox Details), like [Client.Mailboxes]. What only these have is in
+// [Mailbox.Extra].
+func (c *Client) ResourceMailboxes(ctx context.Context, q Query, yield func(Page) error) error {
+	return c.walk(ctx, resourceMailboxes, q, yield)
+}
+
+func (c *Client) walk(ctx context.Context, of collection, q Query, yield func(Page) error) error {
+	first, err := c.first(of, q)
 	if err != nil {
 		return err
 	}
 	seen := map[string]bool{}
 	for walk := nextlink.Start(Vendor, first, c.maxPages); ; {
-		page, next, err := c.page(ctx, walk)
+		page, next, err := c.page(ctx, of, walk)
 		if err != nil {
 			return err
 		}
@@ -86,11 +116,11 @@ func (c *Client) Mailboxes(ctx context.Context, q Query, yield func(Page) error)
 }
 
 // first is the address of the first page.
-func (c *Client) first(q Query) (*url.URL, error) {
-	number, known := mailboxTypes[q.Type]
+func (c *Client) first(of collection, q Query) (*url.URL, error) {
+	number, known := of.types[q.Type]
 	switch {
 	case !known:
-		return nil, invalid("the mailbox type is none of all, user and shared")
+		return nil, invalid("the mailbox type is none of " + of.typeNames)
 	case q.PageSize < 0 || q.PageSize > 1000:
 		return nil, invalid("the page size is not between 1 and 1000")
 	case !utf8.ValidString(q.Tenant) || strings.ContainsFunc(q.Tenant, unicode.IsControl):
@@ -104,15 +134,15 @@ func (c *Client) first(q Query) (*url.URL, error) {
 		query.Set("top", strconv.Itoa(q.PageSize))
 	}
 	if number != "" {
-		query.Set("mailboxType", number)
+		query.Set(of.parameter, number)
 	}
-	first := *c.endpoint
+	first := c.base.JoinPath("smp", "exchange", of.resource)
 	first.RawQuery = query.Encode()
-	return &first, nil
+	return first, nil
 }
 
 // page reads the page that the walk stands on, and the link to the next one, "" if there is none.
-func (c *Client) page(ctx context.Context, walk *nextlink.Walk) (Page, string, error) {
+func (c *Client) page(ctx context.Context, of collection, walk *nextlink.Walk) (Page, string, error) {
 	res, err := c.get(ctx, walk.URL())
 	if err != nil {
 		return Page{}, "", err
@@ -120,7 +150,7 @@ func (c *Client) page(ctx context.Context, walk *nextlink.Walk) (Page, string, e
 	if err := check(res, walk.Page()); err != nil {
 		return Page{}, "", err
 	}
-	page, next, err := decodePage(res.Body)
+	page, next, err := decodePage(of.member, res.Body)
 	if err != nil {
 		return Page{}, "", &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's list of mailboxes can not be understood", Cause: err}
 	}
@@ -128,23 +158,27 @@ func (c *Client) page(ctx context.Context, walk *nextlink.Walk) (Page, string, e
 	return page, next, nil
 }
 
-// decodePage reads the envelope of an answer (the page, "Responses").
-func decodePage(body []byte) (page Page, next string, err error) {
-	var envelope struct{ Mailboxes, TotalCount, NextLink json.RawMessage }
-	if err := json.Unmarshal(body, &envelope); err != nil {
+// decodePage reads the envelope of an answer (the page, "Responses"); member is the list's name in lower case.
+func decodePage(member string, body []byte) (page Page, next string, err error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil {
 		return Page{}, "", fmt.Errorf("the answer is not a JSON object: %w", err)
 	}
-	if envelope.Mailboxes == nil {
-		return Page{}, "", errors.New("mailboxes is missing") // else any object would pass for an empty list
+	envelope := make(map[string]json.RawMessage, len(object))
+	for _, name := range slices.Sorted(maps.Keys(object)) { // sorted: two spellings of one name must not race
+		envelope[strings.ToLower(name)] = object[name]
 	}
-	if err := json.Unmarshal(envelope.Mailboxes, &page.Mailboxes); err != nil {
-		return Page{}, "", fmt.Errorf("mailboxes: %w", err)
+	if envelope[member] == nil {
+		return Page{}, "", errors.New(member + " is missing") // else any object would pass for an empty list
 	}
-	if total, ok := decodeInt(envelope.TotalCount); ok && total != nil {
+	if err := json.Unmarshal(envelope[member], &page.Mailboxes); err != nil {
+		return Page{}, "", fmt.Errorf("%s: %w", member, err)
+	}
+	if total, ok := decodeInt(envelope["totalcount"]); ok && total != nil {
 		page.TotalCount = *total
 	}
-	if !absent(envelope.NextLink) { // "", null and missing all mean the end (inferred; the sample has "")
-		if err := json.Unmarshal(envelope.NextLink, &next); err != nil {
+	if !absent(envelope["nextlink"]) { // "", null and missing all mean the end (inferred; the sample has "")
+		if err := json.Unmarshal(envelope["nextlink"], &next); err != nil {
 			return Page{}, "", fmt.Errorf("nextLink: %w", err)
 		}
 	}

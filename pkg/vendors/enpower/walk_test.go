@@ -441,3 +441,25 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+func TestResourceMailboxes(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, reply{status: 200, body: `{"resourceMailboxes":[{"id":"r1","displayName":"Room Rigi","recipientType":"Room mailbox","capacity":12}],"totalCount":1,"nextLink":""}`})
+	var got []enpower.Mailbox
+	collect := func(p enpower.Page) error { got = append(got, p.Mailboxes...); return nil }
+	if err := client(t, v.config()).ResourceMailboxes(t.Context(), enpower.Query{Type: enpower.Room, PageSize: 10}, collect); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Bearer hush-1 GET /smp/exchange/resourcemailboxes?resourceMailboxType=1&top=10"; strings.Join(v.requests(), "\n") != want {
+		t.Errorf("%v, want %s", v.requests(), want)
+	}
+	if len(got) != 1 || got[0].RecipientType != "Room mailbox" || string(got[0].Extra["capacity"]) != "12" {
+		t.Errorf("%+v", got)
+	}
+	if err := client(t, v.config()).ResourceMailboxes(t.Context(), enpower.Query{Type: enpower.Shared}, collect); !failure.Is(err, failure.Invalid) {
+		t.Errorf("a type of the other list: %v", err)
+	}
+	if err := client(t, v.config()).Mailboxes(t.Context(), enpower.Query{}, collect); !failure.Is(err, failure.Internal) {
+		t.Errorf("the other list's answer: %v", err)
+	}
+}

@@ -9,65 +9,68 @@ import (
 	"github.com/mailwright/mailwright/pkg/failure"
 )
 
-// answer is one page of Get-Mailbox.
+// answer is what a Get- cmdlet returns, its rows still encoded.
 type answer struct {
-	mailboxes []Mailbox
-	warnings  []string
-	nextLink  string
+	rows     []json.RawMessage
+	warnings []string
+	nextLink string
 }
 
-// decodeAnswer reads what Get-Mailbox returns: "a JSON object or a list array" by the page, an OData envelope around
+// decodeRows reads what a Get- cmdlet returns: "a JSON object or a list array" by the page, an OData envelope around
 // value in fact (seen), and nothing at all where there is nothing to say.
-func decodeAnswer(body []byte, selected []string) (answer, error) {
+func decodeRows[T any](cmdlet string, body []byte, decode func(json.RawMessage) (T, error)) (answer, []T, error) {
 	var a answer
-	rows, err := a.open(body)
-	for _, row := range rows {
+	err := a.open(body)
+	var rows []T
+	for _, raw := range a.rows {
 		if err != nil {
 			break
 		}
-		var m Mailbox
-		if m, err = decodeMailbox(row, selected); err == nil {
-			a.mailboxes = append(a.mailboxes, m)
+		var row T
+		if row, err = decode(raw); err == nil {
+			rows = append(rows, row)
 		}
 	}
 	if err != nil {
-		return answer{}, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer to Get-Mailbox can not be understood", Cause: err}
+		return answer{}, nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer to " + cmdlet + " can not be understood", Cause: err}
 	}
-	return a, nil
+	return a, rows, nil
 }
 
-// open takes the envelope off and returns the rows.
-func (a *answer) open(body []byte) ([]json.RawMessage, error) {
+// open takes the envelope off.
+func (a *answer) open(body []byte) (err error) {
 	switch kind(body) {
 	case 0:
-		return nil, nil
+		return nil
 	case '[':
-		return rowsOf(body)
+		a.rows, err = rowsOf(body)
+		return err
 	case '{':
 		// below
 	default:
-		return nil, errors.New("the answer is not JSON of a known form")
+		return errors.New("the answer is not JSON of a known form")
 	}
 	var envelope map[string]json.RawMessage
 	if err := json.Unmarshal(body, &envelope); err != nil {
-		return nil, fmt.Errorf("the answer is not JSON: %w", err)
+		return fmt.Errorf("the answer is not JSON: %w", err)
 	}
-	var err error
 	if a.nextLink, err = decodeText(envelope["@odata.nextLink"]); err != nil {
-		return nil, fmt.Errorf("@odata.nextLink %w", err) // else a short list would pass for a whole one
+		return fmt.Errorf("@odata.nextLink %w", err) // else a short list would pass for a whole one
 	}
 	if a.warnings, err = decodeList(envelope["@adminapi.warnings"], decodeLoosely); err != nil {
-		return nil, fmt.Errorf("@adminapi.warnings %w", err)
+		return fmt.Errorf("@adminapi.warnings %w", err)
 	}
 	if value, found := envelope["value"]; found {
-		return rowsOf(value)
+		a.rows, err = rowsOf(value)
+		return err
 	}
 	for name := range envelope {
 		if !strings.Contains(name, "@") && !strings.HasPrefix(name, "adminapi.") {
-			return []json.RawMessage{body}, nil // a property: the object is the mailbox
+			a.rows = []json.RawMessage{body} // a property: the object is the row
+			return nil
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // rowsOf reads the rows of an array, of a single object, or of null.
@@ -88,7 +91,7 @@ func rowsOf(value json.RawMessage) ([]json.RawMessage, error) {
 // pageLimit is the vendor's own page size (the page, "Pagination").
 const pageLimit = 1000
 
-// truncated reports whether mailboxes are missing after this last page. The vendor says so in a warning that tells to raise
+// truncated reports whether rows are missing after this last page. The vendor says so in a warning that tells to raise
 // ResultSize (seen; the text is localised, the parameter's name is not). Any warning on a page as long as its limit counts too.
 func (a answer) truncated(limit int) bool {
 	if a.nextLink != "" {
@@ -99,6 +102,6 @@ func (a answer) truncated(limit int) bool {
 			return true
 		}
 	}
-	n := len(a.mailboxes)
+	n := len(a.rows)
 	return len(a.warnings) > 0 && n > 0 && (n%limit == 0 || n%pageLimit == 0)
 }

@@ -1,8 +1,9 @@
-// Package exchangeonline is a client of the Mailbox endpoint of Microsoft's Exchange Online Admin API v2.0 (Preview):
-// read mailboxes and their send-on-behalf delegates, set or change those delegates.
+// Package exchangeonline is a client of Microsoft's Exchange Online Admin API v2.0 (Preview): read mailboxes and their
+// send-on-behalf delegates, set or change those delegates; read, add, set and remove permissions on a mailbox's folders; read
+// accepted domains, the organisation's configuration and the members of groups.
 //
-// Source: learn.microsoft.com/exchange/reference/admin-api-endpoints-mailbox ("the page" in comments) and
-// admin-api-get-started. What the page leaves open is marked "inferred" or "seen" (observed by others on the
+// Source: learn.microsoft.com/exchange/reference/admin-api-endpoints-mailbox ("the page" in comments), its sisters for the other
+// endpoints, and admin-api-get-started. What the page leaves open is marked "inferred" or "seen" (observed by others on the
 // same back end).
 package exchangeonline
 
@@ -58,7 +59,7 @@ type Config struct {
 
 // Client calls the API for one tenant. It is safe for concurrent use.
 type Client struct {
-	endpoint *url.URL
+	base     *url.URL // of all endpoints
 	anchor   string
 	maxPages int
 	http     *transport.Client
@@ -98,13 +99,25 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor = Vendor
 	return &Client{
-		endpoint: base.JoinPath("adminapi", "v2.0", cfg.TenantID, "Mailbox"),
+		base:     base.JoinPath("adminapi", "v2.0", cfg.TenantID),
 		anchor:   cmp.Or(cfg.Anchor, "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@"+cfg.TenantID),
 		maxPages: cfg.MaxPages,
 		http:     transport.New(cfg.HTTP),
 		tokens:   tokens,
 	}, nil
 }
+
+// The endpoints (admin-api-endpoints-reference).
+const (
+	mailboxEndpoint            = "Mailbox"
+	folderPermissionEndpoint   = "MailboxFolderPermission"
+	acceptedDomainEndpoint     = "AcceptedDomain"
+	organizationConfigEndpoint = "OrganizationConfig"
+	groupMemberEndpoint        = "DistributionGroupMember"
+	dynamicGroupMemberEndpoint = "DynamicDistributionGroupMember"
+)
+
+func (c *Client) endpoint(name string) *url.URL { return c.base.JoinPath(name) }
 
 // request is the envelope of every call (the page, "Body").
 type request struct {
@@ -114,14 +127,17 @@ type request struct {
 	}
 }
 
-// parameters are those of Get-Mailbox and of Set-Mailbox. The page spells the display names parameter in two ways;
+// parameters are those of all cmdlets; each takes some of them. The page spells the display names parameter in two ways;
 // this is the spelling of its examples.
 type parameters struct {
-	Identity            string `json:",omitempty"`
-	ResultSize          any    `json:",omitempty"` // a number or "Unlimited"
-	WithDisplayNames    bool   `json:"IncludeGrantSendOnBehalfTowithDisplayNames,omitempty"`
-	DelegatesType       string `json:"GrantSendOnBehalfTo@odata.type,omitempty"`
-	GrantSendOnBehalfTo any    `json:",omitempty"` // []string or change
+	Identity               string   `json:",omitempty"`
+	ResultSize             any      `json:",omitempty"` // a number or "Unlimited"
+	WithDisplayNames       bool     `json:"IncludeGrantSendOnBehalfTowithDisplayNames,omitempty"`
+	DelegatesType          string   `json:"GrantSendOnBehalfTo@odata.type,omitempty"`
+	GrantSendOnBehalfTo    any      `json:",omitempty"` // []string or change
+	User                   string   `json:",omitempty"`
+	AccessRights           []string `json:",omitempty"`
+	SharingPermissionFlags []string `json:",omitempty"`
 }
 
 func (p parameters) body(cmdlet string) []byte {

@@ -24,11 +24,13 @@ var meanings = []struct {
 	text      string
 }{
 	{429, "", "", failure.Throttled, "the vendor asks for fewer requests"},
-	{0, "", "ManagementObjectNotFoundException", failure.NotFound, "the vendor does not know the mailbox or a delegate"},
+	{0, "", "UserNotFoundInPermissionEntryException", failure.NotFound, "the folder has no entry for that user"},
+	{0, "", "UserAlreadyExistsInPermissionEntryException", failure.Refused, "the folder has an entry for that user already"},
+	{0, "", "ManagementObjectNotFoundException", failure.NotFound, "the vendor does not know the mailbox, folder, group or delegate"},
 	{0, "", "ManagementObjectAmbiguousException", failure.Invalid, "the name fits several recipients"},
 	{0, "", "AmbiguousParameterSetException", failure.Refused, "the organisation does not offer a parameter of this request (yet)"},
 	{0, "", "ParameterTransformationException", failure.Invalid, "the vendor can not read a value of this request"},
-	{0, "NotFound", "", failure.NotFound, "the vendor does not know the mailbox or a delegate"},
+	{0, "NotFound", "", failure.NotFound, "the vendor does not know the mailbox, folder, group or delegate"},
 	{0, "Unauthorized", "", failure.Refused, "the application may not call this cmdlet"},
 	{401, "", "", failure.Refused, "the vendor refuses our access token"},
 	{403, "", "", failure.Refused, "the application lacks a permission or an Exchange role"},

@@ -1,16 +1,14 @@
 package exchangeonline
 
 import (
-	"cmp"
 	"context"
-	"net/http"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/vendors/nextlink"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
@@ -49,100 +47,35 @@ func (c *Client) GetMailbox(ctx context.Context, identity string, opts GetOption
 	if err != nil {
 		return Mailbox{}, err
 	}
-	a, err := decodeAnswer(body, opts.Select)
+	_, found, err := decodeRows(getMailbox, body, opts.decode)
 	switch {
 	case err != nil:
 		return Mailbox{}, err
-	case len(a.mailboxes) == 0:
+	case len(found) == 0:
 		return Mailbox{}, &failure.Error{Kind: failure.NotFound, Vendor: Vendor, Text: "the vendor does not know the mailbox"}
-	case len(a.mailboxes) > 1:
+	case len(found) > 1:
 		return Mailbox{}, invalid("the name fits several mailboxes")
 	}
-	return a.mailboxes[0], nil
+	return found[0], nil
 }
+
+// decode reads a mailbox with what was asked for.
+func (o GetOptions) decode(raw json.RawMessage) (Mailbox, error) { return decodeMailbox(raw, o.Select) }
 
 // ListMailboxes reads every mailbox and hands them to yield page by page, each mailbox once. An error of yield ends the
 // listing and is returned as it is.
-//
-// The vendor is known to refuse its own cursors, since one lives on one of its servers (seen). The listing then starts once
-// more, with ResultSize "Unlimited", and leaves out what it has handed over. It never ends short without an error:
-// what is still truncated, loops, or leads to another host is Internal.
+// A listing never ends short without an error: what is truncated, loops, or leads to another host is Internal.
 func (c *Client) ListMailboxes(ctx context.Context, opts ListOptions, yield func(page []Mailbox) error) error {
-	if opts.PageSize < 0 {
-		return invalid("the page size is negative")
-	}
 	get := GetOptions{WithDisplayNames: opts.WithDisplayNames, Select: opts.Select}
 	first, err := c.selecting(get)
 	if err != nil {
 		return err
 	}
-	l := &listing{client: c, first: first, options: get, seen: map[string]bool{}, yield: yield}
-	var size any // nil is left out of the request
-	if opts.PageSize > 0 {
-		size = opts.PageSize
+	l := &listing[Mailbox]{
+		client: c, first: first, cmdlet: getMailbox, parameters: parameters{WithDisplayNames: opts.WithDisplayNames}, anchor: c.anchor,
+		decode: get.decode, key: Mailbox.key, yield: yield,
 	}
-	complete, err := l.pass(ctx, size, cmp.Or(opts.PageSize, pageLimit))
-	if err == nil && !complete {
-		complete, err = l.pass(ctx, "Unlimited", pageLimit)
-	}
-	if err == nil && !complete {
-		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor returned only a part of the mailboxes, also when asked for all"}
-	}
-	return err
-}
-
-// listing is the state of one ListMailboxes.
-type listing struct {
-	client  *Client
-	first   *url.URL
-	options GetOptions
-	seen    map[string]bool
-	yield   func([]Mailbox) error
-}
-
-// pass walks the pages once. It reports false if it came to an end before the mailboxes did.
-func (l *listing) pass(ctx context.Context, size any, limit int) (complete bool, err error) {
-	// The same body goes to every page (the page, "Pagination").
-	body := parameters{ResultSize: size, WithDisplayNames: l.options.WithDisplayNames}.body(getMailbox)
-	walk := nextlink.Start(Vendor, l.first, l.client.maxPages)
-	for {
-		res, err := l.client.post(ctx, transport.Read, walk.URL(), l.client.anchor, body)
-		if err != nil {
-			return false, err
-		}
-		if walk.Page() > 1 && res.Status == http.StatusBadRequest {
-			// "Expired or Invalid pagination request" (seen): the body was good for the first page, so this is about the cursor.
-			return false, nil
-		}
-		if err := check(transport.Read, getMailbox, res); err != nil {
-			return false, err
-		}
-		a, err := decodeAnswer(res.Body, l.options.Select)
-		if err != nil {
-			return false, err
-		}
-		if fresh := l.unseen(a.mailboxes); len(fresh) > 0 {
-			if err := l.yield(fresh); err != nil {
-				return false, err
-			}
-		}
-		if a.nextLink == "" {
-			return !a.truncated(limit), nil
-		}
-		if err := walk.Next(a.nextLink); err != nil {
-			return false, err
-		}
-	}
-}
-
-// unseen drops the mailboxes that were handed over before.
-func (l *listing) unseen(page []Mailbox) []Mailbox {
-	return slices.DeleteFunc(page, func(m Mailbox) bool {
-		key := cmp.Or(m.ID, m.ExternalDirectoryObjectID, m.Identity, m.PrimarySMTPAddress)
-		known := key != "" && l.seen[key]
-		l.seen[key] = true
-		return known
-	})
+	return l.all(ctx, opts.PageSize)
 }
 
 // property is what a property's name may look like; anything else could change the query.
@@ -151,7 +84,7 @@ var property = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,99}$`)
 // selecting is the endpoint with a $select for the core and the further properties, or without one if nothing further is wanted.
 func (c *Client) selecting(opts GetOptions) (*url.URL, error) {
 	if len(opts.Select) == 0 {
-		return c.endpoint, nil
+		return c.endpoint(mailboxEndpoint), nil
 	}
 	names := slices.Clone(core)
 	if opts.WithDisplayNames {
@@ -165,7 +98,7 @@ func (c *Client) selecting(opts GetOptions) (*url.URL, error) {
 			names = append(names, name)
 		}
 	}
-	to := *c.endpoint
+	to := c.endpoint(mailboxEndpoint)
 	to.RawQuery = "$select=" + strings.Join(names, ",")
-	return &to, nil
+	return to, nil
 }

@@ -38,6 +38,11 @@ type Mailbox struct {
 	Selected map[string]json.RawMessage `json:"selected,omitempty"`
 }
 
+// key tells mailboxes of a listing apart.
+func (m Mailbox) key() string {
+	return cmp.Or(m.ID, m.ExternalDirectoryObjectID, m.Identity, m.PrimarySMTPAddress)
+}
+
 // Delegate is a recipient with the permission Send on behalf.
 type Delegate struct {
 	// Address is what the vendor calls the delegate: an SMTP address by the page, but the cmdlet is known

@@ -47,13 +47,18 @@ func (c *Client) set(ctx context.Context, identity string, p parameters, delegat
 		return err
 	}
 	p.Identity = identity
-	body, err := c.call(ctx, transport.Write, c.endpoint, setMailbox, identity, p)
+	return c.write(ctx, mailboxEndpoint, setMailbox, identity, p)
+}
+
+// write sends a cmdlet that changes something about a mailbox, and whose answer says nothing.
+func (c *Client) write(ctx context.Context, endpoint, cmdlet, mailbox string, p parameters) error {
+	body, err := c.call(ctx, transport.Write, c.endpoint(endpoint), cmdlet, mailbox, p)
 	if err != nil {
 		return err
 	}
 	// "No response body is required" (the page). What is neither empty nor JSON came from something other than the API.
 	if len(body) > 0 && !json.Valid(body) {
-		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Text: "the answer to Set-Mailbox can not be understood"}
+		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Text: "the answer to " + cmdlet + " can not be understood"}
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		event.DelegationSet:    worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.set, Plan: delegator.planSet}),
 		event.DelegationChange: worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.change, Plan: delegator.planChange}),
 		event.DelegationRead:   worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.read}),
+		event.FolderGrant:      worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.grant, Plan: delegator.planGrant}),
+		event.FolderRevoke:     worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.revoke, Plan: delegator.planRevoke}),
 	}, nil
 }
 

@@ -7,6 +7,6 @@ import "github.com/mailwright/mailwright/services/projection-svc/internal/projec
 // List gives every projection.
 func List() []projector.Projection {
 	return []projector.Projection{
-		Commands{}, Operations{}, DirectoryObjects{}, Mailboxes{}, Delegations{}, Inventory{}, InventorySyncs{}, DeadLetters{},
+		Commands{}, Operations{}, DirectoryObjects{}, Mailboxes{}, Delegations{}, FolderPermissions{}, Inventory{}, InventorySyncs{}, DeadLetters{},
 	}
 }

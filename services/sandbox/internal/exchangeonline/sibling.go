@@ -3,6 +3,7 @@ package exchangeonline
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -122,9 +123,18 @@ func (a *API) folderIdentity(q *request) (mailbox, path string, wrong *call.Answ
 	if !ok || mailbox == "" {
 		return "", "", wrongType("Identity", `of the form <mailbox>:\<FolderPath>`)
 	}
+	top, _, _ := strings.Cut(path, `\`)
+	if !slices.ContainsFunc(folders, func(f string) bool { return strings.EqualFold(f, top) }) {
+		missing := a.notFound(identity)
+		return "", "", &missing
+	}
 	return mailbox, strings.ToLower(path), nil
 }
 
+// folders are those at the top of every mailbox; "" is the root. Any folder is assumed below them.
+var folders = []string{"", "Calendar", "Inbox", "Contacts", "Tasks", "Notes", "Drafts", "Sent Items", "Deleted Items", "Junk Email", "Archive"}
+
+// getFolderPermission is Get-MailboxFolderPermission: every entry, or that of a user.
 func (a *API) getFolderPermission(q *request) call.Answer {
 	if wrong := q.parameters.only("Identity", "User", "ResultSize"); wrong != nil {
 		return *wrong
@@ -133,32 +143,62 @@ func (a *API) getFolderPermission(q *request) call.Answer {
 	if wrong != nil {
 		return *wrong
 	}
+	user, wrong := q.parameters.text("User")
+	if wrong != nil {
+		return *wrong
+	}
 	var rows []map[string]any
+	var refused *call.Answer
 	a.world.View(func(tx *state.Tx) {
 		found := tx.FindMailboxes(mailbox)
 		if len(found) != 1 {
+			missing := a.notFound(mailbox)
+			refused = &missing
 			return
 		}
-		rows = []map[string]any{
-			{"FolderName": path, "User": "Default", "AccessRights": []string{"AvailabilityOnly"}},
-			{"FolderName": path, "User": "Anonymous", "AccessRights": []string{"None"}},
+		if user == "" {
+			rows = folderRows(tx, found[0], path)
+			return
 		}
-		users := make([]string, 0, len(found[0].Folders[path]))
-		for user := range found[0].Folders[path] {
-			users = append(users, user)
+		who := tx.FindRecipients(user)
+		if len(who) != 1 {
+			missing := a.notFound(user)
+			refused = &missing
+			return
 		}
-		slices.Sort(users)
-		for _, user := range users {
-			entry := found[0].Folders[path][user]
-			if r, ok := tx.RecipientByGUID(entry.User); ok {
-				rows = append(rows, map[string]any{"FolderName": path, "User": r.DisplayName, "UserPrincipalName": r.Address, "AccessRights": entry.Rights, "SharingPermissionFlags": entry.Flags})
-			}
+		entry, exists := found[0].Folders[path][who[0].GUID]
+		if !exists {
+			refused = noEntry()
+			return
 		}
+		rows = []map[string]any{folderRow(path, who[0], entry)}
 	})
-	if rows == nil {
-		return a.notFound(mailbox)
+	if refused != nil {
+		return *refused
 	}
 	return a.whole(q, rows)
+}
+
+func folderRows(tx *state.Tx, m *state.Mailbox, path string) []map[string]any {
+	rows := []map[string]any{
+		{"FolderName": path, "User": "Default", "AccessRights": []string{"AvailabilityOnly"}},
+		{"FolderName": path, "User": "Anonymous", "AccessRights": []string{"None"}},
+	}
+	for _, guid := range slices.Sorted(maps.Keys(m.Folders[path])) {
+		if r, ok := tx.RecipientByGUID(guid); ok {
+			rows = append(rows, folderRow(path, r, m.Folders[path][guid]))
+		}
+	}
+	return rows
+}
+
+func folderRow(path string, r state.Recipient, entry state.FolderACE) map[string]any {
+	return map[string]any{"FolderName": path, "User": r.DisplayName, "UserPrincipalName": r.Address, "AccessRights": entry.Rights, "SharingPermissionFlags": entry.Flags}
+}
+
+func noEntry() *call.Answer {
+	refused := invalidOperation("Microsoft.Exchange.Management.StoreTasks.UserNotFoundInPermissionEntryException", "There is no existing permission entry found for the user.")
+	return &refused
 }
 
 // changeFolderPermission is Add-, Set- and Remove-MailboxFolderPermission.
@@ -195,10 +235,16 @@ func (a *API) changeFolderPermission(verb string) cmdlet {
 				return errors.New("refused")
 			}
 			m := found[0].Clone()
-			_, exists := m.Folders[path][who[0].GUID]
-			if exists == (verb == "add") {
-				refused = invalidOperation("Microsoft.Exchange.Management.StoreTasks.UserAlreadyExistsInPermissionEntryException",
-					"The permission entry for the user does not fit the request: there is one already, or there is none.")
+			before, exists := m.Folders[path][who[0].GUID]
+			if flags == nil {
+				flags = before.Flags // Set leaves what it does not name (inferred)
+			}
+			switch {
+			case exists && verb == "add":
+				refused = invalidOperation("Microsoft.Exchange.Management.StoreTasks.UserAlreadyExistsInPermissionEntryException", "An existing permission entry was found for the user.")
+				return errors.New("refused")
+			case !exists && verb != "add":
+				refused = *noEntry()
 				return errors.New("refused")
 			}
 			if m.Folders[path] == nil {

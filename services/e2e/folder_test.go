@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/testkit"
+)
+
+// TestFolderPermissions walks an entry of a calendar through its life, and ends with an answer that is lost.
+func TestFolderPermissions(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const entry = `"mailbox":"adele.vance@contoso.com","folder":"Calendar","delegate":"delegate1@contoso.com"`
+	for _, step := range []struct {
+		id, eventType, data string
+		lost                string // the cmdlet whose answer is lost
+		want                event.FolderChangedData
+	}{
+		{"grant", event.FolderGrant, `{` + entry + `,"accessRights":["Reviewer"]}`, "", event.FolderChangedData{AccessRights: []string{"Reviewer"}, Before: []string{}, Changed: true}},
+		{"again", event.FolderGrant, `{` + entry + `,"accessRights":["Reviewer"]}`, "", event.FolderChangedData{AccessRights: []string{"Reviewer"}, Before: []string{"Reviewer"}}},
+		{"raise", event.FolderGrant, `{` + entry + `,"accessRights":["Editor"],"sharingPermissionFlags":["Delegate"]}`, "", event.FolderChangedData{AccessRights: []string{"Editor"}, SharingPermissionFlags: []string{"Delegate"}, Before: []string{"Reviewer"}, Changed: true}},
+		// After a lost answer the entry is read again, and is already gone.
+		{"revoke", event.FolderRevoke, `{` + entry + `}`, "Remove-MailboxFolderPermission", event.FolderChangedData{AccessRights: []string{}, Before: []string{}}},
+	} {
+		if step.lost != "" {
+			if err := s.Vendors.Fail(t.Context(), testkit.Fault{Call: step.lost, Kind: "timeout-after", Count: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.mustPublish(command{step.id, step.eventType, "adele", step.data}.message())
+		e := s.outcome(event.Delegation, step.id)
+		var got event.FolderChangedData
+		if err := e.DataAs(&got); err != nil || e.Type() != event.FolderChanged {
+			t.Fatalf("%s ended as %s: %s", step.id, e.Type(), e.Data())
+		}
+		step.want.Operation, step.want.Mailbox, step.want.Folder, step.want.Delegate = got.Operation, "adele.vance@contoso.com", "Calendar", "delegate1@contoso.com"
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s:\n%s", step.id, diff)
+		}
+	}
+	calls, err := s.Vendors.Calls(t.Context(), "exchangeonline", "Remove-MailboxFolderPermission")
+	if err != nil || len(calls) != 1 {
+		t.Errorf("the entry was removed %d times, %v", len(calls), err)
+	}
+	s.eventually(func(ctx context.Context) string {
+		left, err := s.rows(ctx, `SELECT folder FROM mailwright_views.folder_permissions`)
+		known, _ := s.rows(ctx, `SELECT access_rights::text FROM mailwright.folder_permissions`)
+		if err != nil || len(left) > 0 || len(known) != 1 || known[0] != "[]" {
+			return cmp.Diff([]string{"[]"}, known)
+		}
+		return ""
+	})
+}
