@@ -47,6 +47,8 @@ func describe(e event.Event) string {
 		return say(e, describeDelegation)
 	case event.DelegationObserved:
 		return say(e, describeDelegates)
+	case event.FolderChanged:
+		return say(e, describeFolder)
 	case event.SyncCompleted:
 		return say(e, func(d event.SyncCompletedData) string {
 			return fmt.Sprintf("inventory complete: %s in %s", count(d.Seen, "mailbox", "mailboxes"), count(d.Pages, "page", "pages"))
@@ -225,4 +227,13 @@ func OneLine(s string) string {
 		}
 		return r
 	}, s)
+}
+
+func describeFolder(d event.FolderChangedData) string {
+	rights := cmp.Or(strings.Join(d.AccessRights, ", "), "no entry")
+	text := fmt.Sprintf("%s of %s: %s has %s", d.Folder, d.Mailbox, d.Delegate, rights)
+	if !d.Changed {
+		text += ", as before"
+	}
+	return text
 }
