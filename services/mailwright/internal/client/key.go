@@ -48,7 +48,7 @@ func about(e event.Event) string {
 		return data.UserPrincipalName
 	case event.MailboxCreate:
 		return data.DirectoryObject
-	case event.DelegationSet, event.DelegationChange:
+	case event.DelegationSet, event.DelegationChange, event.FolderGrant, event.FolderRevoke:
 		return data.Mailbox
 	case event.DelegationRead:
 		return cmp.Or(data.Mailbox, everything)
