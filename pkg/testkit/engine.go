@@ -154,10 +154,12 @@ func chooseReaper(ctx context.Context, c *client.Client, log *slog.Logger) {
 	if os.Getenv(noReaper) != "" {
 		return
 	}
-	if _, err := c.ImageInspect(ctx, testcontainers.ReaperDefaultImage); err == nil {
+	//nolint:staticcheck // the only name by which the reaper's image can be asked for before it is needed
+	reaper := testcontainers.ReaperDefaultImage
+	if _, err := c.ImageInspect(ctx, reaper); err == nil {
 		return
 	}
-	if err := pull(ctx, c, testcontainers.ReaperDefaultImage); err != nil {
+	if err := pull(ctx, c, reaper); err != nil {
 		log.Info("doing without testcontainers' reaper: what a killed test leaves is removed by the next one", "reason", err)
 		_ = os.Setenv(noReaper, "true") // fails for malformed names only
 	}

@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -54,7 +53,7 @@ type options struct {
 func newOptions(list []Option) options {
 	o := options{
 		backend: Containers, services: stack.Services, programs: os.Getenv("MAILWRIGHT_BIN"), images: defaultImages(),
-		log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		log: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range list {
 		option(&o)

@@ -19,6 +19,7 @@ type config struct {
 	bus.Server
 	DatabaseURL secret.String `name:"database-url" help:"Postgres: postgres://user:password@host:5432/database?sslmode=require." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
 	Migrate     bool          `help:"Bring the database's schema up to date at the start." default:"true" negatable:""`
+	MigrateOnly bool          `help:"Bring the database's schema up to date, and end."`
 }
 
 func main() {
@@ -39,10 +40,13 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	if err := postgres.Wait(ctx, pool, p.Log); err != nil {
 		return err
 	}
-	if cfg.Migrate {
+	if cfg.Migrate || cfg.MigrateOnly {
 		if err := postgres.Migrate(ctx, cfg.DatabaseURL.Reveal()); err != nil {
 			return err
 		}
+	}
+	if cfg.MigrateOnly {
+		return nil
 	}
 
 	nc, js, err := cfg.Connect(ctx, p.Name, p.Log)

@@ -155,7 +155,7 @@ func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), 
 // writeWhole writes a file so that whoever waits for it never sees half of it.
 func writeWhole(path, text string) error {
 	partial := path + ".partial"
-	if err := os.WriteFile(partial, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(partial, []byte(text), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(partial, path)

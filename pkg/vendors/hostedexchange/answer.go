@@ -57,7 +57,7 @@ func parse(body []byte) (*element, error) {
 	open := []*element{root}
 	for {
 		token, err := d.Token()
-		if err == io.EOF && len(root.children) == 1 {
+		if errors.Is(err, io.EOF) && len(root.children) == 1 {
 			return root.children[0], nil
 		}
 		if err != nil {

@@ -98,7 +98,7 @@ func normalCode(code string) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("0x%08X", uint32(n)) //nolint:gosec // an HRESULT is 32 bits, with a sign in decimal
+	return fmt.Sprintf("0x%08X", uint32(n)) // an HRESULT is 32 bits, with a sign in decimal
 }
 
 // fault is what a SOAP fault without an errorContext means (SOAP 1.1 section 4.4.1).

@@ -75,9 +75,9 @@ type Response struct {
 type Effect bool
 
 const (
-	// Read: a lost answer changes nothing: Unavailable.
+	// Read is a request whose lost answer changes nothing: Unavailable.
 	Read Effect = false
-	// Write: a lost answer leaves the outcome open: Unknown.
+	// Write is a request whose lost answer leaves the outcome open: Unknown.
 	Write Effect = true
 )
 
@@ -103,7 +103,7 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Res
 		// Without GetBody it can not repeat one with a body.
 		req.GetBody = nil
 	}
-	res, err := c.http.Do(req.WithContext(ctx))
+	res, err := c.http.Do(req.WithContext(ctx)) //nolint:bodyclose // closed below; the linter loses it in done
 	if err != nil {
 		done(nil, err)
 		return nil, c.lost(effect, connected.Load(), err)

@@ -4,7 +4,6 @@ package cancel
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -83,7 +82,7 @@ func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)
 	}
-	var out io.Writer = a.Out
+	out := a.Out
 	if c.Wait {
 		out = a.Err
 	}

@@ -22,7 +22,7 @@ func (Commands) Name() string { return "commands" }
 // Stream that it follows.
 func (Commands) Stream() string { return bus.Commands }
 
-// Subjects: all.
+// Subjects is nil: it follows all of them.
 func (Commands) Subjects() []string { return nil }
 
 // received is what a command alone tells of its operation.

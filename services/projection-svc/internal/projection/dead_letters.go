@@ -22,7 +22,7 @@ func (DeadLetters) Name() string { return "dead_letters" }
 // Stream that it follows.
 func (DeadLetters) Stream() string { return bus.Dead }
 
-// Subjects: all.
+// Subjects is nil: it follows all of them.
 func (DeadLetters) Subjects() []string { return nil }
 
 type deadRow struct {

@@ -23,7 +23,7 @@ func (Inventory) Name() string { return "mailbox_inventory" }
 // Stream that it follows.
 func (Inventory) Stream() string { return bus.Mailboxes }
 
-// Subjects: all.
+// Subjects is nil: it follows all of them.
 func (Inventory) Subjects() []string { return nil }
 
 // facts are EnPower's about one mailbox: common.json#/$defs/mailboxFacts, member by member.

@@ -21,7 +21,7 @@ func (Operations) Name() string { return "operations" }
 // Stream that it follows.
 func (Operations) Stream() string { return bus.Events }
 
-// Subjects: all.
+// Subjects is nil: it follows all of them.
 func (Operations) Subjects() []string { return nil }
 
 // operationRow is a row of operations. An event decides all of it, save when the first event was.

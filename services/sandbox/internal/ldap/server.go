@@ -77,7 +77,7 @@ func ready(address string, failed <-chan error) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if c, err := net.Dial("tcp", address); err == nil {
+		if c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
 			return c.Close()
 		}
 		select {
