@@ -17,7 +17,8 @@ import (
 // Command is `mailwright demo`.
 type Command struct {
 	Bin     string        `help:"Folder with the programs; default: where mailwright itself is." type:"existingdir" placeholder:"DIR"`
-	Keep    bool          `help:"Stay up afterwards, and print where everything is and what to try."`
+	Keep    bool          `help:"Stay up afterwards, and print where everything is and what to try." xor:"keep"`
+	Running bool          `help:"Use the system that runs, with an untouched sandbox, by --nats-url and --database-url or --state-dir; start and stop nothing." xor:"keep"`
 	Timeout time.Duration `help:"How long the commands may take." default:"90s"`
 }
 
@@ -30,6 +31,14 @@ the projections, and stops everything. The last line counts; the exit code is 0 
 
 // Run implements the command.
 func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
+	if c.Running {
+		e, err := a.Endpoints()
+		if err != nil {
+			return err
+		}
+		a.NATSURL, a.DatabaseURL = e.NATS, e.Postgres
+		return c.show(ctx, a)
+	}
 	dir, err := os.MkdirTemp("", "mailwright-demo-")
 	if err != nil {
 		return err
