@@ -85,7 +85,8 @@ func secretProperty(m map[string]any) bool {
 
 func secretName(name string) bool {
 	n := strings.ToLower(name)
-	return strings.Contains(n, "password") || strings.Contains(n, "pwd")
+	// data_base64 is a structured event's data in disguise.
+	return strings.Contains(n, "password") || strings.Contains(n, "pwd") || n == "data_base64"
 }
 
 // Fingerprint tells two commands with the same source and id apart: SHA-256, in hex, of the

@@ -246,6 +246,7 @@ func TestSecretsOfTheSchemasAreRedacted(t *testing.T) {
 	for _, in := range []string{
 		`{"properties":[{"propertyName":"unicodePwd","propertyType":"String","values":["hunter2"]}]}`,
 		`{"properties":[{"name":"userPassword","values":["hunter2","hunter2"]}]}`,
+		`{"specversion":"1.0","data_base64":"hunter2"}`,
 		`{"a":{"b":[{"NEWPASSWORD":{"deep":"hunter2"}}]}}`,
 	} {
 		if out := string(event.Redact([]byte(in))); strings.Contains(out, "hunter2") || !json.Valid([]byte(out)) {

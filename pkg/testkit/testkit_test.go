@@ -1,17 +1,56 @@
 package testkit_test
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/testcontainers/testcontainers-go"
+	tcnats "github.com/testcontainers/testcontainers-go/modules/nats"
+	"github.com/testcontainers/testcontainers-go/network"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/embedded"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-func TestWhole(t *testing.T) {
-	t.Parallel()
-	mw := testkit.Start(t, testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), nil))))
-	cmd := testkit.NewCommand(event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"megan.bowen@contoso.com"}})
+// backend is what scripts/test found: the same tests run on both.
+var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), string(testkit.Embedded)))
+
+func start(t *testing.T, opts ...testkit.Option) *testkit.System {
+	t.Helper()
+	if backend == testkit.Embedded && os.Getenv("MAILWRIGHT_BIN") == "" {
+		t.Skip("MAILWRIGHT_BIN does not say where the programs are: 'make test' does")
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	return testkit.Start(t, append([]testkit.Option{testkit.WithBackend(backend), testkit.WithLog(log), testkit.WithImages(images())}, opts...)...)
+}
+
+// images are those that scripts/images built last, by id.
+func images() map[string]string {
+	raw, _ := os.ReadFile(os.Getenv("MAILWRIGHT_TEST_IMAGES")) // absent: by name
+	list := map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		if fields := strings.Fields(line); len(fields) == 3 {
+			list[fields[0]] = fields[1]
+		}
+	}
+	return list
+}
+
+func change(mailbox, delegate string) testkit.Command {
+	return testkit.NewCommand(event.DelegationChangeData{Mailbox: mailbox, Add: []string{delegate}})
+}
+
+func succeeds(t *testing.T, mw *testkit.System, cmd testkit.Command) {
+	t.Helper()
 	if err := mw.Publish(t.Context(), cmd); err != nil {
 		t.Fatal(err)
 	}
@@ -19,9 +58,186 @@ func TestWhole(t *testing.T) {
 	if err != nil || outcome.State != event.Succeeded {
 		t.Fatal(outcome, err)
 	}
-	rows, err := mw.AwaitRows(t.Context(), `SELECT state FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'succeeded'`, cmd.OperationID())
+}
+
+func TestWholeSystem(t *testing.T) {
+	t.Parallel()
+	logs := t.TempDir()
+	mw := start(t, testkit.WithLogDir(logs))
+	ctx := t.Context()
+
+	if err := mw.Vendors.Fail(ctx, testkit.Fault{Vendor: "exchangeonline", Kind: "status", Count: 1, Params: testkit.FaultParams{Status: 503}}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := change("alex@contoso.com", "megan.bowen@contoso.com")
+	succeeds(t, mw, cmd)
+	calls, err := mw.Vendors.Calls(ctx, "exchangeonline", "")
+	if err != nil || len(calls) < 2 || calls[0].Fault != "status" {
+		t.Errorf("calls %+v, %v", calls, err)
+	}
+
+	outcome, err := mw.AwaitOutcome(ctx, cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(rows)
+	changed, err := testkit.Decode[event.DelegationChangedData](outcome.Event)
+	if err != nil || len(changed.Added) != 1 {
+		t.Errorf("%+v, %v", changed, err)
+	}
+	rows, err := mw.AwaitRows(ctx, `SELECT domain FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'succeeded'`, cmd.OperationID())
+	if err != nil || rows[0]["domain"] != "delegation" {
+		t.Errorf("%v, %v", rows, err)
+	}
+
+	other := change("alex@contoso.com", "admin@contoso.com")
+	other.SetID(cmd.ID())
+	if err := mw.Publish(ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		_, err := mw.AwaitOutcome(ctx, other)
+		dead, ok := errors.AsType[*testkit.DeadError](err)
+		return ok && dead.Reason != ""
+	})
+
+	if err := mw.Stop(); err != nil {
+		t.Error(err)
+	}
+	for _, part := range []string{"delegation-svc", testkit.Sandbox} {
+		if raw, err := os.ReadFile(logs + "/" + part + ".log"); err != nil || len(raw) == 0 {
+			t.Errorf("log of %s: %d bytes, %v", part, len(raw), err)
+		}
+	}
+}
+
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testkit.Patience); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come true")
+		}
+	}
+}
+
+func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
+	t.Parallel()
+	mw := start(t, testkit.WithServices("delegation-svc"))
+	succeeds(t, mw, change("alex@contoso.com", "megan.bowen@contoso.com"))
+	for _, part := range []string{testkit.NATS, testkit.Sandbox, testkit.Postgres, "delegation-svc"} {
+		if err := mw.Kill(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := mw.Restart(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	succeeds(t, mw, change("alex@contoso.com", "delegate2@contoso.com"))
+	if _, err := mw.Query(t.Context(), "SELECT FROM mailwright_views.operations"); err != nil {
+		t.Error(err)
+	}
+	if err := mw.Kill("toaster"); err == nil {
+		t.Error("killed what is not there")
+	}
+}
+
+// TestOwnServers lets a service work with a NATS and a Postgres that the test brought along.
+func TestOwnServers(t *testing.T) {
+	t.Parallel()
+	var opts []testkit.Option
+	if backend == testkit.Containers {
+		opts = ownContainers(t)
+	} else {
+		opts = ownServers(t)
+	}
+	mw := start(t, append(opts, testkit.WithServices("delegation-svc"))...)
+	succeeds(t, mw, change("alex@contoso.com", "megan.bowen@contoso.com"))
+	if err := mw.Kill(testkit.NATS); err == nil {
+		t.Error("killed a server that is not testkit's")
+	}
+}
+
+func ownServers(t *testing.T) []testkit.Option {
+	t.Helper()
+	nats, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nats.Shutdown)
+	dir, err := os.MkdirTemp("", "mailwright-own-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user
+		t.Fatal(err)
+	}
+	postgres, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir, Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = postgres.Stop() })
+	return []testkit.Option{testkit.WithNATS(testkit.Server{URL: nats.URL()}), testkit.WithPostgres(testkit.Server{URL: postgres.URL()})}
+}
+
+// ownContainers are of a first system without anything of Mailwright's, on a network that the second one joins.
+func ownContainers(t *testing.T) []testkit.Option {
+	t.Helper()
+	first := start(t, testkit.WithoutSandbox())
+	own, err := tcnats.Run(t.Context(), "nats:2.15", network.WithNetworkName([]string{"events"}, first.Network),
+		testcontainers.WithCmd("--jetstream", "--store_dir", "/data"))
+	testcontainers.CleanupContainer(t, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := own.ConnectionString(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []testkit.Option{testkit.WithNetwork(first.Network), testkit.WithNATS(testkit.Server{URL: url, Inside: "nats://events:4222"}),
+		testkit.WithPostgres(testkit.Server{URL: first.Endpoints.Postgres})}
+}
+
+func TestServersAlone(t *testing.T) {
+	t.Parallel()
+	mw := testkit.Start(t, testkit.WithBackend(testkit.Embedded), testkit.WithoutSandbox())
+	cmd := change("alex@contoso.com", "megan.bowen@contoso.com")
+	if err := mw.Publish(t.Context(), cmd, cmd); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := mw.JetStream.Stream(t.Context(), bus.Commands)
+	if err != nil || stream.CachedInfo().State.Msgs != 1 {
+		t.Errorf("%v: the repetition was stored too, or nothing", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = mw.AwaitOutcome(ctx, cmd)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no service has taken it up") {
+		t.Errorf("without services: %v", err)
+	}
+	if rows, err := mw.Query(t.Context(), "SELECT * FROM mailwright_views.operations"); err != nil || len(rows) != 0 {
+		t.Errorf("%v, %v", rows, err)
+	}
+}
+
+func TestCommandsAreValidAndKeyed(t *testing.T) {
+	t.Parallel()
+	user := event.ObjectCreateData{CreateIn: "OU=x,DC=y", ObjectType: "user", Properties: []event.Property{
+		{Name: "cn", Type: json.RawMessage(`"String"`), Values: []json.RawMessage{json.RawMessage(`"Nadia"`)}},
+	}}
+	for key, cmd := range map[string]testkit.Command{
+		"nadia":            testkit.NewCommand(user),
+		"a@b.c":            testkit.NewCommand(event.BusinessUserCreateData{Container: "LDAP://OU=x", UserPrincipalName: "A@b.c", PreferredDomainController: "dc"}),
+		"cn=nadia,dc=y":    testkit.NewCommand(event.MailboxCreateData{DirectoryObject: "CN=Nadia,DC=y", Parameters: event.MailboxParameters{Alias: "n"}}),
+		"set@contoso.com":  testkit.NewCommand(event.DelegationSetData{Mailbox: "Set@contoso.com", Delegates: []string{}}),
+		"alex@contoso.com": change("Alex@contoso.com", "b@contoso.com"),
+		"all":              testkit.NewCommand(event.DelegationReadData{}),
+		"contoso":          testkit.NewCommand(event.InventorySyncData{Tenant: "contoso"}),
+	} {
+		if faults := event.Check(cmd.Event); len(faults) > 0 {
+			t.Errorf("%s: %v", cmd.Type(), faults)
+		}
+		if cmd.Key != key {
+			t.Errorf("%s: key %q, want %q", cmd.Type(), cmd.Key, key)
+		}
+	}
 }

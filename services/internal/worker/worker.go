@@ -26,6 +26,7 @@ type Config struct {
 	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
 	VendorTimeout time.Duration `help:"How long one request to a vendor may take." default:"60s"`
 	Hold          time.Duration `help:"How long a command may keep others of its partition waiting, for its vendor or a short retry, before it is parked." default:"2s"`
+	SweepAfter    time.Duration `help:"How long after its arrival each command is looked at once more, for one that was lost." default:"10m"`
 	TenantCalls   int           `help:"How many commands of one tenant may be under way in this process; 0: any number." default:"24"`
 	VendorCalls   int           `help:"How many commands may be under way at one vendor in this process; 0: any number." default:"0"`
 	// Unsafe and CrashAt serve the guarantee suite: see operation.Config.
@@ -76,7 +77,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	engine, err := operation.New(ctx, operation.Config{
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
-		CallTimeout: requestsOfAttempt * cfg.VendorTimeout, Hold: cfg.Hold, Budget: operation.Budget{Tenant: cfg.TenantCalls, Vendor: cfg.VendorCalls},
+		CallTimeout: requestsOfAttempt * cfg.VendorTimeout, Hold: cfg.Hold, SweepAfter: cfg.SweepAfter, Budget: operation.Budget{Tenant: cfg.TenantCalls, Vendor: cfg.VendorCalls},
 		Step: crashAt(cfg.CrashAt), Unsafe: cfg.Unsafe,
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -134,8 +133,8 @@ func (w waiting) read(m jetstream.Msg) []News {
 }
 
 func (w waiting) readLetter(body []byte) []News {
-	var letter operation.DeadLetter
-	if json.Unmarshal(body, &letter) != nil || letter.Stream != bus.Commands {
+	letter, err := operation.ReadDeadLetter(body)
+	if err != nil || letter.Stream != bus.Commands {
 		return nil
 	}
 	r, ours := w.open[letter.Sequence]

@@ -195,7 +195,7 @@ func TestProjections(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
 		t.Fatalf("%v: %+v", err, r)
 	}
-	if n := got.Operations[event.Mailbox][event.Succeeded]; n != 2 || got.Operations[event.Delegation][event.Waiting] != 1 || len(got.Operations[event.Directory]) != 6 {
+	if n := got.Operations[event.Mailbox][event.Succeeded]; n != 2 || got.Operations[event.Delegation][event.Waiting] != 1 || len(got.Operations[event.Directory]) != 8 {
 		t.Errorf("operations %v", got.Operations)
 	}
 	want := []status.Projection{

@@ -187,8 +187,8 @@ type item struct {
 // read makes an item of a message; what can not be read is not shown.
 func read(m jetstream.Msg) (item, bool) {
 	if meta, err := m.Metadata(); err == nil && meta.Stream == bus.Dead {
-		var letter operation.DeadLetter
-		if json.Unmarshal(m.Data(), &letter) != nil {
+		letter, err := operation.ReadDeadLetter(m.Data())
+		if err != nil {
 			return item{}, false
 		}
 		return item{line: client.LineOfDead(letter, token(m.Subject(), 2)), eventType: letter.Type, document: letter}, true
