@@ -29,6 +29,7 @@ type options struct {
 	Keys     int           `help:"Keys that they are spread over." default:"60"`
 	Kills    int           `help:"Processes killed at random moments, beside the walk over every step of the engine." default:"12"`
 	Patience time.Duration `help:"How long the system may take to settle after the storm." default:"4m"`
+	Backlog  int           `help:"Instead of the guarantees: work off a backlog of so many commands, with and without one key of a hundred that waits."`
 	Long     bool          `help:"100,000 commands through at least 500 kills."`
 	Unsafe   []string      `help:"Switch protections of the system off, to see the checkers find what they prevent: guard, look-up, partition, park, hold, redaction, bury."`
 	NoFaults bool          `help:"Leave the storm out."`
@@ -42,6 +43,12 @@ func main() {
 	var o options
 	kong.Parse(&o, kong.Name("guarantees"), kong.Description("Attacks each guarantee and proves that it was kept."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if o.Backlog > 0 {
+		err := o.backlog(ctx)
+		stop()
+		end(err)
+		return
+	}
 	if o.Prove {
 		err := o.prove(ctx)
 		stop()
@@ -59,6 +66,35 @@ func main() {
 	if violations > 0 {
 		os.Exit(1)
 	}
+}
+
+// memoryOfBacklog is what the service may take, however long the queue.
+const memoryOfBacklog = 256 << 20
+
+// backlog prints how fast a heap of commands is worked off, without and with keys that wait, and what memory that takes.
+func (o *options) backlog(ctx context.Context) (err error) {
+	o.defaultBin()
+	plan := o.plan()
+	plan.Commands, plan.Keys = o.Backlog, o.Backlog/10
+	t, err := trial.Start(ctx, plan)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close(o.Keep || err != nil)) }()
+	var rates []float64
+	for _, stuck := range []bool{false, true} {
+		b, err := t.Backlog(ctx, stuck)
+		if err != nil {
+			return err
+		}
+		rates = append(rates, b.Rate())
+		fmt.Printf("backlog: %d commands, %d more on keys that wait: %.0f/s, peak memory %d MiB\n", b.Commands, b.Parked, b.Rate(), b.PeakBytes>>20)
+		if b.PeakBytes > memoryOfBacklog {
+			return fmt.Errorf("the service took %d MiB; it may take %d", b.PeakBytes>>20, memoryOfBacklog>>20)
+		}
+	}
+	fmt.Printf("backlog: with waiting keys the others are worked off at %.2f of the rate without\n", rates[1]/rates[0])
+	return nil
 }
 
 func end(err error) {
@@ -125,13 +161,7 @@ func (o *options) run(ctx context.Context) ([]row, error) {
 	if o.Long {
 		o.Commands, o.Keys, o.Kills, o.Patience = 100_000, 2_000, 500, 2*time.Hour
 	}
-	if o.Bin == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		o.Bin = filepath.Dir(self)
-	}
+	o.defaultBin()
 	progress("seed %d: %d commands on %d keys, every step of the engine, %d kills", o.Seed, o.Commands, o.Keys, o.Kills)
 	rows, err := o.storm(ctx)
 	if err != nil {
@@ -148,6 +178,13 @@ func (o *options) run(ctx context.Context) ([]row, error) {
 	}
 	rows = append(rows, lured)
 	return rows, errors.Join(o.print(rows), o.write(rows))
+}
+
+// defaultBin is where this program is: make builds them all into one folder.
+func (o *options) defaultBin() {
+	if self, err := os.Executable(); err == nil && o.Bin == "" {
+		o.Bin = filepath.Dir(self)
+	}
 }
 
 func (o *options) plan() trial.Plan {
