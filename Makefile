@@ -46,9 +46,9 @@ test: ## Run every test, on real NATS, Postgres and processes.
 	@scripts/test
 
 .PHONY: guarantees
-guarantees: build ## Attack each guarantee and prove that it was kept. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run.
+guarantees: build ## Attack each guarantee and prove that it was kept. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run. BACKLOG=n: work off a backlog.
 	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/ ./guarantees
-	@bin/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED))
+	@bin/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED)) $(if $(BACKLOG),--backlog $(BACKLOG))
 
 .PHONY: bench
 bench: ## Measure the pipeline against a hand-written floor in the same run; results in build/bench.json.
