@@ -45,6 +45,10 @@ dev: build ## Run everything on this machine until Ctrl-C; state in .mailwright.
 test: ## Run every test, on real NATS, Postgres and processes.
 	@scripts/test
 
+.PHONY: conformance
+conformance: ## Hold every documented fact of the vendors against clients and sandbox; the table is in build/conformance.json too.
+	@scripts/conformance
+
 .PHONY: guarantees
 guarantees: build ## Attack each guarantee and prove that it was kept. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run. BACKLOG=n: work off a backlog.
 	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/ ./guarantees

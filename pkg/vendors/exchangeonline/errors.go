@@ -27,6 +27,7 @@ var meanings = []struct {
 	{0, "", "UserNotFoundInPermissionEntryException", failure.NotFound, "the folder has no entry for that user"},
 	{0, "", "UserAlreadyExistsInPermissionEntryException", failure.Refused, "the folder has an entry for that user already"},
 	{0, "", "ManagementObjectNotFoundException", failure.NotFound, "the vendor does not know the mailbox, folder, group or delegate"},
+	{0, "", "RecipientNotFoundException", failure.NotFound, "the vendor does not know a delegate"},
 	{0, "", "ManagementObjectAmbiguousException", failure.Invalid, "the name fits several recipients"},
 	{0, "", "AmbiguousParameterSetException", failure.Refused, "the organisation does not offer a parameter of this request (yet)"},
 	{0, "", "ParameterTransformationException", failure.Invalid, "the vendor can not read a value of this request"},

@@ -1,0 +1,243 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/sandboxapi"
+)
+
+// Identifiers and credentials of the sandbox's default seed (docs/sandbox.md).
+const (
+	tenantID    = "3f2c8a10-7d54-4c1b-9e0a-5b6d7c8e9f01"
+	entraClient = "a1b2c3d4-0001-4000-8000-000000000001"
+	entraSecret = "entra-sandbox-secret"
+	powerClient = "e0e0e0e0-0001-4000-8000-000000000001"
+	powerSecret = "enpower-sandbox-secret"
+	unit        = "OU=My Organizational Unit,DC=example,DC=com"
+)
+
+// bed is where one vendor's suite runs: a sandbox of its own, or a real vendor.
+type bed struct {
+	*testing.T
+	vendor string
+	url    string
+	ldap   string
+	box    sandboxapi.Client
+	// real is the configuration of a real tenant; nil for the sandbox.
+	real *tenant.Tenant
+}
+
+func newBed(t *testing.T, vendor string) *bed {
+	b := &bed{T: t, vendor: vendor}
+	if path := os.Getenv("MAILWRIGHT_CONFORMANCE_CONFIG"); path != "" {
+		tenants, err := tenant.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.real = tenants[os.Getenv("MAILWRIGHT_CONFORMANCE_TENANT")]; b.real == nil {
+			t.Fatal("MAILWRIGHT_CONFORMANCE_TENANT names no tenant of MAILWRIGHT_CONFORMANCE_CONFIG")
+		}
+		return b
+	}
+	b.start()
+	return b
+}
+
+// configured reports whether the real tenant has the suite's vendor.
+func (b *bed) configured() bool {
+	switch b.vendor {
+	case "adaxes":
+		return b.real.Adaxes != nil
+	case "exchangeonline":
+		return b.real.ExchangeOnline != nil
+	case "hostedexchange":
+		return b.real.HostedExchange != nil
+	default:
+		return b.real.EnPower != nil
+	}
+}
+
+// program builds the sandbox once, where nobody has.
+var program = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("MAILWRIGHT_BIN"); bin != "" {
+		return filepath.Join(bin, "sandbox"), nil
+	}
+	dir, err := os.MkdirTemp("", "mailwright-conformance-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "sandbox")
+	out, err := exec.Command("go", "build", "-o", path, "../sandbox").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("the sandbox does not build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// start runs a sandbox until the test ends.
+func (b *bed) start() {
+	b.Helper()
+	path, err := program()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	urlFile, ldapFile := filepath.Join(dir, "url"), filepath.Join(dir, "ldap")
+	cmd := exec.Command(path, "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
+	cmd.Stderr = b.Output()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	b.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			_ = cmd.Process.Kill()
+		}
+	})
+	read := func(path string) string {
+		ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
+		defer cancel()
+		for {
+			if raw, err := os.ReadFile(path); err == nil {
+				return strings.TrimSpace(string(raw))
+			}
+			select {
+			case <-ended:
+				b.Fatal("the sandbox ended")
+			case <-ctx.Done():
+				b.Fatal("the sandbox does not start")
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	b.url, b.ldap = read(urlFile), read(ldapFile)
+	b.box = sandboxapi.Client{URL: b.url}
+}
+
+// control calls the sandbox's control API and wants it to succeed.
+func (b *bed) control(method, path string, body, into any) {
+	b.Helper()
+	if err := b.box.Do(b.Context(), method, path, body, into); err != nil {
+		b.Fatalf("control %s %s: %v", method, path, err)
+	}
+}
+
+func (b *bed) reset() { b.Helper(); b.control(http.MethodPost, "reset", nil, nil) }
+
+func (b *bed) set(name string, value any) {
+	b.Helper()
+	b.control(http.MethodPut, "switches", map[string]any{name: value}, nil)
+}
+
+func (b *bed) advance(by string) {
+	b.Helper()
+	b.control(http.MethodPost, "clock", map[string]string{"advance": by}, nil)
+}
+
+// apply carries a script of testdata/faults out, aimed at a vendor and call where these are given.
+func (b *bed) apply(script, vendor, call string) {
+	b.Helper()
+	s, err := sandboxapi.ReadScript(filepath.Join("testdata", "faults", script+".yaml"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := b.box.Apply(b.Context(), s.At(vendor, call)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// calls is how many calls of a name the sandbox received, and how many of them changed the tenant.
+func (b *bed) calls(name string) (received, committed int) {
+	b.Helper()
+	var page struct{ Entries []struct{ Committed bool } }
+	b.control(http.MethodGet, "journal?limit=0&call="+url.QueryEscape(name), nil, &page)
+	for _, e := range page.Entries {
+		received++
+		if e.Committed {
+			committed++
+		}
+	}
+	return received, committed
+}
+
+// exists reports whether the tenant holds an object, mailbox, … whose identity contains a text.
+func (b *bed) exists(kind, match string) bool {
+	b.Helper()
+	var page map[string]json.RawMessage
+	b.control(http.MethodGet, "objects?kind="+kind+"&match="+url.QueryEscape(match), nil, &page)
+	var rows []json.RawMessage
+	if err := json.Unmarshal(page[kind], &rows); err != nil {
+		b.Fatal(err)
+	}
+	return len(rows) > 0
+}
+
+// http bounds the clients' calls; the circuit stays closed, since faults strike on purpose.
+func (b *bed) http() transport.Config {
+	return transport.Config{Timeout: 20 * time.Second, Limits: transport.Limits{BreakAfter: -1}}
+}
+
+// answer is a whole response.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// send asks the vendor without our client; header holds name, value pairs.
+func (b *bed) send(method, path, body string, header ...string) (answer, error) {
+	b.Helper()
+	if strings.HasPrefix(path, "/") {
+		path = b.url + path
+	}
+	r, err := http.NewRequestWithContext(b.Context(), method, path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(text)}, err
+}
+
+// answers wants a status, and a body that holds every part.
+func answers(a answer, err error, status int, parts ...string) error {
+	if err != nil {
+		return err
+	}
+	if a.status != status {
+		return fmt.Errorf("status %d, want %d: %.300s", a.status, status, a.body)
+	}
+	for _, part := range parts {
+		if !strings.Contains(a.body, part) {
+			return fmt.Errorf("there is no %s in %.600s", part, a.body)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+)
+
+// power is our client, changed as a fact asks.
+func (b *bed) power(changes ...func(*enpower.Config)) *enpower.Client {
+	b.Helper()
+	cfg := enpower.Config{BaseURL: b.url + "/enpower", TokenURL: b.url + "/enpower-identity/connect/token", ClientID: powerClient, ClientSecret: secret.New(powerSecret), HTTP: b.http()}
+	if b.real != nil {
+		cfg = b.real.EnPower.Client(b.http())
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	c, err := enpower.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+// inventory is what a walk saw.
+type inventory struct {
+	byID  map[string]enpower.Mailbox
+	pages int
+	twice int
+}
+
+func (b *bed) walk(c *enpower.Client, q enpower.Query, between func()) (inventory, error) {
+	seen := inventory{byID: map[string]enpower.Mailbox{}}
+	err := c.Mailboxes(b.Context(), q, func(p enpower.Page) error {
+		seen.pages++
+		for _, m := range p.Mailboxes {
+			if _, known := seen.byID[m.ID]; known {
+				seen.twice++
+			}
+			seen.byID[m.ID] = m
+		}
+		if between != nil {
+			between()
+		}
+		return nil
+	})
+	return seen, err
+}
+
+// list asks for the mailboxes without our client.
+func (b *bed) list(query string) (answer, error) {
+	token, err := b.token("/enpower-identity/connect/token", powerClient, powerSecret, "enpower.data.read.all")
+	if err != nil {
+		return answer{}, err
+	}
+	return b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes"+query, "", "Authorization", "Bearer "+token)
+}
+
+func (b *bed) populate(n int) {
+	b.Helper()
+	b.control(http.MethodPost, "enpower/population", map[string]int{"count": n}, nil)
+}
+
+const sampleID = "f78625f8-3ec3-4665-835a-3502484af738"
+
+func TestEnPower(t *testing.T) {
+	t.Parallel()
+	read := func(b *bed) error { _, err := b.walk(b.power(), enpower.Query{}, nil); return err }
+	run(t, "enpower", append(enpowerFacts, faults("enpower", "notes 5 and 6 (inferred)", "", nil, nil, "list-mailboxes", read)...))
+}
+
+var enpowerFacts = []fact{
+	{
+		name: "mailboxes are listed in pages", source: "Retrieve User or Shared Mailbox Details, nextLink", reads: true,
+		client: func(b *bed) error {
+			first := true
+			err := b.power().Mailboxes(b.Context(), enpower.Query{PageSize: 10}, func(enpower.Page) error {
+				if b.real == nil || first {
+					first = false
+					return nil
+				}
+				return enough
+			})
+			return that(err == nil || b.real != nil && err == enough, "%v", err) //nolint:errorlint // yield's own error comes back as it is
+		},
+	},
+	{
+		name: "without top a page has 100 mailboxes; nextLink is \"\" on the last", source: "Retrieve User or Shared Mailbox Details, Query Parameters: top; Responses: nextLink",
+		client: func(b *bed) error {
+			b.populate(217)
+			seen, err := b.walk(b.power(), enpower.Query{}, nil)
+			return all(err, same("pages", seen.pages, 3), that(len(seen.byID) > 217 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
+		},
+		vendor: func(b *bed) error {
+			a, err := b.list("?top=1000")
+			return answers(a, err, http.StatusOK, `"nextLink":""`, `"totalCount":`)
+		},
+	},
+	{
+		name: "top is 1 to 1000, mailboxType 0 to 2; anything else is 400", source: "Retrieve User or Shared Mailbox Details, Query Parameters; Use AvePoint Graph API (400)",
+		client: func(b *bed) error {
+			_, err := b.walk(b.power(), enpower.Query{PageSize: 1001}, nil)
+			received, _ := b.calls("list-mailboxes")
+			return all(wants(err, failure.Invalid), same("calls", received, 0))
+		},
+		vendor: func(b *bed) error {
+			var errs []error
+			for _, query := range []string{"?top=0", "?top=1001", "?top=x", "?mailboxType=3"} {
+				a, err := b.list(query)
+				errs = append(errs, answers(a, err, http.StatusBadRequest))
+			}
+			return all(errs...)
+		},
+	},
+	{
+		name: "mailboxType 1 is user, 2 is shared", source: "Retrieve User or Shared Mailbox Details, Query Parameters: mailboxType",
+		client: func(b *bed) error {
+			users, err := b.walk(b.power(), enpower.Query{Type: enpower.User}, nil)
+			shared, err2 := b.walk(b.power(), enpower.Query{Type: enpower.Shared}, nil)
+			return all(err, err2, that(len(users.byID) >= 25, "%d users", len(users.byID)), same("shared", len(shared.byID), 4))
+		},
+	},
+	{
+		name: "resource mailboxes are rooms and equipment", source: "Retrieve Resource Mailbox Details, resourceMailboxType",
+		client: func(b *bed) error {
+			count := func(of enpower.MailboxType) (n int, err error) {
+				return n, b.power().ResourceMailboxes(b.Context(), enpower.Query{Type: of}, func(p enpower.Page) error { n += len(p.Mailboxes); return nil })
+			}
+			rooms, err := count(enpower.Room)
+			equipment, err2 := count(enpower.Equipment)
+			return all(err, err2, same("rooms", rooms, 2), same("equipment", equipment, 1))
+		},
+	},
+	{
+		name: "an unknown tenant is an empty list", source: "Retrieve User or Shared Mailbox Details, Query Parameters: tenant (not stated)",
+		client: func(b *bed) error {
+			seen, err := b.walk(b.power(), enpower.Query{Tenant: "nowhere.example"}, nil)
+			return all(err, same("mailboxes", len(seen.byID), 0))
+		},
+	},
+	{
+		name: "nextLink may be absolute or relative", source: "Retrieve User or Shared Mailbox Details, Responses: nextLink (\"Reference to the next page\")",
+		client: func(b *bed) error {
+			b.set("enpower.next-link", "relative")
+			relative, err := b.walk(b.power(), enpower.Query{PageSize: 10}, nil)
+			b.set("enpower.next-link", "absolute")
+			absolute, err2 := b.walk(b.power(), enpower.Query{PageSize: 10}, nil)
+			return all(err, err2, same("mailboxes", len(relative.byID), len(absolute.byID)), that(relative.pages > 2, "%d pages", relative.pages))
+		},
+	},
+	{
+		name: "HAZARD: a nextLink to another host gets no credential", source: "notes 6; guarantee G8",
+		client: func(b *bed) error {
+			var asked atomic.Int64
+			elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+			defer elsewhere.Close()
+			impostor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = fmt.Fprintf(w, `{"mailboxes":[],"totalCount":0,"nextLink":"%s/smp/exchange/mailboxes?p=2"}`, elsewhere.URL)
+			}))
+			defer impostor.Close()
+			_, err := b.walk(b.power(func(c *enpower.Config) { c.BaseURL = impostor.URL }), enpower.Query{}, nil)
+			return all(wants(err, failure.Internal), same("requests elsewhere", asked.Load(), 0))
+		},
+	},
+	{
+		name: "a nextLink that leads back is not followed for ever", source: "notes 6",
+		client: func(b *bed) error {
+			var asked atomic.Int64
+			circle := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				_, _ = fmt.Fprintf(w, `{"mailboxes":[],"nextLink":"%s?p=1"}`, r.URL.Path)
+			}))
+			defer circle.Close()
+			_, err := b.walk(b.power(func(c *enpower.Config) { c.BaseURL = circle.URL }), enpower.Query{}, nil)
+			return all(wants(err, failure.Internal), that(asked.Load() < 5, "%d requests", asked.Load()))
+		},
+	},
+	{
+		name: "totalCount ends no walk, whatever it counts", source: "Retrieve User or Shared Mailbox Details, Responses: totalCount (ambiguous)",
+		client: func(b *bed) error {
+			b.set("enpower.total-count", "page")
+			b.populate(50)
+			seen, err := b.walk(b.power(), enpower.Query{PageSize: 20}, nil)
+			return all(err, that(len(seen.byID) > 50, "%d mailboxes", len(seen.byID)))
+		},
+	},
+	{
+		name: "a token that ends in mid-walk is replaced, and the page asked for again", source: "notes 6 (token life 3600 s)",
+		client: func(b *bed) error {
+			b.populate(30)
+			seen, err := b.walk(b.power(), enpower.Query{PageSize: 10}, func() { b.advance("61m") })
+			return all(err, that(len(seen.byID) > 30 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
+		},
+	},
+	{
+		name: "the sample's odd shapes become typed values, or none", source: "Retrieve User or Shared Mailbox Details, Mailbox Details and sample (\"N/A\", \"\", null, \"500\", year 1)",
+		client: func(b *bed) error {
+			seen, err := b.walk(b.power(), enpower.Query{}, nil)
+			m, ok := seen.byID[sampleID]
+			return all(err, that(ok, "the sample is not there"), that(m.RenewProfile == nil && m.ElectionProfile == nil && m.PhaseAssignees == nil && m.PrimaryContact == nil, "%+v", m),
+				that(m.LastActivityDate == nil && m.LastRenewalTime == nil && m.RenewProfileApplied == nil, "%+v", m), same("recipientLimits", m.RecipientLimits, "500"),
+				that(m.CreateTime != nil && m.CreateTime.Year() == 2024 && m.IssueWarningQuota != nil && *m.IssueWarningQuota == 100352, "%+v", m), same("what has no field", len(m.Extra), 0))
+		},
+	},
+	{
+		name: "fields that joined later are decoded", source: "repository page, August to December 2025",
+		client: func(b *bed) error {
+			b.set("enpower.newer-fields", true)
+			seen, err := b.walk(b.power(), enpower.Query{}, nil)
+			for _, m := range seen.byID {
+				if len(m.Extra) > 0 {
+					return fmt.Errorf("%s has %v", m.ID, m.Extra)
+				}
+			}
+			return err
+		},
+	},
+	{
+		name: "the inventory lags behind until a scan", source: "Retrieve User or Shared Mailbox Details, firstScanTime (inferred)",
+		client: func(b *bed) error {
+			before, err := b.walk(b.power(), enpower.Query{}, nil)
+			if _, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("scan@alpineskihouse.com", "BaseMail")); err != nil {
+				return err
+			}
+			lagging, err2 := b.walk(b.power(), enpower.Query{}, nil)
+			b.control(http.MethodPost, "scan", nil, nil)
+			after, err3 := b.walk(b.power(), enpower.Query{}, nil)
+			return all(err, err2, err3, same("before the scan", len(lagging.byID), len(before.byID)), same("after it", len(after.byID), len(before.byID)+1))
+		},
+	},
+	{
+		name: "a token without the scope is refused, and so is a wrong secret", source: "Retrieve User or Shared Mailbox Details, Permission: enpower.data.read.all; App registration",
+		client: func(b *bed) error {
+			_, scope := b.walk(b.power(func(c *enpower.Config) {
+				c.ClientID, c.ClientSecret, c.Scope = "e0e0e0e0-0002-4000-8000-000000000002", secret.New("enpower-noscope-secret"), "opus.data.read.all"
+			}), enpower.Query{}, nil)
+			_, wrong := b.walk(b.power(func(c *enpower.Config) { c.ClientSecret = secret.New("wrong") }), enpower.Query{}, nil)
+			return all(wants(scope, failure.Refused), wants(wrong, failure.Refused))
+		},
+		vendor: func(b *bed) error {
+			a, err := b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes", "")
+			return answers(a, err, http.StatusUnauthorized)
+		},
+	},
+	{
+		name: "the token request is a form", source: "App registration, Client secret",
+		vendor: func(b *bed) error {
+			a, err := b.send(http.MethodPost, "/enpower-identity/connect/token", `{"grant_type":"client_credentials"}`, "Content-Type", "application/json")
+			return all(err, same("the status", a.status, http.StatusBadRequest), that(!strings.Contains(a.body, "access_token"), "%s", a.body))
+		},
+	},
+	{
+		name: "20,000 mailboxes come whole, in pages of 1,000", source: "Retrieve User or Shared Mailbox Details, Query Parameters: top",
+		client: func(b *bed) error {
+			b.populate(20000)
+			seen, err := b.walk(b.power(), enpower.Query{PageSize: 1000}, nil)
+			return all(err, that(len(seen.byID) >= 20000 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
+		},
+	},
+}

@@ -1,0 +1,156 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/failure"
+)
+
+// fact is one thing that a vendor's page documents, or that its notes infer.
+type fact struct {
+	name string
+	// source is the page, and the section or field.
+	source string
+	// faults is a script in testdata/faults that is applied first.
+	faults string
+	// client is what our client has to do; vendor what the API behind it has to do, asked without our client. nil: nothing to show there.
+	client, vendor func(*bed) error
+	// reads: the client's part only reads, and needs nothing of the sandbox's tenant, so it runs against a real vendor too.
+	reads bool
+}
+
+// run holds each fact of a vendor, one after another, since they share a tenant that is reset in between.
+func run(t *testing.T, vendor string, facts []fact) {
+	b := newBed(t, vendor)
+	if b.real != nil && !b.configured() {
+		t.Skip("the tenant does not configure " + vendor)
+	}
+	for _, f := range facts {
+		if b.real != nil && !f.reads {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			row := row{Vendor: vendor, Fact: f.name, Source: f.source}
+			row.Client = b.hold(t, "client", f, f.client)
+			if b.real == nil {
+				row.Sandbox = b.hold(t, "sandbox", f, f.vendor)
+			}
+			report.add(row)
+		})
+	}
+}
+
+// hold tries one side of a fact.
+func (b *bed) hold(t *testing.T, side string, f fact, try func(*bed) error) verdict {
+	if try == nil {
+		return ""
+	}
+	at := *b
+	at.T = t
+	if b.real == nil {
+		at.reset()
+		if f.faults != "" {
+			at.apply(f.faults, "", "")
+		}
+	}
+	if err := try(&at); err != nil {
+		t.Errorf("%s: %v", side, err)
+		return broken
+	}
+	return held
+}
+
+// facts' vocabulary: each gives nil where it is so.
+
+func wants(err error, kind failure.Kind) error {
+	if kind == "" {
+		return err
+	}
+	if !failure.Is(err, kind) {
+		return fmt.Errorf("got %v, want %s", err, kind)
+	}
+	return nil
+}
+
+func refusedAs(err error, kind failure.Kind, code string) error {
+	if f := failure.Of(err); f == nil || f.Kind != kind || f.Code != code {
+		return fmt.Errorf("got %v, want %s with code %s", err, kind, code)
+	}
+	return nil
+}
+
+func same[T comparable](what string, got, want T) error {
+	if got != want {
+		return fmt.Errorf("%s is %v, want %v", what, got, want)
+	}
+	return nil
+}
+
+func that(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}
+
+func all(errs ...error) error { return errors.Join(errs...) }
+
+// struck is what a client has to make of each script that strikes one call, a write and a read.
+var struck = []struct {
+	script      string
+	write, read failure.Kind
+	done        bool // the write took effect
+	retryAfter  func(time.Duration) bool
+}{
+	{"latency", "", "", true, nil},
+	{"timeout-before", failure.Unknown, failure.Unavailable, false, nil},
+	{"timeout-after", failure.Unknown, failure.Unavailable, true, nil},
+	{"reset-before", failure.Unknown, failure.Unavailable, false, nil},
+	{"reset-after", failure.Unknown, failure.Unavailable, true, nil},
+	{"throttled-seconds", failure.Throttled, failure.Throttled, false, func(d time.Duration) bool { return d == 7*time.Second }},
+	{"throttled-date", failure.Throttled, failure.Throttled, false, func(d time.Duration) bool { return d > 24*time.Hour }},
+	{"throttled-silent", failure.Throttled, failure.Throttled, false, func(d time.Duration) bool { return d == 0 }},
+	{"unavailable", failure.Unavailable, failure.Unavailable, false, nil},
+	{"failing", failure.Unknown, failure.Unavailable, false, nil},
+	{"gateway", failure.Unknown, failure.Unavailable, true, nil},
+}
+
+// faults are the facts that each script gives for one write and one read of a vendor's; "" for none. done tells whether the write took effect.
+func faults(vendor, source, writeCall string, write func(*bed) error, done func(*bed) (bool, error), readCall string, read func(*bed) error) (list []fact) {
+	for _, s := range struck {
+		attempt := func(b *bed, call string, do func(*bed) error, kind failure.Kind) error {
+			b.apply(s.script, vendor, call)
+			err := do(b)
+			if s.retryAfter != nil && err != nil && !s.retryAfter(failure.Of(err).RetryAfter) {
+				return fmt.Errorf("Retry-After is read as %s", failure.Of(err).RetryAfter)
+			}
+			return wants(err, kind)
+		}
+		list = append(list, fact{
+			name: "fault " + s.script, source: source,
+			client: func(b *bed) error {
+				var errs []error
+				if readCall != "" {
+					errs = append(errs, attempt(b, readCall, read, s.read))
+				}
+				if writeCall != "" {
+					errs = append(errs, attempt(b, writeCall, write, s.write))
+				}
+				return all(errs...)
+			},
+			vendor: func(b *bed) error {
+				if writeCall == "" {
+					return nil
+				}
+				b.apply(s.script, vendor, writeCall)
+				_ = write(b)
+				now, err := done(b)
+				return all(err, same("carried out", now, s.done))
+			},
+		})
+	}
+	return list
+}
