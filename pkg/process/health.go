@@ -28,6 +28,13 @@ func (p *Process) Check(name string, fn func(context.Context) error) {
 	p.checks = append(p.checks, check{name, fn})
 }
 
+// Starting says what the start waits for now. Readiness shows it until the first [Process.Check] is registered.
+func (p *Process) Starting(waitsFor string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting = waitsFor
+}
+
 // URL is the base of the health endpoints, such as http://127.0.0.1:40123.
 func (p *Process) URL() string { return p.url }
 
@@ -55,11 +62,14 @@ func (p *Process) serveHealth(addr string) error {
 // readyz answers 200 when every check passes, else 503; the body says which check waits for what.
 func (p *Process) readyz(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	checks := p.checks
+	checks, starting := p.checks, "not finished"
+	if p.starting != "" {
+		starting += ": waits for " + p.starting
+	}
 	p.mu.Unlock()
 	status, results := http.StatusOK, map[string]string{}
 	if len(checks) == 0 {
-		status, results["start"] = http.StatusServiceUnavailable, "not finished"
+		status, results["start"] = http.StatusServiceUnavailable, starting
 	}
 	for _, c := range checks {
 		ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)

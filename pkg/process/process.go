@@ -98,10 +98,11 @@ type Process struct {
 	cfg    Config
 	failed chan error
 
-	mu     sync.Mutex
-	stops  []step
-	checks []check
-	url    string
+	mu       sync.Mutex
+	stops    []step
+	starting string
+	checks   []check
+	url      string
 }
 
 type step struct {

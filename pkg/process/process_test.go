@@ -91,6 +91,8 @@ func TestStopRunsInReverseAndHealthFollowsChecks(t *testing.T) {
 		p.OnStop("first", func(context.Context) error { order = append(order, "first"); return nil })
 		p.OnStop("second", func(context.Context) error { order = append(order, "second"); return nil })
 		ready(t, p, http.StatusServiceUnavailable, "start", "not finished")
+		p.Starting("NATS")
+		ready(t, p, http.StatusServiceUnavailable, "start", "not finished: waits for NATS")
 		p.Check("nats", func(context.Context) error { return broken })
 		ready(t, p, http.StatusServiceUnavailable, "nats", "NATS is not connected")
 		broken = nil

@@ -55,7 +55,7 @@ func TestCompose(t *testing.T) {
 	}
 	// One project a checkout: what a killed run has left, the next one takes down.
 	project := fmt.Sprintf("mailwright-e2e-%08x", crc32.ChecksumIEEE([]byte(here)))
-	env := append(os.Environ(), "COMPOSE_PROJECT_NAME="+project, "MAILWRIGHT_VERSION="+project, "COMPOSE_PROFILES=",
+	env := append(os.Environ(), "COMPOSE_PROJECT_NAME="+project, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
 		"MAILWRIGHT_NATS_PORT=", "MAILWRIGHT_POSTGRES_PORT=", "MAILWRIGHT_SANDBOX_PORT=")
 	call := func(ctx context.Context, name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, name, args...)

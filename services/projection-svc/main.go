@@ -37,9 +37,11 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 		return err
 	}
 	p.OnStop("Postgres connections", func(context.Context) error { pool.Close(); return nil })
+	p.Starting("Postgres")
 	if err := postgres.Wait(ctx, pool, p.Log); err != nil {
 		return err
 	}
+	p.Starting("the schema's migration")
 	if cfg.Migrate || cfg.MigrateOnly {
 		if err := postgres.Migrate(ctx, cfg.DatabaseURL.Reveal()); err != nil {
 			return err
@@ -49,6 +51,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 		return nil
 	}
 
+	p.Starting("NATS")
 	nc, js, err := cfg.Connect(ctx, p.Name, p.Log)
 	if err != nil {
 		return err

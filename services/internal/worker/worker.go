@@ -63,6 +63,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	if err != nil {
 		return err
 	}
+	p.Starting("NATS")
 	nc, js, err := cfg.Connect(ctx, p.Name, p.Log)
 	if err != nil {
 		return err
