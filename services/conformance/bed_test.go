@@ -1,24 +1,21 @@
 package conformance
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
+	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 )
 
 // Identifiers and credentials of the sandbox's default seed (docs/sandbox.md).
@@ -54,7 +51,8 @@ func newBed(t *testing.T, vendor string) *bed {
 		}
 		return b
 	}
-	b.start()
+	box := sandboxtest.Start(t)
+	b.box, b.url, b.ldap = box.Client, box.URL, box.LDAP
 	return b
 }
 
@@ -70,67 +68,6 @@ func (b *bed) configured() bool {
 	default:
 		return b.real.EnPower != nil
 	}
-}
-
-// program builds the sandbox once, where nobody has.
-var program = sync.OnceValues(func() (string, error) {
-	if bin := os.Getenv("MAILWRIGHT_BIN"); bin != "" {
-		return filepath.Join(bin, "sandbox"), nil
-	}
-	dir, err := os.MkdirTemp("", "mailwright-conformance-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "sandbox")
-	out, err := exec.Command("go", "build", "-o", path, "../sandbox").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("the sandbox does not build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// start runs a sandbox until the test ends.
-func (b *bed) start() {
-	b.Helper()
-	path, err := program()
-	if err != nil {
-		b.Fatal(err)
-	}
-	dir := b.TempDir()
-	urlFile, ldapFile := filepath.Join(dir, "url"), filepath.Join(dir, "ldap")
-	cmd := exec.Command(path, "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
-	cmd.Stderr = b.Output()
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = cmd.Wait() }()
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-		}
-	})
-	read := func(path string) string {
-		ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
-		defer cancel()
-		for {
-			if raw, err := os.ReadFile(path); err == nil {
-				return strings.TrimSpace(string(raw))
-			}
-			select {
-			case <-ended:
-				b.Fatal("the sandbox ended")
-			case <-ctx.Done():
-				b.Fatal("the sandbox does not start")
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	}
-	b.url, b.ldap = read(urlFile), read(ldapFile)
-	b.box = sandboxapi.Client{URL: b.url}
 }
 
 // control calls the sandbox's control API and wants it to succeed.

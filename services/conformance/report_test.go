@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"text/tabwriter"
+
+	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 )
 
 // verdict is what came of one side of a fact; "" where there was nothing to show.
@@ -64,9 +66,7 @@ func TestMain(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	if path, err := program(); err == nil && os.Getenv("MAILWRIGHT_BIN") == "" {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
+	sandboxtest.Clean()
 	os.Exit(code)
 }
 

@@ -117,3 +117,27 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 	}
 	return decodeAnswer(res)
 }
+
+// Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The
+// role UserCreator does not show without creating somebody.
+//
+// Errors: Refused where the credentials are not taken; Unavailable where nothing answers, or nothing of the kind.
+func (c *Client) Check(ctx context.Context) error {
+	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx // the transport gives it one
+	if err != nil {
+		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
+	}
+	if c.cfg.Username != "" {
+		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
+	}
+	res, err := c.http.Do(ctx, transport.Read, req)
+	if err != nil {
+		return err
+	}
+	switch {
+	case res.Status == http.StatusUnauthorized, res.Status == http.StatusForbidden, res.Status == http.StatusNotFound, res.Status == http.StatusGone,
+		res.Status == http.StatusBadGateway, res.Status == http.StatusServiceUnavailable, res.Status == http.StatusGatewayTimeout:
+		return statusFailure(res, nil)
+	}
+	return nil // an ISAPI that takes only POST may answer a GET with anything
+}

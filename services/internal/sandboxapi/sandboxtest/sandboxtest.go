@@ -1,0 +1,99 @@
+// Package sandboxtest runs the sandbox, as the program that it is, for a test.
+package sandboxtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mailwright/mailwright/services/internal/sandboxapi"
+)
+
+// Sandbox is a running sandbox.
+type Sandbox struct {
+	sandboxapi.Client
+	// LDAP is the URL of its directories.
+	LDAP string
+}
+
+// program is the sandbox's: MAILWRIGHT_BIN's, else built once a test process.
+var program = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("MAILWRIGHT_BIN"); bin != "" {
+		return filepath.Join(bin, "sandbox"), nil
+	}
+	dir, err := os.MkdirTemp("", "mailwright-sandbox-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "sandbox")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/mailwright/mailwright/services/sandbox").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("the sandbox does not build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Clean removes what was built. Call it in TestMain, after the tests.
+func Clean() {
+	if os.Getenv("MAILWRIGHT_BIN") != "" {
+		return
+	}
+	if path, err := program(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+}
+
+// Start runs a sandbox with the default seed until the test ends. EnPower scans on demand only.
+func Start(t testing.TB) *Sandbox {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	urlFile, ldapFile := filepath.Join(dir, "url"), filepath.Join(dir, "ldap")
+	cmd := exec.Command(path, "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	url, ldap := await(ctx, t, ended, urlFile), await(ctx, t, ended, ldapFile)
+	return &Sandbox{sandboxapi.Client{URL: url}, ldap}
+}
+
+// await reads a file that the sandbox writes once it listens.
+func await(ctx context.Context, t testing.TB, ended <-chan struct{}, path string) string {
+	t.Helper()
+	for {
+		if raw, err := os.ReadFile(path); err == nil {
+			return strings.TrimSpace(string(raw))
+		}
+		select {
+		case <-ended:
+			t.Fatal("the sandbox ended")
+		case <-ctx.Done():
+			t.Fatal("the sandbox does not start")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
+)
+
+// check asks one vendor of one tenant.
+type check struct {
+	tenant, vendor string
+	// ask says what was seen, and what can not be.
+	ask func(context.Context) (seen string, err error)
+}
+
+func checksOf(name string, t *tenant.Tenant, timeout time.Duration) (list []check) {
+	http := transport.Config{Timeout: timeout}
+	add := func(vendor string, ask func(context.Context) (string, error)) {
+		list = append(list, check{name, vendor, ask})
+	}
+	if v := t.Adaxes; v != nil {
+		add(adaxes.Vendor, func(ctx context.Context) (string, error) { return askAdaxes(ctx, v.Client(http)) })
+	}
+	if v := t.ExchangeOnline; v != nil {
+		add(exchangeonline.Vendor, func(ctx context.Context) (string, error) { return askExchangeOnline(ctx, v.Client(http)) })
+	}
+	if v := t.HostedExchange; v != nil {
+		add(hostedexchange.Vendor, func(ctx context.Context) (string, error) { return askHostedExchange(ctx, v.Client(http)) })
+		if l := v.LDAP; l != nil {
+			add(ldapdirectory.Vendor, func(ctx context.Context) (string, error) { return askDirectory(ctx, l.Client(timeout)) })
+		}
+	}
+	if v := t.EnPower; v != nil {
+		add(enpower.Vendor, func(ctx context.Context) (string, error) { return askEnPower(ctx, v.Client(http)) })
+	}
+	return list
+}
+
+// nobody is an account that no directory has.
+const nobody = "mailwright-doctor-nobody"
+
+func askAdaxes(ctx context.Context, cfg adaxes.Config) (string, error) {
+	c, err := adaxes.New(cfg)
+	if err != nil {
+		return "", err
+	}
+	_, err = c.Search(ctx, adaxes.Query{Property: "sAMAccountName", Value: nobody})
+	return "signed in, may search; the right to create does not show", err
+}
+
+// errEnough ends a listing after its first page.
+var errEnough = errors.New("enough")
+
+func askExchangeOnline(ctx context.Context, cfg exchangeonline.Config) (string, error) {
+	c, err := exchangeonline.New(cfg)
+	if err != nil {
+		return "", err
+	}
+	domains, err := c.AcceptedDomains(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = c.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: 1}, func([]exchangeonline.Mailbox) error { return errEnough })
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return fmt.Sprintf("signed in, may read mailboxes of %s; the right to change delegates does not show", count(len(domains), "domain")), err
+}
+
+func askHostedExchange(ctx context.Context, cfg hostedexchange.Config) (string, error) {
+	c, err := hostedexchange.New(cfg)
+	if err != nil {
+		return "", err
+	}
+	return "answers; credentials and the role UserCreator show only when somebody is created", c.Check(ctx)
+}
+
+func askDirectory(ctx context.Context, cfg ldapdirectory.Config) (string, error) {
+	c, err := ldapdirectory.New(cfg)
+	if err != nil {
+		return "", err
+	}
+	return "signed in, may read the base", c.Check(ctx)
+}
+
+func askEnPower(ctx context.Context, cfg enpower.Config) (string, error) {
+	c, err := enpower.New(cfg)
+	if err != nil {
+		return "", err
+	}
+	err = c.Mailboxes(ctx, enpower.Query{PageSize: 1}, func(enpower.Page) error { return errEnough })
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return "signed in, may list mailboxes", err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

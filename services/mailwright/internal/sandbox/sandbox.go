@@ -1,0 +1,301 @@
+// Package sandbox is `mailwright sandbox`: it steers the simulated vendors through their control API, which docs/sandbox.md describes.
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mailwright/mailwright/services/internal/sandboxapi"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+)
+
+// Command is `mailwright sandbox`.
+type Command struct {
+	URL   string `name:"sandbox-url" env:"MAILWRIGHT_SANDBOX_URL" help:"The sandbox; default: that of a running 'mailwright dev'." placeholder:"URL"`
+	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token of a sandbox that asks for one." placeholder:"TOKEN"`
+
+	Seed     Seed     `cmd:"" help:"Begin again with the tenant that a file describes."`
+	Reset    Reset    `cmd:"" help:"Begin again with the present seed: state, clock, switches, faults, journal."`
+	Clock    Clock    `cmd:"" help:"Show the vendors' clock, or move it forward."`
+	Scan     Scan     `cmd:"" help:"Let EnPower scan now."`
+	Switches Switches `cmd:"" help:"Show what the vendors do where their pages are silent, or change it."`
+	Faults   Faults   `cmd:"" help:"Show the faults that stand, add those of a script, or take all away."`
+	Journal  Journal  `cmd:"" help:"Show what the vendors were asked."`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `  mailwright sandbox faults services/conformance/testdata/faults/timeout-after.yaml --vendor adaxes --call create-object
+  mailwright sandbox clock 31m
+  mailwright sandbox switches exchangeonline.read-lag=30s
+  mailwright sandbox journal --vendor hostedexchange --committed
+
+Exit codes: 0 done; 1 the sandbox is away or refuses; 2 a file or a word is wrong.`
+}
+
+// client is the control API of the sandbox that is meant.
+func (c *Command) client(a *app.App) (sandboxapi.Client, error) {
+	client := sandboxapi.Client{URL: c.URL, Token: c.Token}
+	if client.URL == "" {
+		e, err := a.Endpoints()
+		if err != nil {
+			return client, err
+		}
+		if client.URL = e.Sandbox; client.URL == "" {
+			return client, app.Usage("no sandbox is known: is 'mailwright dev' running? --sandbox-url says where else it is")
+		}
+	}
+	return client, nil
+}
+
+// done says that something was done.
+func done(a *app.App, format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if a.JSON {
+		return a.PrintJSON(map[string]any{"done": text})
+	}
+	_, err := fmt.Fprintln(a.Out, text)
+	return err
+}
+
+// Seed is `mailwright sandbox seed`.
+type Seed struct {
+	File string `arg:"" type:"existingfile" help:"Seed (YAML); services/sandbox/internal/seed/default.yaml is the example."`
+}
+
+// Run sends the seed.
+func (c *Seed) Run(ctx context.Context, a *app.App, parent *Command) error {
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return app.Usage("%w", err)
+	}
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	if err := client.Do(ctx, http.MethodPost, "seed", text, nil); err != nil {
+		return err
+	}
+	return done(a, "the sandbox begins again with %s", c.File)
+}
+
+// Reset is `mailwright sandbox reset`.
+type Reset struct{}
+
+// Run resets.
+func (c *Reset) Run(ctx context.Context, a *app.App, parent *Command) error {
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	if err := client.Do(ctx, http.MethodPost, "reset", nil, nil); err != nil {
+		return err
+	}
+	return done(a, "the sandbox begins again")
+}
+
+// Clock is `mailwright sandbox clock`.
+type Clock struct {
+	Advance time.Duration `arg:"" optional:"" help:"How far to move it forward, such as 31m: tokens and cursors expire, lags pass."`
+}
+
+// Run moves the clock, and shows it.
+func (c *Clock) Run(ctx context.Context, a *app.App, parent *Command) error {
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	var clock struct {
+		Now time.Time `json:"now"`
+	}
+	if c.Advance == 0 {
+		err = client.Do(ctx, http.MethodGet, "clock", nil, &clock)
+	} else {
+		err = client.Do(ctx, http.MethodPost, "clock", map[string]string{"advance": c.Advance.String()}, &clock)
+	}
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintJSON(clock)
+	}
+	return done(a, "%s", clock.Now.Format(time.RFC3339))
+}
+
+// Scan is `mailwright sandbox scan`.
+type Scan struct{}
+
+// Run scans.
+func (c *Scan) Run(ctx context.Context, a *app.App, parent *Command) error {
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	var answer struct{ Changed int }
+	if err := client.Do(ctx, http.MethodPost, "scan", nil, &answer); err != nil {
+		return err
+	}
+	return done(a, "EnPower has scanned; views that changed: %d", answer.Changed)
+}
+
+// Switches is `mailwright sandbox switches`.
+type Switches struct {
+	Set map[string]string `arg:"" optional:"" help:"NAME=VALUE to change."`
+}
+
+// Run changes switches, or shows them.
+func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	if len(c.Set) > 0 {
+		values := map[string]any{}
+		for name, text := range c.Set {
+			values[name] = text
+			if text == "true" || text == "false" {
+				values[name] = text == "true"
+			}
+		}
+		if err := client.Do(ctx, http.MethodPut, "switches", values, nil); err != nil {
+			return err
+		}
+		return done(a, "set: %d", len(values))
+	}
+	var all struct {
+		Switches []struct {
+			Name, Meaning, Source string
+			Value, Default        any
+		}
+	}
+	if err := client.Do(ctx, http.MethodGet, "switches", nil, &all); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintJSON(all)
+	}
+	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "SWITCH\tVALUE\tDEFAULT\tMEANING")
+	for _, s := range all.Switches {
+		_, _ = fmt.Fprintf(t, "%s\t%v\t%v\t%s\n", s.Name, s.Value, s.Default, s.Meaning)
+	}
+	return t.Flush()
+}
+
+// Faults is `mailwright sandbox faults`.
+type Faults struct {
+	File   string `arg:"" optional:"" type:"existingfile" help:"Script (YAML) whose switches and faults to add; services/conformance/testdata/faults holds one a kind."`
+	Vendor string `env:"-" help:"Aim the script's faults at this vendor." placeholder:"NAME"`
+	Call   string `env:"-" help:"Aim the script's faults at this call." placeholder:"NAME"`
+	Clear  bool   `env:"-" help:"Take all faults away first."`
+}
+
+// Run clears, adds, or shows.
+func (c *Faults) Run(ctx context.Context, a *app.App, parent *Command) error {
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	if c.Clear {
+		if err := client.Do(ctx, http.MethodDelete, "faults", nil, nil); err != nil {
+			return err
+		}
+	}
+	if c.File != "" {
+		script, err := sandboxapi.ReadScript(c.File)
+		if err != nil {
+			return app.Usage("%w", err)
+		}
+		if err := client.Apply(ctx, script.At(c.Vendor, c.Call)); err != nil {
+			return err
+		}
+	}
+	var standing struct {
+		Faults []struct {
+			sandboxapi.Fault
+			ID, Struck int
+		} `json:"faults"`
+	}
+	if err := client.Do(ctx, http.MethodGet, "faults", nil, &standing); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintJSON(standing)
+	}
+	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS")
+	for _, f := range standing.Faults {
+		left := "any"
+		if f.Count > 0 {
+			left = fmt.Sprint(f.Count)
+		}
+		params, _ := json.Marshal(f.Params) // texts and a number: never fails
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", f.ID, f.Kind, orAny(f.Vendor), orAny(f.Call), orAny(f.Match), left, f.Struck, strings.Trim(string(params), "{}"))
+	}
+	return t.Flush()
+}
+
+// Journal is `mailwright sandbox journal`.
+type Journal struct {
+	Vendor    string `env:"-" help:"Of this vendor alone." placeholder:"NAME"`
+	Call      string `env:"-" help:"Calls of this name alone." placeholder:"NAME"`
+	Match     string `env:"-" help:"Calls alone whose target contains this." placeholder:"TEXT"`
+	Committed bool   `env:"-" help:"Calls alone that changed the tenant."`
+	Limit     int    `env:"-" help:"How many at most, the latest; 0: all." default:"50"`
+}
+
+// Run shows the calls, the oldest first.
+func (c *Journal) Run(ctx context.Context, a *app.App, parent *Command) error {
+	client, err := parent.client(a)
+	if err != nil {
+		return err
+	}
+	query := url.Values{"vendor": {c.Vendor}, "call": {c.Call}, "match": {c.Match}, "limit": {fmt.Sprint(c.Limit)}}
+	if c.Committed {
+		query.Set("committed", "true")
+	}
+	var page struct {
+		Entries []struct {
+			Sequence  uint64    `json:"sequence"`
+			Time      time.Time `json:"time"`
+			Vendor    string    `json:"vendor"`
+			Call      string    `json:"call"`
+			Target    string    `json:"target,omitempty"`
+			Status    int       `json:"status"`
+			Outcome   string    `json:"outcome"`
+			Committed bool      `json:"committed"`
+			Fault     string    `json:"fault,omitempty"`
+		} `json:"entries"`
+	}
+	if err := client.Do(ctx, http.MethodGet, "journal?"+query.Encode(), nil, &page); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintJSON(page)
+	}
+	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "TIME\tVENDOR\tCALL\tSTATUS\tOUTCOME\tFAULT\tTARGET")
+	for _, e := range page.Entries {
+		outcome := e.Outcome
+		if e.Committed {
+			outcome += " *"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.Time.Local().Format(time.TimeOnly), e.Vendor, e.Call, e.Status, outcome, e.Fault, e.Target)
+	}
+	return t.Flush()
+}
+
+// orAny shows a filter that fits everything.
+func orAny(text string) string {
+	if text == "" {
+		return "any"
+	}
+	return text
+}
