@@ -41,3 +41,11 @@ func TestNothingPrintsASecret(t *testing.T) {
 		t.Error("the value itself is lost")
 	}
 }
+
+func TestHide(t *testing.T) {
+	t.Parallel()
+	got := secret.Hide("hunter2 and hunter2, but abc", secret.New("hunter2"), secret.New("abc"), secret.String{})
+	if got != "[redacted] and [redacted], but abc" {
+		t.Error(got)
+	}
+}

@@ -20,7 +20,7 @@ import (
 // secrets are what must not be found: passwords of commands, and the services' own credentials.
 var secrets = []string{
 	"Zebra-Pass-1", "Zebra-Pass-2", "zebra-weak", "Zebra-Pass-4", "Zebra-Pass-5", "Zebra-Pass-6",
-	"adaxes-sandbox-token", "entra-sandbox-secret", "hosted-sandbox-password", "enpower-sandbox-secret",
+	"adaxes-sandbox-token", "entra-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password", "enpower-sandbox-secret",
 }
 
 // TestNoSecretIsFoundAnywhere sends passwords down every path that a command can take, and then searches the logs, the streams

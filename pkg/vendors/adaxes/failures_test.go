@@ -185,3 +185,26 @@ func TestErrorsKeepTheirCause(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzErrorBody: whatever comes with an error's status, the failure has a decision and a text that is fit to be published.
+func FuzzErrorBody(f *testing.F) {
+	for _, body := range []string{
+		`{"message":"no","code":"notFound"}`, `{"message":"m","code":"c","modelState":{"a":["b"]}}`, `{"innerError":{"code":"invalidCredentials","attemptsLeft":2},"code":"x"}`,
+		"", "<html>", "null", `{"code":{}}`, `{"message":"password is Zebra1","code":"x"}`,
+	} {
+		f.Add(400, []byte(body))
+		f.Add(503, []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		if status < 300 || status > 599 {
+			t.Skip()
+		}
+		_, err := answering(t, status, body).CreateObject(t.Context(), pageObjects[2].object)
+		if err == nil {
+			t.Fatalf("HTTP %d passed for a success", status)
+		}
+		if e := failure.Of(err); e.Text == "" || strings.ContainsAny(e.Text, "\r\n") || e.Vendor != adaxes.Vendor {
+			t.Fatalf("not fit to be published: %q", e.Text)
+		}
+	})
+}

@@ -41,11 +41,7 @@ var (
 // safe returns the first line of text without passwords and host names.
 func (r redactor) safe(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(strings.ToValidUTF8(text, "")), "\n")
-	for _, s := range r.secrets {
-		if len(s.Reveal()) >= 4 { // hiding a shorter one would shred every text, and so betray it
-			text = strings.ReplaceAll(text, s.Reveal(), secret.Redacted)
-		}
-	}
+	text = secret.Hide(text, r.secrets...)
 	if found, ok := r.find(text); ok {
 		text = strings.ReplaceAll(text, found, secret.Redacted)
 	}
@@ -72,6 +68,11 @@ func (r redactor) safe(text string) string {
 		text = string([]rune(text)[:maxText]) + "…"
 	}
 	return text
+}
+
+// isCode reports whether text can be a code that the vendor has for a failure, and is no secret of the request.
+func (r redactor) isCode(text string) bool {
+	return identifier.MatchString(text) && secret.Hide(text, r.secrets...) == text
 }
 
 // find returns the temporary password in text, if there is one.

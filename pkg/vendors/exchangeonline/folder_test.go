@@ -8,7 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 var (
@@ -128,4 +130,42 @@ func TestOrganization(t *testing.T) {
 	if !failure.Is(err, failure.Internal) || strings.Join(members, "") != "ab" {
 		t.Errorf("a list that stays cut off: %v %v", members, err)
 	}
+}
+
+// FuzzFolder throws answers at the sister endpoints' clients: they must end, without a panic, in an answer or a failure.
+func FuzzFolder(f *testing.F) {
+	for _, s := range []string{
+		"", "[]", `{"value":[{"User":"x","AccessRights":["Editor"]}]}`, `{"User":{"Name":"x"},"AccessRights":"a,b"}`, `{"value":[{"DomainName":"x","Default":"True"}]}`,
+		`{"value":[null]}`, `{"AccessRights":{}}`, exception("x.UserNotFoundInPermissionEntryException"),
+	} {
+		f.Add(200, []byte(s))
+		f.Add(400, []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		if status < 200 || status > 599 {
+			t.Skip()
+		}
+		c, err := exchangeonline.New(exchangeonline.Config{
+			TenantID: tenant, TokenURL: "https://login.example.com/token", ClientID: "app", ClientSecret: secret.New("s"), MaxPages: 3,
+			HTTP: transport.Config{RoundTripper: inMemory{status, body}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, found, err := c.FolderPermission(t.Context(), calendar, "a@contoso.com")
+		if found && (err != nil || status != 200 && status != 204) {
+			t.Fatalf("HTTP %d: an entry, and %v", status, err)
+		}
+		_, _ = c.FolderPermissions(t.Context(), calendar)
+		if domains, err := c.AcceptedDomains(t.Context()); err == nil {
+			for _, d := range domains {
+				if d.DomainName == "" {
+					t.Fatalf("a domain without a name in %q", body)
+				}
+			}
+		}
+		if settings, err := c.OrganizationConfig(t.Context()); err == nil && settings == nil {
+			t.Fatalf("no configuration, and no error, of %q", body)
+		}
+	})
 }

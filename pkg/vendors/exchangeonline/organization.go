@@ -69,7 +69,10 @@ func (c *Client) OrganizationConfig(ctx context.Context) (map[string]json.RawMes
 		return nil, err
 	}
 	_, rows, err := decodeRows(getOrganizationConfig, res.Body, func(raw json.RawMessage) (settings map[string]json.RawMessage, err error) {
-		return settings, json.Unmarshal(raw, &settings)
+		if err := json.Unmarshal(raw, &settings); err != nil || settings == nil {
+			return nil, errors.New("the configuration is not an object")
+		}
+		return settings, nil
 	})
 	if err == nil && len(rows) != 1 {
 		err = &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer does not hold one configuration"}

@@ -115,7 +115,11 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 	if err != nil {
 		return CreatedUser{}, err
 	}
-	return decodeAnswer(res)
+	user, err := decodeAnswer(res)
+	if f, ok := errors.AsType[*failure.Error](err); ok {
+		f.Text = secret.Hide(f.Text, c.cfg.Password, u.NewPassword) // it names procedures as the answer does
+	}
+	return user, err
 }
 
 // Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The
