@@ -41,7 +41,7 @@ type ExchangeOnline struct {
 	ClientSecret Secret `yaml:"clientSecret"`
 	// Certificate is PEM: a certificate and its RSA key. It stands in the place of ClientSecret.
 	Certificate Secret `yaml:"certificate"`
-	// Scope defaults to the one that belongs to URL.
+	// Scope defaults to that of Microsoft 365 and GCC; docs/vendors.md has those of the other clouds.
 	Scope  string `yaml:"scope"`
 	Limits Limits `yaml:"limits"`
 }
