@@ -323,7 +323,33 @@ var hostedFacts = []fact{
 		},
 	},
 	{
+		name: "CreateMailbox gives a user without one a mailbox by plan", source: "CreateMailbox, Arguments",
+		client: func(b *bed) error {
+			user, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("later@alpineskihouse.com", ""))
+			if err != nil {
+				return err
+			}
+			m := hostedexchange.Mailbox{Path: user.Path, PlanName: "GoldMail", PreferredDomainController: "AD01.fabrikam.com"}
+			got, err := b.hostedClient().CreateMailbox(b.Context(), m)
+			found, err2 := b.directory().Find(b.Context(), hostedexchange.PathDN(user.Path))
+			_, again := b.hostedClient().CreateMailbox(b.Context(), m)
+			m.Path = "LDAP://CN=nobody," + organization
+			_, nobody := b.hostedClient(b.plainXML).CreateMailbox(b.Context(), m)
+			return all(err, err2, that(got.Mail != nil && got.Mail.SizeKB == 20000, "%+v", got), that(found.MailStore != "" && found.Mail == "later@alpineskihouse.com", "%+v", found),
+				wants(again, failure.Refused), wants(nobody, failure.NotFound))
+		},
+	},
+	{
 		name: "DeleteBusinessUser deletes user and mailbox, and frees the space", source: "DeleteBusinessUser",
+		client: func(b *bed) error {
+			user, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("gone@alpineskihouse.com", "BaseMail"))
+			if err != nil {
+				return err
+			}
+			err = b.hostedClient().DeleteBusinessUser(b.Context(), user.Path, "AD01.fabrikam.com")
+			again := b.hostedClient().DeleteBusinessUser(b.Context(), user.Path, "AD01.fabrikam.com")
+			return all(err, that(!b.exists("objects", "gone@alpineskihouse.com") && !b.exists("mailboxes", "gone@"), "it is still there"), wants(again, failure.NotFound))
+		},
 		vendor: func(b *bed) error {
 			if err := b.created(businessUser("gone@alpineskihouse.com", "BaseMail")); err != nil {
 				return err

@@ -52,27 +52,30 @@ const (
 	refused   = "the provisioning engine ended the procedure with an error"
 )
 
-// decodeAnswer reads an answer of any status: the user, or the failure that it means.
+// decodeAnswer reads an answer of any status: its <data>, or the failure that it means.
 //
 // The vendor's own word comes first, wherever it stands: errorContext, then a SOAP fault, then <data>. Only an answer without any of them
 // is judged by its HTTP status.
-func decodeAnswer(res *transport.Response) (CreatedUser, error) {
+func decodeAnswer(res *transport.Response) (*element, error) {
 	root, err := parse(res.Body)
 	if err != nil {
-		return CreatedUser{}, statusFailure(res, err)
+		return nil, statusFailure(res, err)
 	}
 	if e := root.find("errorContext"); e != nil {
-		return CreatedUser{}, e.failure()
+		return nil, e.failure()
 	}
 	if fault := root.find("Fault"); fault != nil {
-		return CreatedUser{}, fault.fault()
+		return nil, fault.fault()
 	}
 	if data := root.find("data"); data != nil && res.Status/100 == 2 {
-		if user := data.user(); user.Path != "" {
-			return user, nil
-		}
+		return data, nil
 	}
-	return CreatedUser{}, statusFailure(res, nil)
+	return nil, statusFailure(res, nil)
+}
+
+// unknownAnswer is the failure of an answer that reports success and does not say of what.
+func unknownAnswer() error {
+	return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "HTTP 200", Text: "the vendor's answer can not be understood"}
 }
 
 // failure is what an errorContext means. Its description never counts and is never passed on: it may quote what was sent.

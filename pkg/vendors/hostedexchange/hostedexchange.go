@@ -1,7 +1,7 @@
-// Package hostedexchange is a client of one procedure of the Microsoft Provisioning System:
-// Hosted Exchange::CreateBusinessUser, which creates a user and, with a plan, the mailbox.
+// Package hostedexchange is a client of procedures of the Microsoft Provisioning System, namespace Hosted Exchange:
+// CreateBusinessUser, which creates a user and, with a plan, the mailbox; CreateMailbox; DeleteBusinessUser.
 //
-// Sources: TechNet archive dd278759 (Hosted Exchange::CreateBusinessUser), dd229928 (Schema::execute), dd251595
+// Sources: TechNet archive dd278759 (Hosted Exchange::CreateBusinessUser), dd278816 (CreateMailbox), dd278541 (DeleteBusinessUser), dd229928 (Schema::execute), dd251595
 // (errorSource) and the MPF pages on the SOAP envelope and errorContext.
 //
 // Every error is a *[failure.Error]. The vendor echoes the new user's password in its answer; it is dropped while the
@@ -100,9 +100,22 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 	if err != nil {
 		return CreatedUser{}, err
 	}
+	data, err := c.send(ctx, body, u.NewPassword)
+	if err != nil {
+		return CreatedUser{}, err
+	}
+	user := data.user()
+	if user.Path == "" {
+		return CreatedUser{}, unknownAnswer()
+	}
+	return user, nil
+}
+
+// send sends a call of a procedure that changes something, and returns <data> of the answer. secrets are those of the request.
+func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String) (*element, error) {
 	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx // the transport gives it one
 	if err != nil {
-		return CreatedUser{}, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
 	}
 	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	if c.cfg.Transport == SOAP {
@@ -113,13 +126,13 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 	}
 	res, err := c.http.Do(ctx, transport.Write, req)
 	if err != nil {
-		return CreatedUser{}, err
+		return nil, err
 	}
-	user, err := decodeAnswer(res)
+	data, err := decodeAnswer(res)
 	if f, ok := errors.AsType[*failure.Error](err); ok {
-		f.Text = secret.Hide(f.Text, c.cfg.Password, u.NewPassword) // it names procedures as the answer does
+		f.Text = secret.Hide(f.Text, append(secrets, c.cfg.Password)...) // it names procedures as the answer does
 	}
-	return user, err
+	return data, err
 }
 
 // Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The

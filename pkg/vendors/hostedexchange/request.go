@@ -64,13 +64,13 @@ type (
 		Execute wireExecute `xml:"procedure>execute"`
 	}
 	wireExecute struct {
-		Namespace   string          `xml:"namespace,attr"`
-		Procedure   string          `xml:"procedure,attr"`
-		Impersonate string          `xml:"impersonate,attr"`
-		Data        wireExecuteData `xml:"executeData"`
-		After       wireAfter       `xml:"after"`
+		Namespace   string    `xml:"namespace,attr"`
+		Procedure   string    `xml:"procedure,attr"`
+		Impersonate string    `xml:"impersonate,attr"`
+		Data        any       `xml:"executeData"`
+		After       wireAfter `xml:"after"`
 	}
-	wireExecuteData struct {
+	wireBusinessUser struct {
 		PreferredDomainController string          `xml:"preferredDomainController"`
 		Container                 string          `xml:"container"`
 		UserPrincipalName         string          `xml:"userPrincipalName"`
@@ -142,18 +142,25 @@ type (
 	}
 )
 
-const (
-	namespace = "Hosted Exchange"
-	procedure = "CreateBusinessUser"
-)
+// namespace holds the procedures that this package calls.
+const namespace = "Hosted Exchange"
 
 // request checks the user and returns the request in the form of the transport.
 func (u BusinessUser) request(form string) ([]byte, error) {
 	if faults := u.faults(); len(faults) > 0 {
-		return nil, &failure.Error{Kind: failure.Invalid, Vendor: Vendor, Text: strings.Join(faults, "; ")}
+		return nil, invalid(faults)
 	}
+	return document(form, createBusinessUser, u.wire())
+}
+
+func invalid(faults []string) error {
+	return &failure.Error{Kind: failure.Invalid, Vendor: Vendor, Text: strings.Join(faults, "; ")}
+}
+
+// document writes a call of a procedure in the form of the transport. data are its arguments.
+func document(form, procedure string, data any) ([]byte, error) {
 	request := wireRequest{Execute: wireExecute{
-		Namespace: namespace, Procedure: procedure, Impersonate: "1", Data: u.wire(),
+		Namespace: namespace, Procedure: procedure, Impersonate: "1", Data: data,
 		After: wireAfter{"executeData", "data", "merge"},
 	}}
 	var document any = request
@@ -171,8 +178,8 @@ func (u BusinessUser) request(form string) ([]byte, error) {
 	return append([]byte(xml.Header), b...), nil
 }
 
-func (u BusinessUser) wire() wireExecuteData {
-	w := wireExecuteData{
+func (u BusinessUser) wire() wireBusinessUser {
+	w := wireBusinessUser{
 		PreferredDomainController: u.PreferredDomainController, Container: u.Container, UserPrincipalName: u.UserPrincipalName,
 		DisplayName: u.DisplayName, GivenName: u.GivenName, MiddleName: u.MiddleName, SN: u.SN, Initials: u.Initials,
 		Description: u.Description, PlanName: u.PlanName, IsAdmin: u.IsAdmin, Alias: u.Alias, SAMAccountName: u.SAMAccountName,
@@ -180,9 +187,7 @@ func (u BusinessUser) wire() wireExecuteData {
 	if !u.NewPassword.IsZero() { // an empty element might set an empty password
 		w.NewPassword = &wirePassword{"1", u.NewPassword.Reveal()}
 	}
-	if m := u.MailStore; m != nil {
-		w.MailStore = &wireMailStore{m.Algorithm, m.ServerName, m.MailStoreName}
-	}
+	w.MailStore = u.MailStore.wire()
 	if len(u.Properties) > 0 {
 		w.Properties = &wireProperties{}
 	}
@@ -201,6 +206,13 @@ func (u BusinessUser) wire() wireExecuteData {
 	return w
 }
 
+func (m *MailStore) wire() *wireMailStore {
+	if m == nil {
+		return nil
+	}
+	return &wireMailStore{m.Algorithm, m.ServerName, m.MailStoreName}
+}
+
 // faults names what is wrong with the user.
 func (u BusinessUser) faults() []string {
 	var faults []string
@@ -214,17 +226,7 @@ func (u BusinessUser) faults() []string {
 	}
 	required("userPrincipalName", u.UserPrincipalName)
 	required("preferredDomainController", u.PreferredDomainController)
-	if m := u.MailStore; m != nil {
-		switch {
-		case *m == MailStore{}:
-			faults = append(faults, "mailStore needs algorithm, or serverName with mailStoreName")
-		case (m.ServerName == "") != (m.MailStoreName == ""):
-			faults = append(faults, "mailStore.serverName and mailStore.mailStoreName go together")
-		}
-		if a := m.Algorithm; a != "" && a != "level" && a != "tightPack" {
-			faults = append(faults, "mailStore.algorithm must be level or tightPack")
-		}
-	}
+	faults = append(faults, u.MailStore.faults()...)
 	for i, p := range u.Properties {
 		required(fmt.Sprintf("properties[%d].name", i), p.Name)
 		if len(p.Values) == 0 {
@@ -237,7 +239,29 @@ func (u BusinessUser) faults() []string {
 	for i, a := range u.ProxyAddresses {
 		required(fmt.Sprintf("proxyAddresses[%d]", i), a)
 	}
-	for _, text := range u.texts() {
+	return append(faults, unwritable(u.texts())...)
+}
+
+// faults names what is wrong with a choice of store; nil is right.
+func (m *MailStore) faults() (faults []string) {
+	if m == nil {
+		return nil
+	}
+	switch {
+	case *m == MailStore{}:
+		faults = append(faults, "mailStore needs algorithm, or serverName with mailStoreName")
+	case (m.ServerName == "") != (m.MailStoreName == ""):
+		faults = append(faults, "mailStore.serverName and mailStore.mailStoreName go together")
+	}
+	if a := m.Algorithm; a != "" && a != "level" && a != "tightPack" {
+		faults = append(faults, "mailStore.algorithm must be level or tightPack")
+	}
+	return faults
+}
+
+// unwritable names the texts that XML can not carry.
+func unwritable(texts []field) (faults []string) {
+	for _, text := range texts {
 		if !isXML(text.value) {
 			faults = append(faults, text.name+" holds characters that XML can not carry")
 		}

@@ -1,5 +1,5 @@
 // Package hostedexchange simulates the Microsoft Provisioning System's Hosted Exchange
-// namespace: CreateBusinessUser whole, and DeleteBusinessUser. Source: the page "Hosted
+// namespace: CreateBusinessUser whole, CreateMailbox, and DeleteBusinessUser. Source: the page "Hosted
 // Exchange::CreateBusinessUser", and the notes on requests, SOAP and errors.
 package hostedexchange
 
@@ -97,7 +97,7 @@ func (a *API) caller(r *http.Request) (roles []string, known bool) {
 
 func (a *API) execute(x *execution, roles []string) call.Answer {
 	procedures := map[string]func(*execution) ([]*node, error){
-		"CreateBusinessUser": a.createBusinessUser, "DeleteBusinessUser": a.deleteBusinessUser,
+		"CreateBusinessUser": a.createBusinessUser, "CreateMailbox": a.createMailbox, "DeleteBusinessUser": a.deleteBusinessUser,
 	}
 	procedure := procedures[x.procedure]
 	switch {
