@@ -74,7 +74,9 @@ const sampleID = "f78625f8-3ec3-4665-835a-3502484af738"
 func TestEnPower(t *testing.T) {
 	t.Parallel()
 	read := func(b *bed) error { _, err := b.walk(b.power(), enpower.Query{}, nil); return err }
-	run(t, "enpower", append(enpowerFacts, faults("enpower", "notes 5 and 6 (inferred)", "", nil, nil, "list-mailboxes", read)...))
+	list := append(enpowerFacts, faults("enpower", "notes 5 and 6 (inferred)", "", nil, nil, "list-mailboxes", read)...)
+	list = append(list, certificateFacts("App registration, Certificate (JWT claims)", powerByCertificate, powerClient)...)
+	run(t, "enpower", list)
 }
 
 var enpowerFacts = []fact{

@@ -135,6 +135,7 @@ func TestExchangeOnline(t *testing.T) {
 			return all(err2, wants(err, s.read), same("carried out", done, false))
 		}})
 	}
+	list = append(list, certificateFacts("admin-api-authentication (certificate)", exchangeByCertificate, entraClient)...)
 	run(t, "exchangeonline", list)
 }
 
