@@ -44,7 +44,9 @@ func (e *Engine) attemptWithin(ctx context.Context, run *Run, last entry, releas
 		end := <-ended
 		return end.verdict, end.err
 	}
+	e.underWay.Store(run.ID, true)
 	if err := release(); err != nil {
+		e.underWay.Delete(run.ID)
 		<-e.room
 		end := <-ended
 		return end.verdict, errors.Join(end.err, err)
@@ -56,6 +58,7 @@ func (e *Engine) attemptWithin(ctx context.Context, run *Run, last entry, releas
 		for {
 			select {
 			case end := <-ended:
+				e.underWay.Delete(run.ID)
 				e.reattach(run, end.verdict, end.err)
 				return
 			case <-renew.C:

@@ -87,6 +87,8 @@ type Engine struct {
 	// detached are the calls that go on after their command has left its partition; mostDetached bounds them.
 	detached sync.WaitGroup
 	room     chan struct{}
+	// underWay holds the operations of detached calls: a wake-up that comes too soon does not begin them again here.
+	underWay sync.Map
 	// life ends when a stop has waited long enough for what is in flight.
 	life context.Context
 	end  context.CancelFunc
@@ -234,6 +236,9 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	}
 	if last.state.Terminal() {
 		return verdict{}, nil
+	}
+	if _, here := e.underWay.Load(run.ID); here {
+		return verdict{detached: true}, nil // its end wakes the key
 	}
 	return e.attemptWithin(ctx, run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.CallTimeout)) })
 }
