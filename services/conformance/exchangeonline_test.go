@@ -110,8 +110,8 @@ func once(found map[string]int) error {
 	return same("mailboxes", len(found), 32)
 }
 
-// enough ends a walk of a real tenant, which may be long.
-var enough = errors.New("enough")
+// errEnough ends a walk of a real tenant, which may be long.
+var errEnough = errors.New("enough")
 
 func TestExchangeOnline(t *testing.T) {
 	t.Parallel()
@@ -143,8 +143,8 @@ var exchangeFacts = []fact{
 	{
 		name: "mailboxes are listed in pages", source: "Mailbox endpoint, Get-Mailbox, ResultSize; Pagination", reads: true,
 		client: func(b *bed) error {
-			err := b.exchange().ListMailboxes(b.Context(), exchangeonline.ListOptions{PageSize: 10}, func([]exchangeonline.Mailbox) error { return enough })
-			return that(err == nil || errors.Is(err, enough), "%v", err)
+			err := b.exchange().ListMailboxes(b.Context(), exchangeonline.ListOptions{PageSize: 10}, func([]exchangeonline.Mailbox) error { return errEnough })
+			return that(err == nil || errors.Is(err, errEnough), "%v", err)
 		},
 	},
 	{

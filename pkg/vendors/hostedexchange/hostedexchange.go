@@ -151,9 +151,9 @@ func (c *Client) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case res.Status == http.StatusUnauthorized, res.Status == http.StatusForbidden, res.Status == http.StatusNotFound, res.Status == http.StatusGone,
-		res.Status == http.StatusBadGateway, res.Status == http.StatusServiceUnavailable, res.Status == http.StatusGatewayTimeout:
+	switch res.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return statusFailure(res, nil)
 	}
 	return nil // an ISAPI that takes only POST may answer a GET with anything

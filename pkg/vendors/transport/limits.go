@@ -62,7 +62,7 @@ func newGate(vendor string, l Limits) *gate {
 
 // enter waits for a request's turn. done takes what came of it. Its errors mean that nothing was sent: Unavailable while the
 // circuit is open, Throttled where the turn is too far off.
-func (g *gate) enter(ctx context.Context) (done func(*http.Response, error), err error) {
+func (g *gate) enter(ctx context.Context) (done func(status int, err error), err error) {
 	report := func(error) {}
 	if g.breaker != nil {
 		if report, err = g.breaker.Allow(); err != nil {
@@ -74,8 +74,8 @@ func (g *gate) enter(ctx context.Context) (done func(*http.Response, error), err
 		report(context.Canceled) // tells nothing of the vendor
 		return nil, err
 	}
-	return func(res *http.Response, err error) {
-		if err == nil && isGateway(res.StatusCode) {
+	return func(status int, err error) {
+		if err == nil && isGateway(status) {
 			err = errGateway
 		}
 		report(err)

@@ -103,14 +103,14 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Res
 		// Without GetBody it can not repeat one with a body.
 		req.GetBody = nil
 	}
-	res, err := c.http.Do(req.WithContext(ctx)) //nolint:bodyclose // closed below; the linter loses it in done
+	res, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
-		done(nil, err)
+		done(0, err)
 		return nil, c.lost(effect, connected.Load(), err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, c.cfg.MaxBody+1))
-	done(res, err)
+	done(res.StatusCode, err)
 	if err != nil {
 		return nil, c.lost(effect, true, err)
 	}
