@@ -27,6 +27,9 @@ import (
 	"github.com/mailwright/mailwright/services/projection-svc/internal/projector"
 )
 
+// patience is how long a test waits for what must come: long, since suites run side by side on small machines.
+const patience = 90 * time.Second
+
 // server is the package's Postgres; each test has a database of it, copied from a migrated template.
 var server *embedded.Postgres
 
@@ -227,7 +230,7 @@ func (b *bed) awaitIn(db *pgxpool.Pool, want, sql string, args ...any) {
 	b.Helper()
 	var got string
 	var err error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if got, err = rows(b.Context(), db, sql, args...); err == nil && got == want {
 			return
 		}

@@ -336,7 +336,7 @@ func TestPostgresRestarts(t *testing.T) {
 func (b *bed) ready(running []*projector.Projector, part string) {
 	b.Helper()
 	var errs error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		errs = nil
 		for _, p := range running {
 			errs = errors.Join(errs, p.Ready(b.Context()))
@@ -436,7 +436,7 @@ func TestTheProgram(t *testing.T) {
 		Ready  bool
 		Checks map[string]string
 	}
-	for deadline := time.Now().Add(20 * time.Second); !body.Ready && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !body.Ready && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		res, err := http.Get(base + "/readyz")
 		if err != nil {
 			t.Fatal(err)
