@@ -29,7 +29,7 @@ type commands struct {
 	app.Globals
 	Config  string           `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
 	Verbose bool             `short:"v" help:"Say more on standard error."`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
 	Dev     dev.Command     `cmd:"" help:"Run everything on this machine: NATS, Postgres, the sandbox and the services."`
 	Demo    demo.Command    `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
