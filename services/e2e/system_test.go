@@ -72,7 +72,7 @@ func images(t *testing.T) map[string]string {
 	return list
 }
 
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // system is a running Mailwright of a test's own.
 type system struct {
@@ -92,6 +92,8 @@ func start(t *testing.T) *system {
 	s := &system{T: t, dir: dir}
 	s.System, err = testkit.Run(t.Context(), testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
 		testkit.WithLogDir(filepath.Join(dir, "logs")),
+		// A create whose answer was lost is repeated only after six times this, if nothing shows at the vendor.
+		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"),
 		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	if err != nil {
 		t.Fatal(err)
