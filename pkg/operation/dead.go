@@ -95,6 +95,11 @@ type letter struct {
 	run            *Run // nil: unreadable
 }
 
+// conflict is the letter of a command whose source and id an earlier one has used.
+func conflict(run *Run) letter {
+	return letter{Reason: Conflict, Detail: "a command with the same source and id but other data was accepted before", run: run}
+}
+
 // bury publishes a dead letter. nil means that the message is settled.
 func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	if e.unsafe(Bury) {

@@ -132,7 +132,7 @@ func (e *Engine) Command(ctx context.Context, d bus.Delivery) error {
 	}
 	switch {
 	case last.conflicts(run):
-		return e.bury(ctx, letter{Reason: Conflict, Detail: "a command with the same source and id but other data was accepted before", run: run}, d)
+		return e.bury(ctx, conflict(run), d)
 	case last.state.Terminal():
 		return nil
 	case run.Command.Type() == event.OperationCancel:
@@ -218,10 +218,12 @@ func (e *Engine) Wake(ctx context.Context, address bus.Address) error {
 // resume makes an attempt at a parked command.
 func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand) (verdict, error) {
 	d, err := e.parking.original(ctx, head)
-	if err != nil || d.Sequence == 0 {
-		return verdict{}, errOr(err, func() error {
-			return e.bury(ctx, letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits"}, bus.Delivery{Stream: bus.Commands, Sequence: head.Sequence})
-		})
+	if err != nil {
+		return verdict{}, err
+	}
+	if d.Sequence == 0 {
+		lost := bus.Delivery{Stream: bus.Commands, Sequence: head.Sequence}
+		return verdict{}, e.bury(ctx, letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits"}, lost)
 	}
 	run, err := read(d)
 	if err != nil {
@@ -232,7 +234,7 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 		return verdict{}, err
 	}
 	if last.conflicts(run) {
-		return verdict{}, e.bury(ctx, letter{Reason: Conflict, Detail: "a command with the same source and id but other data was accepted before", run: run}, d)
+		return verdict{}, e.bury(ctx, conflict(run), d)
 	}
 	if last.state.Terminal() {
 		return verdict{}, nil
@@ -241,13 +243,6 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 		return verdict{detached: true}, nil // its end wakes the key
 	}
 	return e.attemptWithin(ctx, run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.CallTimeout)) })
-}
-
-func errOr(err error, otherwise func() error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise()
 }
 
 // read decodes a command and names its operation.

@@ -65,11 +65,11 @@ func (r *record) lastOf(ctx context.Context, domain event.Domain, id string) (en
 	if err != nil {
 		return entry{}, fmt.Errorf("event %d is not ours: %w", msg.Sequence, err)
 	}
-	return read1(msg.Sequence, e)
+	return entryOf(msg.Sequence, e)
 }
 
-// read1 reads what an operation's last event says.
-func read1(sequence uint64, e event.Event) (entry, error) {
+// entryOf reads what an operation's last event says.
+func entryOf(sequence uint64, e event.Event) (entry, error) {
 	state, ok := event.StateOf(e)
 	if !ok {
 		return entry{}, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", sequence, e.Type())
