@@ -166,22 +166,25 @@ func dials(port int) func(context.Context) error {
 	}
 }
 
-// answers is ready when a URL answers 200; its error quotes what the answer says.
+// answers is ready when [Answers] finds that the URL does.
 func answers(url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = res.Body.Close() }()
-		if res.StatusCode != http.StatusOK {
-			body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-			return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(body))
-		}
-		return nil
+	return func(ctx context.Context) error { return Answers(ctx, url) }
+}
+
+// Answers reports whether a URL answers 200; its error quotes what the answer says.
+func Answers(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
 	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(body))
+	}
+	return nil
 }
