@@ -36,20 +36,22 @@ CREATE TABLE mailwright.operations (
     updated_at      timestamptz NOT NULL,
     finished_at     timestamptz,
     next_attempt_at timestamptz,
-    last_sequence   bigint      NOT NULL DEFAULT 0
+    last_sequence   bigint      NOT NULL DEFAULT 0,
+    waiting_reason  text        NOT NULL DEFAULT ''
 );
 
 CREATE INDEX operations_received ON mailwright.operations (received_at DESC);
-CREATE INDEX operations_open ON mailwright.operations (state, next_attempt_at)
-    WHERE state IN ('received', 'waiting', 'unknown');
+CREATE INDEX operations_open ON mailwright.operations (next_attempt_at)
+    WHERE state IN ('received', 'started', 'waiting', 'unknown');
 CREATE INDEX operations_ended_badly ON mailwright.operations (finished_at DESC)
     WHERE state IN ('failed', 'rejected');
 CREATE INDEX operations_correlation ON mailwright.operations (correlation_id) WHERE correlation_id <> '';
 CREATE INDEX operations_command ON mailwright.operations (command_id, command_source);
 CREATE INDEX operations_domain_key ON mailwright.operations (domain, key);
 
--- Every event of every operation, as it came. The key begins with the time so that the table can be
--- partitioned by it; the sequence alone is unique already.
+-- Every event of every operation, as it came, partitioned by the month (UTC) in which the stream stored it. projection-svc makes the
+-- months, ahead of time; what has none lands in the default partition until it has. The key begins with the time since a
+-- partitioned table's must; the sequence alone is unique already.
 CREATE TABLE mailwright.operation_events (
     stored_at      timestamptz NOT NULL,
     sequence       bigint      NOT NULL,
@@ -67,10 +69,50 @@ CREATE TABLE mailwright.operation_events (
     occurred_at    timestamptz,
     data           jsonb       NOT NULL,
     PRIMARY KEY (stored_at, sequence)
-);
+) PARTITION BY RANGE (stored_at);
+
+CREATE TABLE mailwright.operation_events_default PARTITION OF mailwright.operation_events DEFAULT;
 
 CREATE INDEX operation_events_operation ON mailwright.operation_events (operation_id, sequence);
 
+-- What operations ended as, counted: dashboards ask about millions of operations again and again. Kept with operations in one
+-- transaction, from the events alone. hour is the one in which the outcome was stored.
+CREATE TABLE mailwright.operation_outcomes (
+    hour               timestamptz NOT NULL,
+    tenant             text        NOT NULL DEFAULT '',
+    domain             text        NOT NULL,
+    command_type       text        NOT NULL DEFAULT '',
+    state              text        NOT NULL,
+    failure_vendor     text        NOT NULL DEFAULT '',
+    failure_kind       text        NOT NULL DEFAULT '',
+    failure_code       text        NOT NULL DEFAULT '',
+    operations         bigint      NOT NULL,
+    oldest_received_at timestamptz NOT NULL,
+    first_at           timestamptz NOT NULL,
+    last_at            timestamptz NOT NULL,
+    last_sequence      bigint      NOT NULL,
+    PRIMARY KEY (hour, tenant, domain, command_type, state, failure_vendor, failure_kind, failure_code)
+);
+
+CREATE INDEX operation_outcomes_bad ON mailwright.operation_outcomes (hour)
+    WHERE state IN ('failed', 'rejected');
+
+-- How long operations took from the command to the outcome, both by the clock of NATS, as a histogram. duration_ms is rounded to three
+-- binary digits: it is at most 12.5 % off.
+CREATE TABLE mailwright.operation_durations (
+    hour          timestamptz NOT NULL,
+    tenant        text        NOT NULL DEFAULT '',
+    domain        text        NOT NULL,
+    command_type  text        NOT NULL DEFAULT '',
+    state         text        NOT NULL,
+    duration_ms   bigint      NOT NULL,
+    operations    bigint      NOT NULL,
+    last_sequence bigint      NOT NULL,
+    PRIMARY KEY (hour, tenant, domain, command_type, state, duration_ms)
+);
+
 -- +goose Down
+DROP TABLE mailwright.operation_durations;
+DROP TABLE mailwright.operation_outcomes;
 DROP TABLE mailwright.operation_events;
 DROP TABLE mailwright.operations;

@@ -7,6 +7,8 @@ CREATE TABLE mailwright.directory_objects (
     object_key     text        NOT NULL,
     name           text        NOT NULL,
     guid           text        NOT NULL DEFAULT '',
+    sid            text        NOT NULL DEFAULT '', -- this and the next: Hosted Exchange, read back
+    sam_account_name text      NOT NULL DEFAULT '',
     object_type    text        NOT NULL DEFAULT '',
     upn            text        NOT NULL DEFAULT '',
     display_name   text        NOT NULL DEFAULT '',
@@ -19,7 +21,8 @@ CREATE TABLE mailwright.directory_objects (
 );
 
 CREATE INDEX directory_objects_operation ON mailwright.directory_objects (operation_id);
-CREATE INDEX directory_objects_upn ON mailwright.directory_objects (lower(upn)) WHERE upn <> '';
+-- Whole, since a query for a name does not say that the name is not empty; the same for mailboxes below.
+CREATE INDEX directory_objects_upn ON mailwright.directory_objects (lower(upn));
 
 -- Mailboxes that create operations made, one a directory object.
 CREATE TABLE mailwright.mailboxes (
@@ -30,6 +33,7 @@ CREATE TABLE mailwright.mailboxes (
     primary_smtp_address text        NOT NULL DEFAULT '',
     proxy_addresses      jsonb       NOT NULL DEFAULT '[]',
     database_name        text        NOT NULL DEFAULT '',
+    server_name          text        NOT NULL DEFAULT '',
     plan_name            text        NOT NULL DEFAULT '',
     quota_kb             bigint,
     disable_pop          boolean,
@@ -43,8 +47,7 @@ CREATE TABLE mailwright.mailboxes (
 );
 
 CREATE INDEX mailboxes_operation ON mailwright.mailboxes (operation_id);
-CREATE INDEX mailboxes_address ON mailwright.mailboxes (lower(primary_smtp_address))
-    WHERE primary_smtp_address <> '';
+CREATE INDEX mailboxes_address ON mailwright.mailboxes (lower(primary_smtp_address));
 
 -- +goose Down
 DROP TABLE mailwright.mailboxes;

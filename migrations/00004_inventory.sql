@@ -1,8 +1,12 @@
 -- +goose Up
 
 -- The latest observation of each mailbox in AvePoint EnPower, every field typed. A row reflects one
--- message alone, since MAILBOXES keeps only the latest of each mailbox: of a mailbox that went
--- missing, the row knows what the message that says so knows. NULL: the vendor left it empty.
+-- message alone, since MAILBOXES keeps only the latest of each mailbox: that message also says what
+-- differed in the one before, and of a mailbox that went missing its last known facts. NULL: the
+-- vendor left it empty.
+--
+-- What dashboards select by is worked out once a row, at the end: an index on a column can answer
+-- alone, one on an expression can not.
 CREATE TABLE mailwright.mailbox_inventory (
     tenant                              text        NOT NULL DEFAULT '',
     mailbox_id                          text        NOT NULL,
@@ -60,9 +64,15 @@ CREATE TABLE mailwright.mailbox_inventory (
     claim_status                        text,
     extra                               jsonb,
     sync_id                             text        NOT NULL DEFAULT '',
-    last_seen_at                        timestamptz,
+    observed_at                         timestamptz NOT NULL,
     missing_since                       timestamptz,
     last_sequence                       bigint      NOT NULL,
+    change                              text        NOT NULL DEFAULT '',
+    changed_at                          timestamptz NOT NULL,
+    previous                            jsonb,
+    first_observed_at                   timestamptz NOT NULL,
+    quota_share                         double precision GENERATED ALWAYS AS (storage_used::double precision / nullif(prohibit_send_quota, 0)) STORED,
+    inactive_since                      timestamptz GENERATED ALWAYS AS (coalesce(last_activity_date, create_time, first_observed_at)) STORED,
     PRIMARY KEY (tenant, mailbox_id)
 );
 
@@ -70,6 +80,15 @@ CREATE INDEX mailbox_inventory_name ON mailwright.mailbox_inventory (lower(displ
 CREATE INDEX mailbox_inventory_email ON mailwright.mailbox_inventory (lower(email_address));
 CREATE INDEX mailbox_inventory_missing ON mailwright.mailbox_inventory (missing_since)
     WHERE missing_since IS NOT NULL;
+CREATE INDEX mailbox_inventory_changed ON mailwright.mailbox_inventory (changed_at);
+CREATE INDEX mailbox_inventory_near_quota ON mailwright.mailbox_inventory (quota_share DESC) INCLUDE (tenant)
+    WHERE quota_share >= 0.9 AND missing_since IS NULL;
+CREATE INDEX mailbox_inventory_forwarding ON mailwright.mailbox_inventory (external_forwarding_address_domain) INCLUDE (tenant)
+    WHERE external_email_forwarding_enabled AND missing_since IS NULL;
+CREATE INDEX mailbox_inventory_inactive ON mailwright.mailbox_inventory (inactive_since) INCLUDE (tenant)
+    WHERE missing_since IS NULL;
+CREATE INDEX mailbox_inventory_hold ON mailwright.mailbox_inventory (tenant, mailbox_id)
+    WHERE litigation_hold_enabled AND missing_since IS NULL;
 
 -- Completed walks over the inventory, one row an inventory.sync.
 CREATE TABLE mailwright.inventory_syncs (
@@ -83,7 +102,16 @@ CREATE TABLE mailwright.inventory_syncs (
     started_at     timestamptz NOT NULL,
     completed_at   timestamptz NOT NULL,
     correlation_id text        NOT NULL DEFAULT '',
-    last_sequence  bigint      NOT NULL
+    last_sequence  bigint      NOT NULL,
+    new            bigint      NOT NULL DEFAULT 0,
+    changed        bigint      NOT NULL DEFAULT 0,
+    returned       bigint      NOT NULL DEFAULT 0,
+    unchanged      bigint      NOT NULL DEFAULT 0,
+    known          bigint      NOT NULL DEFAULT 0,
+    absent         bigint      NOT NULL DEFAULT 0,
+    missing        bigint      NOT NULL DEFAULT 0,
+    suspect        boolean     NOT NULL DEFAULT false,
+    unidentified   bigint      NOT NULL DEFAULT 0
 );
 
 CREATE INDEX inventory_syncs_completed ON mailwright.inventory_syncs (completed_at DESC);

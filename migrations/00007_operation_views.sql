@@ -3,6 +3,7 @@
 -- The views are the stable surface for dashboards. They have a schema of their own, so that a reader
 -- can be let into that schema alone: a table that is added later can not be laid open by accident,
 -- and the views can bear plain names. Lists of columns are explicit: a table's new column changes no view.
+-- A released view gets further columns at its end, by CREATE OR REPLACE: one that is made anew loses its grants.
 CREATE SCHEMA mailwright_views;
 COMMENT ON SCHEMA mailwright_views IS 'Mailwright: views for dashboards, the stable surface. Read as a member of the role mailwright_reader.';
 REVOKE ALL ON SCHEMA mailwright_views FROM PUBLIC;
@@ -61,7 +62,8 @@ SELECT operation_id,
        first_event_at,
        updated_at,
        finished_at,
-       next_attempt_at
+       next_attempt_at,
+       waiting_reason
   FROM mailwright.operations;
 
 COMMENT ON VIEW mailwright_views.operations IS 'One row a command: where it stands and what came of it.';
@@ -81,7 +83,7 @@ COMMENT ON COLUMN mailwright_views.operations.failure_kind IS 'Kind of the lates
 COMMENT ON COLUMN mailwright_views.operations.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
 COMMENT ON COLUMN mailwright_views.operations.failure_code IS 'The vendor''s own code, for looking up.';
 COMMENT ON COLUMN mailwright_views.operations.failure_text IS 'One sentence, free of secrets.';
-COMMENT ON COLUMN mailwright_views.operations.failing_since IS 'When the first attempt failed, by the service''s clock.';
+COMMENT ON COLUMN mailwright_views.operations.failing_since IS 'When the first attempt failed or, without a failure, it began to wait; by the service''s clock.';
 COMMENT ON COLUMN mailwright_views.operations.faults IS 'What is wrong with a rejected command: a list of {field, problem}.';
 COMMENT ON COLUMN mailwright_views.operations.warnings IS 'What the vendor could not do although the operation succeeded: a list of {source, text}.';
 COMMENT ON COLUMN mailwright_views.operations.result_type IS 'CloudEvents type of the success; '''' before it.';
@@ -91,14 +93,24 @@ COMMENT ON COLUMN mailwright_views.operations.first_event_at IS 'When the first 
 COMMENT ON COLUMN mailwright_views.operations.updated_at IS 'When the latest event about it was stored.';
 COMMENT ON COLUMN mailwright_views.operations.finished_at IS 'When its outcome was stored; NULL before.';
 COMMENT ON COLUMN mailwright_views.operations.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
+COMMENT ON COLUMN mailwright_views.operations.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), turn (other calls use up the budget) or line (commands of its key that came before it wait); else ''''.';
 
 CREATE VIEW mailwright_views.operations_by_state AS
 SELECT domain,
        state,
-       count(*)         AS operations,
-       min(received_at) AS oldest_received_at,
-       max(updated_at)  AS latest_update_at
+       sum(operations)::bigint AS operations,
+       min(oldest_received_at) AS oldest_received_at,
+       max(last_at)            AS latest_update_at
+  FROM mailwright.operation_outcomes
+ GROUP BY domain, state
+UNION ALL
+SELECT domain,
+       state,
+       count(*),
+       min(received_at),
+       max(updated_at)
   FROM mailwright.operations
+ WHERE state IN ('received', 'started', 'waiting', 'unknown')
  GROUP BY domain, state;
 
 COMMENT ON VIEW mailwright_views.operations_by_state IS 'How many operations stand where.';
@@ -107,6 +119,40 @@ COMMENT ON COLUMN mailwright_views.operations_by_state.state IS 'received, start
 COMMENT ON COLUMN mailwright_views.operations_by_state.operations IS 'Number of operations.';
 COMMENT ON COLUMN mailwright_views.operations_by_state.oldest_received_at IS 'When the oldest of them was received.';
 COMMENT ON COLUMN mailwright_views.operations_by_state.latest_update_at IS 'When the latest of them changed.';
+
+CREATE VIEW mailwright_views.operations_by_hour AS
+SELECT hour,
+       tenant,
+       domain,
+       command_type,
+       state,
+       sum(operations)::bigint AS operations,
+       min(oldest_received_at) AS oldest_received_at,
+       max(last_at)            AS latest_update_at
+  FROM mailwright.operation_outcomes
+ GROUP BY 1, 2, 3, 4, 5
+UNION ALL
+SELECT date_trunc('hour', received_at, 'UTC'),
+       tenant,
+       domain,
+       command_type,
+       state,
+       count(*),
+       min(received_at),
+       max(updated_at)
+  FROM mailwright.operations
+ WHERE state IN ('received', 'started', 'waiting', 'unknown')
+ GROUP BY 1, 2, 3, 4, 5;
+
+COMMENT ON VIEW mailwright_views.operations_by_hour IS 'Operations counted by hour, tenant, kind and state.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.hour IS 'Start of the hour, UTC, in which the operation ended; of one without an outcome, in which it was received.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.operations IS 'Number of operations.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.oldest_received_at IS 'When the oldest of them was received.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.latest_update_at IS 'When the latest of them changed.';
 
 CREATE VIEW mailwright_views.waiting AS
 SELECT operation_id,
@@ -125,9 +171,10 @@ SELECT operation_id,
        received_at,
        failing_since,
        next_attempt_at,
-       now() - received_at AS age
+       now() - received_at AS age,
+       waiting_reason
   FROM mailwright.operations
- WHERE state IN ('received', 'waiting', 'unknown');
+ WHERE state IN ('received', 'started', 'waiting', 'unknown');
 
 COMMENT ON VIEW mailwright_views.waiting IS 'Operations without an outcome yet, and what each waits for.';
 COMMENT ON COLUMN mailwright_views.waiting.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(command_source, newline, command_id).';
@@ -137,16 +184,17 @@ COMMENT ON COLUMN mailwright_views.waiting.tenant IS 'Configured tenant; '''' wh
 COMMENT ON COLUMN mailwright_views.waiting.command_type IS 'CloudEvents type of the command.';
 COMMENT ON COLUMN mailwright_views.waiting.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
 COMMENT ON COLUMN mailwright_views.waiting.subject IS 'Whom it is about, for people; '''' where absent.';
-COMMENT ON COLUMN mailwright_views.waiting.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
+COMMENT ON COLUMN mailwright_views.waiting.state IS 'received (nothing has happened yet), started (the vendor is being called), waiting or unknown (the answer was lost and is being read back).';
 COMMENT ON COLUMN mailwright_views.waiting.attempts IS 'Attempts at the vendor so far.';
-COMMENT ON COLUMN mailwright_views.waiting.failure_kind IS 'Kind of the latest failure, while waiting, unknown or failed; else ''''.';
+COMMENT ON COLUMN mailwright_views.waiting.failure_kind IS 'Kind of the latest failure, while waiting or unknown; else ''''.';
 COMMENT ON COLUMN mailwright_views.waiting.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
 COMMENT ON COLUMN mailwright_views.waiting.failure_code IS 'The vendor''s own code, for looking up.';
 COMMENT ON COLUMN mailwright_views.waiting.failure_text IS 'One sentence, free of secrets.';
 COMMENT ON COLUMN mailwright_views.waiting.received_at IS 'When the command was stored.';
-COMMENT ON COLUMN mailwright_views.waiting.failing_since IS 'When the first attempt failed, by the service''s clock.';
+COMMENT ON COLUMN mailwright_views.waiting.failing_since IS 'When the first attempt failed or, without a failure, it began to wait; by the service''s clock.';
 COMMENT ON COLUMN mailwright_views.waiting.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
 COMMENT ON COLUMN mailwright_views.waiting.age IS 'Time since it was received.';
+COMMENT ON COLUMN mailwright_views.waiting.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), turn (other calls use up the budget) or line (commands of its key that came before it wait); else ''''.';
 
 CREATE VIEW mailwright_views.failures_by_reason AS
 SELECT domain,
@@ -154,12 +202,12 @@ SELECT domain,
        tenant,
        state,
        failure_vendor,
-       CASE state WHEN 'rejected' THEN 'invalid' ELSE failure_kind END AS failure_kind,
+       failure_kind,
        failure_code,
-       count(*)         AS operations,
-       min(finished_at) AS first_at,
-       max(finished_at) AS last_at
-  FROM mailwright.operations
+       sum(operations)::bigint AS operations,
+       min(first_at)           AS first_at,
+       max(last_at)            AS last_at
+  FROM mailwright.operation_outcomes
  WHERE state IN ('failed', 'rejected')
  GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
@@ -174,6 +222,80 @@ COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_code IS 'The vendo
 COMMENT ON COLUMN mailwright_views.failures_by_reason.operations IS 'Number of operations.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.first_at IS 'When the first of them ended.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.last_at IS 'When the last of them ended.';
+
+CREATE VIEW mailwright_views.failures_by_hour AS
+SELECT hour,
+       tenant,
+       domain,
+       command_type,
+       state,
+       failure_vendor,
+       failure_kind,
+       failure_code,
+       operations,
+       first_at,
+       last_at
+  FROM mailwright.operation_outcomes
+ WHERE state IN ('failed', 'rejected');
+
+COMMENT ON VIEW mailwright_views.failures_by_hour IS 'Failed and rejected operations, counted by hour and reason.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.hour IS 'Start of the hour in which they ended, UTC.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.state IS 'failed or rejected.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.failure_kind IS 'Kind of the failure; invalid for a rejected command.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.failure_code IS 'The vendor''s own code, for looking up.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.operations IS 'Number of operations.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.first_at IS 'When the first of them ended.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.last_at IS 'When the last of them ended.';
+
+CREATE VIEW mailwright_views.operation_durations AS
+SELECT hour,
+       tenant,
+       domain,
+       command_type,
+       state,
+       duration_ms * interval '1 millisecond' AS duration,
+       operations
+  FROM mailwright.operation_durations;
+
+COMMENT ON VIEW mailwright_views.operation_durations IS 'How long operations took from the command to the outcome: a histogram an hour, tenant, kind and outcome.';
+COMMENT ON COLUMN mailwright_views.operation_durations.hour IS 'Start of the hour in which they ended, UTC.';
+COMMENT ON COLUMN mailwright_views.operation_durations.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.operation_durations.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.operation_durations.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.operation_durations.state IS 'succeeded, failed, rejected or cancelled.';
+COMMENT ON COLUMN mailwright_views.operation_durations.duration IS 'Time from the command to the outcome, as stored; rounded, at most 12.5 % off.';
+COMMENT ON COLUMN mailwright_views.operation_durations.operations IS 'Number of operations that took so long.';
+
+CREATE VIEW mailwright_views.durations_by_hour AS
+SELECT hour,
+       tenant,
+       domain,
+       command_type,
+       state,
+       sum(operations)::bigint AS operations,
+       min(duration_ms) FILTER (WHERE upto >= 0.5  * total) * interval '1 millisecond' AS p50,
+       min(duration_ms) FILTER (WHERE upto >= 0.9  * total) * interval '1 millisecond' AS p90,
+       min(duration_ms) FILTER (WHERE upto >= 0.99 * total) * interval '1 millisecond' AS p99
+  FROM (SELECT *,
+               sum(operations) OVER (PARTITION BY hour, tenant, domain, command_type, state ORDER BY duration_ms) AS upto,
+               sum(operations) OVER (PARTITION BY hour, tenant, domain, command_type, state)                      AS total
+          FROM mailwright.operation_durations) durations
+ GROUP BY 1, 2, 3, 4, 5;
+
+COMMENT ON VIEW mailwright_views.durations_by_hour IS 'Time from the command to the outcome, as percentiles an hour, tenant, kind and outcome.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.hour IS 'Start of the hour in which they ended, UTC.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.state IS 'succeeded, failed, rejected or cancelled.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.operations IS 'Number of operations.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.p50 IS 'Half of them took so long or less; at most 12.5 % off.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.p90 IS 'Nine of ten took so long or less; at most 12.5 % off.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.p99 IS '99 of 100 took so long or less; at most 12.5 % off.';
 
 CREATE VIEW mailwright_views.operation_events AS
 SELECT sequence,
@@ -212,8 +334,12 @@ COMMENT ON COLUMN mailwright_views.operation_events.data IS 'The event''s data w
 
 -- +goose Down
 DROP VIEW mailwright_views.operation_events;
+DROP VIEW mailwright_views.durations_by_hour;
+DROP VIEW mailwright_views.operation_durations;
+DROP VIEW mailwright_views.failures_by_hour;
 DROP VIEW mailwright_views.failures_by_reason;
 DROP VIEW mailwright_views.waiting;
+DROP VIEW mailwright_views.operations_by_hour;
 DROP VIEW mailwright_views.operations_by_state;
 DROP VIEW mailwright_views.operations;
 -- The role stays: it belongs to the whole server.
