@@ -76,19 +76,22 @@ func TestCloseSettlesWhatIsInFlight(t *testing.T) {
 
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
-	js := startJetStream(t)
-	createStream(t, js, "S")
-	publish(t, js, "S.a", "")
-	s := newSubscriber(t, bus.SubscriberConfig{JS: js, CloseTimeout: 50 * time.Millisecond})
-	m := receive(t, subscribe(t, s, "S.a"))
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	if m.Context().Err() == nil {
-		t.Error("the handler was not told to end")
-	}
-	if n := consumerInfo(t, js, "S_a").NumAckPending; n != 1 {
-		t.Errorf("%d pending; a handler may still be at work on it", n)
+	for name, consumer := range map[string]func(string) (string, jetstream.ConsumerConfig){"OneInFlight": consumerOf(time.Minute), "Owned": pinnedOf(time.Minute)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := startJetStream(t)
+			createStream(t, js, "S")
+			publish(t, js, "S.a", "")
+			s := newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: consumer, CloseTimeout: 50 * time.Millisecond})
+			m := receive(t, subscribe(t, s, "S.a"))
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if m.Context().Err() == nil {
+				t.Error("the handler was not told to end")
+			}
+			none(t, subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: consumer}), "S.a"), "a handler may still be at work on it")
+		})
 	}
 }
 

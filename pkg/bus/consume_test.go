@@ -42,7 +42,7 @@ func BenchmarkConsume(b *testing.B) {
 		})
 	}
 	all := func(name string, inFlight int) jetstream.ConsumerConfig {
-		return jetstream.ConsumerConfig{Durable: name, FilterSubject: "mailwright.cmd.mailbox.*.*", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: inFlight}
+		return jetstream.ConsumerConfig{Durable: name, FilterSubject: "mailwright.cmd.mailbox.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: bus.AckWait, MaxAckPending: inFlight}
 	}
 	fresh := func(b *testing.B, c jetstream.ConsumerConfig) jetstream.Consumer {
 		_ = js.DeleteConsumer(b.Context(), bus.Commands, c.Durable)
@@ -85,7 +85,7 @@ func BenchmarkConsume(b *testing.B) {
 	})
 	measure("subscriber/1", func(b *testing.B) { subscriber(b, []jetstream.ConsumerConfig{all("s1", 1)}, 1) })
 	measure("subscriber/32", func(b *testing.B) { subscriber(b, []jetstream.ConsumerConfig{all("s32", 32)}, 32) })
-	measure("partitions/32", func(b *testing.B) {
+	measure(fmt.Sprint("partitions/", bus.DefaultPartitions), func(b *testing.B) {
 		var consumers []jetstream.ConsumerConfig
 		for p := range bus.DefaultPartitions {
 			consumers = append(consumers, bus.CommandConsumer(event.Mailbox, p))

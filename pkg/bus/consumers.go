@@ -22,20 +22,39 @@ func CommandTopic(domain event.Domain, partition int) string {
 	return join("cmd", string(domain), strconv.Itoa(partition), "*")
 }
 
-// CommandConsumer is the durable consumer of one partition, named <domain>-<partition>. It
-// hands out one message at a time, which keeps the order of each key whatever the number of
-// replicas. A lost one is made again and starts from the oldest command in the stream, which
-// is safe since EVENTS answers every command that was settled before.
-func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
+// durable is what the consumers of the services have in common. A lost one is made again and starts from the oldest message in the
+// stream.
+func durable(name, filter string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
-		Durable:       fmt.Sprintf("%s-%d", domain, partition),
-		FilterSubject: CommandTopic(domain, partition),
+		Durable:       name,
+		FilterSubject: filter,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       AckWait,
 		MaxDeliver:    -1,
-		MaxAckPending: 1,
 	}
+}
+
+// ownerGroup is the priority group of the consumers that go to one subscriber at a time.
+const ownerGroup = "owner"
+
+// CommandConsumer is the durable consumer of one partition, named <domain>-<partition>. It goes to one replica at a time, which keeps the
+// order of each key whatever the number of replicas: see [Subscriber]. A lost one is made again, which is safe since EVENTS answers
+// every command that was settled before.
+func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
+	c := durable(partitionName(domain, partition), CommandTopic(domain, partition))
+	c.MaxAckPending = inFlight
+	c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{ownerGroup}, AckWait
+	return c
+}
+
+// owned reports whether a consumer goes to one subscriber at a time.
+func owned(c jetstream.ConsumerConfig) bool {
+	return c.PriorityPolicy == jetstream.PriorityPolicyPinned
+}
+
+func partitionName(domain event.Domain, partition int) string {
+	return fmt.Sprintf("%s-%d", domain, partition)
 }
 
 // WakeTopic is what a service subscribes to for the wake-ups of one partition's keys.
@@ -43,11 +62,11 @@ func WakeTopic(domain event.Domain, partition int) string {
 	return join("wake", string(domain), strconv.Itoa(partition), "*")
 }
 
-// WakeConsumer is the durable consumer of one partition's wake-ups. Like [CommandConsumer] it hands out one at a
-// time: what waits on a key is then taken up by one replica only.
+// WakeConsumer is the durable consumer of one partition's wake-ups. It hands out one at a time: what waits on a key is then taken
+// up by one replica only.
 func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
-	c := CommandConsumer(domain, partition)
-	c.FilterSubject = WakeTopic(domain, partition)
+	c := durable(partitionName(domain, partition), WakeTopic(domain, partition))
+	c.MaxAckPending = 1
 	return c
 }
 
@@ -56,11 +75,10 @@ func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 const mostSwept = 10_000
 
 // SweepConsumer is the durable consumer, named <domain>-sweep, that hands out every command of a domain a second
-// time, for a look at what became of it.
+// time, for a look at what became of it; and what no partition hands out: NATS takes a command whose key is a literal wildcard, but
+// gives it no partition.
 func SweepConsumer(domain event.Domain) jetstream.ConsumerConfig {
-	c := CommandConsumer(domain, 0)
-	c.Durable = string(domain) + "-sweep"
-	c.FilterSubject = join("cmd", string(domain), "*", "*")
+	c := durable(string(domain)+"-sweep", join("cmd", string(domain), ">"))
 	c.MaxAckPending = mostSwept
 	return c
 }
@@ -68,10 +86,10 @@ func SweepConsumer(domain event.Domain) jetstream.ConsumerConfig {
 // Topics resolves the topics of [CommandTopic] and [WakeTopic] for a [Subscriber]; for any other it
 // returns no stream.
 func Topics(topic string) (stream string, c jetstream.ConsumerConfig) {
-	if a, ok := ParseCommandSubject(topic); ok && a.everyKey() {
+	if a, ok := parse("cmd", topic); ok && a.everyKey() {
 		return Commands, CommandConsumer(a.Domain, a.Partition)
 	}
-	if a, ok := ParseWakeSubject(topic); ok && a.everyKey() {
+	if a, ok := parse("wake", topic); ok && a.everyKey() {
 		return Parked, WakeConsumer(a.Domain, a.Partition)
 	}
 	return "", c
@@ -121,6 +139,9 @@ var consumerFields = []field[jetstream.ConsumerConfig]{
 	{name: "ack_wait", value: func(c jetstream.ConsumerConfig) any { return c.AckWait }},
 	{name: "max_deliver", value: func(c jetstream.ConsumerConfig) any { return c.MaxDeliver }},
 	{name: "max_ack_pending", value: func(c jetstream.ConsumerConfig) any { return c.MaxAckPending }},
+	{name: "priority_policy", value: func(c jetstream.ConsumerConfig) any { return c.PriorityPolicy }},
+	{name: "priority_groups", value: func(c jetstream.ConsumerConfig) any { return fmt.Sprint(c.PriorityGroups) }},
+	{name: "priority_timeout", value: func(c jetstream.ConsumerConfig) any { return c.PinnedTTL }},
 	{name: "headers_only", value: func(c jetstream.ConsumerConfig) any { return c.HeadersOnly }},
 	{name: "backoff", value: func(c jetstream.ConsumerConfig) any { return fmt.Sprint(c.BackOff) }},
 }

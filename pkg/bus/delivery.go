@@ -27,14 +27,36 @@ type Delivery struct {
 	Stored time.Time
 	Header natsgo.Header
 	Data   []byte
+
+	// number counts the consumer's deliveries, whoever they went to.
+	number uint64
+	// reply is where the server hears what becomes of it.
+	reply string
+}
+
+// deliveryContext is a context that carries a delivery.
+type deliveryContext struct {
+	context.Context
+	delivery Delivery
 }
 
 type deliveryKey struct{}
 
+// Value implements context.Context.
+func (c *deliveryContext) Value(key any) any {
+	if key == (deliveryKey{}) {
+		return &c.delivery
+	}
+	return c.Context.Value(key)
+}
+
 // DeliveryFrom returns the delivery that a message's context carries.
 func DeliveryFrom(ctx context.Context) (Delivery, bool) {
-	d, ok := ctx.Value(deliveryKey{}).(Delivery)
-	return d, ok
+	d, ok := ctx.Value(deliveryKey{}).(*Delivery)
+	if !ok {
+		return Delivery{}, false
+	}
+	return *d, true
 }
 
 func deliveryOf(m *natsgo.Msg) (Delivery, error) {
@@ -52,6 +74,8 @@ func deliveryOf(m *natsgo.Msg) (Delivery, error) {
 		Stored:       meta.Timestamp,
 		Header:       m.Header,
 		Data:         m.Data,
+		number:       meta.Sequence.Consumer,
+		reply:        m.Reply,
 	}, nil
 }
 

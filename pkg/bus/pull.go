@@ -20,7 +20,7 @@ const (
 	pullBeat = 500 * time.Millisecond
 )
 
-// puller takes a consumer's messages one at a time, over an inbox of its own.
+// puller asks for a consumer's messages, over an inbox of its own.
 //
 // It speaks the pull protocol (NATS ADR-37, $JS.API.CONSUMER.MSG.NEXT) itself because the client library's ways
 // fall short here. Messages and Consume stall with a small PullMaxMessages: they skip a request
@@ -31,30 +31,54 @@ const (
 type puller struct {
 	nc      *nats.Conn
 	subject string
-	request []byte
-	batch   int
+	request pullRequest // the last; its ID is the pin, once there is one
 	inbox   *nats.Subscription
-	left    int // of the messages asked for
+	arrived chan *nats.Msg // what the server has sent, for read
+	beat    *time.Ticker   // for silent
+	asked   time.Time
+	heard   time.Time
+	left    int  // of the messages asked for
+	refused bool // the next message was larger than the bytes asked for
+}
+
+// pullRequest is what the server is asked: NATS ADR-37, and ADR-42 for group and id.
+type pullRequest struct {
+	Batch    int           `json:"batch"`
+	MaxBytes int           `json:"max_bytes,omitempty"`
+	Expires  time.Duration `json:"expires"`
+	Beat     time.Duration `json:"idle_heartbeat"`
+	Group    string        `json:"group,omitempty"`
+	// ID is the pin, for whoever has it.
+	ID string `json:"id,omitempty"`
 }
 
 // errSilent: the server has forgotten the request, or can not be reached.
 var errSilent = errors.New("the server has gone silent")
 
-// standing is how many messages are asked for at once of a consumer that hands out one at a time: the next one then
-// comes with the acknowledgement of the last, without being asked for, and never before.
-const standing = 256
+// errAway: the server may have given what lies here to another.
+var errAway = errors.New("what lies here may have been given to another")
+
+const (
+	// standing is how many messages are asked for at once of a consumer that hands out one at a time: the next one then
+	// comes with the acknowledgement of the last, without being asked for, and never before. An owned consumer hands out no more
+	// than may be out.
+	standing = 256
+	// mostBeats is more than the answers without a message that the server has for one request. The library drops what does not
+	// fit into the channel, so it holds these and all the messages of a request.
+	mostBeats = 2 * int(pullExpiry/pullBeat)
+)
 
 func newPuller(js jetstream.JetStream, stream string, consumer jetstream.ConsumerConfig) (*puller, error) {
 	nc := js.Conn()
-	batch := 1 // no more than is worked on: what lies here unread would run into AckWait
-	if consumer.MaxAckPending == 1 {
-		batch = standing
+	request := pullRequest{Batch: 1, Expires: pullExpiry, Beat: pullBeat} // no more than is worked on: what lies here unread would run into AckWait
+	switch {
+	case owned(consumer):
+		request.Group, request.Expires = consumer.PriorityGroups[0], min(max(consumer.PinnedTTL/3, 2*pullBeat), pullExpiry)
+	case consumer.MaxAckPending == 1:
+		request.Batch = standing
 	}
-	request, err := json.Marshal(map[string]any{"batch": batch, "expires": pullExpiry, "idle_heartbeat": pullBeat})
-	if err != nil {
-		return nil, err
-	}
-	inbox, err := nc.SubscribeSync(nc.NewInbox())
+	arrived := make(chan *nats.Msg, standing+mostBeats)
+	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +86,9 @@ func newPuller(js jetstream.JetStream, stream string, consumer jetstream.Consume
 		nc:      nc,
 		subject: apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
 		request: request,
-		batch:   batch,
 		inbox:   inbox,
+		arrived: arrived,
+		beat:    time.NewTicker(pullBeat),
 	}, nil
 }
 
@@ -82,43 +107,86 @@ func apiPrefix(o jetstream.JetStreamOptions) string {
 // next waits for one message. After an error, also that of a context that ended, the puller
 // must be closed: a request may still stand.
 func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
+	p.heard = time.Now()
 	for {
 		if p.left == 0 {
-			if err := p.nc.PublishRequest(p.subject, p.inbox.Subject, p.request); err != nil {
+			if err := p.ask(p.request.Batch, 0); err != nil {
 				return nil, err
 			}
-			p.left = p.batch
 		}
-		m, err := p.receive(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if m.Reply != "" { // where to acknowledge: only a stored message has it
-			p.left--
-			return m, nil
-		}
-		switch status := m.Header.Get("Status"); status {
-		case "100": // a heartbeat
-		case "404", "408": // the request has expired
-			p.left = 0
-		default: // the consumer is gone, or the server refuses
-			return nil, fmt.Errorf("the server ended the pull: %s %s", status, m.Header.Get("Description"))
+		select {
+		case m := <-p.arrived:
+			if stored, err := p.read(m); stored || err != nil {
+				return m, err
+			}
+		case <-p.beat.C:
+			if p.silent() {
+				return nil, errSilent
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
 
-func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
-	waiting, cancel := context.WithTimeout(ctx, 2*pullBeat)
-	defer cancel()
-	m, err := p.inbox.NextMsgWithContext(waiting)
-	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, errSilent
+// ask asks for messages, of so many bytes together; 0 is any number. There must be none left of those asked for before.
+func (p *puller) ask(batch, bytes int) error {
+	p.request.Batch, p.request.MaxBytes = batch, bytes
+	request, err := json.Marshal(p.request)
+	if err != nil {
+		return err
 	}
-	return m, err
+	p.asked = time.Now()
+	p.heard, p.left, p.refused = p.asked, batch, false
+	return p.nc.PublishRequest(p.subject, p.inbox.Subject, request)
+}
+
+// read tells a stored message from the server's other answers, and takes note of both.
+func (p *puller) read(m *nats.Msg) (stored bool, err error) {
+	p.heard = time.Now()
+	if m.Reply != "" { // where to acknowledge: only a stored message has it
+		p.left--
+		if p.request.Group != "" {
+			p.request.ID = dropPin(m)
+		}
+		return true, nil
+	}
+	switch status, description := m.Header.Get("Status"), m.Header.Get("Description"); {
+	case status == "100", description == "Batch Completed": // a heartbeat; of a request that was done before its bytes were
+	case status == "404", status == "408": // the request has expired
+		p.left = 0
+	case description == "Message Size Exceeds MaxBytes":
+		p.left, p.refused = 0, true
+	case status == "423": // the pin has been given to another
+		return false, errAway
+	default: // the consumer is gone, or the server refuses
+		return false, fmt.Errorf("the server ended the pull: %s %s", status, description)
+	}
+	return false, nil
+}
+
+// silent reports whether the server has not been heard of for too long although it holds a request.
+func (p *puller) silent() bool {
+	return p.left > 0 && len(p.arrived) == 0 && time.Since(p.heard) >= 2*pullBeat
+}
+
+// pinHeader is where the server puts its name for the present ownership, behind the message's own headers.
+const pinHeader = "Nats-Pin-Id"
+
+// dropPin takes that name out of a message.
+func dropPin(m *nats.Msg) string {
+	pin, others := added(m.Header, pinHeader), len(m.Header[pinHeader])-1
+	if others > 0 {
+		m.Header[pinHeader] = m.Header[pinHeader][:others]
+	} else {
+		delete(m.Header, pinHeader)
+	}
+	return pin
 }
 
 // close gives the inbox up and gives back what the server had already sent to it.
 func (p *puller) close() {
+	p.beat.Stop()
 	if !p.nc.IsConnected() {
 		_ = p.inbox.Unsubscribe() // what is out now comes back after AckWait
 		return
@@ -128,12 +196,13 @@ func (p *puller) close() {
 	}
 	_ = p.nc.FlushTimeout(2 * pullBeat) // once answered, nothing more can arrive
 	for {
-		n, _, err := p.inbox.Pending()
-		if err != nil || n == 0 {
+		select {
+		case m := <-p.arrived:
+			if m.Reply != "" {
+				_ = p.nc.Publish(m.Reply, nak)
+			}
+		default:
 			return
-		}
-		if m, err := p.inbox.NextMsg(pullBeat); err == nil && m.Reply != "" {
-			_ = m.Nak()
 		}
 	}
 }

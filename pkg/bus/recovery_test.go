@@ -71,9 +71,13 @@ func TestServerRestarts(t *testing.T) {
 
 	// A message that comes when all was idle is not left waiting for the pull that the server forgot.
 	server.restart()
-	eventually(t, "connected again", js.Conn().IsConnected)
+	eventually(t, "published again", func() bool { // the client may not have noticed yet that its connection is gone
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := js.Publish(ctx, "S.a", nil)
+		return err == nil
+	})
 	up := time.Now()
-	publish(t, js, "S.a", "")
 	receive(t, messages).Ack()
 	if waited := time.Since(up); waited > 5*time.Second {
 		t.Errorf("recovered %v after the reconnect", waited)

@@ -20,11 +20,12 @@ const (
 	Events    = "EVENTS"
 	Mailboxes = "MAILBOXES"
 	Parked    = "PARKED"
+	Drift     = "DRIFT"
 	Dead      = "DEAD"
 )
 
-// DefaultPartitions is the number of commands that a domain works on at once.
-const DefaultPartitions = 32
+// DefaultPartitions is the number of parts into which a domain's keys are spread; each is held by one replica at a time.
+const DefaultPartitions = 16
 
 // Config is what an operator decides about the streams.
 type Config struct {
@@ -61,7 +62,8 @@ func Streams(c Config) []jetstream.StreamConfig {
 			MaxMsgsPerSubject: -1,
 			MaxMsgSize:        -1,
 			Duplicates:        2 * time.Minute,
-			AllowDirect:       true,
+			// Direct reads are cheap, but a server that lags may answer them: fine where there is one.
+			AllowDirect: cmp.Or(c.Replicas, 1) == 1,
 		}
 	}
 
@@ -85,6 +87,9 @@ func Streams(c Config) []jetstream.StreamConfig {
 	mailboxes := stream(Mailboxes, "The latest observation of each mailbox", join("mailbox", "*", "*"))
 	mailboxes.MaxMsgsPerSubject = 1
 
+	drift := stream(Drift, "How each mailbox differs from what the last command left", join("drift", "*", "*", "*"))
+	drift.MaxMsgsPerSubject = 1
+
 	parked := stream(Parked, "Commands that wait, and the messages that wake them", join("parked", ">"), join("schedule", ">"), join("wake", ">"))
 	parked.AllowMsgSchedules = true
 	parked.AllowRollup = true // which schedules imply
@@ -100,7 +105,7 @@ func Streams(c Config) []jetstream.StreamConfig {
 	}
 	dead.Discard = jetstream.DiscardNew
 
-	return []jetstream.StreamConfig{commands, events, mailboxes, parked, dead}
+	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead}
 }
 
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {

@@ -26,8 +26,8 @@ func TestEnsureCreatesAndThenFindsNoDifference(t *testing.T) {
 	for range js.StreamNames(t.Context()).Name() {
 		names++
 	}
-	if names != 5 {
-		t.Errorf("%d streams, want 5", names)
+	if names != 6 {
+		t.Errorf("%d streams, want 6", names)
 	}
 }
 
@@ -46,13 +46,13 @@ func TestEnsureRefusesADifferentStream(t *testing.T) {
 	edit(bus.Events, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld })
 	edit(bus.Dead, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"owner": "operations"} }) // not ours to judge
 
-	err := bus.Ensure(t.Context(), js, bus.Config{Partitions: 16})
+	err := bus.Ensure(t.Context(), js, bus.Config{Partitions: 8})
 	if err == nil {
 		t.Fatal("Ensure accepted streams that differ")
 	}
 	for _, want := range []string{
 		"stream COMMANDS", "max_age: want 720h0m0s, got 1h0m0s", "nats stream edit COMMANDS",
-		"subject_transform: want", "{{partition(16,1,2)}}", "got mailwright.cmd.*.* to mailwright.cmd.{{wildcard(1)}}.{{partition(32,1,2)}}.{{wildcard(2)}}",
+		"subject_transform: want", "{{partition(8,1,2)}}", "got mailwright.cmd.*.* to mailwright.cmd.{{wildcard(1)}}.{{partition(16,1,2)}}.{{wildcard(2)}}",
 		"keys would move between partitions",
 		"stream EVENTS", "max_msgs: want -1, got 10", "discard: want DiscardNew, got DiscardOld",
 	} {
@@ -183,7 +183,7 @@ func TestEnsureConsumer(t *testing.T) {
 	}
 	want.MaxAckPending = 5
 	_, err := bus.EnsureConsumer(t.Context(), js, bus.Commands, want)
-	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 1") {
+	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 64") {
 		t.Errorf("a consumer that differs: %v", err)
 	}
 }
@@ -195,7 +195,7 @@ func TestTopics(t *testing.T) {
 		t.Errorf("got %s, %+v", stream, c)
 	}
 	stream, c = bus.Topics(bus.CommandTopic(event.Inventory, 31))
-	if stream != bus.Commands || c.Durable != "inventory-31" || c.FilterSubject != "mailwright.cmd.inventory.31.*" || c.MaxAckPending != 1 {
+	if stream != bus.Commands || c.Durable != "inventory-31" || c.FilterSubject != "mailwright.cmd.inventory.31.*" || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
 		t.Errorf("got %s, %+v", stream, c)
 	}
 	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.mailbox.1.jo", "mailwright.wake.mailbox.1.jo", "mailwright.evt.>"} {

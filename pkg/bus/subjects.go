@@ -32,6 +32,15 @@ func MailboxSubject(tenant, mailbox string) string {
 	return join("mailbox", Token(tenant), Token(mailbox))
 }
 
+// MailboxesOf matches the subjects of all mailboxes of a tenant.
+func MailboxesOf(tenant string) string { return join("mailbox", Token(tenant), "*") }
+
+// DriftSubject holds how a mailbox's delegates differ from what the last command left: mailwright.drift.delegation.<tenant>.<mailbox>.
+// The mailbox is its object id, where one is known.
+func DriftSubject(tenant, mailbox string) string {
+	return join("drift", string(event.Delegation), Token(tenant), Token(mailbox))
+}
+
 // DeadSubject is where a message that can not be settled ends:
 // mailwright.dead.<domain>.<operationid>, with "-" for an operation that is not known.
 func DeadSubject(domain event.Domain, operationID string) string {
@@ -62,11 +71,22 @@ func WakeSubject(a Address) string {
 	return join("wake", string(a.Domain), strconv.Itoa(a.Partition), a.Key)
 }
 
-// ParseCommandSubject reads mailwright.cmd.<domain>.<partition>.<key>, the subject of a stored command.
-func ParseCommandSubject(subject string) (Address, bool) { return parse("cmd", subject) }
+// ParseCommandSubject reads mailwright.cmd.<domain>.<partition>.<key>, the subject of a stored command. The server stores a message with a
+// wildcard for its key too; that has no address, since its other subjects would be patterns, which match those of every key.
+func ParseCommandSubject(subject string) (Address, bool) { return parseKey("cmd", subject) }
 
 // ParseWakeSubject reads what [WakeSubject] writes.
-func ParseWakeSubject(subject string) (Address, bool) { return parse("wake", subject) }
+func ParseWakeSubject(subject string) (Address, bool) { return parseKey("wake", subject) }
+
+func parseKey(kind, subject string) (Address, bool) {
+	a, ok := parse(kind, subject)
+	if !ok || wildcard(a.Key) {
+		return Address{}, false
+	}
+	return a, true
+}
+
+func wildcard(token string) bool { return token == "*" || token == ">" }
 
 func parse(kind, subject string) (Address, bool) {
 	tokens := strings.Split(subject, ".")

@@ -88,7 +88,7 @@ func TestParseCommandSubject(t *testing.T) {
 	if want := (bus.Address{Domain: event.Mailbox, Partition: 31, Key: "jo%40acme"}); !ok || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, ok, want)
 	}
-	for _, subject := range []string{"", "mailwright.cmd.mailbox.jo", "mailwright.evt.mailbox.1.jo", "mailwright.cmd.mailbox.x.jo", "other.cmd.mailbox.1.jo", "mailwright.cmd.mailbox.1.jo.x"} {
+	for _, subject := range []string{"", "mailwright.cmd.mailbox.jo", "mailwright.evt.mailbox.1.jo", "mailwright.cmd.mailbox.x.jo", "other.cmd.mailbox.1.jo", "mailwright.cmd.mailbox.1.jo.x", "mailwright.cmd.mailbox.1.*", "mailwright.cmd.mailbox.1.>"} {
 		if got, ok := bus.ParseCommandSubject(subject); ok {
 			t.Errorf("ParseCommandSubject(%q) = %+v", subject, got)
 		}

@@ -22,16 +22,17 @@ type SubscriberConfig struct {
 	// it does not know. [Topics] is one.
 	Consumer func(topic string) (stream string, c jetstream.ConsumerConfig)
 	// Parallel is how many messages of a topic may be in flight here at once; 0 is 1. None is
-	// fetched beyond them.
+	// fetched beyond them. A consumer with a pinned client has its own bound, MaxAckPending: its messages are handed out
+	// by one subscriber at a time, those of a subject one after another, others side by side.
 	Parallel int
+	// Turn is how long a consumer with a pinned client is kept while other subscribers wait for it, at least, and at most twice as
+	// long; 0 is 30 seconds. What it works on is finished before.
+	Turn time.Duration
 	// NakDelay is how long a nacked message waits for its next delivery; nil is [Backoff].
 	NakDelay func(Delivery, *message.Message) time.Duration
 	// Malformed receives what can not be made a message: a header with two values or with
 	// invalid UTF-8. Where it returns nil the message is settled for good, else it comes back.
 	Malformed func(ctx context.Context, d Delivery, reason error) error
-	// ConfirmAck waits for the server to confirm each acknowledgement. A lost one only repeats
-	// a delivery.
-	ConfirmAck bool
 	// CloseTimeout is how long Close waits for messages in flight before it ends their
 	// contexts; 0 is 20 seconds.
 	CloseTimeout time.Duration
@@ -71,6 +72,7 @@ type Subscriber struct {
 func NewSubscriber(config SubscriberConfig) *Subscriber {
 	config.Parallel = max(config.Parallel, 1)
 	config.CloseTimeout = cmp.Or(config.CloseTimeout, 20*time.Second)
+	config.Turn = cmp.Or(config.Turn, 30*time.Second)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
 	if config.NakDelay == nil {
 		config.NakDelay = Backoff
@@ -110,6 +112,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		stream:           stream,
 		consumer:         consumer,
 		ackWait:          checked.AckWait,
+		values:           context.WithoutCancel(ctx),
 		flight:           s.flight,
 		messages:         make(chan *message.Message),
 		log:              s.config.Logger.With("stream", stream, "consumer", consumer.Durable),
@@ -118,6 +121,10 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	s.running.Go(func() {
 		defer cancel()
 		defer close(sub.messages)
+		if owned(consumer) {
+			newOwner(sub).work(intake)
+			return
+		}
 		var workers sync.WaitGroup
 		for range s.config.Parallel {
 			workers.Go(func() { sub.work(intake) })

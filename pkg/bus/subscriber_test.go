@@ -233,7 +233,7 @@ func TestOrderPerKeyWithTwoReplicas(t *testing.T) {
 	done := 0
 	for replica := range 2 {
 		s := newSubscriber(t, bus.SubscriberConfig{
-			JS: server.connect(t), Consumer: bus.Topics,
+			JS: server.connect(t), Consumer: bus.Topics, Turn: 30 * time.Millisecond,
 			NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
 		})
 		for p := range partitions {

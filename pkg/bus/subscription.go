@@ -3,11 +3,11 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -25,6 +25,7 @@ type subscription struct {
 	stream   string
 	consumer jetstream.ConsumerConfig
 	ackWait  time.Duration
+	values   context.Context // of the messages' contexts
 	flight   context.Context
 	messages chan *message.Message
 	log      *slog.Logger
@@ -51,12 +52,19 @@ func (s *subscription) consume(ctx context.Context) error {
 		return err
 	}
 	defer p.close()
+	alive := time.NewTicker(s.ackWait / 3)
+	defer alive.Stop()
 	for {
 		m, err := p.next(ctx)
 		if err != nil {
 			return err
 		}
-		s.deliver(ctx, m)
+		d, err := deliveryOf(m)
+		if err != nil {
+			return err
+		}
+		alive.Reset(s.ackWait / 3)
+		s.settle(d, s.deliver(ctx, d, alive.C))
 	}
 }
 
@@ -86,24 +94,31 @@ func (s *subscription) complain(what string, err error) {
 	}
 }
 
-// deliver hands one message out and settles it.
-func (s *subscription) deliver(ctx context.Context, m *nats.Msg) {
-	d, err := deliveryOf(m)
-	if err != nil { // the server sends none such; it could not be settled
-		s.log.Error("a message without JetStream's metadata", "subject", m.Subject, "error", err)
-		return
-	}
+// settlement is what became of a delivery.
+type settlement int
+
+const (
+	acked   settlement = iota
+	nacked             // it comes back
+	givenUp            // nothing is told to the server: it comes back after AckWait
+)
+
+// verdict says what became of a delivery, and after what delay one that was nacked comes back.
+type verdict struct {
+	settlement
+	delay time.Duration
+}
+
+// deliver hands one message out and waits for what becomes of it. At each tick of alive the server hears that somebody is at work on it.
+func (s *subscription) deliver(ctx context.Context, d Delivery, alive <-chan time.Time) verdict {
 	msg, err := unmarshal(d)
 	if err != nil {
-		s.malformed(ctx, m, d, err)
-		return
+		return s.malformed(d, err)
 	}
-	msgCtx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), deliveryKey{}, d))
+	msgCtx, cancel := context.WithCancel(&deliveryContext{s.values, d})
 	defer cancel()
 	msg.SetContext(msgCtx)
 
-	alive := time.NewTicker(s.ackWait / 3)
-	defer alive.Stop()
 	give, stopped, timeUp := s.messages, ctx.Done(), s.flight.Done()
 	var abandoned <-chan time.Time
 	for {
@@ -111,29 +126,26 @@ func (s *subscription) deliver(ctx context.Context, m *nats.Msg) {
 		case give <- msg:
 			give, stopped = nil, nil // started: it may finish
 		case <-stopped:
-			s.sent("nak", d, m.Nak()) // not started: to another replica, at once
-			return
-		case <-alive.C:
-			s.sent("in progress", d, m.InProgress())
+			return verdict{nacked, 0} // not started: to another replica, at once
+		case <-alive:
+			s.tell(d, inProgress)
 		case <-msg.Acked():
-			s.sent("ack", d, s.ack(m))
-			return
+			return verdict{acked, 0}
 		case <-msg.Nacked():
-			s.sent("nak", d, m.NakWithDelay(s.NakDelay(d, msg)))
-			return
+			return verdict{nacked, s.NakDelay(d, msg)}
 		case <-timeUp:
 			cancel()
 			timeUp, abandoned = nil, time.After(settleTime)
 		case <-abandoned:
 			s.log.Warn("gave up waiting for a handler; the message comes back after AckWait", "sequence", d.Sequence)
-			return
+			return verdict{givenUp, 0}
 		}
 	}
 }
 
-// malformed hands over what can not be made a message, and settles it only if that was done.
-func (s *subscription) malformed(ctx context.Context, m *nats.Msg, d Delivery, reason error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ackWait)
+// malformed hands over what can not be made a message, which settles it only if that was done.
+func (s *subscription) malformed(d Delivery, reason error) verdict {
+	ctx, cancel := context.WithTimeout(s.values, s.ackWait)
 	defer cancel()
 	err := errors.New("nobody takes malformed messages")
 	if s.Malformed != nil {
@@ -141,23 +153,35 @@ func (s *subscription) malformed(ctx context.Context, m *nats.Msg, d Delivery, r
 	}
 	if err != nil {
 		s.log.Error("a malformed message could not be handed over", "sequence", d.Sequence, "reason", reason, "error", err)
-		s.sent("nak", d, m.NakWithDelay(Backoff(d, nil)))
-		return
+		return verdict{nacked, Backoff(d, nil)}
 	}
 	// Not terminated: an advisory of that means that a message was given up, which this one was not.
-	s.sent("ack", d, m.Ack())
+	return verdict{acked, 0}
 }
 
-func (s *subscription) ack(m *nats.Msg) error {
-	if s.ConfirmAck {
-		return m.AckSync()
+// settle tells the server what became of a delivery.
+func (s *subscription) settle(d Delivery, v verdict) {
+	switch {
+	case v.settlement == acked:
+		s.tell(d, ack)
+	case v.settlement == nacked && v.delay > 0:
+		s.tell(d, fmt.Appendf(nil, `%s {"delay": %d}`, nak, v.delay.Nanoseconds()))
+	case v.settlement == nacked:
+		s.tell(d, nak)
 	}
-	return m.Ack()
 }
 
-// sent notes an acknowledgement that did not get out: the message will be delivered again.
-func (s *subscription) sent(what string, d Delivery, err error) {
-	if err != nil {
-		s.log.Warn("could not tell the server; the message will come again", "what", what, "sequence", d.Sequence, "error", err)
+// What the server is told of a delivery. The library's methods for it refuse a second word, such as that a message that was to wait may
+// come at once.
+var (
+	ack        = []byte("+ACK")
+	nak        = []byte("-NAK")
+	inProgress = []byte("+WPI")
+)
+
+// tell notes what did not get out: the message will be delivered again.
+func (s *subscription) tell(d Delivery, what []byte) {
+	if err := s.JS.Conn().Publish(d.reply, what); err != nil {
+		s.log.Warn("could not tell the server; the message will come again", "what", string(what), "sequence", d.Sequence, "error", err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/bus"
 )
 
-// TestWatermill is Watermill's own suite, once for the partitions' way (one message in flight)
-// and once with many in flight. With -short it uses smaller numbers of messages.
+// TestWatermill is Watermill's own suite: one message in flight, one subscriber that owns the consumer (the partitions' way), many in
+// flight. With -short it uses smaller numbers of messages.
 func TestWatermill(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
@@ -45,6 +45,11 @@ func TestWatermill(t *testing.T) {
 		ordered.GuaranteedOrder = true
 		tests.TestPubSub(t, ordered, suitePubSub(js, 1), suiteGroup(js, 1))
 	})
+	t.Run("Owned", func(t *testing.T) {
+		ordered := features
+		ordered.GuaranteedOrder = true
+		tests.TestPubSub(t, ordered, suitePubSub(js, owned), suiteGroup(js, owned))
+	})
 	t.Run("ManyInFlight", func(t *testing.T) {
 		tests.TestPubSub(t, features, suitePubSub(js, 8), suiteGroup(js, 8))
 	})
@@ -64,6 +69,9 @@ func TestWatermillNewConsumer(t *testing.T) {
 		})
 }
 
+// owned stands for a consumer with a pinned client.
+const owned = -1
+
 func suiteTopic(c tests.TestContext) string { return "S." + c.TestID.String() }
 
 func suitePubSub(js jetstream.JetStream, parallel int) tests.PubSubConstructor {
@@ -78,13 +86,17 @@ func suiteGroup(js jetstream.JetStream, parallel int) tests.ConsumerGroupPubSubC
 			JS:       js,
 			Parallel: parallel,
 			Consumer: func(topic string) (string, jetstream.ConsumerConfig) {
-				return "S", jetstream.ConsumerConfig{
+				c := jetstream.ConsumerConfig{
 					Durable:       strings.ReplaceAll(group+"_"+topic, ".", "_"),
 					FilterSubject: topic,
 					AckPolicy:     jetstream.AckExplicitPolicy,
 					AckWait:       5 * time.Second,
 					MaxAckPending: parallel,
 				}
+				if parallel == owned {
+					c = pinned(c)
+				}
+				return "S", c
 			},
 			NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
 			// The suite closes with a message that it never settles, and waits for its context to end.

@@ -78,6 +78,9 @@ func belongs(eventType, address, stream string) bool {
 	if eventType == event.MailboxObserved || eventType == event.MailboxMissing {
 		return address == placeholder(bus.MailboxSubject("TENANT", "MAILBOX")) && stream == bus.Mailboxes
 	}
+	if eventType == event.DelegationDrift {
+		return address == placeholder(bus.DriftSubject("TENANT", "MAILBOX")) && stream == bus.Drift
+	}
 	for _, d := range event.Domains() {
 		if own := event.DomainOf(eventType); own != "" && own != d {
 			continue

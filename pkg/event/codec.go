@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -42,13 +43,11 @@ func Decode(header nats.Header, data []byte) (Event, error) {
 	return e, nil
 }
 
-func decodeMode(h map[string]string, data []byte) (Event, error) {
-	media, _, _ := mime.ParseMediaType(h[contentType])
-	_, binary := h[headerPrefix+"specversion"]
-	switch {
+func decodeMode(h attributes, data []byte) (Event, error) {
+	switch media := h.media(); {
 	case strings.HasPrefix(media, "application/cloudevents-batch"):
 		return Event{}, errors.New("a batch of CloudEvents is not supported: publish each event as its own message")
-	case binary:
+	case h.has(headerPrefix + "specversion"):
 		return decodeBinary(h, data)
 	default:
 		return decodeStructured(data)
@@ -70,80 +69,119 @@ func decodeStructured(data []byte) (Event, error) {
 	return e, nil
 }
 
-func decodeBinary(h map[string]string, data []byte) (Event, error) {
-	if v := h[headerPrefix+"specversion"]; v != "1.0" {
+func decodeBinary(h attributes, data []byte) (Event, error) {
+	if v := h.get(headerPrefix + "specversion"); v != "1.0" {
 		return Event{}, fmt.Errorf("ce-specversion is %q; this system speaks 1.0", clip(v))
 	}
-	e := cloudevents.New()
-	for name, value := range h {
-		if err := setAttribute(&e, name, value); err != nil {
-			return Event{}, fmt.Errorf("header %s: %w", clip(name), err)
+	c := &cloudevents.EventContextV1{Extensions: map[string]any{}}
+	for _, a := range h {
+		if err := setAttribute(c, a.name, a.value); err != nil {
+			return Event{}, fmt.Errorf("header %s: %w", clip(a.name), err)
 		}
 	}
-	if e.DataContentType() == "" {
-		e.SetDataContentType(cloudevents.ApplicationJSON)
+	if c.DataContentType == nil {
+		json := cloudevents.ApplicationJSON
+		c.DataContentType = &json
 	}
-	e.DataEncoded = data
-	// The SDK gathers what a setter disliked; its Validate would repeat the values.
-	for attr := range e.FieldErrors {
-		return Event{}, fmt.Errorf("attribute %s is malformed", attr)
-	}
-	return e, nil
+	return Event{Context: c, DataEncoded: data}, nil
 }
 
-func setAttribute(e *Event, name, value string) error {
+var errMalformed = errors.New("malformed")
+
+// setAttribute sets what a header says. The SDK's own errors would repeat the value.
+func setAttribute(c *cloudevents.EventContextV1, name, value string) error {
 	if name == contentType {
-		e.SetDataContentType(value)
-		return nil
+		return c.SetDataContentType(value)
 	}
-	name, ours := strings.CutPrefix(name, headerPrefix)
-	if !ours || name == "specversion" {
-		return nil
-	}
+	name = strings.TrimPrefix(name, headerPrefix)
 	value, err := percentDecode(value)
 	if err != nil {
 		return err
 	}
 	switch name {
+	case "specversion":
 	case "id":
-		e.SetID(value)
+		err = c.SetID(value)
 	case "source":
-		e.SetSource(value)
+		err = c.SetSource(value)
 	case "type":
-		e.SetType(value)
+		err = c.SetType(value)
 	case "subject":
-		e.SetSubject(value)
+		err = c.SetSubject(value)
 	case "dataschema":
-		e.SetDataSchema(value)
+		err = c.SetDataSchema(value)
 	case "datacontenttype":
-		if e.DataContentType() == "" {
-			e.SetDataContentType(value)
+		if c.DataContentType == nil {
+			err = c.SetDataContentType(value)
 		}
 	case "time":
 		t, err := types.ParseTime(value)
 		if err != nil {
 			return errors.New("not a time as RFC 3339 has it")
 		}
-		e.SetTime(t)
+		return c.SetTime(t)
 	default:
-		e.SetExtension(name, value)
+		if !cloudevents.IsExtensionNameValid(name) {
+			return errMalformed
+		}
+		c.Extensions[name] = value
+	}
+	if err != nil {
+		return errMalformed
 	}
 	return nil
 }
 
+// attributes are the headers that say something of the event, with names in lower case, each once.
+type attributes []attribute
+
+type attribute struct{ name, value string }
+
+func (h attributes) get(name string) string {
+	for _, a := range h {
+		if a.name == name {
+			return a.value
+		}
+	}
+	return ""
+}
+
+func (h attributes) has(name string) bool {
+	return slices.ContainsFunc(h, func(a attribute) bool { return a.name == name })
+}
+
+// media is the content type without its parameters.
+func (h attributes) media() string {
+	value := h.get(contentType)
+	if value == cloudevents.ApplicationJSON {
+		return value
+	}
+	media, _, _ := mime.ParseMediaType(value)
+	return media
+}
+
 // single folds header names to lower case and refuses a name that is given twice.
-func single(header nats.Header) (map[string]string, error) {
-	h := make(map[string]string, len(header))
+func single(header nats.Header) (attributes, error) {
+	h := make(attributes, 0, len(header))
+	var folded map[string]bool // few publishers need it
 	for name, values := range header {
 		lower := strings.ToLower(name)
 		relevant := lower == contentType || strings.HasPrefix(lower, headerPrefix)
 		if !relevant || len(values) == 0 {
 			continue
 		}
-		if _, twice := h[lower]; twice || len(values) > 1 {
+		twice := len(values) > 1
+		if lower != name {
+			twice = twice || len(header[lower]) > 0 || folded[lower]
+			if folded == nil {
+				folded = map[string]bool{}
+			}
+			folded[lower] = true
+		}
+		if twice {
 			return nil, fmt.Errorf("header %s is given more than once", clip(lower))
 		}
-		h[lower] = values[0]
+		h = append(h, attribute{lower, values[0]})
 	}
 	return h, nil
 }
@@ -151,8 +189,10 @@ func single(header nats.Header) (map[string]string, error) {
 // percentDecode undoes the binding's percent-encoding (section 3.1.3.2). A text that is no
 // valid percent-encoding is taken as it is: many publishers do not encode at all.
 func percentDecode(s string) (string, error) {
-	if decoded, err := url.PathUnescape(s); err == nil {
-		s = decoded
+	if strings.Contains(s, "%") {
+		if decoded, err := url.PathUnescape(s); err == nil {
+			s = decoded
+		}
 	}
 	if !utf8.ValidString(s) {
 		return "", errors.New("not UTF-8")
@@ -163,9 +203,12 @@ func percentDecode(s string) (string, error) {
 // percentEncode is the binding's percent-encoding: space, double quote, percent, and everything
 // outside printable ASCII.
 func percentEncode(s string) string {
+	if !strings.ContainsFunc(s, toEncode) {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c == '"' || c == '%' || c >= 0x7f {
+		if c := s[i]; toEncode(rune(c)) {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)
@@ -173,6 +216,8 @@ func percentEncode(s string) string {
 	}
 	return b.String()
 }
+
+func toEncode(c rune) bool { return c <= ' ' || c == '"' || c == '%' || c >= 0x7f }
 
 // Mode is a content mode of the NATS protocol binding.
 type Mode int
@@ -208,7 +253,7 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	if !e.Time().IsZero() {
 		set("time", types.FormatTime(e.Time()))
 	}
-	for name, v := range e.Extensions() {
+	for name, v := range extensions(e) {
 		text, err := types.Format(v)
 		if err != nil {
 			return nil, nil, fmt.Errorf("extension %s: %w", name, err)

@@ -139,14 +139,23 @@ type FolderRevokeData struct {
 	Delegate string `json:"delegate"`
 }
 
+// FolderReadData is the data of delegation.folder.read.
+type FolderReadData struct {
+	Mailbox string `json:"mailbox"`
+	// Folder is its path; empty: Calendar.
+	Folder string `json:"folder,omitempty"`
+}
+
 // InventorySyncData is the data of inventory.sync: AvePoint EnPower.
 type InventorySyncData struct {
 	// Tenant restricts to one tenant as EnPower names it; empty: all.
 	Tenant string `json:"tenant,omitempty"`
-	// MailboxType is all, user or shared; empty: all.
+	// MailboxType is all (user and shared), user, shared, resource (rooms and equipment), room or equipment; empty: all.
 	MailboxType string `json:"mailboxType,omitempty"`
-	// PageSize is 1 to 1000; 0: the vendor's default, 100.
+	// PageSize is 1 to 1000; 0: 1000.
 	PageSize int `json:"pageSize,omitempty"`
+	// AcceptMissing reports mailboxes as missing however many they are.
+	AcceptMissing bool `json:"acceptMissing,omitempty"`
 }
 
 // OperationCancelData is the data of operation.cancel.

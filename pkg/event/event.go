@@ -28,7 +28,13 @@ const (
 	CommandID     = "commandid"     // on results: id of the command
 	CommandSource = "commandsource" // on results: source of the command
 	Operation     = "operationid"   // on results: OperationID of the command
+	ContentHash   = "contenthash"   // on observations of mailboxes: a hash of the facts
+	MailboxList   = "mailboxlist"   // on observations of rooms and equipment: ResourceList
+	MailboxChange = "change"        // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
 )
+
+// ResourceList is MailboxList's only value.
+const ResourceList = "resource"
 
 // OperationID names the operation that the command with this source and id starts: the first 26
 // characters of lower-case base32 of SHA-256(source + "\n" + id). Whoever publishes a command
@@ -40,11 +46,7 @@ func OperationID(source, id string) string {
 
 // Extension reads an extension attribute as text; "" where it is absent.
 func Extension(e Event, name string) string {
-	v, ok := e.Extensions()[name]
-	if !ok {
-		return ""
-	}
-	switch v := v.(type) {
+	switch v := extensions(e)[name].(type) {
 	case string:
 		return v
 	case bool:
@@ -52,6 +54,31 @@ func Extension(e Event, name string) string {
 	default:
 		return ""
 	}
+}
+
+// Extend sets extension attributes, those that have a value, on an event made by [New]. Their names are this package's, so they are not
+// checked one by one as the SDK would.
+func Extend(e *Event, attributes map[string]string) {
+	c, ok := e.Context.(*cloudevents.EventContextV1)
+	if !ok {
+		return
+	}
+	if c.Extensions == nil {
+		c.Extensions = make(map[string]any, len(attributes))
+	}
+	for name, v := range attributes {
+		if v != "" {
+			c.Extensions[name] = v
+		}
+	}
+}
+
+// extensions gives the map itself, which the SDK would copy at each look.
+func extensions(e Event) map[string]any {
+	if c, ok := e.Context.(*cloudevents.EventContextV1); ok {
+		return c.Extensions
+	}
+	return e.Extensions()
 }
 
 // New returns an event of a type with its data, and with dataschema and content type set.

@@ -1,8 +1,6 @@
 package event
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"strings"
 
@@ -34,7 +32,7 @@ func redact(v any) any {
 	case map[string]any:
 		property := secretProperty(v)
 		for name, member := range v {
-			if secretName(name) || (property && strings.EqualFold(name, "values")) {
+			if isSecret(name, property) {
 				v[name] = secret.Redacted
 			} else {
 				v[name] = redact(member)
@@ -45,28 +43,22 @@ func redact(v any) any {
 }
 
 // Secrets lists the secret texts in JSON data: what Redact would replace.
-func Secrets(data []byte) []string {
-	var v any
-	if json.Unmarshal(data, &v) != nil {
-		return nil
-	}
-	return collect(v, false, nil)
-}
+func Secrets(data []byte) []string { return read(data).Secrets() }
 
-func collect(v any, isSecret bool, found []string) []string {
+func collect(v any, hidden bool, found []string) []string {
 	switch v := v.(type) {
 	case string:
-		if isSecret && v != "" {
+		if hidden && v != "" {
 			found = append(found, v)
 		}
 	case []any:
 		for _, item := range v {
-			found = collect(item, isSecret, found)
+			found = collect(item, hidden, found)
 		}
 	case map[string]any:
 		property := secretProperty(v)
 		for name, member := range v {
-			found = collect(member, isSecret || secretName(name) || (property && strings.EqualFold(name, "values")), found)
+			found = collect(member, hidden || isSecret(name, property), found)
 		}
 	}
 	return found
@@ -83,18 +75,13 @@ func secretProperty(m map[string]any) bool {
 	return false
 }
 
+// isSecret reports whether a member is one, of an object that is a secret property or not.
+func isSecret(name string, property bool) bool {
+	return secretName(name) || (property && strings.EqualFold(name, "values"))
+}
+
 func secretName(name string) bool {
 	n := strings.ToLower(name)
 	// data_base64 is a structured event's data in disguise.
 	return strings.Contains(n, "password") || strings.Contains(n, "pwd") || n == "data_base64"
-}
-
-// Fingerprint tells two commands with the same source and id apart: SHA-256, in hex, of the
-// type and the redacted data. Secrets are left out, since a hash of a password could be
-// guessed from; commands that differ only there count as the same.
-func Fingerprint(e Event) string {
-	h := sha256.New()
-	h.Write([]byte(e.Type() + "\n"))
-	h.Write(Redact(e.Data()))
-	return hex.EncodeToString(h.Sum(nil))
 }

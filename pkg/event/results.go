@@ -45,12 +45,14 @@ type StartedData struct {
 const (
 	WaitFailure   = "failure"   // an attempt failed in a way that may pass
 	WaitScheduled = "scheduled" // the command's notbefore has not come
+	WaitTurn      = "turn"      // other calls use up the budget of its tenant or vendor
+	WaitLine      = "line"      // commands of its key that came before it wait; NextAttemptAt is theirs
 )
 
 // WaitingData is the data of <domain>.waiting.
 type WaitingData struct {
 	Operation OperationData `json:"operation"`
-	// Reason is WaitFailure or WaitScheduled.
+	// Reason is WaitFailure, WaitScheduled, WaitTurn or WaitLine.
 	Reason        string       `json:"reason"`
 	Failure       *FailureData `json:"failure,omitempty"`
 	Since         time.Time    `json:"since"`
@@ -184,7 +186,9 @@ type DelegationObservedData struct {
 	// Complete is true on the last part, which ends the operation.
 	Complete bool `json:"complete"`
 	// Count is the number of mailboxes up to and including this part.
-	Count     int                `json:"count"`
+	Count int `json:"count"`
+	// ReadAt is before the first mailbox of this part was asked for: what was set since then, it may not show.
+	ReadAt    *time.Time         `json:"readAt,omitempty"`
 	Mailboxes []DelegatedMailbox `json:"mailboxes"`
 }
 
@@ -208,6 +212,42 @@ type Delegate struct {
 	DisplayName string `json:"displayName,omitempty"`
 }
 
+// Kinds of [DelegateDrift].
+const (
+	DriftMissing    = "missing"    // a command left the delegate, and the mailbox does not have it
+	DriftUnexpected = "unexpected" // the mailbox has a delegate whom no command left
+)
+
+// DelegationDriftData is the data of delegation.drift: how a mailbox's delegates differ from what the last command left.
+type DelegationDriftData struct {
+	// Mailbox is its identity.
+	Mailbox string `json:"mailbox"`
+	// ObjectID is the mailbox's in the directory, where Exchange Online told it.
+	ObjectID string `json:"objectId,omitempty"`
+	// AsOf is when the event was stored since which this holds.
+	AsOf time.Time `json:"asOf"`
+	// Set is the command's operation that left the list as it should be, Observed the one that showed the differences or their end.
+	Set      OperationAt `json:"set"`
+	Observed OperationAt `json:"observed"`
+	// Drift is empty where the differences have ended.
+	Drift []DelegateDrift `json:"drift"`
+}
+
+// OperationAt is an operation, and when its result was stored.
+type OperationAt struct {
+	OperationID string    `json:"operationId"`
+	At          time.Time `json:"at"`
+}
+
+// DelegateDrift is one delegate who differs.
+type DelegateDrift struct {
+	Delegate string `json:"delegate"`
+	// Kind is DriftMissing or DriftUnexpected.
+	Kind string `json:"kind"`
+	// Since is when the first observation that showed it was stored.
+	Since time.Time `json:"since"`
+}
+
 // FolderChangedData is the data of delegation.folder.changed.
 type FolderChangedData struct {
 	Operation OperationData `json:"operation"`
@@ -224,16 +264,64 @@ type FolderChangedData struct {
 	Changed bool `json:"changed"`
 }
 
-// SyncCompletedData is the data of inventory.sync.completed.
+// FolderObservedData is the data of delegation.folder.observed: every entry of a folder's list.
+type FolderObservedData struct {
+	Operation   OperationData      `json:"operation"`
+	Mailbox     string             `json:"mailbox"`
+	Folder      string             `json:"folder"`
+	Permissions []FolderPermission `json:"permissions"`
+}
+
+// FolderPermission says what a user may do in a folder.
+type FolderPermission struct {
+	// User is whom the vendor names: a display name or an address, Default for everybody else, or Anonymous.
+	User string `json:"user"`
+	// Address is the user's, where the vendor tells it.
+	Address                string   `json:"address,omitempty"`
+	AccessRights           []string `json:"accessRights"`
+	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
+}
+
+// SyncCompletedData is the data of inventory.sync.completed. Seen = New + Changed + Returned + Unchanged.
 type SyncCompletedData struct {
 	Operation   OperationData `json:"operation"`
 	Tenant      string        `json:"tenant,omitempty"`
 	MailboxType string        `json:"mailboxType"`
-	Seen        int           `json:"seen"`
-	Duplicates  int           `json:"duplicates"`
-	Pages       int           `json:"pages"`
-	StartedAt   time.Time     `json:"startedAt"`
-	CompletedAt time.Time     `json:"completedAt"`
+	// Seen counts each mailbox once.
+	Seen int `json:"seen"`
+	New  int `json:"new"`
+	// Changed ones have other facts than before.
+	Changed int `json:"changed"`
+	// Returned ones had been reported missing.
+	Returned  int `json:"returned"`
+	Unchanged int `json:"unchanged"`
+	// Known mailboxes within the walk's restrictions, before it; those reported missing are left out.
+	Known int `json:"known"`
+	// Absent of the known ones are those that the walk did not meet.
+	Absent int `json:"absent"`
+	// Missing of the absent ones are those reported missing: all of them, or none where the walk is suspect.
+	Missing int `json:"missing"`
+	// Suspect says that too many were absent.
+	Suspect bool `json:"suspect"`
+	// Duplicates are rows that the vendor repeated across pages.
+	Duplicates int `json:"duplicates"`
+	// Unidentified are rows without an id.
+	Unidentified int       `json:"unidentified"`
+	Pages        int       `json:"pages"`
+	StartedAt    time.Time `json:"startedAt"`
+	CompletedAt  time.Time `json:"completedAt"`
+}
+
+// SyncProgressData is the data of inventory.sync.progress: a StartedData that says how far the walk has come.
+type SyncProgressData struct {
+	StartedData
+	Seen  int `json:"seen"`
+	Pages int `json:"pages"`
+	// Known is how many mailboxes the walk is expected to meet; 0: nothing is known yet.
+	Known int `json:"known"`
+	// Published observations so far.
+	Published int       `json:"published"`
+	StartedAt time.Time `json:"startedAt"`
 }
 
 // MailboxObservedData is the data of inventory.mailbox.observed.
@@ -241,19 +329,25 @@ type MailboxObservedData struct {
 	// SyncID is the operationid of the inventory.sync.
 	SyncID string `json:"syncId"`
 	// Tenant is the configured tenant through which the mailbox was seen.
-	Tenant     string    `json:"tenant,omitempty"`
-	ObservedAt time.Time `json:"observedAt"`
+	Tenant          string    `json:"tenant,omitempty"`
+	ObservedAt      time.Time `json:"observedAt"`
+	FirstObservedAt time.Time `json:"firstObservedAt"`
 	// Mailbox is pkg/vendors/enpower.Mailbox in its normalised JSON form.
 	Mailbox json.RawMessage `json:"mailbox"`
+	// Previous holds the members of Mailbox that have changed, as they were; null for one that was absent.
+	Previous json.RawMessage `json:"previous,omitempty"`
 }
 
 // MailboxMissingData is the data of inventory.mailbox.missing.
 type MailboxMissingData struct {
-	SyncID     string     `json:"syncId"`
-	Tenant     string     `json:"tenant,omitempty"`
-	ObservedAt time.Time  `json:"observedAt"`
-	MailboxID  string     `json:"mailboxId"`
-	LastSeenAt *time.Time `json:"lastSeenAt,omitempty"`
+	SyncID          string    `json:"syncId"`
+	Tenant          string    `json:"tenant,omitempty"`
+	ObservedAt      time.Time `json:"observedAt"`
+	MailboxID       string    `json:"mailboxId"`
+	FirstObservedAt time.Time `json:"firstObservedAt"`
+	// LastObservedAt is when the facts in Mailbox were read.
+	LastObservedAt time.Time       `json:"lastObservedAt"`
+	Mailbox        json.RawMessage `json:"mailbox"`
 }
 
 // CancelledData is the data of <domain>.cancelled.

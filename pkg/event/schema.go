@@ -49,7 +49,11 @@ var compiled = sync.OnceValue(func() map[string]*jsonschema.Schema {
 
 // Check holds an event's data against the schema of its type and returns every fault, in the order
 // of their fields; none means valid.
-func Check(e Event) []Fault {
+func Check(e Event) []Fault { return Read(e).Check() }
+
+// Check is [Check] of an event that has been read.
+func (d Document) Check() []Fault {
+	e := d.Event
 	schema, ok := compiled()[e.Type()]
 	if !ok {
 		return []Fault{{Field: "type", Problem: fmt.Sprintf("%q is not a type that this system knows; asyncapi.yaml lists them", clip(e.Type()))}}
@@ -60,11 +64,10 @@ func Check(e Event) []Fault {
 	if len(e.Data()) == 0 {
 		return []Fault{{Field: "data", Problem: "is missing; it is required"}}
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data()))
-	if err != nil {
+	if d.err != nil {
 		return []Fault{{Field: "data", Problem: "is not JSON"}}
 	}
-	return faults(schema.Validate(doc))
+	return faults(schema.Validate(d.data))
 }
 
 func faults(err error) []Fault {
@@ -79,7 +82,17 @@ func faults(err error) []Fault {
 	slices.SortFunc(list, func(a, b Fault) int {
 		return strings.Compare(a.Field+"\x00"+a.Problem, b.Field+"\x00"+b.Problem)
 	})
-	return slices.Compact(list)
+	return bounded(slices.Compact(list))
+}
+
+// mostFaults is how many are told one by one: the answer must fit into a message.
+const mostFaults = 100
+
+func bounded(list []Fault) []Fault {
+	if len(list) <= mostFaults {
+		return list
+	}
+	return append(list[:mostFaults:mostFaults], Fault{Field: "data", Problem: fmt.Sprintf("has %d faults more", len(list)-mostFaults)})
 }
 
 // leaves walks to the errors that name a single field. The alternatives of an anyOf are one fault.

@@ -24,11 +24,12 @@ func dataTypes() map[string]any {
 		event.MailboxCreate: event.MailboxCreateData{}, event.DelegationSet: event.DelegationSetData{},
 		event.DelegationChange: event.DelegationChangeData{}, event.DelegationRead: event.DelegationReadData{},
 		event.FolderGrant: event.FolderGrantData{}, event.FolderRevoke: event.FolderRevokeData{}, event.FolderChanged: event.FolderChangedData{},
+		event.FolderRead: event.FolderReadData{}, event.FolderObserved: event.FolderObservedData{},
 		event.InventorySync: event.InventorySyncData{}, event.OperationCancel: event.OperationCancelData{}, event.CancelCompleted: event.CancelCompletedData{},
 		event.ObjectCreated: event.ObjectCreatedData{}, event.BusinessUserCreated: event.BusinessUserCreatedData{},
 		event.MailboxCreated: event.MailboxCreatedData{}, event.DelegationChanged: event.DelegationChangedData{},
-		event.DelegationObserved: event.DelegationObservedData{}, event.SyncCompleted: event.SyncCompletedData{},
-		event.MailboxObserved: event.MailboxObservedData{}, event.MailboxMissing: event.MailboxMissingData{},
+		event.DelegationObserved: event.DelegationObservedData{}, event.SyncCompleted: event.SyncCompletedData{}, event.SyncProgress: event.SyncProgressData{},
+		event.MailboxObserved: event.MailboxObservedData{}, event.MailboxMissing: event.MailboxMissingData{}, event.DelegationDrift: event.DelegationDriftData{},
 	}
 	for _, d := range event.Domains() {
 		types[event.StartedType(d)] = event.StartedData{}
@@ -191,7 +192,10 @@ func (w walker) members(at string, goType reflect.Type, file string, s map[strin
 	props, _ := s["properties"].(map[string]any)
 	required, _ := s["required"].([]any)
 	seen := map[string]bool{}
-	for f := range goType.Fields() {
+	for _, f := range reflect.VisibleFields(goType) {
+		if f.Anonymous {
+			continue // its fields come on their own
+		}
 		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
 		seen[name] = true
 		prop, ok := props[name].(map[string]any)

@@ -32,6 +32,7 @@ const (
 	DelegationRead     = Prefix + "delegation.read.v1"
 	FolderGrant        = Prefix + "delegation.folder.grant.v1"
 	FolderRevoke       = Prefix + "delegation.folder.revoke.v1"
+	FolderRead         = Prefix + "delegation.folder.read.v1"
 	InventorySync      = Prefix + "inventory.sync.v1"
 	// OperationCancel goes to the domain of the operation that it cancels.
 	OperationCancel = Prefix + "operation.cancel.v1"
@@ -45,6 +46,7 @@ const (
 	DelegationChanged   = Prefix + "delegation.changed.v1"
 	DelegationObserved  = Prefix + "delegation.observed.v1"
 	FolderChanged       = Prefix + "delegation.folder.changed.v1"
+	FolderObserved      = Prefix + "delegation.folder.observed.v1"
 	SyncCompleted       = Prefix + "inventory.sync.completed.v1"
 	CancelCompleted     = Prefix + "operation.cancel.completed.v1"
 )
@@ -53,6 +55,20 @@ const (
 const (
 	MailboxObserved = Prefix + "inventory.mailbox.observed.v1"
 	MailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
+)
+
+// DelegationDrift is the type of an observation of delegates that are not as the last command left them, on the stream DRIFT.
+const DelegationDrift = Prefix + "delegation.drift.v1"
+
+// SyncProgress is the type of an event on the way of an inventory.sync.
+const SyncProgress = Prefix + "inventory.sync.progress.v1"
+
+// Values of [MailboxChange]: what happened to a mailbox since the observation before.
+const (
+	MailboxNew      = "new"
+	MailboxChanged  = "changed"
+	MailboxReturned = "returned" // it was missing
+	MailboxGone     = "missing"
 )
 
 // StartedType and its sisters are the types that every domain has.
@@ -80,12 +96,12 @@ func stateType(d Domain, s State) string { return Prefix + string(d) + "." + str
 
 // CommandTypes lists the types of commands.
 func CommandTypes() []string {
-	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, FolderGrant, FolderRevoke, InventorySync, OperationCancel}
+	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, FolderGrant, FolderRevoke, FolderRead, InventorySync, OperationCancel}
 }
 
 // ResultTypes lists the types of results and observations.
 func ResultTypes() []string {
-	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, FolderChanged, SyncCompleted, CancelCompleted, MailboxObserved, MailboxMissing}
+	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, FolderChanged, FolderObserved, SyncCompleted, SyncProgress, CancelCompleted, MailboxObserved, MailboxMissing, DelegationDrift}
 	for _, d := range Domains() {
 		types = append(types, StartedType(d), WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d), CancelledType(d), PlannedType(d))
 	}
@@ -141,6 +157,8 @@ func StateOf(e Event) (state State, ok bool) {
 		}
 	}
 	switch t {
+	case SyncProgress:
+		return Started, true
 	case DelegationObserved:
 		var part struct {
 			Complete bool `json:"complete"`
@@ -149,7 +167,7 @@ func StateOf(e Event) (state State, ok bool) {
 			return Received, true
 		}
 		return Succeeded, true
-	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, FolderChanged, SyncCompleted, CancelCompleted, PlannedType(DomainOf(t)):
+	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, FolderChanged, FolderObserved, SyncCompleted, CancelCompleted, PlannedType(DomainOf(t)):
 		return Succeeded, true
 	}
 	return "", false
