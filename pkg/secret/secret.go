@@ -32,17 +32,6 @@ func FromFile(path string) (String, error) {
 	return New(strings.TrimRight(string(b), "\r\n")), nil
 }
 
-// Hide returns text with [Redacted] in the place of every secret. Those below four bytes stay: to hide them would shred
-// every text, and so betray them.
-func Hide(text string, secrets ...String) string {
-	for _, s := range secrets {
-		if len(s.Reveal()) >= 4 {
-			text = strings.ReplaceAll(text, s.Reveal(), Redacted)
-		}
-	}
-	return text
-}
-
 // Reveal returns the value. Call it only where the secret goes onto the wire.
 func (s String) Reveal() string {
 	if s.value == nil {

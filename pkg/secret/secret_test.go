@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"html"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -44,8 +46,19 @@ func TestNothingPrintsASecret(t *testing.T) {
 
 func TestHide(t *testing.T) {
 	t.Parallel()
-	got := secret.Hide("hunter2 and hunter2, but abc", secret.New("hunter2"), secret.New("abc"), secret.String{})
-	if got != "[redacted] and [redacted], but abc" {
-		t.Error(got)
+	const odd = `a"b\c+d/e&f'é`
+	asJSON, _ := json.Marshal(odd)
+	for text, want := range map[string]string{
+		"hunter2 and hunter2, but abc": "[redacted] and [redacted], but abc",
+		odd:                            "[redacted]",
+		string(asJSON):                 `"[redacted]"`,
+		`"a\u0022b\\c\u002Bd/e\u0026f\u0027\u00E9"`:     `"[redacted]"`,
+		"<p>" + html.EscapeString(odd):                  "<p>[redacted]",
+		"?password=" + url.QueryEscape(odd) + "&next=1": "?password=[redacted]&next=1",
+		"/" + url.PathEscape(odd):                       "/[redacted]",
+	} {
+		if got := secret.Hide(text, secret.New("hunter2"), secret.New("abc"), secret.New(odd), secret.String{}); got != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
 	}
 }

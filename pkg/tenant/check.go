@@ -155,7 +155,7 @@ func (t *Tenant) vendors() (list []vendor) {
 		}
 	}
 	if e := t.EnPower; e != nil {
-		list = append(list, vendor{path: []string{"enpower"}, check: taken(enpower.New, e.Client), fields: []field{
+		list = append(list, vendor{path: []string{"enpower"}, check: both(e.check, taken(enpower.New, e.Client)), fields: []field{
 			{name: "url", text: &e.URL, isURL: true},
 			{name: "tokenUrl", text: &e.TokenURL, isURL: true},
 			{name: "clientId", text: &e.ClientID},
@@ -164,6 +164,11 @@ func (t *Tenant) vendors() (list []vendor) {
 		}})
 	}
 	return list
+}
+
+// both asks two questions.
+func both(one, other func() error) func() error {
+	return func() error { return errors.Join(one(), other()) }
 }
 
 // taken asks a client whether it takes a configuration. Nothing is sent.

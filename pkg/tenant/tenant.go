@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -91,6 +92,13 @@ func Load(path string) (Tenants, error) {
 
 // parse decodes the section tenants strictly; the rest of the file belongs to package process. root is the file as a tree.
 func parse(raw []byte) (tenants Tenants, root *yaml.Node, err error) {
+	root = &yaml.Node{}
+	if err := yaml.Unmarshal(raw, root); err != nil {
+		return nil, nil, withoutValues(err)
+	}
+	if err := plainNames(root); err != nil {
+		return nil, nil, err
+	}
 	var file struct {
 		Tenants Tenants        `yaml:"tenants"`
 		Rest    map[string]any `yaml:",inline"`
@@ -98,13 +106,45 @@ func parse(raw []byte) (tenants Tenants, root *yaml.Node, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
 	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
+		return nil, nil, withoutValues(err)
 	}
 	if len(file.Tenants) == 0 {
 		return nil, nil, errors.New("the section tenants is missing or names no tenant")
 	}
-	root = &yaml.Node{}
-	return file.Tenants, root, yaml.Unmarshal(raw, root)
+	return file.Tenants, root, nil
+}
+
+// plainNames refuses members whose name is no text: the decoder would repeat all that stands in such a name.
+func plainNames(n *yaml.Node) error {
+	for i, child := range n.Content {
+		if name := child; n.Kind == yaml.MappingNode && i%2 == 0 {
+			if name.Kind == yaml.AliasNode {
+				name = name.Alias
+			}
+			if name.Kind != yaml.ScalarNode {
+				return fmt.Errorf("line %d: the name of a member must be a text: quote it if it begins with { or [", child.Line)
+			}
+		}
+		if err := plainNames(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quotedValue is how the decoder repeats a value of the wrong type, which may be a secret in the wrong place.
+var quotedValue = regexp.MustCompile("(?s)`.*`")
+
+// withoutValues is what the decoder says without the values that it quotes.
+func withoutValues(err error) error {
+	faults := []string{err.Error()}
+	if several, ok := errors.AsType[*yaml.TypeError](err); ok {
+		faults = several.Errors
+	}
+	for i, fault := range faults {
+		faults[i] = quotedValue.ReplaceAllString(fault, "a value")
+	}
+	return errors.New(strings.Join(faults, "\n"))
 }
 
 // Names lists the tenants in alphabetical order.

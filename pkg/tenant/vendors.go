@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"errors"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/secret"
@@ -67,7 +68,8 @@ type LDAP struct {
 	Password Secret `yaml:"password"`
 	BaseDN   string `yaml:"baseDN"`
 	// Insecure leaves ldap:// in the clear.
-	Insecure bool `yaml:"insecure"`
+	Insecure bool   `yaml:"insecure"`
+	Limits   Limits `yaml:"limits"`
 }
 
 // EnPower is where one tenant's AvePoint EnPower is.
@@ -81,8 +83,23 @@ type EnPower struct {
 	// Certificate is PEM: a certificate and its RSA key. It stands in the place of ClientSecret.
 	Certificate Secret `yaml:"certificate"`
 	// Scope defaults to enpower.data.read.all.
-	Scope  string `yaml:"scope"`
-	Limits Limits `yaml:"limits"`
+	Scope string `yaml:"scope"`
+	// MissingShare and MissingFloor are what a complete walk may miss of the mailboxes that were known, before it is suspect
+	// and reports none as missing: a share from 0 to 1, and a number below which the share does not matter. nil: 0.2 and 10.
+	MissingShare *float64 `yaml:"missingShare"`
+	MissingFloor *int     `yaml:"missingFloor"`
+	Limits       Limits   `yaml:"limits"`
+}
+
+// check finds fault with what no client takes.
+func (e *EnPower) check() error {
+	if s := e.MissingShare; s != nil && !(*s >= 0 && *s <= 1) { // also NaN
+		return errors.New("missingShare must be between 0 and 1")
+	}
+	if n := e.MissingFloor; n != nil && *n < 0 {
+		return errors.New("missingFloor must not be negative")
+	}
+	return nil
 }
 
 // Limits keep a service from pressing a vendor; each process has its own.
@@ -120,7 +137,7 @@ func (h *HostedExchange) Client(http transport.Config) hostedexchange.Config {
 
 // Client gives the client's configuration; timeout bounds a look-up.
 func (l *LDAP) Client(timeout time.Duration) ldapdirectory.Config {
-	return ldapdirectory.Config{URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN, Timeout: timeout}
+	return ldapdirectory.Config{URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN, Timeout: timeout, Limits: transport.Limits(l.Limits)}
 }
 
 // Client gives the client's configuration; http bounds its calls.

@@ -70,7 +70,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("adaxes: %w", err)
 	}
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
-	cfg.HTTP.Vendor = Vendor
+	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.Token, cfg.Password}
 	c := &Client{cfg: cfg, http: transport.New(cfg.HTTP)}
 	if cfg.Username != "" {
 		c.signIn = newSignIn()
@@ -108,7 +108,7 @@ func (cfg Config) check() error {
 }
 
 // do sends one call and returns the body of a 2xx answer; any other answer is the failure that [httpFailure] says.
-// in is the request's body, nil for none.
+// in is the request's body, nil for none; secrets are those in it.
 func (c *Client) do(ctx context.Context, effect transport.Effect, method, path string, in any, secrets ...secret.String) ([]byte, error) {
 	var body []byte
 	if in != nil {
@@ -124,26 +124,26 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 			return nil, err
 		}
 	}
-	res, err := c.exchange(ctx, effect, method, path, token, body)
+	res, err := c.exchange(ctx, effect, method, path, token, body, secrets...)
 	if err == nil && res.Status == http.StatusUnauthorized && c.signIn != nil {
 		// The token ended early: a restart, an administrator. A 401 did nothing, so a write may be sent again.
 		c.signIn.expire(token)
 		if token, err = c.signIn.token(ctx, c); err != nil {
 			return nil, err
 		}
-		res, err = c.exchange(ctx, effect, method, path, token, body)
+		res, err = c.exchange(ctx, effect, method, path, token, body, secrets...)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if res.Status/100 != 2 {
-		return nil, httpFailure(effect, res, c.redactor(secrets))
+		return nil, httpFailure(effect, res, c.redactor())
 	}
 	return res.Body, nil
 }
 
 // exchange sends one request with the vendor's own authorisation header.
-func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, path string, token secret.String, body []byte) (*transport.Response, error) {
+func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, path string, token secret.String, body []byte, secrets ...secret.String) (*transport.Response, error) {
 	req, err := transport.JSON(method, c.cfg.BaseURL+path, body)
 	if err != nil {
 		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
@@ -152,15 +152,8 @@ func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, 
 	if !token.IsZero() {
 		req.Header.Set("Adm-Authorization", token.Reveal())
 	}
-	return c.http.Do(ctx, effect, req)
+	return c.http.Do(ctx, effect, req, secrets...)
 }
 
-// redactor returns the redactor for an answer to a request whose body held secrets; those of every request are known.
-func (c *Client) redactor(secrets []secret.String) redactor {
-	all := append([]secret.String{c.cfg.Token, c.cfg.Password}, secrets...)
-	if c.signIn != nil {
-		token, _, _ := c.signIn.cached()
-		all = append(all, token)
-	}
-	return redactor{temporary: c.cfg.TemporaryPassword, secrets: all}
-}
+// redactor makes the vendor's texts fit to be published; known secrets are not in them any more.
+func (c *Client) redactor() redactor { return redactor{temporary: c.cfg.TemporaryPassword} }

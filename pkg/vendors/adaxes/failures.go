@@ -61,11 +61,11 @@ func httpFailure(effect transport.Effect, res *transport.Response, r redactor) *
 	if !fromAPI {
 		return e
 	}
-	if r.isCode(body.Code) {
+	if identifier.MatchString(body.Code) {
 		e.Code = body.Code
 	}
 	// 403 says why the sign-in failed only here: invalidCredentials, accountLockedOut, ...
-	if body.InnerError != nil && r.isCode(body.InnerError.Code) {
+	if body.InnerError != nil && identifier.MatchString(body.InnerError.Code) {
 		e.Code = body.InnerError.Code
 	}
 	// The message of a 5xx describes the vendor's inside, not the request.

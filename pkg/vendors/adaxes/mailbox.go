@@ -48,7 +48,7 @@ func (c *Client) CreateMailbox(ctx context.Context, m Mailbox) (OperationResult,
 	if err != nil {
 		return OperationResult{}, err
 	}
-	return decodeResult(answer, c.redactor(nil))
+	return decodeResult(answer, c.redactor())
 }
 
 func (m Mailbox) faults() []string {

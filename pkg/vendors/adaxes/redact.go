@@ -20,7 +20,6 @@ const maxText = 300
 // on one: each of its rules alone hides a password that the others might miss, and in doubt a harmless word goes too.
 type redactor struct {
 	temporary *regexp.Regexp
-	secrets   []secret.String // what the request held
 }
 
 var (
@@ -41,7 +40,6 @@ var (
 // safe returns the first line of text without passwords and host names.
 func (r redactor) safe(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(strings.ToValidUTF8(text, "")), "\n")
-	text = secret.Hide(text, r.secrets...)
 	if found, ok := r.find(text); ok {
 		text = strings.ReplaceAll(text, found, secret.Redacted)
 	}
@@ -68,11 +66,6 @@ func (r redactor) safe(text string) string {
 		text = string([]rune(text)[:maxText]) + "…"
 	}
 	return text
-}
-
-// isCode reports whether text can be a code that the vendor has for a failure, and is no secret of the request.
-func (r redactor) isCode(text string) bool {
-	return identifier.MatchString(text) && secret.Hide(text, r.secrets...) == text
 }
 
 // find returns the temporary password in text, if there is one.

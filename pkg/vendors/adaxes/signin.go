@@ -93,7 +93,7 @@ func (c *Client) openSession(ctx context.Context) (token secret.String, lifetime
 		return secret.String{}, 0, err
 	}
 	var answer struct{ Token, ExpiresAtUtc string }
-	if err := c.signInStep(ctx, "/api/auth", map[string]string{"sessionId": session.SessionID}, &answer); err != nil {
+	if err := c.signInStep(ctx, "/api/auth", map[string]string{"sessionId": session.SessionID}, &answer, secret.New(session.SessionID)); err != nil {
 		return secret.String{}, 0, err
 	}
 	if session.SessionID == "" || answer.Token == "" {
@@ -103,18 +103,18 @@ func (c *Client) openSession(ctx context.Context) (token secret.String, lifetime
 }
 
 // signInStep posts one step. Its failures speak of the sign-in: a 404 there says nothing of the object that the
-// caller is after.
-func (c *Client) signInStep(ctx context.Context, path string, in, out any) error {
+// caller is after. secrets are those of in, the password apart.
+func (c *Client) signInStep(ctx context.Context, path string, in, out any, secrets ...secret.String) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the request can not be written as JSON", Cause: err}
 	}
-	res, err := c.exchange(ctx, transport.Read, http.MethodPost, path, secret.String{}, body)
+	res, err := c.exchange(ctx, transport.Read, http.MethodPost, path, secret.String{}, body, secrets...)
 	if err != nil {
 		return err
 	}
 	if res.Status/100 != 2 {
-		e := httpFailure(transport.Read, res, c.redactor([]secret.String{c.cfg.Password}))
+		e := httpFailure(transport.Read, res, c.redactor())
 		if e.Kind == failure.NotFound || e.Kind == failure.Invalid {
 			e.Kind = failure.Refused
 		}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // UnmarshalJSON reads the vendor's form and the normalised one. Its only error is that b is not an object: a
@@ -106,11 +107,26 @@ func absent(raw json.RawMessage) bool {
 	case 0, 'n':
 		return true
 	case '"':
+		if len(raw) > longestAbsent {
+			return false
+		}
 		text, ok := decodeText(raw)
 		text = strings.TrimSpace(text)
 		return ok && (text == "" || strings.EqualFold(text, "N/A"))
 	}
 	return false
+}
+
+// longestAbsent bounds the texts that are looked at for saying nothing, with spaces and escapes, in bytes.
+const longestAbsent = 64
+
+// plainText is what stands in a JSON text without escapes, as nearly all are: to decode each by itself would cost more than all else.
+func plainText(raw json.RawMessage) ([]byte, bool) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) < 2 || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
+		return nil, false
+	}
+	return raw[1 : len(raw)-1], true
 }
 
 // kind is the first byte of a JSON value, which tells its type; 0 if there is none.
@@ -127,6 +143,9 @@ func decodeText(raw json.RawMessage) (string, bool) {
 	case '{', '[':
 		return "", false
 	case '"':
+		if plain, ok := plainText(raw); ok {
+			return string(plain), true
+		}
 		var s string
 		err := json.Unmarshal(raw, &s)
 		return s, err == nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -35,17 +36,22 @@ func check(res *transport.Response, page int) error {
 	if m, ok := meanings[res.Status]; ok {
 		e.Kind, e.Text = m.kind, m.text
 	}
+	var expired error
 	if page > 1 && (res.Status == http.StatusBadRequest || res.Status == http.StatusNotFound || res.Status == http.StatusGone) {
 		e.Kind, e.Text = failure.Unavailable, "the vendor no longer knows its own nextLink; the list must be read anew"
+		expired = errLinkExpired
 	}
 	f := decodeFault(res.Body)
 	if len(f.Errors) > 0 {
 		e.Code = cmp.Or(identifier(f.Errors[0].Code), e.Code)
 	}
-	e.Cause = fmt.Errorf("page %d: HTTP %d, code %q, request-id %q, trace %q",
-		page, res.Status, e.Code, identifier(cmp.Or(res.Header.Get("Request-Id"), f.RequestID)), identifier(f.TraceID))
+	e.Cause = errors.Join(expired, fmt.Errorf("page %d: HTTP %d, code %q, request-id %q, trace %q",
+		page, res.Status, e.Code, identifier(cmp.Or(res.Header.Get("Request-Id"), f.RequestID)), identifier(f.TraceID)))
 	return e
 }
+
+// errLinkExpired: the page will not come back, however often it is asked for.
+var errLinkExpired = errors.New("the nextLink has expired")
 
 // fault is the error body of the sibling API Cloud Backup for Microsoft 365; EnPower documents none. Every member is optional.
 type fault struct {

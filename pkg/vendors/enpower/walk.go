@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/vendors/nextlink"
@@ -20,11 +23,12 @@ import (
 // MailboxType restricts a walk to one type of mailbox.
 type MailboxType string
 
-// The types that the API can tell apart: user and shared among mailboxes, room and equipment among resource mailboxes.
+// The types that the API can tell apart. It keeps two lists: all are user and shared mailboxes, resource are rooms and equipment.
 const (
 	All       MailboxType = "all"
 	User      MailboxType = "user"
 	Shared    MailboxType = "shared"
+	Resource  MailboxType = "resource"
 	Room      MailboxType = "room"
 	Equipment MailboxType = "equipment"
 )
@@ -36,19 +40,21 @@ type collection struct {
 	// parameter restricts the type; of its values (the page, "Query Parameters"; its source lists the numbers) the default is left out of the query.
 	parameter string
 	types     map[MailboxType]string
-	typeNames string
 }
 
 var (
 	mailboxes = collection{
 		resource: "mailboxes", member: "mailboxes", parameter: "mailboxType",
-		types: map[MailboxType]string{"": "", All: "", User: "1", Shared: "2"}, typeNames: "all, user and shared",
+		types: map[MailboxType]string{"": "", All: "", User: "1", Shared: "2"},
 	}
 	resourceMailboxes = collection{
 		resource: "resourcemailboxes", member: "resourcemailboxes", parameter: "resourceMailboxType",
-		types: map[MailboxType]string{"": "", All: "", Room: "1", Equipment: "2"}, typeNames: "all, room and equipment",
+		types: map[MailboxType]string{Resource: "", Room: "1", Equipment: "2"},
 	}
 )
+
+// IsResource reports whether a type is one of the list of resource mailboxes.
+func (t MailboxType) IsResource() bool { _, ok := resourceMailboxes.types[t]; return ok }
 
 // Query says which mailboxes to read, and in what portions.
 type Query struct {
@@ -65,43 +71,37 @@ type Query struct {
 type Page struct {
 	// Number counts from 1.
 	Number int
-	// Mailboxes are those that no earlier page of the walk had.
+	// Mailboxes as the vendor lists them. One that moves between pages while its data change comes twice: whoever counts
+	// must know those of earlier pages, which here would take memory without bound.
 	Mailboxes []Mailbox
 	// TotalCount is the vendor's "total number of mailboxes retrieved", 0 where it does not say. Whether it counts the
 	// page or the collection is not documented.
 	TotalCount int64
-	// Duplicates is the number of mailboxes left out, because an earlier page had them.
-	Duplicates int
 }
 
-// Mailboxes walks the user and shared mailboxes: the pages of the query and hands each to yield, one in memory at a time. An error of yield ends the
+// Mailboxes walks the mailboxes of the query's type: its pages, and hands each to yield, one in memory at a time. An error of yield ends the
 // walk and is returned as it is. The order of mailboxes is not specified. A mailbox that is missing may exist all the same:
-// EnPower scans now and then, and only what it may see.
+// EnPower scans now and then, and only what it may see. A later page that fails in a way that may pass is read again for
+// [Config.PagePatience].
 //
 // The errors: Invalid for a wrong query, Refused, Throttled, Unavailable, and Internal for an answer that can not be
 // understood or a nextLink that leads to another host, repeats or never ends. Pages handed over before stay valid.
+//
+// Rooms and equipment have another page (Retrieve Resource Mailbox Details); what only these have is in [Mailbox.Extra].
 func (c *Client) Mailboxes(ctx context.Context, q Query, yield func(Page) error) error {
-	return c.walk(ctx, mailboxes, q, yield)
-}
-
-// ResourceMailboxes walks the rooms and equipment (Retrieve Resource Mailbox Details), like [Client.Mailboxes]. What only these have is in
-// [Mailbox.Extra].
-func (c *Client) ResourceMailboxes(ctx context.Context, q Query, yield func(Page) error) error {
-	return c.walk(ctx, resourceMailboxes, q, yield)
-}
-
-func (c *Client) walk(ctx context.Context, of collection, q Query, yield func(Page) error) error {
+	of := mailboxes
+	if q.Type.IsResource() {
+		of = resourceMailboxes
+	}
 	first, err := c.first(of, q)
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
 	for walk := nextlink.Start(Vendor, first, c.maxPages); ; {
-		page, next, err := c.page(ctx, of, walk)
+		page, next, err := c.pageAgain(ctx, of, walk)
 		if err != nil {
 			return err
 		}
-		page.dropSeen(seen)
 		if err := yield(page); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (c *Client) first(of collection, q Query) (*url.URL, error) {
 	number, known := of.types[q.Type]
 	switch {
 	case !known:
-		return nil, invalid("the mailbox type is none of " + of.typeNames)
+		return nil, invalid("the mailbox type is none of all, user, shared, resource, room and equipment")
 	case q.PageSize < 0 || q.PageSize > 1000:
 		return nil, invalid("the page size is not between 1 and 1000")
 	case !utf8.ValidString(q.Tenant) || strings.ContainsFunc(q.Tenant, unicode.IsControl):
@@ -139,6 +139,32 @@ func (c *Client) first(of collection, q Query) (*url.URL, error) {
 	first := c.base.JoinPath("smp", "exchange", of.resource)
 	first.RawQuery = query.Encode()
 	return first, nil
+}
+
+// pageAgain reads a page. A walk of a thousand pages would hardly ever end if each failure ended it, so a later page is worth waiting for.
+func (c *Client) pageAgain(ctx context.Context, of collection, walk *nextlink.Walk) (page Page, next string, err error) {
+	giveUp := time.Now().Add(c.pagePatience)
+	pauses := backoff.NewExponentialBackOff()
+	for {
+		page, next, err = c.page(ctx, of, walk)
+		if err == nil || walk.Page() == 1 || !mayPass(err) {
+			return page, next, err
+		}
+		pause := max(pauses.NextBackOff(), failure.Of(err).RetryAfter)
+		if time.Now().Add(pause).After(giveUp) {
+			return page, next, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return page, next, err
+		}
+	}
+}
+
+// mayPass reports whether asking for the same page again can help.
+func mayPass(err error) bool {
+	return (failure.Is(err, failure.Unavailable) || failure.Is(err, failure.Throttled)) && !errors.Is(err, errLinkExpired)
 }
 
 // page reads the page that the walk stands on, and the link to the next one, "" if there is none.
@@ -183,19 +209,6 @@ func decodePage(member string, body []byte) (page Page, next string, err error) 
 		}
 	}
 	return page, next, nil
-}
-
-// dropSeen leaves out the mailboxes of earlier pages, which move while the vendor's data change, and marks the others as seen.
-// A mailbox without an id can not be told from another: it stays.
-func (p *Page) dropSeen(seen map[string]bool) {
-	before := len(p.Mailboxes)
-	p.Mailboxes = slices.DeleteFunc(p.Mailboxes, func(m Mailbox) bool {
-		key := m.TenantID + "\x00" + m.ID
-		known := m.ID != "" && seen[key]
-		seen[key] = true
-		return known
-	})
-	p.Duplicates = before - len(p.Mailboxes)
 }
 
 // invalid is a query that the vendor need not see.

@@ -134,7 +134,7 @@ func TestFirstRequest(t *testing.T) {
 func TestWrongQueriesAreNotSent(t *testing.T) {
 	t.Parallel()
 	v := newVendor(t, list(`""`))
-	for _, q := range []enpower.Query{{PageSize: -1}, {PageSize: 1001}, {Type: "room"}, {Tenant: "a\nb"}, {Tenant: "\xff"}} {
+	for _, q := range []enpower.Query{{PageSize: -1}, {PageSize: 1001}, {Type: "rooms"}, {Tenant: "a\nb"}, {Tenant: "\xff"}} {
 		if _, _, err := walk(t, client(t, v.config()), q); !failure.Is(err, failure.Invalid) {
 			t.Errorf("%+v: %v", q, err)
 		}
@@ -198,19 +198,32 @@ func TestEndOfTheWalk(t *testing.T) {
 	}
 }
 
-func TestDuplicatesAreDroppedAndCounted(t *testing.T) {
+func TestPagesAreReadAgain(t *testing.T) {
 	t.Parallel()
-	v := newVendor(t, list(`"?2"`, "t/a", "t/b", "t/a"), list(`"?3"`, "t/b", "u/b", "t/"), list(`""`, "t/a", "t/", "t/c"))
-	ids, pages, err := walk(t, client(t, v.config()), enpower.Query{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff([][]string{{"t/a", "t/b"}, {"u/b", "t/"}, {"t/", "t/c"}}, ids); d != "" {
-		t.Error(d)
-	}
-	want := []enpower.Page{{Number: 1, TotalCount: 3, Duplicates: 1}, {Number: 2, TotalCount: 3, Duplicates: 1}, {Number: 3, TotalCount: 3, Duplicates: 1}}
-	if d := cmp.Diff(want, pages); d != "" {
-		t.Error(d)
+	for name, c := range map[string]struct {
+		replies []reply
+		kind    failure.Kind // "": the walk ends well
+		asked   int
+	}{
+		"later page":      {[]reply{list(`"?2"`, "t/a"), {status: 503}, {status: 429, header: map[string]string{"Retry-After": "1"}}, list(`""`, "t/b")}, "", 4},
+		"first page":      {[]reply{{status: 503}, list(`""`, "t/a")}, failure.Unavailable, 1},
+		"refusal":         {[]reply{list(`"?2"`, "t/a"), {status: 403}, list(`""`, "t/b")}, failure.Refused, 2},
+		"expired link":    {[]reply{list(`"?2"`, "t/a"), {status: 410}, list(`""`, "t/b")}, failure.Unavailable, 2},
+		"longer than may": {[]reply{list(`"?2"`, "t/a"), {status: 503, header: map[string]string{"Retry-After": "3600"}}}, failure.Unavailable, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVendor(t, c.replies...)
+			cfg := v.config()
+			cfg.PagePatience = time.Minute
+			ids, _, err := walk(t, client(t, cfg), enpower.Query{})
+			if c.kind == "" && (err != nil || len(ids) != 2) || c.kind != "" && !failure.Is(err, c.kind) {
+				t.Errorf("%v after %v, want %s", err, ids, c.kind)
+			}
+			if got := len(v.requests()); got != c.asked {
+				t.Errorf("asked %d times, want %d", got, c.asked)
+			}
+		})
 	}
 }
 
@@ -447,7 +460,7 @@ func TestResourceMailboxes(t *testing.T) {
 	v := newVendor(t, reply{status: 200, body: `{"resourceMailboxes":[{"id":"r1","displayName":"Room Rigi","recipientType":"Room mailbox","capacity":12}],"totalCount":1,"nextLink":""}`})
 	var got []enpower.Mailbox
 	collect := func(p enpower.Page) error { got = append(got, p.Mailboxes...); return nil }
-	if err := client(t, v.config()).ResourceMailboxes(t.Context(), enpower.Query{Type: enpower.Room, PageSize: 10}, collect); err != nil {
+	if err := client(t, v.config()).Mailboxes(t.Context(), enpower.Query{Type: enpower.Room, PageSize: 10}, collect); err != nil {
 		t.Fatal(err)
 	}
 	if want := "Bearer hush-1 GET /smp/exchange/resourcemailboxes?resourceMailboxType=1&top=10"; strings.Join(v.requests(), "\n") != want {
@@ -456,7 +469,7 @@ func TestResourceMailboxes(t *testing.T) {
 	if len(got) != 1 || got[0].RecipientType != "Room mailbox" || string(got[0].Extra["capacity"]) != "12" {
 		t.Errorf("%+v", got)
 	}
-	if err := client(t, v.config()).ResourceMailboxes(t.Context(), enpower.Query{Type: enpower.Shared}, collect); !failure.Is(err, failure.Invalid) {
+	if err := client(t, v.config()).Mailboxes(t.Context(), enpower.Query{Type: "nonsense"}, collect); !failure.Is(err, failure.Invalid) {
 		t.Errorf("a type of the other list: %v", err)
 	}
 	if err := client(t, v.config()).Mailboxes(t.Context(), enpower.Query{}, collect); !failure.Is(err, failure.Internal) {

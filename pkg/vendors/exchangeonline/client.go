@@ -97,7 +97,7 @@ func New(cfg Config) (*Client, error) {
 	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, fmt.Errorf("exchangeonline: %w", err)
 	}
-	cfg.HTTP.Vendor = Vendor
+	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.ClientSecret}
 	return &Client{
 		base:     base.JoinPath("adminapi", "v2.0", cfg.TenantID),
 		anchor:   cmp.Or(cfg.Anchor, "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@"+cfg.TenantID),

@@ -1,6 +1,7 @@
 package exchangeonline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,8 @@ func (f Folder) check() error {
 type FolderPermission struct {
 	// User is whom the vendor calls the entry's: a display name or an address, Default or Anonymous (inferred).
 	User string
+	// Address is the user's where the vendor tells it, as User or beside it (inferred); else "".
+	Address string
 	// AccessRights are roles or single rights, such as Editor or ReadItems.
 	AccessRights []string
 	// SharingPermissionFlags are those of a delegate of the calendar: Delegate, CanViewPrivateItems; none is None.
@@ -82,7 +85,7 @@ func (c *Client) FolderPermissions(ctx context.Context, f Folder) ([]FolderPermi
 // FolderPermission reads the entry of one user, named by SMTP address; found is false where there is none. Its errors are those of
 // [Client.FolderPermissions]; NotFound also where the vendor does not know the user.
 func (c *Client) FolderPermission(ctx context.Context, f Folder, user string) (p FolderPermission, found bool, err error) {
-	if err := errors.Join(f.check(), checkDelegates([]string{user})); err != nil {
+	if err := errors.Join(f.check(), checkAddresses([]string{user})); err != nil {
 		return FolderPermission{}, false, err
 	}
 	body, err := c.call(ctx, transport.Read, c.endpoint(folderPermissionEndpoint), getFolderPermission, f.Mailbox, parameters{Identity: f.identity(), User: user})
@@ -120,7 +123,7 @@ func (c *Client) RemoveFolderPermission(ctx context.Context, f Folder, user stri
 }
 
 func (c *Client) changeFolder(ctx context.Context, cmdlet string, f Folder, p parameters) error {
-	if err := errors.Join(f.check(), checkDelegates([]string{p.User})); err != nil {
+	if err := errors.Join(f.check(), checkAddresses([]string{p.User})); err != nil {
 		return err
 	}
 	if len(p.AccessRights) == 0 && cmdlet != removeFolderPermission {
@@ -144,7 +147,7 @@ func hasException(err error, exception string) bool {
 // decodeFolderPermission reads an entry. The endpoint's page shows none; User is a text or an object (inferred).
 func decodeFolderPermission(raw json.RawMessage) (FolderPermission, error) {
 	var row struct {
-		User                                 json.RawMessage
+		User, UserPrincipalName              json.RawMessage
 		AccessRights, SharingPermissionFlags json.RawMessage
 	}
 	if err := json.Unmarshal(raw, &row); err != nil || kind(raw) != '{' {
@@ -154,7 +157,10 @@ func decodeFolderPermission(raw json.RawMessage) (FolderPermission, error) {
 	if err != nil {
 		return FolderPermission{}, err
 	}
-	p := FolderPermission{User: user.Address}
+	p := FolderPermission{User: cmp.Or(user.DisplayName, user.Address)}
+	if p.Address, _ = decodeText(row.UserPrincipalName); p.Address == "" && isAddress(user.Address) {
+		p.Address = user.Address
+	}
 	if p.AccessRights, err = decodeNames(row.AccessRights); err != nil {
 		return FolderPermission{}, err
 	}

@@ -20,16 +20,23 @@ func checkIdentity(identity string) error {
 	return nil
 }
 
-// checkDelegates refuses what is not an SMTP address, the only form that the page documents for a delegate.
-func checkDelegates(lists ...[]string) error {
+// checkAddresses refuses what is not an SMTP address, the only form that the page documents for a delegate.
+func checkAddresses(delegates []string) error {
+	for _, d := range delegates {
+		if !isAddress(d) {
+			return invalid("a delegate is not an SMTP address")
+		}
+	}
+	return nil
+}
+
+// checkDistinct refuses a delegate that is named twice.
+func checkDistinct(lists ...[]string) error {
 	seen := map[string]bool{}
 	for _, list := range lists {
 		for _, d := range list {
 			key := strings.ToLower(d)
-			switch {
-			case !isAddress(d):
-				return invalid("a delegate is not an SMTP address")
-			case seen[key]:
+			if seen[key] {
 				return invalid("a delegate is named twice")
 			}
 			seen[key] = true

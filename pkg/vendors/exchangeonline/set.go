@@ -29,21 +29,33 @@ func (c *Client) SetSendOnBehalf(ctx context.Context, identity string, delegates
 	return c.set(ctx, identity, parameters{GrantSendOnBehalfTo: delegates, DelegatesType: "#Collection(String)"}, delegates)
 }
 
-// ChangeSendOnBehalf adds and removes delegates, by SMTP address, and leaves the others (the page, Example 4). Repeating it changes nothing.
+// ChangeSendOnBehalf adds delegates by SMTP address, removes others, and leaves the rest (the page, Example 4). Who is removed may be called as
+// the list calls them: the cmdlet takes any identity of a recipient. Repeating it changes nothing.
 // Its errors are those of [Client.SetSendOnBehalf].
 func (c *Client) ChangeSendOnBehalf(ctx context.Context, identity string, add, remove []string) error {
 	if len(add)+len(remove) == 0 {
 		return invalid("no delegate is named")
 	}
-	return c.set(ctx, identity, parameters{GrantSendOnBehalfTo: change{Add: add, Remove: remove, Type: "#Exchange.GenericHashTable"}}, add, remove)
+	for _, r := range remove {
+		if err := checkIdentity(r); err != nil {
+			return invalid("a delegate to be removed is not named, or has a wildcard or a control character")
+		}
+	}
+	if err := checkDistinct(add, remove); err != nil {
+		return err
+	}
+	return c.set(ctx, identity, parameters{GrantSendOnBehalfTo: change{Add: add, Remove: remove, Type: "#Exchange.GenericHashTable"}}, add)
 }
 
 // set sends Set-Mailbox. The page has Identity both optional and required; without it the cmdlet has no target.
-func (c *Client) set(ctx context.Context, identity string, p parameters, delegates ...[]string) error {
+func (c *Client) set(ctx context.Context, identity string, p parameters, delegates []string) error {
 	if err := checkIdentity(identity); err != nil {
 		return err
 	}
-	if err := checkDelegates(delegates...); err != nil {
+	if err := checkAddresses(delegates); err != nil {
+		return err
+	}
+	if err := checkDistinct(delegates); err != nil {
 		return err
 	}
 	p.Identity = identity

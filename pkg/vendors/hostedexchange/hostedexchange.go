@@ -67,7 +67,7 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("hostedexchange: %w", err)
 	}
-	cfg.HTTP.Vendor = Vendor
+	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.Password}
 	cfg.HTTP.MaxBody = cmp.Or(cfg.HTTP.MaxBody, defaultMaxBody)
 	return &Client{cfg: cfg, http: transport.New(cfg.HTTP)}, nil
 }
@@ -124,15 +124,11 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
 	}
-	res, err := c.http.Do(ctx, transport.Write, req)
+	res, err := c.http.Do(ctx, transport.Write, req, secrets...)
 	if err != nil {
 		return nil, err
 	}
-	data, err := decodeAnswer(res)
-	if f, ok := errors.AsType[*failure.Error](err); ok {
-		f.Text = secret.Hide(f.Text, append(secrets, c.cfg.Password)...) // it names procedures as the answer does
-	}
-	return data, err
+	return decodeAnswer(res)
 }
 
 // Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The

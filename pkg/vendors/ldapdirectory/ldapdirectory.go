@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +19,13 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/dn"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 // Vendor is the name of the directory in errors.
@@ -40,6 +44,10 @@ type Config struct {
 	BaseDN string
 	// Timeout bounds one look-up: connect, bind and search. Default 60 s.
 	Timeout time.Duration
+	// Limits bound the rate of look-ups, and give a directory that is down a rest.
+	Limits transport.Limits
+	// RootCAs are whom to trust with the directory's certificate; nil: the system's.
+	RootCAs *x509.CertPool
 }
 
 // Client reads one directory. Each look-up is a connection of its own: they are rare, and domain controllers close idle ones.
@@ -47,10 +55,13 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	host string
+	gate *transport.Gate
 }
 
 // Format keeps fmt from walking into unexported fields, where it would bypass the secret's own methods.
 func (Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "ldapdirectory.Client") }
+
+var tracer = otel.Tracer("github.com/mailwright/mailwright/pkg/vendors/ldapdirectory")
 
 // New checks the configuration and returns a Client. It sends nothing.
 func New(cfg Config) (*Client, error) {
@@ -69,7 +80,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("ldapdirectory: %w", err)
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, time.Minute)
-	return &Client{cfg: cfg, host: u.Hostname()}, nil
+	return &Client{cfg: cfg, host: u.Hostname(), gate: transport.NewGate(Vendor, cfg.Limits)}, nil
 }
 
 // Find reads the object of that distinguished name.
@@ -94,8 +105,27 @@ func (c *Client) Check(ctx context.Context) error {
 	return err
 }
 
-// one makes a search whose answer is one object.
+// one makes a search whose answer is one object, when the limits allow it.
 func (c *Client) one(ctx context.Context, base string, scope int, filter string) (Object, error) {
+	ctx, span := tracer.Start(ctx, Vendor+" search", trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+	done, err := c.gate.Enter(ctx)
+	if err != nil {
+		return Object{}, err
+	}
+	found, err := c.search(ctx, base, scope, filter)
+	switch {
+	case ctx.Err() != nil:
+		done(ctx.Err())
+	case failure.Is(err, failure.Unavailable):
+		done(err)
+	default:
+		done(nil) // it answered
+	}
+	return found, err
+}
+
+func (c *Client) search(ctx context.Context, base string, scope int, filter string) (Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	conn, err := c.connect(ctx)
@@ -124,7 +154,7 @@ func (c *Client) one(ctx context.Context, base string, scope int, filter string)
 func (c *Client) connect(ctx context.Context) (*ldap.Conn, error) {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
-	encryption := &tls.Config{ServerName: c.host, MinVersion: tls.VersionTLS12}
+	encryption := &tls.Config{ServerName: c.host, RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12}
 	conn, err := ldap.DialURL(c.cfg.URL, ldap.DialWithDialer(&net.Dialer{Deadline: deadline}), ldap.DialWithTLSConfig(encryption))
 	if err != nil {
 		return nil, err

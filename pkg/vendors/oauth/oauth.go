@@ -80,6 +80,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	cfg.HTTP.Vendor = cfg.Vendor
 	cfg.HTTP.MaxBody = 1 << 20 // a token is a few kilobytes
+	cfg.HTTP.Secrets = []secret.String{cfg.ClientSecret}
 	client := &http.Client{
 		Transport:     roundTripper{transport.New(cfg.HTTP)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -31,16 +31,17 @@ type Limits struct {
 // longestWait bounds how long a request waits for its turn; beyond it the caller had better do something else meanwhile.
 const longestWait = 2 * time.Second
 
-// gate lets requests through as Limits say.
-type gate struct {
+// Gate lets requests through as Limits say. A [Client] has one; what speaks another protocol than HTTP makes its own.
+type Gate struct {
 	vendor  string
 	rate    *rate.Limiter                              // nil: any rate
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: never opens
 	triesAt atomic.Int64                               // when an open circuit lets a request try, Unix nanoseconds
 }
 
-func newGate(vendor string, l Limits) *gate {
-	g := &gate{vendor: vendor}
+// NewGate returns the Gate of one vendor, open.
+func NewGate(vendor string, l Limits) *Gate {
+	g := &Gate{vendor: vendor}
 	if l.RequestsPerSecond > 0 {
 		g.rate = rate.NewLimiter(rate.Limit(l.RequestsPerSecond), max(1, int(l.RequestsPerSecond)))
 	}
@@ -60,9 +61,9 @@ func newGate(vendor string, l Limits) *gate {
 	return g
 }
 
-// enter waits for a request's turn. done takes what came of it. Its errors mean that nothing was sent: Unavailable while the
+// Enter waits for a request's turn. done takes what came of it: nil where the vendor answered. Its errors mean that nothing was sent: Unavailable while the
 // circuit is open, Throttled where the turn is too far off.
-func (g *gate) enter(ctx context.Context) (done func(status int, err error), err error) {
+func (g *Gate) Enter(ctx context.Context) (done func(error), err error) {
 	report := func(error) {}
 	if g.breaker != nil {
 		if report, err = g.breaker.Allow(); err != nil {
@@ -74,16 +75,11 @@ func (g *gate) enter(ctx context.Context) (done func(status int, err error), err
 		report(context.Canceled) // tells nothing of the vendor
 		return nil, err
 	}
-	return func(status int, err error) {
-		if err == nil && isGateway(status) {
-			err = errGateway
-		}
-		report(err)
-	}, nil
+	return report, nil
 }
 
 // wait waits until the rate allows another request.
-func (g *gate) wait(ctx context.Context) error {
+func (g *Gate) wait(ctx context.Context) error {
 	if g.rate == nil {
 		return nil
 	}
@@ -106,6 +102,14 @@ func (g *gate) wait(ctx context.Context) error {
 
 // errGateway is an answer of something in front of the vendor that has no vendor behind it.
 var errGateway = errors.New("a gateway answered")
+
+// answered is what a whole answer, or its loss, tells a [Gate] of the vendor.
+func answered(status int, err error) error {
+	if err == nil && isGateway(status) {
+		return errGateway
+	}
+	return err
+}
 
 // isGateway: 500 does not count, since vendors answer so about single objects too.
 func isGateway(status int) bool {

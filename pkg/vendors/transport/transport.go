@@ -1,6 +1,6 @@
 // Package transport is the HTTP underneath the vendor clients: bounded in time and size,
-// deaf to redirects, and exact about one question, on which the safety of every
-// create rests: may the request have been carried out?
+// deaf to redirects and to its own credentials when a vendor repeats them, and exact about one question, on which
+// the safety of every create rests: may the request have been carried out?
 package transport
 
 import (
@@ -13,11 +13,14 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
 )
 
 // DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3 MiB.
@@ -33,6 +36,8 @@ type Config struct {
 	MaxBody int64
 	// Limits bound the rate of requests, and give a vendor that is down a rest.
 	Limits Limits
+	// Secrets are the client's credentials; see [Client.Do].
+	Secrets []secret.String
 	// RoundTripper is the HTTP stack; default a pooled http.Transport.
 	RoundTripper http.RoundTripper
 }
@@ -40,8 +45,7 @@ type Config struct {
 // Client sends one vendor's requests.
 type Client struct {
 	cfg  Config
-	http *http.Client
-	gate *gate
+	gate *Gate
 }
 
 // New returns a Client.
@@ -57,11 +61,7 @@ func New(cfg Config) *Client {
 		t.MaxIdleConnsPerHost = 32 // one service drives one vendor from many partitions at once
 		cfg.RoundTripper = t
 	}
-	return &Client{cfg: cfg, gate: newGate(cfg.Vendor, cfg.Limits), http: &http.Client{
-		Transport: cfg.RoundTripper,
-		// A redirect would carry credentials and bodies to wherever the answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &Client{cfg: cfg, gate: NewGate(cfg.Vendor, cfg.Limits)}
 }
 
 // Response is a whole answer, its body already read.
@@ -86,8 +86,13 @@ const (
 // Its errors: Throttled or Unavailable if [Limits] kept the request back; Unavailable if it certainly did not reach the vendor, or was a Read;
 // Unknown if a Write was sent and no complete answer came back; Internal if the answer is too large to a Read.
 // A cancelled ctx counts like any other lost answer.
-func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Response, error) {
-	done, err := c.gate.enter(ctx)
+//
+// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever it stands, since codes, links and ids of
+// vendors are published: those of [Config.Secrets], of the request's authorisation, and secrets, which are those of its body.
+func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
+	ctx, end := c.span(ctx, req)
+	defer func() { end(res, err) }()
+	done, err := c.gate.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,21 +108,43 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request) (*Res
 		// Without GetBody it can not repeat one with a body.
 		req.GetBody = nil
 	}
-	res, err := c.http.Do(req.WithContext(ctx))
+	// Not an http.Client: it would read where a redirect points, and quote that and the request's URL in its errors.
+	answer, err := c.cfg.RoundTripper.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		done(0, err)
+		done(err)
 		return nil, c.lost(effect, connected.Load(), err)
 	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, c.cfg.MaxBody+1))
-	done(res.StatusCode, err)
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, c.cfg.MaxBody+1))
+	done(answered(answer.StatusCode, err))
 	if err != nil {
 		return nil, c.lost(effect, true, err)
 	}
 	if int64(len(body)) > c.cfg.MaxBody {
 		return nil, c.tooLarge(effect)
 	}
-	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+	return withoutSecrets(&Response{Status: answer.StatusCode, Header: answer.Header, Body: body},
+		slices.Concat(c.cfg.Secrets, authorisation(req.Header), secrets)), nil
+}
+
+// authorisation gives the credentials in a request's headers.
+func authorisation(h http.Header) (secrets []secret.String) {
+	for _, name := range []string{"Authorization", "Adm-Authorization"} {
+		if words := strings.Fields(h.Get(name)); len(words) > 0 {
+			secrets = append(secrets, secret.New(words[len(words)-1])) // after Bearer or Basic
+		}
+	}
+	return secrets
+}
+
+func withoutSecrets(res *Response, secrets []secret.String) *Response {
+	res.Body = secret.HideBytes(res.Body, secrets...)
+	for _, values := range res.Header {
+		for i := range values {
+			values[i] = secret.Hide(values[i], secrets...)
+		}
+	}
+	return res
 }
 
 // lost turns a missing answer into the failure that it means.
