@@ -21,14 +21,15 @@ func (v verdict) settled() bool { return v.nextAttempt.IsZero() && !v.detached }
 
 // attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or renews its
 // wake-up, and the attempt goes on here. Should this process die, the wake-up brings the command back.
-func (e *Engine) attemptWithin(ctx context.Context, run *Run, last entry, release func() error) (verdict, error) {
+func (e *Engine) attemptWithin(run *Run, last entry, release func() error) (verdict, error) {
 	type ending struct {
 		verdict
 		err error
 	}
 	ended := make(chan ending, 1)
-	e.detached.Go(func() {
-		v, err := e.attempt(e.life, run, last)
+	w, tenant := e.prepare(run, last), run.Tenant
+	e.workers.do(func() {
+		v, err := e.attempt(e.life, run, last, w)
 		ended <- ending{v, err}
 	})
 	hold := time.NewTimer(e.Hold)
@@ -40,20 +41,21 @@ func (e *Engine) attemptWithin(ctx context.Context, run *Run, last entry, releas
 	}
 	select {
 	case e.room <- struct{}{}:
-	default: // no room for another detached call: this one keeps its partition
+	default: // no room for another detached call: this one keeps its place
 		end := <-ended
 		return end.verdict, end.err
 	}
 	e.underWay.Store(run.ID, true)
+	e.tellSlow(run, last, w, tenant)
 	if err := release(); err != nil {
 		e.underWay.Delete(run.ID)
 		<-e.room
 		end := <-ended
 		return end.verdict, errors.Join(end.err, err)
 	}
-	e.detached.Go(func() {
+	e.workers.do(func() {
 		defer func() { <-e.room }()
-		renew := time.NewTicker(e.CallTimeout / 3)
+		renew := time.NewTicker(e.lease() / 3)
 		defer renew.Stop()
 		for {
 			select {
@@ -62,7 +64,7 @@ func (e *Engine) attemptWithin(ctx context.Context, run *Run, last entry, releas
 				e.reattach(run, end.verdict, end.err)
 				return
 			case <-renew.C:
-				if err := e.parking.wake(e.life, run.address, e.Now().Add(e.CallTimeout)); err != nil {
+				if err := e.parking.wake(e.life, run.address, e.Now().Add(e.lease())); err != nil {
 					e.Log.Warn("the wake-up of a slow call could not be renewed", "operation", run.ID, "error", err)
 				}
 			}
@@ -83,18 +85,36 @@ func (e *Engine) reattach(run *Run, v verdict, err error) {
 	}
 }
 
+// tellSlow records that a call is under way which may be repeated without harm, and was therefore not announced. The tenant is the command's: the
+// handler may be about to choose another.
+func (e *Engine) tellSlow(run *Run, last entry, w *writer, tenant string) {
+	if e.Handlers[run.Command.Type()].Once {
+		return
+	}
+	e.Step("announce")
+	if err := w.publishAside(e.life, last.sequence, run.envelope(tenant), event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
+		e.Log.Warn("that a slow call is under way could not be recorded", "operation", run.ID, "error", err)
+	}
+}
+
+// prepare makes a command ready for an attempt.
+func (e *Engine) prepare(run *Run, last entry) *writer {
+	w := e.record.writer(run, last)
+	run.emit = w.append
+	run.started = func() event.StartedData { return e.started(run, last) }
+	run.step = e.Step
+	run.Operation.Attempt = last.attempt + 1
+	run.held = last.held && e.Handlers[run.Command.Type()].Once // anything else may be asked for again
+	run.Settling = run.held || last.state == event.Unknown || last.state == event.Started
+	run.sentAt = last.sentAt
+	return w
+}
+
 // attempt makes one attempt at an operation that has no outcome yet, and records what came of it.
-func (e *Engine) attempt(ctx context.Context, run *Run, last entry) (verdict, error) {
+func (e *Engine) attempt(ctx context.Context, run *Run, last entry, w *writer) (verdict, error) {
 	if e.Now().Before(last.nextAttempt) {
 		return verdict{nextAttempt: last.nextAttempt}, nil
 	}
-	w := e.record.writer(run, last)
-	run.emit = w.publish
-	run.Operation.Attempt = last.attempt + 1
-	run.Settling = last.state == event.Unknown || last.state == event.Started
-
-	run.sentAt = last.sentAt
-
 	result, err := e.carryOut(ctx, run, last, w)
 	if n, ok := errors.AsType[*notRecorded](err); ok {
 		return verdict{}, n
@@ -109,7 +129,13 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last entry) (verdict, er
 	e.Log.Info("attempted", "operation", run.ID, "type", run.Command.Type(), "key", run.Operation.Key, "attempt", run.Operation.Attempt, "result", result.Type,
 		"reason", run.secrets.text(reasonOf(result)))
 	e.Step("publish-outcome")
-	if err := w.publish(ctx, result.Type, result.Data); err != nil {
+	err = w.publish(ctx, result.Type, result.Data)
+	if u, ok := errors.AsType[*unpublishable](err); ok {
+		if result, next, err = e.decide(ctx, run, last, u); err == nil {
+			err = w.publish(ctx, result.Type, result.Data)
+		}
+	}
+	if err != nil {
 		return verdict{}, fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, err)
 	}
 	e.Step("published-outcome")
@@ -118,20 +144,22 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last entry) (verdict, er
 
 // carryOut is the middle of an attempt: check, look up, announce, perform.
 func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) (result Result, err error) {
+	ctx, end := span(ctx, run)
+	defer func() { end(result, err) }()
 	// A panic of a handler is a fault of ours, not the end of the service.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("handler of %s panicked: %v", run.Command.Type(), p)
 		}
 	}()
-	if faults := e.check(run.Command); len(faults) > 0 {
+	if faults := e.check(run); len(faults) > 0 {
 		return Result{}, &Rejection{Faults: faults}
 	}
 	if err := e.due(run, last); err != nil {
 		return Result{}, err
 	}
 	handler := e.Handlers[run.Command.Type()]
-	release, err := e.budgets.admit(run.Tenant, handler.Vendor)
+	release, err := e.budgets.admit(ctx, run.Tenant, handler.Vendor)
 	if err != nil {
 		return Result{}, err
 	}
@@ -150,15 +178,40 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) 
 		}
 	}
 	run.Settling, run.sentAt = false, e.Now() // what was open before is settled: it was not carried out, or may be repeated
-	if handler.Once {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, e.CallTimeout)
-		defer cancel()
-	}
 	e.Step("perform")
-	result, err = handler.Perform(ctx, run)
+	if handler.Once {
+		result, err = e.performOnce(ctx, handler, run)
+	} else {
+		result, err = handler.Perform(ctx, run)
+	}
 	e.Step("performed")
 	return result, err
+}
+
+// performOnce performs what must not be done twice. The call may have been made before a handler breaks down, by a panic or an error of which
+// no client has said what it means: then its answer is lost.
+func (e *Engine) performOnce(ctx context.Context, h Handler, run *Run) (result Result, err error) {
+	ctx, cancel := context.WithTimeout(ctx, e.CallTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("handler of %s panicked: %v", run.Command.Type(), p)
+		}
+		if brokeDown(err) {
+			e.Log.Error("a handler broke down while its vendor was called", "operation", run.ID, "error", run.secrets.text(err.Error()))
+			err = &failure.Error{Kind: failure.Unknown, Vendor: h.Vendor, Text: "an internal error while the vendor was called; the service's log has the details", Cause: err}
+		}
+	}()
+	return h.Perform(ctx, run)
+}
+
+// brokeDown reports whether an error is none that a handler returns on purpose.
+func brokeDown(err error) bool {
+	_, failed := errors.AsType[*failure.Error](err)
+	_, rejected := errors.AsType[*Rejection](err)
+	_, unrecorded := errors.AsType[*notRecorded](err)
+	_, large := errors.AsType[*unpublishable](err)
+	return err != nil && !failed && !rejected && !unrecorded && !large
 }
 
 // lookUp asks whether the effect is there already. It is an error that a person must see where an earlier answer was lost
@@ -173,21 +226,32 @@ func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool,
 	if h.LookUp != nil {
 		e.Step("look-up")
 		result, found, err = h.LookUp(ctx, run)
+		e.Step("looked-up")
 	}
-	if errors.Is(err, ErrCanNotLookUp) {
-		if run.Settling {
-			return Result{}, false, &unsettled{}
+	if !run.Settling {
+		if errors.Is(err, ErrCanNotLookUp) {
+			err = nil
 		}
-		return Result{}, false, nil
+		return result, found, err
 	}
-	if run.Settling && err != nil && !e.mayPass(failure.Of(err).Kind) {
+	switch {
+	case err != nil && e.final(err):
 		e.Log.Warn("reading back is refused", "operation", run.ID, "error", run.secrets.text(err.Error()))
-		return Result{}, false, &unsettled{}
-	}
-	if err == nil && !found && e.tooEarly(run) {
+		return Result{}, false, &unsettled{run.held}
+	case err != nil, found:
+	case run.held:
+		err = &failure.Error{Kind: failure.Suspended, Vendor: h.Vendor, Text: "the vendor holds the operation for approval; it is looked for again"}
+	case e.tooEarly(run):
 		err = &failure.Error{Kind: failure.Unknown, Text: "the vendor's answer was lost, and the effect is not to be seen yet; it is looked for again"}
 	}
 	return result, found, err
+}
+
+// final reports whether an error can not pass.
+func (e *Engine) final(err error) bool {
+	_, rejected := errors.AsType[*Rejection](err)
+	_, again := e.Retries[failure.Of(err).Kind]
+	return rejected || !again || errors.Is(err, ErrCanNotLookUp)
 }
 
 // tooEarly: a vendor may still be at work on a call that we have given up, so it counts as not carried out only when its
@@ -198,27 +262,44 @@ func (e *Engine) tooEarly(run *Run) bool {
 
 // announce records that the vendor is about to be called. Whoever comes by until settleAt leaves the operation alone.
 func (e *Engine) announce(ctx context.Context, run *Run, last entry, w *writer) error {
-	data := event.StartedData{Operation: run.Operation, SettleAt: e.Now().Add(e.CallTimeout).UTC()}
-	if !last.since.IsZero() {
-		data.Since = &last.since
-	}
 	e.Step("announce")
-	if err := w.publish(ctx, event.StartedType(run.address.Domain), data); err != nil {
-		return &notRecorded{err}
+	if err := w.append(ctx, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
+		return err
 	}
+	e.Step("announced")
 	return nil
 }
 
+// started says that a call is under way, and until when it is left alone: a create for as long as it may take; what may be
+// repeated without harm no longer than a sign of life is worth.
+func (e *Engine) started(run *Run, last entry) event.StartedData {
+	patience := e.CallTimeout
+	if !e.Handlers[run.Command.Type()].Once {
+		patience = e.lease()
+	}
+	data := event.StartedData{Operation: run.Operation, SettleAt: e.Now().Add(patience).UTC()}
+	if !last.since.IsZero() {
+		data.Since = &last.since
+	}
+	return data
+}
+
+// lease is how long a sign of life is worth: a detached call renews its wake-up thrice within it. Should the process die, the
+// command is taken up again when it ends.
+func (e *Engine) lease() time.Duration { return min(e.CallTimeout, longestLease) }
+
+const longestLease = 30 * time.Second
+
 // check holds a command against its domain and its schema.
-func (e *Engine) check(command event.Event) []event.Fault {
-	t := command.Type()
+func (e *Engine) check(run *Run) []event.Fault {
+	t := run.Command.Type()
 	if d := event.DomainOf(t); event.IsCommand(t) && d != e.Domain {
 		return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, d, e.Domain)}}
 	}
 	if _, ours := e.Handlers[t]; !ours && event.DomainOf(t) != "" {
 		return []event.Fault{{Field: "type", Problem: t + " is no command"}}
 	}
-	return event.Check(command)
+	return run.document.Check()
 }
 
 // scheduled is the error that a command's notbefore has not come.
@@ -226,12 +307,27 @@ type scheduled struct{ at time.Time }
 
 func (s *scheduled) Error() string { return "scheduled for " + s.at.Format(time.RFC3339) }
 
-// unsettled is the error that a lost answer can not be settled by reading back.
-type unsettled struct{}
+// unsettled is the error that a lost answer, or what the vendor held, can not be settled by reading back.
+type unsettled struct{ held bool }
 
-func (*unsettled) Error() string {
-	return "the vendor's answer was lost, and the vendor can not be read: a person has to look whether it was carried out"
+func (u *unsettled) Error() string {
+	what := "the vendor's answer was lost"
+	if u.held {
+		what = "the vendor held the operation for approval"
+	}
+	return what + ", and the vendor can not be read: a person has to look whether it was carried out"
 }
+
+// unpublishable is the error that NATS will never take an event.
+type unpublishable struct {
+	eventType string
+	cause     error
+}
+
+func (u *unpublishable) Error() string {
+	return u.eventType + " can not be published, since it is too large or can not be encoded: a person has to look what the vendor has done"
+}
+func (u *unpublishable) Unwrap() error { return u.cause }
 
 // notRecorded is the error that an event could not be published: another replica was faster, or JetStream stayed away. Nothing was
 // decided; the message must come back.
@@ -250,6 +346,9 @@ func (e *Engine) due(run *Run, last entry) error {
 	if err != nil {
 		return Reject(event.NotBefore, "must be a time as RFC 3339 has it, such as 2026-11-21T09:00:00Z")
 	}
+	if e.kept > 0 && at.After(run.Operation.ReceivedAt.Add(e.kept)) {
+		return Reject(event.NotBefore, fmt.Sprintf("must come within %v: commands are not kept for longer", e.kept))
+	}
 	if e.Now().Before(at) {
 		return &scheduled{at}
 	}
@@ -267,10 +366,14 @@ func plan(ctx context.Context, h Handler, run *Run) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	return planned(run, p), nil
+}
+
+func planned(run *Run, p event.Plan) Result {
 	if p.Changes == nil {
 		p.Changes = []event.Change{}
 	}
-	return Result{Type: event.PlannedType(run.address.Domain), Data: event.PlannedData{Operation: run.Operation, Plan: p}}, nil
+	return Result{Type: event.PlannedType(run.address.Domain), Data: event.PlannedData{Operation: run.Operation, Plan: p}}
 }
 
 // reasonOf gives the log what a result says about a failure; "" for a success.
@@ -294,6 +397,3 @@ func reasonOf(r Result) string {
 		return ""
 	}
 }
-
-// mayPass reports whether a kind is one that is tried again.
-func (e *Engine) mayPass(k failure.Kind) bool { _, ok := e.Retries[k]; return ok }

@@ -22,7 +22,7 @@ func (e *Engine) cancel(ctx context.Context, run *Run, last entry) error {
 	if err != nil {
 		return err
 	}
-	if again && e.Now().Sub(run.Operation.ReceivedAt) < cancelPatience {
+	if again && !dryRun(run) && e.Now().Sub(run.Operation.ReceivedAt) < cancelPatience {
 		return &later{after: time.Second}
 	}
 	return w.publish(ctx, result.Type, result.Data)
@@ -33,7 +33,11 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 	fail := func(kind failure.Kind, text string) Result {
 		return Result{event.FailedType(e.Domain), event.FailedData{Operation: run.Operation, Failure: event.FailureData{Kind: string(kind), Text: text}}}
 	}
-	if faults := event.Check(run.Command); len(faults) > 0 {
+	faults := run.document.Check()
+	if event.Extension(run.Command, event.NotBefore) != "" {
+		faults = append(faults, event.Fault{Field: event.NotBefore, Problem: "can not be given: a cancel takes effect at once"})
+	}
+	if len(faults) > 0 {
 		return Result{event.RejectedType(e.Domain), event.RejectedData{Operation: run.Operation, Faults: faults}}, false, nil
 	}
 	var data event.OperationCancelData
@@ -52,6 +56,8 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 		return fail(failure.Refused, "the operation is under way at the vendor and can not be taken back"), true, nil
 	case target.state != event.Waiting:
 		return fail(failure.NotFound, "no such operation waits in this domain"), true, nil
+	case dryRun(run):
+		return planned(run, event.Plan{Target: data.OperationID, Exists: true, Changes: []event.Change{{Action: "set", What: "state", Value: string(event.Cancelled)}}}), false, nil
 	default:
 		if err := e.writeCancelled(ctx, run, target); err != nil {
 			return Result{}, false, err

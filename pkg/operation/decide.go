@@ -20,22 +20,39 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 	if s, ok := errors.AsType[*scheduled](failed); ok {
 		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitScheduled, Since: now, NextAttemptAt: s.at.UTC()}}, s.at, nil
 	}
-	if _, ok := errors.AsType[*unsettled](failed); ok {
-		return e.giveUp(ctx, run, last)
+	if u, ok := errors.AsType[*unpublishable](failed); ok {
+		e.Log.Error("an event can not be published", "operation", run.ID, "type", u.eventType, "error", run.secrets.text(u.cause.Error()))
+		return e.giveUp(ctx, run, last, u)
+	}
+	if u, ok := errors.AsType[*unsettled](failed); ok {
+		return e.giveUp(ctx, run, last, u)
+	}
+	if n, ok := errors.AsType[*noTurn](failed); ok {
+		if !run.Settling {
+			next := now.Add(n.after)
+			return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitTurn, Since: cmp.Or(last.since, now), NextAttemptAt: next}}, next, nil
+		}
+		failed = &failure.Error{Kind: failure.Throttled, RetryAfter: n.after, Text: n.Error()}
 	}
 	f := failure.Of(failed)
 	if f.Kind == failure.Internal {
 		e.Log.Warn("attempt failed", "operation", run.ID, "error", run.secrets.text(failed.Error()))
 	}
+	if run.held { // and still does, whatever stops the looking: the record must go on saying so
+		f = &failure.Error{Kind: failure.Suspended, Vendor: f.Vendor, Code: f.Code, Text: f.Text, RetryAfter: f.RetryAfter}
+	}
 	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
 	since := cmp.Or(last.since, now)
 	// A question once open stays open until it is settled, whatever stops the reading back.
-	open := f.Kind == failure.Unknown || run.Settling
+	open := f.Kind == failure.Unknown || run.Settling && !run.held
 	delay, again := e.Retries.next(f, run.Operation.Attempt, now.Sub(since))
 	next := now.Add(delay)
+	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].Once && next.Before(settled) {
+		next = settled // it is not read back but repeated: the first write must not come after the second, nor after the next command's
+	}
 	switch {
 	case !again && open:
-		return e.giveUp(ctx, run, last)
+		return e.giveUp(ctx, run, last, &unsettled{})
 	case !again:
 		return Result{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(since, now)}}, time.Time{}, nil
 	case open:
@@ -47,12 +64,11 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 
 // giveUp ends an operation of which nobody can tell whether it was carried out: a dead letter for a person, and the
 // outcome for those who wait.
-func (e *Engine) giveUp(ctx context.Context, run *Run, last entry) (Result, time.Time, error) {
-	why := (&unsettled{}).Error()
-	if err := e.buryRun(ctx, letter{Reason: Unsettled, Detail: why, run: run}); err != nil {
+func (e *Engine) giveUp(ctx context.Context, run *Run, last entry, why error) (Result, time.Time, error) {
+	if err := e.buryRun(ctx, letter{Reason: Unsettled, Detail: why.Error(), run: run}); err != nil {
 		return Result{}, time.Time{}, err
 	}
-	data := event.FailureData{Kind: string(failure.Unknown), Code: Unsettled, Text: why}
+	data := event.FailureData{Kind: string(failure.Unknown), Code: Unsettled, Text: why.Error()}
 	return Result{event.FailedType(run.address.Domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(last.since, e.Now().UTC())}}, time.Time{}, nil
 }
 

@@ -23,9 +23,11 @@ type Config struct {
 	// CallTimeout bounds one attempt at the vendor; an attempt of which nothing was heard for so long counts as
 	// lost. Default 60 s. Each renewal of a call that goes on counts anew.
 	CallTimeout time.Duration
-	// Hold is how long a command may keep its partition, and so other keys, waiting: for its vendor's answer or for
+	// Hold is how long a command may keep one of the places of its process, and so other keys, waiting: for its vendor's answer or for
 	// a short retry. After that its key is parked. Default 2 s.
 	Hold time.Duration
+	// Turn is how long a replica keeps a partition for which another waits, at least; see [bus.SubscriberConfig]. Default 30 s.
+	Turn time.Duration
 	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and how much too late
 	// a key that waits may be woken. Default 10 minutes.
 	SweepAfter time.Duration
@@ -33,8 +35,8 @@ type Config struct {
 	Budget Budget
 	JS     jetstream.JetStream
 	Log    *slog.Logger
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
+	// Machine is this machine's clock, of which only differences count: the time is the NATS server's. nil is time.Now.
+	Machine func() time.Time
 	// Unsafe switches protections off, for the suite that proves that its checkers find what they prevent. See [Guard] and
 	// its sisters.
 	Unsafe []string
@@ -46,9 +48,9 @@ type Config struct {
 const (
 	Guard     = "guard"     // events are published under the record's last sequence
 	LookUp    = "look-up"   // a create is looked up before it is made or repeated
-	Partition = "partition" // a partition hands out one command at a time
+	Partition = "partition" // a partition goes to one replica at a time, which works on the commands of a key one after another
 	Park      = "park"      // a command lines up behind those of its key that wait
-	Hold      = "hold"      // a slow call leaves its partition
+	Hold      = "hold"      // a slow call leaves its place
 	Redaction = "redaction" // secrets are replaced in what leaves the process
 	Bury      = "bury"      // what can not be read is dead-lettered
 )
@@ -68,9 +70,6 @@ func (c Config) withDefaults() Config {
 	if c.SweepAfter == 0 {
 		c.SweepAfter = 10 * time.Minute
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Step == nil {
 		c.Step = func(string) {}
 	}
@@ -81,12 +80,19 @@ func (c Config) withDefaults() Config {
 // Engine takes one domain's commands through their lives.
 type Engine struct {
 	Config
+	clock   *bus.Clock
 	record  *record
 	parking *parking
 	budgets *budgets
-	// detached are the calls that go on after their command has left its partition; mostDetached bounds them.
-	detached sync.WaitGroup
-	room     chan struct{}
+	workers *workers
+	// room bounds the calls that go on after their command has left its place.
+	room chan struct{}
+	// places bounds the commands that are worked on.
+	places chan struct{}
+	// kept is how long COMMANDS keeps a command; 0: for ever.
+	kept time.Duration
+	// intake ends when no more commands are to be begun.
+	intake context.Context
 	// underWay holds the operations of detached calls: a wake-up that comes too soon does not begin them again here.
 	underWay sync.Map
 	// life ends when a stop has waited long enough for what is in flight.
@@ -95,12 +101,15 @@ type Engine struct {
 }
 
 // mostDetached bounds the calls that outlast Hold in one process, and so its memory. Beyond it a slow call keeps
-// its partition.
+// its place.
 const mostDetached = 256
+
+// sideBySide is how many commands a process works on at once, each of another key.
+const sideBySide = 64
 
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which must exist.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	e := &Engine{Config: cfg.withDefaults(), room: make(chan struct{}, mostDetached)}
+	e := &Engine{Config: cfg.withDefaults(), workers: newWorkers(), room: make(chan struct{}, mostDetached), places: make(chan struct{}, sideBySide), intake: context.WithoutCancel(ctx)}
 	e.life, e.end = context.WithCancel(context.WithoutCancel(ctx))
 	streams := map[string]jetstream.Stream{}
 	for _, name := range []string{bus.Commands, bus.Events, bus.Parked} {
@@ -110,66 +119,128 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		}
 		streams[name] = s
 	}
-	e.record = &record{js: cfg.JS, events: streams[bus.Events], source: Source(cfg.Domain), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
-	e.parking = &parking{js: cfg.JS, parked: streams[bus.Parked], commands: streams[bus.Commands], step: e.Step, now: e.Now}
-	e.budgets = newBudgets(cfg.Budget, e.Now)
+	e.kept = streams[bus.Commands].CachedInfo().Config.MaxAge
+	var err error
+	if e.clock, err = bus.NewClock(ctx, streams[bus.Commands], cfg.Machine); err != nil {
+		return nil, err
+	}
+	e.record = &record{js: cfg.JS, events: bus.NewLatest(cfg.JS, streams[bus.Events]), source: Source(cfg.Domain), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
+	e.parking = &parking{
+		js: cfg.JS, parked: streams[bus.Parked], latest: bus.NewLatest(cfg.JS, streams[bus.Parked]), commands: streams[bus.Commands], step: e.Step, now: e.Now,
+	}
+	e.budgets = newBudgets(cfg.Budget, e.Hold/2)
 	return e, nil
 }
+
+// Now is the time by the NATS server's clock.
+func (e *Engine) Now() time.Time { return e.clock.Now() }
 
 // Source is the CloudEvents source of a domain's results.
 func Source(d event.Domain) string { return "https://mailwright.io/" + string(d) + "-svc" }
 
-// Command takes one command that COMMANDS delivered through its life, as far as that goes now. nil settles the message; an
-// error brings it back, after the delay of a [*later].
+// Command takes one command that COMMANDS delivered through its life, as far as that goes now. Those of a key must come one
+// after another. nil settles the message; an error brings it back, after the delay of a [*later].
 func (e *Engine) Command(ctx context.Context, d bus.Delivery) error {
+	e.places <- struct{}{}
+	defer func() { <-e.places }()
+	defer e.Step("acknowledge")
 	run, err := read(d)
 	if err != nil {
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
-	last, err := e.record.last(ctx, run)
+	at, err := e.standing(ctx, run)
 	if err != nil {
 		return err
 	}
+	err = e.proceed(ctx, run, at)
+	if err == nil && d.NumDelivered > 1 && at.last.state.Terminal() { // a delivery that did not end may have parked it
+		err = e.rouse(ctx, run.address)
+	}
+	return err
+}
+
+// standing is where a command stands before it is taken up.
+type standing struct {
+	last   entry
+	parked bool // others of its key wait
+}
+
+// standing asks for both at once.
+func (e *Engine) standing(ctx context.Context, run *Run) (s standing, err error) {
+	record, others := e.record.ask(run.address.Domain, run.ID), e.parking.latest.Ask(bus.ParkedSubject(run.address))
+	if s.last, err = e.record.answer(ctx, record); err == nil {
+		_, s.parked, err = others.Answer(ctx)
+	}
+	return s, err
+}
+
+// proceed takes a command through its life, as far as that goes now.
+func (e *Engine) proceed(ctx context.Context, run *Run, at standing) error {
 	switch {
-	case last.conflicts(run):
-		return e.bury(ctx, conflict(run), d)
-	case last.state.Terminal():
+	case at.last.conflicts(run):
+		return e.buryRun(ctx, conflict(run))
+	case at.last.state.Terminal():
 		return nil
 	case run.Command.Type() == event.OperationCancel:
-		return e.cancel(ctx, run, last)
+		return e.cancel(ctx, run, at.last)
+	case at.parked && !e.unsafe(Park):
+		return e.lineUp(ctx, run, at.last)
+	default:
+		return e.take(ctx, run, at.last)
 	}
+}
+
+// lineUp parks a command behind those of its key that wait. Should those have been settled in the meantime, or was this
+// one parked by a delivery that did not end, nobody else will wake the key: it is done here.
+func (e *Engine) lineUp(ctx context.Context, run *Run, last entry) error {
 	head, parked, err := e.parking.head(ctx, run.address)
 	if err != nil {
 		return err
 	}
-	if parked && !e.unsafe(Park) {
-		return e.lineUp(ctx, run, last, head)
-	}
-	return e.take(ctx, run, last)
-}
-
-// lineUp parks a command behind those of its key that wait already. Should those have been settled in the meantime, or was this
-// one parked by a delivery that did not end, nobody else will wake the key: it is done here.
-func (e *Engine) lineUp(ctx context.Context, run *Run, last entry, head parkedCommand) error {
-	if head.Sequence != run.sequence {
+	if !parked || head.Sequence != run.sequence {
 		if err := e.parking.add(ctx, run); err != nil {
 			return err
 		}
-		var parked bool
-		var err error
 		if head, parked, err = e.parking.head(ctx, run.address); err != nil || !parked {
 			return err // gone already: it was taken up and settled
 		}
 	}
-	if head.Sequence != run.sequence {
-		return nil
+	if head.Sequence == run.sequence {
+		return e.parking.wake(ctx, run.address, last.nextAttempt)
 	}
-	return e.parking.wake(ctx, run.address, last.nextAttempt)
+	at, _, err := e.parking.rouse(ctx, run.address, e.missed())
+	if err != nil || last.sequence > 0 {
+		return err
+	}
+	return e.tellInLine(ctx, run, last, at)
 }
 
-// take makes an attempt at a command that holds its partition.
+// missed is since when a wake-up is overdue that nobody has taken: live ones are within moments.
+func (e *Engine) missed() time.Time { return e.Now().Add(-longestLease) }
+
+// rouse wakes a key on which something waits although nothing is going to wake it: a client that gave up to park a command may have
+// done so all the same.
+func (e *Engine) rouse(ctx context.Context, address bus.Address) error {
+	_, parked, err := e.parking.head(ctx, address)
+	if err == nil && parked {
+		_, _, err = e.parking.rouse(ctx, address, e.missed())
+	}
+	return err
+}
+
+// tellInLine records that a command waits behind others, so that it can be seen, and cancelled; and until when they wait.
+func (e *Engine) tellInLine(ctx context.Context, run *Run, last entry, at time.Time) error {
+	now := e.Now().UTC()
+	if at.Before(now) {
+		at = now
+	}
+	return e.record.writer(run, last).publish(ctx, event.WaitingType(run.address.Domain),
+		event.WaitingData{Operation: run.Operation, Reason: event.WaitLine, Since: now, NextAttemptAt: at.UTC()})
+}
+
+// take makes an attempt at a command that has a place.
 func (e *Engine) take(ctx context.Context, run *Run, last entry) error {
-	v, err := e.attemptWithin(ctx, run, last, func() error { return e.park(ctx, run, e.Now().Add(e.CallTimeout)) })
+	v, err := e.attemptWithin(run, last, func() error { return e.park(ctx, run, e.Now().Add(e.lease())) })
 	switch {
 	case err != nil:
 		return err
@@ -182,20 +253,28 @@ func (e *Engine) take(ctx context.Context, run *Run, last entry) error {
 	return e.park(ctx, run, v.nextAttempt)
 }
 
-// quickAttempts is how many attempts may be made while a command holds its partition.
+// quickAttempts is how many attempts may be made while a command keeps its place.
 const quickAttempts = 3
 
-// park moves a command out of its partition; its key is woken at a time.
+// park takes a command out of its partition; its key is woken at a time. The wake-up comes first: what a client gave up to send may
+// be stored all the same, and a command that waits without one would hold its key up.
 func (e *Engine) park(ctx context.Context, run *Run, at time.Time) error {
+	if err := e.parking.wake(ctx, run.address, at); err != nil {
+		return err
+	}
 	if err := e.parking.add(ctx, run); err != nil {
 		return err
 	}
-	return e.parking.wake(ctx, run.address, at)
+	if e.Now().Before(at) {
+		return nil
+	}
+	return e.parking.wake(ctx, run.address, at) // the first may have found nothing yet
 }
 
-// Wake takes up what waits on a key, in order, until nothing is left or the first of it waits again.
+// Wake takes up what waits on a key, in order, until nothing is left or the first of it waits again. After Hold the other keys of the partition
+// have their turn first: their wake-ups come one after another.
 func (e *Engine) Wake(ctx context.Context, address bus.Address) error {
-	for {
+	for began := time.Now(); ; {
 		head, parked, err := e.parking.head(ctx, address)
 		if err != nil || !parked {
 			return err
@@ -212,18 +291,23 @@ func (e *Engine) Wake(ctx context.Context, address bus.Address) error {
 		if err := e.parking.remove(ctx, head); err != nil {
 			return err
 		}
+		if time.Since(began) > e.Hold {
+			return e.parking.wake(ctx, address, e.Now())
+		}
 	}
 }
 
 // resume makes an attempt at a parked command.
 func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand) (verdict, error) {
+	if _, here := e.underWay.Load(head.OperationID); here {
+		return verdict{detached: true}, nil // its end wakes the key
+	}
 	d, err := e.parking.original(ctx, head)
 	if err != nil {
 		return verdict{}, err
 	}
 	if d.Sequence == 0 {
-		lost := bus.Delivery{Stream: bus.Commands, Sequence: head.Sequence}
-		return verdict{}, e.bury(ctx, letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits"}, lost)
+		return verdict{}, e.expire(ctx, head)
 	}
 	run, err := read(d)
 	if err != nil {
@@ -239,35 +323,5 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if last.state.Terminal() {
 		return verdict{}, nil
 	}
-	if _, here := e.underWay.Load(run.ID); here {
-		return verdict{detached: true}, nil // its end wakes the key
-	}
-	return e.attemptWithin(ctx, run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.CallTimeout)) })
-}
-
-// read decodes a command and names its operation.
-func read(d bus.Delivery) (*Run, error) {
-	command, err := event.Decode(d.Header, d.Data)
-	if err != nil {
-		return nil, err
-	}
-	address, ok := bus.ParseCommandSubject(d.Subject)
-	if !ok {
-		return nil, fmt.Errorf("subject %s is not one of a stored command", d.Subject)
-	}
-	return &Run{
-		Command: command,
-		Tenant:  event.Extension(command, event.TenantID),
-		ID:      event.OperationID(command.Source(), command.ID()),
-		Operation: event.OperationData{
-			CommandType: command.Type(),
-			Key:         address.Key,
-			ReceivedAt:  d.Stored.UTC(),
-			Attempt:     1,
-			Fingerprint: event.Fingerprint(command),
-		},
-		address:  address,
-		sequence: d.Sequence,
-		secrets:  secretsOf(command),
-	}, nil
+	return e.attemptWithin(run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.lease())) })
 }

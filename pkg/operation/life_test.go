@@ -2,6 +2,7 @@ package operation_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,10 +29,7 @@ func on(key string, m *nats.Msg) *nats.Msg {
 // history lists the types of an operation's events, without prefix and version.
 func (b *bundle) history(id string) []string {
 	b.Helper()
-	stream, err := b.js.Stream(b.Context(), bus.Events)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stream := b.stream(bus.Events)
 	var list []string
 	for sequence := uint64(1); ; sequence++ {
 		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(bus.EventSubject(b.domain, event.OperationID(source, id))))
@@ -68,7 +66,7 @@ func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
 			created.Add(1)
 			return operation.Result{}, lost
 		},
-	})
+	}, func(c *operation.Config) { c.CallTimeout = patience }) // so that the effect shows before it counts as not carried out
 	b.publish(command("1", valid))
 	b.outcome("1")
 	if created.Load() != 1 {
@@ -163,9 +161,7 @@ func TestWaitingKeyKeepsItsOrderAndDelaysNoOther(t *testing.T) {
 	for i := range 20 {
 		b.outcome(fmt.Sprint("free", i)) // while the other key waits
 	}
-	if h := b.history("s00"); len(h) != 0 {
-		t.Errorf("a follower overtook: %v", h)
-	}
+	b.wantHistory("s00", "delegation.waiting")
 	close(open)
 	for i := range 20 {
 		b.outcome(fmt.Sprintf("s%02d", i))
@@ -182,20 +178,7 @@ func TestWaitingKeyKeepsItsOrderAndDelaysNoOther(t *testing.T) {
 // nothingParked waits until PARKED is empty.
 func (b *bundle) nothingParked() {
 	b.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		stream, err := b.js.Stream(b.Context(), bus.Parked)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if stream.CachedInfo().State.Msgs == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("%d messages are left in PARKED", stream.CachedInfo().State.Msgs)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	b.until("PARKED is empty", func() bool { return b.stream(bus.Parked).CachedInfo().State.Msgs == 0 })
 }
 
 func TestSlowCallLeavesItsPartition(t *testing.T) {
@@ -217,14 +200,20 @@ func TestSlowCallLeavesItsPartition(t *testing.T) {
 	for i := range 30 {
 		b.outcome(fmt.Sprint("other", i))
 	}
-	// Longer than CallTimeout: the wake-up is renewed as long as the call goes on.
-	time.Sleep(time.Second)
-	if h := b.history("behind"); len(h) != 0 {
-		t.Errorf("overtaken by %v", h)
-	}
+	parked := b.stream(bus.Parked)
+	renewed := map[uint64]bool{}
+	b.until("the wake-up is renewed as long as the call goes on, longer than CallTimeout", func() bool {
+		if m, err := parked.GetLastMsgForSubject(t.Context(), bus.ScheduleSubject(bus.Address{Domain: event.Delegation, Key: "slow"})); err == nil {
+			renewed[m.Sequence] = true
+		}
+		return len(renewed) > 5
+	})
+	b.wantHistory("behind", "delegation.waiting")
+	b.wantHistory("slow", "delegation.started")
 	close(answer)
 	b.outcome("slow")
 	b.outcome("behind")
+	b.wantHistory("slow", "delegation.started", "delegation.changed")
 	if calls.Load() != 1 {
 		t.Errorf("called %d times", calls.Load())
 	}
@@ -246,7 +235,14 @@ func TestNotBeforeAndCancel(t *testing.T) {
 	never.Header["ce-notbefore"] = []string{time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
 	b.publish(on("never", never))
 	b.publish(on("never", command("behind", valid)))
-	b.await(bus.Events, bus.EventSubject(event.Delegation, event.OperationID(source, "never")), func(event.Event) bool { return true })
+	b.publish(on("never", command("in line", valid)))
+	b.await(bus.Events, bus.EventSubject(event.Delegation, event.OperationID(source, "in line")), func(event.Event) bool { return true })
+	cancelInLine := command("cancel in line", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "in line")))
+	cancelInLine.Header["ce-type"] = []string{event.OperationCancel}
+	b.publish(on("never", cancelInLine))
+	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.Delegation) {
+		t.Errorf("%s", e)
+	}
 
 	cancel := command("cancel", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "never")))
 	cancel.Header["ce-type"] = []string{event.OperationCancel}
@@ -340,10 +336,7 @@ func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
 	})
 	b.publish(command("1", valid))
 	b.outcome("1")
-	events, err := b.js.Stream(t.Context(), bus.Events)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := b.stream(bus.Events)
 	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(bus.EventSubject(event.Delegation, event.OperationID(source, "1")))); err != nil {
 		t.Fatal(err)
 	}
@@ -353,4 +346,129 @@ func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
 		t.Errorf("created %d times", created.Load())
 	}
 	b.wantHistory("1", "delegation.changed")
+}
+
+// TestACreateWhoseHandlerBreaksDownIsReadBack: the vendor may have been called by then.
+func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
+	t.Parallel()
+	for name, breakDown := range map[string]func() error{
+		"panic":         func() error { panic("hunter2") },
+		"foreign error": func() error { return errors.New("hunter2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var created, looked atomic.Int64
+			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+				Once: true, Vendor: "adaxes",
+				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+					if created.Load() == 0 || looked.Add(1) < 4 { // the effect shows late
+						return operation.Result{}, false, nil
+					}
+					result, err := changed(run)
+					return result, true, err
+				},
+				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+					created.Add(1)
+					return operation.Result{}, breakDown()
+				},
+			}, func(c *operation.Config) { c.CallTimeout = patience })
+			b.publish(command("1", valid))
+			if e := b.outcome("1"); e.Type() != event.DelegationChanged || created.Load() != 1 {
+				t.Errorf("created %d times: %s", created.Load(), e)
+			}
+			if h := b.history("1"); h[1] != "delegation.unknown" {
+				t.Errorf("history %v", h)
+			}
+		})
+	}
+}
+
+// TestALongLineLetsOtherKeysOfItsPartitionPass: the wake-ups of a partition come one after another.
+func TestALongLineLetsOtherKeysOfItsPartitionPass(t *testing.T) {
+	t.Parallel()
+	const line = 60
+	var mu sync.Mutex
+	var order []string
+	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		first := run.Command.ID() == "first" || strings.HasPrefix(run.Command.ID(), "other")
+		if first && run.Operation.Attempt == 1 {
+			return operation.Result{}, throttledFor(1)
+		}
+		<-time.After(20 * time.Millisecond) // the vendor's
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, run.Command.ID())
+		return changed(run)
+	})
+	b.publish(on("line", command("first", valid)))
+	partition := func(sequence uint64) int {
+		address, _ := bus.ParseCommandSubject(b.stored(sequence).Subject)
+		return address.Partition
+	}
+	for i := range line {
+		b.publish(on("line", command(fmt.Sprint("line", i), valid)))
+	}
+	other, stored := "", uint64(line+1)
+	for i := 0; other == "" || partition(stored) != partition(1); i++ { // until one is in the same partition
+		other, stored = fmt.Sprint("other", i), stored+1
+		b.publish(on(other, command(other, valid)))
+	}
+	b.outcome(fmt.Sprint("line", line-1))
+	b.outcome(other)
+	b.nothingParked()
+	mu.Lock()
+	defer mu.Unlock()
+	if order[len(order)-1] == other {
+		t.Errorf("the other key came last: %v", order)
+	}
+}
+
+func TestACancelIsPlannedOrRefusedAsAsked(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) {
+		return operation.Result{}, throttledFor(3600)
+	})
+	b.publish(command("waits", valid))
+	b.await(bus.Events, bus.EventSubject(event.Delegation, event.OperationID(source, "waits")), func(event.Event) bool { return true })
+	for i, c := range []struct {
+		header, value, of string
+		want              string // type of the outcome
+	}{
+		{"ce-dryrun", "true", "waits", event.PlannedType(event.Delegation)},
+		{"ce-dryrun", "true", "nobody", event.FailedType(event.Delegation)},
+		{"ce-notbefore", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "waits", event.RejectedType(event.Delegation)},
+	} {
+		m := command(fmt.Sprint("cancel", i), fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, c.of)))
+		m.Header["ce-type"], m.Header[c.header] = []string{event.OperationCancel}, []string{c.value}
+		b.publish(m)
+		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != c.want || len(event.Check(e)) > 0 {
+			t.Errorf("%s=%s: %s %v", c.header, c.value, e, event.Check(e))
+		}
+	}
+	b.wantHistory("waits", "delegation.waiting")
+}
+
+// TestAWriteWhoseAnswerWasLostIsRepeatedWhenItCanNoLongerArrive: a first write that comes late must not undo the second, nor what the next command
+// of the key writes.
+func TestAWriteWhoseAnswerWasLostIsRepeatedWhenItCanNoLongerArrive(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var calls []time.Time
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if calls = append(calls, time.Now()); len(calls) == 1 {
+			return operation.Result{}, lost
+		}
+		return changed(run)
+	})
+	b.publish(command("1", valid))
+	b.publish(command("next", valid))
+	b.outcome("1")
+	b.outcome("next")
+	mu.Lock()
+	defer mu.Unlock()
+	if len(calls) != 3 || calls[1].Sub(calls[0]) < 290*time.Millisecond { // CallTimeout
+		t.Errorf("calls at %v", calls)
+	}
 }

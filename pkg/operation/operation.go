@@ -59,23 +59,39 @@ type Run struct {
 	ID string
 	// Operation is what every result carries; a handler copies it into its data.
 	Operation event.OperationData
-	// Settling says that an earlier attempt's answer was lost: the effect may be there.
+	// Settling says that an earlier attempt may have taken effect since: its answer was lost, or the vendor held it for approval.
 	Settling bool
 
+	document event.Document
 	address  bus.Address
 	sequence uint64    // of the command in COMMANDS
 	sentAt   time.Time // when a call was announced whose answer is still open
+	held     bool      // by the vendor, for a person's approval
 	secrets  secrets
 	emit     func(ctx context.Context, eventType string, data any) error
+	started  func() event.StartedData
+	step     func(name string)
 }
 
 // Decode reads the command's data, which fits its schema, into one of package event's types.
 func (r *Run) Decode(into any) error { return json.Unmarshal(r.Command.Data(), into) }
 
 // Emit publishes a further event of the operation that does not end it, such as one part of
-// a long answer.
+// a long answer. After an error the handler must return: another replica has taken the operation up, or JetStream stayed away.
+// It is not safe for concurrent use.
 func (r *Run) Emit(ctx context.Context, eventType string, data any) error {
 	return r.emit(ctx, eventType, data)
+}
+
+// Started is what an event that tells of progress says beside that, for [Run.Emit]: the record ends with it until
+// the next, and must read as one of a call under way.
+func (r *Run) Started() event.StartedData { return r.started() }
+
+// Step tells [Config.Step] that a handler takes a step: before it writes what it has worked out from what it read, and the like.
+func (r *Run) Step(name string) {
+	if r.step != nil {
+		r.step(name)
+	}
 }
 
 // Rejection says that a command is wrong in a way that its schema can not tell.

@@ -18,11 +18,12 @@ import (
 // parking keeps what waits, in order, on a subject for each key of the stream PARKED: references to commands, which
 // stay in COMMANDS. A scheduled message wakes the key.
 //
-// Only the partition's consumer adds to a key, and only the key's wake-up takes away from it; each of them handles one
-// message at a time. So a key never has two commands under way.
+// Only the partition's owner adds to a key, and only the key's wake-up takes away from it; each of them handles one
+// message of a key at a time. So a key never has two commands under way.
 type parking struct {
 	js       jetstream.JetStream
 	parked   jetstream.Stream
+	latest   *bus.Latest // of PARKED
 	commands jetstream.Stream
 	step     func(string)
 	now      func() time.Time
@@ -41,7 +42,9 @@ type parkedCommand struct {
 
 // head reads the first that waits on a key.
 func (p *parking) head(ctx context.Context, a bus.Address) (c parkedCommand, parked bool, err error) {
+	p.step("read-head")
 	msg, err := p.parked.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(bus.ParkedSubject(a)))
+	p.step("head-read")
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c, false, nil
 	}
@@ -76,6 +79,7 @@ func (p *parking) remove(ctx context.Context, c parkedCommand) error {
 	if err := p.parked.DeleteMsg(ctx, c.place); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return fmt.Errorf("take operation %s out of PARKED: %w", c.OperationID, err)
 	}
+	p.step("unparked")
 	return nil
 }
 
@@ -102,7 +106,7 @@ const (
 	scheduleAt     = "@at "
 )
 
-// alarm says when a key is going to be woken; set is false where nothing will.
+// alarm says when a key is going to be woken, or when its wake-up came that nobody has taken yet; set is false where there is neither.
 func (p *parking) alarm(ctx context.Context, a bus.Address) (at time.Time, set bool, err error) {
 	// In this order: the wake-up takes the place of the schedule.
 	for _, subject := range []string{bus.ScheduleSubject(a), bus.WakeSubject(a)} {
@@ -115,7 +119,7 @@ func (p *parking) alarm(ctx context.Context, a bus.Address) (at time.Time, set b
 		}
 		text, scheduled := strings.CutPrefix(msg.Header.Get(scheduleHeader), scheduleAt)
 		if !scheduled {
-			return p.now(), true, nil // the wake-up itself, which its consumer delivers
+			return msg.Time, true, nil // the wake-up itself
 		}
 		at, err = time.Parse(time.RFC3339Nano, text)
 		return at, err == nil, nil
@@ -123,8 +127,29 @@ func (p *parking) alarm(ctx context.Context, a bus.Address) (at time.Time, set b
 	return at, false, nil
 }
 
+// rouse wakes a key on which something waits, where nothing is going to wake it, or should have before overdue. It says when the key
+// wakes, and whether it was roused.
+//
+// A wake-up that lies there for long is a ghost: a server that is killed may bring back messages that were taken out, and
+// no consumer gets them a second time.
+func (p *parking) rouse(ctx context.Context, a bus.Address, overdue time.Time) (at time.Time, roused bool, err error) {
+	p.step("read-alarm")
+	at, set, err := p.alarm(ctx, a)
+	if err != nil || (set && at.After(overdue)) {
+		return at, false, err
+	}
+	if set {
+		if err := p.parked.Purge(ctx, jetstream.WithPurgeSubject(bus.WakeSubject(a))); err != nil {
+			return at, false, fmt.Errorf("take the wake-up of key %s out: %w", a.Key, err)
+		}
+	}
+	now := p.now()
+	return now, true, p.wake(ctx, a, now)
+}
+
 // original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.
 func (p *parking) original(ctx context.Context, c parkedCommand) (bus.Delivery, error) {
+	p.step("read-original")
 	msg, err := p.commands.GetMsg(ctx, c.Sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return bus.Delivery{}, nil

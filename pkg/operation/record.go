@@ -2,8 +2,10 @@ package operation
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -12,12 +14,13 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
 )
 
 // record is the event stream as the memory of operations.
 type record struct {
 	js     jetstream.JetStream
-	events jetstream.Stream
+	events *bus.Latest
 	source string
 	step   func(string)
 	now    func() time.Time
@@ -33,6 +36,7 @@ type entry struct {
 	attempt     int
 	since       time.Time // of the first failure in a row
 	sentAt      time.Time // when a call was announced that has no answer yet
+	held        bool      // the vendor holds the call for a person's approval
 	nextAttempt time.Time // until when the operation is left alone
 	by          event.CommandRef
 	envelope    envelope
@@ -53,19 +57,29 @@ func (r *record) last(ctx context.Context, run *Run) (entry, error) {
 }
 
 func (r *record) lastOf(ctx context.Context, domain event.Domain, id string) (entry, error) {
+	return r.answer(ctx, r.ask(domain, id))
+}
+
+// ask has an operation's last event looked up; answer waits for it.
+func (r *record) ask(domain event.Domain, id string) bus.Question {
 	r.step("read-record")
-	msg, err := r.events.GetLastMsgForSubject(ctx, bus.EventSubject(domain, id))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	return r.events.Ask(bus.EventSubject(domain, id))
+}
+
+func (r *record) answer(ctx context.Context, q bus.Question) (entry, error) {
+	d, found, err := q.Answer(ctx)
+	r.step("record-read")
+	if err != nil {
+		return entry{}, fmt.Errorf("an operation's record: %w", err)
+	}
+	if !found {
 		return entry{}, nil
 	}
+	e, err := event.Decode(d.Header, d.Data)
 	if err != nil {
-		return entry{}, fmt.Errorf("read the record of operation %s: %w", id, err)
+		return entry{}, fmt.Errorf("event %d is not ours: %w", d.Sequence, err)
 	}
-	e, err := event.Decode(msg.Header, msg.Data)
-	if err != nil {
-		return entry{}, fmt.Errorf("event %d is not ours: %w", msg.Sequence, err)
-	}
-	return entryOf(msg.Sequence, e)
+	return entryOf(d.Sequence, e)
 }
 
 // entryOf reads what an operation's last event says.
@@ -82,6 +96,7 @@ func entryOf(sequence uint64, e event.Event) (entry, error) {
 		SettleAt      time.Time           `json:"settleAt"`
 		NextAttemptAt time.Time           `json:"nextAttemptAt"`
 		By            event.CommandRef    `json:"by"`
+		Failure       event.FailureData   `json:"failure"`
 	}
 	if err := e.DataAs(&data); err != nil {
 		return entry{}, fmt.Errorf("event %d: %w", sequence, err)
@@ -89,12 +104,17 @@ func entryOf(sequence uint64, e event.Event) (entry, error) {
 	last := entry{
 		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
 		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, envelope: envelopeOf(e),
+		held: state == event.Waiting && data.Failure.Kind == string(failure.Suspended),
 	}
 	switch {
 	case state == event.Started:
 		last.sentAt, last.nextAttempt = e.Time(), data.SettleAt
-	case data.Reason == event.WaitScheduled:
-		last.attempt, last.since = 0, time.Time{} // nothing has been tried, and nothing has failed
+	case data.Reason == event.WaitLine:
+		last.attempt, last.since, last.nextAttempt = 0, time.Time{}, time.Time{} // its turn comes when those before it are settled
+	case data.Reason == event.WaitScheduled, data.Reason == event.WaitTurn:
+		if last.attempt--; last.attempt == 0 { // nothing has been tried
+			last.since = time.Time{}
+		}
 	}
 	return last, nil
 }
@@ -108,16 +128,24 @@ type envelope struct {
 }
 
 // envelope of the results of a command.
-func (r *Run) envelope() envelope {
-	return envelope{domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), extensions: map[string]string{
-		event.TenantID:      r.Tenant,
-		event.CorrelationID: event.Extension(r.Command, event.CorrelationID),
-		event.TraceParent:   event.Extension(r.Command, event.TraceParent),
+func (r *Run) envelope(tenant string) envelope {
+	return envelope{domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), extensions: r.attributes(tenant)}
+}
+
+// Attributes are the extension attributes of everything that is published because of the command, for [event.Extend]; "" where one has
+// no value.
+func (r *Run) Attributes() map[string]string { return r.attributes(r.Tenant) }
+
+func (r *Run) attributes(tenant string) map[string]string {
+	return map[string]string{
+		event.TenantID:      tenant,
 		event.CausationID:   r.Command.ID(),
 		event.CommandID:     r.Command.ID(),
 		event.CommandSource: r.Command.Source(),
 		event.Operation:     r.ID,
-	}}
+		event.CorrelationID: event.Extension(r.Command, event.CorrelationID),
+		event.TraceParent:   event.Extension(r.Command, event.TraceParent),
+	}
 }
 
 // envelopeOf is the envelope that an earlier event of the operation has.
@@ -134,8 +162,9 @@ type writer struct {
 	*record
 	envelope envelope
 	secrets  secrets
+	run      *Run       // whose tenant the handler may set on the way; nil: the envelope is whole
+	mu       sync.Mutex // an attempt, and who says that it takes long
 	sequence uint64
-	run      *Run // whose tenant the handler may set on the way; nil: the envelope is whole
 }
 
 func (r *record) writer(run *Run, last entry) *writer {
@@ -147,13 +176,37 @@ func (r *record) writer(run *Run, last entry) *writer {
 const patience = 2 * time.Minute
 
 // publish appends one event. It holds on while JetStream is away. An error means that another
-// replica was faster, or that patience ended: the message must come back and read the record again.
+// replica was faster, or that patience ended: the message must come back and read the record again; but for an *unpublishable.
 func (w *writer) publish(ctx context.Context, eventType string, data any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.run != nil {
+		w.envelope = w.run.envelope(w.run.Tenant)
+	}
+	return w.write(ctx, eventType, data)
+}
+
+// publishAside appends an event beside an attempt that is at work: none where the attempt writes just now, or has since a sequence.
+func (w *writer) publishAside(ctx context.Context, since uint64, own envelope, eventType string, data any) error {
+	if !w.mu.TryLock() {
+		return nil
+	}
+	defer w.mu.Unlock()
+	if w.sequence != since {
+		return nil
+	}
+	w.envelope = own
+	return w.write(ctx, eventType, data)
+}
+
+func (w *writer) write(ctx context.Context, eventType string, data any) error {
 	msg, err := w.message(eventType, data)
 	if err != nil {
-		return err
+		return &unpublishable{eventType, err}
 	}
-	options := []jetstream.PublishOpt{jetstream.WithMsgID(msg.Header.Get("ce-id")), jetstream.WithExpectLastSequencePerSubject(w.sequence)}
+	// The message's id is this writer's alone: it spares a repetition below. A stream of several replicas looks for it before it looks at the
+	// sequence, and would tell a writer that came too late that the other's event is its own.
+	options := []jetstream.PublishOpt{jetstream.WithMsgID(msg.Header.Get("ce-id") + "." + rand.Text()), jetstream.WithExpectLastSequencePerSubject(w.sequence)}
 	if w.unguarded {
 		options = nil
 	}
@@ -162,23 +215,40 @@ func (w *writer) publish(ctx context.Context, eventType string, data any) error 
 		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 			return nil, backoff.Permanent(fmt.Errorf("another replica has written first: %w", err))
 		}
+		if tooLarge(err) {
+			return nil, backoff.Permanent(&unpublishable{eventType, err})
+		}
 		return ack, err
 	}, backoff.WithMaxElapsedTime(patience))
 	if err != nil {
 		return err
 	}
-	if ack.Duplicate && ack.Sequence <= w.sequence {
-		return fmt.Errorf("event %s was written before", msg.Header.Get("ce-id"))
-	}
 	w.sequence = ack.Sequence
 	return nil
 }
 
-func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
-	if w.run != nil {
-		w.envelope = w.run.envelope()
+// append publishes an event that ends nothing: without it the attempt can not go on.
+func (w *writer) append(ctx context.Context, eventType string, data any) error {
+	err := w.publish(ctx, eventType, data)
+	if _, never := errors.AsType[*unpublishable](err); err == nil || never {
+		return err
 	}
-	// Only one event can follow a given one, but two replicas may try: the type keeps theirs apart for deduplication.
+	return &notRecorded{err}
+}
+
+// JetStream's error codes for messages that are too large.
+const (
+	messageTooLarge = 10054
+	headerTooLarge  = 10097
+)
+
+func tooLarge(err error) bool {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, nats.ErrMaxPayload) || ok && (refused.ErrorCode == messageTooLarge || refused.ErrorCode == headerTooLarge)
+}
+
+func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
+	// Only one event can follow a given one.
 	id := fmt.Sprintf("%s.%d.%s", w.envelope.operationID, w.sequence, eventType[len(event.Prefix):])
 	e, err := event.New(id, w.source, eventType, w.secrets.scrub(data))
 	if err != nil {
@@ -188,11 +258,7 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	if w.envelope.subject != "" {
 		e.SetSubject(w.envelope.subject)
 	}
-	for name, v := range w.envelope.extensions {
-		if v != "" {
-			e.SetExtension(name, v)
-		}
-	}
+	event.Extend(&e, w.envelope.extensions)
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return nil, err

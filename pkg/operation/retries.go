@@ -33,14 +33,14 @@ func (r Retries) with(over Retries) Retries {
 }
 
 // next gives the delay before the next attempt; again is false where there is to be none. The vendor's own
-// Retry-After wins. Delays are spread by a quarter, so that what failed together does not come back together.
+// Retry-After wins, within the horizon. Delays are spread by a quarter, so that what failed together does not come back together.
 func (r Retries) next(f *failure.Error, attempt int, waited time.Duration) (delay time.Duration, again bool) {
 	retry, ok := r[f.Kind]
 	if !ok || waited >= retry.Horizon {
 		return 0, false
 	}
 	if f.RetryAfter > 0 {
-		return f.RetryAfter, true
+		return min(f.RetryAfter, retry.Horizon-waited), true // for a last attempt
 	}
 	delay = min(retry.First<<min(attempt-1, 20), retry.Most)
 	return delay - delay/4 + rand.N(delay/2+1), true

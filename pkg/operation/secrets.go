@@ -17,8 +17,8 @@ type secrets []string
 // an honest word.
 const leastSecret = 6
 
-func secretsOf(command event.Event) (list secrets) {
-	for _, s := range event.Secrets(command.Data()) {
+func secretsOf(d event.Document) (list secrets) {
+	for _, s := range d.Secrets() {
 		if len(s) >= leastSecret {
 			list = append(list, s)
 		}

@@ -30,6 +30,8 @@ func (l *later) Error() string { return "again in " + l.after.String() }
 
 // Serve runs the engine on every partition of its domain until ctx ends, and then lets what is under way finish.
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
+	e.intake = ctx
+	go e.clock.Keep(ctx)
 	logger := watermill.NewSlogLoggerWithLevelMapping(e.Log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn})
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, logger)
 	if err != nil {
@@ -41,7 +43,7 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		topics, parallel = unordered, unorderedParallel
 	}
 	subscriber := bus.NewSubscriber(bus.SubscriberConfig{
-		JS: e.JS, Consumer: topics, Parallel: parallel, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
+		JS: e.JS, Consumer: topics, Parallel: parallel, Turn: e.Turn, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
 	})
 	for p := range partitions {
 		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), bus.CommandTopic(e.Domain, p), subscriber, consume(e.Command))
@@ -61,6 +63,7 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 func unordered(topic string) (string, jetstream.ConsumerConfig) {
 	stream, c := bus.Topics(topic)
 	c.MaxAckPending = unorderedParallel
+	c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyNone, nil, 0
 	return stream, c
 }
 
@@ -68,6 +71,7 @@ const unorderedParallel = 16
 
 // woken is Wake for a delivered wake-up.
 func (e *Engine) woken(ctx context.Context, d bus.Delivery) error {
+	defer e.Step("acknowledge-wake")
 	address, ok := bus.ParseWakeSubject(d.Subject)
 	if !ok {
 		return fmt.Errorf("subject %s is not one of a wake-up", d.Subject)
@@ -79,7 +83,7 @@ func (e *Engine) woken(ctx context.Context, d bus.Delivery) error {
 func (e *Engine) drain() {
 	brokenOff := time.AfterFunc(stopPatience, e.end)
 	defer brokenOff.Stop()
-	e.detached.Wait()
+	e.workers.wait()
 	e.end()
 }
 

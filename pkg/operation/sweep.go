@@ -28,7 +28,7 @@ func (s *sweep) subscriber() *bus.Subscriber {
 		JS:           s.JS,
 		Consumer:     func(string) (string, jetstream.ConsumerConfig) { return bus.Commands, bus.SweepConsumer(s.Domain) },
 		NakDelay:     nakDelay,
-		Malformed:    func(context.Context, bus.Delivery, error) error { return nil }, // its partition buries it
+		Malformed:    s.unreadable,
 		CloseTimeout: stopPatience,
 		Logger:       s.Log,
 	})
@@ -51,6 +51,7 @@ func (s *sweep) command(ctx context.Context, d bus.Delivery) error {
 		return &later{} // for another replica, at once
 	}
 	began := time.Now()
+	s.Step("sweep")
 	err := s.look(ctx, d)
 	s.wait(min((sweepShare-1)*time.Since(began), longestPause))
 	return err
@@ -71,7 +72,7 @@ func (s *sweep) wait(d time.Duration) bool {
 func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 	run, err := read(d)
 	if err != nil {
-		return nil // unreadable for its partition as well, which buries it
+		return s.unreadable(ctx, d, err)
 	}
 	var last entry
 	for range 2 {
@@ -94,6 +95,14 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 		detail += fmt.Sprintf("; its record ends with %q", last.state)
 	}
 	return s.bury(ctx, letter{Reason: Lost, Detail: detail, run: run}, d)
+}
+
+// unreadable buries what no partition does.
+func (s *sweep) unreadable(ctx context.Context, d bus.Delivery, reason error) error {
+	if _, handedOut := bus.ParseCommandSubject(d.Subject); handedOut {
+		return nil
+	}
+	return s.Malformed(ctx, d, reason)
 }
 
 // underWay reports whether a command that has no outcome will be delivered again: by its partition, or because it waits on its key.
@@ -123,10 +132,9 @@ func (s *sweep) rouse(ctx context.Context, a bus.Address, head parkedCommand) er
 	if head.since.After(overdue) {
 		return nil
 	}
-	at, set, err := s.parking.alarm(ctx, a)
-	if err != nil || (set && at.After(overdue)) {
-		return err
+	_, roused, err := s.parking.rouse(ctx, a, overdue)
+	if roused && err == nil {
+		s.Log.Warn("a key had overslept; it is woken", "key", a.Key, "operation", head.OperationID)
 	}
-	s.Log.Warn("a key had overslept; it is woken", "key", a.Key, "operation", head.OperationID)
-	return s.parking.wake(ctx, a, s.Now())
+	return err
 }

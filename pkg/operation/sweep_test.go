@@ -24,30 +24,40 @@ func (b *bundle) steal(command *jetstream.RawStreamMsg) {
 	if !ok {
 		b.Fatalf("stored on %s", command.Subject)
 	}
-	cons, err := b.js.CreateConsumer(b.Context(), bus.Commands, bus.CommandConsumer(b.domain, address.Partition))
+	partition := bus.CommandConsumer(b.domain, address.Partition)
+	cons, err := b.js.CreateConsumer(b.Context(), bus.Commands, partition)
 	if err != nil {
 		b.Fatal(err)
 	}
-	m, err := cons.Next(jetstream.FetchMaxWait(patience))
+	m, err := cons.Next(jetstream.FetchMaxWait(patience), jetstream.FetchPriorityGroup(partition.PriorityGroups[0]))
 	if err != nil {
 		b.Fatal(err)
 	}
 	if err := m.DoubleAck(b.Context()); err != nil {
 		b.Fatal(err)
 	}
+	if err := b.stream(bus.Commands).UnpinConsumer(b.Context(), partition.Durable, partition.PriorityGroups[0]); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func (b *bundle) stored(sequence uint64) *jetstream.RawStreamMsg {
 	b.Helper()
-	stream, err := b.js.Stream(b.Context(), bus.Commands)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stream := b.stream(bus.Commands)
 	m, err := stream.GetMsg(b.Context(), sequence)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return m
+}
+
+func (b *bundle) stream(name string) jetstream.Stream {
+	b.Helper()
+	stream, err := b.js.Stream(b.Context(), name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return stream
 }
 
 // until waits for a condition.
@@ -81,10 +91,7 @@ func (b *bundle) sweep() jetstream.ConsumerInfo {
 func (b *bundle) swept() uint64 {
 	b.Helper()
 	b.until("everything is swept", func() bool { i := b.sweep(); return i.NumPending == 0 && i.NumAckPending == 0 })
-	stream, err := b.js.Stream(b.Context(), bus.Dead)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stream := b.stream(bus.Dead)
 	return stream.CachedInfo().State.Msgs
 }
 
@@ -125,6 +132,7 @@ func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
 	for i := range settled {
 		b.publish(on(fmt.Sprint(i), command(fmt.Sprint(i), valid)))
 	}
+	b.outcome("0")
 	b.publish(on("x", command("0", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))) // conflicts
 	unreadable := command("unreadable", valid)
 	unreadable.Header["ce-id"] = []string{"1", "2"}
@@ -166,10 +174,7 @@ func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 		return changed(run)
 	}}, func(c *operation.Config) { c.SweepAfter = 1500 * time.Millisecond })
 	b.publish(command("1", valid))
-	parked, err := b.js.Stream(t.Context(), bus.Parked)
-	if err != nil {
-		t.Fatal(err)
-	}
+	parked := b.stream(bus.Parked)
 	alarm := bus.ScheduleSubject(bus.Address{Domain: event.Delegation, Key: "alex"})
 	b.until("it is scheduled", b.has(parked, alarm))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(alarm)); err != nil {
@@ -188,10 +193,7 @@ func TestSweepFindsWhatWasTakenOutOfParking(t *testing.T) {
 		return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
 	}}, sweepSoon)
 	b.publish(command("1", valid))
-	parked, err := b.js.Stream(t.Context(), bus.Parked)
-	if err != nil {
-		t.Fatal(err)
-	}
+	parked := b.stream(bus.Parked)
 	place := bus.ParkedSubject(bus.Address{Domain: event.Delegation, Key: "alex"})
 	b.until("it is parked", b.has(parked, place))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
