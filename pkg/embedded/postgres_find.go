@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
@@ -115,7 +117,7 @@ func InstallPostgres(ctx context.Context, dir string, logger *slog.Logger) (stri
 	errInstall := errors.New("not root on a Debian system")
 	if apt, err := exec.LookPath("apt-get"); err == nil && os.Geteuid() == 0 {
 		logger.Info("no Postgres on this machine: installing the package postgresql with apt-get")
-		if errInstall = aptInstall(ctx, apt); errInstall == nil {
+		if errInstall = installOnce(ctx, apt); errInstall == nil {
 			return FindPostgres()
 		}
 	}
@@ -129,13 +131,71 @@ func InstallPostgres(ctx context.Context, dir string, logger *slog.Logger) (stri
 		"or use one that runs elsewhere by its URL (--database-url, DATABASE_URL)", errInstall, errDownload)
 }
 
+// dpkgDir is locked by whoever of us installs something; scripts/apt does likewise.
+const dpkgDir = "/var/lib/dpkg"
+
+// installOnce installs the package unless another process of ours has done so meanwhile: the suites start side by side.
+func installOnce(ctx context.Context, apt string) error {
+	unlock, err := lock(ctx, dpkgDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := FindPostgres(); err == nil {
+		return nil
+	}
+	restore, err := noCluster(clusterSettings)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	return aptInstall(ctx, apt)
+}
+
+// lock waits until this process alone holds a directory.
+func lock(ctx context.Context, dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		switch err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+		case err == nil:
+			return func() { _ = d.Close() }, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), d.Close())
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), d.Close())
+		}
+	}
+}
+
+// clusterSettings is where pg_createcluster(1) looks for settings beside its own file.
+const clusterSettings = "/etc/postgresql-common/createcluster.d"
+
+// noCluster keeps Debian's package from making a server of its own, which would take port 5432, until restore is called.
+func noCluster(dir string) (restore func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "mailwright.conf")
+	return func() { _ = os.Remove(file) }, os.WriteFile(file, []byte("create_main_cluster = false\n"), 0o644) //nolint:gosec // the package's scripts read it, as whoever
+}
+
 // aptInstall installs from the lists of packages that are there, and fetches them where that fails.
 func aptInstall(ctx context.Context, apt string) error {
-	install := func() error { return run(ctx, apt, "install", "--yes", "--no-install-recommends", "postgresql") }
+	// Another installation may be under way.
+	patiently := []string{"-o", "DPkg::Lock::Timeout=120"}
+	install := func() error {
+		return run(ctx, apt, append(patiently, "install", "--yes", "--no-install-recommends", "postgresql")...)
+	}
 	if install() == nil {
 		return nil
 	}
-	if err := run(ctx, apt, "update"); err != nil {
+	if err := run(ctx, apt, append(patiently, "update")...); err != nil {
 		return err
 	}
 	return install()
@@ -145,7 +205,7 @@ func run(ctx context.Context, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", filepath.Base(program), args[0], err, lastLines(out))
+		return fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, lastLines(out))
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -46,7 +45,7 @@ func formatHelp(v *kong.Value) string {
 // why a key that this program does not have is no error.
 type fileResolver struct {
 	loaded bool
-	values map[string]any
+	values map[string]*yaml.Node
 }
 
 // Validate implements kong.Resolver.
@@ -69,12 +68,10 @@ func (r *fileResolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag)
 	if !ok {
 		return nil, nil
 	}
-	switch v := v.(type) {
-	case string, bool, int, float64:
-		return fmt.Sprint(v), nil
-	default:
-		return nil, errors.New("the config file must give a single value")
+	if v.Kind != yaml.ScalarNode {
+		return nil, fmt.Errorf("line %d of the config file must give a single value", v.Line)
 	}
+	return v.Value, nil
 }
 
 func (r *fileResolver) load(path string) error {
@@ -85,10 +82,40 @@ func (r *fileResolver) load(path string) error {
 	if err != nil {
 		return fmt.Errorf("config file: %w", err)
 	}
-	if err := yaml.Unmarshal(raw, &r.values); err != nil {
+	if r.values, err = members(raw); err != nil {
 		return fmt.Errorf("config file %s: %w", path, err)
 	}
 	return nil
+}
+
+// members are a file's top-level members that have a value. The tree is read, and nothing decoded: the decoder's errors repeat
+// values, and what was taken for a config file may be one with a secret.
+func members(raw []byte) (map[string]*yaml.Node, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(raw, &root); err != nil {
+		return nil, err
+	}
+	values := map[string]*yaml.Node{}
+	if len(root.Content) == 0 {
+		return values, nil
+	}
+	file := root.Content[0]
+	if file.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: must be members with values, such as nats-url: nats://127.0.0.1:4222", file.Line)
+	}
+	for i := 0; i < len(file.Content); i += 2 {
+		name, value := file.Content[i], file.Content[i+1]
+		if value.Kind == yaml.AliasNode {
+			value = value.Alias
+		}
+		if _, twice := values[name.Value]; twice {
+			return nil, fmt.Errorf("line %d: %s stands here a second time", name.Line, name.Value)
+		}
+		if value.Tag != "!!null" {
+			values[name.Value] = value
+		}
+	}
+	return values, nil
 }
 
 func configPath(ctx *kong.Context) string {

@@ -66,6 +66,7 @@ func Main[C interface{ Base() *Config }](name, description string, cfg C, run fu
 		}
 		return
 	}
+	TuneMemory()
 	if err := Run(ctx, name, cfg, run); err != nil {
 		os.Exit(ExitFailure)
 	}
@@ -74,7 +75,7 @@ func Main[C interface{ Base() *Config }](name, description string, cfg C, run fu
 // Run is Main without flags and signals, for tests and for programs that embed others: it ends when ctx does.
 func Run[C interface{ Base() *Config }](ctx context.Context, name string, cfg C, run func(context.Context, *Process, C) error) error {
 	p := &Process{Name: name, Log: NewLogger(name, *cfg.Base(), os.Stderr), cfg: *cfg.Base(), failed: make(chan error, 1)}
-	err := p.serveHealth(p.cfg.HTTP)
+	err := errors.Join(p.exportTraces(ctx), p.serveHealth(p.cfg.HTTP))
 	if err == nil {
 		err = run(ctx, p, cfg)
 	}

@@ -65,6 +65,29 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	}
 }
 
+func TestConfigFileIsHeldAgainstItsForm(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, want string }{
+		"no members":  {"hunter2", "line 1: must be members with values"},
+		"twice":       {"workers: 1\nworkers: 2", "line 2: workers stands here a second time"},
+		"not a value": {"tenants: {? {a: hunter2} : b}\nworkers: [hunter2]", "line 2 of the config file must give a single value"},
+		"no YAML":     {"workers: [hunter2", "yaml: line 1: did not find expected"},
+	} {
+		file := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var into config
+		k, err := kong.New(&into, process.Options("test", "A test.")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Parse([]string{"--config", file}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got %v, want something with %q", name, err, c.want)
+		}
+	}
+}
+
 func TestHelpShowsAllThreeNames(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

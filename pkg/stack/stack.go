@@ -51,8 +51,8 @@ type Options struct {
 	NoSandbox bool
 	// Services to run; nil is all.
 	Services []string
-	// Env is added to the services' environment, such as MAILWRIGHT_LOG_LEVEL=debug.
-	Env []string
+	// Env is added to the services' environment, such as MAILWRIGHT_LOG_LEVEL=debug; SandboxEnv to the sandbox's.
+	Env, SandboxEnv []string
 }
 
 // Stack is a running system.
@@ -206,6 +206,7 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 	return s.run(ctx, &program{
 		name: Sandbox, path: filepath.Join(s.opts.Bin, Sandbox),
 		args:  []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]), "--ldap-listen", fmt.Sprintf("127.0.0.1:%d", s.ports[sandboxLDAP]), "--state-file", filepath.Join(s.opts.Dir, "sandbox.state")},
+		env:   s.opts.SandboxEnv,
 		ready: answers(s.url("http", Sandbox) + "/readyz"),
 	})
 }
@@ -251,8 +252,12 @@ func (s *Stack) run(ctx context.Context, p *program) error {
 
 // Kill ends a part at once, as a crash would (SIGKILL), and leaves it down until [Stack.Restart].
 func (s *Stack) Kill(name string) error {
-	if name == Postgres {
+	switch {
+	case name == Postgres:
 		return s.killPostgres()
+	case name == NATS && s.nats != nil: // it can not crash without us
+		s.nats.Shutdown()
+		return nil
 	}
 	p, err := s.program(name)
 	if err != nil {
@@ -263,8 +268,11 @@ func (s *Stack) Kill(name string) error {
 
 // Restart brings a part back that was killed, and returns when it is ready.
 func (s *Stack) Restart(ctx context.Context, name string) error {
-	if name == Postgres {
+	switch {
+	case name == Postgres:
 		return s.startPostgres(ctx)
+	case name == NATS && s.nats != nil:
+		return s.startNATS(ctx)
 	}
 	p, err := s.program(name)
 	if err != nil {

@@ -121,7 +121,7 @@ func (c *containers) join(ctx context.Context) (err error) {
 	if c.network != "" {
 		return nil
 	}
-	if c.own, err = network.New(ctx, network.WithLabels(map[string]string{ownerLabel: self().String()})); err != nil {
+	if c.own, err = network.New(ctx, network.WithLabels(Labels())); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	c.network = c.own.Name
@@ -145,7 +145,7 @@ func insideURL(s Server) string {
 
 func (c *containers) nats() {
 	p := c.add(NATS, "4222/tcp", runs(tcnats.Run))
-	p.opts = append(locked(), testcontainers.WithCmd("--jetstream", "--store_dir", "/data"))
+	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithCmd("--jetstream", "--store_dir", "/data")}
 	p.ready = func(context.Context) error {
 		nc, err := nats.Connect("nats://"+p.address(), nats.Timeout(time.Second))
 		if err == nil {
@@ -155,11 +155,14 @@ func (c *containers) nats() {
 	}
 }
 
-// postgres keeps its rights: its entrypoint needs root to hand its folder to the server's user.
+// postgres is told whom to run as, since its entrypoint would need root's rights to find that out. It writes to its volume, which the
+// image declares, and where it has its socket.
 func (c *containers) postgres(login string) {
 	p := c.add(Postgres, "5432/tcp", runs(tcpostgres.Run))
 	user, password, _ := strings.Cut(login, ":")
 	p.opts = []testcontainers.ContainerCustomizer{
+		testcontainers.WithConfigModifier(func(config *container.Config) { config.User = "postgres" }),
+		hostConfig(locked, func(h *container.HostConfig) { h.Tmpfs = map[string]string{"/tmp": "", "/var/run/postgresql": ""} }),
 		tcpostgres.WithDatabase("mailwright"), tcpostgres.WithUsername(user), tcpostgres.WithPassword(password),
 		// A test's database need not outlive the machine.
 		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "jit=off"),
@@ -177,10 +180,10 @@ func (c *containers) postgres(login string) {
 
 func (c *containers) sandbox() {
 	p := c.add(Sandbox, "8080/tcp", runs(testcontainers.Run))
-	p.opts = append(locked(), testcontainers.WithEnv(map[string]string{
+	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithEnv(map[string]string{
 		"MAILWRIGHT_SANDBOX_CONTROL_TOKEN": c.token, "MAILWRIGHT_SANDBOX_STATE_FILE": "/data/sandbox.state",
 		"MAILWRIGHT_SANDBOX_LDAP_LISTEN": "0.0.0.0:3389",
-	}))
+	})}
 	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
 }
 
@@ -193,7 +196,10 @@ func (c *containers) service(name string, inside Endpoints) {
 		env[k] = v
 	}
 	p := c.add(name, "8080/tcp", runs(testcontainers.Run))
-	p.opts = append(locked(), testcontainers.WithEnv(env), c.copies("/data", stack.SandboxConfig("http://"+Sandbox+":8080", "ldap://"+Sandbox+":3389")))
+	p.opts = []testcontainers.ContainerCustomizer{
+		hostConfig(locked, data), testcontainers.WithEnv(env),
+		c.copies("/data", stack.SandboxConfig("http://"+Sandbox+":8080", "ldap://"+Sandbox+":3389")),
+	}
 	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
 }
 
@@ -215,12 +221,14 @@ func runs[C interface {
 	}
 }
 
-// locked takes every right from a container but that to write to /data.
-func locked() []testcontainers.ContainerCustomizer {
-	return []testcontainers.ContainerCustomizer{hostConfig(func(h *container.HostConfig) {
-		h.ReadonlyRootfs, h.CapDrop, h.SecurityOpt = true, []string{"ALL"}, []string{"no-new-privileges"}
-		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: "/data"})
-	})}
+// locked takes every right from a container, and lets it write nowhere but to what is mounted.
+func locked(h *container.HostConfig) {
+	h.ReadonlyRootfs, h.CapDrop, h.SecurityOpt = true, []string{"ALL"}, []string{"no-new-privileges"}
+}
+
+// data is the volume of an image of ours, and of NATS.
+func data(h *container.HostConfig) {
+	h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: "/data"})
 }
 
 // copies puts files into a folder of the container before it starts. Testcontainers' own option would go by the root folder, which the
@@ -253,14 +261,16 @@ func archive(files map[string]string) (io.Reader, error) {
 }
 
 // hostConfig adds to what was set before; testcontainers' own option replaces it.
-func hostConfig(change func(*container.HostConfig)) testcontainers.CustomizeRequestOption {
+func hostConfig(changes ...func(*container.HostConfig)) testcontainers.CustomizeRequestOption {
 	return func(req *testcontainers.GenericContainerRequest) error {
 		before := req.HostConfigModifier
 		req.HostConfigModifier = func(h *container.HostConfig) {
 			if before != nil {
 				before(h)
 			}
-			change(h)
+			for _, change := range changes {
+				change(h)
+			}
 		}
 		return nil
 	}
@@ -319,8 +329,14 @@ func (c *containers) launch(ctx context.Context, p *part) (err error) {
 		return err
 	}
 	opts := slices.Concat(p.opts, []testcontainers.ContainerCustomizer{
-		testcontainers.WithLabels(map[string]string{ownerLabel: self().String(), systemLabel: c.id, "io.mailwright.testkit.part": p.name}),
-		testcontainers.WithExposedPorts(p.inside),
+		testcontainers.WithLogger(silent{}),
+		testcontainers.WithLabels(Labels()),
+		testcontainers.WithLabels(map[string]string{systemLabel: c.id, "io.mailwright.testkit.part": p.name}),
+		// In place of what a module exposes besides, which would be published on all of the host's addresses.
+		testcontainers.CustomizeRequestOption(func(req *testcontainers.GenericContainerRequest) error {
+			req.ExposedPorts = []string{p.inside}
+			return nil
+		}),
 		network.WithNetworkName([]string{p.name}, c.network),
 		// Readiness is asked for from here, and more often than a health check within would tell.
 		testcontainers.WithConfigModifier(func(config *container.Config) {
@@ -349,9 +365,17 @@ var here = wait.ForNop(func(context.Context, wait.StrategyTarget) error { return
 // explain says what to do about an image that is not there.
 func explain(err error, image string) error {
 	if strings.Contains(err.Error(), "pull") || strings.Contains(err.Error(), "No such image") {
-		return fmt.Errorf("%w (the engine does not have the image %s and could not pull it: 'make images' in a checkout of Mailwright builds it, WithImages names another)", err, image)
+		return fmt.Errorf("%w (the engine does not have the image %s and could not pull it: '%s' in a checkout of Mailwright builds it, WithImages names another)", err, image, makes(image))
 	}
 	return err
+}
+
+// makes is the command that makes an image of ours.
+func makes(image string) string {
+	if name, tag, _ := strings.Cut(image, ":"); strings.HasPrefix(name, "mailwright/") && tag != checkout {
+		return "make images TAG=" + tag
+	}
+	return "make images"
 }
 
 // await waits until a part is ready; the error shows the end of its log.

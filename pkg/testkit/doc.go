@@ -18,9 +18,9 @@
 //
 // # What is left behind
 //
-// Nothing. [System.Stop] removes containers, volumes and network. Where the test is killed, testcontainers' reaper does so
-// if its image can be had; else the next use of testkit on the same machine removes what belongs to a process that is gone.
-// It touches only what carries testkit's label.
+// Nothing. [System.Stop] removes containers, volumes and network, or processes and files. Where the test is killed, its processes
+// end with it (on Linux), and testcontainers' reaper removes its containers if that image can be had; else the next use of testkit on
+// the same machine removes what belongs to a process that is gone. It touches only what carries testkit's label, [Labels], or its name.
 //
 // # Traps that are handled
 //

@@ -23,13 +23,14 @@ func (s *System) runEmbedded(ctx context.Context) error {
 		return errors.New("the embedded backend runs Mailwright's programs: say with WithPrograms or MAILWRIGHT_BIN in which folder they are, or do without services and sandbox")
 	}
 	// Not a test's own folder: its parents are closed to the user that Postgres may run as.
-	dir, err := os.MkdirTemp("", "mailwright-testkit-")
+	dir, err := os.MkdirTemp("", folderPrefix)
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, ownerFile), []byte(self().String()), 0o600)); err != nil {
 		return err
 	}
+	sweptFolders.Do(func() { sweepFolders(os.TempDir(), o.log) })
 	running, err := stack.Start(ctx, stack.Options{
 		Dir: dir, Bin: o.programs, Log: o.log, Volatile: true, NATS: o.nats.URL, Postgres: o.postgres.URL,
 		NATSInProcess: bare, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,

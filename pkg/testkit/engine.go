@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +46,7 @@ func DockerAnswers(ctx context.Context) bool {
 }
 
 // plainClient reaches the engine without testcontainers, which reads its settings once, when it is first used: DOCKER_HOST, else
-// the usual sockets.
+// the usual sockets, else where the docker command would go.
 func plainClient(ctx context.Context) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -53,6 +54,9 @@ func plainClient(ctx context.Context) (*client.Client, error) {
 	if hosts[0] == "" {
 		home, _ := os.UserHomeDir()
 		hosts = []string{client.DefaultDockerHost, "unix://" + os.Getenv("XDG_RUNTIME_DIR") + "/docker.sock", "unix://" + home + "/.docker/run/docker.sock"}
+		if inUse, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").Output(); err == nil {
+			hosts = append(hosts, strings.TrimSpace(string(inUse)))
+		}
 	}
 	var errs []error
 	for _, host := range hosts {
@@ -75,6 +79,8 @@ func connect(ctx context.Context, log *slog.Logger) (*engine, error) {
 	if theEngine.engine != nil {
 		return theEngine.engine, nil
 	}
+	// Testcontainers tells of every step. The user's own containers may go on to do so.
+	defer tclog.SetDefault(tclog.Default())
 	tclog.SetDefault(silent{})
 	if c, err := plainClient(ctx); err == nil { // else let testcontainers find it, as it finds contexts
 		chooseReaper(ctx, c, log)
@@ -212,7 +218,7 @@ func (e *engine) freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// silent is a logger for testcontainers, which tells of every step.
+// silent is a logger for testcontainers.
 type silent struct{}
 
 func (silent) Printf(string, ...any) {}

@@ -42,26 +42,56 @@ func ExampleRun_serversAlone() {
 	// Output: io.mailwright.inventory.sync.v1 {"tenant":"contoso"} <nil>
 }
 
-// Everything, and a vendor that answers too late.
+// here is where these examples run: containers where the suites do so, and the images that were built last.
+var here = []testkit.Option{testkit.WithBackend(backend), testkit.WithImages(images())}
+
+// Everything that creates a mailbox, and a vendor that answers too late: the mailbox is created once, and there is a row of it.
+func ExampleRun() {
+	ctx := context.Background()
+	mw, err := testkit.Run(ctx, append(here, testkit.WithServices("mailbox-svc", "projection-svc"))...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = mw.Stop() }()
+	fault := testkit.Fault{Vendor: "adaxes", Call: "create-mailbox", Kind: "timeout-after", Count: 1}
+	if err := mw.Vendors.Fail(ctx, fault); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// In the place of your program:
+	cmd := testkit.NewCommand(event.MailboxCreateData{
+		DirectoryObject: "CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com",
+		Parameters:      event.MailboxParameters{Alias: "msmith"},
+	})
+	if err := mw.Publish(ctx, cmd); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	outcome, err := mw.AwaitOutcome(ctx, cmd)
+	fmt.Println(outcome.State, err)
+	created, err := testkit.Decode[event.MailboxCreatedData](outcome.Event)
+	fmt.Println(created.Mailbox.Alias, err)
+	calls, err := mw.Vendors.Calls(ctx, "adaxes", "create-mailbox")
+	fmt.Println(len(calls), "call", err)
+	rows, err := mw.AwaitRows(ctx, "SELECT alias FROM mailwright_views.mailboxes WHERE alias = $1", "msmith")
+	fmt.Println(rows, err)
+	// Output:
+	// succeeded <nil>
+	// msmith <nil>
+	// 1 call <nil>
+	// [map[alias:msmith]] <nil>
+}
+
+// In a test, [testkit.Start] ends what it started with the test, and shows the end of each log where the test failed.
 func ExampleStart() {
 	_ = func(t *testing.T) {
 		mw := testkit.Start(t)
-		fault := testkit.Fault{Vendor: "adaxes", Call: "create-mailbox", Kind: "timeout-after", Count: 1}
-		if err := mw.Vendors.Fail(t.Context(), fault); err != nil {
-			t.Fatal(err)
-		}
-		cmd := testkit.NewCommand(event.MailboxCreateData{
-			DirectoryObject: "CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com",
-			Parameters:      event.MailboxParameters{Alias: "msmith"},
-		})
-		if err := mw.Publish(t.Context(), cmd); err != nil {
-			t.Fatal(err)
-		}
-		outcome, err := mw.AwaitOutcome(t.Context(), cmd)
+		outcome, err := mw.AwaitOutcome(t.Context(), testkit.NewCommand(event.DelegationReadData{})) // which your program publishes
 		if err != nil || outcome.State != event.Succeeded {
 			t.Fatal(outcome, err)
 		}
-		created, err := testkit.Decode[event.MailboxCreatedData](outcome.Event)
-		t.Log(created.Mailbox.PrimarySMTPAddress, err)
 	}
 }

@@ -104,25 +104,38 @@ func WithLogDir(dir string) Option { return func(o *options) { o.logDir = dir } 
 // WithLog lets a logger hear of starts, ends and what is swept up. The default is silence.
 func WithLog(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
+// The servers' images that a system runs where [WithImages] names no others.
+const (
+	NATSImage     = "nats:2.15"
+	PostgresImage = "postgres:15"
+)
+
 // defaultImages are those of the version of this module; for a checkout, those that `make images` builds.
 func defaultImages() map[string]string {
-	images := map[string]string{NATS: "nats:2.15", Postgres: "postgres:15"}
-	tag := imageTag()
+	images := map[string]string{NATS: NATSImage, Postgres: PostgresImage}
+	tag := imageTag(dependencies())
 	for _, program := range append([]string{Sandbox}, stack.Services...) {
 		images[program] = "mailwright/" + program + ":" + tag
 	}
 	return images
 }
 
-func imageTag() string {
-	const checkout = "dev"
+// checkout is the tag that images have where the programs are built from a folder, not from a version.
+const checkout = "dev"
+
+func dependencies() []*debug.Module {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return checkout
+		return nil
 	}
-	for _, m := range info.Deps {
+	return info.Deps
+}
+
+// imageTag is the version of this module among those that a program consists of. A tag can not have a plus.
+func imageTag(modules []*debug.Module) string {
+	for _, m := range modules {
 		if m.Path == "github.com/mailwright/mailwright/pkg" && m.Replace == nil && m.Version != "(devel)" {
-			return strings.TrimPrefix(m.Version, "v")
+			return strings.ReplaceAll(strings.TrimPrefix(m.Version, "v"), "+", "-")
 		}
 	}
 	return checkout

@@ -2,15 +2,13 @@ package testkit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
@@ -20,18 +18,9 @@ const Patience = time.Minute
 // poll is how often something awaited is looked for.
 const poll = 25 * time.Millisecond
 
-// Outcome is how a command ended.
-type Outcome struct {
-	// State is succeeded, failed or rejected.
-	State event.State
-	// Event says what was done, or why not. [Decode] gives its data.
-	Event event.Event
-}
-
-// String says the outcome in a line, for a test's message.
-func (o Outcome) String() string {
-	return fmt.Sprintf("%s: %s %s", o.State, o.Event.Type(), o.Event.Data())
-}
+// Outcome is how a command ended: succeeded, failed, rejected or cancelled, and the event that says what was done, or why not.
+// [Decode] gives its data.
+type Outcome = client.Outcome
 
 // Decode gives an event's data as its type, such as [event.MailboxCreatedData].
 func Decode[D any](e event.Event) (data D, err error) {
@@ -42,43 +31,20 @@ func Decode[D any](e event.Event) (data D, err error) {
 }
 
 // DeadError says that a command was given up: it stands in DEAD.
-type DeadError struct {
-	// Reason is one of a closed list, such as idempotency-conflict; Detail says more.
-	Reason, Detail string
-}
+type DeadError = client.DeadError
 
-// Error implements error.
-func (e *DeadError) Error() string { return "testkit: given up: " + e.Reason + ": " + e.Detail }
-
-// AwaitOutcome waits until a command succeeded, failed or was rejected. A command that was given up is a [DeadError]. Without
-// a deadline in ctx it waits for [Patience]; the error then says how far the operation came.
+// AwaitOutcome waits until a command, published by the test or by the program under test, has its outcome. A command that was given up
+// is a *[DeadError]. Without a deadline in ctx it waits for [Patience]; the error then says how far the operation came.
 func (s *System) AwaitOutcome(ctx context.Context, c Command) (Outcome, error) {
-	domain, operation := c.Domain(), c.OperationID()
-	var heard event.Event
-	var outcome Outcome
-	err := await(ctx, func(ctx context.Context) (bool, error) {
-		dead, err := s.last(ctx, bus.Dead, bus.DeadSubject(domain, operation))
-		if err != nil {
-			return false, err
-		}
-		if dead != nil {
-			letter := &DeadError{}
-			_ = json.Unmarshal(dead.Data, letter) // unreadable: without a reason
-			return false, letter
-		}
-		m, err := s.last(ctx, bus.Events, bus.EventSubject(domain, operation))
-		if m == nil || err != nil {
-			return false, err
-		}
-		if heard, err = event.Decode(m.Header, m.Data); err != nil {
-			return false, err
-		}
-		state, _ := event.StateOf(heard)
-		outcome = Outcome{State: state, Event: heard}
-		return state.Terminal(), nil
-	})
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return Outcome{}, fmt.Errorf("testkit: no outcome of %s %s: %s: %w", c.Type(), c.ID(), progress(heard), err)
+	_, receipt, err := c.Message()
+	if err != nil {
+		return Outcome{}, fmt.Errorf("testkit: command %s: %w", c.ID(), err)
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	outcome, err := client.Await(ctx, s.JetStream, receipt)
+	if errors.Is(err, client.ErrNoOutcome) {
+		err = fmt.Errorf("testkit: no outcome of %s %s: %s: %w", c.Type(), c.ID(), progress(outcome.Event), err)
 	}
 	return outcome, err
 }
@@ -88,31 +54,6 @@ func progress(heard event.Event) string {
 		return "no service has taken it up"
 	}
 	return fmt.Sprintf("the last event is %s %s", heard.Type(), heard.Data())
-}
-
-// last gives the last message on a subject; nil where there is none, or where NATS does not answer now.
-func (s *System) last(ctx context.Context, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	st, err := s.JetStream.Stream(ctx, stream)
-	if err != nil {
-		return nil, passing(err, jetstream.ErrStreamNotFound)
-	}
-	m, err := st.GetLastMsgForSubject(ctx, subject)
-	if err != nil {
-		return nil, passing(err)
-	}
-	return m, nil
-}
-
-// passing hides every error but those that waiting does not mend.
-func passing(err error, lasting ...error) error {
-	for _, l := range lasting {
-		if errors.Is(err, l) {
-			return err
-		}
-	}
-	return nil
 }
 
 // Query reads rows of the database, each as a map by column. The projections follow the events, so a row may appear a
@@ -141,13 +82,18 @@ func (s *System) AwaitRows(ctx context.Context, sql string, args ...any) (rows [
 	return rows, err
 }
 
+// bounded gives a context without a deadline one.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, Patience)
+}
+
 // await repeats a look until it is done, fails, or time is up.
 func await(ctx context.Context, done func(context.Context) (bool, error)) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, Patience)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {

@@ -3,18 +3,25 @@ package testkit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/moby/moby/client"
 )
 
 // ownerLabel marks what is ours: containers and networks, with the process that they belong to.
 const ownerLabel = "io.mailwright.testkit.owner"
+
+// Labels marks containers, networks and volumes of a test's own as its own, so that they are swept up like testkit's should the
+// test be killed: testcontainers.WithLabels(testkit.Labels()).
+func Labels() map[string]string { return map[string]string{ownerLabel: self().String()} }
 
 // systemLabel tells the systems of a process apart.
 const systemLabel = "io.mailwright.testkit.system"
@@ -107,8 +114,84 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 	}
 	for _, n := range networks.Items {
 		if abandoned(n.Labels) {
-			_, err := e.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
+			err := e.removeNetwork(ctx, n.ID)
 			log.Info("removed a network of a test that was killed", "network", n.Name, "error", err)
+		}
+	}
+	volumes, err := e.VolumeList(ctx, client.VolumeListOptions{Filters: ours})
+	if err != nil {
+		return
+	}
+	for _, v := range volumes.Items {
+		if abandoned(v.Labels) {
+			_, err := e.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{})
+			log.Info("removed a volume of a test that was killed", "volume", v.Name, "error", err)
+		}
+	}
+}
+
+// removeNetwork takes a network from whoever is still on it: a container of the test's own without our label.
+func (e *engine) removeNetwork(ctx context.Context, id string) error {
+	found, err := e.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for stranger := range found.Network.Containers {
+		_, err := e.NetworkDisconnect(ctx, id, client.NetworkDisconnectOptions{Container: stranger, Force: true})
+		errs = append(errs, err)
+	}
+	_, err = e.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+	return errors.Join(append(errs, err)...)
+}
+
+// What the embedded backend keeps in the folder for temporary files: a folder a system, with a file that names its owner.
+const (
+	folderPrefix = "mailwright-testkit-"
+	ownerFile    = "owner"
+)
+
+var sweptFolders sync.Once
+
+// sweepFolders removes what processes of this user that are gone have left below a folder.
+func sweepFolders(in string, log *slog.Logger) {
+	folders, _ := filepath.Glob(filepath.Join(in, folderPrefix+"*"))
+	for _, dir := range folders {
+		raw, err := os.ReadFile(filepath.Join(dir, ownerFile))
+		if o, ok := parseOwner(string(raw)); err != nil || !ok || !o.gone() || !ownFolder(dir) {
+			continue
+		}
+		err = removeFolder(dir)
+		log.Info("removed the files of a test that was killed", "folder", dir, "error", err)
+	}
+}
+
+// ownFolder makes sure that it is a folder, and that nobody else has put it there.
+func ownFolder(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
+// removeFolder removes a system's folder, the owner's file last: what can not be removed now, the next sweep finds. Postgres may
+// still be on its way out, and write.
+func removeFolder(dir string) error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		entries, err := os.ReadDir(dir)
+		errs := []error{err}
+		for _, e := range entries {
+			if e.Name() != ownerFile {
+				errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+			}
+		}
+		if err = errors.Join(errs...); err == nil {
+			return os.RemoveAll(dir)
+		}
+		if time.Now().After(deadline) {
+			return err
 		}
 	}
 }

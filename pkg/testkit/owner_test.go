@@ -3,12 +3,19 @@ package testkit
 import (
 	"bufio"
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/moby/moby/client"
+
+	"github.com/mailwright/mailwright/pkg/stack"
 )
 
 func TestOwner(t *testing.T) {
@@ -36,15 +43,18 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// child makes this program start two containers and wait to be killed, or stop them and end.
-const child = "MAILWRIGHT_TESTKIT_CHILD"
+// child makes this program start NATS and Postgres on a backend and wait to be killed, or stop them and end.
+const (
+	child        = "MAILWRIGHT_TESTKIT_CHILD"
+	childBackend = "MAILWRIGHT_TESTKIT_CHILD_BACKEND"
+)
 
 func TestMain(m *testing.M) {
 	how := os.Getenv(child)
 	if how == "" {
-		os.Exit(m.Run())
+		os.Exit(withPrograms(m))
 	}
-	s, err := Run(context.Background(), WithoutSandbox())
+	s, err := Run(context.Background(), WithoutSandbox(), WithBackend(Backend(os.Getenv(childBackend))))
 	if err != nil {
 		println(err.Error())
 		os.Exit(1)
@@ -59,52 +69,177 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// withPrograms builds the programs for the embedded backend where nobody has said where they are.
+func withPrograms(m *testing.M) int {
+	if os.Getenv("MAILWRIGHT_BIN") != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "mailwright-bin-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	build := exec.Command("go", "build", "-o", dir+"/", "./mailwright", "./sandbox")
+	for _, s := range stack.Services {
+		build.Args = append(build.Args, "./"+s)
+	}
+	build.Dir, build.Stdout, build.Stderr = "../../services", os.Stdout, os.Stderr
+	if err := errors.Join(build.Run(), os.Setenv("MAILWRIGHT_BIN", dir)); err != nil {
+		println("the programs do not build:", err.Error())
+		return 1
+	}
+	return m.Run()
+}
+
 // TestKilledTestIsSweptUp kills a process in the middle of its test, and lets another one use testkit.
 func TestKilledTestIsSweptUp(t *testing.T) {
-	if os.Getenv("MAILWRIGHT_TEST_BACKEND") != string(Containers) {
-		t.Skip("the suites run on embedded servers")
-	}
 	t.Parallel()
-	victim := exec.CommandContext(t.Context(), os.Args[0])
-	victim.Env, victim.Stderr = append(os.Environ(), child+"=wait"), os.Stderr
-	out, err := victim.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	backends := map[Backend]int{Embedded: 1} // a folder
+	if os.Getenv("MAILWRIGHT_TEST_BACKEND") == string(Containers) {
+		backends[Containers] = 3 // NATS, Postgres and a network
 	}
-	if err := victim.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	label := ownerLabel + "=" + strings.TrimSpace(line)
-	if n := owned(t, label); n != 3 {
-		t.Errorf("a running test has %d containers and networks, want NATS, Postgres and a network", n)
-	}
-	if err := victim.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = victim.Wait()
+	for backend, has := range backends {
+		t.Run(string(backend), func(t *testing.T) {
+			t.Parallel()
+			dir := openDir(t)
+			env := append(os.Environ(), childBackend+"="+string(backend), "TMPDIR="+dir)
+			victim := exec.CommandContext(t.Context(), os.Args[0])
+			victim.Env, victim.Stderr = slices.Concat(env, []string{child + "=wait"}), os.Stderr
+			out, err := victim.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := victim.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, ok := parseOwner(strings.TrimSpace(line))
+			if n := owned(t, backend, o, dir); !ok || n != has {
+				t.Errorf("a running test has %d containers, networks and folders, want %d", n, has)
+			}
+			if err := victim.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = victim.Wait()
 
-	next := exec.CommandContext(t.Context(), os.Args[0])
-	next.Env = append(os.Environ(), child+"=end")
-	if out, err := next.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if n := owned(t, label); n != 0 {
-		t.Errorf("%d containers and networks are left of a killed test", n)
+			next := exec.CommandContext(t.Context(), os.Args[0])
+			next.Env = slices.Concat(env, []string{child + "=end"})
+			if out, err := next.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if n := owned(t, backend, o, dir); n != 0 {
+				t.Errorf("%d containers, networks and folders are left of a killed test", n)
+			}
+		})
 	}
 }
 
-func owned(t *testing.T, label string) int {
+// openDir is a folder for temporary files that the user of Postgres can enter, too.
+func openDir(t *testing.T) string {
 	t.Helper()
+	dir, err := os.MkdirTemp("", "mw-kill-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestSweepLeavesOthersAlone holds what the sweep of folders may take against what it may not.
+func TestSweepLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), t.TempDir()
+	dead := self()
+	dead.PID = 1 << 30
+	for name, owner := range map[string]string{"mine": self().String(), "gone": dead.String(), "unknown": "someone"} {
+		folder := filepath.Join(dir, folderPrefix+name)
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(filepath.Join(folder, ownerFile), []byte(owner), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A way out of the folder, as anyone may lay one where all put their temporary files.
+	err := errors.Join(os.WriteFile(filepath.Join(outside, ownerFile), []byte(dead.String()), 0o600),
+		os.WriteFile(filepath.Join(outside, "precious"), nil, 0o600), os.Symlink(outside, filepath.Join(dir, folderPrefix+"link")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweepFolders(dir, slog.New(slog.DiscardHandler))
+	for path, stays := range map[string]bool{
+		filepath.Join(dir, folderPrefix+"mine"): true, filepath.Join(dir, folderPrefix+"gone"): false,
+		filepath.Join(dir, folderPrefix+"unknown"): true, filepath.Join(outside, "precious"): true,
+	} {
+		if _, err := os.Stat(path); (err == nil) != stays {
+			t.Errorf("%s: %v, stays: %v", path, err, stays)
+		}
+	}
+}
+
+func TestImagesAreThoseOfTheVersion(t *testing.T) {
+	t.Parallel()
+	const path = "github.com/mailwright/mailwright/pkg"
+	for name, c := range map[string]struct {
+		module   debug.Module
+		tag, how string
+	}{
+		"a release":           {debug.Module{Path: path, Version: "v1.2.3"}, "1.2.3", "make images TAG=1.2.3"},
+		"a commit":            {debug.Module{Path: path, Version: "v0.0.0-20260101000000-abcdefabcdef"}, "0.0.0-20260101000000-abcdefabcdef", "make images TAG=0.0.0-20260101000000-abcdefabcdef"},
+		"a release with more": {debug.Module{Path: path, Version: "v1.2.3+dirty"}, "1.2.3-dirty", "make images TAG=1.2.3-dirty"},
+		"a folder":            {debug.Module{Path: path, Version: "v0.0.0", Replace: &debug.Module{Path: "../../pkg"}}, "dev", "make images"},
+		"a workspace":         {debug.Module{Path: path, Version: "(devel)"}, "dev", "make images"},
+		"another module":      {debug.Module{Path: "example.com/other", Version: "v9.0.0"}, "dev", "make images"},
+	} {
+		tag := imageTag([]*debug.Module{&c.module})
+		if how := makes("mailwright/sandbox:" + tag); tag != c.tag || how != c.how {
+			t.Errorf("%s: %s, made by %q; want %s, by %q", name, tag, how, c.tag, c.how)
+		}
+	}
+	if how := makes(PostgresImage); how != "make images" {
+		t.Errorf("%s is made by %q", PostgresImage, how)
+	}
+}
+
+// TestOneVersionOfEachServer holds the places together in which the servers' images are named.
+func TestOneVersionOfEachServer(t *testing.T) {
+	t.Parallel()
+	for file, wants := range map[string][]string{
+		"../../docker-compose.yml": {"image: " + NATSImage + "\n", "image: " + PostgresImage + "\n"},
+		"../../scripts/servers":    {"postgres_image=" + PostgresImage + "\n"},
+		"../go.mod":                {"nats-io/nats-server/v2 v" + strings.TrimPrefix(NATSImage, "nats:") + "."}, // from which scripts/servers has it
+	} {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(string(raw), want) {
+				t.Errorf("%s does not say %q", file, want)
+			}
+		}
+	}
+}
+
+// owned counts what a process has: on containers by its label, else in its folder for temporary files.
+func owned(t *testing.T, backend Backend, o owner, dir string) int {
+	t.Helper()
+	if backend == Embedded {
+		folders, err := filepath.Glob(filepath.Join(dir, folderPrefix+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(folders)
+	}
 	c, err := plainClient(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	filters := make(client.Filters).Add("label", label)
+	filters := make(client.Filters).Add("label", ownerLabel+"="+o.String())
 	containers, err := c.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: filters})
 	if err != nil {
 		t.Fatal(err)

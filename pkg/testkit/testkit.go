@@ -124,10 +124,24 @@ func (s *System) connect(ctx context.Context) (err error) {
 	if s.JetStream, err = jetstream.New(s.NATS); err != nil {
 		return err
 	}
-	if err := bus.Ensure(ctx, s.JetStream, bus.Config{}); err != nil {
+	if err := s.createStreams(ctx); err != nil {
 		return err
 	}
 	return postgres.Migrate(ctx, s.Endpoints.Postgres)
+}
+
+// createStreams creates those that are missing. Whether what is there will do, the services judge, by their own settings.
+func (s *System) createStreams(ctx context.Context) error {
+	for _, want := range bus.Streams(bus.Config{}) {
+		_, err := s.JetStream.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = s.JetStream.CreateStream(ctx, want)
+		}
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", want.Name, err)
+		}
+	}
+	return nil
 }
 
 // Kill ends a part at once, as a crash would, and leaves it down until [System.Restart]. What it stored stays.

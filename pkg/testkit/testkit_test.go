@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	tcnats "github.com/testcontainers/testcontainers-go/modules/nats"
 	"github.com/testcontainers/testcontainers-go/network"
@@ -18,6 +21,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/embedded"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
@@ -26,9 +30,6 @@ var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), strin
 
 func start(t *testing.T, opts ...testkit.Option) *testkit.System {
 	t.Helper()
-	if backend == testkit.Embedded && os.Getenv("MAILWRIGHT_BIN") == "" {
-		t.Skip("MAILWRIGHT_BIN does not say where the programs are: 'make test' does")
-	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	return testkit.Start(t, append([]testkit.Option{testkit.WithBackend(backend), testkit.WithLog(log), testkit.WithImages(images())}, opts...)...)
 }
@@ -65,6 +66,9 @@ func TestWholeSystem(t *testing.T) {
 	logs := t.TempDir()
 	mw := start(t, testkit.WithLogDir(logs))
 	ctx := t.Context()
+	if backend == testkit.Containers {
+		haveNoRights(t, mw)
+	}
 
 	if err := mw.Vendors.Fail(ctx, testkit.Fault{Vendor: "exchangeonline", Kind: "status", Count: 1, Params: testkit.FaultParams{Status: 503}}); err != nil {
 		t.Fatal(err)
@@ -97,7 +101,7 @@ func TestWholeSystem(t *testing.T) {
 	eventually(t, func() bool {
 		_, err := mw.AwaitOutcome(ctx, other)
 		dead, ok := errors.AsType[*testkit.DeadError](err)
-		return ok && dead.Reason != ""
+		return ok && dead.Letter.Reason != ""
 	})
 
 	if err := mw.Stop(); err != nil {
@@ -106,6 +110,85 @@ func TestWholeSystem(t *testing.T) {
 	for _, part := range []string{"delegation-svc", testkit.Sandbox} {
 		if raw, err := os.ReadFile(logs + "/" + part + ".log"); err != nil || len(raw) == 0 {
 			t.Errorf("log of %s: %d bytes, %v", part, len(raw), err)
+		}
+	}
+}
+
+// haveNoRights holds each container of a system against what is promised: it runs as a user without rights, can not write to its
+// image, has no capability nor a way to one, and is published on loopback only.
+func haveNoRights(t *testing.T, mw *testkit.System) {
+	t.Helper()
+	docker := engine(t)
+	network, err := docker.NetworkInspect(t.Context(), mw.Network, client.NetworkInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(network.Network.Containers); n != 3+len(mw.Endpoints.Services) {
+		t.Errorf("%d containers, want NATS, Postgres, the sandbox and the services", n)
+	}
+	for id := range network.Network.Containers {
+		found, err := docker.ContainerInspect(t.Context(), id, client.ContainerInspectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := found.Container
+		if c.Config.Image != testkit.NATSImage && (c.Config.User == "" || c.Config.User == "root" || c.Config.User == "0") {
+			t.Errorf("%s runs as user %q", c.Name, c.Config.User) // for NATS see docs/compose.md
+		}
+		if h := c.HostConfig; !h.ReadonlyRootfs || !slices.Equal(h.CapDrop, []string{"ALL"}) || len(h.CapAdd) > 0 ||
+			!slices.Equal(h.SecurityOpt, []string{"no-new-privileges"}) || h.Privileged {
+			t.Errorf("%s has rights: %+v", c.Name, h)
+		}
+		for port, bindings := range c.NetworkSettings.Ports {
+			for _, b := range bindings {
+				if !b.HostIP.IsLoopback() && strings.Contains(mw.Endpoints.NATS, "127.0.0.1") {
+					t.Errorf("%s publishes %s on %s", c.Name, port, b.HostIP)
+				}
+			}
+		}
+	}
+}
+
+// engine is not asked by way of testcontainers, which would read its settings then, before testkit has chosen them.
+func engine(t *testing.T) *client.Client {
+	t.Helper()
+	docker, err := client.New(client.FromEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = docker.Close() })
+	return docker
+}
+
+// TestImages holds the programs' images against what is promised of them. That they start read-only, every other test shows.
+func TestImages(t *testing.T) {
+	t.Parallel()
+	if backend != testkit.Containers {
+		t.Skip("there are no images without an engine")
+	}
+	docker, list := engine(t), images()
+	if len(list) != 2+len(stack.Services) {
+		t.Fatalf("MAILWRIGHT_TEST_IMAGES lists %d images, want the command line, the sandbox and the services", len(list))
+	}
+	for program, id := range list {
+		image, err := docker.ImageInspect(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := image.Config
+		if c.User != "65532:65532" {
+			t.Errorf("%s runs as user %q", program, c.User)
+		}
+		if serves := program != "mailwright"; serves != (c.Healthcheck != nil && slices.Equal(c.Healthcheck.Test, []string{"CMD", "/program", "--healthcheck"})) {
+			t.Errorf("%s has the health check %+v", program, c.Healthcheck)
+		}
+		for _, label := range []string{"version", "revision", "source", "title"} {
+			if c.Labels["org.opencontainers.image."+label] == "" {
+				t.Errorf("%s has no label that says its %s: %v", program, label, c.Labels)
+			}
+		}
+		if len(image.RootFS.Layers) != 3 || image.Size > 60e6 {
+			t.Errorf("%s has %d layers and %d bytes: more than certificates, /data and one static program", program, len(image.RootFS.Layers), image.Size)
 		}
 	}
 }
@@ -121,7 +204,11 @@ func eventually(t *testing.T, holds func() bool) {
 
 func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
 	t.Parallel()
-	mw := start(t, testkit.WithServices("delegation-svc"))
+	mw := start(t, testkit.WithServices("delegation-svc"), testkit.WithEnv("MAILWRIGHT_PARTITIONS=4"))
+	stream, err := mw.JetStream.Stream(t.Context(), bus.Commands)
+	if err != nil || !strings.Contains(stream.CachedInfo().Config.SubjectTransform.Destination, "partition(4,") {
+		t.Errorf("the services' own number of partitions is not the streams': %v", err)
+	}
 	succeeds(t, mw, change("alex@contoso.com", "megan.bowen@contoso.com"))
 	for _, part := range []string{testkit.NATS, testkit.Sandbox, testkit.Postgres, "delegation-svc"} {
 		if err := mw.Kill(part); err != nil {
@@ -138,9 +225,16 @@ func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
 	if err := mw.Kill("toaster"); err == nil {
 		t.Error("killed what is not there")
 	}
+	if err := mw.JetStream.DeleteStream(t.Context(), bus.Commands); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		err := stack.Answers(t.Context(), mw.Endpoints.Services["delegation-svc"]+"/readyz")
+		return err != nil && strings.Contains(err.Error(), "stream COMMANDS")
+	})
 }
 
-// TestOwnServers lets a service work with a NATS and a Postgres that the test brought along.
+// TestOwnServers lets services work with a NATS and a Postgres that the test brought along.
 func TestOwnServers(t *testing.T) {
 	t.Parallel()
 	var opts []testkit.Option
@@ -149,8 +243,12 @@ func TestOwnServers(t *testing.T) {
 	} else {
 		opts = ownServers(t)
 	}
-	mw := start(t, append(opts, testkit.WithServices("delegation-svc"))...)
-	succeeds(t, mw, change("alex@contoso.com", "megan.bowen@contoso.com"))
+	mw := start(t, append(opts, testkit.WithServices("delegation-svc", "projection-svc"))...)
+	cmd := change("alex@contoso.com", "megan.bowen@contoso.com")
+	succeeds(t, mw, cmd)
+	if _, err := mw.AwaitRows(t.Context(), `SELECT FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'succeeded'`, cmd.OperationID()); err != nil {
+		t.Error(err)
+	}
 	if err := mw.Kill(testkit.NATS); err == nil {
 		t.Error("killed a server that is not testkit's")
 	}
@@ -183,18 +281,25 @@ func ownServers(t *testing.T) []testkit.Option {
 func ownContainers(t *testing.T) []testkit.Option {
 	t.Helper()
 	first := start(t, testkit.WithoutSandbox())
-	own, err := tcnats.Run(t.Context(), "nats:2.15", network.WithNetworkName([]string{"events"}, first.Network),
+	own, err := tcnats.Run(t.Context(), testkit.NATSImage, testcontainers.WithLabels(testkit.Labels()), network.WithNetworkName([]string{"events"}, first.Network),
 		testcontainers.WithCmd("--jetstream", "--store_dir", "/data"))
 	testcontainers.CleanupContainer(t, own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err := own.ConnectionString(t.Context())
+	events, err := own.ConnectionString(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []testkit.Option{testkit.WithNetwork(first.Network), testkit.WithNATS(testkit.Server{URL: url, Inside: "nats://events:4222"}),
-		testkit.WithPostgres(testkit.Server{URL: first.Endpoints.Postgres})}
+	inside, err := url.Parse(first.Endpoints.Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside.Host = testkit.Postgres + ":5432"
+	return []testkit.Option{
+		testkit.WithNetwork(first.Network), testkit.WithNATS(testkit.Server{URL: events, Inside: "nats://events:4222"}),
+		testkit.WithPostgres(testkit.Server{URL: first.Endpoints.Postgres, Inside: inside.String()}),
+	}
 }
 
 func TestServersAlone(t *testing.T) {
@@ -217,6 +322,19 @@ func TestServersAlone(t *testing.T) {
 	if rows, err := mw.Query(t.Context(), "SELECT * FROM mailwright_views.operations"); err != nil || len(rows) != 0 {
 		t.Errorf("%v, %v", rows, err)
 	}
+
+	if err := mw.Kill(testkit.NATS); err != nil {
+		t.Fatal(err)
+	}
+	if err := mw.Restart(t.Context(), testkit.NATS); err != nil {
+		t.Fatal(err)
+	}
+	if err := mw.Publish(t.Context(), cmd); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 1 {
+		t.Errorf("NATS has not come back with what it had: %v", err)
+	}
 }
 
 func TestCommandsAreValidAndKeyed(t *testing.T) {
@@ -236,8 +354,8 @@ func TestCommandsAreValidAndKeyed(t *testing.T) {
 		if faults := event.Check(cmd.Event); len(faults) > 0 {
 			t.Errorf("%s: %v", cmd.Type(), faults)
 		}
-		if cmd.Key != key {
-			t.Errorf("%s: key %q, want %q", cmd.Type(), cmd.Key, key)
+		if _, r, err := cmd.Message(); err != nil || r.Key != key {
+			t.Errorf("%s: key %q, want %q, %v", cmd.Type(), r.Key, key, err)
 		}
 	}
 }

@@ -1,0 +1,123 @@
+package client
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+// Command is a command as its publisher has it: the event, and where it goes. The event's methods serve for what is optional:
+//
+//	cmd.SetExtension(event.TenantID, "contoso")      // one of several configured tenants
+//	cmd.SetExtension(event.CorrelationID, "CHG-17")  // carried through to every result
+//	cmd.SetExtension(event.NotBefore, "2026-12-01T06:00:00Z")
+//	cmd.SetExtension(event.DryRun, "true")           // the outcome is the plan; nothing is written
+type Command struct {
+	event.Event
+	// Domain that carries the command out; "" stands for that of its type. It is needed where the type belongs to every domain:
+	// operation.cancel goes to the domain of the operation.
+	Domain event.Domain
+	// Key: commands with the same domain and key take effect in the order published. Any text of up to 1,000 bytes; "" stands for [Key].
+	Key string
+	// Mode of the message; the zero value is binary, with the attributes as headers.
+	Mode event.Mode
+}
+
+// Data lists the data of commands, one Go type for each type of command.
+type Data interface {
+	event.ObjectCreateData | event.BusinessUserCreateData | event.MailboxCreateData |
+		event.DelegationSetData | event.DelegationChangeData | event.DelegationReadData |
+		event.FolderGrantData | event.FolderRevokeData | event.FolderReadData |
+		event.InventorySyncData | event.OperationCancelData
+}
+
+// New makes the command that its data belong to. source names who asks, as a URI reference such as https://hr.example.com; id is
+// unique within it, such as the number of a ticket. The error is that the data are not JSON, which raw JSON within them may cause.
+func New[D Data](source, id string, data D) (Command, error) {
+	e, err := event.New(id, source, typeOf(data), data)
+	if err != nil {
+		return Command{}, fmt.Errorf("command %s: %w", id, err)
+	}
+	return Command{Event: e}, nil
+}
+
+func typeOf(data any) string {
+	switch data.(type) {
+	case event.ObjectCreateData:
+		return event.ObjectCreate
+	case event.BusinessUserCreateData:
+		return event.BusinessUserCreate
+	case event.MailboxCreateData:
+		return event.MailboxCreate
+	case event.DelegationSetData:
+		return event.DelegationSet
+	case event.DelegationChangeData:
+		return event.DelegationChange
+	case event.DelegationReadData:
+		return event.DelegationRead
+	case event.FolderGrantData:
+		return event.FolderGrant
+	case event.FolderRevokeData:
+		return event.FolderRevoke
+	case event.FolderReadData:
+		return event.FolderRead
+	case event.InventorySyncData:
+		return event.InventorySync
+	case event.OperationCancelData:
+		return event.OperationCancel
+	}
+	panic(fmt.Sprintf("client: %T is no command's data", data)) // Data lists a type that this does not
+}
+
+// OperationID names the operation that the command starts.
+func (c Command) OperationID() string { return event.OperationID(c.Source(), c.ID()) }
+
+// longestKey keeps the subject, in which a byte of the key may take three, under NATS' limit of about 4,000 bytes.
+const longestKey = 1000
+
+// addressed gives the command with domain and key filled in.
+func (c Command) addressed() (Command, error) {
+	c.Key = cmp.Or(c.Key, Key(c.Event))
+	own := event.DomainOf(c.Type())
+	switch {
+	case own == "" && !event.IsCommand(c.Type()):
+		return c, fmt.Errorf("type %s belongs to no domain of Mailwright", c.Type())
+	case own == "" && c.Domain == "":
+		return c, fmt.Errorf("%s needs a domain: that of the operation", c.Type())
+	case own != "" && c.Domain != "" && own != c.Domain:
+		return c, fmt.Errorf("%s goes to the domain %s, not to %s", c.Type(), own, c.Domain)
+	case c.Key == "":
+		return c, fmt.Errorf("%s has nothing to derive a key from; give one", c.Type())
+	case len(c.Key) > longestKey:
+		return c, fmt.Errorf("the key has %d bytes; %d are allowed", len(c.Key), longestKey)
+	}
+	c.Domain = cmp.Or(c.Domain, own)
+	return c, nil
+}
+
+// Message makes the message of a command, and the receipt as far as it is known before the message is stored. The error says what is
+// wrong with the event, its domain or its key.
+//
+// Nats-Msg-Id names the operation and what is asked, so that a repetition is stored once, but another
+// command under the same id is not swallowed: the service finds the conflict.
+func (c Command) Message() (*nats.Msg, Receipt, error) {
+	c, err := c.addressed()
+	if err != nil {
+		return nil, Receipt{}, err
+	}
+	header, body, err := event.Encode(c.Event, c.Mode)
+	if err != nil {
+		return nil, Receipt{}, err
+	}
+	id := c.OperationID()
+	r := Receipt{
+		OperationID: id, Type: c.Type(), Domain: c.Domain, Key: c.Key,
+		Subject: bus.CommandSubject(c.Domain, c.Key), Results: bus.EventSubject(c.Domain, id), fingerprint: event.Fingerprint(c.Event),
+	}
+	header.Set(nats.MsgIdHdr, id+"."+r.fingerprint[:16])
+	return &nats.Msg{Subject: r.Subject, Header: header, Data: body}, r, nil
+}
