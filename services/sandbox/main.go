@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,17 +25,20 @@ import (
 
 // config is everything an operator can set.
 type config struct {
-	Listen       string        `help:"Address to listen on." default:"127.0.0.1:0" env:"MAILWRIGHT_SANDBOX_LISTEN"`
-	URLFile      string        `help:"File to write the base URL to." type:"path" env:"MAILWRIGHT_SANDBOX_URL_FILE"`
-	LDAPListen   string        `name:"ldap-listen" help:"Address on which to show the directories over LDAP, for reading; empty: not at all." env:"MAILWRIGHT_SANDBOX_LDAP_LISTEN"`
-	LDAPURLFile  string        `name:"ldap-url-file" help:"File to write the LDAP URL to." type:"path" env:"MAILWRIGHT_SANDBOX_LDAP_URL_FILE"`
-	Seed         string        `help:"Seed (YAML) in place of the built-in one." type:"existingfile" env:"MAILWRIGHT_SANDBOX_SEED"`
-	StateFile    string        `help:"File that keeps the state over restarts." type:"path" env:"MAILWRIGHT_SANDBOX_STATE_FILE"`
-	ScanInterval time.Duration `help:"Time between EnPower's scans; 0: on demand only." default:"2s" env:"MAILWRIGHT_SANDBOX_SCAN_INTERVAL"`
-	JournalSize  int           `help:"Vendor calls that the journal keeps." default:"100000" env:"MAILWRIGHT_SANDBOX_JOURNAL_SIZE"`
-	ControlToken string        `help:"Bearer token of the control API; needed to listen beyond loopback." env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN"`
-	LogLevel     slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info" env:"MAILWRIGHT_SANDBOX_LOG_LEVEL"`
-	Healthcheck  bool          `help:"Ask the sandbox that runs with these settings whether it is ready, and exit: 0 or 1."`
+	Listen          string        `help:"Address to listen on." default:"127.0.0.1:0" env:"MAILWRIGHT_SANDBOX_LISTEN"`
+	URLFile         string        `help:"File to write the base URL to." type:"path" env:"MAILWRIGHT_SANDBOX_URL_FILE"`
+	LDAPListen      string        `name:"ldap-listen" help:"Address on which to show the directories over LDAP, for reading; empty: not at all." env:"MAILWRIGHT_SANDBOX_LDAP_LISTEN"`
+	LDAPSListen     string        `name:"ldaps-listen" help:"Likewise, encrypted from the first byte; needs --ldap-certificate." env:"MAILWRIGHT_SANDBOX_LDAPS_LISTEN"`
+	LDAPCertificate string        `name:"ldap-certificate" help:"PEM file with a certificate and its key, for StartTLS and --ldaps-listen." type:"existingfile" env:"MAILWRIGHT_SANDBOX_LDAP_CERTIFICATE"`
+	LDAPURLFile     string        `name:"ldap-url-file" help:"File to write the LDAP URLs to, one a line." type:"path" env:"MAILWRIGHT_SANDBOX_LDAP_URL_FILE"`
+	Seed            string        `help:"Seed (YAML) in place of the built-in one." type:"existingfile" env:"MAILWRIGHT_SANDBOX_SEED"`
+	StateFile       string        `help:"File that keeps the state over restarts." type:"path" env:"MAILWRIGHT_SANDBOX_STATE_FILE"`
+	ScanInterval    time.Duration `help:"Time between EnPower's scans; 0: on demand only." default:"2s" env:"MAILWRIGHT_SANDBOX_SCAN_INTERVAL"`
+	JournalSize     int           `help:"Vendor calls that the journal keeps." default:"100000" env:"MAILWRIGHT_SANDBOX_JOURNAL_SIZE"`
+	FaultSeed       uint64        `help:"Seed of the chance by which faults with a probability strike; 0: random." default:"0" env:"MAILWRIGHT_SANDBOX_FAULT_SEED"`
+	ControlToken    string        `help:"Bearer token of the control API; needed to listen beyond loopback." env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN"`
+	LogLevel        slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info" env:"MAILWRIGHT_SANDBOX_LOG_LEVEL"`
+	Healthcheck     bool          `help:"Ask the sandbox that runs with these settings whether it is ready, and exit: 0 or 1."`
 }
 
 func main() {
@@ -81,19 +86,17 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return fmt.Errorf("listening on %s, beyond loopback, needs a control token", address)
 	}
 	box, err := sandbox.Open(sandbox.Options{
-		Seed: seedText, StateFile: cfg.StateFile, JournalSize: cfg.JournalSize, ControlToken: cfg.ControlToken, Log: log,
+		Seed: seedText, StateFile: cfg.StateFile, JournalSize: cfg.JournalSize, ControlToken: cfg.ControlToken, FaultSeed: cfg.FaultSeed, Log: log,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
 
-	if cfg.LDAPListen != "" {
-		stop, err := showLDAP(box, cfg, log)
-		if err != nil {
-			return errors.Join(err, listener.Close())
-		}
-		defer stop()
+	stopLDAP, err := showLDAP(box, cfg, log)
+	defer stopLDAP()
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 
 	// A call that a fault holds back ends with the server, not with its hold.
@@ -136,18 +139,39 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	return err
 }
 
-// showLDAP opens the directories for reading over LDAP.
+// showLDAP opens the directories for reading over LDAP, on as many listeners as are asked for.
 func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), err error) {
-	url, stop, err := box.StartLDAP(cfg.LDAPListen)
-	if err != nil {
-		return nil, err
-	}
-	log.Info("sandbox listens for LDAP", "url", url)
-	if cfg.LDAPURLFile != "" {
-		if err := writeWhole(cfg.LDAPURLFile, url+"\n"); err != nil {
-			stop()
-			return nil, err
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
 		}
+	}
+	var certificate *tls.Certificate
+	if cfg.LDAPCertificate != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.LDAPCertificate, cfg.LDAPCertificate)
+		if err != nil {
+			return stop, fmt.Errorf("--ldap-certificate: %w", err)
+		}
+		certificate = &pair
+	} else if cfg.LDAPSListen != "" {
+		return stop, errors.New("--ldaps-listen needs --ldap-certificate")
+	}
+	var urls strings.Builder
+	for _, o := range []sandbox.LDAP{{Address: cfg.LDAPListen, Certificate: certificate}, {Address: cfg.LDAPSListen, Certificate: certificate, Encrypted: true}} {
+		if o.Address == "" {
+			continue
+		}
+		url, end, err := box.StartLDAP(o)
+		if err != nil {
+			return stop, err
+		}
+		stops = append(stops, end)
+		log.Info("sandbox listens for LDAP", "url", url)
+		urls.WriteString(url + "\n")
+	}
+	if cfg.LDAPURLFile != "" {
+		return stop, writeWhole(cfg.LDAPURLFile, urls.String())
 	}
 	return stop, nil
 }

@@ -3,6 +3,7 @@ package adaxes
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/call"
@@ -151,7 +152,7 @@ func (a *API) search(_ *http.Request, body []byte) call.Operation {
 	if scope := p.text("scope", false); scope != "" && scope != "All" && scope != "TotpEnrolledAccounts" {
 		p.faults.add("scope", "The scope is not known.")
 	}
-	matches := readCriteria(p)
+	wanted := readCriteria(p)
 	return call.Operation{Target: strings.Trim(base+" "+p.criteriaText(), " "), Run: func(call.Run) call.Answer {
 		if p.failed() {
 			return invalid(p.faults)
@@ -163,9 +164,8 @@ func (a *API) search(_ *http.Request, body []byte) call.Operation {
 			if missing = base != "" && root == nil; missing {
 				return
 			}
-			tx.EachObject(func(o *state.Object) bool {
-				inside := root == nil || directory.Within(o.DN, root.DN) && !oneLevel || directory.Fold(directory.Parent(o.DN)) == directory.Fold(root.DN)
-				if inside && !a.hidden(tx, o) && matches(o) {
+			wanted.candidates(tx, func(o *state.Object) bool {
+				if wanted.matches(o) && within(root, oneLevel, o) && !a.hidden(tx, o) {
 					found = append(found, a.render(tx, o, properties))
 				}
 				return int64(len(found)) < size
@@ -188,61 +188,93 @@ func (o *object) criteriaText() string {
 	return string(raw[:min(len(raw), 300)])
 }
 
-type matcher func(*state.Object) bool
+// within reports whether an object lies below the base of a search, or directly below it.
+func within(root *state.Object, oneLevel bool, o *state.Object) bool {
+	switch {
+	case root == nil:
+		return true
+	case oneLevel:
+		return directory.Fold(directory.Parent(o.DN)) == directory.Fold(root.DN)
+	default:
+		return directory.Within(o.DN, root.DN)
+	}
+}
 
-func everything(*state.Object) bool { return true }
+// criterion is what a search asks for.
+type criterion struct {
+	matches func(*state.Object) bool
+	// name and value, where set: only objects with that property can match.
+	name, value string
+}
+
+var everything = criterion{matches: func(*state.Object) bool { return true }}
+
+// candidates walks the objects that may match, by the directory's index where it has one.
+func (c criterion) candidates(tx *state.Tx, visit func(*state.Object) bool) {
+	if state.Indexed(c.name) {
+		tx.EachObjectWith(c.name, c.value, visit)
+		return
+	}
+	tx.EachObject(visit)
+}
 
 // readCriteria reads REST_CriteriaJson: any of objectTypes may match.
-func readCriteria(p *object) matcher {
+func readCriteria(p *object) criterion {
 	criteria := p.child("criteria", false, "objectTypes")
 	if criteria == nil {
 		return everything
 	}
-	var types []matcher
+	var types []criterion
 	for _, entry := range criteria.children("objectTypes", true, "type", "items") {
 		class := entry.text("type", false)
 		items := everything
 		if block := entry.child("items", false, itemFields...); block != nil && len(block.fields) > 0 {
 			items = readItem(block)
 		}
-		types = append(types, func(o *state.Object) bool { return (class == "" || strings.EqualFold(class, o.Class)) && items(o) })
-	}
-	return func(o *state.Object) bool {
-		for _, m := range types {
-			if m(o) {
-				return true
-			}
+		ofClass := items
+		ofClass.matches = func(o *state.Object) bool {
+			return (class == "" || strings.EqualFold(class, o.Class)) && items.matches(o)
 		}
-		return len(types) == 0
+		types = append(types, ofClass)
 	}
+	if len(types) == 1 {
+		return types[0]
+	}
+	return criterion{matches: func(o *state.Object) bool {
+		return len(types) == 0 || slices.ContainsFunc(types, func(c criterion) bool { return c.matches(o) })
+	}}
 }
 
 var itemFields = []string{"type", "items", "logicalOperator", "property", "operator", "values", "valueLogicalOperator"}
 
 // readItem reads a Simple or Compound item. Enumerations may be names or the numbers seen in the field.
-func readItem(o *object) matcher {
+func readItem(o *object) criterion {
 	switch o.choice("type", map[string]string{"0": "simple", "1": "compound", "simple": "simple", "compound": "compound"}) {
 	case "compound":
-		var parts []matcher
+		var parts []criterion
 		for _, item := range o.children("items", true, itemFields...) {
 			parts = append(parts, readItem(item))
 		}
 		or := o.has("logicalOperator") && o.choice("logicalOperator", map[string]string{"1": "and", "2": "or", "and": "and", "or": "or"}) == "or"
-		return func(obj *state.Object) bool {
+		c := criterion{matches: func(obj *state.Object) bool {
 			for _, part := range parts {
-				if part(obj) == or {
+				if part.matches(obj) == or {
 					return or
 				}
 			}
 			return !or
+		}}
+		if len(parts) > 0 && (!or || len(parts) == 1) {
+			c.name, c.value = parts[0].name, parts[0].value
 		}
+		return c
 	case "simple":
 		return readSimple(o)
 	}
 	return everything
 }
 
-func readSimple(o *object) matcher {
+func readSimple(o *object) criterion {
 	name := o.text("property", true)
 	if attribute, ok := directory.FindAttribute(name); ok {
 		name = attribute.Name
@@ -267,26 +299,27 @@ func readSimple(o *object) matcher {
 	}
 	if operator == "empty" {
 		empty := len(wanted) == 0 || wanted[0] == "true"
-		return func(obj *state.Object) bool { return (len(obj.Properties[name]) == 0) == empty }
+		return criterion{matches: func(obj *state.Object) bool { return (len(obj.Properties[name]) == 0) == empty }}
 	}
-	return func(obj *state.Object) bool {
+	c := criterion{matches: func(obj *state.Object) bool {
 		values := obj.Properties[name]
 		if computed := computedProperty(obj, name); computed != "" {
 			values = []any{computed}
 		}
-		for _, value := range values {
-			text, err := json.Marshal(value)
-			if s, ok := value.(string); ok {
-				text, err = []byte(s), nil
+		return slices.ContainsFunc(values, func(value any) bool {
+			text, ok := value.(string)
+			if !ok {
+				raw, _ := json.Marshal(value)
+				text = string(raw)
 			}
-			for _, want := range wanted {
-				if err == nil && compare(strings.ToLower(string(text)), want) {
-					return true
-				}
-			}
-		}
-		return false
+			text = strings.ToLower(text)
+			return slices.ContainsFunc(wanted, func(want string) bool { return compare(text, want) })
+		})
+	}}
+	if len(wanted) == 1 && (operator == "eq" || operator == "equal") {
+		c.name, c.value = name, wanted[0]
 	}
+	return c
 }
 
 // choice reads an enumeration given as a name or a number.

@@ -33,6 +33,8 @@ type Operation struct {
 	Name string
 	// Target is whom the call is about: a DN, an address, a client id. Never a secret.
 	Target string
+	// Detail is what the call asks for, for the journal, where Target does not tell it. Never a secret.
+	Detail string
 	// Run does the work. Twist is "", or one of the fault kinds that only the API itself can act out.
 	Run func(Run) Answer
 }
@@ -87,7 +89,7 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	op := api.Open(r, body)
-	entry.Call, entry.Target = op.Name, op.Target
+	entry.Call, entry.Target, entry.Detail = op.Name, op.Target, op.Detail
 	finish := func(a Answer, status int) {
 		entry.Status, entry.Outcome, entry.Committed = status, a.Outcome, a.Committed
 		entry.Took = time.Since(started)
@@ -104,7 +106,7 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	run := Run{Origin: state.Origin{Sequence: entry.Sequence, Vendor: entry.Vendor, Call: op.Name, Target: op.Target, At: entry.Time}}
+	run := Run{Origin: state.Origin{Sequence: entry.Sequence, Vendor: entry.Vendor, Call: op.Name, Target: op.Target, Detail: op.Detail, At: entry.Time}}
 	if rule == nil {
 		a := op.Run(run)
 		finish(a, a.Status)
@@ -135,6 +137,11 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	case fault.Status:
 		finish(a, rule.Params.Status)
 		writeStatus(w, rule.Params)
+	case fault.SecretEcho:
+		a = echo(api.Vendor(), rule.Params.Status, r, body)
+		a.Outcome = "nothing done"
+		finish(a, a.Status)
+		write(w, a)
 	case fault.NonJSON:
 		status := rule.Params.Status
 		if status == 0 {

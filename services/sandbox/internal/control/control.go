@@ -20,7 +20,7 @@
 //	POST   /control/approvals/{id}         {"decision": "approve" | "deny"}; id "all" for all that are pending
 //	DELETE /control/tokens                 revokes every issued token
 //	GET    /control/enpower/population     how many mailboxes EnPower makes up
-//	POST   /control/enpower/population     {"count": 1000000, "tenantId": "…", "tenantDomain": "…"}
+//	POST   /control/enpower/population     {"count": 1000000, "changed": 0.01, "removed": 0.001, "tenantId": "…", "tenantDomain": "…"}
 package control
 
 import (
@@ -285,6 +285,11 @@ func (a *API) setPopulation(r *http.Request) (any, error) {
 	}
 	if p.Count < 0 || p.Count > 100_000_000 {
 		return nil, fmt.Errorf("count must be between 0 and 100000000")
+	}
+	for name, share := range map[string]float64{"changed": p.Changed, "removed": p.Removed} {
+		if share < 0 || share > 1 {
+			return nil, fmt.Errorf("%s must be between 0 and 1", name)
+		}
 	}
 	if p.TenantID == "" && p.TenantDomain == "" {
 		if organizations := a.World.Seed().Organizations; len(organizations) > 0 {

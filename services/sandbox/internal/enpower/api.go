@@ -167,7 +167,7 @@ func (a *API) list(r *http.Request, c collection, q query) call.Answer {
 	})
 	var numbers []int
 	for i := q.MadeUp; !more && i < people.Count; i++ {
-		if q.Type != 0 && shared(i) != (q.Type == 2) {
+		if !listed(people, i, q.Type) {
 			continue
 		}
 		if len(page)+len(numbers) == q.Top {
@@ -180,7 +180,7 @@ func (a *API) list(r *http.Request, c collection, q query) call.Answer {
 	if a.world.Switches.Text(switches.EnPowerTotalCount) == "page" {
 		total = len(page) + len(numbers)
 	} else {
-		total += populationSize(people.Count, q.Type)
+		total += populationSize(people, q.Type)
 	}
 	link := ""
 	if more {
@@ -223,10 +223,24 @@ func writePage(out *bufio.Writer, key string, page []*state.View, numbers []int,
 // unescapeHTML undoes what json.Marshal does to the & of a URL.
 func unescapeHTML(text []byte) []byte { return bytes.ReplaceAll(text, []byte(`\u0026`), []byte("&")) }
 
+// listed reports whether made-up mailbox number i is there, and of a type.
+func listed(p state.Population, i, kind int) bool {
+	return (kind == 0 || shared(i) == (kind == 2)) && !removed(p, i)
+}
+
 // populationSize counts the made-up mailboxes of a type.
-func populationSize(count, kind int) int {
-	sharedOnes := count / 10
-	return [3]int{count, count - sharedOnes, sharedOnes}[kind]
+func populationSize(p state.Population, kind int) int {
+	if p.Removed == 0 {
+		sharedOnes := p.Count / 10
+		return [3]int{p.Count, p.Count - sharedOnes, sharedOnes}[kind]
+	}
+	n := 0
+	for i := range p.Count {
+		if listed(p, i, kind) {
+			n++
+		}
+	}
+	return n
 }
 
 // belongs reports whether a view is in the collection and passes the filters.

@@ -212,12 +212,27 @@ func madeUp(p state.Population, i int, newer bool) row {
 		kind = "SharedMailbox"
 	}
 	created := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * time.Minute)
+	items := int64(i % 5003)
+	if lot(i, 2) < p.Changed {
+		items++
+	}
 	domain := strings.TrimSuffix(p.TenantDomain, ".onmicrosoft.com") + ".com"
 	v := &state.View{FirstScan: created.AddDate(0, 1, 0), TenantID: p.TenantID, TenantDomain: p.TenantDomain, Mailbox: &state.Mailbox{
 		GUID: id, EntraID: id, Name: alias, DisplayName: fmt.Sprintf("Mailbox %d", i), UPN: alias + "@" + domain, Primary: alias + "@" + domain,
-		Alias: alias, Type: kind, QuotaMB: 102400, Items: int64(i % 5003), StorageMB: int64(i % 90001), Created: created, Changed: created.AddDate(1, 0, 0),
+		Alias: alias, Type: kind, QuotaMB: 102400, Items: items, StorageMB: int64(i % 90001), Created: created, Changed: created.AddDate(1, 0, 0),
 	}}
 	return rowOf(v, newer)
 }
 
 func shared(i int) bool { return i%10 == 9 }
+
+// removed reports whether mailbox number i is not listed.
+func removed(p state.Population, i int) bool { return lot(i, 1) < p.Removed }
+
+// lot is what mailbox number i draws, from 0 up to 1; another for each drawing. It is SplitMix64's output function.
+func lot(i int, drawing uint64) float64 {
+	z := uint64(i)<<8 + drawing
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return float64(z^z>>31) / (1 << 64)
+}

@@ -78,7 +78,7 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 	if selected := r.URL.Query().Get("$select"); selected != "" {
 		q.selected = strings.Split(selected, ",")
 	}
-	return call.Operation{Name: orUnknown(name), Target: params.peek("Identity"), Run: func(run call.Run) call.Answer {
+	return call.Operation{Name: orUnknown(name), Target: params.peek("Identity"), Detail: string(params["grantsendonbehalfto"].raw), Run: func(run call.Run) call.Answer {
 		if denied := a.authorize(r, tenant); denied != nil {
 			return *denied
 		}

@@ -22,11 +22,12 @@ const (
 	Reset         Kind = "reset"          // the connection is reset; params.when: before or after
 	Status        Kind = "status"         // params.status, params.retryAfter, params.body; params.when
 	NonJSON       Kind = "nonjson"        // a proxy's HTML page: params.status (default 502), params.body; params.when
+	SecretEcho    Kind = "secret-echo"    // an error that repeats the caller's credential: params.status (default 400)
 	Suspend       Kind = "suspend"        // adaxes: the create is sent for approval
 	Partial       Kind = "partial"        // adaxes: user without password and licence; hostedexchange: user without mailbox
 )
 
-var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, Suspend, Partial}
+var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, SecretEcho, Suspend, Partial}
 
 // Params are what a kind needs beside its name.
 type Params struct {
@@ -64,11 +65,20 @@ func (r Rule) Hold() time.Duration { return r.hold }
 // After reports whether the call's work is done before the fault strikes.
 func (r Rule) After() bool { return r.Kind == TimeoutAfter || r.Params.When == "after" }
 
-// Rules is the present list. Safe for use by many goroutines.
+// Rules is the present list. Safe for use by many goroutines. Make one with [New].
 type Rules struct {
-	mu   sync.Mutex
-	next int
-	list []*Rule
+	mu     sync.Mutex
+	next   int
+	list   []*Rule
+	chance func() float64
+}
+
+// New makes an empty list. Whether a rule with a probability strikes is drawn from the seed; 0: anew in every process.
+func New(seed uint64) *Rules {
+	if seed == 0 {
+		return &Rules{chance: rand.Float64}
+	}
+	return &Rules{chance: rand.New(rand.NewPCG(seed, 0)).Float64}
 }
 
 // Add checks a rule and puts it at the end of the list.
@@ -138,7 +148,7 @@ func (rs *Rules) Pick(vendor, call, target string) (time.Duration, *Rule) {
 	var delay time.Duration
 	var struck *Rule
 	for _, r := range rs.list {
-		if struck != nil && r.Kind != Latency || !r.fits(vendor, call, target) {
+		if struck != nil && r.Kind != Latency || !r.fits(vendor, call, target) || r.Probability != nil && rs.chance() >= *r.Probability {
 			continue
 		}
 		r.Struck++
@@ -159,8 +169,7 @@ func (rs *Rules) Pick(vendor, call, target string) (time.Duration, *Rule) {
 func (r *Rule) fits(vendor, call, target string) bool {
 	return (r.Vendor == "" || r.Vendor == vendor) &&
 		(r.Call == "" || strings.EqualFold(r.Call, call)) &&
-		(r.Match == "" || strings.Contains(strings.ToLower(target), strings.ToLower(r.Match))) &&
-		(r.Probability == nil || rand.Float64() < *r.Probability)
+		(r.Match == "" || strings.Contains(strings.ToLower(target), strings.ToLower(r.Match)))
 }
 
 // List is a copy of the rules that still stand.

@@ -12,11 +12,14 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
 )
 
+// prefix begins every issued token, so that one is recognised where it should not be.
+const prefix = "sbxtok_"
+
 // Issue makes a token for the grant, good for life by the sandbox's clock.
 func Issue(w *state.World, grant state.Token, life time.Duration) (string, time.Time, error) {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	text := base64.RawURLEncoding.EncodeToString(b[:])
+	text := prefix + base64.RawURLEncoding.EncodeToString(b[:])
 	grant.Hash = Hash(text)
 	grant.Expires = w.Now().Add(life)
 	err := w.Update(state.Origin{}, func(tx *state.Tx) error {

@@ -18,6 +18,8 @@ type Entry struct {
 	Vendor   string    `json:"vendor"`
 	Call     string    `json:"call"`
 	Target   string    `json:"target,omitempty"`
+	// Detail is what was asked for, where the target does not tell it.
+	Detail string `json:"detail,omitempty"`
 	// Status is the HTTP status that was sent; 0 where no answer was.
 	Status int `json:"status"`
 	// Outcome is what the vendor decided, in a few words.

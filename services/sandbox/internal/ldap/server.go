@@ -6,6 +6,7 @@ package ldap
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -30,6 +31,10 @@ type Server struct {
 	Journal *journal.Journal
 	Faults  *fault.Rules
 	Log     *slog.Logger
+	// Certificate lets a connection be encrypted, by StartTLS; nil: never.
+	Certificate *tls.Certificate
+	// Encrypted expects TLS from the first byte, as ldaps:// has it.
+	Encrypted bool
 
 	ldap  *gldap.Server
 	mu    sync.Mutex
@@ -52,13 +57,34 @@ func (s *Server) Start(address string) (string, error) {
 	}
 	err = errors.Join(mux.Bind(s.bind), mux.Search(s.search), s.ldap.Router(mux),
 		mux.Add(refuse(gldap.ApplicationAddResponse)), mux.Modify(refuse(gldap.ApplicationModifyResponse)), mux.Delete(refuse(gldap.ApplicationDelResponse)),
-		mux.DefaultRoute(refuse(gldap.ApplicationExtendedResponse)))
+		mux.ExtendedOperation(s.startTLS, gldap.ExtendedOperationStartTLS), mux.DefaultRoute(refuse(gldap.ApplicationExtendedResponse)))
 	if err != nil {
 		return "", err
 	}
+	var options []gldap.Option
+	if s.Encrypted {
+		options = append(options, gldap.WithTLSConfig(s.encryption()))
+	}
 	failed := make(chan error, 1)
-	go func() { failed <- s.ldap.Run(address) }()
+	go func() { failed <- s.ldap.Run(address, options...) }()
 	return address, ready(address, failed)
+}
+
+func (s *Server) encryption() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{*s.Certificate}, MinVersion: tls.VersionTLS12}
+}
+
+// startTLS encrypts a connection (RFC 4511, section 4.14).
+func (s *Server) startTLS(w *gldap.ResponseWriter, r *gldap.Request) {
+	if s.Certificate == nil || s.Encrypted {
+		refuse(gldap.ApplicationExtendedResponse)(w, r)
+		return
+	}
+	answer := r.NewExtendedResponse(gldap.WithResponseCode(gldap.ResultSuccess))
+	answer.SetResponseName(gldap.ExtendedOperationStartTLS)
+	if w.Write(answer) == nil {
+		_ = r.StartTLS(s.encryption()) // the caller may not like the certificate, and say so itself
+	}
 }
 
 // freePort replaces port 0: the library does not tell which port it took.

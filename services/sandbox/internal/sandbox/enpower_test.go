@@ -138,6 +138,40 @@ func TestEnPowerPopulation(t *testing.T) {
 	}
 }
 
+func TestEnPowerPopulationChanges(t *testing.T) {
+	t.Parallel()
+	b := open(t, sandbox.Options{})
+	token := b.powerToken()
+	read := func(population string) map[string]string {
+		b.control("POST", "enpower/population", population)
+		found := map[string]string{}
+		page := b.inventory(token, inventoryPath+"?top=1000")
+		for _, m := range page.Mailboxes {
+			found[fmt.Sprint(m["id"])] = fmt.Sprint(m)
+		}
+		if page.TotalCount != len(found) {
+			t.Errorf("%s: total %d, %d listed", population, page.TotalCount, len(found))
+		}
+		return found
+	}
+	before, after := read(`{"count":900}`), read(`{"count":900,"changed":0.1,"removed":0.05}`)
+	changed, removed := 0, 0
+	for id, row := range before {
+		switch now, there := after[id]; {
+		case !there:
+			removed++
+		case now != row:
+			changed++
+		}
+	}
+	if changed < 60 || changed > 120 || removed < 25 || removed > 65 || len(after) != len(before)-removed {
+		t.Errorf("of 900, %d changed and %d are gone", changed, removed)
+	}
+	if again := read(`{"count":900}`); !reflect.DeepEqual(again, before) {
+		t.Error("without changes it is another population")
+	}
+}
+
 func TestTokenEndpoints(t *testing.T) {
 	t.Parallel()
 	b := open(t, sandbox.Options{})

@@ -27,7 +27,7 @@ func (b *box) ldap() *ldap.Conn {
 
 func (b *box) ldapUnbound() *ldap.Conn {
 	b.t.Helper()
-	url, stop, err := b.sandbox.StartLDAP("127.0.0.1:0")
+	url, stop, err := b.sandbox.StartLDAP(sandbox.LDAP{Address: "127.0.0.1:0"})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -30,6 +31,7 @@ type Options struct {
 	StateFile    string // "": nothing outlives the process
 	JournalSize  int    // entries kept; 0: 100,000
 	ControlToken string // "": the control API asks for none
+	FaultSeed    uint64 // of faults with a probability; 0: random
 	Log          *slog.Logger
 	// Digits makes the random part of a colliding sAMAccountName; nil: random.
 	Digits func(n int) string
@@ -39,7 +41,7 @@ type Options struct {
 type Sandbox struct {
 	world   *state.World
 	handler http.Handler
-	ldap    *ldap.Server
+	ldap    func(LDAP) *ldap.Server
 	log     *slog.Logger
 }
 
@@ -60,7 +62,7 @@ func Open(o Options) (*Sandbox, error) {
 	calls := journal.New(o.JournalSize)
 	world, err := state.Open(o.Seed, o.StateFile, func(origin state.Origin) {
 		calls.Add(journal.Entry{
-			Sequence: origin.Sequence, Time: origin.At, Vendor: origin.Vendor, Call: origin.Call, Target: origin.Target,
+			Sequence: origin.Sequence, Time: origin.At, Vendor: origin.Vendor, Call: origin.Call, Target: origin.Target, Detail: origin.Detail,
 			Outcome: "committed", Committed: true, Restored: true,
 		})
 	})
@@ -68,7 +70,7 @@ func Open(o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	s := &Sandbox{world: world, log: o.Log}
-	runner := &call.Runner{World: world, Journal: calls, Faults: &fault.Rules{}, Log: o.Log}
+	runner := &call.Runner{World: world, Journal: calls, Faults: fault.New(o.FaultSeed), Log: o.Log}
 	directory := adaxes.New(world)
 	operator := &control.API{World: world, Journal: calls, Faults: runner.Faults, Approve: directory.Approve, Token: o.ControlToken}
 
@@ -84,14 +86,28 @@ func Open(o Options) (*Sandbox, error) {
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /readyz", alive)
 	s.handler = mux
-	s.ldap = &ldap.Server{World: world, Journal: calls, Faults: runner.Faults, Log: o.Log}
+	s.ldap = func(l LDAP) *ldap.Server {
+		return &ldap.Server{World: world, Journal: calls, Faults: runner.Faults, Log: o.Log, Certificate: l.Certificate, Encrypted: l.Encrypted}
+	}
 	return s, nil
 }
 
+// LDAP is how the directories are shown over LDAP.
+type LDAP struct {
+	Address string
+	// Certificate is for StartTLS, or for TLS from the first byte if Encrypted; nil: none.
+	Certificate *tls.Certificate
+	Encrypted   bool
+}
+
 // StartLDAP shows the directories over LDAP as well, and gives the URL. End it with the function returned.
-func (s *Sandbox) StartLDAP(address string) (url string, stop func(), err error) {
-	address, err = s.ldap.Start(address)
-	return "ldap://" + address, s.ldap.Stop, err
+func (s *Sandbox) StartLDAP(o LDAP) (url string, stop func(), err error) {
+	server, scheme := s.ldap(o), "ldap://"
+	if o.Encrypted {
+		scheme = "ldaps://"
+	}
+	address, err := server.Start(o.Address)
+	return scheme + address, server.Stop, err
 }
 
 // Handler serves all APIs.

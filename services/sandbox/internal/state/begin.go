@@ -54,7 +54,7 @@ func (w *World) begin(seedText []byte) error {
 func (w *World) clear() {
 	w.Switches.Reset()
 	w.unscanned, w.offset, w.population = map[string]bool{}, 0, Population{}
-	w.objects = newTable("objects", func() *Object { return &Object{} }, indexBy(objectKeys)).tallied(containerOf)
+	w.objects = newTable("objects", func() *Object { return &Object{} }, indexBy(objectKeys), indexBy(customTexts)).tallied(containerOf)
 	w.mailboxes = newTable("mailboxes", func() *Mailbox { return &Mailbox{} }, indexBy(mailboxKeys)).tallied(databaseOf)
 	w.mailboxes.changed = func(guid string) { w.unscanned[guid] = true }
 	w.groups = newTable("groups", func() *Group { return &Group{} }, indexBy(groupKeys))

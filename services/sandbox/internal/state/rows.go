@@ -99,6 +99,22 @@ func objectKeys(o *Object) []string {
 	return keys
 }
 
+// customText begins the names of the attributes that a directory indexes for its users.
+const customText = "adm-CustomAttributeText"
+
+// Indexed reports whether objects can be found by a property without a walk over all.
+func Indexed(name string) bool { return strings.HasPrefix(name, customText) }
+
+// customTexts are the keys of the index over the custom texts: name and value, without regard to case.
+func customTexts(o *Object) (keys []string) {
+	for name := range o.Properties {
+		if text := o.Text(name); text != "" && Indexed(name) {
+			keys = append(keys, name+"="+strings.ToLower(text))
+		}
+	}
+	return keys
+}
+
 func containerOf(o *Object) string { return directory.Fold(directory.Parent(o.DN)) }
 
 // Mailbox is one mailbox, wherever it lives.

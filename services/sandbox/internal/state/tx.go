@@ -120,6 +120,15 @@ func (tx *Tx) HasChildren(dn string) bool {
 // EachObject walks the objects in order of creation until visit says false.
 func (tx *Tx) EachObject(visit func(*Object) bool) { tx.world.objects.after(0, visit) }
 
+// EachObjectWith walks the objects whose property, an indexed one, has a value, whatever its case.
+func (tx *Tx) EachObjectWith(name, value string, visit func(*Object) bool) {
+	for _, o := range tx.world.objects.indexes[1].at[name+"="+strings.ToLower(value)] {
+		if !visit(o) {
+			return
+		}
+	}
+}
+
 // Mailboxes.
 
 // PutMailbox adds or replaces a mailbox.

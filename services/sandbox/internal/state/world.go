@@ -48,6 +48,10 @@ type Population struct {
 	Count        int    `json:"count"`
 	TenantID     string `json:"tenantId"`
 	TenantDomain string `json:"tenantDomain"`
+	// Changed and Removed are shares of them, 0 to 1: those that have an item more than they would otherwise, and those
+	// that are not listed. A larger share includes the mailboxes of a smaller one.
+	Changed float64 `json:"changed"`
+	Removed float64 `json:"removed"`
 }
 
 // Origin is the vendor call that a change came from; its zero value is the sandbox itself.
@@ -56,6 +60,7 @@ type Origin struct {
 	Vendor   string    `json:"vendor"`
 	Call     string    `json:"call"`
 	Target   string    `json:"target,omitempty"`
+	Detail   string    `json:"detail,omitempty"`
 	At       time.Time `json:"at"`
 }
 
