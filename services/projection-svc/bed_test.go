@@ -23,8 +23,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/postgres"
 	"github.com/mailwright/mailwright/schemas"
-	"github.com/mailwright/mailwright/services/projection-svc/internal/projection"
-	"github.com/mailwright/mailwright/services/projection-svc/internal/projector"
+	"github.com/mailwright/mailwright/services/internal/projection"
+	"github.com/mailwright/mailwright/services/internal/projector"
+	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
 // patience is how long a test waits for what must come: long, since suites run side by side on small machines.
@@ -101,7 +102,7 @@ var (
 	databases atomic.Int32
 )
 
-func newDatabase(t *testing.T) string {
+func newDatabase(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
 	conn, err := pgx.Connect(t.Context(), maintenanceURL())
@@ -118,9 +119,9 @@ func newDatabase(t *testing.T) string {
 // maintenanceURL is of the database that every server has.
 func maintenanceURL() string { return strings.Replace(server.URL(), "/template?", "/postgres?", 1) }
 
-func newPool(t *testing.T, url string) *pgxpool.Pool {
+func newPool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), url, 12)
+	pool, err := postgres.Open(t.Context(), url, replay.Connections())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +259,7 @@ func (b *bed) caughtUp(db *pgxpool.Pool) {
 	}
 }
 
-const tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'mailwright' AND tablename <> 'schema_version' ORDER BY 1"
+const tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'mailwright' AND tablename <> 'schema_version' AND tablename !~ '^operation_events_' ORDER BY 1"
 
 func tableNames(ctx context.Context, t testing.TB, db *pgxpool.Pool) []string {
 	t.Helper()

@@ -27,8 +27,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/postgres"
 	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/services/projection-svc/internal/projection"
-	"github.com/mailwright/mailwright/services/projection-svc/internal/projector"
+	"github.com/mailwright/mailwright/services/internal/projection"
+	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
 // traffic publishes n messages of every kind, in a random order that a seed decides.
@@ -62,7 +62,7 @@ func (b *bed) traffic(seed uint64, n int) {
 		case event.DelegationChanged:
 			e = with(b, e, map[string]any{"mailbox": "M" + key, "delegates": []string{"a" + key, "b"}[:random.IntN(3)]})
 		case event.DelegationObserved:
-			e = with(b, e, map[string]any{"complete": random.IntN(2) == 0, "mailboxes": []any{
+			e = with(b, e, map[string]any{"complete": random.IntN(2) == 0, "readAt": []any{nil, "2026-11-21T09:00:00Z"}[random.IntN(2)], "mailboxes": []any{
 				observedMailbox("m"+key, "m"+fmt.Sprint(random.IntN(20))+"@x", "d1", "d2"), observedMailbox("m"+fmt.Sprint(random.IntN(20)), "")}})
 		}
 		header, body, err := event.Encode(e, event.Binary)
@@ -261,21 +261,28 @@ func TestNATSRestarts(t *testing.T) {
 	running, _ := b.follow(b.db, quick)
 	for round := range uint64(3) {
 		b.traffic(10+round, 200)
-		port := natsPort(t, b.nats.URL())
-		b.nats.Shutdown()
-		var err error
-		if b.nats, err = embedded.StartNATS(embedded.NATSConfig{StoreDir: b.dir, Port: port}); err != nil {
-			t.Fatal(err)
-		}
-		for b.nc.FlushTimeout(time.Second) != nil { // connected again, to the new server
-			time.Sleep(10 * time.Millisecond)
-		}
+		b.restartNATS(func() {})
 	}
 	b.traffic(20, 100)
 	b.caughtUp(b.db)
 	b.ready(running, "")
 	if diff := cmp.Diff(b.calm(quick), b.dump(b.db)); diff != "" {
 		t.Errorf("restarted (+) against calm (-):\n%s", diff)
+	}
+}
+
+// restartNATS ends the server, does what is to be done to its files, and starts it again.
+func (b *bed) restartNATS(meanwhile func()) {
+	b.Helper()
+	port := natsPort(b.T, b.nats.URL())
+	b.nats.Shutdown()
+	meanwhile()
+	var err error
+	if b.nats, err = embedded.StartNATS(embedded.NATSConfig{StoreDir: b.dir, Port: port}); err != nil {
+		b.Fatal(err)
+	}
+	for b.nc.FlushTimeout(time.Second) != nil { // connected again, to the new server
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -346,47 +353,6 @@ func (b *bed) ready(running []*projector.Projector, part string) {
 		}
 	}
 	b.Fatalf("ready: %v; want %q", errs, part)
-}
-
-func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
-	t.Parallel()
-	b := newBed(t)
-	b.result(example(t, event.MailboxCreated))
-	b.result(example(t, event.MailboxCreated))
-	running, stop := b.follow(b.db, quick)
-	b.caughtUp(b.db)
-	before := b.dump(b.db)
-
-	// Made again while it is followed, and longer than it was.
-	if err := b.js.DeleteStream(t.Context(), bus.Events); err != nil {
-		t.Fatal(err)
-	}
-	if err := bus.Ensure(t.Context(), b.js, bus.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 5 {
-		b.result(of(example(t, event.MailboxCreated), "/test", fmt.Sprint(i)))
-	}
-	b.ready(running, "was made again")
-	stop()
-	running, stop = b.follow(b.db, quick)
-	b.ready(running, "was made again") // also for one that starts now
-	if diff := cmp.Diff(before, b.dump(b.db)); diff != "" {
-		t.Errorf("the rows changed:\n%s", diff)
-	}
-	// The remedy of the documentation: the projections are built again, without a restart.
-	b.wipe()
-	b.ready(running, "")
-	b.caughtUp(b.db)
-	stop()
-	b.await(`{"n": 5}`, "SELECT count(*) AS n FROM mailwright_views.operations")
-
-	// The same stream, but shorter than what the rows reflect.
-	if _, err := b.db.Exec(t.Context(), "UPDATE mailwright.checkpoints SET sequence = 99 WHERE projection = 'operations'"); err != nil {
-		t.Fatal(err)
-	}
-	running, _ = b.follow(b.db, quick)
-	b.ready(running, "messages were lost")
 }
 
 func TestOneProcessLeads(t *testing.T) {

@@ -5,21 +5,26 @@ package main
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/postgres"
 	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/services/projection-svc/internal/projection"
-	"github.com/mailwright/mailwright/services/projection-svc/internal/projector"
+	"github.com/mailwright/mailwright/services/internal/crash"
+	"github.com/mailwright/mailwright/services/internal/projection"
+	"github.com/mailwright/mailwright/services/internal/projector"
+	"github.com/mailwright/mailwright/services/projection-svc/internal/drift"
 )
 
 type config struct {
 	process.Config
 	bus.Server
-	DatabaseURL secret.String `name:"database-url" help:"Postgres: postgres://user:password@host:5432/database?sslmode=require." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
-	Migrate     bool          `help:"Bring the database's schema up to date at the start." default:"true" negatable:""`
-	MigrateOnly bool          `help:"Bring the database's schema up to date, and end."`
+	DatabaseURL secret.String        `name:"database-url" help:"Postgres: postgres://user:password@host:5432/database?sslmode=require." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
+	History     projection.Retention `embed:""`
+	Migrate     bool                 `help:"Bring the database's schema up to date at the start." default:"true" negatable:""`
+	MigrateOnly bool                 `help:"Bring the database's schema up to date, and end."`
+	CrashAt     []string             `hidden:"" help:"Kill this process at the first of these steps that it comes to: NAME, or NAME:N for the N-th time."`
 }
 
 func main() {
@@ -30,7 +35,7 @@ func main() {
 const sparePool = 4
 
 func run(ctx context.Context, p *process.Process, cfg *config) error {
-	projections := projection.List()
+	projections := projection.Keeping(cfg.History)
 
 	pool, err := postgres.Open(ctx, cfg.DatabaseURL.Reveal(), len(projections)+sparePool)
 	if err != nil {
@@ -63,10 +68,14 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	p.OnStop("projections", func(context.Context) error { stop(); running.Wait(); return nil })
 	p.Check("nats", bus.Connected(nc))
 	p.Check("postgres", pool.Ping)
+	tuning := projector.DefaultTuning
+	tuning.Step = crash.At(cfg.CrashAt)
 	for _, each := range projections {
-		projector := projector.New(each, pool, js, p.Log, projector.DefaultTuning)
+		projector := projector.New(each, pool, js, p.Log, tuning)
 		p.Check("projection "+projector.Name(), projector.Ready)
 		running.Go(func() { projector.Run(following) })
 	}
+	drifts := drift.Publisher{Pool: pool, JS: js, Log: p.Log, Every: time.Second}
+	running.Go(func() { drifts.Run(following) })
 	return p.Wait(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
@@ -29,6 +30,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		event.DelegationRead:   worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.read}),
 		event.FolderGrant:      worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.grant, Plan: delegator.planGrant}),
 		event.FolderRevoke:     worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.revoke, Plan: delegator.planRevoke}),
+		event.FolderRead:       worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.readFolder}),
 	}, nil
 }
 
@@ -51,7 +53,10 @@ func (d delegator) editOfSet(ctx context.Context, run *operation.Run) (edit, err
 	if err := run.Decode(&data); err != nil {
 		return edit{}, err
 	}
-	before, err := d.delegates(ctx, data.Mailbox)
+	before, _, err := d.delegates(ctx, data.Mailbox, data.Delegates, nil)
+	if err == nil && before == nil && len(data.Delegates) == 0 {
+		err = &failure.Error{Kind: failure.Internal, Vendor: exchangeonline.Vendor, Text: "the vendor does not tell who the delegates are, and an empty list is reached by removing each by name"}
+	}
 	return edit{mailbox: data.Mailbox, before: before, after: data.Delegates, add: minus(data.Delegates, before), remove: minus(before, data.Delegates), whole: true}, err
 }
 
@@ -64,8 +69,12 @@ func (d delegator) editOfChange(ctx context.Context, run *operation.Run) (edit, 
 	if both := intersection(data.Add, data.Remove); len(both) > 0 {
 		return edit{}, operation.Reject("/remove", "names a delegate that add names too; each may stand in one of them")
 	}
-	before, err := d.delegates(ctx, data.Mailbox)
+	before, strangers, err := d.delegates(ctx, data.Mailbox, data.Add, data.Remove)
 	add, remove := minus(data.Add, before), intersection(data.Remove, before)
+	// Whoever may be in the list under another name is removed by the command's; to remove nobody is no error.
+	if remove = append(remove, intersection(data.Remove, strangers)...); anonymous(before) {
+		remove = data.Remove
+	}
 	return edit{mailbox: data.Mailbox, before: before, after: slices.Concat(minus(before, remove), add), add: add, remove: remove}, err
 }
 
@@ -88,6 +97,7 @@ func (d delegator) change(ctx context.Context, run *operation.Run) (operation.Re
 // apply writes an edit. Repeated, it finds nothing left to write.
 func (d delegator) apply(ctx context.Context, run *operation.Run, e edit) (operation.Result, error) {
 	var err error
+	run.Step("change") // between what was read and what is written
 	switch {
 	case !e.needed():
 	case e.whole && len(e.after) > 0: // the page does not say what an empty list does; removing by name is documented
@@ -123,17 +133,22 @@ func plan(e edit, err error) (event.Plan, error) {
 	return p, err
 }
 
-// delegates reads the present list of a mailbox.
-func (d delegator) delegates(ctx context.Context, mailbox string) ([]string, error) {
+// delegates reads the present list of a mailbox, in which a command wants the delegates wanted and does not want the unwanted; nil where the
+// vendor does not tell it. strangers are those of whom nobody can say whether they are in the list.
+func (d delegator) delegates(ctx context.Context, mailbox string, wanted, unwanted []string) (list, strangers []string, err error) {
 	m, err := d.client.GetMailbox(ctx, mailbox, exchangeonline.GetOptions{})
-	if err != nil {
-		return nil, err
+	if err != nil || m.Delegates == nil {
+		return nil, unwanted, err
 	}
 	addresses := make([]string, len(m.Delegates))
 	for i, delegate := range m.Delegates {
 		addresses[i] = delegate.Address
 	}
-	return addresses, nil
+	named := unwanted // whoever is wanted and not recognised is added again, which changes nothing
+	if anonymous(addresses) {
+		named = slices.Concat(wanted, unwanted)
+	}
+	return d.recognise(ctx, addresses, named)
 }
 
 // present keeps an empty list an empty list in JSON, not null.

@@ -1,6 +1,7 @@
 package delegation
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -103,6 +104,29 @@ func folderChanged(run *operation.Run, e entry) operation.Result {
 		Operation: run.Operation, Mailbox: e.mailbox, Folder: e.folder, Delegate: e.delegate,
 		AccessRights: present(e.after), SharingPermissionFlags: flags, Before: present(e.before), Changed: e.needed(),
 	}}
+}
+
+// calendar is the folder that is read where a command names none, and the only one that the endpoint's page names. In a mailbox of another
+// language it has another name.
+const calendar = "Calendar"
+
+func (d delegator) readFolder(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	var data event.FolderReadData
+	if err := run.Decode(&data); err != nil {
+		return operation.Result{}, err
+	}
+	folder := exchangeonline.Folder{Mailbox: data.Mailbox, Path: cmp.Or(data.Folder, calendar)}
+	entries, err := d.client.FolderPermissions(ctx, folder)
+	if err != nil {
+		return operation.Result{}, err
+	}
+	permissions := make([]event.FolderPermission, len(entries))
+	for i, p := range entries {
+		permissions[i] = event.FolderPermission(p)
+	}
+	return operation.Result{Type: event.FolderObserved, Data: event.FolderObservedData{
+		Operation: run.Operation, Mailbox: folder.Mailbox, Folder: folder.Path, Permissions: permissions,
+	}}, nil
 }
 
 func (d delegator) planGrant(ctx context.Context, run *operation.Run) (event.Plan, error) {

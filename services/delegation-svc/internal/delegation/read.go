@@ -3,6 +3,7 @@ package delegation
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/operation"
@@ -19,7 +20,7 @@ func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Resu
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, err
 	}
-	parts := answer{run: run}
+	parts := answer{run: run, asked: asked(run)}
 	if data.Mailbox != "" {
 		m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{WithDisplayNames: data.WithDisplayNames, Select: data.Select})
 		if err != nil {
@@ -37,6 +38,7 @@ func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Resu
 					return err
 				}
 			}
+			parts.asked = asked(run) // for the next page
 			return nil
 		})
 	if err != nil {
@@ -52,6 +54,17 @@ type answer struct {
 	count     int // mailboxes
 	size      int // bytes of the part being gathered
 	mailboxes []event.DelegatedMailbox
+	asked     time.Time // when the page that is added was asked for
+	readAt    time.Time // the same of the first page in the part
+}
+
+// asked is the time now, and in no case before the command was stored: this machine's clock may be slow.
+func asked(run *operation.Run) time.Time {
+	now := time.Now().UTC()
+	if received := run.Operation.ReceivedAt; received.After(now) {
+		return received
+	}
+	return now
 }
 
 // add takes a mailbox in, and publishes the part gathered so far if it would grow too large with it.
@@ -66,6 +79,9 @@ func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
 			return err
 		}
 	}
+	if len(a.mailboxes) == 0 {
+		a.readAt = a.asked
+	}
 	a.size += len(raw)
 	a.count++
 	a.mailboxes = append(a.mailboxes, observed)
@@ -78,6 +94,9 @@ func (a *answer) part(complete bool) event.DelegationObservedData {
 	part := event.DelegationObservedData{Operation: a.run.Operation, Part: a.sent, Complete: complete, Count: a.count, Mailboxes: a.mailboxes}
 	if part.Mailboxes == nil {
 		part.Mailboxes = []event.DelegatedMailbox{}
+	} else {
+		readAt := a.readAt
+		part.ReadAt = &readAt
 	}
 	a.mailboxes, a.size = nil, 0
 	return part

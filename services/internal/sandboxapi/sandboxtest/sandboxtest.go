@@ -3,7 +3,15 @@ package sandboxtest
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +27,11 @@ import (
 // Sandbox is a running sandbox.
 type Sandbox struct {
 	sandboxapi.Client
-	// LDAP is the URL of its directories.
-	LDAP string
+	// LDAP and LDAPS are the URLs of its directories; Certificate, in PEM, is what both are encrypted with.
+	LDAP, LDAPS string
+	Certificate []byte
+	// PID is the process's id.
+	PID int
 }
 
 // program is the sandbox's: MAILWRIGHT_BIN's, else built once a test process.
@@ -58,8 +69,12 @@ func Start(t testing.TB) *Sandbox {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	urlFile, ldapFile := filepath.Join(dir, "url"), filepath.Join(dir, "ldap")
-	cmd := exec.Command(path, "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
+	urlFile, ldapFile, pair := filepath.Join(dir, "url"), filepath.Join(dir, "ldap"), filepath.Join(dir, "certificate.pem")
+	certificate, key := selfSigned(t)
+	if err := os.WriteFile(pair, append(key, certificate...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldaps-listen", "127.0.0.1:0", "--ldap-certificate", pair, "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -77,8 +92,31 @@ func Start(t testing.TB) *Sandbox {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	url, ldap := await(ctx, t, ended, urlFile), await(ctx, t, ended, ldapFile)
-	return &Sandbox{sandboxapi.Client{URL: url}, ldap}
+	url := await(ctx, t, ended, urlFile)
+	plain, encrypted, _ := strings.Cut(await(ctx, t, ended, ldapFile), "\n")
+	return &Sandbox{Client: sandboxapi.Client{URL: url}, LDAP: plain, LDAPS: encrypted, Certificate: certificate, PID: cmd.Process.Pid}
+}
+
+// selfSigned makes a certificate for this machine and its key, in PEM.
+func selfSigned(t testing.TB) (certificate, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sandbox"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // await reads a file that the sandbox writes once it listens.

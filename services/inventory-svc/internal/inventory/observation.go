@@ -1,9 +1,10 @@
 package inventory
 
 import (
-	"context"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,69 +12,132 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
 )
 
-// publish stores the observations of one page. All are under way at once; the page is done when the
-// stream has confirmed each.
-func (t taker) publish(ctx context.Context, run *operation.Run, mailboxes []enpower.Mailbox) error {
-	confirmations := make([]jetstream.PubAckFuture, 0, len(mailboxes))
-	for _, m := range mailboxes {
-		msg, err := observation(run, m)
-		if err != nil {
-			return err
-		}
-		f, err := t.js.PublishMsgAsync(msg)
-		if err != nil {
-			return notStored(err)
-		}
-		confirmations = append(confirmations, f)
-	}
-	for _, f := range confirmations {
-		select {
-		case <-f.Ok():
-		case err := <-f.Err():
-			return notStored(err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+// observation is something to be said of a mailbox.
+type observation struct {
+	id, name string
+	facts    []byte // canonical JSON
+	content  uint64
+	at       time.Time
+	change   string
+	list     string // event.ResourceList, or ""
+	// replaces is the sequence of the mailbox's last message; 0: it has none.
+	replaces uint64
+	// first is when the mailbox was first observed; zero: now.
+	first time.Time
+	// factsAt is when the facts of a missing mailbox were read.
+	factsAt time.Time
+	// previous holds the members of the facts that have changed, as they were.
+	previous json.RawMessage
 }
 
-// notStored: the stream is away; the whole walk is repeated when it is back.
-func notStored(cause error) error {
-	return &failure.Error{Kind: failure.Unavailable, Text: "the observations could not be stored in the stream " + bus.Mailboxes, Cause: cause}
+// stored is a mailbox's message in the stream.
+type stored struct {
+	sequence    uint64
+	operationID string
+	change      string
+	list        string
+	content     uint64
+	at          time.Time // it was published
+	subject     string    // for people
+
+	FirstObservedAt time.Time       `json:"firstObservedAt"`
+	ObservedAt      time.Time       `json:"observedAt"`
+	LastObservedAt  time.Time       `json:"lastObservedAt"` // of a missing mailbox
+	Mailbox         json.RawMessage `json:"mailbox"`
 }
 
-func observation(run *operation.Run, m enpower.Mailbox) (*nats.Msg, error) {
-	mailbox, err := json.Marshal(m)
+func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
+	e, err := event.Decode(msg.Header, msg.Data)
+	if err != nil {
+		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
+	}
+	s := stored{
+		sequence: msg.Sequence, operationID: event.Extension(e, event.Operation), change: event.Extension(e, event.MailboxChange), list: event.Extension(e, event.MailboxList), at: e.Time(), subject: e.Subject(),
+	}
+	s.content, _ = strconv.ParseUint(event.Extension(e, event.ContentHash), 16, 64)
+	if err := e.DataAs(&s); err != nil {
+		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
+	}
+	return s, nil
+}
+
+// after makes an observation follow on a stored message.
+func (o *observation) after(s stored) {
+	o.replaces, o.first, o.previous = s.sequence, s.FirstObservedAt, differences(s.Mailbox, o.facts)
+}
+
+// missing is what is said of a mailbox that was not met: all that was known of it.
+func (s stored) missing(at time.Time) (observation, error) {
+	var m struct{ ID string }
+	if err := json.Unmarshal(s.Mailbox, &m); err != nil || m.ID == "" {
+		return observation{}, fmt.Errorf("message %d of %s names no mailbox", s.sequence, bus.Mailboxes)
+	}
+	return observation{
+		id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.MailboxGone, list: s.list,
+		replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt,
+	}, nil
+}
+
+// differences gives the members of an object that are others now, as they were before; null where there was none. nil: none differs.
+func differences(before, now []byte) json.RawMessage {
+	var old, current map[string]json.RawMessage
+	if json.Unmarshal(before, &old) != nil || json.Unmarshal(now, &current) != nil {
+		return nil
+	}
+	changed := map[string]json.RawMessage{}
+	for name, value := range old {
+		if !bytes.Equal(value, current[name]) {
+			changed[name] = value
+		}
+	}
+	for name := range current {
+		if _, had := old[name]; !had {
+			changed[name] = json.RawMessage("null")
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(changed)
+	if err != nil {
+		return nil // it is made of what was decoded
+	}
+	return raw
+}
+
+// message is an observation as it is published.
+func (o observation) message(run *operation.Run) (*nats.Msg, error) {
+	eventType, data := event.MailboxObserved, any(event.MailboxObservedData{
+		SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, FirstObservedAt: o.firstOr(o.at), Mailbox: o.facts, Previous: o.previous,
+	})
+	if o.change == event.MailboxGone {
+		eventType, data = event.MailboxMissing, event.MailboxMissingData{
+			SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, MailboxID: o.id, FirstObservedAt: o.firstOr(o.factsAt), LastObservedAt: o.factsAt, Mailbox: o.facts,
+		}
+	}
+	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.id, o.replaces), operation.Source(event.Inventory), eventType, data)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC()
-	e, err := event.New(run.ID+"."+m.TenantID+"."+m.ID, operation.Source(event.Inventory), event.MailboxObserved,
-		event.MailboxObservedData{SyncID: run.ID, Tenant: run.Tenant, ObservedAt: now, Mailbox: mailbox})
-	if err != nil {
-		return nil, err
+	e.SetTime(o.at)
+	if o.name != "" {
+		e.SetSubject(o.name)
 	}
-	e.SetTime(now)
-	if m.DisplayName != "" {
-		e.SetSubject(m.DisplayName)
-	}
-	for name, v := range map[string]string{
-		event.TenantID: run.Tenant, event.CorrelationID: event.Extension(run.Command, event.CorrelationID), event.TraceParent: event.Extension(run.Command, event.TraceParent),
-		event.CausationID: run.Command.ID(), event.CommandID: run.Command.ID(), event.CommandSource: run.Command.Source(), event.Operation: run.ID,
-	} {
-		if v != "" {
-			e.SetExtension(name, v)
-		}
-	}
+	event.Extend(&e, run.Attributes())
+	event.Extend(&e, map[string]string{event.ContentHash: formatContent(o.content), event.MailboxChange: o.change, event.MailboxList: o.list})
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox %s: %w", m.ID, err)
+		return nil, fmt.Errorf("mailbox %s: %w", o.id, err)
 	}
-	return &nats.Msg{Subject: bus.MailboxSubject(run.Tenant, m.ID), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: bus.MailboxSubject(run.Tenant, o.id), Header: header, Data: body}, nil
+}
+
+func (o observation) firstOr(t time.Time) time.Time {
+	if o.first.IsZero() {
+		return t
+	}
+	return o.first
 }

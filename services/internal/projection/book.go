@@ -1,0 +1,137 @@
+package projection
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+// book is what is known of delegated mailboxes while a batch of events is worked out.
+type book struct {
+	byName   map[mailboxKey]*delegatedRow // tenant and any name, in lower case
+	obsolete map[mailboxKey]bool          // rows to delete, with their delegates
+}
+
+func newBook(known []delegatedRow) *book {
+	b := &book{byName: map[mailboxKey]*delegatedRow{}, obsolete: map[mailboxKey]bool{}}
+	for _, m := range known {
+		b.enter(&m)
+	}
+	return b
+}
+
+func (b *book) enter(m *delegatedRow) {
+	for _, name := range m.Names {
+		b.byName[mailboxKey{m.Tenant, name}] = m
+	}
+}
+
+// learn takes in a mailbox with a new list. An observation knows the mailbox's names, and takes the place
+// of whatever had one of them. A command knows a single name: the mailbox keeps all else that is known.
+//
+// Of a mailbox that was set after an observation had been read, that tells nothing: it was long under way.
+func (b *book) learn(m delegatedRow) {
+	if b.outdated(m) {
+		return
+	}
+	for _, name := range m.Names {
+		old := b.byName[mailboxKey{m.Tenant, name}]
+		if old == nil {
+			continue
+		}
+		if m.Source == set {
+			m.keep(old)
+		}
+		m.succeed(old)
+		b.obsolete[old.mailboxKey] = true
+		for _, n := range old.Names {
+			delete(b.byName, mailboxKey{old.Tenant, n})
+		}
+	}
+	m.reconcile()
+	b.obsolete[m.mailboxKey] = true // it may stand there from before: it is written anew
+	b.enter(&m)
+}
+
+// outdated tells whether a command has set the list of a mailbox since it was read.
+func (b *book) outdated(m delegatedRow) bool {
+	return m.readAt != nil && slices.ContainsFunc(m.Names, func(name string) bool {
+		old := b.byName[mailboxKey{m.Tenant, name}]
+		return old != nil && old.SetAt != nil && old.SetAt.After(*m.readAt)
+	})
+}
+
+// keep takes over what an older row knows beyond the list.
+func (m *delegatedRow) keep(old *delegatedRow) {
+	m.mailboxKey, m.Names, m.Identity = old.mailboxKey, old.Names, old.Identity
+	m.ObjectID, m.UPN, m.PrimarySMTPAddress = old.ObjectID, old.UPN, old.PrimarySMTPAddress
+	m.DisplayName, m.RecipientTypeDetails, m.Selected = old.DisplayName, old.RecipientTypeDetails, old.Selected
+}
+
+// write deletes the rows that events replaced and inserts the new ones.
+func (b *book) write(ctx context.Context, tx pgx.Tx) error {
+	var tenants, keys []string
+	for k := range b.obsolete {
+		tenants, keys = append(tenants, k.Tenant), append(keys, k.Mailbox)
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM delegation_mailboxes AS m USING unnest($1::text[], $2::text[]) AS o (tenant, mailbox_key)
+		WHERE m.tenant = o.tenant AND m.mailbox_key = o.mailbox_key`, tenants, keys)
+	if err != nil {
+		return err
+	}
+	changed := map[mailboxKey]delegatedRow{}
+	for _, m := range b.byName {
+		if m.delegates != nil {
+			changed[m.mailboxKey] = *m
+		}
+	}
+	var mailboxes []delegatedRow
+	var delegates []delegationRow
+	var drifts []driftRow
+	for _, m := range changed {
+		mailboxes, delegates, drifts = append(mailboxes, m), append(delegates, m.rows()...), append(drifts, m.driftRows()...)
+	}
+	if err := delegatedMailboxes.write(mailboxes)(ctx, tx); err != nil {
+		return err
+	}
+	if err := delegations.write(delegates)(ctx, tx); err != nil {
+		return err
+	}
+	return delegationDrift.write(drifts)(ctx, tx)
+}
+
+// knownMailboxes reads the rows that share a name with the new ones.
+func knownMailboxes(ctx context.Context, tx pgx.Tx, news []delegatedRow) ([]delegatedRow, error) {
+	names := map[string][]string{} // by tenant
+	for _, m := range news {
+		names[m.Tenant] = append(names[m.Tenant], m.Names...)
+	}
+	var known []delegatedRow
+	for tenant, list := range names {
+		rows, err := tx.Query(ctx, `SELECT tenant, mailbox_key, names, identity, object_id, upn, primary_smtp_address, display_name,
+			recipient_type_details, selected, source, operation_id, known_at, last_sequence,
+			set_delegates, set_operation_id, set_at, drift_sequence, drift_at,
+			(SELECT jsonb_agg(jsonb_build_object('delegate', d.delegate, 'kind', d.kind, 'since', d.since)) FROM delegation_drift d
+			  WHERE d.tenant = m.tenant AND d.mailbox_key = m.mailbox_key)
+			FROM delegation_mailboxes m WHERE tenant = $1 AND names && $2`, tenant, list)
+		if err != nil {
+			return nil, err
+		}
+		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m delegatedRow, err error) {
+			var drifts []event.DelegateDrift
+			err = row.Scan(&m.Tenant, &m.Mailbox, &m.Names, &m.Identity, &m.ObjectID, &m.UPN, &m.PrimarySMTPAddress, &m.DisplayName,
+				&m.RecipientTypeDetails, &m.Selected, &m.Source, &m.OperationID, &m.KnownAt, &m.LastSequence,
+				&m.SetDelegates, &m.SetOperationID, &m.SetAt, &m.DriftSequence, &m.DriftAt, &drifts)
+			m.drift = driftsOf(drifts)
+			return m, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, found...)
+	}
+	return known, nil
+}

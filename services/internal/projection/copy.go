@@ -1,0 +1,131 @@
+package projection
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// column is a column of a row type, and the way to its field, through embedded structs.
+type column struct {
+	name   string
+	index  []int
+	append appender
+}
+
+// appender appends a field as COPY's binary format has it: its length and its bytes; the length of NULL is -1. A column must have just
+// the type that the Go type stands for.
+type appender func(to []byte, field any) []byte
+
+var appenders = map[reflect.Type]appender{
+	reflect.TypeFor[string]():          pointing(appendText),
+	reflect.TypeFor[*string]():         nullable(appendText),
+	reflect.TypeFor[int64]():           pointing(appendBigint),
+	reflect.TypeFor[*int64]():          nullable(appendBigint),
+	reflect.TypeFor[bool]():            pointing(appendBoolean),
+	reflect.TypeFor[*bool]():           nullable(appendBoolean),
+	reflect.TypeFor[time.Time]():       pointing(appendTimestamptz),
+	reflect.TypeFor[*time.Time]():      nullable(appendTimestamptz),
+	reflect.TypeFor[json.RawMessage](): pointing(appendJSONB),
+	reflect.TypeFor[[]string]():        pointing(appendTexts),
+}
+
+// columns lists those of a row type. A field may have the name of one in an embedded struct: both are columns.
+func columns(t reflect.Type, within ...int) (list []column) {
+	for i := range t.NumField() {
+		f, index := t.Field(i), append(slices.Clone(within), i)
+		if f.Anonymous {
+			list = append(list, columns(f.Type, index...)...)
+		} else if name := f.Tag.Get("db"); name != "" {
+			as, ok := appenders[f.Type]
+			if !ok {
+				panic(fmt.Sprintf("column %s: no form in Postgres for %s", name, f.Type))
+			}
+			list = append(list, column{name, index, as})
+		}
+	}
+	return list
+}
+
+// encode writes rows in COPY's binary format, each field from where it stands: drivers take values, and to make one of every field costs
+// more than all else.
+func encode[R any](rows []R, columns []column) []byte {
+	const perField = 16 // a guess
+	to := make([]byte, 0, len(rows)*len(columns)*perField)
+	to = append(to, "PGCOPY\n\377\r\n\000\000\000\000\000\000\000\000\000"...)
+	for i := range rows {
+		row := reflect.ValueOf(&rows[i]).Elem()
+		to = binary.BigEndian.AppendUint16(to, uint16(len(columns)))
+		for _, c := range columns {
+			to = c.append(to, row.FieldByIndex(c.index).Addr().Interface())
+		}
+	}
+	return binary.BigEndian.AppendUint16(to, 0xffff) // the end
+}
+
+// pointing takes a field by its address, nullable one that is a pointer itself.
+func pointing[T any](as func([]byte, *T) []byte) appender {
+	return func(to []byte, field any) []byte { return as(to, field.(*T)) }
+}
+
+func nullable[T any](as func([]byte, *T) []byte) appender {
+	return func(to []byte, field any) []byte {
+		if v := *field.(**T); v != nil {
+			return as(to, v)
+		}
+		return appendNull(to)
+	}
+}
+
+func appendNull(to []byte) []byte { return binary.BigEndian.AppendUint32(to, 0xffffffff) }
+
+func appendLength(to []byte, n int) []byte { return binary.BigEndian.AppendUint32(to, uint32(n)) }
+
+func appendText(to []byte, s *string) []byte { return append(appendLength(to, len(*s)), *s...) }
+
+func appendBigint(to []byte, n *int64) []byte {
+	return binary.BigEndian.AppendUint64(appendLength(to, 8), uint64(*n))
+}
+
+func appendBoolean(to []byte, is *bool) []byte {
+	if *is {
+		return append(appendLength(to, 1), 1)
+	}
+	return append(appendLength(to, 1), 0)
+}
+
+// appendTimestamptz writes microseconds since 2000.
+func appendTimestamptz(to []byte, t *time.Time) []byte {
+	const from1970to2000 = 946_684_800_000_000
+	n := t.UnixMicro() - from1970to2000
+	return appendBigint(to, &n)
+}
+
+func appendJSONB(to []byte, raw *json.RawMessage) []byte {
+	if *raw == nil {
+		return appendNull(to)
+	}
+	const version = 1
+	return append(append(appendLength(to, 1+len(*raw)), version), *raw...)
+}
+
+// appendTexts writes an array of one dimension, from 1.
+func appendTexts(to []byte, list *[]string) []byte {
+	if *list == nil {
+		return appendNull(to)
+	}
+	const dimensions, nulls, textType, lowerBound = 1, 0, 25, 1
+	begin := len(to)
+	to = appendLength(to, 0) // set at the end
+	for _, n := range []int{dimensions, nulls, textType, len(*list), lowerBound} {
+		to = appendLength(to, n)
+	}
+	for i := range *list {
+		to = appendText(to, &(*list)[i])
+	}
+	binary.BigEndian.PutUint32(to[begin:], uint32(len(to)-begin-4))
+	return to
+}

@@ -1,0 +1,99 @@
+package projection
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// DeadLetters keeps dead_letters: what stands in DEAD.
+type DeadLetters struct{}
+
+// Name of the projection.
+func (DeadLetters) Name() string { return "dead_letters" }
+
+// Stream that it follows.
+func (DeadLetters) Stream() string { return bus.Dead }
+
+// Subjects is nil: it follows all of them.
+func (DeadLetters) Subjects() []string { return nil }
+
+type deadRow struct {
+	Sequence       int64           `db:"sequence"`
+	Domain         string          `db:"domain"`
+	OperationID    string          `db:"operation_id"`
+	Reason         string          `db:"reason"`
+	Detail         string          `db:"detail"`
+	OriginStream   string          `db:"origin_stream"`
+	OriginSequence *int64          `db:"origin_sequence"`
+	OriginSubject  string          `db:"origin_subject"`
+	Consumer       string          `db:"consumer"`
+	CommandSource  string          `db:"command_source"`
+	CommandID      string          `db:"command_id"`
+	Type           string          `db:"type"`
+	GivenUpAt      *time.Time      `db:"given_up_at"`
+	Size           *int64          `db:"size"`
+	SHA256         string          `db:"sha256"`
+	Excerpt        json.RawMessage `db:"excerpt"`
+	DeadAt         time.Time       `db:"dead_at"`
+}
+
+var deadLetters = table[deadRow]{name: "dead_letters", key: "sequence", existing: keep}
+
+// Read makes the rows. DEAD is the last resort, so whatever stands there has a row.
+func (DeadLetters) Read(records []projector.Record) (projector.Write, error) {
+	rows := make([]deadRow, len(records))
+	for i, record := range records {
+		rows[i] = dead(record)
+	}
+	return deadLetters.write(rows), nil
+}
+
+// Prune removes the rows of letters that were replayed or discarded.
+func (DeadLetters) Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []int64) error {
+	_, err := tx.Exec(ctx, "DELETE FROM dead_letters WHERE sequence < $1 OR sequence = ANY ($2)", first, deleted)
+	return err
+}
+
+func dead(record projector.Record) deadRow {
+	row := deadRow{Sequence: record.Sequence, Reason: operation.Unreadable, DeadAt: record.StoredAt}
+	if tokens := strings.Split(record.Subject, "."); len(tokens) == 4 { // mailwright.dead.<domain>.<operationid or ->
+		row.Domain, row.OperationID = text(tokens[2]), strings.TrimPrefix(text(tokens[3]), "-")
+	}
+	data, _ := cleanJSON(record.Data)
+	letter, err := event.ReadDeadLetter(data)
+	if letter.Reason != "" {
+		row.Reason = letter.Reason
+	}
+	if letter.OperationID != "" {
+		row.OperationID = letter.OperationID
+	}
+	row.Detail, row.Consumer = letter.Detail, letter.Consumer
+	if err != nil {
+		row.Detail = err.Error()
+	}
+	row.OriginStream, row.OriginSubject = letter.Stream, letter.Subject
+	row.CommandSource, row.CommandID, row.Type = letter.Source, letter.ID, letter.Type
+	row.OriginSequence, row.Size = positive(int64(letter.Sequence)), positive(int64(letter.Size))
+	row.SHA256, row.Excerpt = letter.SHA256, letter.Excerpt
+	if !letter.Time.IsZero() {
+		row.GivenUpAt = &letter.Time
+	}
+	return row
+}
+
+// positive gives NULL for a number that is absent.
+func positive(n int64) *int64 {
+	if n <= 0 {
+		return nil
+	}
+	return &n
+}

@@ -1,0 +1,81 @@
+package projection
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// DirectoryObjects keeps directory_objects: what create operations made.
+type DirectoryObjects struct{}
+
+// Name of the projection.
+func (DirectoryObjects) Name() string { return "directory_objects" }
+
+// Stream that it follows.
+func (DirectoryObjects) Stream() string { return bus.Events }
+
+// Subjects of operations on directories.
+func (DirectoryObjects) Subjects() []string { return []string{topic(event.Directory)} }
+
+type objectKey struct {
+	Tenant string `db:"tenant"`
+	Object string `db:"object_key"`
+}
+
+// keyOf is a directory object's identity. Names of directory objects do not distinguish case.
+func keyOf(r result, name string) objectKey { return objectKey{r.tenant, strings.ToLower(name)} }
+
+type directoryRow struct {
+	objectKey
+	Name           string          `db:"name"`
+	GUID           string          `db:"guid"`
+	SID            string          `db:"sid"`
+	SAMAccountName string          `db:"sam_account_name"`
+	ObjectType     string          `db:"object_type"`
+	UPN            string          `db:"upn"`
+	DisplayName    string          `db:"display_name"`
+	MemberOf       json.RawMessage `db:"member_of"`
+	OperationID    string          `db:"operation_id"`
+	CorrelationID  string          `db:"correlation_id"`
+	CreatedAt      time.Time       `db:"created_at"`
+	LastSequence   int64           `db:"last_sequence"`
+}
+
+var directoryObjects = table[directoryRow]{name: "directory_objects", key: "tenant, object_key"}
+
+// Read makes the rows.
+func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error) {
+	events, err := results(records, event.ObjectCreated, event.BusinessUserCreated)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]directoryRow, len(events))
+	for i, r := range events {
+		row := directoryRow{
+			MemberOf: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
+			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
+		}
+		if r.event.Type() == event.ObjectCreated {
+			var data event.ObjectCreatedData
+			err = r.into(&data)
+			row.Name, row.GUID, row.ObjectType = data.Object.DN, data.Object.GUID, data.Object.ObjectType
+		} else {
+			var data event.BusinessUserCreatedData
+			err = r.into(&data)
+			row.Name, row.ObjectType, row.UPN = data.User.Path, "user", data.User.UserPrincipalName
+			row.DisplayName, row.MemberOf = data.User.DisplayName, list(data.User.MemberOf)
+			row.GUID, row.SID, row.SAMAccountName = data.User.GUID, data.User.SID, data.User.SAMAccountName
+		}
+		if err != nil {
+			return nil, err
+		}
+		row.objectKey = keyOf(r, row.Name)
+		rows[i] = row
+	}
+	return directoryObjects.write(latest(rows, func(r *directoryRow) objectKey { return r.objectKey })), nil
+}

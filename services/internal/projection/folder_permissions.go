@@ -1,0 +1,124 @@
+package projection
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// FolderPermissions keeps folder_permissions: who has which rights on folders of mailboxes, as the last command left or read them.
+type FolderPermissions struct{}
+
+// Name of the projection.
+func (FolderPermissions) Name() string { return "folder_permissions" }
+
+// Stream that it follows.
+func (FolderPermissions) Stream() string { return bus.Events }
+
+// Subjects of operations on delegates.
+func (FolderPermissions) Subjects() []string { return []string{topic(event.Delegation)} }
+
+type folderKey struct {
+	Tenant   string `db:"tenant"`
+	Mailbox  string `db:"mailbox_key"`
+	Folder   string `db:"folder_key"`
+	Delegate string `db:"delegate_key"`
+}
+
+type folderRow struct {
+	folderKey
+	MailboxName  string          `db:"mailbox"`
+	FolderName   string          `db:"folder"`
+	DelegateName string          `db:"delegate"`
+	Rights       json.RawMessage `db:"access_rights"` // [] where the entry was revoked
+	Flags        json.RawMessage `db:"sharing_permission_flags"`
+	Source       string          `db:"source"` // observed or set
+	OperationID  string          `db:"operation_id"`
+	KnownAt      time.Time       `db:"known_at"`
+	LastSequence int64           `db:"last_sequence"`
+}
+
+var folderPermissions = table[folderRow]{name: "folder_permissions", key: "tenant, mailbox_key, folder_key, delegate_key"}
+
+// Read makes the rows. An observation is the folder's whole list: what was known of the folder before it goes.
+func (FolderPermissions) Read(records []projector.Record) (projector.Write, error) {
+	events, err := results(records, event.FolderChanged, event.FolderObserved)
+	if err != nil {
+		return nil, err
+	}
+	var rows []folderRow
+	seen := map[folderKey]bool{} // folders, without a delegate
+	for _, r := range events {
+		folder, entries, err := r.folder()
+		if err != nil {
+			return nil, err
+		}
+		if r.event.Type() == event.FolderObserved {
+			seen[folder.folderKey] = true
+			rows = slices.DeleteFunc(rows, func(old folderRow) bool { old.Delegate = ""; return old.folderKey == folder.folderKey })
+		}
+		for _, entry := range entries {
+			rows = append(rows, folder.with(entry))
+		}
+	}
+	write := folderPermissions.write(latest(rows, func(r *folderRow) folderKey { return r.folderKey }))
+	return func(ctx context.Context, tx pgx.Tx) error {
+		if err := forgetFolders(ctx, tx, seen); err != nil {
+			return err
+		}
+		return write(ctx, tx)
+	}, nil
+}
+
+// folder gives the folder that an event is about, and what it says of it.
+func (r result) folder() (folderRow, []event.FolderPermission, error) {
+	row := folderRow{OperationID: r.operationID, KnownAt: r.StoredAt, LastSequence: r.Sequence}
+	var entries []event.FolderPermission
+	if r.event.Type() == event.FolderObserved {
+		var data event.FolderObservedData
+		if err := r.into(&data); err != nil {
+			return row, nil, err
+		}
+		row.Source, row.MailboxName, row.FolderName, entries = observed, data.Mailbox, data.Folder, data.Permissions
+	} else {
+		var data event.FolderChangedData
+		if err := r.into(&data); err != nil {
+			return row, nil, err
+		}
+		row.Source, row.MailboxName, row.FolderName = set, data.Mailbox, data.Folder
+		entries = []event.FolderPermission{{Address: data.Delegate, AccessRights: data.AccessRights, SharingPermissionFlags: data.SharingPermissionFlags}}
+	}
+	row.folderKey = folderKey{Tenant: r.tenant, Mailbox: strings.ToLower(row.MailboxName), Folder: strings.ToLower(row.FolderName)}
+	return row, entries, nil
+}
+
+// with is the row of a folder's entry. Commands name a delegate by address; so does an observation where the vendor tells it.
+func (f folderRow) with(entry event.FolderPermission) folderRow {
+	f.DelegateName = cmp.Or(entry.Address, entry.User)
+	f.Delegate = strings.ToLower(f.DelegateName)
+	f.Rights, f.Flags = list(entry.AccessRights), list(entry.SharingPermissionFlags)
+	return f
+}
+
+// forgetFolders deletes the rows of folders that were observed.
+func forgetFolders(ctx context.Context, tx pgx.Tx, folders map[folderKey]bool) error {
+	if len(folders) == 0 {
+		return nil
+	}
+	var tenants, mailboxes, paths []string
+	for f := range folders {
+		tenants, mailboxes, paths = append(tenants, f.Tenant), append(mailboxes, f.Mailbox), append(paths, f.Folder)
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM folder_permissions AS p USING unnest($1::text[], $2::text[], $3::text[]) AS f (tenant, mailbox_key, folder_key)
+		WHERE p.tenant = f.tenant AND p.mailbox_key = f.mailbox_key AND p.folder_key = f.folder_key`, tenants, mailboxes, paths)
+	return err
+}

@@ -1,0 +1,87 @@
+package projection
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// Mailboxes keeps mailboxes: those that create operations made, for objects of a directory (Adaxes) and
+// for business users with a plan (Hosted Exchange).
+type Mailboxes struct{}
+
+// Name of the projection.
+func (Mailboxes) Name() string { return "mailboxes" }
+
+// Stream that it follows.
+func (Mailboxes) Stream() string { return bus.Events }
+
+// Subjects of operations that can make mailboxes.
+func (Mailboxes) Subjects() []string {
+	return []string{topic(event.Mailbox), topic(event.Directory)}
+}
+
+type mailboxRow struct {
+	objectKey
+	DirectoryObject    string          `db:"directory_object"`
+	Alias              string          `db:"alias"`
+	PrimarySMTPAddress string          `db:"primary_smtp_address"`
+	ProxyAddresses     json.RawMessage `db:"proxy_addresses"`
+	DatabaseName       string          `db:"database_name"`
+	ServerName         string          `db:"server_name"`
+	PlanName           string          `db:"plan_name"`
+	QuotaKB            *int64          `db:"quota_kb"`
+	DisablePOP         *bool           `db:"disable_pop"`
+	DisableIMAP        *bool           `db:"disable_imap"`
+	DisableHTTP        *bool           `db:"disable_http"`
+	OperationID        string          `db:"operation_id"`
+	CorrelationID      string          `db:"correlation_id"`
+	CreatedAt          time.Time       `db:"created_at"`
+	LastSequence       int64           `db:"last_sequence"`
+}
+
+var mailboxes = table[mailboxRow]{name: "mailboxes", key: "tenant, object_key"}
+
+// Read makes the rows.
+func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
+	events, err := results(records, event.MailboxCreated, event.BusinessUserCreated)
+	if err != nil {
+		return nil, err
+	}
+	var rows []mailboxRow
+	for _, r := range events {
+		row := mailboxRow{
+			ProxyAddresses: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
+			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
+		}
+		if r.event.Type() == event.MailboxCreated {
+			var data event.MailboxCreatedData
+			if err := r.into(&data); err != nil {
+				return nil, err
+			}
+			m := data.Mailbox
+			row.DirectoryObject, row.Alias, row.PrimarySMTPAddress, row.DatabaseName = m.DirectoryObject, m.Alias, m.PrimarySMTPAddress, m.Database
+		} else {
+			var data event.BusinessUserCreatedData
+			if err := r.into(&data); err != nil {
+				return nil, err
+			}
+			if data.Mailbox == nil {
+				continue // no plan, no mailbox
+			}
+			m := data.Mailbox
+			row.DirectoryObject, row.PlanName, row.PrimarySMTPAddress = data.User.Path, m.PlanName, m.PrimarySMTPAddress
+			row.ProxyAddresses, row.QuotaKB = list(m.ProxyAddresses), m.QuotaKB
+			if m.MailStore != nil {
+				row.ServerName, row.DatabaseName = m.MailStore.ServerName, m.MailStore.MailStoreName
+			}
+			row.DisablePOP, row.DisableIMAP, row.DisableHTTP = m.DisablePOP, m.DisableIMAP, m.DisableHTTP
+		}
+		row.objectKey = keyOf(r, row.DirectoryObject)
+		rows = append(rows, row)
+	}
+	return mailboxes.write(latest(rows, func(r *mailboxRow) objectKey { return r.objectKey })), nil
+}

@@ -1,0 +1,163 @@
+package projection
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// Operations keeps operations, one row a command; operation_events, their history; and operation_outcomes and
+// operation_durations, which count how they ended.
+type Operations struct{ History Retention }
+
+// Name of the projection.
+func (Operations) Name() string { return "operations" }
+
+// Stream that it follows.
+func (Operations) Stream() string { return bus.Events }
+
+// Subjects is nil: it follows all of them.
+func (Operations) Subjects() []string { return nil }
+
+// operationRow is a row of operations. An event decides all of it, save when the first event was.
+type operationRow struct {
+	OperationID   string          `db:"operation_id"`
+	CommandSource string          `db:"command_source"`
+	CommandID     string          `db:"command_id"`
+	CommandType   string          `db:"command_type"`
+	Domain        string          `db:"domain"`
+	Key           string          `db:"key"`
+	Tenant        string          `db:"tenant"`
+	CorrelationID string          `db:"correlation_id"`
+	Subject       string          `db:"subject"`
+	Fingerprint   string          `db:"fingerprint"`
+	State         string          `db:"state"`
+	Attempts      int64           `db:"attempts"`
+	FailureKind   string          `db:"failure_kind"`
+	FailureVendor string          `db:"failure_vendor"`
+	FailureCode   string          `db:"failure_code"`
+	FailureText   string          `db:"failure_text"`
+	FailingSince  *time.Time      `db:"failing_since"`
+	Faults        json.RawMessage `db:"faults"`
+	Warnings      json.RawMessage `db:"warnings"`
+	ResultType    string          `db:"result_type"`
+	Result        json.RawMessage `db:"result"`
+	ReceivedAt    time.Time       `db:"received_at"`
+	FirstEventAt  *time.Time      `db:"first_event_at"`
+	UpdatedAt     time.Time       `db:"updated_at"`
+	FinishedAt    *time.Time      `db:"finished_at"`
+	NextAttemptAt *time.Time      `db:"next_attempt_at"`
+	WaitingReason string          `db:"waiting_reason"`
+	LastSequence  int64           `db:"last_sequence"`
+}
+
+// eventRow is a row of operation_events.
+type eventRow struct {
+	StoredAt      time.Time       `db:"stored_at"`
+	Sequence      int64           `db:"sequence"`
+	OperationID   string          `db:"operation_id"`
+	Domain        string          `db:"domain"`
+	Type          string          `db:"type"`
+	State         string          `db:"state"`
+	Attempt       int64           `db:"attempt"`
+	FailureKind   string          `db:"failure_kind"`
+	FailureVendor string          `db:"failure_vendor"`
+	FailureCode   string          `db:"failure_code"`
+	FailureText   string          `db:"failure_text"`
+	EventID       string          `db:"event_id"`
+	Source        string          `db:"source"`
+	OccurredAt    *time.Time      `db:"occurred_at"`
+	Data          json.RawMessage `db:"data"`
+}
+
+var (
+	operations = table[operationRow]{
+		name: "operations", key: "operation_id",
+		merge: map[string]string{"first_event_at": "coalesce(old.first_event_at, excluded.first_event_at)"},
+	}
+	operationEvents = table[eventRow]{
+		name: historyTable, key: "stored_at, sequence", existing: none,
+		only: "SELECT coalesce((SELECT format('stored_at >= %L', before) FROM retention WHERE table_name = '" + historyTable + "'), 'true')",
+	}
+)
+
+// Read makes the history, and the state that each operation's last event leaves it in.
+func (Operations) Read(records []projector.Record) (projector.Write, error) {
+	rows := make([]operationRow, 0, len(records))
+	at := make(map[string]int, len(records)) // an operation's row
+	history := make([]eventRow, 0, len(records))
+	ended := newOutcomes()
+	for _, record := range records {
+		r, err := readResult(record)
+		if err != nil {
+			return nil, err
+		}
+		data, err := r.outcome()
+		if err != nil {
+			return nil, err
+		}
+		row, err := r.operation(&data)
+		if err != nil {
+			return nil, err
+		}
+		if i, again := at[r.operationID]; again {
+			row.FirstEventAt = rows[i].FirstEventAt
+			rows[i] = row
+		} else {
+			at[r.operationID] = len(rows)
+			rows = append(rows, row)
+		}
+		ended.count(&row)
+		history = append(history, r.history(&row, &data))
+	}
+	return projector.InOrder(operations.write(byOperation(rows)), ensureMonths(history), operationEvents.write(history), ended.write()), nil
+}
+
+func newOperationRow(e event.Event, id, domain string) operationRow {
+	return operationRow{
+		OperationID: id, Domain: text(domain),
+		Tenant: attribute(e, event.TenantID), CorrelationID: attribute(e, event.CorrelationID), Subject: text(e.Subject()),
+		Faults: list[event.Fault](nil), Warnings: list[event.Warning](nil),
+	}
+}
+
+// operation gives the row as this event alone tells it.
+func (r *result) operation(data *outcome) (operationRow, error) {
+	state, ok := event.StateOf(r.event)
+	if !ok {
+		return operationRow{}, projector.Unfitf("type %s is not one of a result that this version knows", text(r.event.Type()))
+	}
+	row := newOperationRow(r.event, r.operationID, r.domain)
+	row.CommandSource, row.CommandID = attribute(r.event, event.CommandSource), attribute(r.event, event.CommandID)
+	row.CommandType, row.Key, row.Fingerprint = data.Operation.CommandType, data.Operation.Key, data.Operation.Fingerprint
+	row.State, row.Attempts = string(state), int64(data.Operation.Attempt)
+	row.FailureKind, row.FailureVendor = data.Failure.Kind, data.Failure.Vendor
+	row.FailureCode, row.FailureText = data.Failure.Code, data.Failure.Text
+	row.FailingSince, row.NextAttemptAt, row.WaitingReason = data.Since, data.NextAttemptAt, data.Reason
+	row.Faults, row.Warnings = list(data.Faults), list(data.Warnings)
+	row.ReceivedAt, row.FirstEventAt, row.UpdatedAt = data.Operation.ReceivedAt, &r.StoredAt, r.StoredAt
+	row.LastSequence = r.Sequence
+	if state.Terminal() {
+		row.FinishedAt = &r.StoredAt
+	}
+	if state == event.Succeeded {
+		row.ResultType, row.Result = r.event.Type(), data.result.raw()
+	}
+	return row, nil
+}
+
+func (r *result) history(row *operationRow, data *outcome) eventRow {
+	entry := eventRow{
+		StoredAt: r.StoredAt, Sequence: r.Sequence, OperationID: r.operationID, Domain: row.Domain,
+		Type: text(r.event.Type()), State: row.State, Attempt: row.Attempts,
+		FailureKind: row.FailureKind, FailureVendor: row.FailureVendor, FailureCode: row.FailureCode, FailureText: row.FailureText,
+		EventID: text(r.event.ID()), Source: text(r.event.Source()), Data: data.history.raw(),
+	}
+	if t := r.event.Time(); !t.IsZero() {
+		entry.OccurredAt = &t
+	}
+	return entry
+}

@@ -1,0 +1,119 @@
+package projection
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// table writes rows of type R, whose fields name their columns by the tag db.
+type table[R any] struct {
+	name string
+	key  string // columns of the primary key, as in SQL
+	// existing says what happens to a row that is there already: keep it, or replace it by a newer one.
+	existing policy
+	// merge gives columns that are not simply replaced: SQL over the names old and excluded.
+	merge map[string]string
+	// only is a query that gives a condition on rows, in SQL; "": all are written.
+	only string
+}
+
+type policy int
+
+const (
+	replace policy = iota // where last_sequence is greater
+	keep
+	none // there is none, save where a program of another kind wrote it: keep it then
+)
+
+const uniqueViolation = "23505"
+
+// write brings the rows in by COPY to a table of the session and one INSERT from there: two to three times as
+// fast as an INSERT each. Where none can be there already, COPY brings them in at once. No two rows may have the same key: see [latest].
+//
+// Names are without a schema: whoever runs the transaction decides by its search_path where the rows stand.
+func (t table[R]) write(rows []R) projector.Write {
+	if len(rows) == 0 {
+		return projector.InOrder()
+	}
+	columns := columns(reflect.TypeFor[R]())
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	encoded := encode(rows, columns) // now: while the batch before is written
+	return func(ctx context.Context, tx pgx.Tx) error {
+		condition := "true"
+		if t.only != "" {
+			if err := tx.QueryRow(ctx, t.only).Scan(&condition); err != nil {
+				return err
+			}
+		}
+		if t.existing == none {
+			err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return fill(ctx, tx, t.name, names, condition, encoded) })
+			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != uniqueViolation {
+				return err
+			}
+		}
+		prepare := fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS new_%[1]s (LIKE %[1]s INCLUDING DEFAULTS) ON COMMIT DELETE ROWS; DELETE FROM pg_temp.new_%[1]s", t.name)
+		if _, err := tx.Exec(ctx, prepare); err != nil {
+			return err
+		}
+		if err := fill(ctx, tx, "pg_temp.new_"+t.name, names, condition, encoded); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, t.merged(names))
+		return err
+	}
+}
+
+// fill copies encoded rows that meet a condition into a table.
+func fill(ctx context.Context, tx pgx.Tx, table string, names []string, condition string, encoded []byte) error {
+	sql := fmt.Sprintf("COPY %s (%s) FROM STDIN BINARY WHERE %s", table, strings.Join(names, ", "), condition)
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(encoded), sql)
+	return err
+}
+
+// merged gives the SQL that brings the session's table in.
+func (t table[R]) merged(names []string) string {
+	list := strings.Join(names, ", ")
+	sql := fmt.Sprintf("INSERT INTO %[1]s AS old (%[2]s) SELECT %[2]s FROM pg_temp.new_%[1]s ON CONFLICT (%[3]s) DO ", t.name, list, t.key)
+	if t.existing != replace {
+		return sql + "NOTHING"
+	}
+	sets := make([]string, len(names))
+	for i, n := range names {
+		sets[i] = n + " = excluded." + n
+		if merged, ok := t.merge[n]; ok {
+			sets[i] = n + " = " + merged
+		}
+	}
+	return sql + "UPDATE SET " + strings.Join(sets, ", ") + " WHERE old.last_sequence < excluded.last_sequence"
+}
+
+// latest keeps the last row of each key, in the order of those.
+func latest[R any, K comparable](rows []R, key func(*R) K) []R {
+	last := make(map[K]int, len(rows))
+	for i := range rows {
+		last[key(&rows[i])] = i
+	}
+	if len(last) == len(rows) {
+		return rows
+	}
+	kept := make([]R, 0, len(last))
+	for i := range rows {
+		if last[key(&rows[i])] == i {
+			kept = append(kept, rows[i])
+		}
+	}
+	return kept
+}

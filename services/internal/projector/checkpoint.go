@@ -1,0 +1,160 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Checkpoint is a projection's position: the sequence of the last message that the rows reflect, in the
+// stream that was created at Incarnation.
+type Checkpoint struct {
+	Incarnation time.Time
+	Sequence    int64
+	// StoredAt is when the stream stored that message; nil: not known.
+	StoredAt *time.Time
+}
+
+// Checkpoints reads the live position of every projection that ever ran, by name. With lock, nobody writes rows until the
+// transaction ends.
+func Checkpoints(ctx context.Context, tx pgx.Tx, lock bool) (map[string]Checkpoint, error) {
+	sql := "SELECT projection, incarnation, sequence, stored_at FROM " + Live + ".checkpoints ORDER BY projection"
+	if lock {
+		sql += " FOR UPDATE"
+	}
+	rows, _ := tx.Query(ctx, sql) // ForEachRow reports the error
+	list := map[string]Checkpoint{}
+	var name string
+	var at Checkpoint
+	_, err := pgx.ForEachRow(rows, []any{&name, &at.Incarnation, &at.Sequence, &at.StoredAt}, func() error { list[name] = at; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("checkpoints: %w", err)
+	}
+	return list, nil
+}
+
+// Halt says that a projection can not go on without help: going on would corrupt its rows.
+type Halt struct{ Reason string }
+
+// Error gives the reason and the remedy.
+func (h *Halt) Error() string {
+	return h.Reason + "; restore the stream, or have 'mailwright projection rebuild --accept-loss' make the rows from what is left"
+}
+
+// position reads the checkpoint, or makes one at the stream's beginning.
+func position(ctx context.Context, rows place, p Projection, stream jetstream.Stream) (at Checkpoint, err error) {
+	err = rows.inTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO checkpoints (projection, stream, incarnation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			p.Name(), p.Stream(), incarnation(stream.CachedInfo()))
+		if err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT incarnation, sequence, stored_at FROM checkpoints WHERE projection = $1`, p.Name()).Scan(&at.Incarnation, &at.Sequence, &at.StoredAt)
+	})
+	if err != nil {
+		return at, fmt.Errorf("checkpoint: %w", err)
+	}
+	return at, at.fits(stream.CachedInfo())
+}
+
+// Start is the position before a stream's first message.
+func Start(stream jetstream.Stream) Checkpoint {
+	return Checkpoint{Incarnation: incarnation(stream.CachedInfo())}
+}
+
+// Last is the position at a stream's last message.
+func Last(ctx context.Context, stream jetstream.Stream) (c Checkpoint, err error) {
+	c = Start(stream)
+	c.Sequence = int64(stream.CachedInfo().State.LastSeq)
+	c.StoredAt, err = storedAt(ctx, stream, c.Sequence)
+	return c, err
+}
+
+// Put makes c the position of a projection's live rows.
+func (c Checkpoint) Put(ctx context.Context, tx pgx.Tx, p Projection) error {
+	_, err := tx.Exec(ctx, `INSERT INTO `+Live+`.checkpoints AS old (projection, stream, incarnation, sequence, stored_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (projection) DO UPDATE SET stream = excluded.stream, incarnation = excluded.incarnation, sequence = excluded.sequence, stored_at = excluded.stored_at, updated_at = now()
+		WHERE (old.incarnation, old.sequence, old.stored_at) IS DISTINCT FROM (excluded.incarnation, excluded.sequence, excluded.stored_at)`,
+		p.Name(), p.Stream(), c.Incarnation, c.Sequence, c.StoredAt)
+	return err
+}
+
+// Check tells whether a projection whose live rows are at c can go on with the stream as it is now. Where it can not, the error is a [*Halt].
+func (c Checkpoint) Check(ctx context.Context, p Projection, stream jetstream.Stream) error {
+	info := stream.CachedInfo()
+	if err := errors.Join(c.fits(info), c.unread(p, info)); err != nil || c.StoredAt == nil {
+		return err
+	}
+	// A stream that lost its end and has grown again is as long as it was: other messages stand at the same positions.
+	at, err := storedAt(ctx, stream, c.Sequence)
+	if err != nil || at == nil || at.Equal(*c.StoredAt) {
+		return err
+	}
+	return &Halt{fmt.Sprintf("message %d of stream %s was stored at %s, and the rows reflect one that was stored at %s: messages were lost, and others took their places",
+		c.Sequence, info.Config.Name, at.Format(time.RFC3339Nano), c.StoredAt.UTC().Format(time.RFC3339Nano))}
+}
+
+// fits checks that the stream is the one that the rows reflect, and as long.
+func (c Checkpoint) fits(info *jetstream.StreamInfo) error {
+	if created := incarnation(info); !created.Equal(c.Incarnation) {
+		return &Halt{fmt.Sprintf("stream %s was made again at %s, and the rows reflect the one made at %s",
+			info.Config.Name, created.Format(time.RFC3339Nano), c.Incarnation.UTC().Format(time.RFC3339Nano))}
+	}
+	if last := int64(info.State.LastSeq); last < c.Sequence {
+		return &Halt{fmt.Sprintf("stream %s ends at %d, and the rows reflect it up to %d: messages were lost", info.Config.Name, last, c.Sequence)}
+	}
+	return nil
+}
+
+// unread checks that no message was purged before the projection read it. Only one that follows all messages of a stream that lets
+// none go by itself can tell. Before it has read any there is nothing to miss: it takes the stream as it finds it.
+func (c Checkpoint) unread(p Projection, info *jetstream.StreamInfo) error {
+	s := info.Config
+	lasting := s.DenyDelete && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.MaxMsgsPerSubject <= 0
+	if first := int64(info.State.FirstSeq); lasting && len(p.Subjects()) == 0 && c.Sequence > 0 && first > c.Sequence+1 {
+		return &Halt{fmt.Sprintf("stream %s begins at %d, and the rows reflect it up to %d: it was purged of messages that are in no row", s.Name, first, c.Sequence)}
+	}
+	return nil
+}
+
+// incarnation is when the stream was created, as exactly as Postgres keeps it.
+func incarnation(info *jetstream.StreamInfo) time.Time { return exactly(info.Created) }
+
+// exactly gives a time as exactly as Postgres keeps it.
+func exactly(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// storedAt is when the message at a position was stored; nil where none stands there (any more).
+func storedAt(ctx context.Context, stream jetstream.Stream, sequence int64) (*time.Time, error) {
+	if sequence == 0 {
+		return nil, nil
+	}
+	m, err := stream.GetMsg(ctx, uint64(sequence))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	at := exactly(m.Time)
+	return &at, nil
+}
+
+var errFenced = errors.New("the checkpoint was moved by somebody else")
+
+// advance moves the checkpoint within the transaction that writes the rows. It fails if it does not stand
+// where we left it: a pooler in between may have lost our lock.
+func advance(ctx context.Context, tx pgx.Tx, projection string, from, to Checkpoint) error {
+	tag, err := tx.Exec(ctx, `UPDATE checkpoints SET sequence = $1, stored_at = $2, updated_at = now() WHERE projection = $3 AND incarnation = $4 AND sequence = $5`,
+		to.Sequence, to.StoredAt, projection, from.Incarnation, from.Sequence)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return errFenced
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/postgres"
+)
+
+// follower follows a stream for one projection while it holds the projection's lock, or replays it for several at once.
+type follower struct {
+	place
+	members   []*member
+	stream    jetstream.Stream
+	reader    *reader
+	log       *slog.Logger
+	committed func(messages int) // nil: nobody wants to know
+	step      func(string)       // likewise
+
+	pruned jetstream.StreamState // as of the last Prune
+	looked time.Time             // when position and stream were last looked at
+	kept   time.Time             // when tables were last given care; a replay's need none
+}
+
+// member is a projection that a follower writes.
+type member struct {
+	Projection
+	subjects []string // what Subjects gives
+	at       Checkpoint
+	limit    int64 // the last sequence that it is to reflect
+	// beyond says that messages for it were seen beyond its limit.
+	beyond bool
+}
+
+func newMember(p Projection, at Checkpoint, limit int64) *member {
+	return &member{Projection: p, subjects: p.Subjects(), at: at, limit: limit}
+}
+
+// gathered is what the reader gave: messages, nothing for a while, or an error that ends it.
+type gathered struct {
+	records []Record
+	batches []batch // one a member
+	err     error
+}
+
+// follow commits batch after batch, while the next ones are gathered and read.
+func (f *follower) follow(ctx context.Context) (moved bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := f.ahead(ctx)
+	defer func() {
+		cancel()
+		for range ahead { // until it has ended
+		}
+	}()
+	for next := range ahead {
+		f.keep(ctx)
+		switch {
+		case next.err != nil:
+			err = next.err
+		case len(next.records) > 0:
+			err = f.commit(ctx, next)
+			if err == nil && f.schema == Live && time.Since(f.looked) >= f.reader.tuning.Idle { // it may never be idle
+				err = f.idle(ctx)
+			}
+		default:
+			err = f.idle(ctx)
+		}
+		if err != nil {
+			return moved, err
+		}
+		moved = true
+	}
+	return moved, ctx.Err()
+}
+
+// ahead gathers a batch while the one before is read, which is while the one before that is written.
+func (f *follower) ahead(ctx context.Context) <-chan gathered {
+	after := make([]int64, len(f.members)) // not the members' own, which move as batches are written
+	for i, m := range f.members {
+		after[i] = m.at.Sequence
+	}
+	unread, ahead := make(chan gathered), make(chan gathered)
+	go func() {
+		defer close(unread)
+		for {
+			records, err := f.reader.gather(ctx)
+			select {
+			case unread <- gathered{records: records, err: err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		defer close(ahead)
+		for next := range unread {
+			f.read(&next, after)
+			select {
+			case ahead <- next:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return ahead
+}
+
+// read reads what was gathered for each member.
+func (f *follower) read(next *gathered, after []int64) {
+	if len(next.records) == 0 {
+		return
+	}
+	if len(f.members) > 1 {
+		for i := range next.records {
+			next.records[i].once = new(any)
+		}
+	}
+	for i, m := range f.members {
+		next.batches = append(next.batches, newBatch(m, m.wants(next.records, after[i]), f.log))
+	}
+}
+
+// commit writes the rows of a batch and its position in one transaction.
+func (f *follower) commit(ctx context.Context, next gathered) error {
+	// Asked after the batch has come: if the stream is still the one that the rows reflect, so was the
+	// one that the batch came from.
+	if _, err := f.same(ctx); err != nil {
+		return err
+	}
+	last := next.records[len(next.records)-1]
+	stored := exactly(last.StoredAt)
+	if err := f.advance(ctx, Checkpoint{Sequence: last.Sequence, StoredAt: &stored}, next.batches); err != nil {
+		return err
+	}
+	if f.committed != nil {
+		f.committed(len(next.records))
+	}
+	return nil
+}
+
+// same checks that the stream is still the one that the rows reflect. What a replay has not read yet may be purged: the live rows have it.
+func (f *follower) same(ctx context.Context) (jetstream.StreamState, error) {
+	info, err := f.stream.Info(ctx)
+	if err != nil {
+		return jetstream.StreamState{}, fmt.Errorf("stream: %w", err)
+	}
+	for _, m := range f.members {
+		err := m.at.fits(info)
+		if err == nil && f.schema == Live {
+			err = m.at.unread(m, info)
+		}
+		if err != nil {
+			return info.State, err
+		}
+	}
+	return info.State, nil
+}
+
+// advance writes the members' batches, and moves their checkpoints as far as their limits allow. A checkpoint comes before its rows:
+// whoever locks it holds every write back.
+func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch) error {
+	to := make([]Checkpoint, len(f.members))
+	err := f.inTx(ctx, func(tx pgx.Tx) error {
+		for i, m := range f.members {
+			if to[i] = m.upTo(last); to[i].Sequence > m.at.Sequence {
+				if err := advance(ctx, tx, m.Name(), m.at, to[i]); err != nil {
+					return err
+				}
+			}
+			if batches == nil {
+				continue
+			}
+			for _, p := range batches[i] {
+				if err := f.apply(ctx, tx, m, p); err != nil {
+					return err
+				}
+			}
+		}
+		f.tell("commit")
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f.tell("committed")
+	for i, m := range f.members {
+		m.at = to[i]
+	}
+	return nil
+}
+
+func (f *follower) tell(step string) {
+	if f.step != nil {
+		f.step(step)
+	}
+}
+
+// upTo is where a member stands when all up to last is applied that it is to reflect.
+func (m *member) upTo(last Checkpoint) Checkpoint {
+	to := Checkpoint{m.at.Incarnation, min(last.Sequence, m.limit), last.StoredAt}
+	if to.Sequence <= m.at.Sequence {
+		return m.at
+	}
+	if to.Sequence < last.Sequence {
+		to.StoredAt = nil
+	}
+	return to
+}
+
+// apply writes a part; where Postgres refuses it, record by record, and notes which it was.
+func (f *follower) apply(ctx context.Context, tx pgx.Tx, m *member, p part) error {
+	refused := p.unfit
+	if refused == nil {
+		// A savepoint: the transaction stays usable.
+		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return p.write(ctx, tx) })
+		if err == nil || ctx.Err() != nil || f.conn.IsClosed() {
+			return err
+		}
+		if refused = unfit(err); refused == nil {
+			return err
+		}
+	}
+	if len(p.records) == 1 {
+		return f.note(ctx, tx, m, p.records[0], refused.Reason)
+	}
+	for _, single := range split(m, p.records, f.log) {
+		if err := f.apply(ctx, tx, m, single); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unfit tells whether an error is the records' fault, so that trying again is in vain, with a reason that
+// quotes nothing of them: Postgres' own messages may. Else it gives nil.
+func unfit(err error) *Unfit {
+	if u, ok := errors.AsType[*Unfit](err); ok {
+		return u
+	}
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		// Neither Postgres nor the connection: the value can not even be sent.
+		return &Unfit{fmt.Sprintf("it can not be put into a row (%T)", err)}
+	}
+	// data exception, integrity constraint violation, program limit exceeded
+	if class := refusal.Code[:2]; !slices.Contains([]string{"22", "23", "54"}, class) {
+		return nil
+	}
+	return &Unfit{fmt.Sprintf("Postgres refuses the row: SQLSTATE %s, table %q, column %q, constraint %q",
+		refusal.Code, refusal.TableName, refusal.ColumnName, refusal.ConstraintName)}
+}
+
+// note records a message that can not be applied: it neither stops the projection nor vanishes.
+func (f *follower) note(ctx context.Context, tx pgx.Tx, m *member, r Record, reason string) error {
+	f.log.Error("a message can not be applied; it is noted in projection_errors", "projection", m.Name(), "sequence", r.Sequence, "subject", r.Subject, "reason", reason)
+	_, err := tx.Exec(ctx, `INSERT INTO projection_errors (projection, sequence, stream, subject, reason, stored_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (projection, sequence) DO UPDATE SET reason = excluded.reason, recorded_at = now()`,
+		m.Name(), r.Sequence, m.Stream(), r.Subject, reason, r.StoredAt)
+	return err
+}
+
+// idle looks whether connection and stream are still what we think, and prunes.
+func (f *follower) idle(ctx context.Context) error {
+	f.looked = time.Now()
+	if err := f.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	state, err := f.same(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range f.members {
+		if f.schema == Live {
+			if err := m.at.Check(ctx, m, f.stream); err != nil {
+				return err
+			}
+		}
+		if pruner, ok := m.Projection.(Pruner); ok {
+			if err := f.prune(ctx, m, pruner, state); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const keepEvery = time.Hour
+
+// keep gives the tables the care that time asks for. Without it the rows still come, so that it fails stops nothing.
+func (f *follower) keep(ctx context.Context) {
+	if time.Since(f.kept) < keepEvery || f.schema != Live {
+		return
+	}
+	f.kept = time.Now()
+	for _, m := range f.members {
+		keeper, ok := m.Projection.(Keeper)
+		if !ok {
+			continue
+		}
+		err := f.holding(ctx, m, func(tx pgx.Tx) error { return keeper.Keep(ctx, tx, f.kept) })
+		if err != nil && ctx.Err() == nil {
+			f.log.Error("the tables could not be given the care that they need; it is tried again", "in", keepEvery, "error", err)
+		}
+	}
+}
+
+// holding does something in a transaction that holds the member's checkpoint: whoever rebuilds the tables meanwhile has locked it, and what
+// is done to the old ones then would be lost.
+func (f *follower) holding(ctx context.Context, m *member, do func(pgx.Tx) error) error {
+	return f.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT FROM checkpoints WHERE projection = $1 FOR UPDATE", m.Name()); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
+
+func (f *follower) prune(ctx context.Context, m *member, pruner Pruner, state jetstream.StreamState) error {
+	if state.FirstSeq == f.pruned.FirstSeq && state.NumDeleted == f.pruned.NumDeleted {
+		return nil
+	}
+	info, err := f.stream.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return fmt.Errorf("stream: %w", err)
+	}
+	deleted := make([]int64, len(info.State.Deleted))
+	for i, sequence := range info.State.Deleted {
+		deleted[i] = int64(sequence)
+	}
+	err = f.holding(ctx, m, func(tx pgx.Tx) error {
+		return pruner.Prune(ctx, tx, int64(info.State.FirstSeq), deleted)
+	})
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	f.pruned = state
+	return nil
+}

@@ -1,0 +1,62 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Lag is how far a projection is behind its stream.
+type Lag struct {
+	// Messages that wait, of those that the projection follows.
+	Messages uint64
+	// Since is when the first of them was stored, by the server's clock; zero where none waits.
+	Since time.Time
+	// Last is the stream's last sequence.
+	Last uint64
+	// Halt says why the projection can not go on; nil: it can.
+	Halt error
+}
+
+// Behind measures the lag of a projection at a position. A projection that never ran is at the zero position.
+func Behind(ctx context.Context, js jetstream.JetStream, p Projection, at Checkpoint) (Lag, error) {
+	stream, err := js.Stream(ctx, p.Stream())
+	if err != nil {
+		return Lag{}, fmt.Errorf("stream %s: %w", p.Stream(), err)
+	}
+	lag := Lag{Last: stream.CachedInfo().State.LastSeq}
+	if !at.Incarnation.IsZero() {
+		err = at.Check(ctx, p, stream)
+	}
+	if halt, ok := errors.AsType[*Halt](err); ok {
+		lag.Halt = halt
+		return lag, nil
+	}
+	if err != nil {
+		return lag, err
+	}
+	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(at.Sequence) + 1, FilterSubjects: p.Subjects(),
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: forgetAfter,
+	})
+	if err != nil {
+		return lag, fmt.Errorf("stream %s: %w", p.Stream(), err)
+	}
+	defer func() { _ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }() // the server forgets it otherwise
+	if lag.Messages = consumer.CachedInfo().NumPending; lag.Messages == 0 {
+		return lag, nil
+	}
+	first, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
+	if err != nil {
+		return lag, nil //nolint:nilerror // it was taken out of the stream just now
+	}
+	meta, err := first.Metadata()
+	if err != nil {
+		return lag, fmt.Errorf("stream %s: %w", p.Stream(), err)
+	}
+	lag.Since = meta.Timestamp.UTC()
+	return lag, nil
+}

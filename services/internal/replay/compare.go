@@ -1,0 +1,265 @@
+package replay
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// incidental are columns that tell when this database did something, not what happened.
+var incidental = map[string][]string{"projection_errors": {"recorded_at"}}
+
+// slices a table is cut into by a hash of its key: rows are looked at only in those whose checksums differ.
+const slicesOfTable = 1024
+
+// shape is what the comparison must know of a table.
+type shape struct {
+	name    string
+	key     []string
+	columns []string
+}
+
+const shapes = `SELECT c.relname,
+		ARRAY (SELECT a.attname FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY k (attnum, n) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+			WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY k.n)::text[],
+		ARRAY (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname)::text[]
+	FROM pg_class c WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL ($1)
+	ORDER BY c.relname`
+
+// compare holds every live table, as tx sees it, against the replay's, whose rows are committed; those of projections that halted it leaves out.
+func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, error) {
+	rows, err := tx.Query(ctx, shapes, bookkeeping)
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s shape, err error) {
+		err = row.Scan(&s.name, &s.key, &s.columns)
+		s.columns = slices.DeleteFunc(s.columns, func(c string) bool { return slices.Contains(incidental[s.name], c) })
+		return s, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(s shape) bool { return !to.comparable(s.name) })
+	var tables []Table
+	err = postgres.InTx(ctx, r.conns[0], func(replayed pgx.Tx) error {
+		for _, s := range list {
+			table, err := r.compareTable(ctx, s, tx, replayed, to.limits())
+			if err != nil {
+				return fmt.Errorf("table %s: %w", s.name, err)
+			}
+			tables = append(tables, table)
+		}
+		return nil
+	})
+	return tables, err
+}
+
+// letGo takes out of the replay what retention has taken out of the live tables, as tx sees them, since the replay began.
+func (r *run) letGo(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, "SELECT table_name, before FROM "+projector.Live+".retention")
+	if err != nil {
+		return err
+	}
+	type gone struct {
+		Table  string
+		Before time.Time
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[gone])
+	if err != nil {
+		return err
+	}
+	for _, g := range list {
+		if _, err := r.conns[0].Exec(ctx, "DELETE FROM "+qualified(Schema, []string{g.Table})+" WHERE stored_at < $1", g.Before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) compareTable(ctx context.Context, s shape, live, replayed pgx.Tx, limits map[string]int64) (Table, error) {
+	table := Table{Name: s.name, Limits: map[string]int{}}
+	ours, err := s.sums(ctx, live, projector.Live)
+	if err != nil {
+		return table, err
+	}
+	theirs, err := s.sums(ctx, replayed, Schema)
+	if err != nil {
+		return table, err
+	}
+	table.Live, table.Replayed = total(ours), total(theirs)
+	var differing []int32
+	for i := range int32(slicesOfTable) {
+		if ours[i] != theirs[i] {
+			differing = append(differing, i)
+		}
+	}
+	if len(differing) == 0 {
+		return table, nil
+	}
+	err = s.merge(ctx, live, replayed, differing, func(d Difference) error {
+		why, err := r.limit(ctx, s.name, d, limits)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			table.Limits[why]++
+			return nil
+		}
+		table.Differences++
+		if len(table.Examples) < r.Examples {
+			table.Examples = append(table.Examples, d)
+		}
+		return nil
+	})
+	return table, err
+}
+
+// sum is the number of rows in a slice, and the exclusive or of their hashes.
+type sum struct{ rows, hash int64 }
+
+func total(sums map[int32]sum) Sum {
+	var all sum
+	for _, s := range sums {
+		all.rows, all.hash = all.rows+s.rows, all.hash^s.hash
+	}
+	return Sum{all.rows, fmt.Sprintf("%016x", uint64(all.hash))}
+}
+
+func (s shape) slice() string {
+	return fmt.Sprintf("(hashtextextended(ROW(%s)::text, 0) & %d)::int", list(s.key), slicesOfTable-1)
+}
+
+func (s shape) sums(ctx context.Context, tx pgx.Tx, schema string) (map[int32]sum, error) {
+	rows, err := tx.Query(ctx, fmt.Sprintf("SELECT %s, count(*), bit_xor(hashtextextended(ROW(%s)::text, 0)) FROM %s.%s GROUP BY 1",
+		s.slice(), list(s.columns), schema, pgx.Identifier{s.name}.Sanitize()))
+	if err != nil {
+		return nil, err
+	}
+	sums := map[int32]sum{}
+	var slice int32
+	var one sum
+	_, err = pgx.ForEachRow(rows, []any{&slice, &one.rows, &one.hash}, func() error { sums[slice] = one; return nil })
+	return sums, err
+}
+
+// merge reads the rows of some slices on both sides, in the order of their keys, and tells of those that differ.
+func (s shape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int32, tell func(Difference) error) error {
+	ours, err := s.open(ctx, live, projector.Live, differing)
+	if err != nil {
+		return err
+	}
+	defer ours.close()
+	theirs, err := s.open(ctx, replayed, Schema, differing)
+	if err != nil {
+		return err
+	}
+	defer theirs.close()
+	for ours.more || theirs.more {
+		var d Difference
+		switch {
+		case !theirs.more || (ours.more && ours.key < theirs.key):
+			d, err = s.difference(Surplus, ours.row, "")
+			ours.next()
+		case !ours.more || theirs.key < ours.key:
+			d, err = s.difference(Missing, theirs.row, "")
+			theirs.next()
+		default:
+			d, err = s.difference(Changed, ours.row, theirs.row)
+			same := ours.row == theirs.row
+			ours.next()
+			theirs.next()
+			if same {
+				continue
+			}
+		}
+		if err == nil {
+			err = tell(d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if ours.err != nil {
+		return ours.err
+	}
+	return theirs.err
+}
+
+// cursor reads rows in the order of their keys.
+type cursor struct {
+	rows     pgx.Rows
+	key, row string
+	more     bool
+	err      error
+}
+
+func (s shape) open(ctx context.Context, tx pgx.Tx, schema string, differing []int32) (*cursor, error) {
+	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT ROW(%[1]s)::text COLLATE "C" AS key, (to_jsonb(t) - $2::text[])::text FROM %[2]s.%[3]s t WHERE %[4]s = ANY ($1) ORDER BY 1`,
+		list(s.key), schema, pgx.Identifier{s.name}.Sanitize(), s.slice()), differing, append([]string{}, incidental[s.name]...))
+	if err != nil {
+		return nil, err
+	}
+	c := &cursor{rows: rows}
+	c.next()
+	return c, nil
+}
+
+func (c *cursor) next() {
+	if c.more = c.rows.Next(); c.more {
+		c.err = c.rows.Scan(&c.key, &c.row)
+	} else {
+		c.err = c.rows.Err()
+	}
+	c.more = c.more && c.err == nil
+}
+
+func (c *cursor) close() { c.rows.Close() }
+
+// difference works out what differs between a row and, where it is changed, what the replay gives.
+func (s shape) difference(kind, row, replayed string) (Difference, error) {
+	d := Difference{Kind: kind, Key: map[string]any{}}
+	if err := decode(row, &d.row); err != nil {
+		return d, err
+	}
+	for _, k := range s.key {
+		d.Key[k] = d.row[k]
+	}
+	if kind != Changed || row == replayed {
+		return d, nil
+	}
+	var other map[string]any
+	if err := decode(replayed, &other); err != nil {
+		return d, err
+	}
+	for _, c := range s.columns {
+		if !reflect.DeepEqual(d.row[c], other[c]) {
+			d.Columns = append(d.Columns, Column{c, d.row[c], other[c]})
+		}
+	}
+	return d, nil
+}
+
+// decode reads a row; numbers stay as they were written.
+func decode(row string, into *map[string]any) error {
+	decoder := json.NewDecoder(strings.NewReader(row))
+	decoder.UseNumber()
+	return decoder.Decode(into)
+}
+
+func list(columns []string) string {
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = pgx.Identifier{c}.Sanitize()
+	}
+	return strings.Join(quoted, ", ")
+}

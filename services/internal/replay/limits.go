@@ -1,0 +1,95 @@
+package replay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+)
+
+// What a replay can not give, although the live rows are right. Each needs the stream to say so.
+const (
+	Superseded = "observed again since: MAILBOXES keeps the latest observation alone"
+	Left       = "replayed or discarded since: the letter left DEAD"
+	Expired    = "a command without an event, older than COMMANDS keeps"
+	Gone       = "the message that could not be applied left its stream"
+)
+
+// limit gives the reason why a replay can not give a row, or "".
+func (r *run) limit(ctx context.Context, table string, d Difference, at map[string]int64) (string, error) {
+	switch {
+	case table == "mailbox_inventory" && d.Kind != Missing:
+		// The replay may have seen an earlier one, and come too late for the one that the live row reflects.
+		subject := bus.MailboxSubject(d.text("tenant"), d.text("mailbox_id"))
+		newer, err := r.newer(ctx, bus.Mailboxes, subject, at["mailbox_inventory"])
+		return reason(Superseded, newer), err
+	case d.Kind != Surplus:
+	case table == "dead_letters":
+		gone, err := r.gone(ctx, bus.Dead, d.number("sequence"))
+		return reason(Left, gone), err
+	case table == "operations":
+		if d.number("last_sequence") != 0 {
+			return "", nil
+		}
+		stream, err := r.JS.Stream(ctx, bus.Commands)
+		if err != nil {
+			return "", err
+		}
+		state := stream.CachedInfo().State
+		received, err := time.Parse(time.RFC3339, d.text("received_at"))
+		return reason(Expired, state.Msgs == 0 || received.Before(state.FirstTime)), err
+	case table == "projection_errors":
+		gone, err := r.gone(ctx, d.text("stream"), d.number("sequence"))
+		return reason(Gone, gone), err
+	}
+	return "", nil
+}
+
+func reason(why string, holds bool) string {
+	if holds {
+		return why
+	}
+	return ""
+}
+
+// newer tells whether a subject's last message stands beyond a position.
+func (r *run) newer(ctx context.Context, name, subject string, than int64) (bool, error) {
+	stream, err := r.JS.Stream(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil && int64(m.Sequence) > than, err
+}
+
+// gone tells whether a message stood in a stream, and does no more.
+func (r *run) gone(ctx context.Context, name string, sequence int64) (bool, error) {
+	stream, err := r.JS.Stream(ctx, name)
+	if err != nil {
+		return false, fmt.Errorf("stream %s: %w", name, err)
+	}
+	_, err = stream.GetMsg(ctx, uint64(sequence))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return uint64(sequence) <= stream.CachedInfo().State.LastSeq, nil
+	}
+	return false, err
+}
+
+func (d Difference) text(column string) string {
+	s, _ := d.row[column].(string)
+	return s
+}
+
+func (d Difference) number(column string) int64 {
+	n, _ := d.row[column].(json.Number)
+	i, _ := n.Int64() // no number is 0
+	return i
+}

@@ -1,0 +1,214 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/projection"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// Rebuild replays the streams and puts the replayed rows in the place of the live ones, in one transaction. Readers of the views
+// see the old rows or the new, never none (but see docs/projections.md on REPEATABLE READ); the projections wait at their checkpoints meanwhile and go on. compare says
+// whether the two are compared before; where the live rows reflect another stream, they can not be.
+func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err error) {
+	began := time.Now()
+	r, err := begin(ctx, c, true)
+	if err != nil {
+		return report, err
+	}
+	defer r.end(ctx)
+	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error { _, err := dependents(ctx, tx); return err }) // before the work, not after
+	if err != nil {
+		return report, err
+	}
+	to, err := r.aim(ctx)
+	if err != nil {
+		return report, err
+	}
+	if err := r.acceptable(to); err != nil {
+		return report, err
+	}
+	if err := r.replay(ctx, to.limits()); err != nil {
+		return report, err
+	}
+	r.tell(Settling)
+	if err := r.settle(ctx); err != nil {
+		return report, err
+	}
+	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error {
+		if to, err = r.targets(ctx, tx, true); err != nil {
+			return err
+		}
+		if err := r.acceptable(to); err != nil {
+			return err
+		}
+		if err := r.replay(ctx, to.limits()); err != nil {
+			return err
+		}
+		if err := r.letGo(ctx, tx); err != nil {
+			return err
+		}
+		if halted := to.halted(); halted != nil {
+			report.NotCompared = halted.Error()
+		}
+		if compare {
+			r.tell(Comparing)
+			if report.Tables, err = r.compare(ctx, tx, to); err != nil {
+				return err
+			}
+		} else {
+			report.NotCompared = "as asked"
+		}
+		if err := r.refresh(ctx); err != nil {
+			return err
+		}
+		r.tell(Swapping)
+		return r.swap(ctx, tx, to)
+	})
+	report.Swapped = err == nil
+	report.Positions, report.Messages, report.Seconds = positions(to), r.done.Load(), time.Since(began).Seconds()
+	return report, err
+}
+
+// refresh takes from a stream that keeps the latest message of a subject alone what stands beyond the position: a row that the
+// live table has may follow from a message that is gone by now. The position to be committed stays; the live projection applies the same
+// messages again, which changes nothing.
+func (r *run) refresh(ctx context.Context) error {
+	for _, each := range r.replays {
+		stream, err := r.JS.Stream(ctx, each.Stream())
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", each.Stream(), err)
+		}
+		if stream.CachedInfo().Config.MaxMsgsPerSubject != 1 {
+			continue
+		}
+		ends := map[string]int64{}
+		for _, p := range each.Projections {
+			ends[p.Name()] = projector.All
+		}
+		if err := each.To(ctx, ends); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle makes the replayed tables ready for readers, side by side, the largest first.
+func (r *run) settle(ctx context.Context) error {
+	var tables []string
+	err := postgres.InTx(ctx, r.control, func(tx pgx.Tx) (err error) {
+		tables, err = texts(ctx, tx, settledTables, Schema, bookkeeping)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	next := make(chan string, len(tables))
+	for _, table := range tables {
+		next <- table
+	}
+	close(next)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, conn := range r.conns {
+		group.Go(func() error {
+			for table := range next {
+				if err := postgres.InTx(ctx, conn, func(tx pgx.Tx) error { return settle(ctx, tx, table) }); err != nil {
+					return fmt.Errorf("table %s: %w", table, err)
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+const (
+	// A reader that reads for long makes the swap wait, and the swap makes others wait: it asks again instead. Less than
+	// Postgres' deadlock_timeout, so that it is never a reader who has to give way.
+	lockTimeout  = 500 * time.Millisecond
+	pause        = time.Second
+	lockAttempts = 120
+	// lockNotAvailable is what Postgres says when lock_timeout has passed.
+	lockNotAvailable = "55P03"
+)
+
+// swap puts the replay's tables in the place of the live ones.
+func (r *run) swap(ctx context.Context, tx pgx.Tx, to targets) error {
+	for attempt := 1; ; attempt++ {
+		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return r.exchange(ctx, tx, to) })
+		refused, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || refused.Code != lockNotAvailable {
+			return err
+		}
+		if attempt == lockAttempts {
+			return fmt.Errorf("somebody reads without end (transactions longer than a minute are in pg_stat_activity); nothing was changed: %w", err)
+		}
+		r.Log.Info("readers are in the way of the swap; it waits", "attempt", attempt)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// exchange takes the views first, as readers do: who waits for one of them finds the new tables in it when it is let in. A
+// view refers to tables as such, whatever they are called, so each is made again from its own definition.
+func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
+	var version int64
+	if err := tx.QueryRow(ctx, "SELECT max(version_id) FROM "+projector.Live+".schema_version").Scan(&version); err != nil {
+		return err
+	}
+	if version != r.version {
+		return errors.New("the tables were migrated meanwhile; nothing was changed: run it again")
+	}
+	old, err := texts(ctx, tx, tableNames, projector.Live, bookkeeping)
+	if err != nil {
+		return err
+	}
+	replayed, err := texts(ctx, tx, tableNames, Schema, bookkeeping)
+	if err != nil {
+		return err
+	}
+	views, err := dependents(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", lockTimeout.Milliseconds(), lookAtReplay)); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, definitions(views)); err != nil {
+		return fmt.Errorf("the views: %w", err)
+	}
+	if _, err := tx.Exec(ctx, "DROP TABLE "+qualified(projector.Live, old)); err != nil {
+		return err
+	}
+	for _, name := range replayed {
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+qualified(Schema, []string{name})+" SET SCHEMA "+projector.Live); err != nil {
+			return err
+		}
+	}
+	for _, p := range projection.List() {
+		if err := to[p.Name()].Put(ctx, tx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// acceptable refuses, unless that is asked for, to replace rows by those of a stream that is another one or has lost messages: they may be
+// all that is left of what happened.
+func (r *run) acceptable(to targets) error {
+	if halted := to.halted(); halted != nil && !r.AcceptLoss {
+		return fmt.Errorf("a rebuild would take away rows that can not be had again, and nothing was changed: %w", halted)
+	}
+	return nil
+}

@@ -1,0 +1,316 @@
+// Package replay proves the projections, or makes them anew: it replays the streams into a schema beside the live one and
+// compares the two. Nobody is held up meanwhile: the live rows are read in one snapshot, which commits rows and positions
+// together, and each projection is replayed to exactly its position in that snapshot.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/projection"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// Schema holds the replayed rows, while there are any. What a killed run left there, the next one removes.
+const Schema = "mailwright_replay"
+
+// Connections that a run takes from its pool at once.
+func Connections() int { return len(projection.List()) + 3 }
+
+// Config is where to replay, and how.
+type Config struct {
+	// Pool of the live database, as the user that owns the tables; see [Connections].
+	Pool *pgxpool.Pool
+	JS   jetstream.JetStream
+	Log  *slog.Logger
+	// Examples is how many differing rows of a table are named; the others are counted.
+	Examples int
+	// AcceptLoss lets a rebuild replace rows by what is left of their stream, where it is another one or has lost messages.
+	AcceptLoss bool
+	// Progress hears several times a second how far it is, one call at a time; nil: nobody wants to know.
+	Progress func(Progress)
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Stage Stage
+	// Done of All messages are replayed. More may come while it runs.
+	Done, All uint64
+}
+
+// Stage of a run.
+type Stage string
+
+// The stages, in their order.
+const (
+	Replaying Stage = "replaying"
+	Settling  Stage = "settling" // indexes, statistics
+	Comparing Stage = "comparing"
+	Swapping  Stage = "swapping"
+)
+
+// run is a replay under way.
+type run struct {
+	Config
+	control   *pgxpool.Conn       // holds the lock that admits one run at a time
+	version   int64               // of the live tables when they were cloned
+	replays   []*projector.Replay // one a stream
+	conns     []*pgxpool.Conn
+	done, all atomic.Uint64
+}
+
+// ErrBusy says that another verify or rebuild is under way.
+var ErrBusy = errors.New("another verify or rebuild is under way")
+
+// begin takes the lock and makes the empty schema. end must be called in any case.
+func begin(ctx context.Context, c Config, logged bool) (r *run, err error) {
+	r = &run{Config: c}
+	defer func() {
+		if err != nil {
+			r.end(ctx)
+		}
+	}()
+	if r.control, err = c.Pool.Acquire(ctx); err != nil {
+		return r, err
+	}
+	var alone bool
+	if err := r.control.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended('mailwright replay', 0))").Scan(&alone); err != nil {
+		return r, err
+	}
+	if !alone {
+		r.control.Release()
+		r.control = nil
+		return r, ErrBusy
+	}
+	if r.version, err = version(ctx, c.Pool.Config().ConnString()); err != nil {
+		return r, err
+	}
+	if err := postgres.InTx(ctx, r.control, func(tx pgx.Tx) error { return clone(ctx, tx, logged) }); err != nil {
+		return r, fmt.Errorf("schema %s: %w", Schema, err)
+	}
+	byStream := map[string][]projector.Projection{}
+	for _, p := range projection.List() {
+		byStream[p.Stream()] = append(byStream[p.Stream()], p)
+	}
+	for _, projections := range byStream {
+		conn, err := c.Pool.Acquire(ctx)
+		if err != nil {
+			return r, err
+		}
+		r.conns = append(r.conns, conn)
+		r.replays = append(r.replays, &projector.Replay{
+			Projections: projections, Schema: Schema, Conn: conn.Conn(), JS: c.JS, Log: c.Log, Tuning: projector.DefaultTuning,
+			Progress: func(messages int) { r.done.Add(uint64(messages)) },
+		})
+	}
+	return r, nil
+}
+
+// end removes the schema and gives the connections back, also where ctx has ended.
+func (r *run) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	for _, conn := range r.conns {
+		discard(ctx, conn)
+	}
+	if r.control != nil {
+		drop := r.control.Exec
+		if r.control.Conn().IsClosed() { // as after Ctrl-C in the middle of a query
+			drop = r.Pool.Exec
+		}
+		if _, err := drop(ctx, "DROP SCHEMA IF EXISTS "+Schema+" CASCADE"); err != nil {
+			r.Log.Warn("the replay's schema could not be removed; the next run does", "schema", Schema, "error", err)
+		}
+		_, _ = r.control.Exec(ctx, "SELECT pg_advisory_unlock_all()") // now, not when the server sees the connection end
+		discard(ctx, r.control)
+	}
+}
+
+// discard closes a connection, which ends its locks and temporary tables.
+func discard(ctx context.Context, conn *pgxpool.Conn) { _ = conn.Hijack().Close(ctx) }
+
+// replay brings every projection to its limit.
+func (r *run) replay(ctx context.Context, limits map[string]int64) error {
+	r.all.Store(r.done.Load())
+	for _, each := range r.replays {
+		pending, err := each.Pending(ctx)
+		if err != nil {
+			return err
+		}
+		r.all.Add(pending)
+	}
+	ticking, stop := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	telling.Go(func() { r.tick(ticking) })
+	defer func() { stop(); telling.Wait() }() // Progress is called by one at a time
+	group, ctx := errgroup.WithContext(ctx)
+	for _, each := range r.replays {
+		group.Go(func() error { return each.To(ctx, limits) })
+	}
+	return group.Wait()
+}
+
+func (r *run) tick(ctx context.Context) {
+	for ticker := time.NewTicker(200 * time.Millisecond); ; {
+		r.tell(Replaying)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			ticker.Stop()
+			return
+		}
+	}
+}
+
+func (r *run) tell(s Stage) {
+	if r.Progress != nil {
+		done := r.done.Load()
+		r.Progress(Progress{Stage: s, Done: done, All: max(done, r.all.Load())})
+	}
+}
+
+// target is where a projection is to end: at its live position, so that the live one goes on from there. Where that means
+// nothing, since the live rows reflect another stream than the one that is there now, it is at the stream's end, and
+// halted says what is the matter.
+type target struct {
+	projector.Checkpoint
+	halted error
+}
+
+// targets by projection.
+type targets map[string]target
+
+// limits are the sequences up to which a replay goes.
+func (t targets) limits() map[string]int64 {
+	limits := map[string]int64{}
+	for name, each := range t {
+		limits[name] = each.Sequence
+	}
+	return limits
+}
+
+// halted says of which projections the rows reflect other streams; nil: of none.
+func (t targets) halted() error {
+	var all []error
+	for _, p := range projection.List() {
+		if err := t[p.Name()].halted; err != nil {
+			all = append(all, fmt.Errorf("projection %s: %w", p.Name(), err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// comparable tells whether the live rows of a table reflect the streams that were replayed.
+func (t targets) comparable(table string) bool {
+	return !slices.ContainsFunc(projection.Writers(table), func(name string) bool { return t[name].halted != nil })
+}
+
+// targets reads where each projection is to end. With lock, nobody writes rows until tx ends.
+func (r *run) targets(ctx context.Context, tx pgx.Tx, lock bool) (targets, error) {
+	at, err := projector.Checkpoints(ctx, tx, lock)
+	if err != nil {
+		return nil, err
+	}
+	to := targets{}
+	for _, p := range projection.List() {
+		stream, err := r.JS.Stream(ctx, p.Stream())
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", p.Stream(), err)
+		}
+		c, ran := at[p.Name()]
+		if !ran {
+			c = projector.Start(stream)
+		}
+		halted := c.Check(ctx, p, stream)
+		if _, ok := errors.AsType[*projector.Halt](halted); ok {
+			c, err = projector.Last(ctx, stream)
+		} else {
+			halted, err = nil, halted
+		}
+		if err != nil {
+			return nil, err
+		}
+		to[p.Name()] = target{c, halted}
+	}
+	return to, nil
+}
+
+// aim gives the targets as of now, without a lock.
+func (r *run) aim(ctx context.Context) (to targets, err error) {
+	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) (err error) {
+		to, err = r.targets(ctx, tx, false)
+		return err
+	})
+	return to, err
+}
+
+// version of the schema, which must be the one that this program knows.
+func version(ctx context.Context, databaseURL string) (int64, error) {
+	current, newest, err := postgres.Version(ctx, databaseURL)
+	switch {
+	case err != nil:
+		return 0, err
+	case current == 0:
+		return 0, errors.New("there are no projections yet: projection-svc makes their tables when it first starts")
+	case current != newest:
+		return 0, fmt.Errorf("the tables are of version %d, and this program knows %d: use the mailwright of projection-svc's release", current, newest)
+	}
+	return current, nil
+}
+
+// positions are those of the replay, for the report.
+func positions(at targets) (list []Position) {
+	for _, p := range projection.List() {
+		list = append(list, Position{p.Name(), p.Stream(), at[p.Name()].Sequence})
+	}
+	return list
+}
+
+// Verify compares the live rows with a replay. Where projections have halted, their tables are left out, and the error says why.
+func Verify(ctx context.Context, c Config) (report Report, err error) {
+	began := time.Now()
+	r, err := begin(ctx, c, false)
+	if err != nil {
+		return report, err
+	}
+	defer r.end(ctx)
+	// First without a snapshot, which should not last: it keeps Postgres from cleaning up.
+	to, err := r.aim(ctx)
+	if err != nil {
+		return report, err
+	}
+	if err := r.replay(ctx, to.limits()); err != nil {
+		return report, err
+	}
+	err = pgx.BeginTxFunc(ctx, r.control, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if to, err = r.targets(ctx, tx, false); err != nil {
+			return err
+		}
+		if err := r.replay(ctx, to.limits()); err != nil {
+			return err
+		}
+		if err := r.letGo(ctx, tx); err != nil {
+			return err
+		}
+		r.tell(Comparing)
+		report.Tables, err = r.compare(ctx, tx, to)
+		return err
+	})
+	report.Positions, report.Messages, report.Seconds = positions(to), r.done.Load(), time.Since(began).Seconds()
+	if halted := to.halted(); err == nil && halted != nil {
+		report.NotCompared, err = halted.Error(), halted
+	}
+	return report, err
+}

@@ -1,0 +1,22 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+)
+
+// streams checks that JetStream answers and has what a worker reads from and writes to: a connection alone does no work.
+func streams(js jetstream.JetStream) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, name := range []string{bus.Commands, bus.Events, bus.Parked, bus.Dead} {
+			if _, err := js.Stream(ctx, name); err != nil {
+				return fmt.Errorf("stream %s: %w", name, err)
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,25 @@
+package worker
+
+import (
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/mailwright/mailwright/pkg/process"
+)
+
+// TestAVendorHasABudgetByDefault: a service that calls two vendors must not give all its calls to one that hangs.
+func TestAVendorHasABudgetByDefault(t *testing.T) {
+	t.Parallel()
+	var cfg Config
+	parser, err := kong.New(&cfg, process.Options("directory-svc", "")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	if most := 128; cfg.VendorCalls < 1 || cfg.VendorCalls > most { // two vendors share the calls that may outlast Hold
+		t.Errorf("%d calls of a vendor may be under way; at most %d, and at least one", cfg.VendorCalls, most)
+	}
+}

@@ -1,0 +1,165 @@
+package inventory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+)
+
+// memory is what the stream MAILBOXES says of a tenant's mailboxes, 32 bytes each: about 50 MB for a million. Two
+// mailboxes do not share a key by accident, whatever their number; that one's facts change and keep their hash has a chance of
+// one in 2^64.
+type memory map[key]known
+
+// key stands for a mailbox: half a SHA-256 of its token.
+type key [16]byte
+
+// known is one mailbox: the hash of its facts, and behind it the sequence of its message and what is to be remembered of it.
+type known struct {
+	content uint64
+	place   uint64 // sequence << markBits | marks
+}
+
+// marks of a mailbox.
+const (
+	seen    = 1 << iota // this walk has met it
+	gone                // its last message says that it is missing
+	outside             // this walk is not about it
+	// Three bits say what its last message told, where that was published by this very operation, in an earlier attempt.
+	told     = iota
+	markBits = told + 3
+)
+
+// kinds of messages, as three bits hold them. Zero is none of ours.
+var kinds = []string{"", event.MailboxNew, event.MailboxChanged, event.MailboxReturned, event.MailboxGone}
+
+func (k known) is(mark uint64) bool { return k.place&mark != 0 }
+func (k known) sequence() uint64    { return k.place >> markBits }
+
+// told is what this operation has published of the mailbox before; "" for nothing.
+func (k known) told() string { return kinds[k.place>>told&7] }
+
+func keyOf(token string) key {
+	sum := sha256.Sum256([]byte(token))
+	return key(sum[:16])
+}
+
+// contentOf is the hash of a mailbox's facts: of their canonical JSON.
+func contentOf(facts []byte) uint64 {
+	sum := sha256.Sum256(facts)
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// formatContent writes a hash as the attribute contenthash has it.
+func formatContent(content uint64) string { return fmt.Sprintf("%016x", content) }
+
+// scope is what a walk is restricted to.
+type scope struct{ tenant, mailboxType string }
+
+// everything reports whether the walk is about the whole of a list.
+func (s scope) everything() bool { return s.tenant == "" && recipientTypes[s.mailboxType] == "" }
+
+// list is the one of the vendor's lists that is walked, as the attribute mailboxlist has it.
+func (s scope) list() string {
+	if enpower.MailboxType(s.mailboxType).IsResource() {
+		return event.ResourceList
+	}
+	return ""
+}
+
+// recipientTypes are the vendor's display texts for the types that a walk can be restricted to within a list.
+var recipientTypes = map[string]string{
+	string(enpower.User): "user mailbox", string(enpower.Shared): "shared mailbox", string(enpower.Room): "room mailbox", string(enpower.Equipment): "equipment mailbox",
+}
+
+// holds reports whether a mailbox with these facts belongs to the walk. What the parameter tenant names the vendor leaves open: an
+// id or a domain.
+func (s scope) holds(message []byte) bool {
+	var data struct {
+		Mailbox struct{ RecipientType, TenantID, TenantDomain string }
+	}
+	if json.Unmarshal(message, &data) != nil {
+		return false
+	}
+	m := data.Mailbox
+	return (recipientTypes[s.mailboxType] == "" || strings.EqualFold(m.RecipientType, recipientTypes[s.mailboxType])) &&
+		(s.tenant == "" || strings.EqualFold(m.TenantID, s.tenant) || strings.EqualFold(m.TenantDomain, s.tenant))
+}
+
+// remember reads what the stream holds of a tenant: headers alone, unless the walk is restricted, for the facts tell whom it is about. It
+// calls alive for each message.
+func remember(ctx context.Context, js jetstream.JetStream, tenant, operationID string, s scope, alive func() error) (memory, error) {
+	consumer, err := js.OrderedConsumer(ctx, bus.Mailboxes, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{bus.MailboxesOf(tenant)}, HeadersOnly: s.everything(),
+	})
+	if err != nil {
+		return nil, notStored(err)
+	}
+	left := consumer.CachedInfo().NumPending
+	m := make(memory, left)
+	if left == 0 {
+		return m, nil
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return nil, notStored(err)
+	}
+	defer messages.Stop()
+	for left > 0 {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return nil, notStored(err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return nil, err
+		}
+		m.learn(msg, meta.Sequence.Stream, operationID, s)
+		left = meta.NumPending
+		if err := alive(); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m memory) learn(msg jetstream.Msg, sequence uint64, operationID string, s scope) {
+	h, subject := msg.Headers(), msg.Subject()
+	k := known{place: sequence << markBits}
+	k.content, _ = strconv.ParseUint(h.Get("ce-"+event.ContentHash), 16, 64) // a foreign message: as if changed
+	if h.Get("ce-type") == event.MailboxMissing {
+		k.place |= gone
+	}
+	if h.Get("ce-"+event.Operation) == operationID {
+		for i, kind := range kinds {
+			if kind == h.Get("ce-"+event.MailboxChange) {
+				k.place |= uint64(i) << told
+			}
+		}
+	}
+	if h.Get("ce-"+event.MailboxList) != s.list() || !s.everything() && !s.holds(msg.Data()) {
+		k.place |= outside
+	}
+	m[keyOf(subject[strings.LastIndexByte(subject, '.')+1:])] = k
+}
+
+// expected reports whether the walk should meet a mailbox: it was known before this operation began, and not as missing.
+func (k known) expected() bool {
+	switch k.told() {
+	case event.MailboxNew, event.MailboxReturned:
+		return false
+	case event.MailboxGone: // an earlier attempt said so
+		return !k.is(outside)
+	}
+	return !k.is(outside) && !k.is(gone)
+}
