@@ -19,6 +19,8 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
+	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
+	"github.com/mailwright/mailwright/services/mailwright/internal/projection"
 	"github.com/mailwright/mailwright/services/mailwright/internal/sandbox"
 	"github.com/mailwright/mailwright/services/mailwright/internal/send"
 	"github.com/mailwright/mailwright/services/mailwright/internal/status"
@@ -31,16 +33,18 @@ type commands struct {
 	Verbose bool             `short:"v" help:"Say more on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
-	Dev     dev.Command     `cmd:"" help:"Run everything on this machine: NATS, Postgres, the sandbox and the services."`
-	Demo    demo.Command    `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
-	Send    send.Command    `cmd:"" help:"Publish a command; with --wait, print its outcome."`
-	Watch   watch.Command   `cmd:"" help:"Follow events as they happen."`
-	Cancel  cancel.Command  `cmd:"" help:"Take back operations that wait."`
-	Dead    dead.Command    `cmd:"" help:"List, show, replay and discard what was given up."`
-	Status  status.Command  `cmd:"" help:"Show operations by state and what the services have yet to do."`
-	Doctor  doctor.Command  `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
-	Sandbox sandbox.Command `cmd:"" help:"Steer the simulated vendors: seed, clock, switches, faults, journal."`
-	Server  dev.Server      `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`
+	Dev        dev.Command        `cmd:"" help:"Run everything on this machine: NATS, Postgres, the sandbox and the services."`
+	Demo       demo.Command       `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
+	Send       send.Command       `cmd:"" help:"Publish a command; with --wait, print its outcome."`
+	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
+	Cancel     cancel.Command     `cmd:"" help:"Take back operations that wait."`
+	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard what was given up."`
+	Status     status.Command     `cmd:"" help:"Show operations by state and what the services have yet to do."`
+	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
+	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`
+	Doctor     doctor.Command     `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
+	Sandbox    sandbox.Command    `cmd:"" help:"Steer the simulated vendors: seed, clock, switches, faults, journal."`
+	Server     dev.Server         `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`
 }
 
 func main() {

@@ -27,6 +27,8 @@ const (
 	ExitFailure   = 1 // it did not succeed: an operation failed or was rejected, a server is away
 	ExitUsage     = 2 // the call's words or its input are wrong; nothing was done
 	ExitNoOutcome = 3 // no outcome in time; the operation goes on
+	ExitDifferent = 4 // a comparison found differences
+	ExitSuspect   = 5 // an inventory was taken, but missed so much that it reports nothing as missing
 )
 
 // ExitError is an error that ends the program with a code of its own.
@@ -122,10 +124,10 @@ func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, err
 	return nc, js, err
 }
 
-var user = regexp.MustCompile(`//[^/@]*@`)
+var userinfo = regexp.MustCompile(`//[^/@]*@`)
 
 // withoutUser takes user names and passwords out of a list of URLs.
-func withoutUser(urls string) string { return user.ReplaceAllString(urls, "//") }
+func withoutUser(urls string) string { return userinfo.ReplaceAllString(urls, "//") }
 
 // PrintJSON writes one document on one line.
 func (a *App) PrintJSON(v any) error { return json.NewEncoder(a.Out).Encode(v) }

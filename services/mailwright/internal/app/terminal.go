@@ -17,6 +17,35 @@ func (a *App) Terminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// Lines writes lines. On a terminal a line takes the place of the one before where both have the same topic, so that progress stays on one line.
+type Lines struct {
+	to    io.Writer
+	topic string
+}
+
+// NewLines returns Lines that go to a writer.
+func NewLines(to io.Writer) *Lines { return &Lines{to: to} }
+
+// oneUp moves a terminal's cursor to the line before, and empties it.
+const oneUp = "\x1b[1A\x1b[2K"
+
+// Print writes a line; topic "" is that of no other line.
+func (l *Lines) Print(topic, text string) error {
+	if f, ok := l.to.(*os.File); ok && topic != "" {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			if runes := []rune(text); width > 0 && len(runes) > width { // 0: a terminal that nobody told its size
+				text = string(runes[:width]) // a line that is broken could not be taken back
+			}
+			if topic == l.topic {
+				text = oneUp + text
+			}
+		}
+	}
+	l.topic = topic
+	_, err := fmt.Fprintln(l.to, text)
+	return err
+}
+
 // Person is standard input where somebody sits at it, else nil.
 func Person() io.Reader {
 	if term.IsTerminal(int(os.Stdin.Fd())) {

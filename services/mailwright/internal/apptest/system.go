@@ -3,6 +3,7 @@ package apptest
 import (
 	"context"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -80,4 +81,29 @@ func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]op
 			t.Errorf("serve %s: %v", domain, err)
 		}
 	})
+}
+
+// Dir is a folder that other users may enter, as Postgres', whose server does not run as root. t.TempDir's parents are closed to it.
+func Dir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mw-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Postgres starts a server of the test's own, without a schema, and gives its URL.
+func Postgres(t *testing.T) string {
+	t.Helper()
+	server, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: Dir(t), Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	return server.URL()
 }

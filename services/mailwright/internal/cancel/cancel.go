@@ -9,9 +9,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 )
 
@@ -69,12 +69,12 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 
 // cancel publishes the command that cancels the target.
 func (t target) cancel(ctx context.Context, js jetstream.Publisher) (client.Receipt, error) {
-	e, err := event.New(watermill.NewUUID(), client.DefaultSource(), event.OperationCancel, event.OperationCancelData{OperationID: t.operation})
+	e, err := event.New(watermill.NewUUID(), app.DefaultSource(), event.OperationCancel, event.OperationCancelData{OperationID: t.operation})
 	if err != nil {
 		return client.Receipt{}, err
 	}
 	e.SetTime(time.Now().UTC())
-	return client.Publish(ctx, js, e, client.Target{Domain: t.domain}, event.Binary)
+	return client.Send(ctx, js, client.Command{Event: e, Domain: t.domain})
 }
 
 // report says that a cancel was published: on standard output, or, where outcomes go there, as progress.

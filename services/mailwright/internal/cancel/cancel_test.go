@@ -9,13 +9,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
 )
 
 const patience = 20 * time.Second
@@ -54,7 +54,7 @@ func publish(t *testing.T, s *apptest.System, id, key string) client.Receipt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := client.Publish(t.Context(), s.JS, e, client.Target{Key: key}, event.Binary)
+	r, err := client.Send(t.Context(), s.JS, client.Command{Event: e, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +91,9 @@ func TestCancelsWhatWaits(t *testing.T) {
 			s := serving(t)
 			r := publish(t, s, "1", "busy")
 			want(t, run(t, s, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (delegation)")
-			e, err := client.Await(t.Context(), s.JS, r, nil)
-			if err != nil || e.Type() != event.CancelledType(event.Delegation) {
-				t.Errorf("%s %v", e, err)
+			o, err := client.Await(t.Context(), s.JS, r)
+			if err != nil || o.State != event.Cancelled {
+				t.Errorf("%s %v", o, err)
 			}
 		})
 	}
@@ -115,8 +115,8 @@ func TestDoesNotWaitIfAsked(t *testing.T) {
 	s := serving(t)
 	r := publish(t, s, "1", "busy")
 	want(t, run(t, s, r.OperationID, "--no-wait"), 0, "cancelling "+r.OperationID, "")
-	if e, err := client.Await(t.Context(), s.JS, r, nil); err != nil || e.Type() != event.CancelledType(event.Delegation) {
-		t.Errorf("%s %v", e, err)
+	if o, err := client.Await(t.Context(), s.JS, r); err != nil || o.State != event.Cancelled {
+		t.Errorf("%s %v", o, err)
 	}
 }
 

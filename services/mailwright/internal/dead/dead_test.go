@@ -3,6 +3,7 @@ package dead_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -129,18 +130,23 @@ func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
 		b.Fatal(err)
 	}
 	address, _ := bus.ParseCommandSubject(last.Subject)
-	cons, err := b.JS.CreateConsumer(b.Context(), bus.Commands, bus.CommandConsumer(event.Delegation, address.Partition))
+	partition := bus.CommandConsumer(event.Delegation, address.Partition)
+	group := partition.PriorityGroups[0]
+	cons, err := b.JS.CreateConsumer(b.Context(), bus.Commands, partition)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for range commands {
-		m, err := cons.Next(jetstream.FetchMaxWait(patience))
-		if err != nil {
-			b.Fatal(err)
-		}
+	batch, err := cons.Fetch(len(commands), jetstream.FetchMaxWait(patience), jetstream.FetchPriorityGroup(group))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for m := range batch.Messages() {
 		if err := by(m); err != nil {
 			b.Fatal(err)
 		}
+	}
+	if err := errors.Join(batch.Error(), b.stream(bus.Commands).UnpinConsumer(b.Context(), partition.Durable, group)); err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -171,7 +177,7 @@ func five(t *testing.T) *bundle {
 		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0", map[string]any{
 			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": bus.Commands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
 		}},
-		{bus.DeadSubject(event.Mailbox, "ng35avuion24apfva3ib6qhif3"), operation.DeadLetter{
+		{bus.DeadSubject(event.Mailbox, "ng35avuion24apfva3ib6qhif3"), event.DeadLetter{
 			Reason: operation.Lost, Detail: "acknowledged without an outcome\x1b[2J", Stream: bus.Commands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
 			Subject: "mailwright.cmd.mailbox.1.jsmith", OperationID: "ng35avuion24apfva3ib6qhif3", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
 		}},
@@ -239,7 +245,7 @@ func TestListMoreThanABatch(t *testing.T) {
 	b.run(0, "no dead letters", "ls")
 	const many = 1234
 	for i := range uint64(many) {
-		raw, err := json.Marshal(operation.DeadLetter{Reason: operation.Lost, Stream: bus.Commands, Sequence: i + 1})
+		raw, err := json.Marshal(event.DeadLetter{Reason: operation.Lost, Stream: bus.Commands, Sequence: i + 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +271,7 @@ func TestShow(t *testing.T) {
 	}
 	b.run(app.ExitFailure, "there is no letter 17", "show", "17")
 	var doc struct {
-		Letter   operation.DeadLetter
+		Letter   event.DeadLetter
 		Original *struct{ Body event.DelegationChangeData }
 	}
 	if err := json.Unmarshal([]byte(b.run(0, "", "show", "2", "--json")), &doc); err != nil || doc.Letter.Reason != operation.Conflict || doc.Original.Body.Add[0] != "eve@contoso.com" {
@@ -307,7 +313,7 @@ func (b *bundle) about(m *nats.Msg) {
 	b.Helper()
 	m.Header.Del(nats.MsgIdHdr)
 	b.publish(m)
-	raw, err := json.Marshal(operation.DeadLetter{Reason: operation.Unreadable, Stream: bus.Commands, Sequence: b.stream(bus.Commands).CachedInfo().State.LastSeq})
+	raw, err := json.Marshal(event.DeadLetter{Reason: operation.Unreadable, Stream: bus.Commands, Sequence: b.stream(bus.Commands).CachedInfo().State.LastSeq})
 	if err != nil {
 		b.Fatal(err)
 	}

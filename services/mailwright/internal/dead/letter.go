@@ -16,12 +16,12 @@ type Letter struct {
 	StoredAt time.Time    `json:"storedAt"`
 	Domain   event.Domain `json:"domain,omitempty"`
 	// Letter is what DEAD holds; of an advisory of JetStream's, with what its original tells.
-	Letter operation.DeadLetter `json:"letter"`
+	Letter event.DeadLetter `json:"letter"`
 }
 
 // read reads a message of DEAD. One in no form of a letter is shown all the same.
 func read(sequence uint64, storedAt time.Time, subject string, data []byte) Letter {
-	letter, err := operation.ReadDeadLetter(data)
+	letter, err := event.ReadDeadLetter(data)
 	if err != nil {
 		letter.Reason, letter.Detail = operation.Unreadable, err.Error()
 	}

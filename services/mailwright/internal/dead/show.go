@@ -16,7 +16,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // Show is `mailwright dead show`.
@@ -135,7 +135,7 @@ func (s shown) print(out io.Writer) error {
 		{"type", l.Type}, {"source", l.Source}, {"id", l.ID}, {"operation", l.OperationID}, {"sha256", l.SHA256},
 	} {
 		if f.value != "" {
-			fmt.Fprintf(&b, "  %-10s %s\n", f.name, client.OneLine(f.value))
+			fmt.Fprintf(&b, "  %-10s %s\n", f.name, words.OneLine(f.value))
 		}
 	}
 	if s.Original == nil {
@@ -144,7 +144,7 @@ func (s shown) print(out io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\nOriginal, stored %s, %d bytes\n", moment(s.Original.StoredAt), s.Original.Size)
 	for _, name := range slices.Sorted(maps.Keys(s.Original.Header)) {
-		fmt.Fprintf(&b, "  %s: %s\n", client.OneLine(name), client.OneLine(s.Original.Header[name]))
+		fmt.Fprintf(&b, "  %s: %s\n", words.OneLine(name), words.OneLine(s.Original.Header[name]))
 	}
 	return writeJSON(out, &b, s.Original.Body, "(the body is no JSON: not shown)\n")
 }
@@ -160,7 +160,7 @@ func writeJSON(out io.Writer, b *bytes.Buffer, doc json.RawMessage, otherwise st
 		}
 		b.WriteByte('\n')
 		for line := range strings.Lines(page.String()) {
-			b.WriteString(client.OneLine(strings.TrimSuffix(line, "\n")) + "\n")
+			b.WriteString(words.OneLine(strings.TrimSuffix(line, "\n")) + "\n")
 		}
 	}
 	_, err := out.Write(b.Bytes())

@@ -12,9 +12,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // examples are the vendors' own examples as commands, in the order of their pages. Where two collide on the page (both create
@@ -97,7 +98,7 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 	byOperation := map[string]*run{}
 	var receipts []client.Receipt
 	for _, r := range round {
-		receipt, err := client.Publish(ctx, js, r.command, client.Target{Key: key(r)}, event.Binary)
+		receipt, err := client.Send(ctx, js, client.Command{Event: r.command, Key: key(r)})
 		if err != nil {
 			return fmt.Errorf("command %d (%s): %w", r.number, r.command.Subject(), err)
 		}
@@ -108,12 +109,12 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
 		r := byOperation[n.Receipt.OperationID]
 		if n.Dead != nil {
-			r.state, r.text = event.Failed, client.DescribeDead(*n.Dead)
+			r.state, r.text = event.Failed, words.DescribeDead(*n.Dead)
 			fmt.Fprintf(a.Err, "%2d  %s\n", r.number, r.text)
 			return
 		}
-		r.state, r.text, r.took = n.State, client.Describe(n.Event), time.Since(r.began)
-		fmt.Fprintf(a.Err, "%2d  %s\n", r.number, client.LineOf(n.Event).Format(a.Colour()))
+		r.state, r.text, r.took = n.State, words.Describe(n.Event), time.Since(r.began)
+		fmt.Fprintf(a.Err, "%2d  %s\n", r.number, words.LineOf(n.Event).Format(a.Colour()))
 	})
 	if err != nil && ctx.Err() == nil {
 		return err
@@ -127,7 +128,7 @@ func printOutcomes(a *app.App, runs []*run) error {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "#\tCOMMAND\tOUTCOME\tTIME\tVENDOR'S EXAMPLE")
 	for _, r := range runs {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, client.Short(r.command.Type()), r.state, r.took.Round(time.Millisecond), r.command.Subject())
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, words.Short(r.command.Type()), r.state, r.took.Round(time.Millisecond), r.command.Subject())
 	}
 	return w.Flush()
 }

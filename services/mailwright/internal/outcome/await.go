@@ -7,9 +7,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // Await prints what is heard of published commands until each has its outcome: outcomes on standard output, the rest as
@@ -17,9 +18,10 @@ import (
 func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []client.Receipt) error {
 	t := newTally(receipts)
 	var printing error
+	progress := app.NewLines(a.Err)
 	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
 		t.count(n)
-		if err := show(a, n); err != nil {
+		if err := show(a, progress, n); err != nil {
 			printing = err
 		}
 	})
@@ -30,22 +32,20 @@ func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []c
 }
 
 // show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
-func show(a *app.App, n client.News) error {
+func show(a *app.App, progress *app.Lines, n client.News) error {
 	if n.Dead != nil {
-		line := client.LineOfDead(*n.Dead, string(n.Receipt.Domain))
+		line := words.LineOfDead(*n.Dead, string(n.Receipt.Domain))
 		line.Operation = n.Receipt.OperationID
-		_, err := fmt.Fprintln(a.Err, line.Format(false))
-		return err
+		return progress.Print("", line.Format(false))
 	}
 	result := n.Settled() || n.State == event.Received
 	if result && a.JSON {
 		return a.PrintJSON(n.Event)
 	}
-	line := client.LineOf(n.Event)
+	line := words.LineOf(n.Event)
 	if n.Settled() {
 		_, err := fmt.Fprintln(a.Out, line.Format(a.Colour()))
 		return err
 	}
-	_, err := fmt.Fprintln(a.Err, line.Format(false))
-	return err
+	return progress.Print(line.Topic, line.Format(false))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,13 +22,17 @@ type Command struct {
 	URL   string `name:"sandbox-url" env:"MAILWRIGHT_SANDBOX_URL" help:"The sandbox; default: that of a running 'mailwright dev'." placeholder:"URL"`
 	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token of a sandbox that asks for one." placeholder:"TOKEN"`
 
-	Seed     Seed     `cmd:"" help:"Begin again with the tenant that a file describes."`
-	Reset    Reset    `cmd:"" help:"Begin again with the present seed: state, clock, switches, faults, journal."`
-	Clock    Clock    `cmd:"" help:"Show the vendors' clock, or move it forward."`
-	Scan     Scan     `cmd:"" help:"Let EnPower scan now."`
-	Switches Switches `cmd:"" help:"Show what the vendors do where their pages are silent, or change it."`
-	Faults   Faults   `cmd:"" help:"Show the faults that stand, add those of a script, or take all away."`
-	Journal  Journal  `cmd:"" help:"Show what the vendors were asked."`
+	Seed       Seed       `cmd:"" help:"Begin again with the tenant that a file describes."`
+	Reset      Reset      `cmd:"" help:"Begin again with the present seed: state, clock, switches, faults, journal."`
+	Clock      Clock      `cmd:"" help:"Show the vendors' clock, or move it forward."`
+	Scan       Scan       `cmd:"" help:"Let EnPower scan now."`
+	Switches   Switches   `cmd:"" help:"Show what the vendors do where their pages are silent, or change it."`
+	Faults     Faults     `cmd:"" help:"Show the faults that stand, add those of a script, or take all away."`
+	Journal    Journal    `cmd:"" help:"Show what the vendors were asked."`
+	Objects    Objects    `cmd:"" help:"Show what exists at the vendors."`
+	Approvals  Approvals  `cmd:"" help:"Show what Adaxes has sent for approval, and grant or deny it."`
+	Revoke     Revoke     `cmd:"" help:"Revoke every token that the vendors have issued."`
+	Population Population `cmd:"" help:"Let EnPower make up mailboxes, up to millions."`
 }
 
 // Help implements kong.HelpProvider.
@@ -36,6 +41,7 @@ func (Command) Help() string {
   mailwright sandbox clock 31m
   mailwright sandbox switches exchangeonline.read-lag=30s
   mailwright sandbox journal --vendor hostedexchange --committed
+  mailwright sandbox approvals --approve all
 
 Exit codes: 0 done; 1 the sandbox is away or refuses; 2 a file or a word is wrong.`
 }
@@ -53,6 +59,26 @@ func (c *Command) client(a *app.App) (sandboxapi.Client, error) {
 		}
 	}
 	return client, nil
+}
+
+// do asks the sandbox that is meant; see [sandboxapi.Client.Do].
+func (c *Command) do(ctx context.Context, a *app.App, method, path string, body, into any) error {
+	client, err := c.client(a)
+	if err != nil {
+		return err
+	}
+	return client.Do(ctx, method, path, body, into)
+}
+
+// show prints an answer as it came with --json, else as rows below a heading, their columns apart by tabs.
+func show(a *app.App, answer any, heading string, rows func(io.Writer)) error {
+	if a.JSON {
+		return a.PrintJSON(answer)
+	}
+	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, heading)
+	rows(t)
+	return t.Flush()
 }
 
 // done says that something was done.
@@ -76,11 +102,7 @@ func (c *Seed) Run(ctx context.Context, a *app.App, parent *Command) error {
 	if err != nil {
 		return app.Usage("%w", err)
 	}
-	client, err := parent.client(a)
-	if err != nil {
-		return err
-	}
-	if err := client.Do(ctx, http.MethodPost, "seed", text, nil); err != nil {
+	if err := parent.do(ctx, a, http.MethodPost, "seed", text, nil); err != nil {
 		return err
 	}
 	return done(a, "the sandbox begins again with %s", c.File)
@@ -91,11 +113,7 @@ type Reset struct{}
 
 // Run resets.
 func (c *Reset) Run(ctx context.Context, a *app.App, parent *Command) error {
-	client, err := parent.client(a)
-	if err != nil {
-		return err
-	}
-	if err := client.Do(ctx, http.MethodPost, "reset", nil, nil); err != nil {
+	if err := parent.do(ctx, a, http.MethodPost, "reset", nil, nil); err != nil {
 		return err
 	}
 	return done(a, "the sandbox begins again")
@@ -108,19 +126,14 @@ type Clock struct {
 
 // Run moves the clock, and shows it.
 func (c *Clock) Run(ctx context.Context, a *app.App, parent *Command) error {
-	client, err := parent.client(a)
-	if err != nil {
-		return err
+	method, advance := http.MethodGet, any(nil)
+	if c.Advance != 0 {
+		method, advance = http.MethodPost, map[string]string{"advance": c.Advance.String()}
 	}
 	var clock struct {
 		Now time.Time `json:"now"`
 	}
-	if c.Advance == 0 {
-		err = client.Do(ctx, http.MethodGet, "clock", nil, &clock)
-	} else {
-		err = client.Do(ctx, http.MethodPost, "clock", map[string]string{"advance": c.Advance.String()}, &clock)
-	}
-	if err != nil {
+	if err := parent.do(ctx, a, method, "clock", advance, &clock); err != nil {
 		return err
 	}
 	if a.JSON {
@@ -134,12 +147,8 @@ type Scan struct{}
 
 // Run scans.
 func (c *Scan) Run(ctx context.Context, a *app.App, parent *Command) error {
-	client, err := parent.client(a)
-	if err != nil {
-		return err
-	}
 	var answer struct{ Changed int }
-	if err := client.Do(ctx, http.MethodPost, "scan", nil, &answer); err != nil {
+	if err := parent.do(ctx, a, http.MethodPost, "scan", nil, &answer); err != nil {
 		return err
 	}
 	return done(a, "EnPower has scanned; views that changed: %d", answer.Changed)
@@ -152,10 +161,6 @@ type Switches struct {
 
 // Run changes switches, or shows them.
 func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
-	client, err := parent.client(a)
-	if err != nil {
-		return err
-	}
 	if len(c.Set) > 0 {
 		values := map[string]any{}
 		for name, text := range c.Set {
@@ -164,7 +169,7 @@ func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
 				values[name] = text == "true"
 			}
 		}
-		if err := client.Do(ctx, http.MethodPut, "switches", values, nil); err != nil {
+		if err := parent.do(ctx, a, http.MethodPut, "switches", values, nil); err != nil {
 			return err
 		}
 		return done(a, "set: %d", len(values))
@@ -175,18 +180,14 @@ func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
 			Value, Default        any
 		}
 	}
-	if err := client.Do(ctx, http.MethodGet, "switches", nil, &all); err != nil {
+	if err := parent.do(ctx, a, http.MethodGet, "switches", nil, &all); err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintJSON(all)
-	}
-	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SWITCH\tVALUE\tDEFAULT\tMEANING")
-	for _, s := range all.Switches {
-		_, _ = fmt.Fprintf(t, "%s\t%v\t%v\t%s\n", s.Name, s.Value, s.Default, s.Meaning)
-	}
-	return t.Flush()
+	return show(a, all, "SWITCH\tVALUE\tDEFAULT\tMEANING", func(t io.Writer) {
+		for _, s := range all.Switches {
+			_, _ = fmt.Fprintf(t, "%s\t%v\t%v\t%s\n", s.Name, s.Value, s.Default, s.Meaning)
+		}
+	})
 }
 
 // Faults is `mailwright sandbox faults`.
@@ -226,20 +227,16 @@ func (c *Faults) Run(ctx context.Context, a *app.App, parent *Command) error {
 	if err := client.Do(ctx, http.MethodGet, "faults", nil, &standing); err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintJSON(standing)
-	}
-	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS")
-	for _, f := range standing.Faults {
-		left := "any"
-		if f.Count > 0 {
-			left = fmt.Sprint(f.Count)
+	return show(a, standing, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS", func(t io.Writer) {
+		for _, f := range standing.Faults {
+			left := "any"
+			if f.Count > 0 {
+				left = fmt.Sprint(f.Count)
+			}
+			params, _ := json.Marshal(f.Params) // texts and a number: never fails
+			_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", f.ID, f.Kind, orAny(f.Vendor), orAny(f.Call), orAny(f.Match), left, f.Struck, strings.Trim(string(params), "{}"))
 		}
-		params, _ := json.Marshal(f.Params) // texts and a number: never fails
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", f.ID, f.Kind, orAny(f.Vendor), orAny(f.Call), orAny(f.Match), left, f.Struck, strings.Trim(string(params), "{}"))
-	}
-	return t.Flush()
+	})
 }
 
 // Journal is `mailwright sandbox journal`.
@@ -253,10 +250,6 @@ type Journal struct {
 
 // Run shows the calls, the oldest first.
 func (c *Journal) Run(ctx context.Context, a *app.App, parent *Command) error {
-	client, err := parent.client(a)
-	if err != nil {
-		return err
-	}
 	query := url.Values{"vendor": {c.Vendor}, "call": {c.Call}, "match": {c.Match}, "limit": {fmt.Sprint(c.Limit)}}
 	if c.Committed {
 		query.Set("committed", "true")
@@ -274,22 +267,18 @@ func (c *Journal) Run(ctx context.Context, a *app.App, parent *Command) error {
 			Fault     string    `json:"fault,omitempty"`
 		} `json:"entries"`
 	}
-	if err := client.Do(ctx, http.MethodGet, "journal?"+query.Encode(), nil, &page); err != nil {
+	if err := parent.do(ctx, a, http.MethodGet, "journal?"+query.Encode(), nil, &page); err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintJSON(page)
-	}
-	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "TIME\tVENDOR\tCALL\tSTATUS\tOUTCOME\tFAULT\tTARGET")
-	for _, e := range page.Entries {
-		outcome := e.Outcome
-		if e.Committed {
-			outcome += " *"
+	return show(a, page, "TIME\tVENDOR\tCALL\tSTATUS\tOUTCOME\tFAULT\tTARGET", func(t io.Writer) {
+		for _, e := range page.Entries {
+			outcome := e.Outcome
+			if e.Committed {
+				outcome += " *"
+			}
+			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.Time.Local().Format(time.TimeOnly), e.Vendor, e.Call, e.Status, outcome, e.Fault, e.Target)
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.Time.Local().Format(time.TimeOnly), e.Vendor, e.Call, e.Status, outcome, e.Fault, e.Target)
-	}
-	return t.Flush()
+	})
 }
 
 // orAny shows a filter that fits everything.

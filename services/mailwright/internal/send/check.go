@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // check holds every command against the contract, before any is published. The error names every fault.
@@ -33,7 +33,7 @@ func (c *Command) check(commands []event.Event) error {
 func (c *Command) problems(e event.Event) []string {
 	if !c.NoCheck {
 		if !event.IsCommand(e.Type()) {
-			return []string{fmt.Sprintf("%s is no command; commands are %s", client.Short(e.Type()), strings.Join(shortTypes(), ", "))}
+			return []string{fmt.Sprintf("%s is no command; commands are %s", words.Short(e.Type()), strings.Join(shortTypes(), ", "))}
 		}
 		if faults := event.Check(e); len(faults) > 0 {
 			var list []string
@@ -43,7 +43,7 @@ func (c *Command) problems(e event.Event) []string {
 			return list
 		}
 	}
-	if _, _, err := client.Prepare(e, c.target(), c.mode()); err != nil { // what --no-check can not pass over
+	if _, _, err := c.command(e).Message(); err != nil { // what --no-check can not pass over
 		return []string{err.Error()}
 	}
 	return nil

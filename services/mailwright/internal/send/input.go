@@ -15,7 +15,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // commands reads what is to be published: one command from the flags, or whole events from a file.
@@ -56,7 +56,7 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, err
 	}
-	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, client.DefaultSource()), client.Long(c.Type), data)
+	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, app.DefaultSource()), words.Long(c.Type), data)
 	if err != nil {
 		return event.Event{}, err
 	}

@@ -9,9 +9,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
 )
 
 // plan is a command that is not published, as --dry-run --json prints it.
@@ -43,10 +43,10 @@ func (c *Command) preview(a *app.App, commands []event.Event) error {
 }
 
 func (c *Command) plan(e event.Event) (plan, error) {
-	to := c.target()
-	to.Key = cmp.Or(to.Key, client.Key(e)) // of the data as it is: what is redacted may have been a part of it
-	e.DataEncoded, e.DataBase64 = event.Redact(e.Data()), false
-	msg, receipt, err := client.Prepare(e, to, c.mode())
+	command := c.command(e)
+	command.Key = cmp.Or(command.Key, client.Key(e)) // of the data as it is: what is redacted may have been a part of it
+	command.DataEncoded, command.DataBase64 = event.Redact(e.Data()), false
+	msg, receipt, err := command.Message()
 	if err != nil {
 		return plan{}, err
 	}

@@ -9,10 +9,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // Command is `mailwright send`.
@@ -66,7 +67,7 @@ Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected,
 func shortTypes() []string {
 	var list []string
 	for _, t := range event.CommandTypes() {
-		list = append(list, client.Short(t))
+		list = append(list, words.Short(t))
 	}
 	return list
 }
@@ -97,8 +98,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	return outcome.Await(ctx, a, js, receipts)
 }
 
-func (c *Command) target() client.Target {
-	return client.Target{Domain: event.Domain(c.Domain), Key: c.Key}
+// command is an event with where the call says that it goes.
+func (c *Command) command(e event.Event) client.Command {
+	return client.Command{Event: e, Domain: event.Domain(c.Domain), Key: c.Key, Mode: c.mode()}
 }
 
 func (c *Command) mode() event.Mode {
@@ -111,7 +113,7 @@ func (c *Command) mode() event.Mode {
 func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.Publisher, commands []event.Event) ([]client.Receipt, error) {
 	var receipts []client.Receipt
 	for i, e := range commands {
-		r, err := client.Publish(ctx, js, e, c.target(), c.mode())
+		r, err := client.Send(ctx, js, c.command(e))
 		if err != nil {
 			return receipts, unpublished(commands, i, err)
 		}
@@ -142,6 +144,6 @@ func (c *Command) report(a *app.App, r client.Receipt) error {
 	if r.Duplicate {
 		note = " (there already)"
 	}
-	_, err := fmt.Fprintf(out, "%s published%s\n  operation  %s\n  results    %s\n", client.Short(r.Type), note, r.OperationID, r.Results)
+	_, err := fmt.Fprintf(out, "%s published%s\n  operation  %s\n  results    %s\n", words.Short(r.Type), note, r.OperationID, r.Results)
 	return err
 }

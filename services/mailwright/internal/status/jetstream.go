@@ -14,7 +14,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-var streamNames = []string{bus.Commands, bus.Events, bus.Mailboxes, bus.Parked, bus.Dead}
+var streamNames = []string{bus.Commands, bus.Events, bus.Mailboxes, bus.Drift, bus.Parked, bus.Dead}
 
 // streams reads what each stream holds; one that does not exist is no error.
 func streams(ctx context.Context, js jetstream.JetStream) ([]Stream, error) {

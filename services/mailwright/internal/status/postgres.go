@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
 // postgresPatience is how long Postgres may take: the rest of the report does not wait for it.
@@ -102,22 +102,10 @@ func (d *database) positions(ctx context.Context) ([]position, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[position])
 }
 
-// Error codes of Postgres (appendix A of its manual).
-const (
-	undefinedTable    = "42P01"
-	invalidSchemaName = "3F000"
-)
-
 // explain words an error of pgx in one line.
 func explain(err error) error {
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if refused.Code == undefinedTable || refused.Code == invalidSchemaName {
-			return errors.New("no projections yet: projection-svc makes their tables when it first starts")
-		}
-		return errors.New(refused.Message)
-	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %v", postgresPatience)
 	}
-	return errors.New("does not answer")
+	return app.ExplainPostgres(err)
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/client"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // Command is `mailwright watch`.
@@ -26,6 +26,7 @@ type Command struct {
 	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states: started, waiting, unknown, succeeded, failed, rejected, cancelled; observed and missing mailboxes; dead."`
 	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"From where on: now, all, a time ago, or a time as RFC 3339 has it. Default: now, with --operation all."`
 	Mailboxes bool     `env:"-" help:"Also the observations of mailboxes by inventories."`
+	Drift     bool     `env:"-" help:"Also delegates that are not as the last command left them."`
 	Dead      bool     `env:"-" help:"Also what was given up."`
 	Count     int      `short:"c" env:"-" placeholder:"N" help:"End after N events."`
 }
@@ -66,13 +67,13 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if !a.JSON {
 		_, _ = fmt.Fprintf(a.Err, "following %s; Ctrl-C ends\n", strings.Join(c.streams(), ", "))
 	}
-	seen := 0
+	seen, lines := 0, app.NewLines(a.Out)
 	for m := range messages {
 		item, ok := read(m)
 		if !ok || !c.wants(item, types) {
 			continue
 		}
-		if err := item.print(a); err != nil {
+		if err := item.print(a, lines); err != nil {
 			return err
 		}
 		if seen++; seen == c.Count {
@@ -113,7 +114,7 @@ func (c *Command) from(now time.Time) (jetstream.OrderedConsumerConfig, error) {
 func (c *Command) types() ([]string, error) {
 	var list []string
 	for _, t := range c.Type {
-		long := client.Long(t)
+		long := words.Long(t)
 		if !slices.Contains(event.ResultTypes(), long) {
 			return nil, app.Usage("--type %s is no type of an event; events are %s", t, strings.Join(shortTypes(), ", "))
 		}
@@ -125,7 +126,7 @@ func (c *Command) types() ([]string, error) {
 func shortTypes() []string {
 	var list []string
 	for _, t := range event.ResultTypes() {
-		list = append(list, client.Short(t))
+		list = append(list, words.Short(t))
 	}
 	return list
 }
@@ -134,6 +135,9 @@ func (c *Command) streams() []string {
 	streams := []string{bus.Events}
 	if c.Mailboxes {
 		streams = append(streams, bus.Mailboxes)
+	}
+	if c.Drift {
+		streams = append(streams, bus.Drift)
 	}
 	if c.Dead {
 		streams = append(streams, bus.Dead)
@@ -177,7 +181,7 @@ func (c *Command) subjects() []string {
 
 // item is a message as the command sees it.
 type item struct {
-	line      client.Line
+	line      words.Line
 	tenant    string
 	eventType string // of a dead letter: the command's
 	document  any    // what --json prints
@@ -186,17 +190,17 @@ type item struct {
 // read makes an item of a message; what can not be read is not shown.
 func read(m jetstream.Msg) (item, bool) {
 	if meta, err := m.Metadata(); err == nil && meta.Stream == bus.Dead {
-		letter, err := operation.ReadDeadLetter(m.Data())
+		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return item{}, false
 		}
-		return item{line: client.LineOfDead(letter, token(m.Subject(), 2)), eventType: letter.Type, document: letter}, true
+		return item{line: words.LineOfDead(letter, token(m.Subject(), 2)), eventType: letter.Type, document: letter}, true
 	}
 	e, err := event.Decode(m.Headers(), m.Data())
 	if err != nil {
 		return item{}, false
 	}
-	return item{line: client.LineOf(e), tenant: event.Extension(e, event.TenantID), eventType: e.Type(), document: e}, true
+	return item{line: words.LineOf(e), tenant: event.Extension(e, event.TenantID), eventType: e.Type(), document: e}, true
 }
 
 func token(subject string, i int) string {
@@ -215,10 +219,9 @@ func (c *Command) wants(i item, types []string) bool {
 		strings.HasPrefix(i.line.Operation, c.Operation)
 }
 
-func (i item) print(a *app.App) error {
+func (i item) print(a *app.App, lines *app.Lines) error {
 	if a.JSON {
 		return a.PrintJSON(i.document)
 	}
-	_, err := fmt.Fprintln(a.Out, i.line.Format(a.Colour()))
-	return err
+	return lines.Print(i.line.Topic, i.line.Format(a.Colour()))
 }

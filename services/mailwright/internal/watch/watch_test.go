@@ -44,6 +44,9 @@ func publish(t *testing.T, s *apptest.System, eventType string) {
 	if observation(eventType) {
 		subject = bus.MailboxSubject("contoso", eventType) // a mailbox each
 	}
+	if eventType == event.DelegationDrift {
+		subject = bus.DriftSubject("contoso", "alex")
+	}
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		t.Fatal(err)
@@ -62,13 +65,14 @@ func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 	t.Helper()
 	for _, eventType := range event.ResultTypes() {
 		publish(t, s, eventType)
-		if observation(eventType) {
+		switch {
+		case observation(eventType):
 			mailboxes++
-		} else {
+		case eventType != event.DelegationDrift:
 			events++
 		}
 	}
-	for _, l := range []operation.DeadLetter{
+	for _, l := range []event.DeadLetter{
 		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.mailbox.1.jsmith"},
 		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.mailbox.1.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "ng35avuion24apfva3ib6qhif3"},
 	} {
@@ -111,6 +115,7 @@ func TestEveryEventHasALine(t *testing.T) {
 	}{
 		"events":    {nil, events},
 		"mailboxes": {[]string{"--mailboxes", "--in", "observed,missing", "--type", "inventory.mailbox.observed,inventory.mailbox.missing"}, mailboxes},
+		"drift":     {[]string{"--drift", "--type", "delegation.drift"}, 1},
 		"dead":      {[]string{"--dead", "--in", "dead"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

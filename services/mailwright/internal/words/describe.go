@@ -1,4 +1,5 @@
-package client
+// Package words says in words for a terminal what events, failures and progress mean, each on one line.
+package words
 
 import (
 	"cmp"
@@ -9,14 +10,13 @@ import (
 	"unicode"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
 )
 
 // Describe says in one line for people what an event means: what happened, or why it waits and until when.
 func Describe(e event.Event) string { return OneLine(describe(e)) }
 
 // DescribeDead says why a message was given up, and which one.
-func DescribeDead(l operation.DeadLetter) string {
+func DescribeDead(l event.DeadLetter) string {
 	text := l.Reason
 	if l.Detail != "" {
 		text += ": " + l.Detail
@@ -49,17 +49,36 @@ func describe(e event.Event) string {
 		return say(e, describeDelegates)
 	case event.FolderChanged:
 		return say(e, describeFolder)
-	case event.SyncCompleted:
-		return say(e, func(d event.SyncCompletedData) string {
-			return fmt.Sprintf("inventory complete: %s in %s", count(d.Seen, "mailbox", "mailboxes"), count(d.Pages, "page", "pages"))
+	case event.FolderObserved:
+		return say(e, func(d event.FolderObservedData) string {
+			return fmt.Sprintf("%s of %s: %s", d.Folder, d.Mailbox, Count(len(d.Permissions), "entry", "entries"))
 		})
+	case event.DelegationDrift:
+		return say(e, describeDrift)
+	case event.SyncCompleted:
+		return say(e, describeSync)
 	case event.MailboxObserved:
-		return say(e, describeObserved)
+		return say(e, func(d event.MailboxObservedData) string {
+			return describeObserved(d, event.Extension(e, event.MailboxChange))
+		})
 	case event.MailboxMissing:
-		return say(e, func(d event.MailboxMissingData) string { return "no longer listed: " + d.MailboxID })
+		return say(e, func(d event.MailboxMissingData) string {
+			return "no longer listed; last found as it is on " + Clock(d.LastObservedAt)
+		})
 	default:
 		return Short(e.Type())
 	}
+}
+
+func describeDrift(d event.DelegationDriftData) string {
+	if len(d.Drift) == 0 {
+		return "delegates are as the last command left them again"
+	}
+	list := make([]string, len(d.Drift))
+	for i, each := range d.Drift {
+		list[i] = each.Kind + " " + each.Delegate + " since " + Clock(each.Since)
+	}
+	return fmt.Sprintf("delegates are not as operation %s left them: %s", ShortOperation(d.Set.OperationID), strings.Join(list, ", "))
 }
 
 // say words an event's data, if it can be read.
@@ -75,12 +94,20 @@ func describeState(e event.Event, state event.State) string {
 	switch state {
 	case event.Waiting:
 		return say(e, func(d event.WaitingData) string {
-			if d.Failure == nil {
+			switch {
+			case d.Reason == event.WaitTurn:
+				return "other calls use up the budget of its tenant or vendor; next turn at " + Clock(d.NextAttemptAt)
+			case d.Reason == event.WaitLine:
+				return "in line behind others of its key"
+			case d.Failure == nil:
 				return "scheduled for " + Clock(d.NextAttemptAt)
 			}
 			return describeFailure(*d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
 		})
 	case event.Started:
+		if e.Type() == event.SyncProgress {
+			return say(e, func(d event.SyncProgressData) string { return describeSyncProgress(e.Time(), d) })
+		}
 		return say(e, func(d event.StartedData) string { return "the vendor is being called" + attempt(d.Operation, nil) })
 	case event.Cancelled:
 		return say(e, func(d event.CancelledData) string { return "cancelled by " + d.By.Source + " " + d.By.ID })
@@ -152,12 +179,12 @@ func describeDelegates(d event.DelegationObservedData) string {
 		return "delegates of " + cmp.Or(m.PrimarySMTPAddress, m.Identity) + ": " + list(names)
 	}
 	if d.Complete {
-		return "delegates of " + count(d.Count, "mailbox", "mailboxes") + " read"
+		return "delegates of " + Count(d.Count, "mailbox", "mailboxes") + " read"
 	}
-	return fmt.Sprintf("part %d: delegates of %s so far", d.Part, count(d.Count, "mailbox", "mailboxes"))
+	return fmt.Sprintf("part %d: delegates of %s so far", d.Part, Count(d.Count, "mailbox", "mailboxes"))
 }
 
-func describeObserved(d event.MailboxObservedData) string {
+func describeObserved(d event.MailboxObservedData, change string) string {
 	var m struct {
 		DisplayName   string `json:"displayName"`
 		RecipientType string `json:"recipientType"`
@@ -168,11 +195,14 @@ func describeObserved(d event.MailboxObservedData) string {
 		return "observed"
 	}
 	parts := []string{cmp.Or(m.RecipientType, "mailbox")}
+	if change != "" {
+		parts[0] = change + ": " + parts[0]
+	}
 	if m.Status != "" {
 		parts = append(parts, m.Status)
 	}
 	if m.ItemCount != nil {
-		parts = append(parts, count(int(*m.ItemCount), "item", "items"))
+		parts = append(parts, Count(int(*m.ItemCount), "item", "items"))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -203,11 +233,12 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func count(n int, one, many string) string {
+// Count is a number with its noun.
+func Count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return Thousands(n) + " " + many
 }
 
 // Clock is a time as people here read it: local, with the date where it is not today's.

@@ -1,4 +1,4 @@
-package client
+package words
 
 import (
 	"cmp"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
 )
 
 // States of a line beyond those of an operation.
@@ -28,6 +27,8 @@ type Line struct {
 	State     string
 	About     string // the subject, else the key
 	Text      string
+	// Topic is that of lines of which a later one makes the earlier ones superfluous, such as an operation's progress; else "".
+	Topic string
 }
 
 // LineOf makes the line of an event.
@@ -38,10 +39,14 @@ func LineOf(e event.Event) Line {
 		Mailbox   json.RawMessage     `json:"mailbox"`
 	}
 	_ = e.DataAs(&data) // unreadable: neither subject nor key
-	return Line{
+	line := Line{
 		Time: e.Time(), Operation: event.Extension(e, event.Operation), Domain: domainOf(e), State: stateOf(e),
 		About: cmp.Or(e.Subject(), keyText(data.Operation.Key)), Text: Describe(e),
 	}
+	if e.Type() == event.SyncProgress {
+		line.Topic = line.Operation
+	}
+	return line
 }
 
 // domainOf: the types of operation.* belong to every domain; who published them tells.
@@ -64,7 +69,7 @@ func stateOf(e event.Event) string {
 }
 
 // LineOfDead makes the line of a dead letter; domain is the third token of its subject.
-func LineOfDead(l operation.DeadLetter, domain string) Line {
+func LineOfDead(l event.DeadLetter, domain string) Line {
 	address, _ := bus.ParseCommandSubject(l.Subject)
 	return Line{
 		Time: l.Time, Operation: l.OperationID, Domain: domain, State: Dead,

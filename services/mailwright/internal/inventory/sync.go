@@ -1,0 +1,137 @@
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+
+	"github.com/mailwright/mailwright/pkg/client"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+)
+
+// Sync is `mailwright inventory sync`.
+type Sync struct {
+	Tenant        string        `env:"-" help:"Which configured tenant. Default: the service's own."`
+	VendorTenant  string        `env:"-" placeholder:"ID|DOMAIN" help:"Only one tenant of those that EnPower lists."`
+	Type          string        `enum:"all,user,shared,resource,room,equipment" default:"all" env:"-" help:"all: user and shared mailboxes; user, shared; resource: rooms and equipment, which EnPower lists apart; room, equipment."`
+	AcceptMissing bool          `env:"-" help:"Report mailboxes as missing however many they are: an answer to an inventory that was suspect."`
+	PageSize      int           `env:"-" placeholder:"N" help:"Mailboxes a page, 1 to 1000. Default: 1000."`
+	ID            string        `env:"-" help:"The command's id. Default: a new UUID."`
+	Timeout       time.Duration `default:"2h" env:"-" help:"How long to wait for the outcome."`
+	Output
+}
+
+// Help implements kong.HelpProvider.
+func (Sync) Help() string {
+	return `Publishes inventory.sync and waits: progress on standard error, what was found on standard output. Ctrl-C ends the waiting, not the inventory. Only what differs from the inventory before is published and reaches Postgres.
+
+Exit codes: 0 taken; 1 failed, rejected, cancelled or given up, or NATS is away; 2 the call is wrong; 3 no outcome in time: it goes on; 5 taken, but suspect: too many mailboxes were not listed, and none was reported missing.`
+}
+
+var counted = []column{{name: "what", width: 12}, {name: "mailboxes", width: 12, right: true}}
+
+// Run takes an inventory.
+func (c *Sync) Run(ctx context.Context, a *app.App) error {
+	e, err := c.command()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("given up after %v", c.Timeout))
+	defer cancel()
+	nc, js, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	receipt, err := client.Send(ctx, js, client.Command{Event: e})
+	if err != nil {
+		return err
+	}
+	progress := app.NewLines(a.Err)
+	if err := progress.Print("", "operation "+receipt.OperationID); err != nil {
+		return err
+	}
+	var last client.News
+	err = client.AwaitAll(ctx, js, []client.Receipt{receipt}, func(n client.News) {
+		if last = n; !n.Settled() {
+			line := words.LineOf(n.Event)
+			_ = progress.Print(line.Topic, words.Clock(line.Time)+"  "+line.Text) // the outcome counts
+		}
+	})
+	if errors.Is(err, client.ErrNoOutcome) {
+		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("%w; 'mailwright watch --operation %s' follows it", err, words.ShortOperation(receipt.OperationID))}
+	}
+	if err != nil {
+		return err
+	}
+	if last.Dead != nil {
+		return fmt.Errorf("given up, see DEAD: %s", words.DescribeDead(*last.Dead))
+	}
+	return c.report(a, last.Event)
+}
+
+func (c *Sync) command() (event.Event, error) {
+	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), app.DefaultSource(), event.InventorySync, event.InventorySyncData{
+		Tenant: c.VendorTenant, MailboxType: c.Type, PageSize: c.PageSize, AcceptMissing: c.AcceptMissing,
+	})
+	if err != nil {
+		return e, err
+	}
+	if c.Tenant != "" {
+		e.SetExtension(event.TenantID, c.Tenant)
+	}
+	if faults := event.Check(e); len(faults) > 0 {
+		return e, app.Usage("%s", words.DescribeFaults(faults))
+	}
+	return e, nil
+}
+
+// report prints what was found, and says by its error how it ended.
+func (c *Sync) report(a *app.App, outcome event.Event) error {
+	if outcome.Type() != event.SyncCompleted {
+		return errors.New(words.Describe(outcome))
+	}
+	var d event.SyncCompletedData
+	if err := outcome.DataAs(&d); err != nil {
+		return err
+	}
+	if a.JSON {
+		if err := a.PrintJSON(outcome); err != nil {
+			return err
+		}
+	} else if err := c.counts(a, d); err != nil {
+		return err
+	}
+	if d.Suspect {
+		return &app.ExitError{Code: app.ExitSuspect, Err: fmt.Errorf(
+			"suspect: %s of %s known mailboxes were not listed, so none was reported missing; if they are gone indeed, take it again with --accept-missing",
+			words.Thousands(d.Absent), words.Thousands(d.Known))}
+	}
+	return nil
+}
+
+func (c *Sync) counts(a *app.App, d event.SyncCompletedData) error {
+	to := c.printer(a, counted)
+	for _, n := range []struct {
+		what  string
+		count int
+	}{
+		{"seen", d.Seen}, {"new", d.New}, {"changed", d.Changed}, {"returned", d.Returned}, {"unchanged", d.Unchanged},
+		{"known before", d.Known}, {"absent", d.Absent}, {"missing", d.Missing}, {"duplicates", d.Duplicates}, {"without id", d.Unidentified},
+	} {
+		if err := to.row(record{values: []any{n.what, n.count}}); err != nil {
+			return err
+		}
+	}
+	if err := to.end(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.Err, "%s in %v\n", words.Count(d.Pages, "page", "pages"), d.CompletedAt.Sub(d.StartedAt).Round(time.Millisecond))
+	return err
+}

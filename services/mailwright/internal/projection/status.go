@@ -1,0 +1,129 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/projection"
+	"github.com/mailwright/mailwright/services/internal/projector"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+)
+
+// Status is `mailwright projection status`.
+type Status struct {
+	Over time.Duration `help:"How long the rate is measured." default:"1s" env:"-"`
+}
+
+// Help implements kong.HelpProvider.
+func (Status) Help() string {
+	return `One line a projection: the stream that it follows and its position there; how many messages wait that it follows, and how long the first of them has; and how many positions it moves on a second. A projection that stopped says why.
+
+  mailwright projection status --over 10s
+  mailwright projection status --json | jq -r 'select(.lagSeconds > 60).projection'
+
+Exit codes: 0 every projection can go on; 1 one of them stopped, or a server is away.`
+}
+
+// Standing is how a projection stands, as --json prints it, one a line.
+type Standing struct {
+	Projection   string  `json:"projection"`
+	Stream       string  `json:"stream"`
+	Sequence     int64   `json:"sequence"`
+	LastSequence uint64  `json:"lastSequence"`
+	Lag          uint64  `json:"lag"`
+	LagSeconds   float64 `json:"lagSeconds"`
+	Rate         float64 `json:"rate"`
+	// Stopped says why the projection can not go on.
+	Stopped string `json:"stopped,omitempty"`
+}
+
+// Run shows it.
+func (c *Status) Run(ctx context.Context, a *app.App) error {
+	s, err := connect(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	before, err := s.checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	select {
+	case <-time.After(c.Over):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	now, err := s.checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	passed := time.Since(began).Seconds()
+	var list []Standing
+	stopped := 0
+	for _, p := range projection.List() {
+		at := now[p.Name()]
+		lag, err := projector.Behind(ctx, s.js, p, at)
+		if err != nil {
+			return err
+		}
+		standing := Standing{
+			Projection: p.Name(), Stream: p.Stream(), Sequence: at.Sequence, LastSequence: lag.Last, Lag: lag.Messages,
+			Rate: float64(at.Sequence-before[p.Name()].Sequence) / max(passed, 0.001),
+		}
+		if !lag.Since.IsZero() {
+			standing.LagSeconds = max(0, time.Since(lag.Since).Seconds())
+		}
+		if lag.Halt != nil {
+			standing.Stopped = lag.Halt.Error()
+			stopped++
+		}
+		list = append(list, standing)
+	}
+	if err := print(a, list); err != nil {
+		return err
+	}
+	if stopped > 0 {
+		return fmt.Errorf("%d projections stopped", stopped)
+	}
+	return nil
+}
+
+func print(a *app.App, list []Standing) error {
+	if a.JSON {
+		for _, s := range list {
+			if err := a.PrintJSON(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PROJECTION\tSTREAM\tPOSITION\tOF\tWAITING\tFOR\tPER SECOND")
+	for _, s := range list {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%v\t%.0f\n", s.Projection, s.Stream, s.Sequence, s.LastSequence, s.Lag,
+			time.Duration(s.LagSeconds*float64(time.Second)).Round(time.Millisecond), s.Rate)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.Stopped != "" {
+			fmt.Fprintf(a.Out, "%s stopped: %s\n", s.Projection, s.Stopped)
+		}
+	}
+	return nil
+}
+
+func (s *servers) checkpoints(ctx context.Context) (at map[string]projector.Checkpoint, err error) {
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		at, err = projector.Checkpoints(ctx, tx, false)
+		return err
+	})
+	return at, err
+}

@@ -1,0 +1,64 @@
+package words_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+)
+
+func TestTypesHaveAShortForm(t *testing.T) {
+	t.Parallel()
+	for _, long := range append(event.CommandTypes(), event.ResultTypes()...) {
+		short := words.Short(long)
+		if strings.HasPrefix(short, "io.") || words.Long(short) != long || words.Long(long) != long {
+			t.Errorf("%s, in short %s, is %s in full", long, short, words.Long(short))
+		}
+	}
+}
+
+func TestNoTextMovesTheCursor(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b[2Jb\r\nc\u202ed\u2028e"
+	e, err := event.New("1", "/test", event.FailedType(event.Mailbox), map[string]any{"operation": map[string]any{"key": "k"}, "failure": map[string]any{"kind": "refused", "text": hostile}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.SetSubject(hostile)
+	for _, text := range []string{
+		words.Describe(e), words.LineOf(e).Format(false), words.DescribeDead(event.DeadLetter{Reason: "x", Detail: hostile}),
+		words.DescribeFaults([]event.Fault{{Field: hostile, Problem: hostile}}),
+	} {
+		if strings.ContainsAny(text, "\x1b\r\n\u202e\u2028") {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
+func TestLineInColumns(t *testing.T) {
+	t.Parallel()
+	l := words.Line{Time: time.Now(), Operation: "ng35avuion24apfva3ib6qhif3", Domain: "mailbox", State: "failed", About: strings.Repeat("ä", 40), Text: "text"}
+	now := l.Time.Format(time.TimeOnly)
+	if got, want := l.Format(false), now+"  ng35avui  mailbox     failed     "+strings.Repeat("ä", 27)+"…  text"; got != want {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+	if got := l.Format(true); !strings.Contains(got, "\x1b[31mfailed   \x1b[0m") {
+		t.Errorf("without its colour: %q", got)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]words.Progress{
+		"[#####···············]  25 %  250,000 of about 1,000,000 mailboxes, 9,100/s, 1m22s left": {Done: 250_000, All: 1_000_000, Estimate: true, Unit: "mailboxes", Passed: 27_472_500 * time.Microsecond},
+		"[####################] 100 %  12 of about 10 mailboxes, 6/s":                             {Done: 12, All: 10, Estimate: true, Unit: "mailboxes", Passed: 2 * time.Second},
+		"[····················]   0 %  0 of 1,000 messages":                                       {All: 1000, Unit: "messages"},
+		"250,000 mailboxes, 9,100/s": {Done: 250_000, Unit: "mailboxes", Passed: 27_472_500 * time.Microsecond},
+	} {
+		if got := p.String(); got != want {
+			t.Errorf("\n got %q\nwant %q", got, want)
+		}
+	}
+}
