@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
 // Command is one command that JetStream confirmed.
@@ -18,6 +20,10 @@ type Command struct {
 	Number int
 	// Twice: it was published under a second key too, so it has no place in the order.
 	Twice bool
+	// Writes: it takes effect at the vendor. Once: it does so once, however often it is tried.
+	Writes, Once bool
+	// Want is the state that it must end in; "" is succeeded.
+	Want string
 }
 
 // Event is one event of an operation, in the order of the stream.
@@ -28,14 +34,38 @@ type Event struct {
 	Terminal    bool
 }
 
-// Object is what exists at the vendor.
-type Object struct {
-	// OperationID from the marker attribute.
+// Effect is a write that the vendor has carried out, as its journal tells.
+type Effect struct {
 	OperationID string
-	// Created numbers creations in the vendor's order.
-	Created int64
-	Key     string
-	Number  int
+	// At numbers effects in the vendor's order.
+	At uint64
+}
+
+// Poison is a message that no service can carry out.
+type Poison struct {
+	// Sequence is the message's in COMMANDS.
+	Sequence uint64
+	// OperationID, where its envelope can be read: its outcome may say what is wrong, in the place of a dead letter.
+	OperationID string
+}
+
+// Resent is a command that was sent again after its outcome, when JetStream had forgotten its message id.
+type Resent struct {
+	OperationID string
+	// First and Second are the sequences of the two messages in COMMANDS.
+	First, Second uint64
+}
+
+// Deliveries are how often a consumer has handed out so many messages.
+type Deliveries struct {
+	Consumer            string
+	Messages, Delivered uint64
+}
+
+// Point is a step at which a service was to be killed.
+type Point struct {
+	Service, Step string
+	Hit           bool
 }
 
 // Text is something that was written somewhere.
@@ -45,17 +75,26 @@ type Text struct{ Where, Text string }
 type Evidence struct {
 	Commands []Command
 	Events   []Event
-	Objects  []Object
+	Effects  []Effect
+	Resent   []Resent
 	// Texts are logs, events, dead letters and rows; Secrets must be in none of them.
 	Texts   []Text
 	Secrets []string
-	// Poison are the sequences of malformed messages in COMMANDS; Dead the sequences that DEAD refers to.
-	Poison []uint64
-	Dead   []uint64
+	// Poison are malformed messages; Dead the sequences that DEAD refers to.
+	Poison     []Poison
+	Dead       []uint64
+	Deliveries []Deliveries
 	// Panics are the lines of logs that tell of a crash of our own.
 	Panics []string
-	// Live and Replayed are the projections' rows, as the running service has them and as a replay gives them.
-	Live, Replayed map[string][]string
+	// Rows is how the projections' rows compare with a replay.
+	Rows replay.Report
+	// Scanned are the mailboxes that the vendor lists, by id, and Told what MAILBOXES says of them.
+	Scanned, Told map[string]string
+	// Points are the steps that were walked, and Faults counts what was injected, of each kind that was to be.
+	Points []Point
+	Faults map[string]int
+	// Kills is how many processes were killed, and LeastKills how many were to be.
+	Kills, LeastKills int
 }
 
 // Violations are sentences, one for each breach found.
@@ -79,72 +118,131 @@ func (e Evidence) OneOutcome() (v Violations) {
 			v.add("operation %s has %d outcomes", c.OperationID, n)
 		}
 	}
+	if len(e.Resent) == 0 {
+		v.add("no command was sent again after its outcome")
+	}
+	for _, r := range e.Resent {
+		if r.First == r.Second {
+			v.add("operation %s: its second message was refused, which proves nothing", r.OperationID)
+		}
+	}
 	return v
 }
 
-// OnceAtTheVendor is G2: no object twice for a command; and what the outcome says is so.
-func (e Evidence) OnceAtTheVendor() (v Violations) {
-	count := map[string]int{}
-	for _, o := range e.Objects {
-		count[o.OperationID]++
-	}
+// final gives the state in which each operation has ended.
+func (e Evidence) final() map[string]string {
 	final := map[string]string{}
 	for _, event := range e.Events {
 		if event.Terminal {
 			final[event.OperationID] = event.State
 		}
 	}
+	return final
+}
+
+// OnceAtTheVendor is G2: a command takes effect once; and what its outcome says is so.
+func (e Evidence) OnceAtTheVendor() (v Violations) {
+	count := map[string]int{}
+	for _, effect := range e.Effects {
+		count[effect.OperationID]++
+	}
+	if len(count) == 0 {
+		v.add("nothing took effect at the vendor")
+	}
+	final := e.final()
 	for _, c := range e.Commands {
-		n, state := count[c.OperationID], final[c.OperationID]
+		n, state, want := count[c.OperationID], cmp.Or(final[c.OperationID], "without outcome"), cmp.Or(c.Want, "succeeded")
 		switch {
-		case n > 1:
-			v.add("operation %s: %d objects exist", c.OperationID, n)
-		case n == 0 && state == "succeeded":
-			v.add("operation %s succeeded, but nothing exists", c.OperationID)
-		case n == 1 && state != "succeeded":
-			v.add("operation %s is %s, but its object exists", c.OperationID, cmp.Or(state, "without outcome"))
+		case c.Once && n > 1:
+			v.add("operation %s took effect %d times", c.OperationID, n)
+		case n > 0 && state != "succeeded":
+			v.add("operation %s is %s, but has taken effect", c.OperationID, state)
+		case c.Writes && n == 0 && state == "succeeded":
+			v.add("operation %s succeeded, but nothing took effect", c.OperationID)
+		case state != want:
+			v.add("operation %s is %s, not %s", c.OperationID, state, want)
 		}
 	}
 	return v
 }
 
-// InOrder is G3: the objects of a key came to be in the order in which their commands were published.
-func (e Evidence) InOrder() (v Violations) {
-	twice := map[string]bool{}
-	for _, c := range e.Commands {
-		twice[c.OperationID] = c.Twice
+// InventoryIsTrue belongs to G2: MAILBOXES says of each mailbox what the vendor's last scan saw.
+func (e Evidence) InventoryIsTrue() (v Violations) {
+	if len(e.Scanned) == 0 {
+		v.add("the vendor lists no mailbox")
 	}
-	objects := slices.Clone(e.Objects)
-	slices.SortFunc(objects, func(a, b Object) int { return cmp.Compare(a.Created, b.Created) })
+	for id, facts := range e.Scanned {
+		if told, ok := e.Told[id]; !ok {
+			v.add("mailbox %s is not in MAILBOXES", id)
+		} else if told != facts {
+			v.add("mailbox %s is %q, but MAILBOXES says %q", id, facts, told)
+		}
+	}
+	for id := range e.Told {
+		if _, ok := e.Scanned[id]; !ok {
+			v.add("mailbox %s is in MAILBOXES, but the vendor does not list it", id)
+		}
+	}
+	return v
+}
+
+// InOrder is G3: the commands of a key took effect in the order in which they were published.
+func (e Evidence) InOrder() (v Violations) {
+	commands := map[string]Command{}
+	for _, c := range e.Commands {
+		commands[c.OperationID] = c
+	}
+	effects := slices.Clone(e.Effects)
+	slices.SortFunc(effects, func(a, b Effect) int { return cmp.Compare(a.At, b.At) })
 	last := map[string]int{}
-	for _, o := range objects {
-		if twice[o.OperationID] {
+	for _, effect := range effects {
+		c := commands[effect.OperationID]
+		if c.Twice {
 			continue
 		}
-		if o.Number < last[o.Key] {
-			v.add("key %s: number %d took effect after number %d", o.Key, o.Number, last[o.Key])
+		if c.Number < last[c.Key] {
+			v.add("key %s: number %d took effect after number %d", c.Key, c.Number, last[c.Key])
 		}
-		last[o.Key] = max(last[o.Key], o.Number)
+		last[c.Key] = max(last[c.Key], c.Number)
+	}
+	if len(last) == 0 {
+		v.add("nothing took effect, in whatever order")
+	}
+	return v
+}
+
+// Lacking is what the run should have attacked and has not: it proves less than it says.
+func (e Evidence) Lacking() (v Violations) {
+	for _, p := range e.Points {
+		if !p.Hit {
+			v.add("%s was not killed at the step %s", p.Service, p.Step)
+		}
+	}
+	for kind, n := range e.Faults {
+		if n == 0 {
+			v.add("there was no %s", kind)
+		}
+	}
+	if e.Kills < e.LeastKills {
+		v.add("there were %d kills, not %d", e.Kills, e.LeastKills)
 	}
 	return v
 }
 
 // RowsEqualReplay is G5.
 func (e Evidence) RowsEqualReplay() (v Violations) {
-	if len(e.Live) == 0 {
-		v.add("there are no rows to compare")
+	rows := int64(0)
+	for _, table := range e.Rows.Tables {
+		rows += table.Live.Rows
+		for _, d := range table.Examples {
+			v.add("table %s: %s %v %v", table.Name, d.Kind, d.Key, d.Columns)
+		}
+		for range table.Differences - len(table.Examples) {
+			v.add("table %s: one more row differs", table.Name)
+		}
 	}
-	for table, live := range e.Live {
-		replayed := e.Replayed[table]
-		if len(live) != len(replayed) {
-			v.add("table %s: %d rows live, %d replayed", table, len(live), len(replayed))
-			continue
-		}
-		for i := range live {
-			if live[i] != replayed[i] {
-				v.add("table %s: live %.200s, replayed %.200s", table, live[i], replayed[i])
-			}
-		}
+	if rows == 0 {
+		v.add("there are no rows to compare")
 	}
 	return v
 }
@@ -165,38 +263,52 @@ func (e Evidence) NoSecret() (v Violations) {
 	return v
 }
 
-// NothingVanishes is G7: what is malformed ends in DEAD, and nothing crashed on it.
+// mostDeliveries is how often a message may be handed out on average: every kill brings back what was in flight.
+const mostDeliveries = 10
+
+// NothingVanishes is G7: what is malformed ends in DEAD, or has an outcome that says so; nothing crashed on it, nor went round and round.
 func (e Evidence) NothingVanishes() (v Violations) {
 	if len(e.Poison) == 0 {
 		v.add("no malformed message was tried")
 	}
-	for _, sequence := range e.Poison {
-		if !slices.Contains(e.Dead, sequence) {
-			v.add("message %d of COMMANDS is neither in DEAD nor anywhere else", sequence)
+	final := e.final()
+	for _, p := range e.Poison {
+		state := final[p.OperationID]
+		if refused := state == "rejected" || state == "failed"; !refused && !slices.Contains(e.Dead, p.Sequence) {
+			v.add("message %d of COMMANDS is neither in DEAD nor refused (%s)", p.Sequence, cmp.Or(state, "no outcome"))
 		}
 	}
 	for _, line := range e.Panics {
 		v.add("crashed: %.200s", line)
 	}
+	if len(e.Deliveries) == 0 {
+		v.add("nobody counted the deliveries")
+	}
+	for _, d := range e.Deliveries {
+		if d.Delivered > mostDeliveries*d.Messages+100 {
+			v.add("consumer %s delivered %d messages %d times", d.Consumer, d.Messages, d.Delivered)
+		}
+	}
 	return v
 }
 
-// NoDelay is G4: every other operation had its outcome before the stuck one, which was published first.
-func (e Evidence) NoDelay(stuck string) (v Violations) {
+// NoDelay is G4: every other operation had its outcome before any of the stuck ones, which were published first.
+func (e Evidence) NoDelay(stuck ...string) (v Violations) {
 	over := false
 	others := 0
 	for _, event := range e.Events {
 		switch {
-		case event.OperationID == stuck && event.Terminal:
+		case !event.Terminal:
+		case slices.Contains(stuck, event.OperationID):
 			over = true
-		case event.Terminal && over:
-			v.add("operation %s had its outcome only after the stuck one", event.OperationID)
-		case event.Terminal:
+		case over:
+			v.add("operation %s had its outcome only after a stuck one", event.OperationID)
+		default:
 			others++
 		}
 	}
 	if others == 0 {
-		v.add("no other operation had its outcome before the stuck one")
+		v.add("no other operation had its outcome before the stuck ones")
 	}
 	return v
 }

@@ -4,20 +4,25 @@ import (
 	"testing"
 
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
 // sound is evidence of a system that keeps every promise.
 func sound() check.Evidence {
 	return check.Evidence{
-		Commands: []check.Command{{OperationID: "a", Key: "k", Number: 1}, {OperationID: "b", Key: "k", Number: 2}},
+		Commands: []check.Command{{OperationID: "a", Key: "k", Number: 1, Writes: true, Once: true}, {OperationID: "b", Key: "k", Number: 2, Writes: true, Once: true}},
 		Events: []check.Event{
 			{OperationID: "a", Type: "started", State: "started"}, {OperationID: "a", Type: "created", State: "succeeded", Terminal: true},
 			{OperationID: "b", Type: "created", State: "succeeded", Terminal: true},
 		},
-		Objects: []check.Object{{OperationID: "a", Created: 5, Key: "k", Number: 1}, {OperationID: "b", Created: 6, Key: "k", Number: 2}},
+		Effects: []check.Effect{{OperationID: "a", At: 5}, {OperationID: "b", At: 6}},
+		Resent:  []check.Resent{{OperationID: "a", First: 1, Second: 9}},
 		Texts:   []check.Text{{Where: "a log", Text: "created"}}, Secrets: []string{"hunter2"},
-		Poison: []uint64{7}, Dead: []uint64{7},
-		Live: map[string][]string{"operations": {"a", "b"}}, Replayed: map[string][]string{"operations": {"a", "b"}},
+		Poison: []check.Poison{{Sequence: 7}}, Dead: []uint64{7},
+		Deliveries: []check.Deliveries{{Consumer: "directory-0", Messages: 3, Delivered: 4}},
+		Scanned:    map[string]string{"1": "alex"}, Told: map[string]string{"1": "alex"},
+		Points: []check.Point{{Service: "directory-svc", Step: "perform", Hit: true}}, Faults: map[string]int{"kill": 1}, Kills: 1, LeastKills: 1,
+		Rows: replay.Report{Tables: []replay.Table{{Name: "operations", Live: replay.Sum{Rows: 2}}}},
 	}
 }
 
@@ -26,6 +31,7 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	e := sound()
 	for name, v := range map[string]check.Violations{
 		"G1": e.OneOutcome(), "G2": e.OnceAtTheVendor(), "G3": e.InOrder(), "G5": e.RowsEqualReplay(), "G6": e.NoSecret(), "G7": e.NothingVanishes(),
+		"the inventory": e.InventoryIsTrue(), "the attack": e.Lacking(),
 	} {
 		if len(v) > 0 {
 			t.Errorf("%s: %v", name, v)
@@ -74,17 +80,33 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"no outcome":             {func(e *check.Evidence) { e.Events = e.Events[:2] }, check.Evidence.OneOutcome},
 		"two outcomes":           {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[2]) }, check.Evidence.OneOutcome},
 		"event after outcome":    {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[0]) }, check.Evidence.OneOutcome},
-		"object twice":           {func(e *check.Evidence) { e.Objects = append(e.Objects, e.Objects[0]) }, check.Evidence.OnceAtTheVendor},
-		"success without object": {func(e *check.Evidence) { e.Objects = e.Objects[:1] }, check.Evidence.OnceAtTheVendor},
-		"failure with object":    {func(e *check.Evidence) { e.Events[2].State = "failed" }, check.Evidence.OnceAtTheVendor},
-		"overtaken":              {func(e *check.Evidence) { e.Objects[0].Created = 9 }, check.Evidence.InOrder},
-		"row altered":            {func(e *check.Evidence) { e.Live["operations"][1] = "x" }, check.Evidence.RowsEqualReplay},
-		"row missing":            {func(e *check.Evidence) { e.Live["operations"] = e.Live["operations"][:1] }, check.Evidence.RowsEqualReplay},
-		"no rows":                {func(e *check.Evidence) { e.Live = nil }, check.Evidence.RowsEqualReplay},
-		"secret":                 {func(e *check.Evidence) { e.Texts[0].Text = "password hunter2" }, check.Evidence.NoSecret},
-		"nothing searched":       {func(e *check.Evidence) { e.Texts = nil }, check.Evidence.NoSecret},
-		"vanished":               {func(e *check.Evidence) { e.Dead = nil }, check.Evidence.NothingVanishes},
-		"crash":                  {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
+		"nothing sent again":     {func(e *check.Evidence) { e.Resent = nil }, check.Evidence.OneOutcome},
+		"resent in vain":         {func(e *check.Evidence) { e.Resent[0].Second = 1 }, check.Evidence.OneOutcome},
+		"effect twice":           {func(e *check.Evidence) { e.Effects = append(e.Effects, e.Effects[0]) }, check.Evidence.OnceAtTheVendor},
+		"success without effect": {func(e *check.Evidence) { e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
+		"failure with effect":    {func(e *check.Evidence) { e.Events[2].State = "failed" }, check.Evidence.OnceAtTheVendor},
+		"failure":                {func(e *check.Evidence) { e.Events[2].State = "failed"; e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
+		"no effects":             {func(e *check.Evidence) { e.Commands, e.Effects = nil, nil }, check.Evidence.OnceAtTheVendor},
+		"mailbox untold":         {func(e *check.Evidence) { e.Told = nil }, check.Evidence.InventoryIsTrue},
+		"mailbox mistold":        {func(e *check.Evidence) { e.Told["1"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"mailbox invented":       {func(e *check.Evidence) { e.Told["2"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"no mailboxes":           {func(e *check.Evidence) { e.Scanned, e.Told = nil, nil }, check.Evidence.InventoryIsTrue},
+		"overtaken":              {func(e *check.Evidence) { e.Effects[0].At = 9 }, check.Evidence.InOrder},
+		"nothing in order":       {func(e *check.Evidence) { e.Effects = nil }, check.Evidence.InOrder},
+		"step not hit":           {func(e *check.Evidence) { e.Points[0].Hit = false }, check.Evidence.Lacking},
+		"fault missing":          {func(e *check.Evidence) { e.Faults["kill"] = 0 }, check.Evidence.Lacking},
+		"kills missing":          {func(e *check.Evidence) { e.LeastKills = 2 }, check.Evidence.Lacking},
+		"hot loop":               {func(e *check.Evidence) { e.Deliveries[0].Delivered = 1000 }, check.Evidence.NothingVanishes},
+		"deliveries uncounted":   {func(e *check.Evidence) { e.Deliveries = nil }, check.Evidence.NothingVanishes},
+		"row altered":            {func(e *check.Evidence) { e.Rows.Tables[0].Differences = 1 }, check.Evidence.RowsEqualReplay},
+		"row missing": {func(e *check.Evidence) {
+			e.Rows.Tables[0].Differences, e.Rows.Tables[0].Examples = 1, []replay.Difference{{Kind: replay.Missing}}
+		}, check.Evidence.RowsEqualReplay},
+		"no rows":          {func(e *check.Evidence) { e.Rows.Tables = nil }, check.Evidence.RowsEqualReplay},
+		"secret":           {func(e *check.Evidence) { e.Texts[0].Text = "password hunter2" }, check.Evidence.NoSecret},
+		"nothing searched": {func(e *check.Evidence) { e.Texts = nil }, check.Evidence.NoSecret},
+		"vanished":         {func(e *check.Evidence) { e.Dead = nil }, check.Evidence.NothingVanishes},
+		"crash":            {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,14 +2,14 @@ package trial
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
@@ -28,21 +28,56 @@ func (b Backlog) Rate() float64 { return float64(b.Commands) / b.Took.Seconds() 
 // stuckShare: one key of a hundred waits, where keys are to be stuck.
 const stuckShare = 100
 
+// photos: one command of so many carries a photo, of photoBytes in base64; the others are about a kilobyte.
+const (
+	photos     = 20
+	photoBytes = 60 << 10
+)
+
 // Backlog gathers dry runs (one read at the vendor each) while the service is down, and times how one process of it works them off. With
 // stuck, the first command of every hundredth key is scheduled for an hour later, and the others of the key line up behind it.
 func (t *Trial) Backlog(ctx context.Context, stuck bool) (result Backlog, err error) {
+	service := kinds[0].service
 	if err := t.Kill(service); err != nil {
 		return result, err
 	}
-	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
-	js, err := jetstream.New(t.nc, jetstream.WithPublishAsyncMaxPending(2000))
+	before, err := t.planned(ctx)
 	if err != nil {
 		return result, err
 	}
+	if err := t.heap(ctx, stuck, &result); err != nil {
+		return result, err
+	}
+	began := time.Now()
+	replica, err := t.replica(ctx, service)
+	if err != nil {
+		return result, err
+	}
+	err = until(ctx, 30*time.Minute, func(ctx context.Context) (string, error) {
+		now, err := t.planned(ctx)
+		done := now - before
+		t.tell("%d of %d are done", done, result.Commands)
+		if done < result.Commands {
+			return fmt.Sprintf("%d of %d are done", done, result.Commands), err
+		}
+		return "", err
+	})
+	result.Took, result.PeakBytes = time.Since(began), peakMemory(replica.Process.Pid)
+	replica.stop()
+	return result, err
+}
+
+// heap publishes the backlog.
+func (t *Trial) heap(ctx context.Context, stuck bool, result *Backlog) error {
+	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	js, err := jetstream.New(t.nc, jetstream.WithPublishAsyncMaxPending(2000))
+	if err != nil {
+		return err
+	}
 	for i := range t.Commands {
 		key := i % t.Keys
-		m := t.dryRun(fmt.Sprintf("backlog-%v-%d", stuck, i), fmt.Sprintf("key%d", key))
-		if waits := stuck && key%stuckShare == 0; waits {
+		m := dryRun(fmt.Sprintf("backlog-%v-%d", stuck, i), fmt.Sprint("key", key), i%photos == 0)
+		if stuck && key%stuckShare == 0 {
 			result.Parked++
 			if i < t.Keys {
 				m.Header.Set("ce-notbefore", later)
@@ -51,37 +86,27 @@ func (t *Trial) Backlog(ctx context.Context, stuck bool) (result Backlog, err er
 			result.Commands++
 		}
 		if _, err := js.PublishMsgAsync(m); err != nil {
-			return result, err
+			return err
 		}
 	}
-	<-js.PublishAsyncComplete()
-	before, err := t.planned(ctx)
-	if err != nil {
-		return result, err
+	select {
+	case <-js.PublishAsyncComplete():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	began := time.Now()
-	replica, err := t.replica(ctx)
-	if err != nil {
-		return result, err
-	}
-	err = until(ctx, 30*time.Minute, func(ctx context.Context) (string, error) {
-		now, err := t.planned(ctx)
-		if done := now - before; done < result.Commands {
-			return fmt.Sprintf("%d of %d are done", done, result.Commands), err
-		}
-		return "", err
-	})
-	result.Took, result.PeakBytes = time.Since(began), peakMemory(replica.Process.Pid)
-	_ = replica.Process.Signal(syscall.SIGTERM)
-	_ = replica.Wait()
-	return result, err
 }
 
-func (t *Trial) dryRun(id, key string) *nats.Msg {
-	data := fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[{"propertyName":"cn","propertyType":"String","values":[%q]}]}`, id)
-	return &nats.Msg{Subject: bus.CommandSubject(event.Directory, key), Data: []byte(data), Header: nats.Header{
-		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.ObjectCreate}, "ce-dryrun": {"true"},
-	}}
+func dryRun(id, key string, photo bool) *nats.Msg {
+	picture := ""
+	if photo {
+		picture = `"photo":"` + base64.StdEncoding.EncodeToString(make([]byte, photoBytes)) + `",`
+	}
+	data := fmt.Sprintf(`{"createIn":%q,"objectType":"user",%s"properties":[{"propertyName":"cn","propertyType":"String","values":[%q]},{"propertyName":"description","propertyType":"String","values":[%q]}]}`,
+		unit, picture, id, strings.Repeat("a realistic description ", 30))
+	m := message(event.Directory, key, id, event.ObjectCreate, data)
+	m.Header.Set("ce-dryrun", "true")
+	return m
 }
 
 // planned counts the outcomes in EVENTS: every event there but that of a command that waits.

@@ -3,12 +3,11 @@ package trial
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,40 +17,52 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/postgres"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// marker is the attribute that the sandbox's configuration sets aside for operation ids.
-const marker = "adm-CustomAttributeText20"
-
-// Settle ends the storm and waits until every command has its outcome, every malformed message its letter, and the
-// projections have caught up.
+// Settle ends the storm and waits until every command has its outcome, every malformed message its letter or its outcome, and the projections have caught up.
 func (t *Trial) Settle(ctx context.Context, patience time.Duration) error {
 	if _, err := t.controlRaw(ctx, "DELETE", "faults", nil); err != nil {
 		return err
 	}
-	err := until(ctx, patience, func(ctx context.Context) (string, error) {
-		var open int
-		err := t.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE finished_at IS NULL`).Scan(&open)
-		if err != nil {
-			return "", err
-		}
-		var done, dead int
-		err = t.db.QueryRow(ctx, `SELECT (SELECT count(*) FROM mailwright.operations WHERE finished_at IS NOT NULL), (SELECT count(*) FROM mailwright.dead_letters)`).Scan(&done, &dead)
-		if open > 0 || done < len(t.evidence.Commands) || dead < len(t.evidence.Poison) {
-			return fmt.Sprintf("%d operations are open, %d of %d done, %d of %d malformed messages in DEAD", open, done, len(t.evidence.Commands), dead, len(t.evidence.Poison)), err
+	return until(ctx, patience, func(ctx context.Context) (string, error) {
+		var open, done, dead int
+		err := t.db.QueryRow(ctx, `SELECT count(*) FILTER (WHERE finished_at IS NULL), count(*) FILTER (WHERE finished_at IS NOT NULL), (SELECT count(*) FROM mailwright.dead_letters)
+			FROM mailwright.operations`).Scan(&open, &done, &dead)
+		commands, poison := len(t.evidence.Commands), len(t.evidence.Poison)
+		t.tell("%d commands are done, %d are open", done, open)
+		if open > 0 || done < commands || done+dead < commands+poison {
+			return fmt.Sprintf("%d operations are open, %d of %d commands done, %d dead letters for %d malformed messages", open, done, commands, dead, poison), err
 		}
 		return "", err
 	})
+}
+
+// TakeStock sends some commands again, has the vendor scan what the storm has left, and takes one more inventory.
+func (t *Trial) TakeStock(ctx context.Context) error {
+	pause(ctx, 2*duplicates)
+	if err := t.resend(ctx); err != nil {
+		return err
+	}
+	if _, err := t.controlRaw(ctx, "POST", "scan", nil); err != nil {
+		return err
+	}
+	k := &kinds[len(kinds)-1]
+	msg, c := t.publishing.next(len(t.evidence.Commands), k)
+	_, err := t.store(ctx, msg)
+	t.evidence.Commands = append(t.evidence.Commands, c)
 	return err
 }
 
 // Evidence gathers what the run left behind.
 func (t *Trial) Evidence(ctx context.Context) (check.Evidence, error) {
 	e := t.evidence
-	e.Secrets = []string{t.password(), "adaxes-sandbox-token", "entra-sandbox-secret", "enpower-sandbox-secret", "hosted-sandbox-password"}
-	err := errors.Join(t.readEvents(ctx, &e), t.readDead(ctx, &e), t.readObjects(ctx, &e), t.readRows(ctx, &e), t.readLogs(&e))
+	e.Kills = t.kills
+	e.Secrets = []string{t.password(), "adaxes-sandbox-token", "entra-sandbox-secret", "enpower-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password"}
+	err := errors.Join(t.readEvents(ctx, &e), t.readDead(ctx, &e), t.readMailboxes(ctx, &e), t.readParked(ctx, &e), t.readEffects(ctx, &e), t.readScan(ctx, &e), t.readDeliveries(ctx, &e),
+		t.readRows(ctx, &e), t.readLogs(&e))
 	return e, err
 }
 
@@ -107,7 +118,7 @@ func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 
 func (t *Trial) readDead(ctx context.Context, e *check.Evidence) error {
 	return t.each(ctx, bus.Dead, func(m jetstream.Msg) error {
-		letter, err := operation.ReadDeadLetter(m.Data())
+		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return err
 		}
@@ -117,55 +128,149 @@ func (t *Trial) readDead(ctx context.Context, e *check.Evidence) error {
 	})
 }
 
-// readObjects asks the sandbox what exists. A user of the workload is named K<key> N<number>-<command>.
-func (t *Trial) readObjects(ctx context.Context, e *check.Evidence) error {
-	raw, err := t.controlRaw(ctx, "GET", "objects", nil)
+// readMailboxes reads what MAILBOXES says of each mailbox that is there.
+func (t *Trial) readMailboxes(ctx context.Context, e *check.Evidence) error {
+	e.Told = map[string]string{}
+	return t.each(ctx, bus.Mailboxes, func(m jetstream.Msg) error {
+		v, err := event.Decode(m.Headers(), m.Data())
+		if err != nil {
+			return err
+		}
+		e.Texts = append(e.Texts, check.Text{Where: "an observation on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
+		var data struct {
+			Mailbox struct{ ID, EmailAddress, Alias string }
+		}
+		if v.Type() == event.MailboxObserved {
+			err = v.DataAs(&data)
+			e.Told[data.Mailbox.ID] = data.Mailbox.EmailAddress + " " + data.Mailbox.Alias
+		}
+		return err
+	})
+}
+
+// readParked reads what PARKED still holds, past its work queue.
+func (t *Trial) readParked(ctx context.Context, e *check.Evidence) error {
+	stream, err := t.js.Stream(ctx, bus.Parked)
 	if err != nil {
 		return err
 	}
-	var answer struct {
-		Objects []struct {
-			Seq        int64
-			Properties map[string][]any
-		}
-	}
-	if err := json.Unmarshal(raw, &answer); err != nil {
-		return err
-	}
-	first := func(p map[string][]any, name string) string {
-		if v := p[name]; len(v) > 0 {
-			text, _ := v[0].(string)
-			return text
-		}
-		return ""
-	}
-	for _, o := range answer.Objects {
-		id := first(o.Properties, marker)
-		if id == "" {
+	state := stream.CachedInfo().State
+	for sequence := state.FirstSeq; sequence <= state.LastSeq && state.Msgs > 0; sequence++ {
+		m, err := stream.GetMsg(ctx, sequence)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
-		number, _, _ := strings.Cut(strings.TrimPrefix(first(o.Properties, "sn"), "N"), "-")
-		n, err := strconv.Atoi(number)
 		if err != nil {
-			return fmt.Errorf("object of operation %s has no number: %w", id, err)
+			return err
 		}
-		e.Objects = append(e.Objects, check.Object{OperationID: id, Created: o.Seq, Key: first(o.Properties, "givenName"), Number: n})
+		e.Texts = append(e.Texts, check.Text{Where: "PARKED on " + m.Subject, Text: fmt.Sprint(m.Header) + string(m.Data)})
 	}
 	return nil
 }
 
-// bookkeeping are the tables whose rows tell when this process did something, not what happened.
-var bookkeeping = []string{"checkpoints", "schema_version"}
-
-// readRows dumps every table, and replays the streams into a new database with a projection-svc of its own.
-func (t *Trial) readRows(ctx context.Context, e *check.Evidence) (err error) {
-	if e.Live, err = dump(ctx, t.db); err != nil {
+// readEffects reads from the vendors' journal which command has taken effect, how often and in which order.
+func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
+	var journal struct {
+		Entries []struct {
+			Sequence                     uint64
+			Vendor, Call, Target, Detail string
+		}
+	}
+	if err := t.ask(ctx, "journal?committed=true&limit=0", &journal); err != nil {
 		return err
 	}
-	for table, rows := range e.Live {
+	for _, entry := range journal.Entries {
+		mark := strings.TrimSpace(entry.Vendor + " " + entry.Call + " " + entry.Target + " " + entry.Detail)
+		if id := t.marks[mark]; id != "" {
+			e.Effects = append(e.Effects, check.Effect{OperationID: id, At: entry.Sequence})
+		}
+	}
+	return nil
+}
+
+// readScan asks the sandbox which mailboxes EnPower lists.
+func (t *Trial) readScan(ctx context.Context, e *check.Evidence) error {
+	var shown struct {
+		Views []struct {
+			ID       string
+			Mailbox  *struct{ Type, Primary, Alias string }
+			Verbatim struct{ EmailAddress, Alias string }
+		}
+	}
+	if err := t.ask(ctx, "objects?kind=views&limit=0", &shown); err != nil {
+		return err
+	}
+	e.Scanned = map[string]string{}
+	for _, v := range shown.Views {
+		switch {
+		case v.Mailbox == nil:
+			e.Scanned[v.ID] = v.Verbatim.EmailAddress + " " + v.Verbatim.Alias
+		case v.Mailbox.Type == "UserMailbox" || v.Mailbox.Type == "SharedMailbox": // rooms and equipment are another list
+			e.Scanned[v.ID] = v.Mailbox.Primary + " " + v.Mailbox.Alias
+		}
+	}
+	return nil
+}
+
+// readDeliveries counts what each consumer of COMMANDS has handed out, and the wake-ups, which are gone when they are acknowledged: there is no more than one
+// for each event.
+func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
+	commands, err := t.js.Stream(ctx, bus.Commands)
+	if err != nil {
+		return err
+	}
+	for consumer := range commands.ListConsumers(ctx).Info() {
+		if consumer.Config.Durable == "" {
+			continue // a reader's, which acknowledges nothing and begins where it likes
+		}
+		info, err := commands.Info(ctx, jetstream.WithSubjectFilter(consumer.Config.FilterSubject))
+		if err != nil {
+			return err
+		}
+		messages := uint64(0)
+		for _, n := range info.State.Subjects {
+			messages += n
+		}
+		e.Deliveries = append(e.Deliveries, check.Deliveries{Consumer: consumer.Name, Messages: messages, Delivered: consumer.Delivered.Consumer})
+	}
+	parked, err := t.js.Stream(ctx, bus.Parked)
+	if err != nil {
+		return err
+	}
+	wakes := check.Deliveries{Consumer: "of wake-ups", Messages: uint64(len(e.Events))}
+	for consumer := range parked.ListConsumers(ctx).Info() {
+		wakes.Delivered += consumer.Delivered.Consumer
+	}
+	e.Deliveries = append(e.Deliveries, wakes)
+	return nil
+}
+
+// AlteredRow is what Unsafe may name beside the protections of the system: a row is altered by hand.
+const AlteredRow = "rows"
+
+// bookkeeping are the tables whose rows tell when this process did something, not what happened.
+var bookkeeping = []string{"checkpoints", "schema_version", "retention"}
+
+// readRows dumps every table, to search it, and has the rows compared with a replay.
+func (t *Trial) readRows(ctx context.Context, e *check.Evidence) error {
+	if slices.Contains(t.Unsafe, AlteredRow) {
+		if _, err := t.db.Exec(ctx, `UPDATE mailwright.operations SET state = 'failed' WHERE operation_id = (SELECT min(operation_id) FROM mailwright.operations WHERE state = 'succeeded')`); err != nil {
+			return err
+		}
+	}
+	live, err := dump(ctx, t.db)
+	if err != nil {
+		return err
+	}
+	for table, rows := range live {
 		e.Texts = append(e.Texts, check.Text{Where: "table " + table, Text: strings.Join(rows, "\n")})
 	}
-	e.Replayed, err = t.replay(ctx, e.Live)
+	pool, err := postgres.Open(ctx, t.Endpoints.Postgres, replay.Connections())
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	e.Rows, err = replay.Verify(ctx, replay.Config{Pool: pool, JS: t.js, Log: t.Log, Examples: 5})
 	return err
 }
 
@@ -189,55 +294,6 @@ func column(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) ([]s
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-// replay runs one more projection-svc on an empty database until its rows are as many as the live ones, or no more come.
-func (t *Trial) replay(ctx context.Context, live map[string][]string) (map[string][]string, error) {
-	if _, err := t.db.Exec(ctx, `CREATE DATABASE replay`); err != nil {
-		return nil, err
-	}
-	url := strings.Replace(t.Endpoints.Postgres, "/mailwright?", "/replay?", 1)
-	if url == t.Endpoints.Postgres {
-		url = strings.TrimSuffix(url, "/mailwright") + "/replay"
-	}
-	stop, err := t.projector(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
-	db, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	var rows map[string][]string
-	err = until(ctx, 2*time.Minute, func(ctx context.Context) (string, error) {
-		var err error
-		rows, err = dump(ctx, db)
-		for table := range live {
-			if len(rows[table]) < len(live[table]) {
-				return fmt.Sprintf("table %s: %d of %d rows are replayed", table, len(rows[table]), len(live[table])), err
-			}
-		}
-		return "", err
-	})
-	if err != nil {
-		t.Progress("the replay: %s", err) // the comparison will show what is missing
-	}
-	// Rows are as many; their last changes may still be on the way. Two equal dumps a second apart end the wait.
-	return rows, until(ctx, time.Minute, func(ctx context.Context) (string, error) {
-		pause(ctx, time.Second)
-		again, err := dump(ctx, db)
-		if err != nil {
-			return "", err
-		}
-		same := fmt.Sprint(again) == fmt.Sprint(rows)
-		rows = again
-		if !same {
-			return "the replay goes on", nil
-		}
-		return "", nil
-	})
 }
 
 // crashed recognises what Go prints when a process of ours dies of its own fault.

@@ -2,21 +2,20 @@ package trial
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"net"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
@@ -64,6 +63,9 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 		return result, err
 	}
 	defer vendor.stop()
+	if slices.Contains(t.Unsafe, NaiveClient) {
+		naive(ctx, vendor.url)
+	}
 	svc, err := t.inventoryAgainst(ctx, vendor.url)
 	if err != nil {
 		return result, err
@@ -71,8 +73,7 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	for kind := range hostile {
 		result.Tried = append(result.Tried, kind)
 		t.injected("hostile answer")
-		m := &nats.Msg{Subject: bus.CommandSubject(event.Inventory, kind), Data: fmt.Appendf(nil, `{"tenant":%q}`, kind), Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"lure-" + kind}, "ce-source": {source}, "ce-type": {event.InventorySync}}}
-		if err := t.publish(ctx, m); err != nil {
+		if _, err := t.store(ctx, message(event.Inventory, kind, "lure-"+kind, event.InventorySync, fmt.Sprintf(`{"tenant":%q}`, kind))); err != nil {
 			return result, err
 		}
 	}
@@ -91,6 +92,33 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	_ = svc.Wait()
 	result.Elsewhere = int(elsewhere.Load())
 	return result, nil
+}
+
+// NaiveClient is what Unsafe may name beside the protections of the system: a client that believes a vendor's every answer asks too.
+const NaiveClient = "client"
+
+// naive follows every redirect and nextLink with its credentials, once.
+func naive(ctx context.Context, url string) {
+	for kind := range hostile {
+		next := url + "/smp/exchange/mailboxes?tenant=" + kind
+		for range 2 {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, next, nil)
+			if err != nil {
+				return
+			}
+			req.Header.Set("Authorization", "Bearer lure")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return
+			}
+			var page struct{ NextLink string }
+			_ = json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&page) // what it can read
+			_ = res.Body.Close()
+			if next = page.NextLink; next == "" {
+				break
+			}
+		}
+	}
 }
 
 func answer(here, elsewhere string, w http.ResponseWriter, r *http.Request) {
@@ -119,7 +147,7 @@ func (t *Trial) inventoryAgainst(ctx context.Context, url string) (*exec.Cmd, er
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, "inventory-svc"), "--config", config)
-	cmd.Env = append(append(os.Environ(), "MAILWRIGHT_VENDOR_TIMEOUT=10s"), "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS)
+	cmd.Env = append(append(os.Environ(), t.environment()...), "MAILWRIGHT_VENDOR_TIMEOUT=10s", "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS)
 	cmd.Stdout, cmd.Stderr = log, log
 	return cmd, cmd.Start()
 }
@@ -137,19 +165,4 @@ func peakMemory(pid int) int64 {
 		}
 	}
 	return 0
-}
-
-type listener struct {
-	url  string
-	stop func()
-}
-
-func serve(h http.HandlerFunc) (*listener, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = s.Serve(l) }()
-	return &listener{url: "http://" + l.Addr().String(), stop: func() { _ = s.Close() }}, nil
 }

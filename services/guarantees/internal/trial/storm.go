@@ -1,62 +1,143 @@
 package trial
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mailwright/mailwright/pkg/stack"
 )
 
-// steps are the engine's, each just before or after something leaves the process. Each is walked: a replica is
-// started that kills itself there.
-var steps = []string{"read-record", "look-up", "announce", "perform", "performed", "publish-outcome", "published-outcome", "park", "parked", "wake", "woken", "unpark", "bury"}
+// walkTime is about how long the walk over all steps takes.
+const walkTime = 35 * time.Second
 
-// vendorFaults are the sandbox's, as a share of the calls.
-var vendorFaults = []map[string]any{
-	{"vendor": "adaxes", "call": "create-object", "kind": "timeout-after", "probability": 0.02},
-	{"vendor": "adaxes", "call": "create-object", "kind": "timeout-before", "probability": 0.01},
-	{"vendor": "adaxes", "call": "create-object", "kind": "reset", "probability": 0.01, "params": map[string]any{"when": "after"}},
-	{"vendor": "adaxes", "call": "create-object", "kind": "status", "probability": 0.03, "params": map[string]any{"status": 429, "retryAfter": "1"}},
-	{"vendor": "adaxes", "call": "create-object", "kind": "status", "probability": 0.02, "params": map[string]any{"status": 503}},
-	{"vendor": "adaxes", "call": "create-object", "kind": "status", "probability": 0.01, "params": map[string]any{"status": 500, "when": "after"}},
-	{"vendor": "adaxes", "call": "search", "kind": "status", "probability": 0.02, "params": map[string]any{"status": 503}},
+// Kinds of faults that are no kill of a part; each must happen.
+const (
+	atStep           = "crash at a step"
+	replicaKilled    = "kill of a replica"
+	replicaLeft      = "replica that joined and left"
+	clockJumped      = "clock that jumps"
+	throttling       = "429 storm"
+	dayLater         = "duplicate after JetStream forgot its id"
+	twoKeys          = "command on two keys at once"
+	malformedMessage = "malformed message"
+)
+
+// card is a fault that the storm deals.
+type card struct {
+	name string
+	deal func(*Trial, context.Context) error
 }
 
-// Storm injects faults until ctx ends: first every step of the engine, then kills of random parts at random moments.
+// deck is dealt in random order, whole, and again where that is not enough.
+var deck = []card{
+	killing("directory-svc"), killing("directory-svc"), killing("directory-svc"), killing("mailbox-svc"), killing("delegation-svc"), killing("inventory-svc"),
+	killing("projection-svc"), killing(stack.NATS), killing(stack.Postgres), killing(stack.Sandbox),
+	{replicaLeft, (*Trial).joinAndLeave}, {replicaKilled, (*Trial).joinAndLeave}, {clockJumped, (*Trial).jumpClocks}, {throttling, (*Trial).throttle}, {dayLater, (*Trial).resend},
+}
+
+func killing(part string) card {
+	return card{killOf(part), func(t *Trial, ctx context.Context) error { return t.killAndRestart(ctx, part) }}
+}
+
+func killOf(part string) string { return "kill of " + part }
+
+// Storm injects faults until ctx ends: first the walk over every step, then the deck.
 func (t *Trial) Storm(ctx context.Context) error {
 	if t.NoFaults {
 		return nil
 	}
-	if err := t.breakVendor(ctx); err != nil {
+	t.expect(atStep, twoKeys, malformedMessage)
+	for _, c := range deck {
+		t.expect(c.name)
+	}
+	if err := t.breakVendors(ctx); err != nil {
 		return err
 	}
-	for _, step := range steps {
-		t.crashAt(ctx, fmt.Sprintf("%s:%d", step, 1+t.pick(5)))
-	}
-	for range t.Kills {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := t.killSomething(ctx); err != nil && ctx.Err() == nil {
+	if len(t.Unsafe) == 0 { // what is switched off has no steps
+		if err := t.walk(ctx); err != nil {
 			return err
+		}
+	}
+	for dealt := 0; dealt < len(deck) || t.Kills() < t.Plan.Kills; {
+		for _, at := range t.rng.Perm(len(deck)) {
+			pause(ctx, t.breath(100, 700))
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := deck[at].deal(t, ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", deck[at].name, err)
+			}
+			dealt++
+			t.tell("%d commands, %d faults, %d kills", t.published(), t.Faults(), t.Kills())
 		}
 	}
 	return nil
 }
 
-// breakVendor gives the sandbox its faults; a restart of the sandbox forgets them.
-func (t *Trial) breakVendor(ctx context.Context) error {
-	for _, f := range vendorFaults {
+// walk kills every service at each of its steps, those of different services side by side.
+func (t *Trial) walk(ctx context.Context) error {
+	walks, ctx := errgroup.WithContext(ctx)
+	for lane, w := range steps {
+		walks.Go(func() error {
+			began := time.Now()
+			err := t.walkSteps(ctx, w.service, w.steps, w.nth, t.dice(lane))
+			t.Progress("the steps of %s are walked in %v", w.service, time.Since(began).Round(time.Second))
+			return err
+		})
+	}
+	err := walks.Wait()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	hit := 0
+	for _, p := range t.evidence.Points {
+		if p.Hit {
+			hit++
+		}
+	}
+	t.Progress("%d of %d steps were walked: a replica was killed at each", hit, len(t.evidence.Points))
+	return err
+}
+
+// vendorFaults strike a share of the calls that write, each a few of those that read.
+var writeFaults, readFaults = []map[string]any{
+	{"kind": "timeout-after", "probability": 0.02},
+	{"kind": "timeout-before", "probability": 0.01},
+	{"kind": "reset", "probability": 0.01, "params": map[string]any{"when": "after"}},
+	{"kind": "status", "probability": 0.03, "params": map[string]any{"status": 429, "retryAfter": "1"}},
+	{"kind": "status", "probability": 0.02, "params": map[string]any{"status": 503}},
+	{"kind": "status", "probability": 0.01, "params": map[string]any{"status": 500, "when": "after"}},
+}, []map[string]any{
+	{"kind": "status", "probability": 0.02, "params": map[string]any{"status": 503}},
+}
+
+// breakVendors gives the sandbox its faults; a restart of the sandbox forgets them.
+func (t *Trial) breakVendors(ctx context.Context) error {
+	// A page of an inventory takes a while, so that a walk is killed in its middle.
+	faults := []map[string]any{{"vendor": "enpower", "call": "list-mailboxes", "kind": "latency", "params": map[string]any{"delay": "20ms"}}}
+	strike := func(vendor, call string, kinds []map[string]any) {
+		for _, f := range kinds {
+			aimed := map[string]any{"vendor": vendor, "call": call}
+			for name, value := range f {
+				aimed[name] = value
+			}
+			faults = append(faults, aimed)
+		}
+	}
+	for _, k := range kinds {
+		if k.call != "" {
+			strike(k.vendor, k.call, writeFaults)
+		}
+		if k.read != "" {
+			strike(k.vendor, k.read, readFaults)
+		}
+	}
+	for _, f := range faults {
 		if err := t.control(ctx, http.MethodPost, "faults", f); err != nil {
 			return err
 		}
@@ -64,134 +145,109 @@ func (t *Trial) breakVendor(ctx context.Context) error {
 	return nil
 }
 
-// crashAt runs one more replica, which kills itself at a step, or is killed after a while.
-func (t *Trial) crashAt(ctx context.Context, point string) {
-	replica, err := t.replica(ctx, "--crash-at", point)
-	if err != nil {
-		return
-	}
-	done := make(chan struct{})
-	go func() { _ = replica.Wait(); close(done) }()
-	select {
-	case <-done:
-		t.injected("crash at " + point)
-	case <-time.After(4 * time.Second): // it did not come by; a kill at a random moment instead
-		_ = replica.Process.Kill()
-		<-done
-		t.injected("kill of a replica")
-	case <-ctx.Done():
-		_ = replica.Process.Kill()
-		<-done
-	}
-}
-
-// replica starts one more process of the service, beside the one of the stack.
-func (t *Trial) replica(ctx context.Context, args ...string) (*exec.Cmd, error) {
-	log, err := os.OpenFile(filepath.Join(t.dir, "logs", "replicas.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, service), append([]string{"--config", filepath.Join(t.dir, "mailwright.yaml")}, args...)...)
-	cmd.Env = append(append(os.Environ(), t.environment()...), "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS)
-	cmd.Stdout, cmd.Stderr = log, log
-	return cmd, cmd.Start()
-}
-
-// killSomething kills a part at a random moment and brings it back after a while.
-func (t *Trial) killSomething(ctx context.Context) error {
-	pause(ctx, time.Duration(200+t.pick(1300))*time.Millisecond)
-	part := []string{service, service, service, service, "projection-svc", stack.NATS, stack.Postgres, stack.Sandbox}[t.pick(8)]
-	if t.chance() < 0.3 {
-		return t.joinAndLeave(ctx)
-	}
+// killAndRestart kills a part, and brings it back after a while.
+func (t *Trial) killAndRestart(ctx context.Context, part string) error {
 	if err := t.Kill(part); err != nil {
-		return fmt.Errorf("kill %s: %w", part, err)
+		return err
 	}
-	t.injected("kill of " + part)
-	pause(ctx, time.Duration(t.pick(1500))*time.Millisecond)
+	t.killed(killOf(part))
+	pause(ctx, t.breath(0, 1200))
 	if err := t.Restart(context.WithoutCancel(ctx), part); err != nil {
-		return fmt.Errorf("restart %s: %w", part, err)
+		return err
 	}
 	if part == stack.Sandbox {
-		if err := t.control(ctx, http.MethodPut, "switches", map[string]any{"adaxes.pattern-uniquify": true}); err != nil {
-			return err
-		}
-		return t.breakVendor(ctx)
+		return t.breakVendors(ctx)
 	}
 	return nil
 }
 
-// joinAndLeave lets up to three further replicas join for a moment; half of them leave in order, half by kill -9.
+// joinAndLeave lets one to three further replicas of a service join, all at once, for long enough to own partitions; by turns they leave in order, and
+// by kill -9.
 func (t *Trial) joinAndLeave(ctx context.Context) error {
-	for range 1 + t.pick(3) {
-		replica, err := t.replica(ctx)
+	services := workers()
+	service := services[t.rng.IntN(len(services))]
+	return t.join(ctx, service, 1+t.rng.IntN(3))
+}
+
+// jumpClocks does the same with two replicas whose clocks jump, one ahead and one back, while they are at work.
+func (t *Trial) jumpClocks(ctx context.Context) error {
+	t.injected(clockJumped)
+	return t.join(ctx, kinds[0].service, 1, "--clock-jumps", "25h", "--clock-off", "-2h")
+}
+
+func (t *Trial) join(ctx context.Context, service string, number int, args ...string) error {
+	var joined []*replica
+	defer func() {
+		for _, r := range joined {
+			r.kill()
+		}
+	}()
+	for range number {
+		r, err := t.replica(ctx, service, args...)
 		if err != nil {
 			return err
 		}
-		pause(ctx, time.Duration(300+t.pick(700))*time.Millisecond)
-		if t.chance() < 0.5 {
-			_ = replica.Process.Kill()
-			t.injected("kill of a replica")
+		joined = append(joined, r)
+	}
+	pause(ctx, t.breath(1500, 1500))
+	for _, r := range joined {
+		if t.leaves++; t.leaves%2 == 0 {
+			r.kill()
+			t.killed(replicaKilled)
 		} else {
-			_ = replica.Process.Signal(syscall.SIGTERM)
-			t.injected("replica left")
+			r.stop()
+			t.injected(replicaLeft)
 		}
-		_ = replica.Wait()
 	}
 	return nil
+}
+
+// throttle has every call to any vendor refused with 429 for a while.
+func (t *Trial) throttle(ctx context.Context) error {
+	raw, err := json.Marshal(map[string]any{"kind": "status", "params": map[string]any{"status": 429, "retryAfter": "1"}})
+	if err != nil {
+		return err
+	}
+	answer, err := t.controlRaw(ctx, http.MethodPost, "faults", raw)
+	if err != nil {
+		return err
+	}
+	var rule struct{ ID int }
+	if err := json.Unmarshal(answer, &rule); err != nil {
+		return err
+	}
+	t.injected(throttling)
+	pause(ctx, t.breath(2500, 1500))
+	_, err = t.controlRaw(ctx, http.MethodDelete, fmt.Sprint("faults/", rule.ID), nil)
+	return err
+}
+
+// workers are the services that carry commands out.
+func workers() (list []string) {
+	for _, k := range kinds {
+		if !slices.Contains(list, k.service) {
+			list = append(list, k.service)
+		}
+	}
+	return list
+}
+
+// breath draws a time between a least one and so much more, in milliseconds; a third of it in a hurry.
+func (t *Trial) breath(least, more int) time.Duration {
+	d := time.Duration(least+t.rng.IntN(more)) * time.Millisecond
+	if t.Hurry {
+		d /= 3
+	}
+	return d
 }
 
 // pause is a part of the storm's timing, not a wait for something.
 func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-// control calls the sandbox's control API.
-func (t *Trial) control(ctx context.Context, method, path string, body any) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	_, err = t.controlRaw(ctx, method, path, raw)
-	return err
-}
-
-func (t *Trial) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, t.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode >= http.StatusMultipleChoices {
-		err = errors.New(res.Status + ": " + string(answer))
-	}
-	return answer, err
-}
-
-// projector runs one more projection-svc on a database of its own; stop ends it.
-func (t *Trial) projector(ctx context.Context, databaseURL string) (stop func(), err error) {
-	log, err := os.OpenFile(filepath.Join(t.dir, "logs", "replay.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, "projection-svc"))
-	cmd.Env = append(os.Environ(), "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+databaseURL)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	}, nil
 }

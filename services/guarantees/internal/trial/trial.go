@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -27,16 +28,20 @@ type Plan struct {
 	Seed     uint64
 	Commands int
 	Keys     int
-	// Kills is how many processes are killed at random moments, beside the walk over every step of the engine.
+	// Kills is how many processes are killed at least, those of the walk over every step included.
 	Kills int
+	// Hurry makes the kills follow each other three times as fast.
+	Hurry bool
 	// Unsafe switches protections of the system off; see operation.Config.
 	Unsafe []string
 	// NoFaults leaves the storm out: commands, duplicates and malformed messages only.
 	NoFaults bool
 	// VendorTimeout of the services; 0 is one second, so that a lost call is settled within the trial.
 	VendorTimeout time.Duration
-	Bin           string
-	Log           *slog.Logger
+	// Services that run; nil: all that carry commands out, and the projections.
+	Services []string
+	Bin      string
+	Log      *slog.Logger
 	// Progress hears of what is going on.
 	Progress func(format string, args ...any)
 }
@@ -50,14 +55,24 @@ type Trial struct {
 	js  jetstream.JetStream
 	db  *pgxpool.Pool
 
+	rng        *rand.Rand // the storm's
+	leaves     int
+	told       time.Time // when progress was
+	publishing *publisher
+	marks      map[string]string // operations by how the vendor's journal shows them
+	traces     *listener
+
 	mu       sync.Mutex
-	rng      *rand.Rand
 	evidence check.Evidence
-	faults   map[string]int
+	sent     []sent
+	kills    int
 }
 
-// service is the one whose commands leave countable, numbered objects behind.
-const service = "directory-svc"
+// LongestCall is a VendorTimeout that no slow answer comes near.
+const LongestCall = time.Minute
+
+// duplicates is how long JetStream knows message ids in a trial: what comes later is to it as what comes a day later.
+const duplicates = 2 * time.Second
 
 // Start brings the system up.
 func Start(ctx context.Context, plan Plan) (*Trial, error) {
@@ -68,34 +83,70 @@ func Start(ctx context.Context, plan Plan) (*Trial, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user below it
 		return nil, err
 	}
-	t := &Trial{Plan: plan, dir: dir, rng: rand.New(rand.NewPCG(plan.Seed, 1)), faults: map[string]int{}}
-	t.Stack, err = stack.Start(ctx, stack.Options{
-		Dir: dir, Bin: plan.Bin, Volatile: true, Log: plan.Log,
-		Services: []string{service, "projection-svc"}, Env: t.environment(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	if t.nc, err = nats.Connect(t.Endpoints.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err == nil {
-		t.js, err = jetstream.New(t.nc)
-	}
-	if err == nil {
-		t.db, err = pgxpool.New(ctx, t.Endpoints.Postgres)
-	}
-	if err != nil {
+	t := &Trial{Plan: plan, dir: dir, marks: map[string]string{}}
+	t.rng = t.dice(-1)
+	t.evidence.Faults = map[string]int{}
+	t.publishing = &publisher{Trial: t, made: map[*kind]int{}, numbers: map[string]int{}}
+	if err := t.start(ctx); err != nil {
 		return nil, errors.Join(err, t.Close(true))
 	}
-	return t, t.control(ctx, "PUT", "switches", map[string]any{"adaxes.pattern-uniquify": true}) // a second create would succeed
+	return t, nil
 }
+
+func (t *Trial) start(ctx context.Context) (err error) {
+	if t.traces, err = t.collect(); err != nil {
+		return err
+	}
+	t.Stack, err = stack.Start(ctx, stack.Options{
+		Dir: t.dir, Bin: t.Bin, Volatile: true, Log: t.Log, Services: t.services(), Env: t.environment(),
+		SandboxEnv: []string{fmt.Sprint("MAILWRIGHT_SANDBOX_FAULT_SEED=", t.Seed), fmt.Sprint("MAILWRIGHT_SANDBOX_JOURNAL_SIZE=", 100_000+20*t.Commands)},
+	})
+	if err != nil {
+		return err
+	}
+	if t.nc, err = nats.Connect(t.Endpoints.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
+		return err
+	}
+	if t.js, err = jetstream.New(t.nc); err != nil {
+		return err
+	}
+	if t.db, err = pgxpool.New(ctx, t.Endpoints.Postgres); err != nil {
+		return err
+	}
+	if err := t.control(ctx, "PUT", "switches", map[string]any{"adaxes.pattern-uniquify": true}); err != nil { // a second create would succeed
+		return err
+	}
+	return t.prepare(ctx)
+}
+
+func (t *Trial) services() []string {
+	if t.Services == nil {
+		return append(workers(), projection)
+	}
+	return t.Services
+}
+
+// dice makes a source of chance that depends on the seed, for one who draws in an order of their own.
+func (t *Trial) dice(lane int) *rand.Rand { return rand.New(rand.NewPCG(t.Seed, uint64(lane+2))) }
+
+// sweepAfter lets the second look at each command fall into the storm.
+const sweepAfter = 20 * time.Second
 
 // environment of the services under test.
 func (t *Trial) environment() []string {
-	env := []string{"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_HOLD=500ms"}
+	// Calls are short, and the sweep looks soon, so that a trial does not take hours; and whoever joins gets work at once.
+	env := []string{
+		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_HOLD=500ms", "MAILWRIGHT_SWEEP_AFTER=" + sweepAfter.String(), "MAILWRIGHT_TENANT_CALLS=200",
+		"MAILWRIGHT_TURN=300ms", "MAILWRIGHT_DUPLICATES=" + duplicates.String(), "OTEL_EXPORTER_OTLP_ENDPOINT=" + t.traces.url, "OTEL_BSP_SCHEDULE_DELAY=500",
+	}
 	if len(t.Unsafe) > 0 {
 		env = append(env, "MAILWRIGHT_UNSAFE="+strings.Join(t.Unsafe, ","))
 	}
 	return env
 }
+
+// Dir holds the state: streams, database, logs.
+func (t *Trial) Dir() string { return t.dir }
 
 // Close stops everything. The state, with the logs, is removed unless it is to be kept.
 func (t *Trial) Close(keep bool) error {
@@ -105,7 +156,13 @@ func (t *Trial) Close(keep bool) error {
 	if t.nc != nil {
 		t.nc.Close()
 	}
-	err := t.Stop()
+	var err error
+	if t.Stack != nil {
+		err = t.Stop()
+	}
+	if t.traces != nil {
+		t.traces.stop()
+	}
 	if keep {
 		t.Progress("the logs are in %s", filepath.Join(t.dir, "logs"))
 		return err
@@ -113,47 +170,80 @@ func (t *Trial) Close(keep bool) error {
 	return errors.Join(err, os.RemoveAll(t.dir))
 }
 
-// Faults counts what was injected, by kind.
+// Faults counts what was injected.
 func (t *Trial) Faults() (total int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, n := range t.faults {
+	for _, n := range t.FaultsByKind() {
 		total += n
 	}
 	return total
 }
 
+// FaultsByKind is Faults, kind by kind.
+func (t *Trial) FaultsByKind() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.evidence.Faults)
+}
+
+// Kills counts the processes that were killed.
+func (t *Trial) Kills() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.kills
+}
+
+func (t *Trial) published() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.evidence.Commands)
+}
+
+// expect takes note of kinds of faults that must be injected.
+func (t *Trial) expect(kinds ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range kinds {
+		t.evidence.Faults[k] += 0
+	}
+}
+
 func (t *Trial) injected(kind string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.faults[kind]++
+	t.evidence.Faults[kind]++
 }
 
-// chance draws from the seeded source.
-func (t *Trial) chance() float64 {
+func (t *Trial) killed(kind string) {
+	t.injected(kind)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.rng.Float64()
+	t.kills++
 }
 
-func (t *Trial) pick(n int) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.rng.IntN(n)
+// tell reports progress, now and then.
+func (t *Trial) tell(format string, args ...any) {
+	if time.Since(t.told) > 30*time.Second {
+		t.told = time.Now()
+		t.Progress(format, args...)
+	}
 }
 
 // until waits for a condition; missing says what it lacks while it does.
 func until(ctx context.Context, patience time.Duration, holds func(context.Context) (missing string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	missing := ""
 	for {
-		missing, err := holds(ctx)
-		if err == nil && missing == "" {
+		now, err := holds(ctx)
+		if err == nil && now == "" {
 			return nil
+		}
+		if err == nil { // else nobody knows
+			missing = now
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waited %s: %s %w", patience, missing, err)
+			return errors.Join(fmt.Errorf("waited %s: %s", patience, missing), err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -3,10 +3,11 @@ package trial
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
@@ -16,41 +17,54 @@ import (
 const (
 	source = "/guarantees"
 	// poisonEvery and twiceEvery are how often a malformed message and a command under a second key come by.
-	poisonEvery, twiceEvery = 50, 12
+	poisonEvery, twiceEvery = 40, 12
+	// tail is how fast commands follow when all of the plan are published and the storm is not over.
+	tail = 50 * time.Millisecond
 )
 
-// Publish publishes the whole workload, spread over the keys: users whose names the vendor makes up, so that nothing but
-// Mailwright keeps one from being created twice. Now and then comes a command that is published twice at once under
-// two keys, one that is sent again later, one with other data under a used id, and a malformed message.
-func (t *Trial) Publish(ctx context.Context) error {
-	var earlier *nats.Msg
-	numbers := map[string]int{}
+// sent is a command that was published, as it may be sent again.
+type sent struct {
+	msg         *nats.Msg
+	operationID string
+	sequence    uint64
+	at          time.Time
+}
+
+// publisher numbers the commands of each kind and key.
+type publisher struct {
+	*Trial
+	made    map[*kind]int
+	numbers map[string]int
+}
+
+// Publish publishes the whole workload, spread over the keys, and goes on until the storm is over. Now and then comes a create that is published twice at
+// once under two keys, and a malformed message.
+func (t *Trial) Publish(ctx context.Context, stormed <-chan struct{}) error {
 	pace := t.pace()
-	for i := range t.Commands {
-		pause(ctx, pace)
-		key := fmt.Sprintf("K%d", i%t.Keys)
-		numbers[key]++
-		c := check.Command{Key: key, Number: numbers[key], Twice: i%twiceEvery == 3}
-		msg := t.command(i, c)
-		c.OperationID = event.OperationID(source, fmt.Sprint(i))
-		if c.Twice {
-			again := t.command(i, c)
-			again.Subject = bus.CommandSubject(event.Directory, "second-"+key)
-			if err := t.publish(ctx, again); err != nil {
-				return err
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	began := time.Now()
+	for i := 0; ; i++ {
+		over := t.NoFaults
+		if i < t.Commands {
+			tick.Reset(time.Until(began.Add(time.Duration(i) * pace)))
+		} else {
+			tick.Reset(tail)
+		}
+		if !over {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-stormed:
+				over = true
+			case <-tick.C:
 			}
 		}
-		if err := t.publish(ctx, msg); err != nil {
+		if i >= t.Commands && over {
+			return nil
+		}
+		if err := t.publishing.publish(ctx, i); err != nil {
 			return err
-		}
-		t.evidence.Commands = append(t.evidence.Commands, c)
-		if i%twiceEvery == 7 && earlier != nil {
-			if err := t.publish(ctx, earlier); err != nil { // sent again, long after its outcome
-				return err
-			}
-		}
-		if i%twiceEvery == 0 {
-			earlier = msg
 		}
 		if i%poisonEvery == 25 {
 			if err := t.poison(ctx, i/poisonEvery); err != nil {
@@ -58,74 +72,151 @@ func (t *Trial) Publish(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
 }
 
-// pace spreads the workload over the storm, which takes about two seconds a fault.
+// pace spreads the workload over the storm: about two seconds a fault, or one in a hurry.
 func (t *Trial) pace() time.Duration {
 	if t.NoFaults {
 		return 0
 	}
-	return time.Duration(len(steps)+t.Kills) * 2 * time.Second / time.Duration(t.Commands)
+	fault := 3 * time.Second
+	if t.Hurry {
+		fault = time.Second
+	}
+	return (walkTime + time.Duration(max(t.Plan.Kills, len(deck)))*fault) / time.Duration(t.Commands)
 }
 
-// password is a secret of every command; it must be found nowhere.
-func (t *Trial) password() string { return fmt.Sprintf("Zebra-%d-Secret", t.Seed) }
-
-func (t *Trial) command(i int, c check.Command) *nats.Msg {
-	name := func(property, value string) string {
-		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, property, value)
+// next makes command i and takes note of it.
+func (p *publisher) next(i int, k *kind) (*nats.Msg, check.Command) {
+	keys := k.keys
+	if keys == 0 {
+		keys = p.Keys
 	}
-	// The vendor's pattern makes the logon name of the first letter and the surname: together they are unique.
-	data := fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[%s,%s,%s,%s]}`,
-		name("givenName", c.Key), name("sn", fmt.Sprintf("N%d-%d", c.Number, i)), name("userPrincipalName", fmt.Sprintf("u%d", i)), name("unicodePwd", t.password()))
-	return &nats.Msg{Subject: bus.CommandSubject(event.Directory, c.Key), Data: []byte(data), Header: nats.Header{
-		"ce-specversion": {"1.0"}, "ce-id": {fmt.Sprint(i)}, "ce-source": {source}, "ce-type": {event.ObjectCreate}, "content-type": {"application/json"},
+	key := p.made[k] % keys
+	p.made[k]++
+	name := fmt.Sprintf("%s-%s-%d", k.domain, k.call, key)
+	p.numbers[name]++
+	c := check.Command{
+		OperationID: event.OperationID(source, fmt.Sprint(i)), Key: name, Number: p.numbers[name],
+		Writes: k.call != "", Once: k.once, Twice: k.once && i%twiceEvery == 3,
+	}
+	data, mark := k.command(p.Trial, i, key, c.Number)
+	if c.Writes {
+		p.marks[k.vendor+" "+k.call+" "+mark] = c.OperationID
+	}
+	return message(k.domain, name, fmt.Sprint(i), k.eventType, data), c
+}
+
+func (p *publisher) publish(ctx context.Context, i int) error {
+	k := p.kindOf(i)
+	msg, c := p.next(i, k)
+	if c.Twice {
+		again := message(k.domain, "second-"+c.Key, fmt.Sprint(i), k.eventType, string(msg.Data))
+		again.Header.Set(jetstream.MsgIDHeader, "second-"+fmt.Sprint(i))
+		if _, err := p.store(ctx, again); err != nil {
+			return err
+		}
+		p.injected(twoKeys)
+	}
+	ack, err := p.store(ctx, msg)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.evidence.Commands = append(p.evidence.Commands, c)
+	if i%twiceEvery == 0 {
+		p.sent = append(p.sent, sent{msg, c.OperationID, ack.Sequence, time.Now()})
+	}
+	return nil
+}
+
+// message makes a command.
+func message(domain event.Domain, key, id, eventType, data string) *nats.Msg {
+	return &nats.Msg{Subject: bus.CommandSubject(domain, key), Data: []byte(data), Header: nats.Header{
+		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {eventType}, "content-type": {"application/json"}, jetstream.MsgIDHeader: {id},
 	}}
 }
 
-// publish stores a message as a careful publisher does: again and again while JetStream is away.
-func (t *Trial) publish(ctx context.Context, m *nats.Msg) error {
-	_, err := t.store(ctx, m)
-	return err
-}
+// password is a secret of every command that has one; it must be found nowhere.
+func (t *Trial) password() string { return fmt.Sprintf("Zebra-%d-Secret", t.Seed) }
 
-func (t *Trial) store(ctx context.Context, m *nats.Msg) (sequence uint64, err error) {
+// store stores a message as a careful publisher does: again and again while JetStream is away.
+func (t *Trial) store(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, error) {
 	for {
 		ack, err := t.js.PublishMsg(ctx, m)
 		if err == nil {
-			return ack.Sequence, nil
+			return ack, nil
 		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("publish: %w", err)
+			return nil, fmt.Errorf("publish on %s: %w", m.Subject, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// poison publishes one malformed message, of a kind by turns.
-func (t *Trial) poison(ctx context.Context, turn int) error {
-	secret := `{"newPassword":"` + t.password() + `"`
-	kinds := []*nats.Msg{
-		{},
-		{Data: []byte("\xff\xfe\x00")},
-		{Data: []byte(secret)},
-		{Data: []byte(strings.Repeat("[", 50_000))},
-		{Data: []byte(strings.Repeat("x", 1_000_000))},
-		{Data: []byte("{}"), Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"a", "b"}, "ce-source": {"/x"}, "ce-type": {event.ObjectCreate}}},
-		{Data: []byte("{}"), Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"\xff"}, "ce-source": {"/x"}, "ce-type": {event.ObjectCreate}}},
+// prepare has what the commands of the plan need at the vendors.
+func (t *Trial) prepare(ctx context.Context) error {
+	if !slices.Contains(t.services(), "mailbox-svc") {
+		return nil
 	}
-	m := kinds[turn%(len(kinds)+1)%len(kinds)]
-	m.Subject = bus.CommandSubject(event.Directory, "poison")
-	if turn%(len(kinds)+1) == len(kinds) { // another command under a used source and id, with a password
-		m = t.command(0, check.Command{Key: "other", Number: 1})
+	for i := range t.Commands + spare {
+		if k := t.kindOf(i); k.prepare != nil {
+			if err := k.prepare(ctx, t, i); err != nil {
+				return err
+			}
+		}
 	}
-	sequence, err := t.store(ctx, m)
-	if err != nil {
-		return err
-	}
-	t.evidence.Poison = append(t.evidence.Poison, sequence)
-	t.injected("malformed message")
 	return nil
+}
+
+// resend sends commands again whose outcomes stand, and which JetStream has forgotten by their message ids, as it has those of yesterday.
+func (t *Trial) resend(ctx context.Context) error {
+	t.mu.Lock()
+	candidates := t.sent
+	t.mu.Unlock()
+	for _, at := range t.rng.Perm(len(candidates)) {
+		s := candidates[at]
+		if time.Since(s.at) < 2*duplicates || !t.settled(ctx, s.operationID) {
+			continue
+		}
+		ack, err := t.store(ctx, s.msg)
+		if err != nil {
+			return err
+		}
+		t.mu.Lock()
+		t.evidence.Resent = append(t.evidence.Resent, check.Resent{OperationID: s.operationID, First: s.sequence, Second: ack.Sequence})
+		enough := len(t.evidence.Resent)%resentAtOnce == 0
+		t.mu.Unlock()
+		t.injected(dayLater)
+		if enough {
+			return nil
+		}
+	}
+	return nil
+}
+
+// resentAtOnce is how many commands are sent again at a time.
+const resentAtOnce = 5
+
+// settled reads whether an operation has its outcome.
+func (t *Trial) settled(ctx context.Context, id string) bool {
+	for _, k := range kinds {
+		stream, err := t.js.Stream(ctx, bus.Events)
+		if err != nil {
+			return false
+		}
+		m, err := stream.GetLastMsgForSubject(ctx, bus.EventSubject(k.domain, id))
+		if err != nil {
+			continue
+		}
+		v, err := event.Decode(m.Header, m.Data)
+		if err != nil {
+			return false
+		}
+		state, _ := event.StateOf(v)
+		return state.Terminal()
+	}
+	return false
 }

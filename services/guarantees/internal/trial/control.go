@@ -1,0 +1,89 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// control calls the sandbox's control API.
+func (t *Trial) control(ctx context.Context, method, path string, body any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	_, err = t.controlRaw(ctx, method, path, raw)
+	return err
+}
+
+func (t *Trial) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, t.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode >= http.StatusMultipleChoices {
+		err = errors.New(res.Status + ": " + string(answer))
+	}
+	return answer, err
+}
+
+// ask is controlRaw for an answer in JSON.
+func (t *Trial) ask(ctx context.Context, path string, into any) error {
+	raw, err := t.controlRaw(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// collect stands in the place of an OpenTelemetry collector: what it is sent lies among the logs, whose texts are searched.
+func (t *Trial) collect() (*listener, error) {
+	if err := os.MkdirAll(filepath.Join(t.dir, "logs"), 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.Create(filepath.Join(t.dir, "logs", "traces.log"))
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	l, err := serve(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a torn one is searched as far as it came
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = file.Write(append(body, '\n'))
+	})
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &listener{url: l.url, stop: func() { l.stop(); _ = file.Close() }}, nil
+}
+
+// listener is a server of our own.
+type listener struct {
+	url  string
+	stop func()
+}
+
+func serve(h http.HandlerFunc) (*listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.Serve(l) }()
+	return &listener{url: "http://" + l.Addr().String(), stop: func() { _ = s.Close() }}, nil
+}

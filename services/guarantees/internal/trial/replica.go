@@ -1,0 +1,171 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+	"github.com/mailwright/mailwright/services/internal/crash"
+)
+
+// steps are those of each service, each just before or after something leaves or reaches the process. Each is walked: a replica is started that kills itself
+// there. The engine's own are walked in the first service; in the others, those around their vendor's calls.
+var steps = []struct {
+	service string
+	// nth is how often a replica may pass each of the steps, at most.
+	nth   int
+	steps []string
+}{
+	{"directory-svc", 3, []string{
+		"read-record", "record-read", "look-up", "looked-up", "announce", "announced", "perform", "performed", "publish-outcome", "published-outcome", "acknowledge", "read-head", "sweep",
+	}},
+	{"directory-svc", 2, []string{"park", "parked", "wake", "woken", "head-read", "read-original", "read-alarm", "unpark", "unparked", "acknowledge-wake", "bury", "buried"}},
+	{"mailbox-svc", 2, []string{"look-up", "looked-up", "announced", "perform", "performed", "published-outcome"}},
+	{"delegation-svc", 2, []string{"perform", "change", "performed", "published-outcome", "acknowledge"}},
+	{"inventory-svc", 1, []string{"perform", "put", "putting", "put-done", "performed"}},
+	{"projection-svc", 3, []string{"commit", "committed"}},
+}
+
+const (
+	// stepPatience is how long a replica may take to come to one of its steps; most take a second.
+	stepPatience = 12 * time.Second
+	// spareTries is how many replicas may come to none of them.
+	spareTries = 12
+)
+
+// walkSteps starts one replica after another, each armed with all the steps that are left: the first that it comes to kills it. So the rare ones have the
+// time of all.
+func (t *Trial) walkSteps(ctx context.Context, service string, names []string, nth int, dice *rand.Rand) error {
+	left := map[string]bool{}
+	for _, name := range names {
+		left[name] = true
+	}
+	for tries := len(names) + spareTries; len(left) > 0 && tries > 0 && ctx.Err() == nil; tries-- {
+		var points []string
+		for _, name := range names {
+			if left[name] {
+				points = append(points, fmt.Sprintf("%s:%d", name, 1+dice.IntN(nth)))
+			}
+		}
+		hit, err := t.crashAt(ctx, service, points)
+		if err != nil {
+			return err
+		}
+		if delete(left, hit); hit == "" {
+			nth = 1 // what is left is rare
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range names {
+		t.evidence.Points = append(t.evidence.Points, check.Point{Service: service, Step: name, Hit: !left[name]})
+	}
+	return nil
+}
+
+// crashAt runs a replica until it has killed itself at one of some points, and says at which; "" where it came to none in time. That it ended in any other way
+// is an error. One projection-svc leads: the others only follow when it is gone.
+func (t *Trial) crashAt(ctx context.Context, service string, points []string) (hit string, err error) {
+	if service == projection {
+		if err := t.Kill(service); err != nil {
+			return "", err
+		}
+		t.killed(killOf(service))
+		defer func() {
+			if failed := t.Restart(context.WithoutCancel(ctx), service); err == nil {
+				err = failed
+			}
+		}()
+	}
+	r, err := t.replica(ctx, service, "--crash-at", strings.Join(points, ","))
+	if err != nil {
+		return "", err
+	}
+	defer r.kill()
+	select {
+	case <-r.ended:
+	case <-time.After(stepPatience):
+		r.kill()
+		t.killed(replicaKilled)
+		return "", nil
+	case <-ctx.Done():
+		return "", nil
+	}
+	step := r.log.step()
+	if status, ok := r.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL || step == "" {
+		return "", fmt.Errorf("a replica of %s that was to be killed at one of %v ended with %v", service, points, r.ProcessState)
+	}
+	t.killed(atStep)
+	return step, nil
+}
+
+const projection = "projection-svc"
+
+// replica is one more process of a service, beside the one of the stack.
+type replica struct {
+	*exec.Cmd
+	log   *replicaLog
+	ended chan struct{}
+}
+
+func (t *Trial) replica(ctx context.Context, service string, args ...string) (*replica, error) {
+	file, err := os.OpenFile(filepath.Join(t.dir, "logs", service+"-replicas.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, service), append([]string{"--config", filepath.Join(t.dir, "mailwright.yaml")}, args...)...)
+	cmd.Env = append(append(os.Environ(), t.environment()...), "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+t.Endpoints.Postgres)
+	r := &replica{Cmd: cmd, log: &replicaLog{file: file}, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = r.log, r.log
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = cmd.Wait()
+		_ = file.Close()
+		close(r.ended)
+	}()
+	return r, nil
+}
+
+// kill ends a replica at once, and stop lets it end.
+func (r *replica) kill() { r.end(syscall.SIGKILL) }
+func (r *replica) stop() { r.end(syscall.SIGTERM) }
+
+func (r *replica) end(s os.Signal) {
+	_ = r.Process.Signal(s) // it may have ended
+	<-r.ended
+}
+
+// replicaLog passes what a replica writes on to a file, and keeps the step that it names.
+type replicaLog struct {
+	file *os.File
+
+	mu   sync.Mutex
+	last []byte
+}
+
+func (l *replicaLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = append(l.last, p...)
+	l.last = l.last[max(0, len(l.last)-4096):]
+	return l.file.Write(p)
+}
+
+func (l *replicaLog) step() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, rest, _ := bytes.Cut(l.last, []byte(crash.Told))
+	name, _, _ := bytes.Cut(rest, []byte("\n"))
+	return string(name)
+}

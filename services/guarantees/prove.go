@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
+)
+
+// protections maps each protection to the guarantee whose checker must find that it is off, and says whether that takes the vendor's faults.
+var protections = []struct {
+	name, found string
+	faults      bool
+}{
+	{"guard", "G1", false}, {"look-up", "G2", true}, {"partition", "G3", false}, {"park", "G3", true},
+	{"hold", "G4", false}, {trial.AlteredRow, "G5", false}, {"redaction", "G6", false}, {"bury", "G7", false}, {trial.NaiveClient, "G8", false},
+}
+
+// prove is an error if a protection can be switched off without its checker finding it.
+func (o *options) prove(ctx context.Context) error {
+	o.begin()
+	blind := 0
+	for _, p := range protections {
+		off := *o
+		off.Unsafe, off.NoFaults, off.Kills, off.Patience = []string{p.name}, !p.faults, 0, 30*time.Second
+		found, err := off.violations(ctx, p.found)
+		if err != nil {
+			return fmt.Errorf("without %s: %w", p.name, err)
+		}
+		if found == 0 {
+			blind++
+		}
+		fmt.Printf("prove: without %-10s %s finds %d violations\n", p.name, p.found, found)
+	}
+	fmt.Printf("prove: %d protections, %d checkers blind\n", len(protections), blind)
+	if blind > 0 {
+		return errors.New("a checker is blind")
+	}
+	return nil
+}
+
+// violations attacks one guarantee. A row that is missing finds none.
+func (o *options) violations(ctx context.Context, name string) (int, error) {
+	var rows []row
+	var err error
+	switch name {
+	case "G4":
+		rows = make([]row, 1)
+		rows[0], err = o.stuck(ctx)
+	case "G8":
+		rows = make([]row, 1)
+		rows[0], err = o.lure(ctx)
+	default:
+		rows, _, err = o.storm(ctx)
+	}
+	for _, r := range rows {
+		if r.Name == name {
+			return r.Violations, err
+		}
+	}
+	return 0, err
+}
