@@ -3,16 +3,16 @@ package conformance
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 	"github.com/mailwright/mailwright/pkg/vendors/dn"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 // adaxes is our client, changed as a fact asks.
@@ -70,9 +70,14 @@ const michael = "CN=Michael Smith," + unit
 func TestAdaxes(t *testing.T) {
 	t.Parallel()
 	create := func(b *bed) error { _, err := b.adaxes().CreateObject(b.Context(), user("Struck")); return err }
-	run(t, "adaxes", append(adaxesFacts, faults("adaxes", "REST_Errors; notes 7.11",
+	list := append(slices.Concat(adaxesFacts, adaxesEdges), faults("adaxes", "REST_Errors; notes 7.11",
 		"create-object", create, func(b *bed) (bool, error) { return b.exists("objects", "CN=Struck"), nil },
-		"get-object", func(b *bed) error { _, err := b.adaxes().GetObject(b.Context(), michael); return err })...))
+		"get-object", func(b *bed) error { _, err := b.adaxes().GetObject(b.Context(), michael); return err })...)
+	list = append(list, echoes("REST_Errors (message, code); guarantee G6", []string{"adaxes"}, func(b *bed, bounds transport.Config) error {
+		_, err := b.adaxes(func(c *adaxes.Config) { c.HTTP = bounds }).GetObject(b.Context(), michael)
+		return err
+	}))
+	run(t, "adaxes", list)
 }
 
 var adaxesFacts = []fact{
@@ -395,12 +400,8 @@ var adaxesFacts = []fact{
 	{
 		name: "a redirect is refused, and no credential follows it", source: "third-party observation; guarantee G8",
 		client: func(b *bed) error {
-			var followed atomic.Int64
-			elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
-			defer elsewhere.Close()
-			front := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
-			defer front.Close()
-			_, err := b.adaxes(func(c *adaxes.Config) { c.BaseURL = front.URL }).CreateObject(b.Context(), user("Redirected"))
+			front, followed := b.redirector()
+			_, err := b.adaxes(func(c *adaxes.Config) { c.BaseURL = front }).CreateObject(b.Context(), user("Redirected"))
 			return all(wants(err, failure.Refused), same("requests elsewhere", followed.Load(), 0))
 		},
 		vendor: func(b *bed) error {

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,8 +35,7 @@ type bed struct {
 	*testing.T
 	vendor string
 	url    string
-	ldap   string
-	box    sandboxapi.Client
+	box    *sandboxtest.Sandbox // nil for a real vendor
 	// real is the configuration of a real tenant; nil for the sandbox.
 	real *tenant.Tenant
 }
@@ -51,8 +52,8 @@ func newBed(t *testing.T, vendor string) *bed {
 		}
 		return b
 	}
-	box := sandboxtest.Start(t)
-	b.box, b.url, b.ldap = box.Client, box.URL, box.LDAP
+	b.box = sandboxtest.Start(t)
+	b.url = b.box.URL
 	return b
 }
 
@@ -126,6 +127,26 @@ func (b *bed) exists(kind, match string) bool {
 		b.Fatal(err)
 	}
 	return len(rows) > 0
+}
+
+// answering gives the address of a vendor that answers with these pages, one after another and the last again and again, whatever it is
+// asked; HOST in them is its own address.
+func (b *bed) answering(pages []string) (url string) {
+	var page atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := min(int(page.Add(1)), len(pages)) - 1
+		_, _ = fmt.Fprint(w, strings.ReplaceAll(pages[n], "HOST", "http://"+r.Host))
+	}))
+	b.Cleanup(server.Close)
+	return server.URL
+}
+
+// elsewhere gives the address of a server that nobody should ask, and how often it was asked.
+func (b *bed) elsewhere() (url string, asked *atomic.Int64) {
+	asked = &atomic.Int64{}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	b.Cleanup(server.Close)
+	return server.URL, asked
 }
 
 // http bounds the clients' calls; the circuit stays closed, since faults strike on purpose.

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +16,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 // power is our client, changed as a fact asks.
@@ -75,7 +80,14 @@ const sampleID = "f78625f8-3ec3-4665-835a-3502484af738"
 func TestEnPower(t *testing.T) {
 	t.Parallel()
 	read := func(b *bed) error { _, err := b.walk(b.power(), enpower.Query{}, nil); return err }
-	list := append(enpowerFacts, faults("enpower", "notes 5 and 6 (inferred)", "", nil, nil, "list-mailboxes", read)...)
+	list := append(slices.Concat(enpowerFacts, enpowerEdges), faults("enpower", "notes 5 and 6 (inferred)", "", nil, nil, "list-mailboxes", read)...)
+	list = append(list, echoes("Cloud Backup's error body (inferred); guarantee G6", []string{"enpower", "enpower-identity"}, func(b *bed, bounds transport.Config) error {
+		_, err := b.walk(b.power(func(c *enpower.Config) { c.HTTP = bounds }), enpower.Query{}, nil)
+		return err
+	}))
+	if os.Getenv("FULL") != "" {
+		list = append(list, million)
+	}
 	list = append(list, certificateFacts("App registration, Certificate (JWT claims)", powerByCertificate, powerClient)...)
 	run(t, "enpower", list)
 }
@@ -134,11 +146,12 @@ var enpowerFacts = []fact{
 		name: "resource mailboxes are rooms and equipment", source: "Retrieve Resource Mailbox Details, resourceMailboxType",
 		client: func(b *bed) error {
 			count := func(of enpower.MailboxType) (n int, err error) {
-				return n, b.power().ResourceMailboxes(b.Context(), enpower.Query{Type: of}, func(p enpower.Page) error { n += len(p.Mailboxes); return nil })
+				return n, b.power().Mailboxes(b.Context(), enpower.Query{Type: of}, func(p enpower.Page) error { n += len(p.Mailboxes); return nil })
 			}
 			rooms, err := count(enpower.Room)
 			equipment, err2 := count(enpower.Equipment)
-			return all(err, err2, same("rooms", rooms, 2), same("equipment", equipment, 1))
+			both, err3 := count(enpower.Resource)
+			return all(err, err2, err3, same("both", both, 3), same("rooms", rooms, 2), same("equipment", equipment, 1))
 		},
 	},
 	{
@@ -161,14 +174,8 @@ var enpowerFacts = []fact{
 	{
 		name: "HAZARD: a nextLink to another host gets no credential", source: "notes 6; guarantee G8",
 		client: func(b *bed) error {
-			var asked atomic.Int64
-			elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
-			defer elsewhere.Close()
-			impostor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = fmt.Fprintf(w, `{"mailboxes":[],"totalCount":0,"nextLink":"%s/smp/exchange/mailboxes?p=2"}`, elsewhere.URL)
-			}))
-			defer impostor.Close()
-			_, err := b.walk(b.power(func(c *enpower.Config) { c.BaseURL = impostor.URL }), enpower.Query{}, nil)
+			elsewhere, asked := b.elsewhere()
+			_, err := b.walk(b.power(b.pages(`{"mailboxes":[],"totalCount":0,"nextLink":"`+elsewhere+`/smp/exchange/mailboxes?p=2"}`)), enpower.Query{}, nil)
 			return all(wants(err, failure.Internal), same("requests elsewhere", asked.Load(), 0))
 		},
 	},
@@ -267,4 +274,39 @@ var enpowerFacts = []fact{
 			return all(err, that(len(seen.byID) >= 20000 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
 		},
 	},
+}
+
+// million takes about a minute, so that it is not always asked for.
+var million = fact{
+	name: "a million mailboxes come whole, and the sandbox holds no page of them", source: "Retrieve User or Shared Mailbox Details, nextLink",
+	client: func(b *bed) error {
+		b.populate(1_000_000)
+		seen, pages := 0, 0
+		err := b.power().Mailboxes(b.Context(), enpower.Query{PageSize: 1000}, func(p enpower.Page) error {
+			seen, pages = seen+len(p.Mailboxes), pages+1
+			return nil
+		})
+		return all(err, that(seen >= 1_000_000 && pages > 1000, "%d mailboxes on %d pages", seen, pages))
+	},
+	vendor: func(b *bed) error { // after the client's walk: the process is the same
+		peak, err := b.peak()
+		b.Logf("the sandbox has taken %d MiB at most", peak)
+		return all(err, that(peak < 128, "the sandbox has taken %d MiB", peak))
+	},
+}
+
+var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// peak is the most memory that the sandbox has had at a time, in MiB (proc(5), VmHWM).
+func (b *bed) peak() (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.box.PID))
+	if err != nil {
+		return 0, err
+	}
+	m := highWater.FindSubmatch(status)
+	if m == nil {
+		return 0, errors.New("this system does not tell a process's peak memory")
+	}
+	kB, err := strconv.Atoi(string(m[1]))
+	return kB >> 10, err
 }

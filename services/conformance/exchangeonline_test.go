@@ -15,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 // exchange is our client, changed as a fact asks.
@@ -126,7 +127,7 @@ func TestExchangeOnline(t *testing.T) {
 		_, err := b.exchange().GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
 		return err
 	}
-	list := append(exchangeFacts, faults("exchangeonline", "notes 5 and 7 (observed)", "Set-Mailbox", change, changed, "Get-Mailbox", read)...)
+	list := append(slices.Concat(exchangeFacts, exchangeEdges), faults("exchangeonline", "notes 5 and 7 (observed)", "Set-Mailbox", change, changed, "Get-Mailbox", read)...)
 	for _, s := range struck[5:9] { // the identity service, asked before each first call: nothing of ours was sent yet
 		list = append(list, fact{name: "token endpoint: fault " + s.script, source: "notes 2", client: func(b *bed) error {
 			b.apply(s.script, "entra", "token")
@@ -135,6 +136,10 @@ func TestExchangeOnline(t *testing.T) {
 			return all(err2, wants(err, s.read), same("carried out", done, false))
 		}})
 	}
+	list = append(list, echoes("OData error (observed); RFC 6749 section 5.2; guarantee G6", []string{"exchangeonline", "entra"}, func(b *bed, bounds transport.Config) error {
+		_, err := b.exchange(func(c *exchangeonline.Config) { c.HTTP = bounds }).GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
+		return err
+	}))
 	list = append(list, certificateFacts("admin-api-authentication (certificate)", exchangeByCertificate, entraClient)...)
 	run(t, "exchangeonline", list)
 }
@@ -377,14 +382,8 @@ var exchangeFacts = []fact{
 	{
 		name: "HAZARD: a nextLink to another host gets no credential", source: "notes 6; guarantee G8",
 		client: func(b *bed) error {
-			var asked atomic.Int64
-			elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
-			defer elsewhere.Close()
-			impostor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = fmt.Fprintf(w, `{"value":[{"Id":"a"}],"@odata.nextLink":"%s/adminapi/v2.0/x/Mailbox?$skiptoken=1"}`, elsewhere.URL)
-			}))
-			defer impostor.Close()
-			_, _, err := b.listed(b.exchange(func(c *exchangeonline.Config) { c.BaseURL = impostor.URL }), 5, nil)
+			elsewhere, asked := b.elsewhere()
+			_, _, err := b.listed(b.exchange(b.impostor(`{"value":[{"Id":"a"}],"@odata.nextLink":"`+elsewhere+`/adminapi/v2.0/x/Mailbox?$skiptoken=1"}`)), 5, nil)
 			return all(wants(err, failure.Internal), same("requests elsewhere", asked.Load(), 0))
 		},
 	},

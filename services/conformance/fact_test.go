@@ -1,12 +1,21 @@
 package conformance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 // fact is one thing that a vendor's page documents, or that its notes infer.
@@ -153,4 +162,73 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 		})
 	}
 	return list
+}
+
+// echoes is the fact that no error of ours repeats a credential, though the vendor does; read makes a call with clients that
+// are bounded so.
+func echoes(source string, vendors []string, read func(*bed, transport.Config) error) fact {
+	return fact{
+		name: "fault secret-echo", source: source,
+		client: func(b *bed) error {
+			var errs []error
+			for _, vendor := range vendors {
+				sent := &eavesdropper{}
+				bounds := b.http()
+				bounds.RoundTripper = sent
+				b.apply("secret-echo", vendor, "")
+				err := read(b, bounds)
+				shown := failure.Of(err)
+				errs = append(errs, that(err != nil, "%s: no error", vendor), that(len(sent.secrets) > 0, "%s: no credential was sent", vendor))
+				for _, secret := range sent.secrets {
+					if text := fmt.Sprintf("%v %q %q %v", err, shown.Code, shown.Text, shown.Cause); strings.Contains(text, secret) {
+						errs = append(errs, fmt.Errorf("%s: the error repeats the credential: %s", vendor, text))
+					}
+				}
+			}
+			return all(errs...)
+		},
+	}
+}
+
+// eavesdropper takes down the credentials that requests carry.
+type eavesdropper struct {
+	mu      sync.Mutex
+	secrets []string
+	body    string // of the last request
+}
+
+func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, header := range []string{"Authorization", "Adm-Authorization"} {
+		if words := strings.Fields(r.Header.Get(header)); len(words) > 0 {
+			e.secrets = append(e.secrets, words[len(words)-1])
+		}
+	}
+	if _, password, ok := r.BasicAuth(); ok {
+		e.secrets = append(e.secrets, password)
+	}
+	if strings.Contains(r.Header.Get("Content-Type"), "form-urlencoded") && r.GetBody != nil {
+		if body, err := r.GetBody(); err == nil {
+			raw, _ := io.ReadAll(body)
+			form, _ := url.ParseQuery(string(raw))
+			e.secrets = append(e.secrets, form.Get("client_secret"))
+		}
+	}
+	if r.Body != nil {
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		e.body, r.Body = string(raw), io.NopCloser(bytes.NewReader(raw))
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// redirector gives the address of a server that sends everybody elsewhere, and how many went there.
+func (b *bed) redirector() (url string, followed *atomic.Int64) {
+	elsewhere, followed := b.elsewhere()
+	front := httptest.NewServer(http.RedirectHandler(elsewhere, http.StatusTemporaryRedirect))
+	b.Cleanup(front.Close)
+	return front.URL, followed
 }

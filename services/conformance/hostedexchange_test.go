@@ -1,9 +1,10 @@
 package conformance
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
 const organization = "OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com"
@@ -38,12 +40,18 @@ func (b *bed) plainXML(c *hostedexchange.Config) {
 // directory reads the Active Directory behind it.
 func (b *bed) directory(changes ...func(*ldapdirectory.Config)) *ldapdirectory.Client {
 	b.Helper()
-	cfg := ldapdirectory.Config{URL: b.ldap, Insecure: true, BindDN: `FABRIKAM\reader`, Password: secret.New("hosted-reader-password"), BaseDN: "DC=fabrikam,DC=com", Timeout: 10 * time.Second}
+	var cfg ldapdirectory.Config
 	if b.real != nil {
 		if b.real.HostedExchange.LDAP == nil {
 			b.Skip("the tenant configures no LDAP")
 		}
 		cfg = b.real.HostedExchange.LDAP.Client(10 * time.Second)
+	} else {
+		cfg = ldapdirectory.Config{
+			URL: b.box.LDAP, BindDN: `FABRIKAM\reader`, Password: secret.New("hosted-reader-password"), BaseDN: "DC=fabrikam,DC=com", Timeout: 10 * time.Second,
+			Limits: b.http().Limits, RootCAs: x509.NewCertPool(),
+		}
+		cfg.RootCAs.AppendCertsFromPEM(b.box.Certificate)
 	}
 	for _, change := range changes {
 		change(&cfg)
@@ -93,8 +101,13 @@ func (b *bed) account(upn string) (string, error) {
 func TestHostedExchange(t *testing.T) {
 	t.Parallel()
 	create := func(b *bed) error { return b.created(businessUser("struck@alpineskihouse.com", "BaseMail")) }
-	run(t, "hostedexchange", append(hostedFacts, faults("hostedexchange", "notes 5 and 9 (event 4107)", "CreateBusinessUser", create,
-		func(b *bed) (bool, error) { return b.exists("objects", "struck@alpineskihouse.com"), nil }, "", nil)...))
+	list := append(slices.Concat(hostedFacts, hostedEdges), faults("hostedexchange", "notes 5 and 9 (event 4107)", "CreateBusinessUser", create,
+		func(b *bed) (bool, error) { return b.exists("objects", "struck@alpineskihouse.com"), nil }, "", nil)...)
+	list = append(list, echoes("errorContext (code, description, errorSource); guarantee G6", []string{"hostedexchange"}, func(b *bed, bounds transport.Config) error {
+		_, err := b.hostedClient(func(c *hostedexchange.Config) { c.HTTP = bounds }).CreateBusinessUser(b.Context(), businessUser("echoed@alpineskihouse.com", ""))
+		return err
+	}))
+	run(t, "hostedexchange", list)
 }
 
 var hostedFacts = []fact{
@@ -287,6 +300,19 @@ var hostedFacts = []fact{
 		},
 	},
 	{
+		name: "the directory is read over ldaps:// and by StartTLS, to a certificate that is trusted, and in the clear only if told so", source: "RFC 4511 section 4.14; RFC 4513 section 3",
+		client: func(b *bed) error {
+			trusted := b.directory().Check(b.Context())
+			encrypted := b.directory(func(c *ldapdirectory.Config) { c.URL = b.box.LDAPS }).Check(b.Context())
+			inTheClear := b.directory(func(c *ldapdirectory.Config) { c.Insecure = true }).Check(b.Context())
+			stranger := func(url string) error {
+				return wants(b.directory(func(c *ldapdirectory.Config) { c.URL, c.RootCAs = url, x509.NewCertPool() }).Check(b.Context()), failure.Unavailable)
+			}
+			binds, _ := b.calls("bind")
+			return all(trusted, encrypted, inTheClear, stranger(b.box.LDAP), stranger(b.box.LDAPS), same("binds", binds, 3))
+		},
+	},
+	{
 		name: "the directory refuses a wrong password, and may be away", source: "RFC 4511, appendix A",
 		client: func(b *bed) error {
 			_, wrong := b.directory(func(c *ldapdirectory.Config) { c.Password = secret.New("wrong") }).FindByUPN(b.Context(), "x@alpineskihouse.com")
@@ -298,11 +324,8 @@ var hostedFacts = []fact{
 	{
 		name: "document types are refused", source: "notes 10 (XML security)",
 		client: func(b *bed) error {
-			impostor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = fmt.Fprint(w, `<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><response><data><user path="LDAP://cn=&b;" name="x"/></data></response>`)
-			}))
-			defer impostor.Close()
-			_, err := b.hostedClient(func(c *hostedexchange.Config) { c.URL = impostor.URL }).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
+			impostor := b.answering([]string{`<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><response><data><user path="LDAP://cn=&b;" name="x"/></data></response>`})
+			_, err := b.hostedClient(func(c *hostedexchange.Config) { c.URL = impostor }).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
 			return wants(err, failure.Unknown)
 		},
 		vendor: func(b *bed) error {

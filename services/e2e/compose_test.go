@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gopkg.in/yaml.v3"
 
 	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
@@ -45,9 +48,6 @@ func TestCompose(t *testing.T) {
 	if backend != testkit.Containers {
 		t.Skip("the suites run on embedded servers")
 	}
-	if exec.Command("docker", "compose", "version").Run() != nil && exec.Command("docker-compose", "version").Run() != nil {
-		t.Skip("neither 'docker compose' nor 'docker-compose' is on this machine")
-	}
 	t.Parallel()
 	here, err := filepath.Abs(root)
 	if err != nil {
@@ -55,7 +55,9 @@ func TestCompose(t *testing.T) {
 	}
 	// One project a checkout: what a killed run has left, the next one takes down.
 	project := fmt.Sprintf("mailwright-e2e-%08x", crc32.ChecksumIEEE([]byte(here)))
-	env := append(os.Environ(), "COMPOSE_PROJECT_NAME="+project, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
+	// What it makes is labelled as testkit's: a killed run in another checkout is swept up by whoever uses testkit next.
+	files := filepath.Join(here, "docker-compose.yml") + string(filepath.ListSeparator) + ownLabels(t)
+	env := append(os.Environ(), "COMPOSE_PROJECT_NAME="+project, "COMPOSE_FILE="+files, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
 		"MAILWRIGHT_NATS_PORT=", "MAILWRIGHT_POSTGRES_PORT=", "MAILWRIGHT_SANDBOX_PORT=")
 	call := func(ctx context.Context, name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, name, args...)
@@ -79,6 +81,7 @@ func TestCompose(t *testing.T) {
 	for program, id := range images(t) {
 		run("docker", "tag", id, "mailwright/"+program+":"+project)
 	}
+	isDown := false
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -86,22 +89,111 @@ func TestCompose(t *testing.T) {
 			logs, _ := call(ctx, "scripts/compose", "logs", "--tail=15", "--no-color")
 			t.Log(logs)
 		}
-		if out, err := call(ctx, "scripts/compose", "down", "-v"); err != nil {
-			t.Errorf("down: %v\n%s", err, out)
+		if !isDown {
+			if out, err := call(ctx, "scripts/compose", "down", "-v"); err != nil {
+				t.Errorf("down: %v\n%s", err, out)
+			}
 		}
 		for program := range images(t) {
 			_, _ = call(ctx, "docker", "rmi", "mailwright/"+program+":"+project)
 		}
 	})
+	run("scripts/compose", "config", "--quiet") // with the profile, whose images may not be had
 	t.Log(run("scripts/compose", "up"))
-	nats, database := run("scripts/compose", "port", "nats", "4222"), run("scripts/compose", "port", "postgres", "5432")
-	if both := nats + database; strings.Count(both, "127.0.0.1:") != 2 {
-		t.Errorf("published beyond loopback: %s", both)
+	ids := func(further ...string) string {
+		t.Helper()
+		filters := append(further, "--filter=label=com.docker.compose.project="+project)
+		list := func(args ...string) string { return run("docker", append(args, filters...)...) }
+		return list("ps", "-aq") + list("network", "ls", "-q") + list("volume", "ls", "-q")
 	}
+	for name, value := range testkit.Labels() {
+		if all, ours := ids(), ids("--filter=label="+name+"="+value); all == "" || all != ours {
+			t.Errorf("of the containers, networks and volumes\n%sthese would be swept up:\n%s", all, ours)
+		}
+	}
+	nats, database := run("scripts/compose", "port", "nats", "4222"), run("scripts/compose", "port", "postgres", "5432")
 	mailwright := filepath.Join(bin, "mailwright")
 	out := run(mailwright, "demo", "--running", "--nats-url=nats://"+strings.TrimSpace(nats),
 		"--database-url=postgres://mailwright:mailwright@"+strings.TrimSpace(database)+"/mailwright?sslmode=disable")
 	if !strings.Contains(out, " 0 failed") {
 		t.Error(out)
 	}
+	run("scripts/compose", "down", "-v")
+	isDown = true
+	if left := ids(); left != "" {
+		t.Errorf("containers, networks and volumes are left:\n%s", left)
+	}
+}
+
+// composeFile is what the tests look at of docker-compose.yml.
+type composeFile struct {
+	Services map[string]struct {
+		Image       string
+		Ports       []string
+		ReadOnly    bool     `yaml:"read_only"`
+		CapDrop     []string `yaml:"cap_drop"`
+		SecurityOpt []string `yaml:"security_opt"`
+		Labels      map[string]string
+		Privileged  bool
+		NetworkMode string `yaml:"network_mode"`
+	}
+	Volumes map[string]any
+}
+
+func readCompose(t *testing.T) composeFile {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file composeFile
+	if err := yaml.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestComposeIsSafeByDefault looks at every service of docker-compose.yml, those of the profile among them: what it publishes it
+// publishes on loopback, and it has no rights.
+func TestComposeIsSafeByDefault(t *testing.T) {
+	t.Parallel()
+	file := readCompose(t)
+	published := 0
+	for name, s := range file.Services {
+		for _, port := range s.Ports {
+			published++
+			if !strings.HasPrefix(port, "127.0.0.1:") {
+				t.Errorf("%s publishes %s, beyond loopback", name, port)
+			}
+		}
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.Privileged || s.NetworkMode != "" {
+			t.Errorf("%s has rights: %+v", name, s)
+		}
+	}
+	if published < 3 || len(file.Services) < 4+len(stack.Services) {
+		t.Errorf("%d ports of %d services: the file was not understood", published, len(file.Services))
+	}
+}
+
+// ownLabels is a Compose file that labels all that docker-compose.yml makes.
+func ownLabels(t *testing.T) string {
+	t.Helper()
+	labelled := map[string]any{"labels": testkit.Labels()}
+	file := map[string]map[string]any{"services": {}, "networks": {"default": labelled}, "volumes": {}}
+	compose := readCompose(t)
+	for name := range compose.Services {
+		file["services"][name] = labelled
+	}
+	for name := range compose.Volumes {
+		file["volumes"][name] = labelled
+	}
+	raw, err := yaml.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "labels.yml")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit"
@@ -46,11 +48,25 @@ func TestFolderPermissions(t *testing.T) {
 	if err != nil || len(calls) != 1 {
 		t.Errorf("the entry was removed %d times, %v", len(calls), err)
 	}
+	// Who has which rights is read as a whole; the entry that was revoked is gone.
+	s.mustPublish(command{"grant 2", event.FolderGrant, "adele", `{"mailbox":"adele.vance@contoso.com","folder":"Calendar","delegate":"delegate2@contoso.com","accessRights":["Author"]}`}.message())
+	s.mustPublish(command{"read", event.FolderRead, "adele", `{"mailbox":"adele.vance@contoso.com"}`}.message())
+	var seen event.FolderObservedData
+	if e := s.outcome(event.Delegation, "read"); e.DataAs(&seen) != nil || e.Type() != event.FolderObserved {
+		t.Fatalf("read ended as %s: %s", e.Type(), e.Data())
+	}
+	want := []event.FolderPermission{
+		{User: "Default", AccessRights: []string{"AvailabilityOnly"}}, {User: "Anonymous", AccessRights: []string{"None"}},
+		{User: "Delegate 2", Address: "delegate2@contoso.com", AccessRights: []string{"Author"}},
+	}
+	if diff := cmp.Diff(want, seen.Permissions, cmpopts.EquateEmpty()); diff != "" || seen.Folder != "Calendar" {
+		t.Errorf("folder %s:\n%s", seen.Folder, diff)
+	}
 	s.eventually(func(ctx context.Context) string {
-		left, err := s.rows(ctx, `SELECT folder FROM mailwright_views.folder_permissions`)
-		known, _ := s.rows(ctx, `SELECT access_rights::text FROM mailwright.folder_permissions`)
-		if err != nil || len(left) > 0 || len(known) != 1 || known[0] != "[]" {
-			return cmp.Diff([]string{"[]"}, known)
+		left, err := s.rows(ctx, `SELECT delegate || ': ' || (access_rights->>0) || ' ' || source FROM mailwright.folder_permissions ORDER BY delegate_key`)
+		want := []string{"Anonymous: None observed", "Default: AvailabilityOnly observed", "delegate2@contoso.com: Author observed"}
+		if diff := cmp.Diff(want, left); err != nil || diff != "" {
+			return fmt.Sprint(diff, err)
 		}
 		return ""
 	})

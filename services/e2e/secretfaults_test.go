@@ -26,11 +26,13 @@ var echoes = []testkit.FaultParams{
 // TestNoSecretIsFoundAnywhere searches.
 func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	traces := newCollector(t)
+	s := start(t, traces.option())
 	for _, vendor := range []string{"adaxes", "exchangeonline", "entra", "hostedexchange", "enpower", "enpower-identity", "ldap"} {
 		for _, f := range []testkit.Fault{
 			{Kind: "timeout-before"}, {Kind: "timeout-after"}, {Kind: "reset", Params: testkit.FaultParams{When: "after"}}, {Kind: "nonjson", Params: testkit.FaultParams{When: "after"}},
 			{Kind: "status", Params: testkit.FaultParams{Status: 429, RetryAfter: "1"}}, {Kind: "status", Params: testkit.FaultParams{Status: 503}},
+			{Kind: "secret-echo"}, {Kind: "secret-echo", Params: testkit.FaultParams{Status: 403}}, {Kind: "secret-echo", Params: testkit.FaultParams{Status: 500}},
 		} {
 			f.Vendor, f.Count = vendor, 1
 			s.fail(f)
@@ -65,6 +67,7 @@ func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 		t.Error(err)
 	}
 	s.searchLogs()
+	s.searchTraces(traces)
 }
 
 // round publishes one command for each vendor.

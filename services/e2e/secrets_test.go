@@ -76,6 +76,9 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	s.searchLogs()
 }
 
+// accessToken is what the sandbox's tokens look like.
+var accessToken = regexp.MustCompile(`sbxtok_\S{0,8}`)
+
 var temporaryPassword = regexp.MustCompile(`(?i)temporary password is [^\[\s]`)
 
 // search reports every secret in a text.
@@ -86,6 +89,9 @@ func (s *system) search(where, text string) {
 			s.Errorf("%s has %q: …%s…", where, secret, text[max(0, i-100):min(len(text), i+100)])
 		}
 	}
+	if token := accessToken.FindString(text); token != "" {
+		s.Errorf("%s has an access token: %s", where, token)
+	}
 	if temporaryPassword.MatchString(text) {
 		s.Errorf("%s has a temporary password: %s", where, temporaryPassword.FindString(text))
 	}
@@ -93,7 +99,7 @@ func (s *system) search(where, text string) {
 
 func (s *system) searchStreams() {
 	s.Helper()
-	for _, name := range []string{bus.Events, bus.Mailboxes, bus.Parked, bus.Dead} {
+	for _, name := range []string{bus.Events, bus.Mailboxes, bus.Drift, bus.Parked, bus.Dead} {
 		stream, err := s.js.Stream(s.Context(), name)
 		if err != nil {
 			s.Fatal(err)

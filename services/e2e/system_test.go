@@ -33,26 +33,30 @@ var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), strin
 // bin holds the programs for embedded servers: built by make, or else here.
 var bin = os.Getenv("MAILWRIGHT_BIN")
 
-func TestMain(m *testing.M) {
-	if backend == testkit.Embedded && bin == "" {
-		dir, err := os.MkdirTemp("", "mailwright-bin-")
-		if err != nil {
-			panic(err)
-		}
-		args := []string{"build", "-o", dir + "/", "../mailwright", "../sandbox"}
-		for _, s := range stack.Services {
-			args = append(args, "../"+s)
-		}
-		build := exec.Command("go", args...)
-		build.Stdout, build.Stderr = os.Stdout, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Println("the programs do not build:", err)
-			os.Exit(1)
-		}
-		bin = dir
-		defer func() { _ = os.RemoveAll(dir) }()
+func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
+
+// withPrograms builds the programs where nobody has said where they are.
+func withPrograms(m *testing.M) int {
+	if bin != "" {
+		return m.Run()
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "mailwright-bin-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	args := []string{"build", "-o", dir + "/", "../mailwright", "../sandbox"}
+	for _, s := range stack.Services {
+		args = append(args, "../"+s)
+	}
+	build := exec.Command("go", args...)
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Println("the programs do not build:", err)
+		return 1
+	}
+	bin = dir
+	return m.Run()
 }
 
 // images are those that scripts/images built last, by id: another build may move the names meanwhile. There is no such list
@@ -83,18 +87,18 @@ type system struct {
 	db  *pgxpool.Pool
 }
 
-func start(t *testing.T) *system {
+func start(t *testing.T, further ...testkit.Option) *system {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mailwright-e2e-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &system{T: t, dir: dir}
-	s.System, err = testkit.Run(t.Context(), testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
+	s.System, err = testkit.Run(t.Context(), append(further, testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
 		testkit.WithLogDir(filepath.Join(dir, "logs")),
 		// A create whose answer was lost is repeated only after six times this, if nothing shows at the vendor.
 		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"),
-		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))
+		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +131,8 @@ type command struct {
 func (c command) message() *nats.Msg {
 	return &nats.Msg{
 		Subject: bus.CommandSubject(event.DomainOf(c.eventType), c.key), Data: []byte(c.data),
-		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {c.id}, "ce-source": {source}, "ce-type": {c.eventType}, "content-type": {"application/json"}},
+		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {c.id}, "ce-source": {source}, "ce-type": {c.eventType}, "content-type": {"application/json"},
+			"ce-traceparent": {"00-" + traceID + "-00f067aa0ba902b7-01"}},
 	}
 }
 
