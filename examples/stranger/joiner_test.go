@@ -1,10 +1,13 @@
 // Package joiners is another team's module: it publishes commands when people join, and tests that against the whole of
-// Mailwright in containers. It needs nothing but Docker and the images.
+// Mailwright in containers. It needs nothing but Docker and the images; the team's CI without Docker sets
+// MAILWRIGHT_TEST_BACKEND=embedded, and MAILWRIGHT_BIN to where the programs are.
 package joiners
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -24,7 +27,8 @@ func account(name, login string) testkit.Command {
 }
 
 func TestJoinerGetsAnAccountAndAMailbox(t *testing.T) {
-	mw := testkit.Start(t)
+	backend := testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), string(testkit.Containers)))
+	mw := testkit.Start(t, testkit.WithBackend(backend))
 	ctx := t.Context()
 
 	// The directory is away for the first call: Mailwright tries again, and creates the account once.
