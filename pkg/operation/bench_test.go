@@ -144,6 +144,15 @@ func measure(b *testing.B, run func(*testing.B, jetstream.JetStream)) (rate floa
 	b.Helper()
 	js, stop := benchServer(b)
 	defer stop()
+	fill(b, js)
+	began, used := time.Now(), cpuTime(b)
+	run(b, js)
+	return benchCommands / time.Since(began).Seconds(), (cpuTime(b) - used) / benchCommands
+}
+
+// fill publishes the commands.
+func fill(b *testing.B, js jetstream.JetStream) {
+	b.Helper()
 	for i := range benchCommands {
 		m := command(fmt.Sprint(i), valid)
 		m.Subject = bus.CommandSubject(event.Delegation, fmt.Sprint(i%5000))
@@ -153,9 +162,6 @@ func measure(b *testing.B, run func(*testing.B, jetstream.JetStream)) (rate floa
 	}
 	<-js.PublishAsyncComplete()
 	runtime.GC()
-	began, used := time.Now(), cpuTime(b)
-	run(b, js)
-	return benchCommands / time.Since(began).Seconds(), (cpuTime(b) - used) / benchCommands
 }
 
 // benchServer is a new server with the streams, in this process.

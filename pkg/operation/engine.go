@@ -105,7 +105,7 @@ type Engine struct {
 const mostDetached = 256
 
 // sideBySide is how many commands a process works on at once, each of another key.
-const sideBySide = 64
+const sideBySide = 256
 
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which must exist.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
