@@ -73,11 +73,13 @@ CREATE TABLE mailwright.mailbox_inventory (
     first_observed_at                   timestamptz NOT NULL,
     quota_share                         double precision GENERATED ALWAYS AS (storage_used::double precision / nullif(prohibit_send_quota, 0)) STORED,
     inactive_since                      timestamptz GENERATED ALWAYS AS (coalesce(last_activity_date, create_time, first_observed_at)) STORED,
-    PRIMARY KEY (tenant, mailbox_id)
+    PRIMARY KEY (mailbox_id, tenant) -- in this order, so that the identifier alone is found by it too
 );
 
 CREATE INDEX mailbox_inventory_name ON mailwright.mailbox_inventory (lower(display_name));
 CREATE INDEX mailbox_inventory_email ON mailwright.mailbox_inventory (lower(email_address));
+CREATE INDEX mailbox_inventory_principal ON mailwright.mailbox_inventory (lower(principal_name));
+CREATE INDEX mailbox_inventory_alias ON mailwright.mailbox_inventory (lower(alias));
 CREATE INDEX mailbox_inventory_missing ON mailwright.mailbox_inventory (missing_since)
     WHERE missing_since IS NOT NULL;
 CREATE INDEX mailbox_inventory_changed ON mailwright.mailbox_inventory (changed_at);

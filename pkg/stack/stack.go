@@ -51,6 +51,8 @@ type Options struct {
 	NoSandbox bool
 	// Services to run; nil is all.
 	Services []string
+	// Before, if set, is called when NATS, Postgres and sandbox are ready, before the services start.
+	Before func(context.Context, Endpoints) error
 	// Env is added to the services' environment, such as MAILWRIGHT_LOG_LEVEL=debug; SandboxEnv to the sandbox's.
 	Env, SandboxEnv []string
 }
@@ -162,6 +164,11 @@ func (s *Stack) start(ctx context.Context) error {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
+	}
+	if s.opts.Before != nil {
+		if err := s.opts.Before(ctx, s.Endpoints); err != nil {
+			return err
+		}
 	}
 	config, err := s.writeConfig()
 	if err != nil {

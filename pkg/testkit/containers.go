@@ -79,8 +79,12 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 	inside := Endpoints{NATS: insideURL(s.opts.nats), Postgres: insideURL(s.opts.postgres)}
 	s.Endpoints = Endpoints{NATS: s.opts.nats.URL, Postgres: s.opts.postgres.URL, Services: map[string]string{}}
 	login := "mailwright:" + rand.Text()
-	if s.Endpoints.NATS == "" {
-		c.nats()
+	if s.Endpoints.NATS != "" {
+		if err := s.streamsAhead(ctx, s.Endpoints.NATS); err != nil {
+			return err
+		}
+	} else {
+		c.nats(s.streamsAhead)
 		inside.NATS = "nats://" + NATS + ":4222"
 	}
 	if s.Endpoints.Postgres == "" {
@@ -143,15 +147,16 @@ func insideURL(s Server) string {
 	return u.String()
 }
 
-func (c *containers) nats() {
+func (c *containers) nats(ahead func(context.Context, string) error) {
 	p := c.add(NATS, "4222/tcp", runs(tcnats.Run))
 	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithCmd("--jetstream", "--store_dir", "/data")}
-	p.ready = func(context.Context) error {
+	p.ready = func(ctx context.Context) error {
 		nc, err := nats.Connect("nats://"+p.address(), nats.Timeout(time.Second))
-		if err == nil {
-			nc.Close()
+		if err != nil {
+			return err
 		}
-		return err
+		nc.Close()
+		return ahead(ctx, "nats://"+p.address())
 	}
 }
 

@@ -34,6 +34,7 @@ func (s *System) runEmbedded(ctx context.Context) error {
 	running, err := stack.Start(ctx, stack.Options{
 		Dir: dir, Bin: o.programs, Log: o.log, Volatile: true, NATS: o.nats.URL, Postgres: o.postgres.URL,
 		NATSInProcess: bare, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
+		Before: func(ctx context.Context, e Endpoints) error { return s.streamsAhead(ctx, e.NATS) },
 	})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,16 +119,35 @@ func run(ctx context.Context, o options) (_ *System, err error) {
 
 // connect reaches NATS, and creates streams and schema where services have not.
 func (s *System) connect(ctx context.Context) (err error) {
-	if s.NATS, err = bus.Connect(ctx, s.Endpoints.NATS, "testkit", s.opts.log); err != nil {
+	if err := s.reach(ctx, s.Endpoints.NATS); err != nil {
 		return err
+	}
+	return postgres.Migrate(ctx, s.Endpoints.Postgres)
+}
+
+// streamsAhead creates the streams before the services start, where none of these does: projection-svc is not ready until they are there. A
+// worker makes them by its own settings.
+func (s *System) streamsAhead(ctx context.Context, url string) error {
+	worker := func(name string) bool { return name != projector }
+	if slices.ContainsFunc(s.opts.services, worker) {
+		return nil
+	}
+	return s.reach(ctx, url)
+}
+
+const projector = "projection-svc"
+
+// reach connects to NATS, and creates the streams that are missing.
+func (s *System) reach(ctx context.Context, url string) (err error) {
+	if s.NATS == nil {
+		if s.NATS, err = bus.Connect(ctx, url, "testkit", s.opts.log); err != nil {
+			return err
+		}
 	}
 	if s.JetStream, err = jetstream.New(s.NATS); err != nil {
 		return err
 	}
-	if err := s.createStreams(ctx); err != nil {
-		return err
-	}
-	return postgres.Migrate(ctx, s.Endpoints.Postgres)
+	return s.createStreams(ctx)
 }
 
 // createStreams creates those that are missing. Whether what is there will do, the services judge, by their own settings.

@@ -234,6 +234,19 @@ func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
 	})
 }
 
+// TestProjectionsAlone: no worker makes the streams that projection-svc waits for.
+func TestProjectionsAlone(t *testing.T) {
+	t.Parallel()
+	mw := start(t, testkit.WithServices("projection-svc"))
+	cmd := change("alex@contoso.com", "megan.bowen@contoso.com")
+	if err := mw.Publish(t.Context(), cmd); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mw.AwaitRows(t.Context(), `SELECT FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'received'`, cmd.OperationID()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestOwnServers lets services work with a NATS and a Postgres that the test brought along.
 func TestOwnServers(t *testing.T) {
 	t.Parallel()
