@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -95,7 +97,13 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if stream == "" {
 		return nil, fmt.Errorf("bus: no consumer belongs to the topic %q", topic)
 	}
-	checked, err := EnsureConsumer(ctx, s.config.JS, stream, consumer)
+	checked, err := backoff.Retry(ctx, func() (jetstream.ConsumerConfig, error) {
+		checked, err := EnsureConsumer(ctx, s.config.JS, stream, consumer)
+		if err != nil && !away(err) {
+			err = backoff.Permanent(err)
+		}
+		return checked, err
+	}, backoff.WithMaxElapsedTime(subscribePatience))
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +140,16 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		workers.Wait()
 	})
 	return sub.messages, nil
+}
+
+// subscribePatience is how long Subscribe waits for a JetStream that does not answer, as one does that has just lost a server.
+const subscribePatience = time.Minute
+
+// away reports whether JetStream did not answer, or has no leader: later it may.
+func away(err error) bool {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+		ok && refused.Code == http.StatusServiceUnavailable
 }
 
 // Close takes no more messages, waits until those in flight are settled and hands their
