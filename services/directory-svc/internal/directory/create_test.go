@@ -231,8 +231,7 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown, "0x80004005")
 	result, found, err := b.settle(run, failure.Of(err).Code)
-	_ = err
-	if data, _ := result.Data.(event.BusinessUserCreatedData); !found || data.User.GUID == "" || data.Mailbox != nil || len(data.Warnings) != 2 || !strings.Contains(data.Warnings[1].Text, "no mailbox") {
+	if data, _ := result.Data.(event.BusinessUserCreatedData); err != nil || !found || data.User.GUID == "" || data.Mailbox != nil || len(data.Warnings) != 2 || !strings.Contains(data.Warnings[1].Text, "no mailbox") {
 		t.Errorf("%+v, %v, %v", result.Data, found, err)
 	}
 
