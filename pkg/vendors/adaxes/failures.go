@@ -117,7 +117,11 @@ func (r redactor) fields(modelState json.RawMessage) string {
 			faults = []string{""}
 			_ = json.Unmarshal(byField[field], &faults[0]) // else the name alone has to do
 		}
-		text.WriteString("; " + r.safe(strings.TrimSpace(field+": "+strings.Join(faults, " "))))
+		what := r.safe(strings.TrimSpace(field + ": " + strings.Join(faults, " ")))
+		if HoldsPassword(field) { // whatever is said about it may quote it
+			what = r.safe(field) + " is wrong"
+		}
+		text.WriteString("; " + what)
 	}
 	return text.String()
 }

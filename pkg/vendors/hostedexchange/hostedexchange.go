@@ -54,6 +54,7 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	http *transport.Client
+	rest *rest
 }
 
 // Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own methods.
@@ -69,7 +70,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.Password}
 	cfg.HTTP.MaxBody = cmp.Or(cfg.HTTP.MaxBody, defaultMaxBody)
-	return &Client{cfg: cfg, http: transport.New(cfg.HTTP)}, nil
+	return &Client{cfg: cfg, http: transport.New(cfg.HTTP), rest: &rest{}}, nil
 }
 
 // check returns every fault of the configuration, each naming its field and none quoting a value.
@@ -124,10 +125,14 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
 	}
+	if err := c.rest.standing(); err != nil {
+		return nil, err
+	}
 	res, err := c.http.Do(ctx, transport.Write, req, secrets...)
 	if err != nil {
 		return nil, err
 	}
+	c.rest.note(res)
 	return decodeAnswer(res)
 }
 
