@@ -203,6 +203,33 @@ func TestSignInAgainOnceAfter401(t *testing.T) {
 	}
 }
 
+// TestSignInAgainOnceAfter403: a 403 with an innerError says that nobody is signed in; one without is about rights.
+func TestSignInAgainOnceAfter403(t *testing.T) {
+	t.Parallel()
+	for inner, want := range map[string]int{`,"innerError":{"code":"accountLockedOut"}`: 2, `,"innerError":{"code":"accessDenied"}`: 1, "": 1} {
+		g := &gate{lifetime: time.Hour}
+		calls := 0
+		v := newVendor(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/directoryObjects") {
+				if calls++; calls == 1 {
+					w.WriteHeader(http.StatusForbidden)
+					_, _ = io.WriteString(w, `{"message":"m","code":"forbidden"`+inner+`}`)
+					return
+				}
+			}
+			g.ServeHTTP(w, r)
+		})
+		c, err := adaxes.New(adaxes.Config{BaseURL: v.URL, Username: `EXAMPLE\svc`, Password: secret.New("hunter2!X")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.GetObject(t.Context(), john)
+		if _, tokens, _ := g.counts(); tokens != want || (err == nil) != (want == 2) {
+			t.Errorf("%s: %d tokens, %v", inner, tokens, err)
+		}
+	}
+}
+
 func TestAccountTokenIsNotSentTwiceAfter401(t *testing.T) {
 	t.Parallel()
 	v := newVendor(t, says(401, ""))
