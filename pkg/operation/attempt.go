@@ -107,6 +107,9 @@ func (e *Engine) prepare(run *Run, last entry) *writer {
 	run.held = last.held && e.Handlers[run.Command.Type()].Once // anything else may be asked for again
 	run.Settling = run.held || last.state == event.Unknown || last.state == event.Started
 	run.sentAt = last.sentAt
+	if run.Settling && e.Handlers[run.Command.Type()].Once {
+		run.Open = &last.failure
+	}
 	return w
 }
 
@@ -242,7 +245,8 @@ func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool,
 	case run.held:
 		err = &failure.Error{Kind: failure.Suspended, Vendor: h.Vendor, Text: "the vendor holds the operation for approval; it is looked for again"}
 	case e.tooEarly(run):
-		err = &failure.Error{Kind: failure.Unknown, Text: "the vendor's answer was lost, and the effect is not to be seen yet; it is looked for again"}
+		// The vendor's code stays in the record: it says what the answer was, if there was one.
+		err = &failure.Error{Kind: failure.Unknown, Vendor: run.Open.Vendor, Code: run.Open.Code, Text: "the vendor did not say whether it acted, and the effect is not to be seen yet; it is looked for again"}
 	}
 	return result, found, err
 }

@@ -43,10 +43,14 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 	}
 	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
 	since := cmp.Or(last.since, now)
-	// A question once open stays open until it is settled, whatever stops the reading back.
-	open := f.Kind == failure.Unknown || run.Settling && !run.held
 	delay, again := e.Retries.next(f, run.Operation.Attempt, now.Sub(since))
 	next := now.Add(delay)
+	// A question once open stays open until it is settled, whatever stops the reading back, or the repetition before it was sent.
+	unsent := run.Open != nil && !run.Settling && again && f.Kind != failure.Unknown && f.Kind != failure.Suspended
+	open := f.Kind == failure.Unknown || run.Settling && !run.held || unsent
+	if unsent {
+		run.sentAt = last.sentAt
+	}
 	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].Once && next.Before(settled) {
 		next = settled // it is not read back but repeated: the first write must not come after the second, nor after the next command's
 	}

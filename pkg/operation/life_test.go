@@ -100,6 +100,47 @@ func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
 	}
 }
 
+// TestARepeatedCreateKnowsOfTheLostOne: the handler learns why an earlier call stayed open, also where the repetition was not sent at first.
+func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if run.Settling != (run.Open != nil) {
+				t.Errorf("settling %v, open %v", run.Settling, run.Open)
+			}
+			return operation.Result{}, false, nil
+		},
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			n := calls.Add(1)
+			if (run.Open != nil) != (n > 1) {
+				t.Errorf("call %d: open %v", n, run.Open)
+			}
+			switch n {
+			case 1:
+				return operation.Result{}, &failure.Error{Kind: failure.Unknown, Code: "ended", Text: "it may have acted"}
+			case 2:
+				if run.Open != nil && run.Open.Code != "ended" {
+					t.Errorf("the code is lost: %+v", run.Open)
+				}
+				return operation.Result{}, failure.New(failure.Unavailable, "not sent")
+			case 3: // a name that is taken, which the lost call may have done
+				return operation.Result{}, lost
+			case 4:
+				return operation.Result{}, failure.New(failure.Refused, "no")
+			}
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	history := b.history("1")
+	if calls.Load() != 4 || history[len(history)-1] != "delegation.failed" || slices.Contains(history, "delegation.waiting") {
+		t.Errorf("%d calls, history %v", calls.Load(), history)
+	}
+}
+
 func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]operation.Handler{

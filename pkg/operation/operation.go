@@ -61,6 +61,9 @@ type Run struct {
 	Operation event.OperationData
 	// Settling says that an earlier attempt may have taken effect since: its answer was lost, or the vendor held it for approval.
 	Settling bool
+	// Open is why an earlier call of this very operation stayed open, for a Once handler: while that is looked for, and when Perform makes the call
+	// again since no look-up has found it. nil: no call before can have taken effect. Empty where a process died in the call.
+	Open *event.FailureData
 
 	document event.Document
 	address  bus.Address

@@ -37,6 +37,7 @@ type entry struct {
 	since       time.Time // of the first failure in a row
 	sentAt      time.Time // when a call was announced that has no answer yet
 	held        bool      // the vendor holds the call for a person's approval
+	failure     event.FailureData
 	nextAttempt time.Time // until when the operation is left alone
 	by          event.CommandRef
 	envelope    envelope
@@ -103,7 +104,7 @@ func entryOf(sequence uint64, e event.Event) (entry, error) {
 	}
 	last := entry{
 		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
-		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, envelope: envelopeOf(e),
+		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, failure: data.Failure, envelope: envelopeOf(e),
 		held: state == event.Waiting && data.Failure.Kind == string(failure.Suspended),
 	}
 	switch {

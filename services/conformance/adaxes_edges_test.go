@@ -98,6 +98,62 @@ var adaxesEdges = []fact{
 		},
 	},
 	{
+		name: "a licence has the services that are enabled, or all but the disabled; one that is revoked is gone", source: "Microsoft 365 account properties (enabledServices, disabledServices, assigned); REST_GetMicrosoft365Properties",
+		client: func(b *bed) error {
+			licensed := func(name string, changes ...adaxes.LicenseModification) (string, error) {
+				o := user(name)
+				o.Microsoft365 = &adaxes.Microsoft365{LocationName: "US", LicenseModifications: changes}
+				result, err := b.adaxes().CreateObject(b.Context(), o)
+				if err != nil {
+					return "", err
+				}
+				a, err := b.rest(http.MethodGet, "directoryObjects/o365Account/properties?directoryObject="+strings.ReplaceAll(result.ObjectDN, " ", "%20"), "")
+				return a.body, answers(a, err, http.StatusOK, `"locationName":"US"`)
+			}
+			const sku = "ENTERPRISEPACK"
+			services := func(exchange, sharePoint, teams bool) string {
+				return fmt.Sprintf(`{"skuPartNumber":"ENTERPRISEPACK","services":[{"serviceName":"EXCHANGE_S_ENTERPRISE","enabled":%v},{"serviceName":"SHAREPOINTENTERPRISE","enabled":%v},{"serviceName":"TEAMS1","enabled":%v}]}`, exchange, sharePoint, teams)
+			}
+			var errs []error
+			for name, tt := range map[string]struct {
+				changes []adaxes.LicenseModification
+				want    string
+				mailbox bool
+			}{
+				"Whole":    {[]adaxes.LicenseModification{{SKUPartNumber: sku, Assigned: true}}, services(true, true, true), true},
+				"Enabled":  {[]adaxes.LicenseModification{{SKUPartNumber: sku, Assigned: true, EnabledServices: []string{"TEAMS1"}, DisabledServices: []string{"TEAMS1"}}}, services(false, false, true), false},
+				"Disabled": {[]adaxes.LicenseModification{{SKUPartNumber: sku, Assigned: true, DisabledServices: []string{"TEAMS1"}}}, services(true, true, false), true},
+				"Changed":  {[]adaxes.LicenseModification{{SKUPartNumber: sku, Assigned: true, DisabledServices: []string{"TEAMS1"}}, {SKUPartNumber: sku, Assigned: true, EnabledServices: []string{"TEAMS1"}, DisabledServices: []string{"SHAREPOINTENTERPRISE"}}}, services(true, false, true), true},
+				"Revoked":  {[]adaxes.LicenseModification{{SKUPartNumber: sku, Assigned: true}, {SKUPartNumber: "O365_BUSINESS", Assigned: true}, {SKUPartNumber: sku}}, services(false, false, false), false},
+			} {
+				got, err := licensed(name, tt.changes...)
+				errs = append(errs, err, that(strings.Contains(got, tt.want), "%s: %s", name, got), same(name+"'s mailbox", b.exists("mailboxes", strings.ToLower(name)+"@"), tt.mailbox))
+			}
+			return all(errs...)
+		},
+	},
+	{
+		name: "business rules rename and move: the result tells the DN that came of it", source: "REST_OperationResult (Business Rules); Create directory object, actualObjectDN",
+		client: func(b *bed) error {
+			var errs []error
+			for rule, want := range map[string]string{"rename": "CN=By rename (renamed)," + unit, "move": "CN=By move,DC=example,DC=com"} {
+				b.set("adaxes.business-rule", rule)
+				result, err := b.adaxes().CreateObject(b.Context(), user("By "+rule))
+				found, err2 := b.adaxes().Search(b.Context(), adaxes.Query{Property: "sAMAccountName", Value: "by" + rule})
+				_, intended := b.adaxes().GetObject(b.Context(), "CN=By "+rule+","+unit)
+				errs = append(errs, err, err2, wants(intended, failure.NotFound), same("the DN", result.ObjectDN, want), that(len(found) == 1 && found[0].DN == want, "%+v", found))
+			}
+			return all(errs...)
+		},
+	},
+	{
+		name: "a search by a property that the schema lacks is refused, and the property named", source: "Criteria JSON (property); Active Directory schema",
+		client: func(b *bed) error {
+			_, err := b.adaxes().Search(b.Context(), adaxes.Query{Property: "noSuchAttribute", Value: "x"})
+			return all(wants(err, failure.Invalid), that(strings.Contains(fmt.Sprint(err), "noSuchAttribute"), "%v", err))
+		},
+	},
+	{
 		name: "business rules add messages inside messages, or send the create for approval", source: "REST_OperationResult (innerMessages, Business Rules)",
 		client: func(b *bed) error {
 			b.set("adaxes.business-rule", "message")
@@ -147,17 +203,24 @@ var adaxesEdges = []fact{
 			_, err := b.adaxes().CreateObject(b.Context(), user("Marked", text(marker, "operation-1")))
 			byDN, err2 := b.adaxes().GetObject(b.Context(), "CN=Marked,"+unit)
 			byMarker, err3 := b.adaxes().Search(b.Context(), adaxes.Query{Property: marker, Value: "operation-1"})
-			received, committed := b.calls("create-object")
-			return all(wants(err, failure.Unknown), err2, err3, that(len(byMarker) == 1 && byMarker[0].GUID == byDN.GUID, "%v", byMarker), same("calls", received, 1), same("creates", committed, 1))
+			another, err4 := b.adaxes().Search(b.Context(), adaxes.Query{Property: marker, Value: "operation-2"})
+			sent, _ := b.calls("create-object")
+			_, repeated := b.adaxes().CreateObject(b.Context(), user("Marked", text(marker, "operation-1")))
+			_, committed := b.calls("create-object")
+			return all(wants(err, failure.Unknown), err2, err3, err4, that(len(byMarker) == 1 && byMarker[0].GUID == byDN.GUID && byDN.DN == "CN=Marked,"+unit, "%v", byMarker), same("others", len(another), 0),
+				that(adaxes.MayExist(repeated), "the second create: %v", repeated), same("calls", sent, 1), same("creates", committed, 1))
 		},
 	},
 	{
 		name: "HAZARD: after a lost answer a mailbox is seen in the user's properties", source: "notes 8 (mailNickname, mail, homeMDB, msExchMailboxGuid)",
 		client: func(b *bed) error {
+			none, _ := b.adaxes().GetObject(b.Context(), michael, "mailNickname")
 			b.apply("timeout-after", "adaxes", "create-mailbox")
 			_, err := b.adaxes().CreateMailbox(b.Context(), adaxes.Mailbox{DirectoryObject: michael, Alias: "mike"})
 			found, err2 := b.adaxes().GetObject(b.Context(), michael, "mailNickname", "mail", "homeMDB", "msExchMailboxGuid")
-			return all(wants(err, failure.Unknown), err2, same("the alias", found.Value("mailNickname"), "mike"), that(found.Value("msExchMailboxGuid") != "" && found.Value("homeMDB") != "", "%+v", found.Properties))
+			_, repeated := b.adaxes().CreateMailbox(b.Context(), adaxes.Mailbox{DirectoryObject: michael, Alias: "mike"})
+			_, committed := b.calls("create-mailbox")
+			return all(wants(err, failure.Unknown), err2, same("the alias before", none.Value("mailNickname"), ""), that(adaxes.MayExist(repeated), "the second create: %v", repeated), same("creates", committed, 1), same("the alias", found.Value("mailNickname"), "mike"), that(found.Value("msExchMailboxGuid") != "" && found.Value("homeMDB") != "", "%+v", found.Properties))
 		},
 	},
 	{
@@ -167,14 +230,14 @@ var adaxesEdges = []fact{
 			_, first := c.GetObject(b.Context(), michael)
 			_, second := c.GetObject(b.Context(), michael)
 			asked, _ := b.calls("sign-in")
-			return all(wants(first, failure.Refused), wants(second, failure.Refused), same("sign-ins", asked, 1))
+			return all(wants(first, failure.Unavailable), wants(second, failure.Unavailable), same("sign-ins", asked, 1))
 		},
 	},
 	{
 		name: "legacy: an account that is disabled is told so", source: "REST_Errors (innerError: accountIsDisabled)",
 		client: func(b *bed) error {
 			_, err := b.adaxes(legacy("svc-disabled@example.com", "adaxes-sandbox-password")).GetObject(b.Context(), michael)
-			return refusedAs(err, failure.Refused, "accountIsDisabled")
+			return refusedAs(err, failure.Unavailable, "accountIsDisabled")
 		},
 	},
 	{

@@ -181,7 +181,7 @@ var hostedFacts = []fact{
 				c.Username, c.Password = `FABRIKAM\reader`, secret.New("hosted-reader-password")
 			}).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
 			_, wrong := b.hostedClient(func(c *hostedexchange.Config) { c.Password = secret.New("wrong") }).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
-			return all(refusedAs(role, failure.Refused, "0x80070005"), wants(wrong, failure.Refused))
+			return all(refusedAs(role, failure.Refused, "0x80070005"), wants(wrong, failure.Unavailable))
 		},
 	},
 	{
@@ -217,7 +217,7 @@ var hostedFacts = []fact{
 			store.MailStore = &hostedexchange.MailStore{ServerName: "EXBE09", MailStoreName: "Other"}
 			half := businessUser("x@alpineskihouse.com", "BaseMail")
 			half.MailStore = &hostedexchange.MailStore{ServerName: "EXBE01"}
-			return all(wants(b.created(plan), failure.Refused), wants(b.created(proxy), failure.Refused), wants(b.created(store), failure.Refused), wants(b.created(half), failure.Invalid),
+			return all(endedUnknown(b.created(plan)), endedUnknown(b.created(proxy)), endedUnknown(b.created(store)), wants(b.created(half), failure.Invalid),
 				that(!b.exists("objects", "x@alpineskihouse.com"), "a user was left behind"))
 		},
 	},
@@ -277,8 +277,13 @@ var hostedFacts = []fact{
 			u := businessUser("lost@alpineskihouse.com", "BaseMail")
 			err := b.created(u)
 			found, err2 := b.directory().Find(b.Context(), hostedexchange.PathDN(hostedexchange.UserPath(u.Container, u.UserPrincipalName)))
-			received, committed := b.calls("CreateBusinessUser")
-			return all(wants(err, failure.Unknown), err2, same("the user", found.UserPrincipalName, u.UserPrincipalName), same("calls", received, 1), same("creates", committed, 1))
+			_, another := b.directory().Find(b.Context(), hostedexchange.PathDN(hostedexchange.UserPath(u.Container, "other@alpineskihouse.com")))
+			sent, _ := b.calls("CreateBusinessUser")
+			repeated := b.created(u)
+			again, err3 := b.directory().FindByUPN(b.Context(), u.UserPrincipalName)
+			_, committed := b.calls("CreateBusinessUser")
+			return all(wants(err, failure.Unknown), err2, err3, wants(another, failure.NotFound), same("the user", found.UserPrincipalName, u.UserPrincipalName), that(found.MailStore != "", "no mailbox: %+v", found),
+				that(hostedexchange.Exists(repeated), "the second create: %v", repeated), same("the GUID", again.GUID, found.GUID), same("calls", sent, 1), same("creates", committed, 1))
 		},
 	},
 	{
@@ -286,7 +291,14 @@ var hostedFacts = []fact{
 		client: func(b *bed) error {
 			err := b.created(businessUser("half@alpineskihouse.com", "BaseMail"))
 			found, err2 := b.directory().FindByUPN(b.Context(), "half@alpineskihouse.com")
-			return all(that(failure.Is(err, failure.Refused) || failure.Is(err, failure.Unknown), "%v", err), err2, same("the store", found.MailStore, ""))
+			whole := b.created(businessUser("whole@alpineskihouse.com", "BaseMail")) // the fault is used up
+			other, err3 := b.directory().FindByUPN(b.Context(), "whole@alpineskihouse.com")
+			return all(refusedAs(err, failure.Unknown, "0x80004005"), endedUnknown(err), err2, whole, err3, same("the user", found.UserPrincipalName, "half@alpineskihouse.com"), same("the store", found.MailStore, ""),
+				that(other.MailStore != "", "no mailbox: %+v", other))
+		},
+		vendor: func(b *bed) error {
+			a, err := b.xml(request("half@alpineskihouse.com", "<planName>BaseMail</planName>", merge))
+			return all(answers(a, err, http.StatusOK, `<errorContext code="0x80004005"`, `procedure="CreateMailbox"`), that(b.exists("objects", "half@alpineskihouse.com") && !b.exists("mailboxes", "half@"), "the user is gone, or whole"))
 		},
 	},
 	{
@@ -382,6 +394,12 @@ var hostedFacts = []fact{
 			return all(answers(a, err, http.StatusOK, "<data>"), that(!b.exists("objects", "gone@alpineskihouse.com") && !b.exists("mailboxes", "gone@"), "it is still there"))
 		},
 	},
+}
+
+// endedUnknown wants the failure of a procedure that the vendor ended with an error of which nobody knows what it has left.
+func endedUnknown(err error) error {
+	f := failure.Of(err)
+	return all(wants(err, failure.Unknown), that(f != nil && hostedexchange.Ended(f.Code), "no end: %v", err))
 }
 
 // quota is the plan's size in KB; 0 without a mailbox.

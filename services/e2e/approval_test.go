@@ -18,35 +18,87 @@ func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	s.mustPublish(command{"held", event.ObjectCreate, "held", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Held"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["held"]},
 		{"propertyName":"userPrincipalName","propertyType":"String","values":["held"]}]}`}.message())
-	const polled = 3 // attempts, of which the first asked
-	s.eventually(func(ctx context.Context) string {
-		rows, err := s.rows(ctx, `SELECT operation_id FROM mailwright.operations WHERE state = 'waiting' AND attempts >= $1`, polled)
-		if err != nil || len(rows) != 1 {
-			return fmt.Sprintf("the create does not wait for its approval, polled: %v, %v", rows, err)
-		}
-		return ""
-	})
-	var approvals struct {
-		Approvals []struct{ Call, State string }
-	}
-	if err := s.Vendors.Control(t.Context(), http.MethodGet, "approvals", nil, &approvals); err != nil || len(approvals.Approvals) != 1 {
-		t.Fatalf("requests for approval: %+v, %v", approvals, err)
-	}
-	if err := s.Vendors.Control(t.Context(), http.MethodPost, "approvals/all", map[string]string{"decision": "approve"}, nil); err != nil {
-		t.Fatal(err)
-	}
+	s.polled("held", 3)
+	s.decide("create-object", "approve")
 	e := s.outcome(event.Directory, "held")
 	var data event.ObjectCreatedData
 	if err := complete(e.DataAs(&data), data.Object.GUID); err != nil || stateOf(e) != event.Succeeded {
 		t.Errorf("ended as %s: %s, %v", e.Type(), e.Data(), err)
 	}
-	calls, err := s.Vendors.Calls(t.Context(), "adaxes", "create-object")
-	if err != nil || len(calls) == 0 {
-		t.Errorf("%+v, %v", calls, err)
+	s.askedOnce("create-object")
+}
+
+// TestAMailboxThatWaitsForApprovalIsAskedForOnce has Adaxes hold two mailboxes: one is approved, and there; the other is denied, of which nobody is told, so
+// that it goes on waiting until somebody cancels it.
+func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-mailbox", Kind: "suspend"}) // each time that it is asked
+	mailbox := func(id string) command {
+		return command{id, event.MailboxCreate, "michael", `{"directoryObject":"CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com","mailboxParameters":{"alias":"mike"}}`}
 	}
-	for _, call := range calls[1:] {
-		if call.Fault != "" {
-			t.Errorf("asked again: %+v", call)
+	s.mustPublish(mailbox("denied").message())
+	s.polled("denied", 2)
+	s.decide("create-mailbox", "deny")
+	s.polled("denied", 3)
+	s.mustPublish(command{"cancel", event.OperationCancel, "any", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "denied"))}.in(event.Mailbox))
+	if e := s.outcome(event.Mailbox, "denied"); stateOf(e) != event.Cancelled {
+		t.Errorf("the denied one ended as %s: %s", e.Type(), e.Data())
+	}
+	s.askedOnce("create-mailbox")
+
+	s.mustPublish(mailbox("approved").message()) // of the same key, which the cancel has freed
+	s.polled("approved", 2)
+	s.decide("create-mailbox", "approve")
+	e := s.outcome(event.Mailbox, "approved")
+	var data event.MailboxCreatedData
+	if err := complete(e.DataAs(&data), data.Mailbox.Alias, data.Mailbox.PrimarySMTPAddress, data.Mailbox.Database); err != nil || stateOf(e) != event.Succeeded {
+		t.Errorf("the approved one ended as %s: %s, %v", e.Type(), e.Data(), err)
+	}
+	if calls, err := s.Vendors.Calls(t.Context(), "adaxes", "create-mailbox"); err != nil || len(calls) != 2 {
+		t.Errorf("asked %d times: %+v, %v", len(calls), calls, err)
+	}
+}
+
+// polled waits until a command waits for its approval after so many attempts, of which the first asked.
+func (s *system) polled(id string, attempts int) {
+	s.Helper()
+	s.eventually(func(ctx context.Context) string {
+		rows, err := s.rows(ctx, `SELECT operation_id FROM mailwright.operations WHERE operation_id = $1 AND state = 'waiting' AND attempts >= $2`, event.OperationID(source, id), attempts)
+		if err != nil || len(rows) != 1 {
+			return fmt.Sprintf("%s does not wait for its approval, polled: %v, %v", id, rows, err)
 		}
+		return ""
+	})
+}
+
+// decide settles the one request that is pending.
+func (s *system) decide(call, decision string) {
+	s.Helper()
+	var page struct {
+		Approvals []struct{ Call, State string }
+	}
+	if err := s.Vendors.Control(s.Context(), http.MethodGet, "approvals", nil, &page); err != nil {
+		s.Fatal(err)
+	}
+	pending := 0
+	for _, a := range page.Approvals {
+		if a.Call == call && a.State == "Pending" {
+			pending++
+		}
+	}
+	if pending != 1 {
+		s.Fatalf("requests for approval: %+v", page)
+	}
+	if err := s.Vendors.Control(s.Context(), http.MethodPost, "approvals/all", map[string]string{"decision": decision}, nil); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// askedOnce wants the vendor to have been asked for a create once.
+func (s *system) askedOnce(call string) {
+	s.Helper()
+	if calls, err := s.Vendors.Calls(s.Context(), "adaxes", call); err != nil || len(calls) != 1 {
+		s.Errorf("asked %d times: %+v, %v", len(calls), calls, err)
 	}
 }

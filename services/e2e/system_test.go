@@ -128,9 +128,12 @@ type command struct {
 	id, eventType, key, data string
 }
 
-func (c command) message() *nats.Msg {
+func (c command) message() *nats.Msg { return c.in(event.DomainOf(c.eventType)) }
+
+// in is the message to one domain, as a cancel needs it.
+func (c command) in(domain event.Domain) *nats.Msg {
 	return &nats.Msg{
-		Subject: bus.CommandSubject(event.DomainOf(c.eventType), c.key), Data: []byte(c.data),
+		Subject: bus.CommandSubject(domain, c.key), Data: []byte(c.data),
 		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {c.id}, "ce-source": {source}, "ce-type": {c.eventType}, "content-type": {"application/json"},
 			"ce-traceparent": {"00-" + traceID + "-00f067aa0ba902b7-01"}},
 	}

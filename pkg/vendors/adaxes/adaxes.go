@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"regexp"
 	"strings"
 
@@ -125,8 +124,8 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 		}
 	}
 	res, err := c.exchange(ctx, effect, method, path, token, body, secrets...)
-	if err == nil && res.Status == http.StatusUnauthorized && c.signIn != nil {
-		// The token ended early: a restart, an administrator. A 401 did nothing, so a write may be sent again.
+	if err == nil && c.signIn != nil && unauthenticated(res) {
+		// The token ended early: a restart, an administrator. Whoever is not let in has done nothing, so a write may be sent again.
 		c.signIn.expire(token)
 		if token, err = c.signIn.token(ctx, c); err != nil {
 			return nil, err

@@ -2,8 +2,13 @@ package adaxes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
@@ -23,7 +28,7 @@ var answers = []struct {
 	{200, 299, false, failure.Internal, failure.Unknown, "the vendor's answer can not be understood"},
 	{300, 399, false, failure.Refused, failure.Refused, "the vendor answers with a redirect; check the configured base URL"},
 	{400, 400, false, failure.Invalid, failure.Invalid, "the vendor finds the request wrong"},
-	{401, 401, false, failure.Refused, failure.Refused, "the vendor does not accept the token"},
+	{401, 401, false, failure.Unavailable, failure.Unavailable, "the vendor does not accept the token, and did nothing; renew the configured one"},
 	{403, 403, false, failure.Refused, failure.Refused, "the vendor refuses our credentials or rights"},
 	{404, 404, true, failure.NotFound, failure.NotFound, "the vendor does not know the object"},
 	{404, 404, false, failure.Unavailable, failure.Unavailable, "the vendor's API does not answer there; check the configured base URL"},
@@ -39,7 +44,20 @@ var answers = []struct {
 // errorObject is the body of the API's own errors.
 type errorObject struct {
 	Message, Code string
-	InnerError    *struct{ Message, Code string }
+	// ModelState names the request's fields that are wrong; on 400 only.
+	ModelState json.RawMessage
+	InnerError *struct{ Message, Code string }
+}
+
+// credentials are the codes of an innerError that say that our account may not sign in as it stands (REST_Errors). A person can mend that, and
+// nothing was done. accessDenied is none of them: it is about rights.
+var credentials = []string{"invalidCredentials", "accountIsDisabled", "accountLockedOut", "accountExpired", "logonTimeIncorrect"}
+
+// unauthenticated reports whether the vendor does not know who asks: 401, or 403 with an innerError that says why, which is about the sign-in alone.
+func unauthenticated(res *transport.Response) bool {
+	var body errorObject
+	return res.Status == http.StatusUnauthorized ||
+		res.Status == http.StatusForbidden && json.Unmarshal(res.Body, &body) == nil && body.InnerError != nil && slices.Contains(credentials, body.InnerError.Code)
 }
 
 // httpFailure is what an answer other than success means. It also serves an answer of 200 that is not what the page promises.
@@ -67,12 +85,51 @@ func httpFailure(effect transport.Effect, res *transport.Response, r redactor) *
 	// 403 says why the sign-in failed only here: invalidCredentials, accountLockedOut, ...
 	if body.InnerError != nil && identifier.MatchString(body.InnerError.Code) {
 		e.Code = body.InnerError.Code
+		if slices.Contains(credentials, e.Code) {
+			e.Kind, e.Text = failure.Unavailable, "the vendor does not let our account in, and did nothing; look at the account and the configured password"
+		}
 	}
 	// The message of a 5xx describes the vendor's inside, not the request.
 	if body.Message != "" && res.Status/100 == 4 {
 		e.Text += ": " + r.safe(body.Message)
 	}
+	e.Text += r.fields(body.ModelState)
 	return e
+}
+
+// maxFields bounds how many wrong fields are named.
+const maxFields = 5
+
+// fields tells what is wrong with which field, as far as modelState has the form of ASP.NET: a list of texts, or a text, by field.
+func (r redactor) fields(modelState json.RawMessage) string {
+	var byField map[string]json.RawMessage
+	if json.Unmarshal(modelState, &byField) != nil {
+		return ""
+	}
+	var text strings.Builder
+	for i, field := range slices.Sorted(maps.Keys(byField)) {
+		if i == maxFields {
+			fmt.Fprintf(&text, "; and %d fields more", len(byField)-maxFields)
+			break
+		}
+		var faults []string
+		if json.Unmarshal(byField[field], &faults) != nil {
+			faults = []string{""}
+			_ = json.Unmarshal(byField[field], &faults[0]) // else the name alone has to do
+		}
+		what := r.safe(strings.TrimSpace(field + ": " + strings.Join(faults, " ")))
+		if HoldsPassword(field) { // whatever is said about it may quote it
+			what = r.safe(field) + " is wrong"
+		}
+		text.WriteString("; " + what)
+	}
+	return text.String()
+}
+
+// MayExist reports whether err may be the refusal of a name that is taken. For that the vendor has no code of its own: a failed operation says it in words.
+func MayExist(err error) bool {
+	e, ok := errors.AsType[*failure.Error](err)
+	return ok && e.Kind == failure.Refused && slices.Contains([]string{"resultType 1", "0x80071392", "conflict", "HTTP 409"}, e.Code)
 }
 
 // identifier is what a vendor's code may look like if it is to be published.

@@ -30,13 +30,18 @@ func TestFailures(t *testing.T) {
 		{"redirect", 302, "", failure.Refused, failure.Refused, "HTTP 302", "base URL"},
 		{"moved", 308, page, failure.Refused, failure.Refused, "HTTP 308", "base URL"},
 		{"not modified", 304, "", failure.Refused, failure.Refused, "HTTP 304", "redirect"},
-		{"bad request", 400, `{"message": "The request is invalid.", "code": "badRequest", "modelState": {"createIn": ["required"]}}`, failure.Invalid, failure.Invalid, "badRequest", "The request is invalid."},
+		{"bad request", 400, `{"message": "The request is invalid.", "code": "badRequest", "modelState": {"createIn": ["required"]}}`, failure.Invalid, failure.Invalid, "badRequest", "The request is invalid.; createIn: required"},
+		{"many fields", 400, `{"code": "c", "modelState": {"f": "f", "e": ["e"], "d": {}, "c": ["c"], "b": ["b"], "a": ["is\nwrong", "too"]}}`, failure.Invalid, failure.Invalid, "c", "wrong; a: is; b: b; c: c; d:; e: e; and 1 fields more"},
+		{"odd fields", 400, `{"message": "m", "code": "c", "modelState": [1]}`, failure.Invalid, failure.Invalid, "c", "wrong: m"},
+		{"a field that is a password", 400, `{"code": "c", "modelState": {"unicodePwd": ["zebra is too short"]}}`, failure.Invalid, failure.Invalid, "c", "wrong; unicodePwd is wrong"},
+		{"a field that looks like a password", 400, `{"code": "c", "modelState": {"Zebra-Pass-1": ["no"]}}`, failure.Invalid, failure.Invalid, "c", "wrong; [redacted] no"},
 		{"bad request page", 400, page, failure.Invalid, failure.Invalid, "HTTP 400", "wrong"},
-		{"token", 401, object, failure.Refused, failure.Refused, "someCode", "token"},
-		{"token page", 401, page, failure.Refused, failure.Refused, "HTTP 401", "token"},
+		{"token", 401, object, failure.Unavailable, failure.Unavailable, "someCode", "token"},
+		{"token page", 401, page, failure.Unavailable, failure.Unavailable, "HTTP 401", "token"},
 		{"rights", 403, object, failure.Refused, failure.Refused, "someCode", "Some words."},
-		{"credentials", 403, `{"message": "m", "code": "forbidden", "innerError": {"message": "m", "code": "invalidCredentials", "attemptsLeft": 2}}`, failure.Refused, failure.Refused, "invalidCredentials", "credentials"},
-		{"locked out", 403, `{"message": "m", "code": "forbidden", "innerError": {"code": "accountLockedOut"}}`, failure.Refused, failure.Refused, "accountLockedOut", "credentials"},
+		{"credentials", 403, `{"message": "m", "code": "forbidden", "innerError": {"message": "m", "code": "invalidCredentials", "attemptsLeft": 2}}`, failure.Unavailable, failure.Unavailable, "invalidCredentials", "password"},
+		{"locked out", 403, `{"message": "m", "code": "forbidden", "innerError": {"code": "accountLockedOut"}}`, failure.Unavailable, failure.Unavailable, "accountLockedOut", "account"},
+		{"no access", 403, `{"message": "m", "code": "forbidden", "innerError": {"code": "accessDenied"}}`, failure.Refused, failure.Refused, "accessDenied", "rights"},
 		{"no inner error", 403, `{"message": "m", "code": "forbidden", "innerError": null}`, failure.Refused, failure.Refused, "forbidden", "credentials"},
 		{"no object", 404, object, failure.NotFound, failure.NotFound, "someCode", "object"},
 		{"no API", 404, page, failure.Unavailable, failure.Unavailable, "HTTP 404", "base URL"},
@@ -207,4 +212,24 @@ func FuzzErrorBody(f *testing.F) {
 			t.Fatalf("not fit to be published: %q", e.Text)
 		}
 	})
+}
+
+func TestMayExist(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		`{"resultType": 1, "exception": {"message": "The object already exists."}}`:  true,
+		`{"resultType": 1, "exception": {"message": "0x80071392: it exists."}}`:      true,
+		`{"resultType": 1, "exception": {"message": "0x80072030: no such object."}}`: false,
+		`{"resultType": 2}`: false, `{"resultType": 0, "actualObjectDN": "CN=a,DC=x"}`: false, "": false,
+	} {
+		if _, err := answering(t, 200, []byte(body)).CreateObject(t.Context(), pageObjects[0].object); adaxes.MayExist(err) != want {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if _, err := answering(t, 409, []byte(`{"message": "m", "code": "conflict"}`)).CreateObject(t.Context(), pageObjects[0].object); !adaxes.MayExist(err) {
+		t.Error(err)
+	}
+	if _, err := answering(t, 403, nil).CreateObject(t.Context(), pageObjects[0].object); adaxes.MayExist(err) {
+		t.Error(err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 	defaultLifetime = 30 * time.Minute
 	// refusalPause is how long refused credentials are not tried again: the vendor counts failed sign-ins and locks the
 	// account, and every waiting command would cost it one.
-	refusalPause = time.Minute
+	refusalPause = 10 * time.Minute
 )
 
 // signIn keeps the token of the legacy session sign-in (REST_Authentication_Legacy).
@@ -52,7 +53,7 @@ func (s *signIn) token(ctx context.Context, c *Client) (secret.String, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		if failure.Is(err, failure.Refused) {
+		if f := failure.Of(err); f.Kind == failure.Refused || slices.Contains(credentials, f.Code) {
 			s.refusal, s.retryAt = err, time.Now().Add(refusalPause)
 		}
 		return secret.String{}, err

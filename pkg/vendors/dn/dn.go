@@ -43,6 +43,16 @@ func FirstValue(s string) string {
 	return ""
 }
 
+// Domain gives the DN of the domain in which s lies: its last parts that are of the type DC. "" where it has none.
+func Domain(s string) string {
+	parts := split(s, ",;")
+	from := len(parts)
+	for from > 0 && len(strings.TrimSpace(parts[from-1])) > 3 && strings.EqualFold(strings.TrimSpace(parts[from-1])[:3], "DC=") {
+		from--
+	}
+	return strings.Join(parts[from:], ",")
+}
+
 // Equal reports whether two DNs name the same object. It ignores case, the way of escaping and spaces that carry
 // no meaning, as directories do. Texts that are not DNs are equal to nothing.
 func Equal(a, b string) bool {

@@ -99,3 +99,14 @@ func FuzzChild(f *testing.F) {
 		}
 	})
 }
+
+func TestDomain(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"CN=a,OU=b,DC=example,DC=com": "DC=example,DC=com", `OU=x\,DC=evil,dc=example, dc=com`: "dc=example, dc=com", "DC=x": "DC=x", "OU=b": "", "": "", "DC=": "",
+	} {
+		if got := dn.Domain(s); got != want {
+			t.Errorf("Domain(%q) = %q, want %q", s, got, want)
+		}
+	}
+}

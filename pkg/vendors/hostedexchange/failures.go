@@ -1,6 +1,7 @@
 package hostedexchange
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -11,29 +12,32 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// CodeExists is the code of a user, or another object of that name, that is already there.
-const CodeExists = "0x80071392"
+const (
+	// CodeExists is the code of a user, or another object of that name, that is already there.
+	CodeExists     = "0x80071392"
+	codeUserExists = "0x800708B0"
+)
 
 // codes is the one table of what the vendor's error codes mean. The page lists none; these are Windows' own and those of MPF's
 // error and SOAP providers.
 //
-// A code that is not here is Refused: an errorContext says that the engine has ended the procedure with an error, and its
-// transaction has rolled back what it did. Only where the engine itself lost touch with a server is the outcome open.
+// Refused, NotFound and Invalid are those by which the directory turns a step down that has a way back, or has done nothing yet. Any other code, the engine's
+// generic one first, says that the procedure ended with an error and was rolled back, which leaves what steps without rollback code did, and
+// more where the rollback fails (events 4107 and 4108): the outcome is open, see [Ended].
 var codes = map[string]struct {
 	kind failure.Kind
 	text string
 }{
-	CodeExists:   {failure.Refused, "an object of that name already exists"},
-	"0x800708B0": {failure.Refused, "a user of that name already exists"},
-	"0x80072030": {failure.NotFound, "the container, or an object that the request names, does not exist"},
-	"0x80070005": {failure.Refused, "the account lacks the right, such as the UserCreator role"},
-	"0x8007052D": {failure.Refused, "the password breaks the domain's policy"},
-	"0x800708C5": {failure.Refused, "the password breaks the domain's policy"},
-	"0x80072035": {failure.Refused, "the directory is unwilling; most often a value or the password breaks a rule"},
-	"0x80072032": {failure.Invalid, "a path is not a distinguished name"},
-	"0x8007200A": {failure.Invalid, "an attribute does not exist"},
-	"0x8007200B": {failure.Invalid, "a value breaks its attribute's syntax"},
-	"0x80004005": {failure.Refused, "the procedure failed for a reason that the vendor does not code"},
+	CodeExists:     {failure.Refused, "an object of that name already exists"},
+	codeUserExists: {failure.Refused, "a user of that name already exists"},
+	"0x80072030":   {failure.NotFound, "the container, or an object that the request names, does not exist"},
+	"0x80070005":   {failure.Refused, "the account lacks the right, such as the UserCreator role"},
+	"0x8007052D":   {failure.Refused, "the password breaks the domain's policy"},
+	"0x800708C5":   {failure.Refused, "the password breaks the domain's policy"},
+	"0x80072035":   {failure.Unknown, "the directory is unwilling; most often a value or the password breaks a rule"},
+	"0x80072032":   {failure.Invalid, "a path is not a distinguished name"},
+	"0x8007200A":   {failure.Invalid, "an attribute does not exist"},
+	"0x8007200B":   {failure.Invalid, "a value breaks its attribute's syntax"},
 
 	"0x8007203A": {failure.Unknown, lostTouch}, // LDAP: the server is down
 	"0x800706BA": {failure.Unknown, lostTouch}, // RPC: the server is unavailable
@@ -49,8 +53,24 @@ var codes = map[string]struct {
 
 const (
 	lostTouch = "the provisioning engine lost touch with a server and may have acted"
-	refused   = "the provisioning engine ended the procedure with an error"
+	ended     = "the provisioning engine ended the procedure with an error, and may have left a part of its work"
 )
+
+// noCode stands for the code of an errorContext that has none, or none that can be published.
+const noCode = "errorContext"
+
+// Ended reports whether the code of an Unknown says that the vendor did answer: it ended the procedure with an error. Nothing more is going to happen
+// then, and only the directory tells whether the rollback has left anything.
+func Ended(code string) bool {
+	known, listed := codes[code]
+	return code == noCode || strings.HasPrefix(code, "0x") && (!listed || known.kind == failure.Unknown && known.text != lostTouch)
+}
+
+// Exists reports whether err is the refusal of a name that is taken.
+func Exists(err error) bool {
+	e, ok := errors.AsType[*failure.Error](err)
+	return ok && (e.Code == CodeExists || e.Code == codeUserExists)
+}
 
 // decodeAnswer reads an answer of any status: its <data>, or the failure that it means.
 //
@@ -80,7 +100,7 @@ func unknownAnswer() error {
 
 // failure is what an errorContext means. Its description never counts and is never passed on: it may quote what was sent.
 func (e *element) failure() *failure.Error {
-	f := &failure.Error{Kind: failure.Refused, Vendor: Vendor, Code: normalCode(e.attrs["code"]), Text: refused}
+	f := &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: normalCode(e.attrs["code"]), Text: ended}
 	if known, ok := codes[f.Code]; ok {
 		f.Kind, f.Text = known.kind, known.text
 	}
@@ -95,11 +115,11 @@ func (e *element) failure() *failure.Error {
 // identifier is what names of namespaces and procedures look like.
 var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_. -]{0,63}$`)
 
-// normalCode writes a code as "0x80071392", also where the vendor gave it in lower case or as a decimal; "" for anything else.
+// normalCode writes a code as "0x80071392", also where the vendor gave it in lower case or as a decimal; noCode for anything else.
 func normalCode(code string) string {
 	n, err := strconv.ParseInt(strings.TrimSpace(code), 0, 64)
 	if err != nil {
-		return ""
+		return noCode
 	}
 	return fmt.Sprintf("0x%08X", uint32(n)) // an HRESULT is 32 bits, with a sign in decimal
 }
@@ -120,7 +140,10 @@ func (e *element) fault() *failure.Error {
 func statusFailure(res *transport.Response, cause error) *failure.Error {
 	f := transport.StatusFailure(Vendor, transport.Write, res)
 	f.Cause = cause
-	if res.Status == http.StatusNotFound || res.Status == http.StatusGone {
+	switch res.Status {
+	case http.StatusUnauthorized:
+		f.Kind, f.Text = failure.Unavailable, "the vendor does not accept the configured user name and password, and did nothing"
+	case http.StatusNotFound, http.StatusGone:
 		// Nothing of the provisioning system answers there, so this tells nothing of the user or the container.
 		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
 	}

@@ -47,12 +47,12 @@ func TestFailures(t *testing.T) {
 		{"access", 200, coded("0x80070005"), failure.Refused, "0x80070005", "UserCreator"},
 		{"password", 200, coded("0x8007052d"), failure.Refused, "0x8007052D", "policy"},
 		{"password, net", 200, coded("0x800708C5"), failure.Refused, "0x800708C5", "policy"},
-		{"unwilling", 200, coded("0x80072035"), failure.Refused, "0x80072035", "unwilling"},
+		{"unwilling", 200, coded("0x80072035"), failure.Unknown, "0x80072035", "unwilling"},
 		{"DN", 200, coded("0x80072032"), failure.Invalid, "0x80072032", "distinguished name"},
 		{"attribute", 200, coded("0x8007200A"), failure.Invalid, "0x8007200A", "attribute"},
 		{"syntax", 200, coded("0x8007200B"), failure.Invalid, "0x8007200B", "syntax"},
-		{"generic", 200, coded("0x80004005"), failure.Refused, "0x80004005", "(Hosted Exchange::CreateBusinessUser)"},
-		{"of the page", 200, coded("0x80070643"), failure.Refused, "0x80070643", "ended the procedure"},
+		{"generic", 200, coded("0x80004005"), failure.Unknown, "0x80004005", "(Hosted Exchange::CreateBusinessUser)"},
+		{"of the page", 200, coded("0x80070643"), failure.Unknown, "0x80070643", "ended the procedure"},
 		{"decimal", 200, coded("-2147019886"), failure.Refused, hostedexchange.CodeExists, "already exists"},
 		{"unsigned", 200, coded("2147947410"), failure.Refused, hostedexchange.CodeExists, "already exists"},
 		{"server down", 200, coded("0x8007203A"), failure.Unknown, "0x8007203A", "lost touch"},
@@ -61,9 +61,9 @@ func TestFailures(t *testing.T) {
 		{"time ran out", 200, coded("0x800705B4"), failure.Unknown, "0x800705B4", "lost touch"},
 		{"HTTP inside", 200, coded("0x8700000A"), failure.Unknown, "0x8700000A", "lost touch"},
 		{"HTTP inside 2", 200, coded("0x87000015"), failure.Unknown, "0x87000015", "lost touch"},
-		{"no code", 200, `<response><errorContext description="Pass1Word"/></response>`, failure.Refused, "", "ended the procedure"},
-		{"odd code", 200, coded("Pass1Word"), failure.Refused, "", "ended the procedure"},
-		{"odd source", 200, `<response><errorContext code="0x1"><errorSource namespace="&lt;Pass1Word&gt;" procedure="p"/></errorContext></response>`, failure.Refused, "0x00000001", "ended the procedure"},
+		{"no code", 200, `<response><errorContext description="Pass1Word"/></response>`, failure.Unknown, "errorContext", "ended the procedure"},
+		{"odd code", 200, coded("Pass1Word"), failure.Unknown, "errorContext", "ended the procedure"},
+		{"odd source", 200, `<response><errorContext code="0x1"><errorSource namespace="&lt;Pass1Word&gt;" procedure="p"/></errorContext></response>`, failure.Unknown, "0x00000001", "ended the procedure"},
 		{"beside data", 200, strings.Replace(exists, "<response>", `<response><data><user path="LDAP://CN=a"/></data>`, 1), failure.Refused, hostedexchange.CodeExists, "already exists"},
 		{"fault", 500, fault, failure.Unknown, "SOAP Fault", "did not say"},
 		{"fault with 200", 200, fault, failure.Unknown, "SOAP Fault", "did not say"},
@@ -83,7 +83,7 @@ func TestFailures(t *testing.T) {
 		{"too deep", 200, strings.Repeat("<a>", 100) + user + strings.Repeat("</a>", 100), failure.Unknown, "HTTP 200", "understood"},
 		{"user with 500", 500, user, failure.Unknown, "HTTP 500", "did not say"},
 		{"redirect", 302, user, failure.Refused, "HTTP 302", "redirect"},
-		{"credentials", 401, "Pass1Word", failure.Refused, "HTTP 401", "credentials"},
+		{"credentials", 401, "Pass1Word", failure.Unavailable, "HTTP 401", "password"},
 		{"rights", 403, "", failure.Refused, "HTTP 403", "rights"},
 		{"not there", 404, "<html/>", failure.Unavailable, "HTTP 404", "URL"},
 		{"gone", 410, "", failure.Unavailable, "HTTP 410", "URL"},
@@ -183,5 +183,20 @@ func TestNewNamesTheField(t *testing.T) {
 			t.Errorf("%s: %v", tt.want, err)
 		}
 		wantHidden(t, []string{"hunter2"}, err)
+	}
+}
+
+// TestEnded: where the vendor answered with an error of unknown reach nothing more happens; where it lost touch with a server something may.
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{"0x80004005": true, "0x80070643": true, "0x80072035": true, "errorContext": true, "0x8007203A": false, hostedexchange.CodeExists: false, "HTTP 500": false, "SOAP Fault": false, "": false} {
+		if hostedexchange.Ended(code) != want {
+			t.Errorf("%q: %v", code, !want)
+		}
+	}
+	for code, want := range map[string]bool{hostedexchange.CodeExists: true, "0x800708B0": true, "0x80004005": false} {
+		if _, err := answering(t, 200, []byte(coded(code))).CreateBusinessUser(t.Context(), bob()); hostedexchange.Exists(err) != want {
+			t.Errorf("%s: %v", code, err)
+		}
 	}
 }

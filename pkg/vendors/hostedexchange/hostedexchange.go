@@ -54,6 +54,7 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	http *transport.Client
+	rest *rest
 }
 
 // Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own methods.
@@ -69,7 +70,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.Password}
 	cfg.HTTP.MaxBody = cmp.Or(cfg.HTTP.MaxBody, defaultMaxBody)
-	return &Client{cfg: cfg, http: transport.New(cfg.HTTP)}, nil
+	return &Client{cfg: cfg, http: transport.New(cfg.HTTP), rest: &rest{}}, nil
 }
 
 // check returns every fault of the configuration, each naming its field and none quoting a value.
@@ -93,8 +94,8 @@ func (cfg Config) check() error {
 // CreateBusinessUser creates a user in an organisation and, where a plan is named, the mailbox.
 //
 // Errors: Invalid with every fault of the user where nothing was sent; what the vendor's code means where it reports an
-// error, NotFound where the container is missing, otherwise mostly Refused; Unknown where the answer is lost or can not be
-// understood. The call is not repeatable: whoever gets Unknown must look for [UserPath] before trying again.
+// error, NotFound where the container is missing, Refused where nothing was done; Unknown where the answer is lost or can not be
+// understood, or where the procedure ended with an error of which nobody knows what it left: see [Ended]. The call is not repeatable: whoever gets Unknown must look for [UserPath] before trying again.
 func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (CreatedUser, error) {
 	body, err := u.request(c.cfg.Transport)
 	if err != nil {
@@ -124,17 +125,21 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
 	}
+	if err := c.rest.standing(); err != nil {
+		return nil, err
+	}
 	res, err := c.http.Do(ctx, transport.Write, req, secrets...)
 	if err != nil {
 		return nil, err
 	}
+	c.rest.note(res)
 	return decodeAnswer(res)
 }
 
 // Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The
 // role UserCreator does not show without creating somebody.
 //
-// Errors: Refused where the credentials are not taken; Unavailable where nothing answers, or nothing of the kind.
+// Errors: Unavailable where the credentials are not taken, where nothing answers, or nothing of the kind.
 func (c *Client) Check(ctx context.Context) error {
 	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx // the transport gives it one
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
@@ -33,21 +34,47 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	}
 	result, err := c.client.CreateObject(ctx, object)
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Result{}, c.meaning(ctx, run, data, err)
 	}
-	return created(run, c.readBack(ctx, result.ObjectDN), data.ObjectType, worker.Warnings(result.Warnings)), nil
+	// The vendor's rules may have renamed and moved the object, and a create does not return the GUID. It exists whatever comes of the reading.
+	warnings := worker.Warnings(result.Warnings)
+	made, err := worker.ReadBack(ctx, func(ctx context.Context) (adaxes.DirectoryObject, error) {
+		return c.client.GetObject(ctx, result.ObjectDN)
+	})
+	if err != nil {
+		made = adaxes.DirectoryObject{DN: result.ObjectDN}
+		warnings = append(warnings, unread("The object was created, but its GUID could not be read", err))
+	}
+	return created(run, made, data.ObjectType, warnings), nil
+}
+
+// meaning is what a failed create means for the operation. After a lost call a name that is taken is ours, perhaps, but not if it was taken before the
+// command came.
+func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data event.ObjectCreateData, err error) error {
+	if run.Open == nil || !adaxes.MayExist(err) {
+		return err
+	}
+	if intended, known := intendedDN(data); known {
+		if found, e := c.get(ctx, intended, whenCreated); e == nil && found != nil && before(run, *found, false) {
+			return err
+		}
+	}
+	return worker.Reopen(run, err)
 }
 
 // lookUp finds the object that an earlier attempt of this very operation created.
 //
-// With a marker that is certain. Without one, an object at the intended DN counts as ours only while settling: this operation
-// sent a create, after the name had been free or the vendor would have said otherwise.
+// With a marker that is certain. Without one, an object of the intended name counts as ours only while settling, and only if it is not older than the command:
+// this operation sent a create. Where the vendor makes up the name, a second create would make a second object, so that it is looked for and nothing else.
 func (c objectCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, false, err
 	}
 	found, err := c.find(ctx, run, data)
+	if err == nil && found == nil && c.marker == "" && commonName(data) == "" {
+		err = &failure.Error{Kind: failure.Unknown, Vendor: adaxes.Vendor, Text: "the vendor did not say whether it created the object, whose name it makes up; it is looked for, and not created again"}
+	}
 	if err != nil || found == nil {
 		return operation.Result{}, false, err
 	}
@@ -62,16 +89,63 @@ func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.
 		}
 		return &found[0], nil
 	}
-	intended, known := intendedDN(data)
-	if !run.Settling || !known {
+	if !run.Settling {
 		return nil, operation.ErrCanNotLookUp
 	}
-	return c.get(ctx, intended)
+	return c.findByName(ctx, run, data)
+}
+
+// findByName looks where the command wants the object, then for its account name and UPN: patterns and rules may have renamed or moved it.
+func (c objectCreator) findByName(ctx context.Context, run *operation.Run, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
+	intended, known := intendedDN(data)
+	logons := logonNames(data)
+	if !known && len(logons) == 0 {
+		return nil, operation.ErrCanNotLookUp
+	}
+	if known {
+		found, err := c.get(ctx, intended, whenCreated)
+		if err != nil || found != nil && !before(run, *found, false) {
+			return found, err
+		}
+	}
+	for property, value := range logons {
+		found, err := c.client.Search(ctx, adaxes.Query{Base: dn.Domain(data.CreateIn), ObjectType: data.ObjectType, Property: property, Value: value, Select: []string{whenCreated}})
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 1 && !before(run, found[0], true) {
+			return &found[0], nil
+		}
+	}
+	return nil, nil
+}
+
+// whenCreated is the property that tells an object's age.
+const whenCreated = "whenCreated"
+
+// before reports whether an object was there before the command; unsaid is what counts where it does not tell.
+func before(run *operation.Run, object adaxes.DirectoryObject, unsaid bool) bool {
+	created, err := time.Parse(time.RFC3339, object.Value(whenCreated))
+	if err != nil {
+		return unsaid
+	}
+	return older(run, created)
+}
+
+// logonNames are the names beside its own by which an object is the only one of its domain, as far as the command gives them whole.
+func logonNames(data event.ObjectCreateData) map[string]string {
+	names := map[string]string{}
+	for _, property := range []string{"sAMAccountName", "userPrincipalName"} {
+		if name := text(data, property); name != "" && (property == "sAMAccountName" || strings.Contains(name, "@")) {
+			names[property] = name
+		}
+	}
+	return names
 }
 
 // get reads an object; nil where there is none.
-func (c objectCreator) get(ctx context.Context, dn string) (*adaxes.DirectoryObject, error) {
-	object, err := c.client.GetObject(ctx, dn)
+func (c objectCreator) get(ctx context.Context, dn string, properties ...string) (*adaxes.DirectoryObject, error) {
+	object, err := c.client.GetObject(ctx, dn, properties...)
 	if failure.Is(err, failure.NotFound) {
 		return nil, nil
 	}
@@ -114,15 +188,6 @@ func shown(p event.Property) string {
 	}
 	raw, _ := json.Marshal(p.Values)
 	return string(raw)
-}
-
-// readBack adds the GUID, which a create does not return. The object exists whatever comes of the reading.
-func (c objectCreator) readBack(ctx context.Context, dn string) adaxes.DirectoryObject {
-	object, err := c.client.GetObject(ctx, dn)
-	if err != nil {
-		return adaxes.DirectoryObject{DN: dn}
-	}
-	return object
 }
 
 func created(run *operation.Run, object adaxes.DirectoryObject, objectType string, warnings []event.Warning) operation.Result {
@@ -185,15 +250,31 @@ func value(raw json.RawMessage) any {
 // intendedDN is where the object will stand, if the command says so: its cn or ou in a container that is
 // named by DN, not by GUID.
 func intendedDN(data event.ObjectCreateData) (string, bool) {
-	attribute := "CN"
-	if data.ObjectType == "organizationalUnit" {
-		attribute = "OU"
+	name := commonName(data)
+	if name == "" {
+		return "", false
 	}
+	return dn.Child(naming(data), name, data.CreateIn), strings.Contains(data.CreateIn, "=")
+}
+
+// commonName is the object's name in its container; "" where the command leaves it to the vendor's property patterns.
+func commonName(data event.ObjectCreateData) string { return text(data, naming(data)) }
+
+// naming is the attribute that names an object.
+func naming(data event.ObjectCreateData) string {
+	if data.ObjectType == "organizationalUnit" {
+		return "OU"
+	}
+	return "CN"
+}
+
+// text is the value of a property that has one alone, a text; "" for anything else.
+func text(data event.ObjectCreateData, property string) string {
 	for _, p := range data.Properties {
-		var name string
-		if strings.EqualFold(p.Name, attribute) && len(p.Values) == 1 && json.Unmarshal(p.Values[0], &name) == nil {
-			return attribute + "=" + dn.Escape(name) + "," + data.CreateIn, strings.Contains(data.CreateIn, "=")
+		var value string
+		if strings.EqualFold(p.Name, property) && len(p.Values) == 1 && json.Unmarshal(p.Values[0], &value) == nil {
+			return value
 		}
 	}
-	return "", false
+	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
 // userCreator creates business users at one tenant's Hosted Exchange.
@@ -24,18 +25,54 @@ func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, err
 	}
+	if run.Open != nil && hostedexchange.Ended(run.Open.Code) {
+		return operation.Result{}, &failure.Error{
+			Kind: failure.Refused, Vendor: hostedexchange.Vendor, Code: run.Open.Code,
+			Text: "the provisioning engine ended the procedure with an error, and has left no user in the directory",
+		}
+	}
 	user, err := c.client.CreateBusinessUser(ctx, businessUser(data))
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Result{}, c.meaning(ctx, run, data, err)
 	}
 	out := userCreated(run, data, user)
 	if c.directory != nil {
-		// The user exists whatever comes of the reading.
-		if found, err := c.directory.Find(ctx, hostedexchange.PathDN(user.Path)); err == nil {
+		found, err := worker.ReadBack(ctx, func(ctx context.Context) (ldapdirectory.Object, error) {
+			return c.directory.Find(ctx, hostedexchange.PathDN(user.Path))
+		})
+		if err == nil {
 			identify(&out, found)
+		} else { // the user exists whatever comes of the reading
+			out.Warnings = append(out.Warnings, unread("The user was created, but its GUID could not be read", err))
 		}
 	}
 	return operation.Result{Type: event.BusinessUserCreated, Data: out}, nil
+}
+
+// meaning is what a failed create means for the operation, which depends on what the directory can tell.
+//
+// An end of unknown reach is open where it can be looked at; elsewhere nobody would ever settle it, so that it ends there and then, with the reason.
+// A name that is taken is ours, perhaps, if a call before was lost, but not if it was taken before the command came.
+func (c userCreator) meaning(ctx context.Context, run *operation.Run, data event.BusinessUserCreateData, err error) error {
+	f := failure.Of(err)
+	switch {
+	case f.Kind == failure.Unknown && hostedexchange.Ended(f.Code) && c.directory == nil:
+		return &failure.Error{
+			Kind: failure.Refused, Vendor: f.Vendor, Code: f.Code, Cause: err,
+			Text: f.Text + "; without ldap in the configuration it can not be looked for: look whether a user was left",
+		}
+	case hostedexchange.Exists(err) && c.directory != nil:
+		if user, err := c.find(ctx, data); err == nil && user != nil && older(run, user.Created) {
+			return f
+		}
+		return worker.Reopen(run, err)
+	}
+	return err
+}
+
+// unread is the warning that what was just created could not be read.
+func unread(what string, err error) event.Warning {
+	return event.Warning{Text: what + ": " + failure.Of(err).Text + "."}
 }
 
 func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hostedexchange.CreatedUser) event.BusinessUserCreatedData {
@@ -80,6 +117,11 @@ func businessUser(d event.BusinessUserCreateData) hostedexchange.BusinessUser {
 	return u
 }
 
+// older reports whether what was created at a time was there before the command.
+func older(run *operation.Run, created time.Time) bool {
+	return created.Before(run.Operation.ReceivedAt.Add(-clockSkew))
+}
+
 // clockSkew is by how much a domain controller's clock may lag behind ours; domains keep theirs within five minutes.
 const clockSkew = 10 * time.Minute
 
@@ -100,7 +142,7 @@ func (c userCreator) lookUp(ctx context.Context, run *operation.Run) (operation.
 		return operation.Result{}, false, err
 	}
 	user, err := c.find(ctx, data)
-	if err != nil || user == nil || user.Created.Before(run.Operation.ReceivedAt.Add(-clockSkew)) {
+	if err != nil || user == nil || older(run, user.Created) {
 		return operation.Result{}, false, err
 	}
 	return operation.Result{Type: event.BusinessUserCreated, Data: settled(run, data, *user)}, true, nil
@@ -126,6 +168,9 @@ func settled(run *operation.Run, data event.BusinessUserCreateData, user ldapdir
 			Path: hostedexchange.UserPath(data.Container, data.UserPrincipalName), UserPrincipalName: data.UserPrincipalName, DisplayName: data.DisplayName,
 		},
 		Warnings: []event.Warning{{Text: "The vendor's answer was lost; the user was found in the directory."}},
+	}
+	if run.Open != nil && hostedexchange.Ended(run.Open.Code) {
+		out.Warnings[0].Text = "The vendor ended with the error " + run.Open.Code + "; the user was found in the directory."
 	}
 	for _, group := range user.MemberOf {
 		out.User.MemberOf = append(out.User.MemberOf, hostedexchange.DNPath(group))

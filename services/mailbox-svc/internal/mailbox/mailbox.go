@@ -11,6 +11,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/pkg/vendors/dn"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
@@ -39,6 +40,9 @@ func (c creator) create(ctx context.Context, run *operation.Run) (operation.Resu
 		DirectoryObject: data.DirectoryObject,
 		Alias:           data.Parameters.Alias, AliasTemplate: data.Parameters.AliasTemplate, Storage: data.Parameters.Storage,
 	})
+	if adaxes.MayExist(err) {
+		return operation.Result{}, worker.Reopen(run, err)
+	}
 	if err != nil {
 		return operation.Result{}, err
 	}
@@ -102,9 +106,5 @@ func hasMailbox(user adaxes.DirectoryObject) bool {
 
 // databaseName gives the name in a database's DN; a create reports the name alone.
 func databaseName(homeMDB string) string {
-	first, _, _ := strings.Cut(homeMDB, ",")
-	if _, name, ok := strings.Cut(first, "="); ok {
-		return name
-	}
-	return homeMDB
+	return cmp.Or(dn.FirstValue(homeMDB), homeMDB)
 }

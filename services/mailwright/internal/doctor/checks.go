@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 	"github.com/mailwright/mailwright/pkg/vendors/enpower"
@@ -28,7 +29,7 @@ func checksOf(name string, t *tenant.Tenant, timeout time.Duration) (list []chec
 		list = append(list, check{name, vendor, ask})
 	}
 	if v := t.Adaxes; v != nil {
-		add(adaxes.Vendor, func(ctx context.Context) (string, error) { return askAdaxes(ctx, v.Client(http)) })
+		add(adaxes.Vendor, func(ctx context.Context) (string, error) { return askAdaxes(ctx, v.Client(http), v.MarkerAttribute) })
 	}
 	if v := t.ExchangeOnline; v != nil {
 		add(exchangeonline.Vendor, func(ctx context.Context) (string, error) { return askExchangeOnline(ctx, v.Client(http)) })
@@ -48,13 +49,24 @@ func checksOf(name string, t *tenant.Tenant, timeout time.Duration) (list []chec
 // nobody is an account that no directory has.
 const nobody = "mailwright-doctor-nobody"
 
-func askAdaxes(ctx context.Context, cfg adaxes.Config) (string, error) {
+// askAdaxes searches by the marker too: if that can not be done, no lost create would ever be settled.
+func askAdaxes(ctx context.Context, cfg adaxes.Config, marker string) (string, error) {
 	c, err := adaxes.New(cfg)
 	if err != nil {
 		return "", err
 	}
-	_, err = c.Search(ctx, adaxes.Query{Property: "sAMAccountName", Value: nobody})
-	return "signed in, may search; the right to create does not show", err
+	if _, err := c.Search(ctx, adaxes.Query{Property: "sAMAccountName", Value: nobody}); err != nil {
+		return "", err
+	}
+	if marker == "" {
+		return "signed in, may search; the right to create does not show; no markerAttribute is set: a lost create is looked for by its names alone", nil
+	}
+	if _, err := c.Search(ctx, adaxes.Query{Property: marker, Value: nobody}); err != nil {
+		f := *failure.Of(err)
+		f.Text = "markerAttribute " + marker + " can not be searched by; set a text attribute that the directory has: " + f.Text
+		return "", &f
+	}
+	return "signed in, may search, also by markerAttribute; the right to create does not show", nil
 }
 
 // errEnough ends a listing after its first page.
@@ -81,7 +93,7 @@ func askHostedExchange(ctx context.Context, cfg hostedexchange.Config) (string, 
 	if err != nil {
 		return "", err
 	}
-	return "answers; credentials and the role UserCreator show only when somebody is created", c.Check(ctx)
+	return "answers, does not turn the credentials down; the role UserCreator shows only when somebody is created", c.Check(ctx)
 }
 
 func askDirectory(ctx context.Context, cfg ldapdirectory.Config) (string, error) {

@@ -26,7 +26,7 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Each vendor is asked for something that only reads: Adaxes for an object that does not exist, Exchange Online for its accepted domains and one page of mailboxes, EnPower for one page of mailboxes, the LDAP directory for its base. Hosted Exchange has nothing that reads, so its URL is asked by a GET. What can not be seen without changing something is said beside the result.
+	return `Each vendor is asked for something that only reads: Adaxes for an object that does not exist, by its account name and by markerAttribute, Exchange Online for its accepted domains and one page of mailboxes, EnPower for one page of mailboxes, the LDAP directory for its base. Hosted Exchange has nothing that reads, so its URL is asked by a GET. What can not be seen without changing something is said beside the result.
 
   mailwright doctor /etc/mailwright/mailwright.yaml
   mailwright doctor --tenant contoso --json
@@ -94,7 +94,7 @@ func (c check) run(ctx context.Context, timeout time.Duration) Finding {
 // hints say where to look.
 var hints = map[failure.Kind]string{
 	failure.Refused:     "; look at the credentials, and at what the account may do",
-	failure.Unavailable: "; look at the URL, the network and certificates",
+	failure.Unavailable: "; look at the URL, the network and certificates, and at the credentials if it names them",
 	failure.Throttled:   "; it answers, but is busy: try again later",
 }
 

@@ -84,7 +84,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 	if r.Code != app.ExitFailure || !strings.Contains(r.Err, "5 of 5 checks failed") {
 		t.Errorf("code %d: %s", r.Code, r.Err)
 	}
-	for vendor, kind := range map[string]string{"adaxes": "refused", "exchangeonline": "refused", "ldap": "refused", "enpower": "unavailable", "hostedexchange": "unavailable"} {
+	for vendor, kind := range map[string]string{"adaxes": "unavailable", "exchangeonline": "refused", "ldap": "refused", "enpower": "unavailable", "hostedexchange": "unavailable"} {
 		if f := findings[vendor]; f.OK || f.Kind != kind {
 			t.Errorf("%s: %+v, want %s", vendor, f, kind)
 		}
@@ -93,6 +93,15 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		if strings.Contains(r.Out+r.Err, secret) {
 			t.Errorf("%s is shown", secret)
 		}
+	}
+}
+
+func TestAMarkerThatCanNotBeSearchedByIsNamed(t *testing.T) {
+	t.Parallel()
+	box := sandboxtest.Start(t)
+	r, findings := examine(t, configured(t, box, "adm-CustomAttributeText20", "noSuchAttribute"))
+	if f := findings["adaxes"]; r.Code != app.ExitFailure || f.OK || f.Kind != "invalid" || !strings.Contains(f.Text, "markerAttribute noSuchAttribute") {
+		t.Errorf("code %d: %+v", r.Code, f)
 	}
 }
 

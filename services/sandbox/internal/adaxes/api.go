@@ -37,6 +37,7 @@ func New(w *state.World) *API {
 		"/api/directoryobjects":                  {"POST": a.secured("create-object", a.createObject), "GET": a.secured("get-object", a.getObject), "PATCH": a.secured("update-object", a.updateObject), "DELETE": a.secured("delete-object", a.deleteObject)},
 		"/api/directoryobjects/search":           {"POST": a.secured("search", a.search)},
 		"/api/directoryobjects/exchange/mailbox": {"POST": a.secured("create-mailbox", a.createMailbox)},
+		m365Path:                                 {"GET": a.secured("get-m365-properties", a.getM365)},
 	}
 	return a
 }

@@ -292,12 +292,11 @@ func (b *builder) setAccount() {
 // One that cannot be assigned leaves the user and adds a message.
 func (b *builder) license() {
 	o := b.object.Clone()
-	o.M365 = &state.M365{Location: b.q.m365.location, SignInBlocked: b.q.m365.signInBlocked}
+	o.M365 = &state.M365{Location: b.q.m365.location, SignInBlocked: b.q.m365.signInBlocked, Services: map[string][]string{}}
 	kind := warning
 	if b.tx.Switches().Text(switches.AdaxesLicenceFailure) == "error" {
 		kind = errorMessage
 	}
-	mailbox := false
 	for _, change := range b.q.m365.licences {
 		licence := b.tx.Seed().Licence(change.sku)
 		switch {
@@ -305,9 +304,11 @@ func (b *builder) license() {
 			b.messages = append(b.messages, note(kind, fmt.Sprintf("Failed to assign the license '%s'.", change.sku)))
 		case licence.Total == 0 && change.assigned:
 			b.messages = append(b.messages, note(kind, fmt.Sprintf("Failed to assign the license '%s'. There are no licenses left.", change.sku)))
-		case change.assigned && !slices.Contains(o.M365.Licences, change.sku):
-			o.M365.Licences = append(o.M365.Licences, change.sku)
-			mailbox = mailbox || licence.Mailbox
+		case change.assigned:
+			b.assign(o.M365, licence, change, kind)
+		default:
+			o.M365.Licences = slices.DeleteFunc(o.M365.Licences, func(sku string) bool { return sku == change.sku })
+			delete(o.M365.Services, change.sku)
 		}
 	}
 	if len(o.M365.Licences) == 0 {
@@ -316,9 +317,45 @@ func (b *builder) license() {
 	b.tx.PutObject(o)
 	b.messages = append(b.messages, note(information,
 		"A temporary password has been assigned to the user's Microsoft 365 account. The temporary password is "+temporaryPassword()+"."))
-	if mailbox {
+	if slices.ContainsFunc(o.M365.Licences, func(sku string) bool { return makesMailbox(b.tx.Seed().Licence(sku), o.M365.Services[sku]) }) {
 		b.cloudMailbox(o, kind)
 	}
+}
+
+// assign gives the account a licence, or changes its service plans: of a new one all but the disabled, or the enabled alone; of one that it has, those that
+// the change names, enabledServices before disabledServices (page, Microsoft 365 account properties).
+func (b *builder) assign(account *state.M365, licence *seed.Licence, change licenceChange, kind int) {
+	for _, service := range slices.Concat(change.enabled, change.disabled) {
+		if !slices.Contains(licence.Plans, service) {
+			b.messages = append(b.messages, note(kind, fmt.Sprintf("The license '%s' has no service '%s'.", change.sku, service)))
+		}
+	}
+	had := slices.Contains(account.Licences, change.sku)
+	if !had {
+		account.Licences = append(account.Licences, change.sku)
+	}
+	var services []string
+	for _, service := range licence.Plans {
+		on := len(change.enabled) == 0
+		if had {
+			on = slices.Contains(account.Services[change.sku], service)
+		}
+		switch {
+		case slices.Contains(change.enabled, service):
+			on = true
+		case slices.Contains(change.disabled, service):
+			on = false
+		}
+		if on {
+			services = append(services, service)
+		}
+	}
+	account.Services[change.sku] = services
+}
+
+// makesMailbox: a licence makes a mailbox unless its Exchange service is disabled (inferred).
+func makesMailbox(licence *seed.Licence, services []string) bool {
+	return licence.Mailbox && (len(licence.Plans) == 0 || slices.ContainsFunc(services, func(s string) bool { return strings.HasPrefix(s, "EXCHANGE_") }))
 }
 
 func (b *builder) cloudMailbox(o *state.Object, kind int) {

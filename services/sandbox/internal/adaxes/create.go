@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/call"
+	"github.com/mailwright/mailwright/services/sandbox/internal/directory"
 	"github.com/mailwright/mailwright/services/sandbox/internal/fault"
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
 	"github.com/mailwright/mailwright/services/sandbox/internal/switches"
@@ -30,8 +31,9 @@ type m365 struct {
 }
 
 type licenceChange struct {
-	sku      string
-	assigned bool
+	sku               string
+	assigned          bool
+	enabled, disabled []string // service plans
 }
 
 var objectTypes = []string{"organizationalUnit", "container", "user", "contact", "group", "computer", "printQueue", "volume"}
@@ -39,25 +41,30 @@ var objectTypes = []string{"organizationalUnit", "container", "user", "contact",
 // createObject is POST ~/api/directoryObjects.
 func (a *API) createObject(_ *http.Request, body []byte) call.Operation {
 	q, faults := a.readCreate(body)
-	return call.Operation{Target: q.name() + "," + q.createIn, Run: func(run call.Run) call.Answer {
+	op := call.Operation{Target: q.name() + "," + q.createIn}
+	op.Run = func(run call.Run) call.Answer {
 		if len(faults) > 0 {
 			return invalid(faults)
 		}
 		rule := a.world.Switches.Text(switches.AdaxesBusinessRule)
 		if run.Twist == fault.Suspend || rule == "suspend" {
-			return a.suspend(q, body)
+			return a.suspend("create-object", op.Target, body)
 		}
-		return a.create(run.Origin, q, run.Twist == fault.Partial, rule == "message")
-	}}
+		return a.create(run.Origin, q, run.Twist == fault.Partial, rule)
+	}
+	return op
 }
 
-// Approve carries out a create that was suspended. Its password was not kept.
-func (a *API) Approve(run call.Run, body []byte) call.Answer {
-	q, faults := a.readCreate(body)
+// Approve carries out what was suspended. A password was not kept.
+func (a *API) Approve(run call.Run, approval *state.Approval) call.Answer {
+	if approval.Call == "create-mailbox" {
+		return a.createMailbox(nil, approval.Body).Run(run)
+	}
+	q, faults := a.readCreate(approval.Body)
 	if len(faults) > 0 {
 		return invalid(faults)
 	}
-	return a.create(run.Origin, q, false, false)
+	return a.create(run.Origin, q, false, "none")
 }
 
 // readCreate checks a body: the common attributes and those of the type.
@@ -110,9 +117,7 @@ func readM365(p *object, field string) *m365 {
 		p.faults.add(block.at("locationName"), "The value must be an ISO 3166-1 alpha-2 country code.")
 	}
 	for _, item := range block.children("licenseModifications", false, "skuPartNumber", "assigned", "enabledServices", "disabledServices") {
-		m.licences = append(m.licences, licenceChange{item.text("skuPartNumber", true), item.flag("assigned", true)})
-		item.texts("enabledServices")
-		item.texts("disabledServices")
+		m.licences = append(m.licences, licenceChange{item.text("skuPartNumber", true), item.flag("assigned", true), item.texts("enabledServices"), item.texts("disabledServices")})
 	}
 	return m
 }
@@ -131,34 +136,69 @@ func (q createRequest) name() string {
 	return q.objectType
 }
 
-func (a *API) create(origin state.Origin, q createRequest, partial, ruled bool) call.Answer {
+// create makes the object; rule is what a business rule does after it.
+func (a *API) create(origin state.Origin, q createRequest, partial bool, rule string) call.Answer {
 	var made *state.Object
 	var messages []message
 	err := a.world.Update(origin, func(tx *state.Tx) error {
 		b := &builder{tx: tx, q: q, partial: partial}
 		var err error
-		made, err = b.build()
+		if made, err = b.build(); err != nil {
+			return err
+		}
 		messages = b.messages
-		return err
+		if made, err = relocate(tx, made, rule); err != nil {
+			return err
+		}
+		if done := ruleMessages[rule]; done != "" {
+			messages = append(messages, from("Business Rules", information, "",
+				from("'Business Rule After Create'", triggered, "The rule was executed.", note(information, done))))
+		}
+		return nil
 	})
 	if err != nil {
 		return a.declined(err)
 	}
-	if ruled {
-		messages = append(messages, from("Business Rules", information, "",
-			from("'Business Rule After Create'", triggered, "The rule was executed.", note(information, "A welcome message has been sent."))))
-	}
 	return success(made.DN, messages, nil)
+}
+
+// ruleMessages are what the business rule after a create says, by what it does.
+var ruleMessages = map[string]string{"message": "A welcome message has been sent.", "rename": "The object has been renamed.", "move": "The object has been moved."}
+
+// relocate does what a business rule does to a new object: a name of another form, or a place beside the one that was asked for. The result tells the
+// DN that came of it (Create directory object, actualObjectDN).
+func relocate(tx *state.Tx, o *state.Object, rule string) (*state.Object, error) {
+	naming, name, parent := "cn", directory.Name(o.DN), directory.Parent(o.DN)
+	if o.Class == "organizationalUnit" {
+		naming = "ou"
+	}
+	switch rule {
+	case "rename":
+		name += " (renamed)"
+	case "move":
+		parent = directory.Parent(parent) // the container of the container: it is there, or the container would not be
+	default:
+		return o, nil
+	}
+	c := o.Clone()
+	c.DN = strings.ToUpper(naming) + "=" + directory.EscapeValue(name) + "," + parent
+	if tx.Object(c.DN) != nil || tx.Object(parent) == nil {
+		return nil, refuse(http.StatusConflict, "The business rule could not "+rule+" the object.")
+	}
+	c.Properties[naming] = []any{name}
+	tx.PutObject(c)
+	tx.MoveMailbox(c)
+	return c, nil
 }
 
 // suspend sends a create for approval: nothing is made until a person decides
 // (REST_OperationResult, suspended sample).
-func (a *API) suspend(q createRequest, body []byte) call.Answer {
+func (a *API) suspend(name, target string, body []byte) call.Answer {
 	kept, err := withoutPassword(body)
 	if err == nil {
 		err = a.world.Update(state.Origin{}, func(tx *state.Tx) error { // nothing of the directory changes
 			tx.PutApproval(&state.Approval{
-				ID: state.NewGUID(), Call: "create-object", Target: q.name() + "," + q.createIn, State: "Pending", Requested: tx.Now(), Body: kept,
+				ID: state.NewGUID(), Call: name, Target: target, State: "Pending", Requested: tx.Now(), Body: kept,
 			})
 			return nil
 		})

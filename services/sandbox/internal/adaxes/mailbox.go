@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/call"
 	"github.com/mailwright/mailwright/services/sandbox/internal/directory"
+	"github.com/mailwright/mailwright/services/sandbox/internal/fault"
 	"github.com/mailwright/mailwright/services/sandbox/internal/seed"
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
 	"github.com/mailwright/mailwright/services/sandbox/internal/switches"
@@ -45,6 +46,13 @@ func (a *API) createMailbox(_ *http.Request, body []byte) call.Operation {
 		if p.failed() {
 			return invalid(p.faults)
 		}
+		if run.Twist == fault.Suspend {
+			return a.suspend("create-mailbox", q.object, body)
+		}
+		var messages []message
+		if run.Twist == fault.Partial {
+			messages = []message{note(warning, "The mailbox has been created, but its settings could not be applied.")}
+		}
 		var dn string
 		var info mailboxInfo
 		err := a.world.Update(run.Origin, func(tx *state.Tx) error {
@@ -59,7 +67,7 @@ func (a *API) createMailbox(_ *http.Request, body []byte) call.Operation {
 		if err != nil {
 			return a.declined(err)
 		}
-		return success(dn, nil, info)
+		return success(dn, messages, info)
 	}}
 }
 

@@ -2,6 +2,7 @@ package adaxes
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -278,6 +279,8 @@ func readSimple(o *object) criterion {
 	name := o.text("property", true)
 	if attribute, ok := directory.FindAttribute(name); ok {
 		name = attribute.Name
+	} else if o.schema && !strings.EqualFold(name, "name") {
+		o.faults.add(o.at("property"), fmt.Sprintf("The property '%s' does not exist in the schema.", name))
 	}
 	operator := strings.ToLower(o.text("operator", true))
 	compare, ok := map[string]func(have, want string) bool{

@@ -23,12 +23,16 @@ type object struct {
 	path   string
 	fields map[string]json.RawMessage // by lower-case name
 	faults modelState
-	strict bool
+	strict bool // fields that the page does not list are faults
+	schema bool // so are properties that the schema lacks
 }
 
 // parse reads a request's body; known are the fields that the page lists.
 func (a *API) parse(body []byte, known ...string) *object {
-	o := &object{faults: modelState{}, strict: a.world.Switches.Text(switches.AdaxesUnknownFields) == "reject"}
+	o := &object{
+		faults: modelState{}, strict: a.world.Switches.Text(switches.AdaxesUnknownFields) == "reject",
+		schema: a.world.Switches.Text(switches.AdaxesUnknownProperties) == "reject",
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	var raw json.RawMessage
 	err := decoder.Decode(&raw)
@@ -137,7 +141,7 @@ func (o *object) children(name string, required bool, known ...string) []*object
 }
 
 func (o *object) nested(path string, raw json.RawMessage, known []string) *object {
-	c := &object{path: path, faults: o.faults, strict: o.strict}
+	c := &object{path: path, faults: o.faults, strict: o.strict, schema: o.schema}
 	c.read(raw, known)
 	return c
 }

@@ -48,7 +48,7 @@ type API struct {
 	Journal *journal.Journal
 	Faults  *fault.Rules
 	// Approve carries out a suspended create.
-	Approve func(call.Run, []byte) call.Answer
+	Approve func(call.Run, *state.Approval) call.Answer
 	// Token, where set, must come as a bearer token with every request.
 	Token string
 }

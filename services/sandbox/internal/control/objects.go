@@ -136,7 +136,7 @@ func (a *API) carryOut(approval *state.Approval) string {
 	entry := journal.Entry{Sequence: a.Journal.Next(), Time: a.World.Now(), Vendor: "adaxes", Call: "approval", Target: approval.Target}
 	answer := a.Approve(call.Run{Origin: state.Origin{
 		Sequence: entry.Sequence, Vendor: entry.Vendor, Call: entry.Call, Target: entry.Target, At: entry.Time,
-	}}, approval.Body)
+	}}, approval)
 	entry.Status, entry.Outcome, entry.Committed = answer.Status, answer.Outcome, answer.Committed
 	a.Journal.Add(entry)
 	return answer.Outcome

@@ -4,6 +4,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -23,9 +24,38 @@ const (
 	Status        Kind = "status"         // params.status, params.retryAfter, params.body; params.when
 	NonJSON       Kind = "nonjson"        // a proxy's HTML page: params.status (default 502), params.body; params.when
 	SecretEcho    Kind = "secret-echo"    // an error that repeats the caller's credential: params.status (default 400)
-	Suspend       Kind = "suspend"        // adaxes: the create is sent for approval
-	Partial       Kind = "partial"        // adaxes: user without password and licence; hostedexchange: user without mailbox
+	Suspend       Kind = "suspend"        // the create is sent for approval: see actedOut
+	Partial       Kind = "partial"        // the create is done by half: see actedOut
 )
+
+// actedOut are the calls that can go wrong in a way that only the API itself acts out, by vendor: they strike no other.
+var actedOut = map[Kind]map[string][]string{
+	Suspend: {"adaxes": {"create-object", "create-mailbox"}},
+	Partial: {"adaxes": {"create-object", "create-mailbox"}, "hostedexchange": {"CreateBusinessUser"}},
+}
+
+// calls lists the calls that can go wrong in this way.
+func (k Kind) calls() string {
+	var list []string
+	for _, vendor := range slices.Sorted(maps.Keys(actedOut[k])) {
+		list = append(list, vendor+": "+strings.Join(actedOut[k][vendor], ", "))
+	}
+	return strings.Join(list, "; ")
+}
+
+// canStrike reports whether a call can go wrong in this way; an empty vendor or call stands for any.
+func (k Kind) canStrike(vendor, call string) bool {
+	byVendor, limited := actedOut[k]
+	if !limited {
+		return true
+	}
+	for name, calls := range byVendor {
+		if (vendor == "" || vendor == name) && (call == "" || slices.ContainsFunc(calls, func(c string) bool { return strings.EqualFold(c, call) })) {
+			return true
+		}
+	}
+	return false
+}
 
 var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, SecretEcho, Suspend, Partial}
 
@@ -103,6 +133,9 @@ func (r *Rule) check(vendors []string) error {
 	if !slices.Contains(kinds, r.Kind) {
 		complain("kind must be one of %q", kinds)
 	}
+	if !r.Kind.canStrike(r.Vendor, r.Call) {
+		complain("kind %s can not strike this call: remove call, or name one of %s", r.Kind, r.Kind.calls())
+	}
 	if r.Count < 0 {
 		complain("count must not be negative")
 	}
@@ -167,7 +200,7 @@ func (rs *Rules) Pick(vendor, call, target string) (time.Duration, *Rule) {
 }
 
 func (r *Rule) fits(vendor, call, target string) bool {
-	return (r.Vendor == "" || r.Vendor == vendor) &&
+	return r.Kind.canStrike(vendor, call) && (r.Vendor == "" || r.Vendor == vendor) &&
 		(r.Call == "" || strings.EqualFold(r.Call, call)) &&
 		(r.Match == "" || strings.Contains(strings.ToLower(target), strings.ToLower(r.Match)))
 }

@@ -52,9 +52,14 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 		return call.Refuse("unknown", r.URL.Path, page(http.StatusNotFound, "Not Found"))
 	}
 	if r.Method != http.MethodPost {
-		refused := page(http.StatusMethodNotAllowed, "Method Not Allowed")
-		refused.Header.Set("Allow", http.MethodPost)
-		return call.Refuse("unknown", r.URL.Path, refused)
+		return call.Operation{Name: "unknown", Target: r.URL.Path, Run: func(call.Run) call.Answer {
+			if _, known := a.caller(r); !known {
+				return a.unauthorized()
+			}
+			refused := page(http.StatusMethodNotAllowed, "Method Not Allowed")
+			refused.Header.Set("Allow", http.MethodPost)
+			return refused
+		}}
 	}
 	x := &execution{soap: r.URL.Path == soapPath}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -72,9 +77,7 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 	return call.Operation{Name: name, Target: target, Run: func(run call.Run) call.Answer {
 		roles, known := a.caller(r)
 		if !known {
-			refused := page(http.StatusUnauthorized, "Unauthorized")
-			refused.Header.Set("WWW-Authenticate", `Basic realm="`+a.world.Seed().Hosted.Domain+`"`)
-			return refused
+			return a.unauthorized()
 		}
 		if wrong != nil {
 			return a.failed(x, wrong)
@@ -82,6 +85,13 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 		x.run = run
 		return a.execute(x, roles)
 	}}
+}
+
+// unauthorized is what IIS says to a stranger, whatever he asks for.
+func (a *API) unauthorized() call.Answer {
+	refused := page(http.StatusUnauthorized, "Unauthorized")
+	refused.Header.Set("WWW-Authenticate", `Basic realm="`+a.world.Seed().Hosted.Domain+`"`)
+	return refused
 }
 
 // caller finds the Windows identity, for which HTTP basic credentials stand.

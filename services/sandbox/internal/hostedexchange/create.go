@@ -108,6 +108,11 @@ func (u *user) readStore() error {
 		}
 		u.algorithm = algorithm
 	}
+	for _, c := range n.Children {
+		if c.Name != "serverName" && c.Name != "mailStoreName" {
+			return fault(codeBadRequest, "mailStore has the unknown element "+c.Name+".")
+		}
+	}
 	u.server, u.store = n.value("serverName"), n.value("mailStoreName")
 	if (u.server == "") != (u.store == "") {
 		return fault(codeBadRequest, "serverName and mailStoreName must be provided together.")

@@ -2,6 +2,7 @@ package hostedexchange
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/switches"
 )
@@ -82,10 +83,19 @@ func (a *API) trusted(x *execution, root *node) error {
 			return fault(codeBadRequest, "execute has the unknown element "+c.Name+".")
 		}
 	}
+	if len(execute.all("before")) > 0 {
+		return fault(codeBadRequest, "The sandbox carries out no before.")
+	}
 	if x.data = execute.child("executeData"); x.data == nil {
 		return fault(codeBadRequest, "execute must hold executeData.")
 	}
 	return a.readAfter(x, execute)
+}
+
+// afterValues are the attributes of after that the sandbox knows, with their values; none: any. What happens to a null source
+// does not matter here, as executeData is never null.
+var afterValues = map[string][]string{
+	"source": nil, "destination": nil, "mode": {"insert", "merge", "replace", "move"}, "ifNull": {"fail", "ignore"}, "allowNullTransform": {"0", "1"},
 }
 
 // readAfter checks the transformation (Schema, after): source, destination and mode.
@@ -97,14 +107,20 @@ func (a *API) readAfter(x *execution, execute *node) error {
 	x.after = afters[0]
 	source, _ := x.after.attribute("source")
 	destination, _ := x.after.attribute("destination")
-	mode, given := x.after.attribute("mode")
+	for _, attribute := range x.after.Attributes {
+		values, known := afterValues[attribute.Name]
+		if !known {
+			return fault(codeBadRequest, "The sandbox knows no attribute "+attribute.Name+" of after.")
+		}
+		if values != nil && !slices.Contains(values, attribute.Value) {
+			return fault(codeBadRequest, attribute.Name+" must be one of "+strings.Join(values, ", ")+".")
+		}
+	}
 	switch {
 	case len(afters) > 1:
 		return fault(codeBadRequest, "The sandbox knows one after only.")
 	case source != "executeData" || destination != "data":
 		return fault(codeBadRequest, "The sandbox knows after from executeData to data only.")
-	case given && !slices.Contains([]string{"insert", "merge", "replace", "move"}, mode):
-		return fault(codeBadRequest, "mode must be insert, merge, replace or move.")
 	}
 	return nil
 }

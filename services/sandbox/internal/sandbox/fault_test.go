@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -102,12 +103,37 @@ func TestFaultPartial(t *testing.T) {
 	}
 }
 
+// TestFaultsOfAMailbox: a mailbox may wait for approval too, and be made with a warning.
+func TestFaultsOfAMailbox(t *testing.T) {
+	t.Parallel()
+	b := open(t, sandbox.Options{})
+	b.control("POST", "faults", `{"kind":"suspend","count":1}`)
+	const michael = "CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com"
+	b.adaxes("GET", "directoryObjects?directoryObject="+url.QueryEscape(michael), "") // can not be held, and leaves the fault alone
+	body := fmt.Sprintf(`{"directoryObject":%q,"mailboxParameters":{"alias":"mike"}}`, michael)
+	a := b.adaxes("POST", "directoryObjects/exchange/mailbox", body)
+	if kind, _, _ := b.result(a); kind != 2 || b.getMailbox("mike@example.com") != nil {
+		t.Fatalf("not suspended: %s", a.body)
+	}
+	contains(t, b.control("GET", "approvals", "").body, `"call":"create-mailbox"`, `"Pending"`)
+	b.control("POST", "approvals/all", `{"decision":"approve"}`)
+	contains(t, b.control("GET", "objects?kind=mailboxes&match=mike", "").body, "mike@example.com")
+	b.control("POST", "reset", "")
+	b.control("POST", "faults", `{"vendor":"adaxes","call":"create-mailbox","kind":"partial","count":1}`)
+	a = b.adaxes("POST", "directoryObjects/exchange/mailbox", body)
+	if kind, _, _ := b.result(a); kind != 0 {
+		t.Errorf("not made: %s", a.body)
+	}
+	contains(t, a.body, `"messageType":1`, `"mailNickname":"mike"`)
+}
+
 func TestFaultRules(t *testing.T) {
 	t.Parallel()
 	b := open(t, sandbox.Options{})
 	for _, wrong := range []string{
 		`{"kind":"explode"}`, `{"kind":"status"}`, `{"kind":"latency"}`, `{"kind":"reset","vendor":"nobody"}`,
 		`{"kind":"reset","probability":2}`, `{"kind":"reset","params":{"when":"later"}}`, `{"kind":"reset","colour":"red"}`,
+		`{"kind":"suspend","vendor":"hostedexchange"}`, `{"kind":"suspend","vendor":"adaxes","call":"get-object"}`, `{"kind":"partial","vendor":"ldap"}`, `{"kind":"partial","call":"DeleteBusinessUser"}`,
 	} {
 		if a := b.send("POST", "/control/faults", wrong); a.status != http.StatusBadRequest {
 			t.Errorf("%s: %d", wrong, a.status)

@@ -181,7 +181,10 @@ func TestHostedCallers(t *testing.T) {
 	if a := post("Authorization", basic(hostedUser, hostedSecret), "Content-Type", "application/json"); a.status != http.StatusUnsupportedMediaType {
 		t.Errorf("JSON: %d", a.status)
 	}
-	if a := b.send("GET", "/hosted/mpf/request", ""); a.status != http.StatusMethodNotAllowed {
+	if a := b.send("GET", "/hosted/mpf/request", ""); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
+		t.Errorf("GET by nobody: %d", a.status)
+	}
+	if a := b.send("GET", "/hosted/mpf/request", "", "Authorization", basic(hostedUser, hostedSecret)); a.status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", a.status)
 	}
 }

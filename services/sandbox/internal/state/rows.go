@@ -33,6 +33,8 @@ type M365 struct {
 	Location      string   `json:"location"`
 	SignInBlocked bool     `json:"signInBlocked"`
 	Licences      []string `json:"licences"`
+	// Services are the enabled service plans, by licence.
+	Services map[string][]string `json:"services,omitempty"`
 }
 
 func (o *Object) key() string  { return o.GUID }
@@ -44,7 +46,7 @@ func (o *Object) Clone() *Object {
 	c.Properties = maps.Clone(o.Properties)
 	if o.M365 != nil {
 		account := *o.M365
-		account.Licences = slices.Clone(account.Licences)
+		account.Licences, account.Services = slices.Clone(account.Licences), maps.Clone(account.Services)
 		c.M365 = &account
 	}
 	return &c

@@ -75,7 +75,7 @@ var Table = []Switch{
 	{AdaxesUniquify, false, nil, "tutorial on property patterns; not stated", "generated names get a number on collision"},
 	{AdaxesLicenceFailure, "warning", []string{"warning", "error"}, "inferred", "messageType of a licence that could not be assigned"},
 	{AdaxesAliasMissing, "reject", []string{"reject", "default"}, "Create Exchange mailbox: not stated", "neither alias nor aliasTemplate given"},
-	{AdaxesBusinessRule, "none", []string{"none", "message", "suspend"}, "REST_OperationResult", "a business rule runs on create: adds messages, or sends for approval"},
+	{AdaxesBusinessRule, "none", []string{"none", "message", "suspend", "rename", "move"}, "REST_OperationResult; Create directory object, actualObjectDN", "a business rule runs on the create of an object: adds messages, sends for approval, gives it another name, or moves it a level up"},
 	{AdaxesReadLag, time.Duration(0), nil, "overview: load balancing over instances (inferred)", "age at which a new object is found by Get and Search"},
 	{AdaxesLowerCase, false, nil, "REST_DirectoryObject sample (managedby)", "property names come back in lower case"},
 	{AdaxesSearchEnvelope, "objects", []string{"objects", "value", "items", "results", "array"}, "not in the stored pages", "envelope of a search answer"},
