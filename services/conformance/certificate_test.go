@@ -58,7 +58,7 @@ func certificateFacts(source string, read func(b *bed, certificate *oauth.Certif
 			client: func(b *bed) error {
 				foreign := b.certified(clientID)
 				b.certified(clientID) // takes the first one's place
-				return wants(read(b, foreign), failure.Refused)
+				return wants(read(b, foreign), failure.Unavailable)
 			},
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
@@ -85,6 +86,12 @@ func TestEnPower(t *testing.T) {
 		_, err := b.walk(b.power(func(c *enpower.Config) { c.HTTP = bounds }), enpower.Query{}, nil)
 		return err
 	}))
+	walk := func(b *bed, between func()) (int, error) {
+		b.populate(30)
+		seen, err := b.walk(b.power(func(c *enpower.Config) { c.PagePatience = time.Minute }), enpower.Query{PageSize: 20}, between)
+		return seen.pages, err
+	}
+	list = append(list, awayFault("enpower", "list-mailboxes", walk), tokenFault("enpower", "list-mailboxes", walk, func(b *bed) (answer, error) { return b.list("") }))
 	if os.Getenv("FULL") != "" {
 		list = append(list, million)
 	}
@@ -252,11 +259,13 @@ var enpowerFacts = []fact{
 				c.ClientID, c.ClientSecret, c.Scope = "e0e0e0e0-0002-4000-8000-000000000002", secret.New("enpower-noscope-secret"), "opus.data.read.all"
 			}), enpower.Query{}, nil)
 			_, wrong := b.walk(b.power(func(c *enpower.Config) { c.ClientSecret = secret.New("wrong") }), enpower.Query{}, nil)
-			return all(wants(scope, failure.Refused), wants(wrong, failure.Refused))
+			return all(wants(scope, failure.Refused), refusedAs(wrong, failure.Unavailable, "invalid_client"), that(strings.Contains(failure.Of(wrong).Text, "clientSecret"), "%v names no setting", wrong))
 		},
 		vendor: func(b *bed) error {
 			a, err := b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes", "")
-			return answers(a, err, http.StatusUnauthorized)
+			token, err2 := b.token("/enpower-identity/connect/token", "e0e0e0e0-0002-4000-8000-000000000002", "enpower-noscope-secret", "opus.data.read.all")
+			scope, err3 := b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes", "", "Authorization", "Bearer "+token)
+			return all(answers(a, err, http.StatusUnauthorized), err2, answers(scope, err3, http.StatusForbidden))
 		},
 	},
 	{

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
@@ -140,6 +141,13 @@ func TestExchangeOnline(t *testing.T) {
 		_, err := b.exchange(func(c *exchangeonline.Config) { c.HTTP = bounds }).GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
 		return err
 	}))
+	walk := func(b *bed, between func()) (int, error) {
+		_, pages, err := b.listed(b.exchange(func(c *exchangeonline.Config) { c.PagePatience = time.Minute }), 10, between)
+		return pages, err
+	}
+	list = append(list, awayFault("exchangeonline", "Get-Mailbox", walk), tokenFault("exchangeonline", "Get-Mailbox", walk, func(b *bed) (answer, error) {
+		return b.cmdlet("Mailbox", "Get-Mailbox", "{}")
+	}))
 	list = append(list, certificateFacts("admin-api-authentication (certificate)", exchangeByCertificate, entraClient)...)
 	run(t, "exchangeonline", list)
 }
@@ -198,14 +206,31 @@ var exchangeFacts = []fact{
 		client: func(b *bed) error {
 			_, noPermission := b.exchange(application("2", "entra-norole-secret")).GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
 			_, noRole := b.exchange(application("3", "entra-norbac-secret")).GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
-			return all(wants(noPermission, failure.Refused), wants(noRole, failure.Refused))
+			return all(wants(noPermission, failure.Unavailable), wants(noRole, failure.Refused))
+		},
+		vendor: func(b *bed) error {
+			ask := func(number, password string) (answer, error) {
+				token, err := b.token("/entra/"+tenantID+"/oauth2/v2.0/token", "a1b2c3d4-000"+number+"-4000-8000-000000000"+"00"+number, password, "https://outlook.office365.com/.default")
+				if err != nil {
+					return answer{}, err
+				}
+				return b.cmdlet("Mailbox", "Get-Mailbox", "{}", "Authorization", "Bearer "+token)
+			}
+			noPermission, err := ask("2", "entra-norole-secret")
+			noRole, err2 := ask("3", "entra-norbac-secret")
+			return all(answers(noPermission, err, http.StatusUnauthorized, `"Unauthorized"`), answers(noRole, err2, http.StatusForbidden, "\x00"))
 		},
 	},
 	{
-		name: "a wrong client secret is refused", source: "notes 2 (OAuth: invalid_client)",
+		name: "a client secret that is wrong, or has expired, is one to mend: nothing was done", source: "notes 2 (OAuth: invalid_client)",
 		client: func(b *bed) error {
 			_, err := b.exchange(application("1", "wrong")).GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
-			return wants(err, failure.Refused)
+			return all(refusedAs(err, failure.Unavailable, "invalid_client"), that(strings.Contains(failure.Of(err).Text, "clientSecret"), "%v names no setting", err))
+		},
+		vendor: func(b *bed) error {
+			form := url.Values{"grant_type": {"client_credentials"}, "client_id": {entraClient}, "client_secret": {"wrong"}, "scope": {exchangeonline.DefaultScope}}
+			a, err := b.send(http.MethodPost, "/entra/"+tenantID+"/oauth2/v2.0/token", form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+			return answers(a, err, http.StatusUnauthorized, `"invalid_client"`)
 		},
 	},
 	{

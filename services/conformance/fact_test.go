@@ -164,6 +164,42 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 	return list
 }
 
+// tokenFault is the fact that a token which ends in the middle of a walk costs one page and one token request more. walk calls between after
+// each page.
+func tokenFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+	return fact{
+		name: "fault expire-token: in mid-walk another token is fetched, once, and the page asked for again", source: "RFC 6750 section 3.1; notes 2",
+		client: func(b *bed) error {
+			pages, err := walk(b, sync.OnceFunc(func() { b.apply("expire-token", vendor, call) }))
+			asked, _ := b.calls(call)
+			tokens, _ := b.calls("token")
+			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), same("token requests", tokens, 2))
+		},
+		vendor: func(b *bed) error {
+			b.apply("expire-token", vendor, call)
+			struck, err := raw(b)
+			after, err2 := raw(b)
+			return all(answers(struck, err, http.StatusUnauthorized), answers(after, err2, http.StatusOK))
+		},
+	}
+}
+
+// awayFault is the fact that a page which is away is asked for again, and no other page.
+func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error)) fact {
+	return fact{
+		name: "a later page that is away is asked for again; a first one is not", source: "notes 7 (503); client duties",
+		client: func(b *bed) error {
+			pages, err := walk(b, sync.OnceFunc(func() { b.apply("unavailable", vendor, call) }))
+			asked, _ := b.calls(call)
+			b.reset()
+			b.apply("unavailable", vendor, call)
+			_, first := walk(b, nil)
+			askedFirst, _ := b.calls(call)
+			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), wants(first, failure.Unavailable), same("calls for a first page", askedFirst, 1))
+		},
+	}
+}
+
 // echoes is the fact that no error of ours repeats a credential, though the vendor does; read makes a call with clients that
 // are bounded so.
 func echoes(source string, vendors []string, read func(*bed, transport.Config) error) fact {

@@ -94,7 +94,7 @@ func (c check) run(ctx context.Context, timeout time.Duration) Finding {
 // hints say where to look.
 var hints = map[failure.Kind]string{
 	failure.Refused:     "; look at the credentials, and at what the account may do",
-	failure.Unavailable: "; look at the URL, the network and certificates",
+	failure.Unavailable: "; look at the URL, the network, certificates and credentials",
 	failure.Throttled:   "; it answers, but is busy: try again later",
 }
 

@@ -84,7 +84,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 	if r.Code != app.ExitFailure || !strings.Contains(r.Err, "5 of 5 checks failed") {
 		t.Errorf("code %d: %s", r.Code, r.Err)
 	}
-	for vendor, kind := range map[string]string{"adaxes": "refused", "exchangeonline": "refused", "ldap": "refused", "enpower": "unavailable", "hostedexchange": "unavailable"} {
+	for vendor, kind := range map[string]string{"adaxes": "refused", "exchangeonline": "unavailable", "ldap": "refused", "enpower": "unavailable", "hostedexchange": "unavailable"} {
 		if f := findings[vendor]; f.OK || f.Kind != kind {
 			t.Errorf("%s: %+v, want %s", vendor, f, kind)
 		}

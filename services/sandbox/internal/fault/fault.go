@@ -23,11 +23,12 @@ const (
 	Status        Kind = "status"         // params.status, params.retryAfter, params.body; params.when
 	NonJSON       Kind = "nonjson"        // a proxy's HTML page: params.status (default 502), params.body; params.when
 	SecretEcho    Kind = "secret-echo"    // an error that repeats the caller's credential: params.status (default 400)
+	ExpireToken   Kind = "expire-token"   // the caller's token is revoked, and the call answered as one without a token
 	Suspend       Kind = "suspend"        // adaxes: the create is sent for approval
 	Partial       Kind = "partial"        // adaxes: user without password and licence; hostedexchange: user without mailbox
 )
 
-var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, SecretEcho, Suspend, Partial}
+var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, SecretEcho, ExpireToken, Suspend, Partial}
 
 // Params are what a kind needs beside its name.
 type Params struct {
