@@ -173,10 +173,60 @@ var exchangeFacts = []fact{
 		},
 	},
 	{
-		name: "accepted domains are listed", source: "AcceptedDomain endpoint", reads: true,
+		name: "accepted domains are listed, and one of them is the default", source: "AcceptedDomain endpoint, Response: DomainName, Default", reads: true,
 		client: func(b *bed) error {
 			domains, err := b.exchange().AcceptedDomains(b.Context())
-			return all(err, that(len(domains) > 0, "there is no domain"))
+			usual, err2 := b.exchange().DefaultDomain(b.Context())
+			return all(err, err2, that(len(domains) > 0, "there is no domain"), that(usual.DomainName != "", "the default domain has no name"))
+		},
+		vendor: func(b *bed) error {
+			a, err := b.cmdlet("AcceptedDomain", "Get-AcceptedDomain", "{}")
+			return all(answers(a, err, http.StatusOK, `"DomainName":"contoso.com"`), same("defaults", strings.Count(a.body, `"Default":true`), 1))
+		},
+	},
+	{
+		name: "an accepted domain is read by its name", source: "AcceptedDomain endpoint, Get-AcceptedDomain, Identity", reads: true,
+		client: func(b *bed) error {
+			usual, err := b.exchange().DefaultDomain(b.Context())
+			if err != nil {
+				return err
+			}
+			again, err := b.exchange().AcceptedDomain(b.Context(), strings.ToUpper(usual.DomainName))
+			_, missing := b.exchange().AcceptedDomain(b.Context(), "mailwright-conformance.invalid")
+			return all(err, same("the domain", again.DomainName, usual.DomainName), same("its default", again.Default, true), wants(missing, failure.NotFound))
+		},
+		vendor: func(b *bed) error {
+			a, err := b.cmdlet("AcceptedDomain", "Get-AcceptedDomain", `{"Identity":"alpineskihouse.net"}`)
+			missing, err2 := b.cmdlet("AcceptedDomain", "Get-AcceptedDomain", `{"Identity":"nowhere.example"}`)
+			return all(answers(a, err, http.StatusOK, `"DomainName":"alpineskihouse.net"`, `"Default":false`), same("domains", strings.Count(a.body, `"DomainName"`), 1), answers(missing, err2, http.StatusNotFound))
+		},
+	},
+	{
+		name: "$select is for mailboxes, accepted domains and group members", source: "AcceptedDomain, DistributionGroupMember and DynamicDistributionGroupMember endpoints, Property selection; the pages of the others have none",
+		client: func(b *bed) error {
+			domains, err := b.exchange().AcceptedDomains(b.Context(), "DomainType")
+			var errs []error
+			for group, dynamic := range map[string]bool{"management": false, "everyone@contoso.com": true} {
+				errs = append(errs, b.exchange().GroupMembers(b.Context(), group, dynamic, func(page []exchangeonline.Mailbox) error {
+					for _, m := range page {
+						errs = append(errs, that(m.PrimarySMTPAddress != "" && m.DisplayName != "" && m.RecipientType != "" && m.Name == "", "%+v", m))
+					}
+					return nil
+				}, "RecipientType"))
+			}
+			if len(domains) == 0 {
+				return all(err, errors.New("there is no domain"))
+			}
+			return all(append(errs, err, same("what was selected", string(domains[0].Selected["DomainType"]), `"Authoritative"`))...)
+		},
+		vendor: func(b *bed) error {
+			domains, err := b.cmdlet("AcceptedDomain?$select=DomainName,Default", "Get-AcceptedDomain", "{}")
+			members, err2 := b.cmdlet("DistributionGroupMember?$select=DisplayName,PrimarySmtpAddress", "Get-DistributionGroupMember", `{"Identity":"management"}`)
+			folder, err3 := b.cmdlet("MailboxFolderPermission?$select=User", "Get-MailboxFolderPermission", `{"Identity":"alex@contoso.com:\\Calendar"}`)
+			organization, err4 := b.cmdlet("OrganizationConfig?$select=Name", "Get-OrganizationConfig", "{}")
+			return all(answers(domains, err, http.StatusOK), that(!strings.Contains(domains.body, "DomainType"), "%s", domains.body),
+				answers(members, err2, http.StatusOK), that(!strings.Contains(members.body, "RecipientType"), "%s", members.body),
+				answers(folder, err3, http.StatusBadRequest), answers(organization, err4, http.StatusBadRequest))
 		},
 	},
 	{
