@@ -348,6 +348,24 @@ func TestRoomsAndEquipmentAreAListOfTheirOwn(t *testing.T) {
 	}
 }
 
+// TestTenantsMayHaveAnIDInCommon: a mailbox of one tenant does not hide another's, nor take its place.
+func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
+	t.Parallel()
+	const here, there = `{"id":"ann","displayName":"Ann","tenantId":"t1"}`, `{"id":"ann","displayName":"Anna","tenantId":"t2"}`
+	v := newStub(t, here, there, here)
+	b := newBed(t, v.URL)
+	b.serve()
+	b.want("both", b.outcome(b.publish("both", `{}`)), event.SyncCompletedData{Seen: 2, New: 2, Pages: 3, Duplicates: 1})
+	v.show(there)
+	gone := b.publish("one", `{"acceptMissing":true}`)
+	b.want("one", b.outcome(gone), event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
+	list, _ := b.observations()
+	var missing event.MailboxMissingData
+	if e := list[bus.MailboxSubject(contoso, "t1/ann")]; len(list) != 2 || e.DataAs(&missing) != nil || missing.MailboxID != "ann" || e.Type() != event.MailboxMissing {
+		t.Errorf("%d observations, missing is %+v", len(list), missing)
+	}
+}
+
 // TestCredentialsAreMendedInTheMeantime: a secret that has expired is no answer to a command. The operation says what to mend, and waits.
 func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	t.Parallel()
