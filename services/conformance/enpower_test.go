@@ -130,7 +130,7 @@ func TestEnPower(t *testing.T) {
 	if os.Getenv("FULL") != "" {
 		list = append(list, million)
 	}
-	list = append(list, certificateFacts("App registration, Certificate (JWT claims)", powerByCertificate, powerClient)...)
+	list = append(list, certificateFacts("App registration, Certificate (JWT claims)", powerByCertificate, powerClient, "/enpower-identity/connect/token")...)
 	run(t, "enpower", list)
 }
 

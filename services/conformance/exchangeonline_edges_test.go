@@ -21,8 +21,14 @@ var exchangeEdges = []fact{
 	{
 		name: "a name that several recipients have is an error", source: "notes 8.4 (ManagementObjectAmbiguousException)",
 		client: func(b *bed) error {
-			_, err := b.exchange(b.impostor(`{"error":{"code":"BadRequest","innererror":{"internalexception":{"type":"Microsoft.Exchange.Configuration.Tasks.ManagementObjectAmbiguousException"}}}}`)).GetMailbox(b.Context(), "twin", exchangeonline.GetOptions{})
+			b.reseed(`name: "Adele Vance"`, `name: "Alex Wilber"`)
+			_, err := b.exchange().GetMailbox(b.Context(), "Alex Wilber", exchangeonline.GetOptions{})
 			return wants(err, failure.Invalid)
+		},
+		vendor: func(b *bed) error {
+			b.reseed(`name: "Adele Vance"`, `name: "Alex Wilber"`)
+			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"Identity":"Alex Wilber"}`)
+			return answers(a, err, http.StatusBadRequest, "ManagementObjectAmbiguousException")
 		},
 	},
 	{

@@ -143,7 +143,7 @@ func TestExchangeOnline(t *testing.T) {
 	}
 	raw := func(b *bed) (answer, error) { return b.cmdlet("Mailbox", "Get-Mailbox", "{}") }
 	list = append(list, awayFault("exchangeonline", "Get-Mailbox", walk, raw), tokenFault("exchangeonline", "Get-Mailbox", walk, raw))
-	list = append(list, certificateFacts("admin-api-authentication (certificate)", exchangeByCertificate, entraClient)...)
+	list = append(list, certificateFacts("admin-api-authentication (certificate)", exchangeByCertificate, entraClient, "/entra/"+tenantID+"/oauth2/v2.0/token")...)
 	run(t, "exchangeonline", list)
 }
 

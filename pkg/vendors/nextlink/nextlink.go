@@ -69,7 +69,7 @@ func (w *Walk) Next(link string) error {
 	return nil
 }
 
-// ErrExpired: the page will not come back, however often it is asked for; the listing must begin anew.
+// ErrExpired says that a page will not come back, however often it is asked for: the listing must begin anew.
 var ErrExpired = errors.New("the nextLink has expired")
 
 // Read reads the current page by calling read, again while that may help. A walk of a thousand pages would hardly ever end if each failure
