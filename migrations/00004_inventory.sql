@@ -5,10 +5,14 @@
 -- differed in the one before, and of a mailbox that went missing its last known facts. NULL: the
 -- vendor left it empty.
 --
+-- mailbox_key is what the message's subject calls the mailbox: EnPower's id, which tenants give
+-- their mailboxes, after the id of the tenant.
+--
 -- What dashboards select by is worked out once a row, at the end: an index on a column can answer
 -- alone, one on an expression can not.
 CREATE TABLE mailwright.mailbox_inventory (
     tenant                              text        NOT NULL DEFAULT '',
+    mailbox_key                         text        NOT NULL,
     mailbox_id                          text        NOT NULL,
     user_id                             text,
     principal_name                      text,
@@ -73,11 +77,12 @@ CREATE TABLE mailwright.mailbox_inventory (
     first_observed_at                   timestamptz NOT NULL,
     quota_share                         double precision GENERATED ALWAYS AS (storage_used::double precision / nullif(prohibit_send_quota, 0)) STORED,
     inactive_since                      timestamptz GENERATED ALWAYS AS (coalesce(last_activity_date, create_time, first_observed_at)) STORED,
-    PRIMARY KEY (mailbox_id, tenant) -- in this order, so that the identifier alone is found by it too
+    PRIMARY KEY (tenant, mailbox_key)
 );
 
 CREATE INDEX mailbox_inventory_name ON mailwright.mailbox_inventory (lower(display_name));
 CREATE INDEX mailbox_inventory_email ON mailwright.mailbox_inventory (lower(email_address));
+CREATE INDEX mailbox_inventory_id ON mailwright.mailbox_inventory (mailbox_id);
 CREATE INDEX mailbox_inventory_principal ON mailwright.mailbox_inventory (lower(principal_name));
 CREATE INDEX mailbox_inventory_alias ON mailwright.mailbox_inventory (lower(alias));
 CREATE INDEX mailbox_inventory_missing ON mailwright.mailbox_inventory (missing_since)

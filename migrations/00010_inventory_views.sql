@@ -69,7 +69,7 @@ SELECT tenant,
 
 COMMENT ON VIEW mailwright_views.mailbox_inventory IS 'The latest observation of each mailbox in AvePoint EnPower. NULL: the vendor left it empty. A missing mailbox keeps its last known facts.';
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.tenant IS 'Configured tenant through which it was seen.';
-COMMENT ON COLUMN mailwright_views.mailbox_inventory.mailbox_id IS 'Unique identifier in EnPower.';
+COMMENT ON COLUMN mailwright_views.mailbox_inventory.mailbox_id IS 'Identifier in EnPower, unique within its tenant.';
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.user_id IS 'Identifier in Microsoft 365.';
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.principal_name IS 'User principal name.';
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.name IS 'Name in PowerShell.';
@@ -150,7 +150,7 @@ SELECT tenant,
 
 COMMENT ON VIEW mailwright_views.mailboxes_near_quota IS 'Mailboxes that use at least 90 % of the quota from which sending stops; missing ones are left out.';
 COMMENT ON COLUMN mailwright_views.mailboxes_near_quota.tenant IS 'Configured tenant through which it was seen.';
-COMMENT ON COLUMN mailwright_views.mailboxes_near_quota.mailbox_id IS 'Unique identifier in EnPower.';
+COMMENT ON COLUMN mailwright_views.mailboxes_near_quota.mailbox_id IS 'Identifier in EnPower, unique within its tenant.';
 COMMENT ON COLUMN mailwright_views.mailboxes_near_quota.display_name IS 'Display name.';
 COMMENT ON COLUMN mailwright_views.mailboxes_near_quota.email_address IS 'E-mail address.';
 COMMENT ON COLUMN mailwright_views.mailboxes_near_quota.recipient_type IS 'Display text, such as "User mailbox".';
@@ -177,7 +177,7 @@ SELECT tenant,
 
 COMMENT ON VIEW mailwright_views.mailboxes_forwarding_outside IS 'Mailboxes whose mail is forwarded outside; missing ones are left out.';
 COMMENT ON COLUMN mailwright_views.mailboxes_forwarding_outside.tenant IS 'Configured tenant through which it was seen.';
-COMMENT ON COLUMN mailwright_views.mailboxes_forwarding_outside.mailbox_id IS 'Unique identifier in EnPower.';
+COMMENT ON COLUMN mailwright_views.mailboxes_forwarding_outside.mailbox_id IS 'Identifier in EnPower, unique within its tenant.';
 COMMENT ON COLUMN mailwright_views.mailboxes_forwarding_outside.display_name IS 'Display name.';
 COMMENT ON COLUMN mailwright_views.mailboxes_forwarding_outside.email_address IS 'E-mail address.';
 COMMENT ON COLUMN mailwright_views.mailboxes_forwarding_outside.recipient_type IS 'Display text, such as "User mailbox".';
@@ -204,7 +204,7 @@ SELECT tenant,
 
 COMMENT ON VIEW mailwright_views.mailboxes_without_activity IS 'Mailboxes without activity for 30 days or more; missing ones are left out.';
 COMMENT ON COLUMN mailwright_views.mailboxes_without_activity.tenant IS 'Configured tenant through which it was seen.';
-COMMENT ON COLUMN mailwright_views.mailboxes_without_activity.mailbox_id IS 'Unique identifier in EnPower.';
+COMMENT ON COLUMN mailwright_views.mailboxes_without_activity.mailbox_id IS 'Identifier in EnPower, unique within its tenant.';
 COMMENT ON COLUMN mailwright_views.mailboxes_without_activity.display_name IS 'Display name.';
 COMMENT ON COLUMN mailwright_views.mailboxes_without_activity.email_address IS 'E-mail address.';
 COMMENT ON COLUMN mailwright_views.mailboxes_without_activity.recipient_type IS 'Display text, such as "User mailbox".';
@@ -233,7 +233,7 @@ SELECT tenant,
 
 COMMENT ON VIEW mailwright_views.mailboxes_on_litigation_hold IS 'Mailboxes on litigation hold; missing ones are left out.';
 COMMENT ON COLUMN mailwright_views.mailboxes_on_litigation_hold.tenant IS 'Configured tenant through which it was seen.';
-COMMENT ON COLUMN mailwright_views.mailboxes_on_litigation_hold.mailbox_id IS 'Unique identifier in EnPower.';
+COMMENT ON COLUMN mailwright_views.mailboxes_on_litigation_hold.mailbox_id IS 'Identifier in EnPower, unique within its tenant.';
 COMMENT ON COLUMN mailwright_views.mailboxes_on_litigation_hold.display_name IS 'Display name.';
 COMMENT ON COLUMN mailwright_views.mailboxes_on_litigation_hold.email_address IS 'E-mail address.';
 COMMENT ON COLUMN mailwright_views.mailboxes_on_litigation_hold.recipient_type IS 'Display text, such as "User mailbox".';

@@ -27,7 +27,8 @@ func EventSubject(domain event.Domain, operationID string) string {
 	return join("evt", string(domain), Token(operationID))
 }
 
-// MailboxSubject holds the latest observation of a mailbox: mailwright.mailbox.<tenant>.<mailbox>.
+// MailboxSubject holds the latest observation of a mailbox: mailwright.mailbox.<tenant>.<mailbox>. The mailbox is its id, after that of its
+// tenant at the vendor where it has one.
 func MailboxSubject(tenant, mailbox string) string {
 	return join("mailbox", Token(tenant), Token(mailbox))
 }

@@ -28,7 +28,8 @@ const (
 	// Throttled: the vendor asked for less; RetryAfter holds its wish when it gave one.
 	Throttled Kind = "throttled"
 	// Unavailable: certainly not carried out: the connection failed before the
-	// request was sent, or the vendor said that it did nothing (503).
+	// request was sent, the vendor said that it did nothing (503), or it refused
+	// credentials that have expired or were withdrawn, which a person renews.
 	Unavailable Kind = "unavailable"
 	// Unknown: a write was sent and its answer did not arrive: it may have been carried out.
 	// Must be settled by reading back, never by repeating blindly.

@@ -3,6 +3,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -29,9 +30,12 @@ func (ts Tenants) complete(dir string, root *yaml.Node) error {
 			path := append([]string{"tenants", name}, v.path...)
 			sound := true
 			for _, f := range v.fields {
-				if err := f.check(dir); err != nil {
+				if err := f.check(dir, v.insecure); err != nil {
 					errs, sound = append(errs, at(root, append(path, f.name), err)), false
 				}
+			}
+			if v.limits.Timeout < 0 {
+				errs = append(errs, at(root, append(path, "limits", "timeout"), errors.New("is negative; leave it out for the default")))
 			}
 			if !sound {
 				continue // the client would say the same again
@@ -76,7 +80,10 @@ func member(n *yaml.Node, name string) (key, value *yaml.Node) {
 type vendor struct {
 	path   []string
 	fields []field
-	check  func() error
+	limits Limits
+	// insecure: credentials may go to another machine in the clear.
+	insecure bool
+	check    func() error
 }
 
 // field is one member that must be complete: a text, or a secret.
@@ -91,7 +98,7 @@ type field struct {
 	isPEM bool
 }
 
-func (f field) check(dir string) error {
+func (f field) check(dir string, insecure bool) error {
 	if f.secret == nil {
 		switch {
 		case *f.text == "" && f.optional:
@@ -99,8 +106,7 @@ func (f field) check(dir string) error {
 		case *f.text == "":
 			return errors.New("is missing")
 		case f.isURL:
-			_, err := transport.Endpoint(*f.text)
-			return err
+			return checkURL(*f.text, insecure)
 		}
 		return nil
 	}
@@ -121,17 +127,30 @@ func (f field) check(dir string) error {
 	return nil
 }
 
+// checkURL refuses an address to which credentials would go in the clear, over a network, without anybody having said so.
+func checkURL(raw string, insecure bool) error {
+	u, err := transport.Endpoint(raw)
+	if err == nil && u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()) {
+		err = errors.New("is http, which carries the credentials in the clear: use https, or set insecure: true beside it")
+	}
+	return err
+}
+
+func isLoopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}
+
 // vendors lists what a tenant configures.
 func (t *Tenant) vendors() (list []vendor) {
 	if a := t.Adaxes; a != nil {
-		list = append(list, vendor{path: []string{"adaxes"}, check: taken(adaxes.New, a.Client), fields: []field{
+		list = append(list, vendor{path: []string{"adaxes"}, limits: a.Limits, insecure: a.Insecure, check: taken(adaxes.New, a.Client), fields: []field{
 			{name: "url", text: &a.URL, isURL: true},
 			{name: "token", secret: &a.Token, optional: a.Username != ""},
 			{name: "password", secret: &a.Password, optional: a.Username == ""},
 		}})
 	}
 	if x := t.ExchangeOnline; x != nil {
-		list = append(list, vendor{path: []string{"exchangeOnline"}, check: taken(exchangeonline.New, x.Client), fields: []field{
+		list = append(list, vendor{path: []string{"exchangeOnline"}, limits: x.Limits, insecure: x.Insecure, check: taken(exchangeonline.New, x.Client), fields: []field{
 			{name: "url", text: &x.URL, isURL: true, optional: true},
 			{name: "tenantId", text: &x.TenantID},
 			{name: "tokenUrl", text: &x.TokenURL, isURL: true, optional: true},
@@ -141,12 +160,12 @@ func (t *Tenant) vendors() (list []vendor) {
 		}})
 	}
 	if h := t.HostedExchange; h != nil {
-		list = append(list, vendor{path: []string{"hostedExchange"}, check: taken(hostedexchange.New, h.Client), fields: []field{
+		list = append(list, vendor{path: []string{"hostedExchange"}, limits: h.Limits, insecure: h.Insecure, check: taken(hostedexchange.New, h.Client), fields: []field{
 			{name: "url", text: &h.URL, isURL: true},
 			{name: "password", secret: &h.Password, optional: h.Username == ""},
 		}})
 		if l := h.LDAP; l != nil {
-			list = append(list, vendor{path: []string{"hostedExchange", "ldap"}, check: taken(ldapdirectory.New, l.Client), fields: []field{
+			list = append(list, vendor{path: []string{"hostedExchange", "ldap"}, limits: l.Limits, check: taken(ldapdirectory.New, l.Client), fields: []field{
 				{name: "url", text: &l.URL},
 				{name: "bindDN", text: &l.BindDN},
 				{name: "password", secret: &l.Password},
@@ -155,7 +174,7 @@ func (t *Tenant) vendors() (list []vendor) {
 		}
 	}
 	if e := t.EnPower; e != nil {
-		list = append(list, vendor{path: []string{"enpower"}, check: both(e.check, taken(enpower.New, e.Client)), fields: []field{
+		list = append(list, vendor{path: []string{"enpower"}, limits: e.Limits, insecure: e.Insecure, check: both(e.check, taken(enpower.New, e.Client)), fields: []field{
 			{name: "url", text: &e.URL, isURL: true},
 			{name: "tokenUrl", text: &e.TokenURL, isURL: true},
 			{name: "clientId", text: &e.ClientID},

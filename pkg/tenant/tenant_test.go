@@ -19,9 +19,9 @@ tenants:
     adaxes: {url: "https://adaxes.example.com/restApi", token: {file: token}}
     exchangeOnline: {tenantId: "0b4d238a-62fc-4088-0ff3-4ae2b108eed4", clientId: app, clientSecret: {file: token}}
     hostedExchange:
-      url: "http://mps/mpf/soapisapi.dll"
+      url: "https://mps/mpf/soapisapi.dll"
       ldap: {url: "ldaps://dc1.example.com", bindDN: 'EXAMPLE\reader', password: {file: token}, baseDN: "DC=example,DC=com"}
-      limits: {requestsPerSecond: 2.5, breakAfter: 5, breakFor: 30s}
+      limits: {requestsPerSecond: 2.5, breakAfter: 5, breakFor: 30s, timeout: 2m}
     enpower: {url: "https://graph-us.example.com", tokenUrl: "https://identity.example.com/connect/token", clientId: app, clientSecret: {file: token}}
 `
 
@@ -48,6 +48,9 @@ func TestLoad(t *testing.T) {
 	if got := ts["contoso"].HostedExchange.Client(transport.Config{}).HTTP.Limits; got != (transport.Limits{RequestsPerSecond: 2.5, BreakAfter: 5, BreakFor: 30 * time.Second}) {
 		t.Errorf("limits %v", got)
 	}
+	if h := ts["contoso"].HostedExchange; h.Client(transport.Config{Timeout: time.Minute}).HTTP.Timeout != 2*time.Minute || h.LDAP.Client(time.Minute).Timeout != time.Minute || ts.LongestTimeout(time.Minute) != 2*time.Minute {
+		t.Error("a timeout is not its vendor's")
+	}
 	if out := fmt.Sprintf("%v %+v %#v", ts["contoso"].Adaxes, *ts["contoso"].Adaxes, *ts["contoso"].Adaxes); strings.Contains(out, "hunter2") {
 		t.Error(out)
 	}
@@ -64,17 +67,21 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		"secret elsewhere":   {"tenants: {a: {adaxes: hunter2}}", "line 1: cannot unmarshal !!str a value into"},
 		"secret in a name":   {"tenants:\n  a:\n    ? {adaxes: hunter2}\n    : x", "line 3: the name of a member must be a text"},
 		"secret in quotes":   {"tenants: {a: {adaxes: '`a`hunter2'}}", "line 1: cannot unmarshal !!str a value into"},
-		"secret in file":     {"tenants: {a: {adaxes: {url: 'http://x', token: hunter2}}}", "write {file: PATH} or {env: NAME}"},
-		"no secret":          {"tenants: {a: {adaxes: {url: 'http://x'}}}", "tenants.a.adaxes.token: is missing"},
-		"no such file":       {"tenants: {a: {adaxes: {url: 'http://x', token: {file: nowhere}}}}", "nowhere"},
-		"unset variable":     {"tenants: {a: {adaxes: {url: 'http://x', token: {env: MAILWRIGHT_TEST_UNSET}}}}", "MAILWRIGHT_TEST_UNSET is not set"},
-		"line of a member":   {"tenants:\n  a:\n    adaxes:\n      url: 'http://x'\n      token: {env: MAILWRIGHT_TEST_UNSET}", "line 5: tenants.a.adaxes.token: "},
-		"line around it":     {"tenants:\n  a:\n    adaxes:\n      url: 'http://x'\n", "line 3: tenants.a.adaxes.token: is missing"},
+		"secret in file":     {"tenants: {a: {adaxes: {url: 'https://x', token: hunter2}}}", "write {file: PATH} or {env: NAME}"},
+		"no secret":          {"tenants: {a: {adaxes: {url: 'https://x'}}}", "tenants.a.adaxes.token: is missing"},
+		"no such file":       {"tenants: {a: {adaxes: {url: 'https://x', token: {file: nowhere}}}}", "nowhere"},
+		"unset variable":     {"tenants: {a: {adaxes: {url: 'https://x', token: {env: MAILWRIGHT_TEST_UNSET}}}}", "MAILWRIGHT_TEST_UNSET is not set"},
+		"line of a member":   {"tenants:\n  a:\n    adaxes:\n      url: 'https://x'\n      token: {env: MAILWRIGHT_TEST_UNSET}", "line 5: tenants.a.adaxes.token: "},
+		"line around it":     {"tenants:\n  a:\n    adaxes:\n      url: 'https://x'\n", "line 3: tenants.a.adaxes.token: is missing"},
 		"empty tenant":       {"tenants:\n  a:\n", "line 2: tenants.a: names no vendor"},
 		"what a client asks": {"tenants: {a: {exchangeOnline: {tenantId: contoso.com, clientId: app, clientSecret: {file: token}}}}", "tenants.a.exchangeOnline: exchangeonline: TenantID must be the tenant's GUID"},
 		"no certificate":     {"tenants: {a: {exchangeOnline: {tenantId: x, clientId: app, certificate: {file: token}}}}", "tenants.a.exchangeOnline.certificate: "},
-		"LDAP base":          {"tenants: {a: {hostedExchange: {url: 'http://x', ldap: {url: 'ldaps://x', bindDN: r, password: {file: token}, baseDN: x}}}}", "tenants.a.hostedExchange.ldap: ldapdirectory: BaseDN"},
-		"second of two":      {"tenants: {a: {enpower: {url: 'http://x'}}}", "tenants.a.enpower.clientId: is missing"},
+		"LDAP base":          {"tenants: {a: {hostedExchange: {url: 'https://x', ldap: {url: 'ldaps://x', bindDN: r, password: {file: token}, baseDN: x}}}}", "tenants.a.hostedExchange.ldap: ldapdirectory: BaseDN"},
+		"http":               {"tenants:\n  a:\n    adaxes:\n      url: http://x\n      token: {file: token}", "line 4: tenants.a.adaxes.url: is http, which carries the credentials in the clear: use https, or set insecure: true"},
+		"http token URL":     {"tenants: {a: {enpower: {url: 'https://x', tokenUrl: 'http://x', clientId: app, clientSecret: {file: token}}}}", "tenants.a.enpower.tokenUrl: is http"},
+		"negative timeout":   {"tenants:\n  a:\n    adaxes:\n      url: https://x\n      token: {file: token}\n      limits:\n        timeout: -1s", "line 7: tenants.a.adaxes.limits.timeout: is negative"},
+		"timeout's unit":     {"tenants:\n  a:\n    adaxes:\n      limits:\n        timeout: 30", "line 5: cannot unmarshal"},
+		"second of two":      {"tenants: {a: {enpower: {url: 'https://x'}}}", "tenants.a.enpower.clientId: is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +90,15 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("got %v, want something with %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestHTTPWhereItHarmsNobody(t *testing.T) {
+	t.Parallel()
+	for _, adaxes := range []string{"url: 'http://127.0.0.1:8080'", "url: 'http://[::1]'", "url: 'http://localhost/restApi'", "url: 'http://sandbox:8080', insecure: true"} {
+		if _, err := load(t, "tenants: {a: {adaxes: {"+adaxes+", token: {file: token}}}}"); err != nil {
+			t.Errorf("%s: %v", adaxes, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -28,7 +29,9 @@ type Adaxes struct {
 	// adm-CustomAttributeText20. A created object carries its operation id there, which lets a lost answer be
 	// settled with certainty. Empty: objects are recognised by their DN alone.
 	MarkerAttribute string `yaml:"markerAttribute"`
-	Limits          Limits `yaml:"limits"`
+	// Insecure allows an http URL to another machine, which carries the credentials in the clear.
+	Insecure bool   `yaml:"insecure"`
+	Limits   Limits `yaml:"limits"`
 }
 
 // ExchangeOnline is where one tenant's Exchange Online Admin API is.
@@ -43,8 +46,10 @@ type ExchangeOnline struct {
 	// Certificate is PEM: a certificate and its RSA key. It stands in the place of ClientSecret.
 	Certificate Secret `yaml:"certificate"`
 	// Scope defaults to that of Microsoft 365 and GCC; docs/vendors.md has those of the other clouds.
-	Scope  string `yaml:"scope"`
-	Limits Limits `yaml:"limits"`
+	Scope string `yaml:"scope"`
+	// Insecure allows http URLs to another machine, which carry the credentials in the clear.
+	Insecure bool   `yaml:"insecure"`
+	Limits   Limits `yaml:"limits"`
 }
 
 // HostedExchange is where one tenant's Microsoft Provisioning System is.
@@ -55,8 +60,10 @@ type HostedExchange struct {
 	Username  string `yaml:"username"`
 	Password  Secret `yaml:"password"`
 	// LDAP is the directory behind it, for reading back what a create leaves out. nil: a lost answer ends with a person.
-	LDAP   *LDAP  `yaml:"ldap"`
-	Limits Limits `yaml:"limits"`
+	LDAP *LDAP `yaml:"ldap"`
+	// Insecure allows an http URL to another machine, which carries the credentials in the clear.
+	Insecure bool   `yaml:"insecure"`
+	Limits   Limits `yaml:"limits"`
 }
 
 // LDAP is where the Active Directory of a Hosted Exchange is.
@@ -88,7 +95,9 @@ type EnPower struct {
 	// and reports none as missing: a share from 0 to 1, and a number below which the share does not matter. nil: 0.2 and 10.
 	MissingShare *float64 `yaml:"missingShare"`
 	MissingFloor *int     `yaml:"missingFloor"`
-	Limits       Limits   `yaml:"limits"`
+	// Insecure allows http URLs to another machine, which carry the credentials in the clear.
+	Insecure bool   `yaml:"insecure"`
+	Limits   Limits `yaml:"limits"`
 }
 
 // check finds fault with what no client takes.
@@ -110,11 +119,31 @@ type Limits struct {
 	BreakAfter int `yaml:"breakAfter"`
 	// BreakFor defaults to 10s.
 	BreakFor time.Duration `yaml:"breakFor"`
+	// Timeout bounds one request. Default: that of whoever asks, for the services --vendor-timeout.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
+// bound puts the limits in the place of what http has.
 func (l Limits) bound(http transport.Config) transport.Config {
-	http.Limits = transport.Limits(l)
+	http.Timeout, http.Limits = l.timeout(http.Timeout), l.gate()
 	return http
+}
+
+func (l Limits) timeout(standard time.Duration) time.Duration { return cmp.Or(l.Timeout, standard) }
+
+func (l Limits) gate() transport.Limits {
+	return transport.Limits{RequestsPerSecond: l.RequestsPerSecond, BreakAfter: l.BreakAfter, BreakFor: l.BreakFor}
+}
+
+// LongestTimeout is how long a request to any vendor may take, where those without a timeout of their own take standard.
+func (ts Tenants) LongestTimeout(standard time.Duration) time.Duration {
+	longest := standard
+	for _, t := range ts {
+		for _, v := range t.vendors() {
+			longest = max(longest, v.limits.Timeout)
+		}
+	}
+	return longest
 }
 
 // Client gives the client's configuration; http bounds its calls.
@@ -137,7 +166,7 @@ func (h *HostedExchange) Client(http transport.Config) hostedexchange.Config {
 
 // Client gives the client's configuration; timeout bounds a look-up.
 func (l *LDAP) Client(timeout time.Duration) ldapdirectory.Config {
-	return ldapdirectory.Config{URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN, Timeout: timeout, Limits: transport.Limits(l.Limits)}
+	return ldapdirectory.Config{URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN, Timeout: l.Limits.timeout(timeout), Limits: l.Limits.gate()}
 }
 
 // Client gives the client's configuration; http bounds its calls.

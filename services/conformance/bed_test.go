@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -80,6 +82,17 @@ func (b *bed) control(method, path string, body, into any) {
 }
 
 func (b *bed) reset() { b.Helper(); b.control(http.MethodPost, "reset", nil, nil) }
+
+// reseed gives the tenant the default seed with one text in the place of another, for as long as the test runs.
+func (b *bed) reseed(old, now string) {
+	b.Helper()
+	seed, err := os.ReadFile("../sandbox/internal/seed/default.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.control(http.MethodPost, "seed", bytes.Replace(seed, []byte(old), []byte(now), 1), nil)
+	b.Cleanup(func() { _ = b.box.Do(context.Background(), http.MethodPost, "seed", seed, nil) }) // the next fact's calls tell if it failed
+}
 
 func (b *bed) set(name string, value any) {
 	b.Helper()

@@ -8,7 +8,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net/http"
-	"os"
+	"net/url"
 	"strings"
 	"time"
 
@@ -33,12 +33,7 @@ func (b *bed) certified(clientID string) *oauth.Certificate {
 	}
 	public := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
 	private := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
-	seed, err := os.ReadFile("../sandbox/internal/seed/default.yaml")
-	if err != nil {
-		b.Fatal(err)
-	}
-	text := strings.Replace(string(seed), "clientId: "+clientID+",", "clientId: "+clientID+`, publicKey: "`+strings.ReplaceAll(public, "\n", `\n`)+`",`, 1)
-	b.control(http.MethodPost, "seed", []byte(text), nil)
+	b.reseed("clientId: "+clientID+",", "clientId: "+clientID+`, publicKey: "`+strings.ReplaceAll(public, "\n", `\n`)+`",`)
 	c, err := oauth.ParseCertificate(secret.New(public + private))
 	if err != nil {
 		b.Fatal(err)
@@ -46,8 +41,8 @@ func (b *bed) certified(clientID string) *oauth.Certificate {
 	return c
 }
 
-// certificateFacts are about proving an application by a signed assertion.
-func certificateFacts(source string, read func(b *bed, certificate *oauth.Certificate) error, clientID string) []fact {
+// certificateFacts are about proving an application by a signed assertion, at a token endpoint of that path.
+func certificateFacts(source string, read func(b *bed, certificate *oauth.Certificate) error, clientID, path string) []fact {
 	return []fact{
 		{
 			name: "an application proves itself by a certificate", source: source,
@@ -58,7 +53,12 @@ func certificateFacts(source string, read func(b *bed, certificate *oauth.Certif
 			client: func(b *bed) error {
 				foreign := b.certified(clientID)
 				b.certified(clientID) // takes the first one's place
-				return wants(read(b, foreign), failure.Refused)
+				return wants(read(b, foreign), failure.Unavailable)
+			},
+			vendor: func(b *bed) error {
+				form := url.Values{"grant_type": {"client_credentials"}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {"e30.e30.e30"}, "scope": {"x"}}
+				a, err := b.send(http.MethodPost, path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+				return all(err, that(a.status == http.StatusBadRequest || a.status == http.StatusUnauthorized, "status %d", a.status), that(strings.Contains(a.body, `"invalid_client"`), "%s", a.body))
 			},
 		},
 	}

@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/vendors/enpower"
@@ -25,6 +27,10 @@ var enpowerEdges = []fact{
 				errs = append(errs, err, same("pages", seen.pages, 1))
 			}
 			return all(errs...)
+		},
+		vendor: func(b *bed) error {
+			l, err := b.list("?top=1000")
+			return answers(l, err, http.StatusOK, `"nextLink":""`)
 		},
 	},
 	{
@@ -57,9 +63,22 @@ var enpowerEdges = []fact{
 			byDomain, err2 := b.walk(b.power(), enpower.Query{Tenant: "contoso.onmicrosoft.com"}, nil)
 			return all(err, err2, that(len(byID.byID) > 20, "%d mailboxes", len(byID.byID)), same("by domain", len(byDomain.byID), len(byID.byID)))
 		},
+		vendor: func(b *bed) error {
+			b.set("enpower.tenant-form", "id")
+			byID, err := listed(b.list("?tenant=" + tenantID))
+			byDomain, err2 := listed(b.list("?tenant=contoso.onmicrosoft.com"))
+			return all(err, err2, that(len(byID.Mailboxes) > 20, "%d mailboxes", len(byID.Mailboxes)), same("by domain", len(byDomain.Mailboxes), 0))
+		},
 	},
 	{
-		name: "the API takes GET only, and passes unknown parameters over", source: "Use AvePoint Graph API; notes 3",
+		name: "the API takes GET only, and passes unknown parameters over", source: "Use AvePoint Graph API; notes 3", reads: true,
+		client: func(b *bed) error {
+			sent := &eavesdropper{}
+			bounds := b.http()
+			bounds.RoundTripper = sent
+			err := b.power(func(c *enpower.Config) { c.HTTP = bounds }).Mailboxes(b.Context(), enpower.Query{PageSize: 1}, func(enpower.Page) error { return errEnough })
+			return all(that(errors.Is(err, errEnough), "%v", err), that(len(sent.calls) == 2 && strings.HasPrefix(sent.calls[1], "GET ") && strings.HasSuffix(sent.calls[1], "/smp/exchange/mailboxes?top=1"), "%v", sent.calls))
+		},
 		vendor: func(b *bed) error {
 			token, err := b.token("/enpower-identity/connect/token", powerClient, powerSecret, "enpower.data.read.all")
 			post, err2 := b.send(http.MethodPost, "/enpower/smp/exchange/mailboxes", "{}", "Authorization", "Bearer "+token)
@@ -71,11 +90,15 @@ var enpowerEdges = []fact{
 		name: "an answer that is no list is an error, never an empty inventory", source: "Retrieve User or Shared Mailbox Details, Responses: mailboxes",
 		client: func(b *bed) error {
 			var errs []error
-			for _, body := range []string{`{}`, `[]`, `{"mailboxes":"N/A"}`, ``} {
+			for _, body := range []string{`{}`, `[]`, `{"mailboxes":"N/A"}`, `{"mailboxes":null,"totalCount":0,"nextLink":""}`, `{"mailboxes":[null]}`, ``} {
 				_, err := b.walk(b.power(b.pages(body)), enpower.Query{}, nil)
 				errs = append(errs, wants(err, failure.Internal))
 			}
 			return all(errs...)
+		},
+		vendor: func(b *bed) error {
+			a, err := b.list("?tenant=nowhere.example")
+			return answers(a, err, http.StatusOK, `"mailboxes":[]`)
 		},
 	},
 }

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
@@ -70,6 +72,39 @@ func (b *bed) list(query string) (answer, error) {
 	return b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes"+query, "", "Authorization", "Bearer "+token)
 }
 
+// listing is an answer of the vendor's as the page shows it.
+type listing struct {
+	Mailboxes, ResourceMailboxes []map[string]any
+	TotalCount                   int
+	NextLink                     string
+}
+
+// listed reads an answer to b.list.
+func listed(a answer, err error) (l listing, _ error) {
+	if err := answers(a, err, http.StatusOK); err != nil {
+		return l, err
+	}
+	return l, json.Unmarshal([]byte(a.body), &l)
+}
+
+// resources asks for the resource mailboxes without our client.
+func (b *bed) resources(query string) (answer, error) {
+	token, err := b.token("/enpower-identity/connect/token", powerClient, powerSecret, "enpower.data.read.all")
+	if err != nil {
+		return answer{}, err
+	}
+	return b.send(http.MethodGet, "/enpower/smp/exchange/resourcemailboxes"+query, "", "Authorization", "Bearer "+token)
+}
+
+// first walks the first page, of a real tenant too.
+func (b *bed) first(q enpower.Query) (page enpower.Page, err error) {
+	err = b.power().Mailboxes(b.Context(), q, func(p enpower.Page) error { page = p; return errEnough })
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return page, err
+}
+
 func (b *bed) populate(n int) {
 	b.Helper()
 	b.control(http.MethodPost, "enpower/population", map[string]int{"count": n}, nil)
@@ -85,10 +120,17 @@ func TestEnPower(t *testing.T) {
 		_, err := b.walk(b.power(func(c *enpower.Config) { c.HTTP = bounds }), enpower.Query{}, nil)
 		return err
 	}))
+	walk := func(b *bed, between func()) (int, error) {
+		b.populate(30)
+		seen, err := b.walk(b.power(func(c *enpower.Config) { c.PagePatience = time.Minute }), enpower.Query{PageSize: 20}, between)
+		return seen.pages, err
+	}
+	raw := func(b *bed) (answer, error) { return b.list("") }
+	list = append(list, awayFault("enpower", "list-mailboxes", walk, raw), tokenFault("enpower", "list-mailboxes", walk, raw))
 	if os.Getenv("FULL") != "" {
 		list = append(list, million)
 	}
-	list = append(list, certificateFacts("App registration, Certificate (JWT claims)", powerByCertificate, powerClient)...)
+	list = append(list, certificateFacts("App registration, Certificate (JWT claims)", powerByCertificate, powerClient, "/enpower-identity/connect/token")...)
 	run(t, "enpower", list)
 }
 
@@ -105,17 +147,27 @@ var enpowerFacts = []fact{
 			})
 			return that(err == nil || errors.Is(err, errEnough), "%v", err)
 		},
+		vendor: func(b *bed) error {
+			l, err := listed(b.list("?top=10"))
+			return all(err, same("mailboxes", len(l.Mailboxes), 10), that(l.NextLink != "", "there is no nextLink"))
+		},
 	},
 	{
-		name: "without top a page has 100 mailboxes; nextLink is \"\" on the last", source: "Retrieve User or Shared Mailbox Details, Query Parameters: top; Responses: nextLink",
+		name: "without top a page has 100 mailboxes; nextLink is \"\" on the last", source: "Retrieve User or Shared Mailbox Details, Query Parameters: top; Responses: nextLink", reads: true,
 		client: func(b *bed) error {
+			if b.real != nil {
+				page, err := b.first(enpower.Query{})
+				return all(err, that(len(page.Mailboxes) <= 100, "%d mailboxes", len(page.Mailboxes)))
+			}
 			b.populate(217)
 			seen, err := b.walk(b.power(), enpower.Query{}, nil)
 			return all(err, same("pages", seen.pages, 3), that(len(seen.byID) > 217 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
 		},
 		vendor: func(b *bed) error {
-			a, err := b.list("?top=1000")
-			return answers(a, err, http.StatusOK, `"nextLink":""`, `"totalCount":`)
+			b.populate(217)
+			page, err := listed(b.list(""))
+			last, err2 := listed(b.list("?top=1000"))
+			return all(err, err2, same("mailboxes", len(page.Mailboxes), 100), that(page.NextLink != "", "there is no nextLink"), same("nextLink of the last", last.NextLink, ""))
 		},
 	},
 	{
@@ -135,23 +187,51 @@ var enpowerFacts = []fact{
 		},
 	},
 	{
-		name: "mailboxType 1 is user, 2 is shared", source: "Retrieve User or Shared Mailbox Details, Query Parameters: mailboxType",
+		name: "mailboxType 1 is user, 2 is shared", source: "Retrieve User or Shared Mailbox Details, Query Parameters: mailboxType", reads: true,
 		client: func(b *bed) error {
+			if b.real != nil {
+				for of, text := range map[enpower.MailboxType]string{enpower.User: "User mailbox", enpower.Shared: "Shared mailbox"} {
+					page, err := b.first(enpower.Query{Type: of, PageSize: 10})
+					for _, m := range page.Mailboxes {
+						err = all(err, same("the type of "+m.ID, m.RecipientType, text))
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			}
 			users, err := b.walk(b.power(), enpower.Query{Type: enpower.User}, nil)
 			shared, err2 := b.walk(b.power(), enpower.Query{Type: enpower.Shared}, nil)
 			return all(err, err2, that(len(users.byID) >= 25, "%d users", len(users.byID)), same("shared", len(shared.byID), 4))
 		},
+		vendor: func(b *bed) error {
+			users, err := listed(b.list("?mailboxType=1&top=1000"))
+			shared, err2 := listed(b.list("?mailboxType=2&top=1000"))
+			return all(err, err2, that(len(users.Mailboxes) >= 25, "%d users", len(users.Mailboxes)), same("shared", len(shared.Mailboxes), 4), same("the type", shared.Mailboxes[0]["recipientType"], any("Shared mailbox")))
+		},
 	},
 	{
-		name: "resource mailboxes are rooms and equipment", source: "Retrieve Resource Mailbox Details, resourceMailboxType",
+		name: "resource mailboxes are rooms and equipment", source: "Retrieve Resource Mailbox Details, resourceMailboxType", reads: true,
 		client: func(b *bed) error {
-			count := func(of enpower.MailboxType) (n int, err error) {
-				return n, b.power().Mailboxes(b.Context(), enpower.Query{Type: of}, func(p enpower.Page) error { n += len(p.Mailboxes); return nil })
+			count := func(of enpower.MailboxType) (int, error) {
+				page, err := b.first(enpower.Query{Type: of})
+				return len(page.Mailboxes), err
 			}
 			rooms, err := count(enpower.Room)
 			equipment, err2 := count(enpower.Equipment)
 			both, err3 := count(enpower.Resource)
+			if b.real != nil {
+				return all(err, err2, err3)
+			}
 			return all(err, err2, err3, same("both", both, 3), same("rooms", rooms, 2), same("equipment", equipment, 1))
+		},
+		vendor: func(b *bed) error {
+			rooms, err := listed(b.resources("?resourceMailboxType=1"))
+			equipment, err2 := listed(b.resources("?resourceMailboxType=2"))
+			both, err3 := listed(b.resources(""))
+			wrong, err4 := b.resources("?resourceMailboxType=3")
+			return all(err, err2, err3, answers(wrong, err4, http.StatusBadRequest), same("both", len(both.ResourceMailboxes), 3), same("rooms", len(rooms.ResourceMailboxes), 2), same("equipment", len(equipment.ResourceMailboxes), 1))
 		},
 	},
 	{
@@ -159,6 +239,10 @@ var enpowerFacts = []fact{
 		client: func(b *bed) error {
 			seen, err := b.walk(b.power(), enpower.Query{Tenant: "nowhere.example"}, nil)
 			return all(err, same("mailboxes", len(seen.byID), 0))
+		},
+		vendor: func(b *bed) error {
+			l, err := listed(b.list("?tenant=nowhere.example"))
+			return all(err, same("mailboxes", len(l.Mailboxes), 0), same("nextLink", l.NextLink, ""))
 		},
 	},
 	{
@@ -170,6 +254,12 @@ var enpowerFacts = []fact{
 			absolute, err2 := b.walk(b.power(), enpower.Query{PageSize: 10}, nil)
 			return all(err, err2, same("mailboxes", len(relative.byID), len(absolute.byID)), that(relative.pages > 2, "%d pages", relative.pages))
 		},
+		vendor: func(b *bed) error {
+			absolute, err := listed(b.list("?top=10"))
+			b.set("enpower.next-link", "relative")
+			relative, err2 := listed(b.list("?top=10"))
+			return all(err, err2, that(strings.HasPrefix(absolute.NextLink, b.url+"/"), "%s", absolute.NextLink), that(strings.HasPrefix(relative.NextLink, "/"), "%s", relative.NextLink))
+		},
 	},
 	{
 		name: "HAZARD: a nextLink to another host gets no credential", source: "notes 6; guarantee G8",
@@ -177,6 +267,10 @@ var enpowerFacts = []fact{
 			elsewhere, asked := b.elsewhere()
 			_, err := b.walk(b.power(b.pages(`{"mailboxes":[],"totalCount":0,"nextLink":"`+elsewhere+`/smp/exchange/mailboxes?p=2"}`)), enpower.Query{}, nil)
 			return all(wants(err, failure.Internal), same("requests elsewhere", asked.Load(), 0))
+		},
+		vendor: func(b *bed) error {
+			l, err := listed(b.list("?top=10"))
+			return all(err, that(strings.HasPrefix(l.NextLink, b.url+"/enpower/"), "it leads to %s", l.NextLink))
 		},
 	},
 	{
@@ -191,6 +285,12 @@ var enpowerFacts = []fact{
 			_, err := b.walk(b.power(func(c *enpower.Config) { c.BaseURL = circle.URL }), enpower.Query{}, nil)
 			return all(wants(err, failure.Internal), that(asked.Load() < 5, "%d requests", asked.Load()))
 		},
+		vendor: func(b *bed) error {
+			token, err := b.token("/enpower-identity/connect/token", powerClient, powerSecret, "enpower.data.read.all")
+			one, err2 := listed(b.list("?top=10"))
+			two, err3 := listed(b.send(http.MethodGet, one.NextLink, "", "Authorization", "Bearer "+token))
+			return all(err, err2, err3, that(two.NextLink != one.NextLink, "it leads back"))
+		},
 	},
 	{
 		name: "totalCount ends no walk, whatever it counts", source: "Retrieve User or Shared Mailbox Details, Responses: totalCount (ambiguous)",
@@ -200,13 +300,26 @@ var enpowerFacts = []fact{
 			seen, err := b.walk(b.power(), enpower.Query{PageSize: 20}, nil)
 			return all(err, that(len(seen.byID) > 50, "%d mailboxes", len(seen.byID)))
 		},
+		vendor: func(b *bed) error {
+			collection, err := listed(b.list("?top=10"))
+			b.set("enpower.total-count", "page")
+			page, err2 := listed(b.list("?top=10"))
+			return all(err, err2, that(collection.TotalCount > 10, "%d of the collection", collection.TotalCount), same("of the page", page.TotalCount, 10))
+		},
 	},
 	{
 		name: "a token that ends in mid-walk is replaced, and the page asked for again", source: "notes 6 (token life 3600 s)",
 		client: func(b *bed) error {
 			b.populate(30)
 			seen, err := b.walk(b.power(), enpower.Query{PageSize: 10}, func() { b.advance("61m") })
-			return all(err, that(len(seen.byID) > 30 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
+			asked, _ := b.calls("list-mailboxes")
+			return all(err, that(len(seen.byID) > 30 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice), same("calls", asked, 2*seen.pages-1))
+		},
+		vendor: func(b *bed) error {
+			token, err := b.token("/enpower-identity/connect/token", powerClient, powerSecret, "enpower.data.read.all")
+			b.advance("61m")
+			a, err2 := b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes", "", "Authorization", "Bearer "+token)
+			return all(err, answers(a, err2, http.StatusUnauthorized))
 		},
 	},
 	{
@@ -217,6 +330,10 @@ var enpowerFacts = []fact{
 			return all(err, that(ok, "the sample is not there"), that(m.RenewProfile == nil && m.ElectionProfile == nil && m.PhaseAssignees == nil && m.PrimaryContact == nil, "%+v", m),
 				that(m.LastActivityDate == nil && m.LastRenewalTime == nil && m.RenewProfileApplied == nil, "%+v", m), same("recipientLimits", m.RecipientLimits, "500"),
 				that(m.CreateTime != nil && m.CreateTime.Year() == 2024 && m.IssueWarningQuota != nil && *m.IssueWarningQuota == 100352, "%+v", m), same("what has no field", len(m.Extra), 0))
+		},
+		vendor: func(b *bed) error {
+			a, err := b.list("?top=1000")
+			return answers(a, err, http.StatusOK, `"renewProfile": "N/A"`, `"phaseAssignees": ""`, `"recipientLimits": "500"`, `"lastActivityDate": "0001-01-01 00:00:00"`, `"renewProfileApplied": null`)
 		},
 	},
 	{
@@ -231,6 +348,12 @@ var enpowerFacts = []fact{
 			}
 			return err
 		},
+		vendor: func(b *bed) error {
+			before, err := b.list("")
+			b.set("enpower.newer-fields", true)
+			after, err2 := b.list("")
+			return all(answers(after, err2, http.StatusOK, `"renewalDueDate"`), err, that(!strings.Contains(before.body, "renewalDueDate"), "it is there already"))
+		},
 	},
 	{
 		name: "the inventory lags behind until a scan", source: "Retrieve User or Shared Mailbox Details, firstScanTime (inferred)",
@@ -244,6 +367,20 @@ var enpowerFacts = []fact{
 			after, err3 := b.walk(b.power(), enpower.Query{}, nil)
 			return all(err, err2, err3, same("before the scan", len(lagging.byID), len(before.byID)), same("after it", len(after.byID), len(before.byID)+1))
 		},
+		vendor: func(b *bed) error {
+			count := func() int {
+				l, err := listed(b.list("?top=1"))
+				if err != nil {
+					b.Error(err)
+				}
+				return l.TotalCount
+			}
+			before := count()
+			_, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("scan@alpineskihouse.com", "BaseMail"))
+			lagging := count()
+			b.control(http.MethodPost, "scan", nil, nil)
+			return all(err, same("before the scan", lagging, before), same("after it", count(), before+1))
+		},
 	},
 	{
 		name: "a token without the scope is refused, and so is a wrong secret", source: "Retrieve User or Shared Mailbox Details, Permission: enpower.data.read.all; App registration",
@@ -252,15 +389,24 @@ var enpowerFacts = []fact{
 				c.ClientID, c.ClientSecret, c.Scope = "e0e0e0e0-0002-4000-8000-000000000002", secret.New("enpower-noscope-secret"), "opus.data.read.all"
 			}), enpower.Query{}, nil)
 			_, wrong := b.walk(b.power(func(c *enpower.Config) { c.ClientSecret = secret.New("wrong") }), enpower.Query{}, nil)
-			return all(wants(scope, failure.Refused), wants(wrong, failure.Refused))
+			return all(wants(scope, failure.Refused), refusedAs(wrong, failure.Unavailable, "invalid_client"), that(strings.Contains(failure.Of(wrong).Text, "clientSecret"), "%v names no setting", wrong))
 		},
 		vendor: func(b *bed) error {
 			a, err := b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes", "")
-			return answers(a, err, http.StatusUnauthorized)
+			token, err2 := b.token("/enpower-identity/connect/token", "e0e0e0e0-0002-4000-8000-000000000002", "enpower-noscope-secret", "opus.data.read.all")
+			scope, err3 := b.send(http.MethodGet, "/enpower/smp/exchange/mailboxes", "", "Authorization", "Bearer "+token)
+			return all(answers(a, err, http.StatusUnauthorized), err2, answers(scope, err3, http.StatusForbidden))
 		},
 	},
 	{
-		name: "the token request is a form", source: "App registration, Client secret",
+		name: "the token request is a form", source: "App registration, Client secret", reads: true,
+		client: func(b *bed) error {
+			sent := &eavesdropper{}
+			bounds := b.http()
+			bounds.RoundTripper = sent
+			err := b.power(func(c *enpower.Config) { c.HTTP = bounds }).Mailboxes(b.Context(), enpower.Query{PageSize: 1}, func(enpower.Page) error { return errEnough })
+			return all(that(errors.Is(err, errEnough), "%v", err), that(len(sent.calls) == 2 && strings.HasPrefix(sent.calls[0], "POST application/x-www-form-urlencoded "), "%v", sent.calls))
+		},
 		vendor: func(b *bed) error {
 			a, err := b.send(http.MethodPost, "/enpower-identity/connect/token", `{"grant_type":"client_credentials"}`, "Content-Type", "application/json")
 			return all(err, same("the status", a.status, http.StatusBadRequest), that(!strings.Contains(a.body, "access_token"), "%s", a.body))
@@ -272,6 +418,11 @@ var enpowerFacts = []fact{
 			b.populate(20000)
 			seen, err := b.walk(b.power(), enpower.Query{PageSize: 1000}, nil)
 			return all(err, that(len(seen.byID) >= 20000 && seen.twice == 0, "%d mailboxes, %d twice", len(seen.byID), seen.twice))
+		},
+		vendor: func(b *bed) error {
+			b.populate(20000)
+			l, err := listed(b.list("?top=1000"))
+			return all(err, same("mailboxes of a page", len(l.Mailboxes), 1000), that(l.TotalCount >= 20000 && l.NextLink != "", "%d, nextLink %q", l.TotalCount, l.NextLink))
 		},
 	},
 }

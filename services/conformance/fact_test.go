@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -164,6 +165,48 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 	return list
 }
 
+// tokenFault is the fact that a token which ends in the middle of a walk costs one page and one token request more. walk calls between after
+// each page.
+func tokenFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+	return fact{
+		name: "fault expire-token: in mid-walk another token is fetched, once, and the page asked for again", source: "RFC 6750 section 3.1; notes 2",
+		client: func(b *bed) error {
+			pages, err := walk(b, sync.OnceFunc(func() { b.apply("expire-token", vendor, call) }))
+			asked, _ := b.calls(call)
+			tokens, _ := b.calls("token")
+			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), same("token requests", tokens, 2))
+		},
+		vendor: func(b *bed) error {
+			b.apply("expire-token", vendor, call)
+			struck, err := raw(b)
+			after, err2 := raw(b)
+			return all(answers(struck, err, http.StatusUnauthorized), answers(after, err2, http.StatusOK))
+		},
+	}
+}
+
+// awayFault is the fact that a page which is away is asked for again, and no other page.
+func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+	return fact{
+		name: "a later page that is away is asked for again; a first one is not", source: "notes 7 (503); client duties",
+		client: func(b *bed) error {
+			pages, err := walk(b, sync.OnceFunc(func() { b.apply("unavailable", vendor, call) }))
+			asked, _ := b.calls(call)
+			b.reset()
+			b.apply("unavailable", vendor, call)
+			_, first := walk(b, nil)
+			askedFirst, _ := b.calls(call)
+			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), wants(first, failure.Unavailable), same("calls for a first page", askedFirst, 1))
+		},
+		vendor: func(b *bed) error {
+			b.apply("unavailable", vendor, call)
+			struck, err := raw(b)
+			after, err2 := raw(b)
+			return all(answers(struck, err, http.StatusServiceUnavailable), answers(after, err2, http.StatusOK))
+		},
+	}
+}
+
 // echoes is the fact that no error of ours repeats a credential, though the vendor does; read makes a call with clients that
 // are bounded so.
 func echoes(source string, vendors []string, read func(*bed, transport.Config) error) fact {
@@ -187,19 +230,34 @@ func echoes(source string, vendors []string, read func(*bed, transport.Config) e
 			}
 			return all(errs...)
 		},
+		vendor: func(b *bed) error {
+			var errs []error
+			for _, vendor := range vendors {
+				heard := &eavesdropper{}
+				bounds := b.http()
+				bounds.RoundTripper = heard
+				b.apply("secret-echo", vendor, "")
+				_ = read(b, bounds)
+				errs = append(errs, that(slices.ContainsFunc(heard.secrets, func(s string) bool { return strings.Contains(heard.answers, s) }), "%s repeats nothing", vendor))
+			}
+			return all(errs...)
+		},
 	}
 }
 
-// eavesdropper takes down the credentials that requests carry.
+// eavesdropper takes down what requests carry and what is answered.
 type eavesdropper struct {
 	mu      sync.Mutex
 	secrets []string
-	body    string // of the last request
+	calls   []string // method, content type and URL of each request
+	body    string   // of the last request
+	answers string   // bodies of all answers
 }
 
 func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.calls = append(e.calls, r.Method+" "+r.Header.Get("Content-Type")+" "+r.URL.String())
 	for _, header := range []string{"Authorization", "Adm-Authorization"} {
 		if words := strings.Fields(r.Header.Get(header)); len(words) > 0 {
 			e.secrets = append(e.secrets, words[len(words)-1])
@@ -222,7 +280,14 @@ func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		e.body, r.Body = string(raw), io.NopCloser(bytes.NewReader(raw))
 	}
-	return http.DefaultTransport.RoundTrip(r)
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(res.Body)
+	e.answers += string(raw)
+	res.Body = io.NopCloser(bytes.NewReader(raw))
+	return res, err
 }
 
 // redirector gives the address of a server that sends everybody elsewhere, and how many went there.

@@ -200,7 +200,7 @@ func BenchmarkProjectionOfMailboxes(b *testing.B) {
 		url, db := g.database()
 		took, peak := g.service(url, db, fmt.Sprintf("SELECT count(*) > 0 FROM mailwright.checkpoints WHERE projection = 'mailbox_inventory' AND sequence = %d", n))
 		_, empty := g.database()
-		floor := g.floor(db, empty, "mailbox_inventory", "tenant, mailbox_id")
+		floor := g.floor(db, empty, "mailbox_inventory", "tenant, mailbox_key")
 		ratio := floor.Seconds() / took.Seconds()
 		benchmark.Report(b,
 			benchmark.Row{Name: "mailbox rows, floor: COPY and merge by hand", Value: float64(n) / floor.Seconds(), Unit: "rows/s", OK: true},

@@ -115,7 +115,7 @@ func TestVerifyNamesTheRowsAndColumnsThatDiffer(t *testing.T) {
 		{"operations", "UPDATE mailwright.operations SET state = 'unknown' WHERE operation_id = (SELECT min(operation_id) FROM mailwright.operations WHERE state = 'succeeded') RETURNING operation_id", replay.Changed, "state"},
 		{"operation_events", "DELETE FROM mailwright.operation_events WHERE sequence = (SELECT min(sequence) FROM mailwright.operation_events) RETURNING sequence::text", replay.Missing, ""},
 		{"operation_events", "UPDATE mailwright.operation_events SET data = '{}' WHERE sequence = (SELECT max(sequence) FROM mailwright.operation_events) RETURNING sequence::text", replay.Changed, "data"},
-		{"mailbox_inventory", "UPDATE mailwright.mailbox_inventory SET mailbox_id = 'by hand' WHERE mailbox_id = (SELECT min(mailbox_id) FROM mailwright.mailbox_inventory) RETURNING mailbox_id", replay.Surplus, ""},
+		{"mailbox_inventory", "UPDATE mailwright.mailbox_inventory SET mailbox_key = 'by hand' WHERE mailbox_key = (SELECT min(mailbox_key) FROM mailwright.mailbox_inventory) RETURNING mailbox_key", replay.Surplus, ""},
 		{"delegations", "UPDATE mailwright.delegations SET delegate = 'somebody@else' WHERE (tenant, mailbox_key, delegate_key) = (SELECT tenant, mailbox_key, delegate_key FROM mailwright.delegations ORDER BY 1, 2, 3 LIMIT 1) RETURNING delegate_key", replay.Changed, "delegate"},
 		{"dead_letters", "INSERT INTO mailwright.dead_letters (sequence, reason, dead_at) VALUES (999999, 'by hand', now()) RETURNING sequence::text", replay.Surplus, ""},
 	} {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/vendors/nextlink"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
@@ -21,7 +22,7 @@ var meanings = map[int]struct {
 	text string
 }{
 	http.StatusBadRequest:   {failure.Invalid, "the vendor refuses a query parameter"},
-	http.StatusUnauthorized: {failure.Refused, "the vendor refuses our access token"},
+	http.StatusUnauthorized: {failure.Unavailable, "the vendor refuses the application's access token; check url, tokenUrl and clientId in the tenant's configuration"},
 	http.StatusForbidden:    {failure.Refused, "the application lacks the permission " + DefaultScope},
 	http.StatusNotFound:     {failure.Refused, "the API is not at this base URL"}, // a list is never "not there yet"
 }
@@ -39,7 +40,7 @@ func check(res *transport.Response, page int) error {
 	var expired error
 	if page > 1 && (res.Status == http.StatusBadRequest || res.Status == http.StatusNotFound || res.Status == http.StatusGone) {
 		e.Kind, e.Text = failure.Unavailable, "the vendor no longer knows its own nextLink; the list must be read anew"
-		expired = errLinkExpired
+		expired = nextlink.ErrExpired
 	}
 	f := decodeFault(res.Body)
 	if len(f.Errors) > 0 {
@@ -49,9 +50,6 @@ func check(res *transport.Response, page int) error {
 		page, res.Status, e.Code, identifier(cmp.Or(res.Header.Get("Request-Id"), f.RequestID)), identifier(f.TraceID)))
 	return e
 }
-
-// errLinkExpired: the page will not come back, however often it is asked for.
-var errLinkExpired = errors.New("the nextLink has expired")
 
 // fault is the error body of the sibling API Cloud Backup for Microsoft 365; EnPower documents none. Every member is optional.
 type fault struct {

@@ -90,6 +90,14 @@ type Mailbox struct {
 	Extra Extra `json:"extra,omitempty"`
 }
 
+// Key tells a mailbox from all others, of all tenants: its id, which its tenant gave it, after that of the tenant; "" for one without an id.
+func (m Mailbox) Key() string {
+	if m.ID == "" || m.TenantID == "" {
+		return m.ID
+	}
+	return m.TenantID + "/" + m.ID
+}
+
 // Policies are the names of the policies applied (the page, "Mailbox Policy Details").
 type Policies struct {
 	AddressBookPolicy    string `json:"addressBookPolicy,omitempty"`

@@ -10,11 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/vendors/nextlink"
@@ -98,7 +95,7 @@ func (c *Client) Mailboxes(ctx context.Context, q Query, yield func(Page) error)
 		return err
 	}
 	for walk := nextlink.Start(Vendor, first, c.maxPages); ; {
-		page, next, err := c.pageAgain(ctx, of, walk)
+		page, next, err := c.page(ctx, of, walk)
 		if err != nil {
 			return err
 		}
@@ -141,34 +138,17 @@ func (c *Client) first(of collection, q Query) (*url.URL, error) {
 	return first, nil
 }
 
-// pageAgain reads a page. A walk of a thousand pages would hardly ever end if each failure ended it, so a later page is worth waiting for.
-func (c *Client) pageAgain(ctx context.Context, of collection, walk *nextlink.Walk) (page Page, next string, err error) {
-	giveUp := time.Now().Add(c.pagePatience)
-	pauses := backoff.NewExponentialBackOff()
-	for {
-		page, next, err = c.page(ctx, of, walk)
-		if err == nil || walk.Page() == 1 || !mayPass(err) {
-			return page, next, err
-		}
-		pause := max(pauses.NextBackOff(), failure.Of(err).RetryAfter)
-		if time.Now().Add(pause).After(giveUp) {
-			return page, next, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return page, next, err
-		}
-	}
-}
-
-// mayPass reports whether asking for the same page again can help.
-func mayPass(err error) bool {
-	return (failure.Is(err, failure.Unavailable) || failure.Is(err, failure.Throttled)) && !errors.Is(err, errLinkExpired)
-}
-
 // page reads the page that the walk stands on, and the link to the next one, "" if there is none.
-func (c *Client) page(ctx context.Context, of collection, walk *nextlink.Walk) (Page, string, error) {
+func (c *Client) page(ctx context.Context, of collection, walk *nextlink.Walk) (page Page, next string, err error) {
+	err = walk.Read(ctx, c.pagePatience, func() error {
+		page, next, err = c.ask(ctx, of, walk)
+		return err
+	})
+	return page, next, err
+}
+
+// ask asks for the page once.
+func (c *Client) ask(ctx context.Context, of collection, walk *nextlink.Walk) (Page, string, error) {
 	res, err := c.get(ctx, walk.URL())
 	if err != nil {
 		return Page{}, "", err
@@ -194,8 +174,8 @@ func decodePage(member string, body []byte) (page Page, next string, err error) 
 	for _, name := range slices.Sorted(maps.Keys(object)) { // sorted: two spellings of one name must not race
 		envelope[strings.ToLower(name)] = object[name]
 	}
-	if envelope[member] == nil {
-		return Page{}, "", errors.New(member + " is missing") // else any object would pass for an empty list
+	if kind(envelope[member]) != '[' {
+		return Page{}, "", errors.New(member + " is no list") // else null or any object would pass for an empty one
 	}
 	if err := json.Unmarshal(envelope[member], &page.Mailboxes); err != nil {
 		return Page{}, "", fmt.Errorf("%s: %w", member, err)

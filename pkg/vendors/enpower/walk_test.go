@@ -229,7 +229,7 @@ func TestPagesAreReadAgain(t *testing.T) {
 
 func TestEmptyPagesDoNotEndTheWalk(t *testing.T) {
 	t.Parallel()
-	v := newVendor(t, list(`"?2"`), reply{status: 200, body: `{"mailboxes":null,"nextLink":"?3"}`}, list(`""`, "t/a"))
+	v := newVendor(t, list(`"?2"`), list(`"?3"`), list(`""`, "t/a"))
 	ids, _, err := walk(t, client(t, v.config()), enpower.Query{})
 	if d := cmp.Diff([][]string{nil, nil, {"t/a"}}, ids); d != "" || err != nil {
 		t.Errorf("%v %s", err, d)
@@ -256,7 +256,7 @@ func TestTokenIsRenewedOnceOnly(t *testing.T) {
 	t.Parallel()
 	v := newVendor(t, list(`"?2"`, "t/a"), reply{status: 401})
 	_, _, err := walk(t, client(t, v.config()), enpower.Query{})
-	if !failure.Is(err, failure.Refused) || len(v.requests()) != 3 {
+	if !failure.Is(err, failure.Unavailable) || len(v.requests()) != 3 {
 		t.Fatalf("%v after %v", err, v.requests())
 	}
 }
@@ -328,7 +328,7 @@ func TestFailures(t *testing.T) {
 	}{
 		"invalid parameter":    {reply{400, sibling, nil}, failure.Invalid, failure.Unavailable, "InvalidParameter"},
 		"400 without a body":   {reply{400, "", nil}, failure.Invalid, failure.Unavailable, "HTTP 400"},
-		"401":                  {reply{401, "", nil}, failure.Refused, failure.Refused, "HTTP 401"},
+		"401":                  {reply{401, "", nil}, failure.Unavailable, failure.Unavailable, "HTTP 401"},
 		"403":                  {reply{403, "\x00\x00", nil}, failure.Refused, failure.Refused, "HTTP 403"},
 		"404":                  {reply{404, "<html>hush", nil}, failure.Refused, failure.Unavailable, "HTTP 404"},
 		"418":                  {reply{418, "", nil}, failure.Refused, failure.Refused, "HTTP 418"},

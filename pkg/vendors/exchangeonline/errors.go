@@ -32,8 +32,8 @@ var meanings = []struct {
 	{0, "", "AmbiguousParameterSetException", failure.Refused, "the organisation does not offer a parameter of this request (yet)"},
 	{0, "", "ParameterTransformationException", failure.Invalid, "the vendor can not read a value of this request"},
 	{0, "NotFound", "", failure.NotFound, "the vendor does not know the mailbox, folder, group or delegate"},
-	{0, "Unauthorized", "", failure.Refused, "the application may not call this cmdlet"},
-	{401, "", "", failure.Refused, "the vendor refuses our access token"},
+	// The token was fetched anew before this is said: it is the application that has lost its permission, whatever the command.
+	{401, "", "", failure.Unavailable, "the vendor refuses the application's access token; check tenantId, clientId and scope in the tenant's configuration, and the permission Exchange.ManageAsAppV2"},
 	{403, "", "", failure.Refused, "the application lacks a permission or an Exchange role"},
 	// A bare 404 is about the URL, which names tenant and endpoint but no mailbox.
 	{404, "", "", failure.Refused, "the organisation does not offer this API; check base URL and tenant"},

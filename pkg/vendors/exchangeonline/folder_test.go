@@ -169,3 +169,32 @@ func FuzzFolder(f *testing.F) {
 		}
 	})
 }
+
+func TestOneDefaultDomain(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"value":[{"DomainName":"contoso.net"},{"DomainName":"contoso.com","Default":true}]}`:                  "contoso.com",
+		`{"value":[{"DomainName":"contoso.net"}]}`:                                                              "",
+		`{"value":[{"DomainName":"contoso.net","Default":"True"},{"DomainName":"contoso.com","Default":true}]}`: "",
+	} {
+		d, err := newVendor(t, reply{status: 200, body: body}).client(t).DefaultDomain(t.Context())
+		if d.DomainName != want || want == "" && !failure.Is(err, failure.Internal) {
+			t.Errorf("%s: %+v, %v", body, d, err)
+		}
+	}
+}
+
+func TestSelectionsAreNamesOfProperties(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, reply{status: 200, body: `{"value":[{"DomainName":"contoso.com","Default":true,"DomainType":"Authoritative","name":"x"}]}`})
+	d, err := v.client(t).AcceptedDomain(t.Context(), "contoso.com", "domaintype", "Name")
+	if err != nil || len(d.Selected) != 2 || string(d.Selected["name"]) != `"x"` {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if got := v.requests(); len(got) != 1 || got[0].Query != "$select=DomainName,Default,domaintype,Name" || !strings.Contains(got[0].Body, `"Identity":"contoso.com"`) {
+		t.Errorf("%+v", got)
+	}
+	if _, err := v.client(t).AcceptedDomains(t.Context(), "Name&x=y"); !failure.Is(err, failure.Invalid) {
+		t.Errorf("%v", err)
+	}
+}

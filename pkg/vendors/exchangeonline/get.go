@@ -39,7 +39,7 @@ func (c *Client) GetMailbox(ctx context.Context, identity string, opts GetOption
 	if err := checkIdentity(identity); err != nil {
 		return Mailbox{}, err
 	}
-	to, err := c.selecting(opts)
+	to, err := c.selecting(mailboxEndpoint, opts.always(), opts.Select)
 	if err != nil {
 		return Mailbox{}, err
 	}
@@ -67,7 +67,7 @@ func (o GetOptions) decode(raw json.RawMessage) (Mailbox, error) { return decode
 // A listing never ends short without an error: what is truncated, loops, or leads to another host is Internal.
 func (c *Client) ListMailboxes(ctx context.Context, opts ListOptions, yield func(page []Mailbox) error) error {
 	get := GetOptions{WithDisplayNames: opts.WithDisplayNames, Select: opts.Select}
-	first, err := c.selecting(get)
+	first, err := c.selecting(mailboxEndpoint, get.always(), get.Select)
 	if err != nil {
 		return err
 	}
@@ -81,16 +81,23 @@ func (c *Client) ListMailboxes(ctx context.Context, opts ListOptions, yield func
 // property is what a property's name may look like; anything else could change the query.
 var property = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,99}$`)
 
-// selecting is the endpoint with a $select for the core and the further properties, or without one if nothing further is wanted.
-func (c *Client) selecting(opts GetOptions) (*url.URL, error) {
-	if len(opts.Select) == 0 {
-		return c.endpoint(mailboxEndpoint), nil
+// always are the properties that are read of a mailbox whatever else is.
+func (o GetOptions) always() []string {
+	if o.WithDisplayNames {
+		return append(slices.Clone(core), withDisplayNames)
 	}
-	names := slices.Clone(core)
-	if opts.WithDisplayNames {
-		names = append(names, withDisplayNames)
+	return core
+}
+
+// selecting is an endpoint with a $select for the properties that are always read and the further ones, or without one if nothing further is
+// wanted. The pages of Mailbox, AcceptedDomain and both kinds of group members have $select, those of the other endpoints have not.
+func (c *Client) selecting(endpoint string, always, further []string) (*url.URL, error) {
+	to := c.endpoint(endpoint)
+	if len(further) == 0 {
+		return to, nil
 	}
-	for _, name := range opts.Select {
+	names := slices.Clone(always)
+	for _, name := range further {
 		if !property.MatchString(name) {
 			return nil, invalid("a selected property has no property's name")
 		}
@@ -98,7 +105,6 @@ func (c *Client) selecting(opts GetOptions) (*url.URL, error) {
 			names = append(names, name)
 		}
 	}
-	to := c.endpoint(mailboxEndpoint)
 	to.RawQuery = "$select=" + strings.Join(names, ",")
 	return to, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -57,18 +58,10 @@ func (l *listing[T]) pass(ctx context.Context, size any, limit int) (complete bo
 	body := l.parameters.body(l.cmdlet) // the same body goes to every page (the page, "Pagination")
 	walk := nextlink.Start(Vendor, l.first, l.client.maxPages)
 	for {
-		res, err := l.client.post(ctx, transport.Read, walk.URL(), l.anchor, body)
-		if err != nil {
-			return false, err
-		}
-		if walk.Page() > 1 && res.Status == http.StatusBadRequest {
-			// "Expired or Invalid pagination request" (seen): the body was good for the first page, so this is about the cursor.
+		a, rows, err := l.page(ctx, walk, body)
+		if errors.Is(err, nextlink.ErrExpired) {
 			return false, nil
 		}
-		if err := check(transport.Read, l.cmdlet, res); err != nil {
-			return false, err
-		}
-		a, rows, err := decodeRows(l.cmdlet, res.Body, l.decode)
 		if err != nil {
 			return false, err
 		}
@@ -84,6 +77,26 @@ func (l *listing[T]) pass(ctx context.Context, size any, limit int) (complete bo
 			return false, err
 		}
 	}
+}
+
+// page reads the page that the walk stands on.
+func (l *listing[T]) page(ctx context.Context, walk *nextlink.Walk, body []byte) (a answer, rows []T, err error) {
+	err = walk.Read(ctx, l.client.pagePatience, func() error {
+		res, err := l.client.post(ctx, transport.Read, walk.URL(), l.anchor, body)
+		if err != nil {
+			return err
+		}
+		if walk.Page() > 1 && res.Status == http.StatusBadRequest {
+			// "Expired or Invalid pagination request" (seen): the body was good for the first page, so this is about the cursor.
+			return nextlink.ErrExpired
+		}
+		if err := check(transport.Read, l.cmdlet, res); err != nil {
+			return err
+		}
+		a, rows, err = decodeRows(l.cmdlet, res.Body, l.decode)
+		return err
+	})
+	return a, rows, err
 }
 
 // unseen drops the rows that were handed over before.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
@@ -23,15 +26,61 @@ type AcceptedDomain struct {
 	DomainName string
 	// DomainType is an open set, such as Authoritative.
 	DomainType string
-	Default    bool
+	// Default: new addresses are made of it. An organisation has one such domain.
+	Default bool
+	// Selected are the further properties asked for, by the vendor's name, as they came.
+	Selected map[string]json.RawMessage
 }
 
-// AcceptedDomains reads the organisation's domains. Its errors: Refused, Throttled, Unavailable, Internal.
-func (c *Client) AcceptedDomains(ctx context.Context) ([]AcceptedDomain, error) {
+// acceptedDomainCore are the properties that the page's example selects.
+var acceptedDomainCore = []string{"DomainName", "Default"}
+
+// AcceptedDomains reads the organisation's domains: all that the vendor tells of them or, where some are selected, those properties beside name and
+// default. Its errors: Invalid for a selection, Refused, Throttled, Unavailable, Internal.
+func (c *Client) AcceptedDomains(ctx context.Context, selected ...string) ([]AcceptedDomain, error) {
+	return c.acceptedDomains(ctx, parameters{}, selected)
+}
+
+// AcceptedDomain reads one domain by its name. Its errors are those of [Client.AcceptedDomains], and NotFound.
+func (c *Client) AcceptedDomain(ctx context.Context, name string, selected ...string) (AcceptedDomain, error) {
+	if err := checkIdentity(name); err != nil {
+		return AcceptedDomain{}, err
+	}
+	found, err := c.acceptedDomains(ctx, parameters{Identity: name}, selected)
+	switch {
+	case err != nil:
+		return AcceptedDomain{}, err
+	case len(found) == 0:
+		return AcceptedDomain{}, &failure.Error{Kind: failure.NotFound, Vendor: Vendor, Text: "the organisation has no such domain"}
+	case len(found) > 1:
+		return AcceptedDomain{}, invalid("the name fits several domains")
+	}
+	return found[0], nil
+}
+
+// DefaultDomain reads the one domain that is the organisation's default. Its errors are those of [Client.AcceptedDomains]; none or several is Internal.
+func (c *Client) DefaultDomain(ctx context.Context) (AcceptedDomain, error) {
+	domains, err := c.AcceptedDomains(ctx)
+	if err != nil {
+		return AcceptedDomain{}, err
+	}
+	domains = slices.DeleteFunc(domains, func(d AcceptedDomain) bool { return !d.Default })
+	if len(domains) != 1 {
+		return AcceptedDomain{}, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: fmt.Sprintf("the vendor names %d default domains; an organisation has one", len(domains))}
+	}
+	return domains[0], nil
+}
+
+func (c *Client) acceptedDomains(ctx context.Context, p parameters, selected []string) ([]AcceptedDomain, error) {
+	first, err := c.selecting(acceptedDomainEndpoint, acceptedDomainCore, selected)
+	if err != nil {
+		return nil, err
+	}
 	var all []AcceptedDomain
 	l := &listing[AcceptedDomain]{
-		client: c, first: c.endpoint(acceptedDomainEndpoint), cmdlet: getAcceptedDomain, anchor: c.anchor, decode: decodeAcceptedDomain,
-		key: func(d AcceptedDomain) string { return d.DomainName },
+		client: c, first: first, cmdlet: getAcceptedDomain, anchor: c.anchor, parameters: p,
+		decode: func(raw json.RawMessage) (AcceptedDomain, error) { return decodeAcceptedDomain(raw, selected) },
+		key:    func(d AcceptedDomain) string { return d.DomainName },
 		yield: func(page []AcceptedDomain) error {
 			all = append(all, page...)
 			return nil
@@ -40,14 +89,15 @@ func (c *Client) AcceptedDomains(ctx context.Context) ([]AcceptedDomain, error) 
 	return all, l.all(ctx, 0)
 }
 
-func decodeAcceptedDomain(raw json.RawMessage) (AcceptedDomain, error) {
+func decodeAcceptedDomain(raw json.RawMessage, selected []string) (AcceptedDomain, error) {
 	var row struct {
 		DomainName, DomainType, Default json.RawMessage
 	}
-	if err := json.Unmarshal(raw, &row); err != nil || kind(raw) != '{' {
+	var properties map[string]json.RawMessage
+	if json.Unmarshal(raw, &row) != nil || json.Unmarshal(raw, &properties) != nil || properties == nil {
 		return AcceptedDomain{}, errors.New("a domain is not an object")
 	}
-	var d AcceptedDomain
+	d := AcceptedDomain{Selected: chosen(properties, selected)}
 	var err error
 	if d.DomainName, err = decodeText(row.DomainName); err != nil || d.DomainName == "" {
 		return d, errors.New("a domain has no name")
@@ -56,6 +106,20 @@ func decodeAcceptedDomain(raw json.RawMessage) (AcceptedDomain, error) {
 	truth, _ := decodeText(row.Default)
 	d.Default = truth == "true" || truth == "True"
 	return d, nil
+}
+
+// chosen are the properties of the names selected, in any case.
+func chosen(properties map[string]json.RawMessage, selected []string) map[string]json.RawMessage {
+	var found map[string]json.RawMessage
+	for name, value := range properties {
+		if slices.ContainsFunc(selected, func(s string) bool { return strings.EqualFold(s, name) }) {
+			if found == nil {
+				found = map[string]json.RawMessage{}
+			}
+			found[name] = value
+		}
+	}
+	return found
 }
 
 // OrganizationConfig reads the organisation's settings, by the vendor's names: those for MailTips, such as MailTipsAllTipsEnabled.
@@ -83,11 +147,15 @@ func (c *Client) OrganizationConfig(ctx context.Context) (map[string]json.RawMes
 	return rows[0], nil
 }
 
+// groupMemberCore are the properties that the page's example selects.
+var groupMemberCore = []string{"DisplayName", "PrimarySmtpAddress"}
+
 // GroupMembers reads the members of a distribution group, named by name, address or GUID, page by page and each once; those hidden from address lists
-// too. A dynamic group's members are a list that the vendor works out about once a day. An error of yield ends the listing and is returned as it is.
+// too. A dynamic group's members are a list that the vendor works out about once a day. Where properties are selected, these are read beside display name and
+// address, and no others. An error of yield ends the listing and is returned as it is.
 //
 // Its errors: NotFound for the group, also where it is of the other kind; Invalid, Refused, Throttled, Unavailable, Internal.
-func (c *Client) GroupMembers(ctx context.Context, group string, dynamic bool, yield func(page []Mailbox) error) error {
+func (c *Client) GroupMembers(ctx context.Context, group string, dynamic bool, yield func(page []Mailbox) error, selected ...string) error {
 	if err := checkIdentity(group); err != nil {
 		return err
 	}
@@ -95,9 +163,13 @@ func (c *Client) GroupMembers(ctx context.Context, group string, dynamic bool, y
 	if dynamic {
 		endpoint, cmdlet = dynamicGroupMemberEndpoint, getDynamicGroupMember
 	}
+	first, err := c.selecting(endpoint, groupMemberCore, selected)
+	if err != nil {
+		return err
+	}
 	l := &listing[Mailbox]{
-		client: c, first: c.endpoint(endpoint), cmdlet: cmdlet, anchor: c.anchor, parameters: parameters{Identity: group},
-		decode: GetOptions{}.decode, key: Mailbox.key, yield: yield,
+		client: c, first: first, cmdlet: cmdlet, anchor: c.anchor, parameters: parameters{Identity: group},
+		decode: GetOptions{Select: selected}.decode, key: Mailbox.key, yield: yield,
 	}
 	return l.all(ctx, 0)
 }

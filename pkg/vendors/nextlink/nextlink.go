@@ -5,10 +5,15 @@
 package nextlink
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 )
@@ -62,6 +67,36 @@ func (w *Walk) Next(link string) error {
 	}
 	w.current = u
 	return nil
+}
+
+// ErrExpired says that a page will not come back, however often it is asked for: the listing must begin anew.
+var ErrExpired = errors.New("the nextLink has expired")
+
+// Read reads the current page by calling read, again while that may help. A walk of a thousand pages would hardly ever end if each failure
+// ended it, so a later page is worth waiting for, as long as patience; the first is not, for nothing is lost with it.
+func (w *Walk) Read(ctx context.Context, patience time.Duration, read func() error) error {
+	giveUp := time.Now().Add(patience)
+	pauses := backoff.NewExponentialBackOff()
+	for {
+		err := read()
+		if err == nil || w.Page() == 1 || !mayPass(err) {
+			return err
+		}
+		pause := max(pauses.NextBackOff(), failure.Of(err).RetryAfter)
+		if time.Now().Add(pause).After(giveUp) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// mayPass reports whether asking for the same page again can help.
+func mayPass(err error) bool {
+	return (failure.Is(err, failure.Unavailable) || failure.Is(err, failure.Throttled)) && !errors.Is(err, ErrExpired)
 }
 
 // visit reports whether u is new.

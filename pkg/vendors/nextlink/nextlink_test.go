@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/vendors/nextlink"
@@ -135,4 +137,43 @@ func FuzzNextStaysAtHome(f *testing.F) {
 			t.Fatalf("%q led to %q (%v)", link, walk.URL(), err)
 		}
 	})
+}
+
+func TestALaterPageIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	away := &failure.Error{Kind: failure.Unavailable, Text: "away"}
+	busy := &failure.Error{Kind: failure.Throttled, Text: "busy", RetryAfter: 20 * time.Second}
+	for name, c := range map[string]struct {
+		page    int
+		answers []error // the last one again and again
+		asked   int
+		waited  time.Duration // at least
+		fails   bool
+	}{
+		"comes back":         {2, []error{away, busy, nil}, 3, 20 * time.Second, false},
+		"first page":         {1, []error{away, nil}, 1, 0, true},
+		"a refusal":          {2, []error{&failure.Error{Kind: failure.Refused}, nil}, 1, 0, true},
+		"expired":            {2, []error{&failure.Error{Kind: failure.Unavailable, Cause: nextlink.ErrExpired}, nil}, 1, 0, true},
+		"later than we wait": {2, []error{&failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour}, nil}, 1, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := start(t, 0)
+				if c.page > 1 {
+					if err := w.Next("?skip=2"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				asked, began := 0, time.Now()
+				err := w.Read(t.Context(), time.Minute, func() error {
+					asked++
+					return c.answers[min(asked, len(c.answers))-1]
+				})
+				if (err != nil) != c.fails || asked != c.asked || time.Since(began) < c.waited {
+					t.Errorf("%v after %d requests and %s", err, asked, time.Since(began))
+				}
+			})
+		})
+	}
 }

@@ -15,26 +15,25 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// refusals are the error codes of RFC 6749 section 5.2 (and Entra's invalid_resource), each with what an operator can do.
-// Two more codes, of section 4.1.2.1, are seen at token endpoints too and mean an outage.
-var refusals = map[string]struct {
-	kind failure.Kind
-	text string
-}{
-	"invalid_client":          {failure.Refused, "the identity service refuses the client id, secret or certificate"},
-	"unauthorized_client":     {failure.Refused, "the application may not use the client credentials grant"},
-	"invalid_scope":           {failure.Refused, "the identity service does not grant the configured scope"},
-	"invalid_resource":        {failure.Refused, "the identity service does not know the configured scope's resource"},
-	"invalid_grant":           {failure.Refused, "the identity service refuses the grant"},
-	"invalid_request":         {failure.Refused, "the identity service refuses the token request"},
-	"unsupported_grant_type":  {failure.Refused, "the token URL does not offer the client credentials grant"},
-	"access_denied":           {failure.Refused, "the identity service denies the application access"},
-	"temporarily_unavailable": {failure.Unavailable, "the identity service is temporarily unavailable"},
-	"server_error":            {failure.Unavailable, "the identity service failed"},
+// refusals are the error codes of RFC 6749 section 5.2 (and Entra's invalid_resource), each with what to mend in the tenant's configuration. Two more
+// codes, of section 4.1.2.1, are seen at token endpoints too and mean an outage.
+var refusals = map[string]string{
+	"invalid_client":          "the identity service refuses the application; its secret or certificate may have expired or been withdrawn: mend clientId, clientSecret or certificate in the tenant's configuration",
+	"unauthorized_client":     "the application may not use the client credentials grant; check clientId in the tenant's configuration, and the application's registration",
+	"invalid_scope":           "the identity service does not grant the scope; mend scope in the tenant's configuration, or the application's permissions",
+	"invalid_resource":        "the identity service does not know the scope's resource; mend scope in the tenant's configuration",
+	"invalid_grant":           "the identity service refuses the grant; check tokenUrl, clientId, and clientSecret or certificate in the tenant's configuration",
+	"invalid_request":         "the identity service refuses the token request; check tokenUrl and clientId in the tenant's configuration",
+	"unsupported_grant_type":  "the token URL does not offer the client credentials grant; mend tokenUrl in the tenant's configuration",
+	"access_denied":           "the identity service denies the application access; check clientId in the tenant's configuration, and the application's registration",
+	"temporarily_unavailable": "the identity service is temporarily unavailable",
+	"server_error":            "the identity service failed",
 }
 
 // failed turns an error of x/oauth2 into a failure. That error itself is dropped, for it quotes
 // the answer, and an answer may hold a token, or echo the secret.
+//
+// A refusal is Unavailable: whatever the command is, nothing was done for it, and once a person has mended the configuration it can be.
 func (s *Source) failed(err error) error {
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		e.Text = "no access token: " + e.Text
@@ -46,11 +45,12 @@ func (s *Source) failed(err error) error {
 	}
 	res := &transport.Response{Status: refused.Response.StatusCode, Header: refused.Response.Header}
 	e := transport.StatusFailure(s.vendor, transport.Read, res)
-	if e.Kind == failure.NotFound {
-		e.Kind, e.Text = failure.Refused, "nothing answers at the token URL" // no directory lag: a wrong setting
-	}
-	if r, ok := refusals[refused.ErrorCode]; ok && e.Kind != failure.Throttled {
-		e.Kind, e.Text, e.Code = r.kind, r.text, refused.ErrorCode
+	switch text, known := refusals[refused.ErrorCode]; {
+	case e.Kind == failure.Throttled:
+	case known:
+		e.Kind, e.Code, e.Text = failure.Unavailable, refused.ErrorCode, text
+	case e.Kind == failure.NotFound, e.Kind == failure.Refused:
+		e.Kind, e.Text = failure.Unavailable, "the token URL does not answer like a token endpoint; check tokenUrl and clientId in the tenant's configuration"
 	}
 	e.Text = "no access token: " + e.Text
 	e.Cause = fmt.Errorf("token endpoint: HTTP %d, error %q, vendor's number %q, request-id %q",

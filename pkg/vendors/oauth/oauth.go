@@ -100,8 +100,8 @@ func fault(wrong bool, field string, err error) error {
 
 // Token returns a valid access token, from the cache or from the token endpoint.
 //
-// Its errors: Refused if the identity service rejects the application, Throttled, Unavailable, Internal if
-// its answer can not be understood. Unavailable also if ctx ends while another call fetches the token.
+// Its errors: Unavailable, also if the identity service refuses the application or ctx ends while another call fetches the
+// token; Throttled; Internal if its answer can not be understood.
 func (s *Source) Token(ctx context.Context) (secret.String, error) {
 	if t := s.fresh(); t != nil {
 		return t.value, nil

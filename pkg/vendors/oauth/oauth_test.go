@@ -248,17 +248,17 @@ func TestFailures(t *testing.T) {
 		kind   failure.Kind
 		code   string
 	}{
-		"wrong secret":          {400, `{"error":"invalid_client"}`, nil, failure.Refused, "invalid_client"},
-		"wrong secret, 401":     {401, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}`, nil, failure.Refused, "invalid_client"},
-		"scope":                 {400, `{"error":"invalid_scope"}`, nil, failure.Refused, "invalid_scope"},
-		"grant":                 {400, `{"error":"unsupported_grant_type"}`, nil, failure.Refused, "unsupported_grant_type"},
+		"wrong secret":          {400, `{"error":"invalid_client"}`, nil, failure.Unavailable, "invalid_client"},
+		"wrong secret, 401":     {401, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}`, nil, failure.Unavailable, "invalid_client"},
+		"scope":                 {400, `{"error":"invalid_scope"}`, nil, failure.Unavailable, "invalid_scope"},
+		"grant":                 {400, `{"error":"unsupported_grant_type"}`, nil, failure.Unavailable, "unsupported_grant_type"},
 		"outage by code":        {400, `{"error":"temporarily_unavailable"}`, nil, failure.Unavailable, "temporarily_unavailable"},
-		"error with 200":        {200, `{"error":"invalid_client","access_token":"` + hush + `"}`, nil, failure.Refused, "invalid_client"},
-		"unknown code":          {400, `{"error":"` + hush + `"}`, nil, failure.Refused, "HTTP 400"},
+		"error with 200":        {200, `{"error":"invalid_client","access_token":"` + hush + `"}`, nil, failure.Unavailable, "invalid_client"},
+		"unknown code":          {400, `{"error":"` + hush + `"}`, nil, failure.Unavailable, "HTTP 400"},
 		"throttled":             {429, `{"error":"invalid_request"}`, map[string]string{"Retry-After": "7"}, failure.Throttled, "HTTP 429"},
 		"down":                  {503, `<html>` + hush, nil, failure.Unavailable, "HTTP 503"},
 		"crashed":               {500, "", nil, failure.Unavailable, "HTTP 500"},
-		"wrong URL":             {404, "not here", nil, failure.Refused, "HTTP 404"},
+		"wrong URL":             {404, "not here", nil, failure.Unavailable, "HTTP 404"},
 		"no token":              {200, `{"token_type":"Bearer"}`, nil, failure.Internal, ""},
 		"not JSON":              {200, `<html>` + hush, nil, failure.Internal, ""},
 		"token of another type": {200, `{"access_token":["` + hush + `"]}`, nil, failure.Internal, ""},
@@ -300,7 +300,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		cfg := config(nil)
 		cfg.TokenURL = server.URL
 		_, err := source(t, cfg).Token(t.Context())
-		if !failure.Is(err, failure.Refused) {
+		if !failure.Is(err, failure.Unavailable) {
 			t.Errorf("%d: %v", status, err)
 		}
 	}

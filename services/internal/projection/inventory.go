@@ -83,6 +83,7 @@ type facts struct {
 
 type inventoryRow struct {
 	Tenant string `db:"tenant"`
+	Key    string `db:"mailbox_key"`
 	facts
 	SyncID          string          `db:"sync_id"`
 	Change          string          `db:"change"`
@@ -94,7 +95,7 @@ type inventoryRow struct {
 	LastSequence    int64           `db:"last_sequence"`
 }
 
-var mailboxInventory = table[inventoryRow]{name: "mailbox_inventory", key: "tenant, mailbox_id"}
+var mailboxInventory = table[inventoryRow]{name: "mailbox_inventory", key: "tenant, mailbox_key"}
 
 // Read makes the rows.
 func (Inventory) Read(records []projector.Record) (projector.Write, error) {
@@ -104,8 +105,8 @@ func (Inventory) Read(records []projector.Record) (projector.Write, error) {
 			return nil, err
 		}
 	}
-	type key struct{ tenant, id string }
-	return mailboxInventory.write(latest(rows, func(r *inventoryRow) key { return key{r.Tenant, r.ID} })), nil
+	type key struct{ tenant, mailbox string }
+	return mailboxInventory.write(latest(rows, func(r *inventoryRow) key { return key{r.Tenant, r.Key} })), nil
 }
 
 // sighting is what the two types of observation say; LastObservedAt is of the facts of a missing mailbox.
@@ -137,7 +138,7 @@ func (row *inventoryRow) read(record projector.Record) error {
 		row.ObservedAt, row.MissingSince = s.LastObservedAt, &s.ObservedAt
 	}
 	// The subject is what makes a message the only one of its mailbox; so it is the row's identity.
-	row.Tenant, row.ID, err = observedAt(record.Subject)
+	row.Tenant, row.Key, err = observedAt(record.Subject)
 	return err
 }
 

@@ -25,7 +25,7 @@ func (r *run) limit(ctx context.Context, table string, d Difference, at map[stri
 	switch {
 	case table == "mailbox_inventory" && d.Kind != Missing:
 		// The replay may have seen an earlier one, and come too late for the one that the live row reflects.
-		subject := bus.MailboxSubject(d.text("tenant"), d.text("mailbox_id"))
+		subject := bus.MailboxSubject(d.text("tenant"), d.text("mailbox_key"))
 		newer, err := r.newer(ctx, bus.Mailboxes, subject, at["mailbox_inventory"])
 		return reason(Superseded, newer), err
 	case d.Kind != Surplus:

@@ -25,7 +25,7 @@ type Config struct {
 	bus.Server
 	Partitions    int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"16"`
 	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
-	VendorTimeout time.Duration `help:"How long one request to a vendor may take." default:"60s"`
+	VendorTimeout time.Duration `help:"How long one request to a vendor may take, where its limits in the configuration name no timeout." default:"60s"`
 	Hold          time.Duration `help:"How long a command may keep others of its partition waiting, for its vendor or a short retry, before it is parked." default:"2s"`
 	Turn          time.Duration `help:"How long this replica keeps a partition for which another waits, at least; at most twice as long." default:"30s"`
 	SweepAfter    time.Duration `help:"How long after its arrival each command is looked at once more, for one that was lost." default:"10m"`
@@ -44,7 +44,10 @@ type Config struct {
 // requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up, create, read back.
 const requestsOfAttempt = 3
 
-// HTTP gives the bounds of a vendor's calls.
+// PagePatience is how long a listing waits for a page of a vendor's that is away.
+const PagePatience = 2 * time.Minute
+
+// HTTP gives the bounds of a vendor's calls, where its own limits do not.
 func (c *Config) HTTP() transport.Config { return transport.Config{Timeout: c.VendorTimeout} }
 
 // Dependencies are what a service builds its handlers from.
@@ -86,7 +89,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	engine, err := operation.New(ctx, operation.Config{
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
-		CallTimeout: requestsOfAttempt * cfg.VendorTimeout, Hold: cfg.Hold, Turn: cfg.Turn, SweepAfter: cfg.SweepAfter, Budget: operation.Budget{Tenant: cfg.TenantCalls, Vendor: cfg.VendorCalls},
+		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), Hold: cfg.Hold, Turn: cfg.Turn, SweepAfter: cfg.SweepAfter, Budget: operation.Budget{Tenant: cfg.TenantCalls, Vendor: cfg.VendorCalls},
 		Step: crash.At(cfg.CrashAt), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
 	})
 	if err != nil {

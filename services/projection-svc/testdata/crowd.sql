@@ -49,11 +49,11 @@ SELECT date_trunc('hour', finished_at, 'UTC'), tenant, domain, command_type, sta
  CROSS JOIN LATERAL (SELECT greatest(1, 2 ^ (floor(ln(ms) / ln(2)) - 2)) AS step) s
  WHERE finished_at IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1;
 
-INSERT INTO mailwright.mailbox_inventory (tenant, mailbox_id, user_id, principal_name, name, email_address, display_name, recipient_type, status,
+INSERT INTO mailwright.mailbox_inventory (tenant, mailbox_key, mailbox_id, user_id, principal_name, name, email_address, display_name, recipient_type, status,
     create_time, modified_time, tenant_domain, container, item_count, storage_used, issue_warning_quota, prohibit_send_quota, prohibit_send_receive_quota,
     first_name, last_name, alias, litigation_hold_enabled, email_forwarding_enabled, external_email_forwarding_enabled, archive_status, last_activity_date,
     external_forwarding_address_domain, recipient_limits, mailbox_policies, metadata, sync_id, change, changed_at, first_observed_at, observed_at, missing_since, last_sequence)
-SELECT (ARRAY['contoso', 'fabrikam', 'adatum', 'litware'])[1 + i % 4], md5(i::text)::uuid::text, md5('u' || i)::uuid::text, 'user' || i || '@contoso.com', 'user' || i,
+SELECT (ARRAY['contoso', 'fabrikam', 'adatum', 'litware'])[1 + i % 4], md5(i::text), md5(i::text)::uuid::text, md5('u' || i)::uuid::text, 'user' || i || '@contoso.com', 'user' || i,
        CASE i WHEN 1 THEN 'alex@contoso.com' ELSE 'user' || i || '@contoso.com' END, 'User Number ' || i, 'User mailbox', 'Normal',
        now() - interval '3 years' * random(), now() - interval '1 year' * random(), 'contoso.com', 'Default container', i % 90000,
        CASE WHEN i % 20 = 0 THEN 45000 + i % 5000 ELSE i % 40000 END, 49000, 50000, 51000, 'User', 'Number ' || i, 'user' || i, i % 30 = 0, i % 40 = 0, i % 50 = 0, 'None',

@@ -18,7 +18,9 @@ import (
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	clients, err := tenant.Connect(d.Tenants, exchangeonline.Vendor, func(t *tenant.Tenant) *tenant.ExchangeOnline { return t.ExchangeOnline },
 		func(c *tenant.ExchangeOnline) (delegator, error) {
-			client, err := exchangeonline.New(c.Client(d.Config.HTTP()))
+			cfg := c.Client(d.Config.HTTP())
+			cfg.PagePatience = worker.PagePatience
+			client, err := exchangeonline.New(cfg)
 			return delegator{client}, err
 		})
 	if err != nil {

@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// pagePatience is how long a walk waits for a page that is away.
-	pagePatience = 2 * time.Minute
 	// pageSize where the command names none is the most that the vendor allows: a tenth of the requests of its own default.
 	pageSize = 1000
 	// mostUnconfirmed bounds the observations under way, and so memory: those of two pages.
@@ -37,7 +35,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	clients, err := tenant.Connect(d.Tenants, enpower.Vendor, func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
 		func(c *tenant.EnPower) (taker, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PagePatience = pagePatience
+			cfg.PagePatience = worker.PagePatience
 			client, err := enpower.New(cfg)
 			return taker{client: client, guard: guardOf(c), js: js}, err
 		})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,12 +18,13 @@ import (
 
 // observation is something to be said of a mailbox.
 type observation struct {
-	id, name string
-	facts    []byte // canonical JSON
-	content  uint64
-	at       time.Time
-	change   string
-	list     string // event.ResourceList, or ""
+	// key is the mailbox's among those of all tenants, and in the subject; id is the vendor's.
+	key, id, name string
+	facts         []byte // canonical JSON
+	content       uint64
+	at            time.Time
+	change        string
+	list          string // event.ResourceList, or ""
 	// replaces is the sequence of the mailbox's last message; 0: it has none.
 	replaces uint64
 	// first is when the mailbox was first observed; zero: now.
@@ -36,6 +38,7 @@ type observation struct {
 // stored is a mailbox's message in the stream.
 type stored struct {
 	sequence    uint64
+	key         string // in the subject
 	operationID string
 	change      string
 	list        string
@@ -54,8 +57,12 @@ func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
 	}
+	key, err := bus.Untoken(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
+	if err != nil {
+		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
+	}
 	s := stored{
-		sequence: msg.Sequence, operationID: event.Extension(e, event.Operation), change: event.Extension(e, event.MailboxChange), list: event.Extension(e, event.MailboxList), at: e.Time(), subject: e.Subject(),
+		sequence: msg.Sequence, key: key, operationID: event.Extension(e, event.Operation), change: event.Extension(e, event.MailboxChange), list: event.Extension(e, event.MailboxList), at: e.Time(), subject: e.Subject(),
 	}
 	s.content, _ = strconv.ParseUint(event.Extension(e, event.ContentHash), 16, 64)
 	if err := e.DataAs(&s); err != nil {
@@ -76,7 +83,7 @@ func (s stored) missing(at time.Time) (observation, error) {
 		return observation{}, fmt.Errorf("message %d of %s names no mailbox", s.sequence, bus.Mailboxes)
 	}
 	return observation{
-		id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.MailboxGone, list: s.list,
+		key: s.key, id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.MailboxGone, list: s.list,
 		replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt,
 	}, nil
 }
@@ -118,7 +125,7 @@ func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 			SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, MailboxID: o.id, FirstObservedAt: o.firstOr(o.factsAt), LastObservedAt: o.factsAt, Mailbox: o.facts,
 		}
 	}
-	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.id, o.replaces), operation.Source(event.Inventory), eventType, data)
+	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.key, o.replaces), operation.Source(event.Inventory), eventType, data)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +139,7 @@ func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", o.id, err)
 	}
-	return &nats.Msg{Subject: bus.MailboxSubject(run.Tenant, o.id), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: bus.MailboxSubject(run.Tenant, o.key), Header: header, Data: body}, nil
 }
 
 func (o observation) firstOr(t time.Time) time.Time {

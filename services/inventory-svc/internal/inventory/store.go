@@ -163,7 +163,7 @@ func confirm(ctx context.Context, f jetstream.PubAckFuture) (bool, error) {
 func (s store) settle(ctx context.Context, o observation) (bool, error) {
 	for {
 		msg, err := offer(ctx, func() (*jetstream.RawStreamMsg, error) {
-			return s.stream.GetLastMsgForSubject(ctx, bus.MailboxSubject(s.run.Tenant, o.id))
+			return s.stream.GetLastMsgForSubject(ctx, bus.MailboxSubject(s.run.Tenant, o.key))
 		})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):

@@ -3,6 +3,7 @@ package inventory_test
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 )
 
@@ -343,5 +345,49 @@ func TestRoomsAndEquipmentAreAListOfTheirOwn(t *testing.T) {
 	list, _ := b.observations()
 	for _, e := range list {
 		b.valid(e)
+	}
+}
+
+// TestTenantsMayHaveAnIDInCommon: a mailbox of one tenant does not hide another's, nor take its place.
+func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
+	t.Parallel()
+	const here, there = `{"id":"ann","displayName":"Ann","tenantId":"t1"}`, `{"id":"ann","displayName":"Anna","tenantId":"t2"}`
+	v := newStub(t, here, there, here)
+	b := newBed(t, v.URL)
+	b.serve()
+	b.want("both", b.outcome(b.publish("both", `{}`)), event.SyncCompletedData{Seen: 2, New: 2, Pages: 3, Duplicates: 1})
+	v.show(there)
+	gone := b.publish("one", `{"acceptMissing":true}`)
+	b.want("one", b.outcome(gone), event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
+	list, _ := b.observations()
+	var missing event.MailboxMissingData
+	if e := list[bus.MailboxSubject(contoso, "t1/ann")]; len(list) != 2 || e.DataAs(&missing) != nil || missing.MailboxID != "ann" || e.Type() != event.MailboxMissing {
+		t.Errorf("%d observations, missing is %+v", len(list), missing)
+	}
+}
+
+// TestCredentialsAreMendedInTheMeantime: a secret that has expired is no answer to a command. The operation says what to mend, and waits.
+func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
+	t.Parallel()
+	box := sandboxtest.Start(t)
+	if err := box.Apply(t.Context(), sandboxapi.Script{Faults: []sandboxapi.Fault{{Vendor: "enpower-identity", Kind: "status", Params: sandboxapi.Params{Status: 401, Body: `{"error":"invalid_client"}`}}}}); err != nil {
+		t.Fatal(err)
+	}
+	b := newBed(t, box.URL)
+	b.serve()
+	operationID := b.publish("mended", `{"mailboxType":"all"}`)
+	var waiting event.WaitingData
+	b.eventually("a waiting event", func() bool {
+		e := b.last(bus.Events, bus.EventSubject(event.Inventory, operationID))
+		return e.Type() == event.WaitingType(event.Inventory) && e.DataAs(&waiting) == nil
+	})
+	if f := waiting.Failure; f == nil || f.Kind != "unavailable" || f.Code != "invalid_client" || !strings.Contains(f.Text, "clientSecret") {
+		t.Errorf("it waits because of %+v", f)
+	}
+	if err := box.Do(t.Context(), http.MethodDelete, "faults", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if done := b.outcome(operationID); done.Seen == 0 {
+		t.Errorf("%+v", done)
 	}
 }

@@ -121,7 +121,7 @@ func (w *walk) meet(m enpower.Mailbox, at time.Time) (*observation, error) {
 		w.done.Unidentified++
 		return nil, nil
 	}
-	key := keyOf(bus.Token(m.ID))
+	key := keyOf(bus.Token(m.Key()))
 	before, was := w.memory[key]
 	if before.is(seen) {
 		w.done.Duplicates++
@@ -138,7 +138,7 @@ func (w *walk) meet(m enpower.Mailbox, at time.Time) (*observation, error) {
 		w.count(before.told())
 		return nil, nil
 	}
-	return &observation{list: w.scope.list(), id: m.ID, name: m.DisplayName, facts: facts, content: content, at: at, change: changeOf(before, was), replaces: before.sequence()}, nil
+	return &observation{list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName, facts: facts, content: content, at: at, change: changeOf(before, was), replaces: before.sequence()}, nil
 }
 
 // changeOf says what became of a mailbox since before this operation.

@@ -1,5 +1,5 @@
-// Package doctor is `mailwright doctor`: it asks every configured vendor of every tenant whether it answers, takes our credentials and lets us
-// read, and changes nothing.
+// Package doctor is `mailwright doctor`: it signs in to every configured vendor of every tenant and asks for something that only
+// reads. It changes nothing.
 package doctor
 
 import (
@@ -26,7 +26,7 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Each vendor is asked for something that only reads: Adaxes for an object that does not exist, by its account name and by markerAttribute, Exchange Online for its accepted domains and one page of mailboxes, EnPower for one page of mailboxes, the LDAP directory for its base. Hosted Exchange has nothing that reads, so its URL is asked by a GET. What can not be seen without changing something is said beside the result.
+	return `Each vendor is signed in to, with a new token where it has a token endpoint, and asked for something that only reads: Adaxes for an object that does not exist, by its account name and by markerAttribute, Exchange Online for its accepted domains and one page of mailboxes, EnPower for one page of mailboxes, the LDAP directory for its base. Hosted Exchange has nothing that reads, so its URL is asked by a GET, and its credentials are not tried. What can not be seen without changing something is said beside the result.
 
   mailwright doctor /etc/mailwright/mailwright.yaml
   mailwright doctor --tenant contoso --json

@@ -68,6 +68,13 @@ func TestAllIsWell(t *testing.T) {
 	if err := box.Do(t.Context(), "GET", "journal?committed=true&vendor=hostedexchange", nil, &page); err != nil || len(page.Entries) > 0 {
 		t.Errorf("something was changed: %s, %v", page.Entries, err)
 	}
+	for call, vendors := range map[string]string{"token": "entra enpower-identity", "search": "adaxes ldap", "bind": "ldap", "Get-AcceptedDomain": "exchangeonline", "Get-Mailbox": "exchangeonline", "list-mailboxes": "enpower"} {
+		for vendor := range strings.FieldsSeq(vendors) {
+			if err := box.Do(t.Context(), "GET", "journal?call="+call+"&vendor="+vendor, nil, &page); err != nil || len(page.Entries) == 0 {
+				t.Errorf("%s was not asked for %s: %v", vendor, call, err)
+			}
+		}
+	}
 	table := apptest.Run(t.Context(), t, apptest.Call{Name: "doctor", Command: &doctor.Command{}, Args: []string{file, "--tenant", stack.SandboxTenant}})
 	if lines := strings.Split(strings.TrimSpace(table.Out), "\n"); table.Code != 0 || len(lines) != 6 || !strings.HasPrefix(lines[0], "TENANT") {
 		t.Errorf("code %d:\n%s", table.Code, table.Out)
@@ -84,7 +91,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 	if r.Code != app.ExitFailure || !strings.Contains(r.Err, "5 of 5 checks failed") {
 		t.Errorf("code %d: %s", r.Code, r.Err)
 	}
-	for vendor, kind := range map[string]string{"adaxes": "unavailable", "exchangeonline": "refused", "ldap": "refused", "enpower": "unavailable", "hostedexchange": "unavailable"} {
+	for vendor, kind := range map[string]string{"adaxes": "unavailable", "exchangeonline": "unavailable", "ldap": "refused", "enpower": "unavailable", "hostedexchange": "unavailable"} {
 		if f := findings[vendor]; f.OK || f.Kind != kind {
 			t.Errorf("%s: %+v, want %s", vendor, f, kind)
 		}

@@ -68,7 +68,9 @@ type Runner struct {
 	World   *state.World
 	Journal *journal.Journal
 	Faults  *fault.Rules
-	Log     *slog.Logger
+	// Revoke ends the life of an access token, if it is one that was issued.
+	Revoke func(token string) error
+	Log    *slog.Logger
 }
 
 // Handler serves one API.
@@ -137,6 +139,10 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	case fault.Status:
 		finish(a, rule.Params.Status)
 		writeStatus(w, rule.Params)
+	case fault.ExpireToken:
+		a = rn.expired(api, run, r, body)
+		finish(a, a.Status)
+		write(w, a)
 	case fault.SecretEcho:
 		a = echo(api.Vendor(), rule.Params.Status, r, body)
 		a.Outcome = "nothing done"
@@ -154,6 +160,17 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 		}
 		write(w, Answer{Status: status, Type: "text/html", Body: []byte(page)})
 	}
+}
+
+// expired revokes the token of a call, and answers it as the API answers one without a token. An account token, which nobody issued, is refused this once.
+func (rn *Runner) expired(api API, run Run, r *http.Request, body []byte) Answer {
+	if err := rn.Revoke(credential(r, body)); err != nil {
+		return Answer{Status: http.StatusInternalServerError, Outcome: err.Error()}
+	}
+	bare := r.Clone(r.Context())
+	bare.Header.Del("Authorization")
+	bare.Header.Del("Adm-Authorization")
+	return api.Open(bare, body).Run(run)
 }
 
 // writeStatus sends a bare status, as a gateway in front of the vendor would.

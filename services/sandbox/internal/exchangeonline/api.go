@@ -95,10 +95,16 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 		if execute == nil {
 			return a.wrongCmdlet(name, endpoint)
 		}
+		if len(q.selected) > 0 && !slices.Contains(selectable, endpoint) {
+			return invalidOperation("Microsoft.OData.ODataException", "The endpoint "+endpoint+" does not support $select.")
+		}
 		q.run = run
 		return execute(q)
 	}}
 }
+
+// selectable are the endpoints whose pages have $select ("Property selection").
+var selectable = []string{"Mailbox", "AcceptedDomain", "DistributionGroupMember", "DynamicDistributionGroupMember"}
 
 func orUnknown(name string) string {
 	if name == "" {

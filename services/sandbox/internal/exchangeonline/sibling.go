@@ -1,6 +1,7 @@
 package exchangeonline
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -22,11 +23,13 @@ func (a *API) getAcceptedDomain(q *request) call.Answer {
 		return *wrong
 	}
 	rows := []map[string]any{}
-	for i, organization := range a.world.Seed().Organizations {
-		for j, domain := range organization.Domains {
+	tenant, _, _ := splitPath(q.http.URL.Path)
+	usual := a.defaultDomain(tenant)
+	for _, organization := range a.world.Seed().Organizations {
+		for _, domain := range organization.Domains {
 			if identity == "" || strings.EqualFold(identity, domain) {
 				rows = append(rows, map[string]any{
-					"Identity": domain, "Id": domain, "Name": domain, "DomainName": domain, "DomainType": "Authoritative", "Default": i == 1 && j == 0,
+					"Identity": domain, "Id": domain, "Name": domain, "DomainName": domain, "DomainType": "Authoritative", "Default": domain == usual,
 				})
 			}
 		}
@@ -35,6 +38,21 @@ func (a *API) getAcceptedDomain(q *request) call.Answer {
 		return a.notFound(identity)
 	}
 	return a.whole(q, rows)
+}
+
+// defaultDomain is the one domain that is a tenant's default: the first of its organisation, or of all where the seed gives no organisation
+// the tenant's id.
+func (a *API) defaultDomain(tenant string) (domain string) {
+	for _, organization := range a.world.Seed().Organizations {
+		if len(organization.Domains) == 0 {
+			continue
+		}
+		if strings.EqualFold(organization.TenantID, tenant) {
+			return organization.Domains[0]
+		}
+		domain = cmp.Or(domain, organization.Domains[0])
+	}
+	return domain
 }
 
 // getOrganizationConfig is Get-OrganizationConfig: no parameters, a single object.

@@ -24,6 +24,7 @@ const (
 	Status        Kind = "status"         // params.status, params.retryAfter, params.body; params.when
 	NonJSON       Kind = "nonjson"        // a proxy's HTML page: params.status (default 502), params.body; params.when
 	SecretEcho    Kind = "secret-echo"    // an error that repeats the caller's credential: params.status (default 400)
+	ExpireToken   Kind = "expire-token"   // the caller's token is revoked, and the call answered as one without a token
 	Suspend       Kind = "suspend"        // the create is sent for approval: see actedOut
 	Partial       Kind = "partial"        // the create is done by half: see actedOut
 )
@@ -57,7 +58,7 @@ func (k Kind) canStrike(vendor, call string) bool {
 	return false
 }
 
-var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, SecretEcho, Suspend, Partial}
+var kinds = []Kind{Latency, TimeoutBefore, TimeoutAfter, Reset, Status, NonJSON, SecretEcho, ExpireToken, Suspend, Partial}
 
 // Params are what a kind needs beside its name.
 type Params struct {

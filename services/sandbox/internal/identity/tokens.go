@@ -41,6 +41,16 @@ func Check(w *state.World, text, audience string) *state.Token {
 	return grant
 }
 
+// Revoke forgets a token, and those that came from it. A text that is no token changes nothing.
+func Revoke(w *state.World, text string) error {
+	return w.Update(state.Origin{}, func(tx *state.Tx) error {
+		if tx.Token(Hash(text)) != nil {
+			tx.DeleteToken(Hash(text))
+		}
+		return nil
+	})
+}
+
 // Hash is the form in which a token is kept.
 func Hash(text string) string {
 	sum := sha256.Sum256([]byte(text))

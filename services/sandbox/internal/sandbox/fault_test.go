@@ -127,6 +127,36 @@ func TestFaultsOfAMailbox(t *testing.T) {
 	contains(t, a.body, `"messageType":1`, `"mailNickname":"mike"`)
 }
 
+func TestFaultExpireToken(t *testing.T) {
+	t.Parallel()
+	b := open(t, sandbox.Options{})
+	const user = "/adaxes/restApi/api/directoryObjects?directoryObject=CN%3DMichael%20Smith%2COU%3DMy%20Organizational%20Unit%2CDC%3Dexample%2CDC%3Dcom"
+	session, _ := b.send("POST", "/adaxes/restApi/api/authSessions/create", `{"username":"svc-mailwright@example.com","password":"adaxes-sandbox-password"}`, "Content-Type", jsonType).object(t)["sessionId"].(string)
+	signedIn, _ := b.send("POST", "/adaxes/restApi/api/auth", fmt.Sprintf(`{"sessionId":%q,"type":1}`, session), "Content-Type", jsonType).object(t)["token"].(string)
+	exchange, power := b.exchangeToken(), b.powerToken()
+	for name, c := range map[string]struct {
+		vendor string
+		call   func() answer
+		after  int // what the same token gets from then on
+	}{
+		"Exchange Online": {"exchangeonline", func() answer {
+			return b.exchange(exchange, mailboxPath, `{"CmdletInput":{"CmdletName":"Get-Mailbox","Parameters":{"Identity":"alex"}}}`)
+		}, 401},
+		"EnPower": {"enpower", func() answer {
+			return b.send("GET", "/enpower/smp/exchange/mailboxes", "", "Authorization", "Bearer "+power)
+		}, 401},
+		"Adaxes":               {"adaxes", func() answer { return b.send("GET", user, "", "Adm-Authorization", signedIn) }, 401},
+		"Adaxes account token": {"adaxes", func() answer { return b.send("GET", user, "", "Adm-Authorization", adaxesToken) }, 200},
+	} {
+		before := c.call()
+		b.control("POST", "faults", `{"vendor":"`+c.vendor+`","kind":"expire-token","count":1}`)
+		struck, after := c.call(), c.call()
+		if before.status != 200 || struck.status != 401 || after.status != c.after {
+			t.Errorf("%s: %d, struck %d, then %d: %s", name, before.status, struck.status, after.status, before.body)
+		}
+	}
+}
+
 func TestFaultRules(t *testing.T) {
 	t.Parallel()
 	b := open(t, sandbox.Options{})

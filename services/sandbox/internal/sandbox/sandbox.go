@@ -70,7 +70,10 @@ func Open(o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	s := &Sandbox{world: world, log: o.Log}
-	runner := &call.Runner{World: world, Journal: calls, Faults: fault.New(o.FaultSeed), Log: o.Log}
+	runner := &call.Runner{
+		World: world, Journal: calls, Faults: fault.New(o.FaultSeed), Log: o.Log,
+		Revoke: func(token string) error { return identity.Revoke(world, token) },
+	}
 	directory := adaxes.New(world)
 	operator := &control.API{World: world, Journal: calls, Faults: runner.Faults, Approve: directory.Approve, Token: o.ControlToken}
 
