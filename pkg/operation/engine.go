@@ -167,6 +167,10 @@ type standing struct {
 
 // standing asks for both at once.
 func (e *Engine) standing(ctx context.Context, run *Run) (s standing, err error) {
+	if e.unsafe(Park) {
+		s.last, err = e.record.last(ctx, run)
+		return s, err
+	}
 	record, others := e.record.ask(run.address.Domain, run.ID), e.parking.latest.Ask(bus.ParkedSubject(run.address))
 	if s.last, err = e.record.answer(ctx, record); err == nil {
 		_, s.parked, err = others.Answer(ctx)
@@ -183,7 +187,7 @@ func (e *Engine) proceed(ctx context.Context, run *Run, at standing) error {
 		return nil
 	case run.Command.Type() == event.OperationCancel:
 		return e.cancel(ctx, run, at.last)
-	case at.parked && !e.unsafe(Park):
+	case at.parked:
 		return e.lineUp(ctx, run, at.last)
 	default:
 		return e.take(ctx, run, at.last)
