@@ -61,6 +61,8 @@ type part struct {
 	opts      []testcontainers.ContainerCustomizer
 	// ready returns nil once the part serves.
 	ready func(context.Context) error
+	// first, if set, is called when the part serves for the first time, not after a restart.
+	first func(context.Context) error
 
 	testcontainers.Container
 }
@@ -150,14 +152,14 @@ func insideURL(s Server) string {
 func (c *containers) nats(ahead func(context.Context, string) error) {
 	p := c.add(NATS, "4222/tcp", runs(tcnats.Run))
 	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithCmd("--jetstream", "--store_dir", "/data")}
-	p.ready = func(ctx context.Context) error {
+	p.ready = func(context.Context) error {
 		nc, err := nats.Connect("nats://"+p.address(), nats.Timeout(time.Second))
-		if err != nil {
-			return err
+		if err == nil {
+			nc.Close()
 		}
-		nc.Close()
-		return ahead(ctx, "nats://"+p.address())
+		return err
 	}
+	p.first = func(ctx context.Context) error { return ahead(ctx, "nats://"+p.address()) }
 }
 
 // postgres is told whom to run as, since its entrypoint would need root's rights to find that out. It writes to its volume, which the
@@ -319,6 +321,11 @@ func (c *containers) start(ctx context.Context, p *part) (err error) {
 	}
 	if err := c.await(ctx, p); err != nil {
 		return err
+	}
+	if p.first != nil {
+		if err := p.first(ctx); err != nil {
+			return err
+		}
 	}
 	c.opts.log.Info("ready", "part", p.name, "after", time.Since(began).Round(time.Millisecond))
 	return nil
