@@ -23,21 +23,58 @@ import (
 )
 
 // Settle ends the storm and waits until every command has its outcome, every malformed message its letter or its outcome, and the projections have caught up.
+// It asks for each of them by name: a count of what is open does not know of a command that has no row yet.
 func (t *Trial) Settle(ctx context.Context, patience time.Duration) error {
 	if _, err := t.controlRaw(ctx, "DELETE", "faults", nil); err != nil {
 		return err
 	}
+	commands := make([]string, len(t.evidence.Commands))
+	for i, c := range t.evidence.Commands {
+		commands[i] = c.OperationID
+	}
+	poison := t.evidence.Poison
 	return until(ctx, patience, func(ctx context.Context) (string, error) {
-		var open, done, dead int
-		err := t.db.QueryRow(ctx, `SELECT count(*) FILTER (WHERE finished_at IS NULL), count(*) FILTER (WHERE finished_at IS NOT NULL), (SELECT count(*) FROM mailwright.dead_letters)
-			FROM mailwright.operations`).Scan(&open, &done, &dead)
-		commands, poison := len(t.evidence.Commands), len(t.evidence.Poison)
-		t.tell("%d commands are done, %d are open", done, open)
-		if open > 0 || done < commands || done+dead < commands+poison {
-			return fmt.Sprintf("%d operations are open, %d of %d commands done, %d dead letters for %d malformed messages", open, done, commands, dead, poison), err
+		undone, err := t.undone(ctx, commands)
+		if err != nil {
+			return "", err
 		}
-		return "", err
+		unburied, err := t.unburied(ctx, poison)
+		if err != nil {
+			return "", err
+		}
+		var open int
+		if err := t.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE finished_at IS NULL`).Scan(&open); err != nil {
+			return "", err
+		}
+		t.tell("%d of %d commands are done", len(t.evidence.Commands)-len(undone), len(t.evidence.Commands))
+		commands, poison = undone, unburied // an outcome stands, and need not be asked for again
+		if len(undone)+len(unburied)+open > 0 {
+			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no letter, %d operations are open",
+				len(undone), len(t.evidence.Commands), undone[:min(len(undone), 3)], len(unburied), len(t.evidence.Poison), open), nil
+		}
+		return "", nil
 	})
+}
+
+// undone are those of the commands that have no outcome.
+func (t *Trial) undone(ctx context.Context, commands []string) ([]string, error) {
+	return column[string](ctx, t.db, `SELECT id FROM unnest($1::text[]) id
+		WHERE NOT EXISTS (SELECT FROM mailwright.operations WHERE operation_id = id AND finished_at IS NOT NULL)`, commands)
+}
+
+// unburied are those of the malformed messages that have neither a letter nor an outcome.
+func (t *Trial) unburied(ctx context.Context, poison []check.Poison) ([]check.Poison, error) {
+	buried, err := column[uint64](ctx, t.db, `SELECT origin_sequence FROM mailwright.dead_letters WHERE origin_sequence IS NOT NULL`)
+	if err != nil {
+		return nil, err
+	}
+	poison = slices.DeleteFunc(slices.Clone(poison), func(p check.Poison) bool { return slices.Contains(buried, p.Sequence) })
+	ids := make([]string, len(poison))
+	for i, p := range poison {
+		ids[i] = p.OperationID
+	}
+	undone, err := t.undone(ctx, ids)
+	return slices.DeleteFunc(poison, func(p check.Poison) bool { return !slices.Contains(undone, p.OperationID) }), err
 }
 
 // TakeStock sends some commands again, has the vendor scan what the storm has left, and takes one more inventory.
@@ -275,25 +312,25 @@ func (t *Trial) readRows(ctx context.Context, e *check.Evidence) error {
 }
 
 func dump(ctx context.Context, db *pgxpool.Pool) (map[string][]string, error) {
-	tables, err := column(ctx, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE' AND table_name <> ALL ($1)`, bookkeeping)
+	tables, err := column[string](ctx, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE' AND table_name <> ALL ($1)`, bookkeeping)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string][]string{}
 	for _, table := range tables {
-		if out[table], err = column(ctx, db, `SELECT t::text FROM mailwright.`+pgx.Identifier{table}.Sanitize()+` t ORDER BY 1`); err != nil {
+		if out[table], err = column[string](ctx, db, `SELECT t::text FROM mailwright.`+pgx.Identifier{table}.Sanitize()+` t ORDER BY 1`); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func column(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) ([]string, error) {
+func column[T any](ctx context.Context, db *pgxpool.Pool, sql string, args ...any) ([]T, error) {
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
 // crashed recognises what Go prints when a process of ours dies of its own fault.

@@ -78,7 +78,7 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 		}
 	}
 	err = until(ctx, time.Minute, func(ctx context.Context) (string, error) {
-		told, err := column(ctx, t.db, `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`)
+		told, err := column[string](ctx, t.db, `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`)
 		if err == nil && len(told) < len(hostile) {
 			return fmt.Sprintf("only %v have been told what was wrong", told), nil
 		}
