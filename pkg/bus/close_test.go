@@ -204,8 +204,13 @@ func TestRouter(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the server knows all that the handler settled, and has nothing out", func() bool {
-		info := consumerInfo(t, js, "S_a")
-		return info.AckFloor.Stream == uint64(last.Load()) && info.NumAckPending == 0
+	closed := time.Now()
+	eventually(t, "the server knows all that the handler settled", func() bool {
+		return consumerInfo(t, js, "S_a").AckFloor.Stream == uint64(last.Load())
 	})
+	next := receive(t, subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js}), "S.a"))
+	if d := delivery(t, next); d.Sequence != uint64(last.Load())+1 || time.Since(closed) > 5*time.Second {
+		t.Errorf("message %d came %v after the close; what was on its way then, %d, was not given back", d.Sequence, time.Since(closed), last.Load()+1)
+	}
+	next.Ack()
 }

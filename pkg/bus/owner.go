@@ -42,12 +42,14 @@ type owner struct {
 
 // held is a message that was delivered and is not settled.
 type held struct {
-	d        Delivery
-	size     int // that it has here
-	state    heldState
-	term     int       // in which it was delivered last
-	lifeSign time.Time // the last that the server had of it
-	due      time.Time // when it comes back
+	d     Delivery
+	size  int // that it has here
+	state heldState
+	// Of its last delivery: the term, and the connection's number of reconnects when that began.
+	term       int
+	reconnects uint64
+	lifeSign   time.Time // the last that the server had of it
+	due        time.Time // when it comes back
 }
 
 type heldState int
@@ -118,7 +120,9 @@ func (o *owner) serve(ctx context.Context) error {
 	o.term++
 	o.reconnects = o.JS.Conn().Stats().Reconnects
 	defer func() {
-		p.close()
+		for _, m := range p.close() {
+			o.take(m)
+		}
 		o.handBack()
 		o.pin = cmp.Or(p.request.ID, o.pin)
 		o.release()
@@ -210,11 +214,13 @@ func (o *owner) take(m *nats.Msg) {
 		h = &held{d: d}
 		o.insert(h)
 	}
-	if h.state != handedOut { // that goes on; its acknowledgement serves this delivery too
+	if h.state == handedOut { // that goes on; its acknowledgement serves this delivery too
+		h.d.reply = d.reply
+	} else {
 		o.bytes += m.Size() - h.size
 		h.d, h.size, h.state = d, m.Size(), waiting
 	}
-	h.term, h.lifeSign = o.term, time.Now()
+	h.term, h.reconnects, h.lifeSign = o.term, o.reconnects, time.Now()
 	o.ready = append(o.ready, d.Subject)
 }
 
@@ -294,9 +300,14 @@ func (o *owner) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	return c.CachedInfo(), nil
 }
 
-// end settles a message.
+// end settles a message. One that may be on its way to another subscriber, or once more to this one, is not acknowledged but asked for
+// again, and its handler finds it done: an acknowledgement that crosses a delivery leaves the receiver with a message that the server does not
+// count any longer, and a proof that one message too few lies elsewhere.
 func (o *owner) end(e ending) {
 	o.out--
+	if e.settlement == acked && !o.surelyHere(e.held) {
+		e.verdict = verdict{nacked, 0}
+	}
 	o.settle(e.d, e.verdict)
 	if e.settlement != nacked || e.term != o.term {
 		o.forget(e.held)
@@ -305,6 +316,12 @@ func (o *owner) end(e ending) {
 	o.bytes -= e.size
 	e.size, e.d.Header, e.d.Data = 0, nil, nil
 	e.state, e.due = comesBack, time.Now().Add(e.delay)
+}
+
+// surelyHere reports whether the server that delivered a message has heard ever since that somebody is at work on it.
+func (o *owner) surelyHere(h *held) bool {
+	conn := o.JS.Conn()
+	return conn.IsConnected() && conn.Stats().Reconnects == h.reconnects && time.Since(h.lifeSign) < o.ackWait*2/3
 }
 
 // forget takes a message out of its place. What is behind it may be handed out.

@@ -471,3 +471,30 @@ func TestOrderThroughRestarts(t *testing.T) {
 	}
 	eventually(t, "all have taken effect", func() bool { mu.Lock(); defer mu.Unlock(); return done == keys*each })
 }
+
+// TestWhatOutlivedItsServerIsAskedForAgain: a restarted server may have sent the message once more, or to another; an acknowledgement that crosses
+// that delivery would leave the receiver with a message that the server does not count any longer.
+func TestWhatOutlivedItsServerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	js := server.connect(t)
+	createStream(t, js, "S")
+	messages := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: pinnedOf(3 * time.Second)}), "S.a")
+	publish(t, js, "S.a", "1")
+	publish(t, js, "S.a", "2")
+	m := receive(t, messages)
+	before := js.Conn().Stats().Reconnects
+	server.restart()
+	eventually(t, "connected again", func() bool { return js.Conn().Stats().Reconnects > before && js.Conn().IsConnected() })
+	m.Ack()
+	for _, want := range []string{"1", "2"} {
+		if m = receive(t, messages); string(m.Payload) != want {
+			t.Errorf("got %s, not %s", m.Payload, want)
+		}
+		m.Ack()
+	}
+	eventually(t, "all is settled", func() bool {
+		info := consumerInfo(t, js, "S_a")
+		return info.NumAckPending == 0 && info.AckFloor.Stream == 2
+	})
+}

@@ -184,25 +184,25 @@ func dropPin(m *nats.Msg) string {
 	return pin
 }
 
-// close gives the inbox up and gives back what the server had already sent to it.
-func (p *puller) close() {
+// close gives the inbox up and returns the messages that the server had already sent to it, to be given back.
+func (p *puller) close() (unread []*nats.Msg) {
 	p.beat.Stop()
 	if !p.nc.IsConnected() {
 		_ = p.inbox.Unsubscribe() // what is out now comes back after AckWait
-		return
+		return nil
 	}
 	if err := p.inbox.Drain(); err != nil {
-		return // the connection is closed
+		return nil // the connection is closed
 	}
 	_ = p.nc.FlushTimeout(2 * pullBeat) // once answered, nothing more can arrive
 	for {
 		select {
 		case m := <-p.arrived:
 			if m.Reply != "" {
-				_ = p.nc.Publish(m.Reply, nak)
+				unread = append(unread, m)
 			}
 		default:
-			return
+			return unread
 		}
 	}
 }

@@ -51,7 +51,11 @@ func (s *subscription) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer func() {
+		for _, m := range p.close() {
+			_ = s.JS.Conn().Publish(m.Reply, nak)
+		}
+	}()
 	alive := time.NewTicker(s.ackWait / 3)
 	defer alive.Stop()
 	for {
