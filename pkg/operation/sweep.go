@@ -11,7 +11,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/bus"
 )
 
-// sweep is the second look at every command: a consumer of its own hands each out again, one at a time, and once it
+// sweep is the second look at every command: a consumer of its own hands each out again, and once it
 // is older than SweepAfter it must have its outcome or still be on its way to it. What is neither was lost by
 // a hand that is not ours, such as a person who acknowledged it, and goes to a person: a dead letter. The sweep
 // reads; it never calls a vendor.
@@ -27,6 +27,7 @@ func (s *sweep) subscriber() *bus.Subscriber {
 	return bus.NewSubscriber(bus.SubscriberConfig{
 		JS:           s.JS,
 		Consumer:     func(string) (string, jetstream.ConsumerConfig) { return bus.Commands, bus.SweepConsumer(s.Domain) },
+		Parallel:     sweepAtOnce,
 		NakDelay:     nakDelay,
 		Malformed:    s.unreadable,
 		CloseTimeout: stopPatience,
@@ -35,8 +36,11 @@ func (s *sweep) subscriber() *bus.Subscriber {
 }
 
 const (
-	// sweepShare is the part of its time, one in so many, that the sweep is at work, with pauses of longestPause at
-	// most. It is in no hurry.
+	// sweepAtOnce is how many commands are looked at at once: they share the requests for their records, so a sweep that has fallen behind
+	// catches up with any number of commands that a service carries out.
+	sweepAtOnce = 8
+	// sweepShare is the part of its time, one in so many, that each of them is at work, with pauses of longestPause at
+	// most. The sweep is in no hurry.
 	sweepShare   = 4
 	longestPause = 100 * time.Millisecond
 	// secondLook is after how long the sweep looks once more before it calls a command lost: a
