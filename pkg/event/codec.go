@@ -238,7 +238,8 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 		body, err := json.Marshal(e)
 		return nats.Header{contentType: {structuredType}}, body, err
 	}
-	h := nats.Header{}
+	more := extensions(e)
+	h := make(nats.Header, len(more)+8) // as many attributes as the specification has
 	set := func(name, value string) {
 		if value != "" {
 			h[headerPrefix+name] = []string{percentEncode(value)}
@@ -253,7 +254,7 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	if !e.Time().IsZero() {
 		set("time", types.FormatTime(e.Time()))
 	}
-	for name, v := range extensions(e) {
+	for name, v := range more {
 		text, err := types.Format(v)
 		if err != nil {
 			return nil, nil, fmt.Errorf("extension %s: %w", name, err)
