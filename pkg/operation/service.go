@@ -32,7 +32,8 @@ func (l *later) Error() string { return "again in " + l.after.String() }
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	e.intake = ctx
 	go e.clock.Keep(ctx)
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, routerLog(e.Log))
+	logger := watermill.NewSlogLoggerWithLevelMapping(e.Log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn})
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, logger)
 	if err != nil {
 		return err
 	}
@@ -56,21 +57,6 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		return err
 	}
 	return nil // a start that was cut short is a stop like any other
-}
-
-// routerLog is what Watermill logs, which is of interest to nobody in quiet times, a level lower; and not the two lines that it has of every message.
-func routerLog(log *slog.Logger) watermill.LoggerAdapter {
-	return untraced{watermill.NewSlogLoggerWithLevelMapping(log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn})}
-}
-
-type untraced struct{ watermill.LoggerAdapter }
-
-// Trace implements [watermill.LoggerAdapter].
-func (untraced) Trace(string, watermill.LogFields) {}
-
-// With implements [watermill.LoggerAdapter].
-func (u untraced) With(fields watermill.LogFields) watermill.LoggerAdapter {
-	return untraced{u.LoggerAdapter.With(fields)}
 }
 
 // unordered hands out several commands of a partition at a time; see Config.Unsafe.
