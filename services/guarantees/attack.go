@@ -101,7 +101,7 @@ func (o *options) calm(ctx context.Context) (quiet, lured row, err error) {
 func (o *options) stuck(ctx context.Context) (r row, err error) {
 	plan := o.plan()
 	plan.Commands, plan.Services = min(plan.Commands, 300), []string{"directory-svc", "projection-svc"}
-	plan.VendorTimeout = trial.LongestCall
+	plan.VendorTimeout, plan.VendorCalls = trial.LongestCall, trial.AnyNumber
 	t, err := trial.Start(ctx, plan)
 	if err != nil {
 		return r, err

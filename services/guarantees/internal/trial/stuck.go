@@ -15,8 +15,10 @@ import (
 const (
 	// slowness is how long the vendor takes for each slow command; a throttled one is longer in coming.
 	slowness = 10 * time.Second
-	// slowCommands are more than a service works on at once.
-	slowCommands = 100
+	// slowCommands are more than a service works on at once, whether it lets them go on by themselves or not.
+	slowCommands = 300
+	// AnyNumber is a VendorCalls that slow commands and others do not use up.
+	AnyNumber = 1000
 )
 
 // Stuck publishes many commands whose vendor calls take long, one that is throttled, and one whose target is missing, which waits for hours; and then others on

@@ -38,6 +38,8 @@ type Plan struct {
 	NoFaults bool
 	// VendorTimeout of the services; 0 is one second, so that a lost call is settled within the trial.
 	VendorTimeout time.Duration
+	// VendorCalls is the services' budget for a vendor, and for a tenant at it; 0 is a tenant's of 200, and theirs for a vendor.
+	VendorCalls int
 	// Services that run; nil: all that carry commands out, and the projections.
 	Services []string
 	Bin      string
@@ -136,8 +138,12 @@ const sweepAfter = 20 * time.Second
 func (t *Trial) environment() []string {
 	// Calls are short, and the sweep looks soon, so that a trial does not take hours; and whoever joins gets work at once.
 	env := []string{
-		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_HOLD=500ms", "MAILWRIGHT_SWEEP_AFTER=" + sweepAfter.String(), "MAILWRIGHT_TENANT_CALLS=200",
+		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_HOLD=500ms", "MAILWRIGHT_SWEEP_AFTER=" + sweepAfter.String(),
+		fmt.Sprint("MAILWRIGHT_TENANT_CALLS=", cmp.Or(t.VendorCalls, 200)),
 		"MAILWRIGHT_TURN=300ms", "MAILWRIGHT_DUPLICATES=" + duplicates.String(), "OTEL_EXPORTER_OTLP_ENDPOINT=" + t.traces.url, "OTEL_BSP_SCHEDULE_DELAY=500",
+	}
+	if t.VendorCalls > 0 {
+		env = append(env, fmt.Sprint("MAILWRIGHT_VENDOR_CALLS=", t.VendorCalls))
 	}
 	if len(t.Unsafe) > 0 {
 		env = append(env, "MAILWRIGHT_UNSAFE="+strings.Join(t.Unsafe, ","))
