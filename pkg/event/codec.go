@@ -239,7 +239,7 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 		return nats.Header{contentType: {structuredType}}, body, err
 	}
 	more := extensions(e)
-	h := make(nats.Header, len(more)+8) // as many attributes as the specification has
+	h := make(nats.Header, len(more)+12) // the attributes that the specification has, and what JetStream is told beside them
 	set := func(name, value string) {
 		if value != "" {
 			h[headerPrefix+name] = []string{percentEncode(value)}
