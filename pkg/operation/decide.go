@@ -51,6 +51,9 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 	if unsent {
 		run.sentAt = last.sentAt
 	}
+	if open && run.Open != nil && run.Open.Code != "" && f.Kind != failure.Unknown { // the answer's, which the handler decides by; the text says what is in the way
+		data.Vendor, data.Code = run.Open.Vendor, run.Open.Code
+	}
 	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].Once && next.Before(settled) {
 		next = settled // it is not read back but repeated: the first write must not come after the second, nor after the next command's
 	}

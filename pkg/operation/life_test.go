@@ -100,15 +100,19 @@ func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
 	}
 }
 
-// TestARepeatedCreateKnowsOfTheLostOne: the handler learns why an earlier call stayed open, also where the repetition was not sent at first.
+// TestARepeatedCreateKnowsOfTheLostOne: the handler learns why an earlier call stayed open, also where it could not be looked for, or the repetition was not
+// sent at first.
 func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
 	t.Parallel()
-	var calls atomic.Int64
+	var calls, looks atomic.Int64
 	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
 		Once: true,
 		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
 			if run.Settling != (run.Open != nil) {
 				t.Errorf("settling %v, open %v", run.Settling, run.Open)
+			}
+			if run.Settling && looks.Add(1) == 1 {
+				return operation.Result{}, false, &failure.Error{Kind: failure.Unavailable, Code: "away", Text: "the directory is away"}
 			}
 			return operation.Result{}, false, nil
 		},
@@ -124,8 +128,11 @@ func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
 				if run.Open != nil && run.Open.Code != "ended" {
 					t.Errorf("the code is lost: %+v", run.Open)
 				}
-				return operation.Result{}, failure.New(failure.Unavailable, "not sent")
+				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Code: "busy", Text: "not sent"}
 			case 3: // a name that is taken, which the lost call may have done
+				if run.Open != nil && run.Open.Code != "ended" {
+					t.Errorf("the code is lost: %+v", run.Open)
+				}
 				return operation.Result{}, lost
 			case 4:
 				return operation.Result{}, failure.New(failure.Refused, "no")
