@@ -88,7 +88,7 @@ func (e *Engine) reattach(run *Run, v verdict, err error) {
 // tellSlow records that a call is under way which may be repeated without harm, and was therefore not announced. The tenant is the command's: the
 // handler may be about to choose another.
 func (e *Engine) tellSlow(run *Run, last entry, w *writer, tenant string) {
-	if e.Handlers[run.Command.Type()].Once {
+	if e.Handlers[run.Command.Type()].Once || !run.performing.Load() {
 		return
 	}
 	e.Step("announce")
@@ -182,6 +182,7 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) 
 	}
 	run.Settling, run.sentAt = false, e.Now() // what was open before is settled: it was not carried out, or may be repeated
 	e.Step("perform")
+	run.performing.Store(true)
 	if handler.Once {
 		result, err = e.performOnce(ctx, handler, run)
 	} else {

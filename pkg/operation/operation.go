@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/bus"
@@ -74,6 +75,8 @@ type Run struct {
 	emit     func(ctx context.Context, eventType string, data any) error
 	started  func() event.StartedData
 	step     func(name string)
+	// performing says that the handler is at work, for those who watch how long it takes.
+	performing atomic.Bool
 }
 
 // Decode reads the command's data, which fits its schema, into one of package event's types.
