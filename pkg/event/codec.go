@@ -238,8 +238,7 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 		body, err := json.Marshal(e)
 		return nats.Header{contentType: {structuredType}}, body, err
 	}
-	more := extensions(e)
-	h := make(nats.Header, len(more)+12) // the attributes that the specification has, and what JetStream is told beside them
+	h := nats.Header{}
 	set := func(name, value string) {
 		if value != "" {
 			h[headerPrefix+name] = []string{percentEncode(value)}
@@ -254,7 +253,7 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	if !e.Time().IsZero() {
 		set("time", types.FormatTime(e.Time()))
 	}
-	for name, v := range more {
+	for name, v := range extensions(e) {
 		text, err := types.Format(v)
 		if err != nil {
 			return nil, nil, fmt.Errorf("extension %s: %w", name, err)

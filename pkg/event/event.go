@@ -8,15 +8,10 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/json"
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
-	"github.com/cloudevents/sdk-go/v2/types"
 )
 
 // Event is a CloudEvent, as the CloudEvents SDK has it.
@@ -89,35 +84,13 @@ func extensions(e Event) map[string]any {
 // New returns an event of a type with its data, and with dataschema and content type set.
 // data must marshal to JSON: it is one of this package's data types, or raw JSON.
 func New(id, source, eventType string, data any) (Event, error) {
-	body, raw := data.([]byte)
-	if !raw {
-		var err error
-		if body, err = json.Marshal(data); err != nil {
-			return Event{}, err
-		}
+	e := cloudevents.New()
+	e.SetID(id)
+	e.SetSource(source)
+	e.SetType(eventType)
+	e.SetDataSchema(SchemaURI(eventType))
+	if err := e.SetData(cloudevents.ApplicationJSON, data); err != nil {
+		return Event{}, err
 	}
-	from := types.ParseURIRef(source)
-	if from == nil {
-		return Event{}, fmt.Errorf("the source %q is no URI reference", clip(source))
-	}
-	media := cloudevents.ApplicationJSON
-	return Event{Context: &cloudevents.EventContextV1{
-		ID: id, Source: *from, Type: eventType, DataSchema: schemaURI(eventType), DataContentType: &media,
-	}, DataEncoded: body}, nil
+	return e, nil
 }
-
-// schemaURI is [SchemaURI], read once for each type that has a schema.
-func schemaURI(eventType string) *types.URI {
-	if uri, ok := schemaURIs()[eventType]; ok {
-		return uri
-	}
-	return types.ParseURI(SchemaURI(eventType))
-}
-
-var schemaURIs = sync.OnceValue(func() map[string]*types.URI {
-	all := map[string]*types.URI{}
-	for _, t := range slices.Concat(CommandTypes(), ResultTypes()) {
-		all[t] = types.ParseURI(SchemaURI(t))
-	}
-	return all
-})
