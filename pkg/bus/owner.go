@@ -236,17 +236,13 @@ func (o *owner) handOut(ctx context.Context) error {
 	if len(o.ready) == 0 || !o.prove(ctx) {
 		return nil
 	}
-	conn, now := o.JS.Conn(), time.Now()
-	if !conn.IsConnected() || conn.Stats().Reconnects != o.reconnects {
-		return errAway
-	}
 	for _, subject := range o.ready {
 		lane := o.lanes[subject]
 		if len(lane) == 0 || lane[0].state != waiting {
 			continue
 		}
 		h := lane[0]
-		if now.Sub(h.lifeSign) > o.ackWait*2/3 {
+		if !o.surelyHere(h) {
 			return errAway
 		}
 		h.state = handedOut
