@@ -344,9 +344,12 @@ func TestALostConnectionGivesTheConsumerBack(t *testing.T) {
 	publish(t, js, "S.a", "1")
 	receive(t, mine).Ack()
 	theirs := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(time.Minute)}), "S.a")
+	before := doomed.Conn().Stats().Reconnects
 	if err := doomed.Conn().ForceReconnect(); err != nil {
 		t.Fatal(err)
 	}
+	// What the server sends into the connection that ends comes back after AckWait, which is no matter of who owns the consumer.
+	eventually(t, "connected again", func() bool { return doomed.Conn().Stats().Reconnects > before && doomed.Conn().Flush() == nil })
 	publish(t, js, "S.a", "2")
 	select {
 	case m := <-theirs:
