@@ -246,8 +246,7 @@ func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool,
 	case run.held:
 		err = &failure.Error{Kind: failure.Suspended, Vendor: h.Vendor, Text: "the vendor holds the operation for approval; it is looked for again"}
 	case e.tooEarly(run):
-		// The vendor's code stays in the record: it says what the answer was, if there was one.
-		err = &failure.Error{Kind: failure.Unknown, Vendor: run.Open.Vendor, Code: run.Open.Code, Text: "the vendor did not say whether it acted, and the effect is not to be seen yet; it is looked for again"}
+		err = &failure.Error{Kind: failure.Unknown, Vendor: run.Open.Vendor, Text: "the vendor did not say whether it acted, and the effect is not to be seen yet; it is looked for again"}
 	}
 	return result, found, err
 }

@@ -51,7 +51,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 	if unsent {
 		run.sentAt = last.sentAt
 	}
-	if open && run.Open != nil && run.Open.Code != "" && f.Kind != failure.Unknown { // the answer's, which the handler decides by; the text says what is in the way
+	if (run.Settling && !run.held || unsent) && run.Open != nil && run.Open.Code != "" { // of the answer, by which the handler decides; the text says what is in the way
 		data.Vendor, data.Code = run.Open.Vendor, run.Open.Code
 	}
 	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].Once && next.Before(settled) {
