@@ -1,8 +1,10 @@
 package dead
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +33,7 @@ type Replay struct {
 
 // Help implements kong.HelpProvider.
 func (Replay) Help() string {
-	return `Publishes the original message again, headers and body as they are stored, to the subject that it came on, with a header Mailwright-Replay that counts. Once that is confirmed the letter is taken out of DEAD. What is replayed lines up behind what was published to its key meanwhile.
+	return `Publishes the original message again, headers and body as they are stored, to the subject that it came on, with a header Mailwright-Replay that counts. Once that is confirmed the letter is taken out of DEAD. Letters are replayed in the order in which their commands were published. What is replayed lines up behind what was published to its key meanwhile.
 
 Refused is what a replay can not cure, with the remedy. An idempotency-conflict: publish it under a new id. One that is unsettled: its operation has the outcome "failed", which would be the answer; look at the vendor whether it was carried out, and publish a new command if not. What has an outcome by now: discard the letter. What is gone from COMMANDS: publish it anew. What was replayed 3 times before: find out why. --force replays the first and the last of these all the same.
 
@@ -64,6 +66,7 @@ func (c *Replay) Run(ctx context.Context, a *app.App) error {
 		_, err := fmt.Fprintln(a.Err, "no such dead letters")
 		return err
 	}
+	inPublishedOrder(letters)
 	if !c.DryRun {
 		if err := c.consent(a, letters, fmt.Sprintf("Replay %s, %v a second?", letterCount(len(letters)), c.Rate)); err != nil {
 			return err
@@ -100,6 +103,12 @@ func (c *Replay) replay(ctx context.Context, a *app.App, b *box, letters []Lette
 		}
 	}
 	return p.end(c.DryRun, letters)
+}
+
+// inPublishedOrder sorts letters as their commands were published, for commands of one key build on each other. They may be buried in
+// another order: by several hands, and after as many tries as each was worth.
+func inPublishedOrder(letters []Letter) {
+	slices.SortStableFunc(letters, func(a, b Letter) int { return cmp.Compare(a.Letter.Sequence, b.Letter.Sequence) })
 }
 
 // replayed is one letter's way back.
