@@ -76,7 +76,8 @@ func images(t *testing.T) map[string]string {
 	return list
 }
 
-const patience = 3 * time.Minute
+// patience is far beyond what anything takes: after an outage the pauses between attempts double, and a mailbox waits for its user besides.
+const patience = 5 * time.Minute
 
 // system is a running Mailwright of a test's own.
 type system struct {
