@@ -47,11 +47,12 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 	next := now.Add(delay)
 	// A question once open stays open until it is settled, whatever stops the reading back, or the repetition before it was sent.
 	unsent := run.Open != nil && !run.Settling && again && f.Kind != failure.Unknown && f.Kind != failure.Suspended
-	open := f.Kind == failure.Unknown || run.Settling && !run.held || unsent
+	stays := run.Settling && !run.held || unsent
+	open := stays || f.Kind == failure.Unknown
 	if unsent {
 		run.sentAt = last.sentAt
 	}
-	if (run.Settling && !run.held || unsent) && run.Open != nil && run.Open.Code != "" { // of the answer, by which the handler decides; the text says what is in the way
+	if stays && run.Open != nil && run.Open.Code != "" { // of the answer, by which the handler decides; the text says what is in the way
 		data.Vendor, data.Code = run.Open.Vendor, run.Open.Code
 	}
 	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].Once && next.Before(settled) {

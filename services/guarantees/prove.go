@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +11,15 @@ import (
 )
 
 // protections maps each protection to the guarantee whose checker must find that it is off, and says whether that takes the vendor's faults, or
-// few keys: commands of a key that follow each other at once, so that one can overtake another on a fast machine too.
+// so few keys: commands of a key then follow each other at once, so that one can overtake another on a fast machine too.
 var protections = []struct {
-	name, found     string
-	faults, fewKeys bool
+	name, found string
+	faults      bool
+	keys        int // 0: as many as were asked for
 }{
 	{name: "guard", found: "G1"},
 	{name: "look-up", found: "G2", faults: true},
-	{name: "partition", found: "G3", fewKeys: true},
+	{name: "partition", found: "G3", keys: 6},
 	{name: "park", found: "G3", faults: true},
 	{name: "hold", found: "G4"},
 	{name: trial.AlteredRow, found: "G5"},
@@ -26,19 +28,13 @@ var protections = []struct {
 	{name: trial.NaiveClient, found: "G8"},
 }
 
-// fewKeys are enough for several commands of each to be at work at a time.
-const fewKeys = 6
-
 // prove is an error if a protection can be switched off without its checker finding it.
 func (o *options) prove(ctx context.Context) error {
 	o.begin()
 	blind := 0
 	for _, p := range protections {
 		off := *o
-		off.Unsafe, off.NoFaults, off.Kills, off.Patience = []string{p.name}, !p.faults, 0, 30*time.Second
-		if p.fewKeys {
-			off.Keys = fewKeys
-		}
+		off.Unsafe, off.NoFaults, off.Keys, off.Kills, off.Patience = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, 30*time.Second
 		found, err := off.violations(ctx, p.found)
 		if err != nil {
 			return fmt.Errorf("without %s: %w", p.name, err)
