@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -106,5 +107,5 @@ func uuid(d Delivery) string {
 			return id
 		}
 	}
-	return fmt.Sprintf("%s/%d", d.Stream, d.Sequence)
+	return d.Stream + "/" + strconv.FormatUint(d.Sequence, 10)
 }

@@ -87,9 +87,13 @@ func (q Question) Answer(ctx context.Context) (last Delivery, found bool, err er
 		return last, false, fmt.Errorf("bus: %q is not the subject of a message", q.subject)
 	}
 	select {
-	case <-q.shared.answered:
-	case <-ctx.Done():
-		return last, false, ctx.Err()
+	case <-q.shared.answered: // as it often is already for the second question of two
+	default:
+		select {
+		case <-q.shared.answered:
+		case <-ctx.Done():
+			return last, false, ctx.Err()
+		}
 	}
 	last, found = q.shared.found[q.subject]
 	return last, found, q.shared.err

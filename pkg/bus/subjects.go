@@ -111,6 +111,7 @@ func Token(s string) string {
 	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
+	b.Grow(len(s))
 	for i := range len(s) {
 		if c := s[i]; plain(c) {
 			b.WriteByte(c)

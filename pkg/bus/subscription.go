@@ -123,14 +123,20 @@ func (s *subscription) deliver(ctx context.Context, d Delivery, alive <-chan tim
 	defer cancel()
 	msg.SetContext(msgCtx)
 
-	give, stopped, timeUp := s.messages, ctx.Done(), s.flight.Done()
+	for given := false; !given; {
+		select {
+		case s.messages <- msg:
+			given = true // started: it may finish
+		case <-alive:
+			s.tell(d, inProgress)
+		case <-ctx.Done():
+			return verdict{nacked, 0} // not started: to another replica, at once
+		}
+	}
+	timeUp := s.flight.Done()
 	var abandoned <-chan time.Time
 	for {
 		select {
-		case give <- msg:
-			give, stopped = nil, nil // started: it may finish
-		case <-stopped:
-			return verdict{nacked, 0} // not started: to another replica, at once
 		case <-alive:
 			s.tell(d, inProgress)
 		case <-msg.Acked():

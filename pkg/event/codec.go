@@ -203,21 +203,25 @@ func percentDecode(s string) (string, error) {
 // percentEncode is the binding's percent-encoding: space, double quote, percent, and everything
 // outside printable ASCII.
 func percentEncode(s string) string {
-	if !strings.ContainsFunc(s, toEncode) {
+	plain := 0
+	for plain < len(s) && !toEncode(s[plain]) {
+		plain++
+	}
+	if plain == len(s) {
 		return s
 	}
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; toEncode(rune(c)) {
-			fmt.Fprintf(&b, "%%%02X", c)
+	out := []byte(s[:plain])
+	for i := plain; i < len(s); i++ {
+		if c := s[i]; toEncode(c) {
+			out = fmt.Appendf(out, "%%%02X", c)
 		} else {
-			b.WriteByte(c)
+			out = append(out, c)
 		}
 	}
-	return b.String()
+	return string(out)
 }
 
-func toEncode(c rune) bool { return c <= ' ' || c == '"' || c == '%' || c >= 0x7f }
+func toEncode(c byte) bool { return c <= ' ' || c == '"' || c == '%' || c >= 0x7f }
 
 // Mode is a content mode of the NATS protocol binding.
 type Mode int
@@ -229,6 +233,13 @@ const (
 	Structured
 )
 
+// What a header is given room for, so that it does not grow one by one: the attributes that CloudEvents names, and what JetStream is told
+// beside them.
+const (
+	mostAttributes = 8
+	publishHeaders = 3
+)
+
 // Encode writes an event as header and body, strictly as the NATS protocol binding has it.
 func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	if err := e.Validate(); err != nil {
@@ -238,31 +249,32 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 		body, err := json.Marshal(e)
 		return nats.Header{contentType: {structuredType}}, body, err
 	}
-	h := nats.Header{}
+	further := extensions(e)
+	room := mostAttributes + len(further)
+	h, values := make(nats.Header, room+publishHeaders), make([]string, 0, room)
 	set := func(name, value string) {
 		if value != "" {
-			h[headerPrefix+name] = []string{percentEncode(value)}
+			values = append(values, value)
+			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
-	set("specversion", e.SpecVersion())
-	set("id", e.ID())
-	set("source", e.Source())
-	set("type", e.Type())
-	set("subject", e.Subject())
-	set("dataschema", e.DataSchema())
+	set(headerPrefix+"specversion", e.SpecVersion())
+	set(headerPrefix+"id", percentEncode(e.ID()))
+	set(headerPrefix+"source", percentEncode(e.Source()))
+	set(headerPrefix+"type", percentEncode(e.Type()))
+	set(headerPrefix+"subject", percentEncode(e.Subject()))
+	set(headerPrefix+"dataschema", percentEncode(e.DataSchema()))
 	if !e.Time().IsZero() {
-		set("time", types.FormatTime(e.Time()))
+		set(headerPrefix+"time", types.FormatTime(e.Time()))
 	}
-	for name, v := range extensions(e) {
+	for name, v := range further {
 		text, err := types.Format(v)
 		if err != nil {
 			return nil, nil, fmt.Errorf("extension %s: %w", name, err)
 		}
-		set(name, text)
+		set(headerPrefix+name, percentEncode(text))
 	}
-	if ct := e.DataContentType(); ct != "" {
-		h[contentType] = []string{ct}
-	}
+	set(contentType, e.DataContentType())
 	return h, e.Data(), nil
 }
 

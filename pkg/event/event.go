@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"strconv"
-	"strings"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 )
@@ -41,8 +40,10 @@ const ResourceList = "resource"
 // therefore knows on which subject its results will stand.
 func OperationID(source, id string) string {
 	sum := sha256.Sum256([]byte(source + "\n" + id))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:26]
+	return lowerBase32.EncodeToString(sum[:])[:26]
 }
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567")
 
 // Extension reads an extension attribute as text; "" where it is absent.
 func Extension(e Event, name string) string {

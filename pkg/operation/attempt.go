@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -11,7 +12,7 @@ import (
 )
 
 // verdict is what an attempt left its operation in: settled, to be tried again at a time, or detached, which means that the
-// call goes on without its partition.
+// call has outlasted its place, and that all is done.
 type verdict struct {
 	nextAttempt time.Time
 	detached    bool
@@ -19,58 +20,70 @@ type verdict struct {
 
 func (v verdict) settled() bool { return v.nextAttempt.IsZero() && !v.detached }
 
-// attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or renews its
-// wake-up, and the attempt goes on here. Should this process die, the wake-up brings the command back.
-func (e *Engine) attemptWithin(run *Run, last entry, release func() error) (verdict, error) {
-	type ending struct {
-		verdict
-		err error
+// attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or renews its wake-up, and gives the place
+// up; the attempt goes on. Should this process die, the wake-up brings the command back.
+func (e *Engine) attemptWithin(run *Run, last *entry, release func() error) (verdict, error) {
+	w := e.prepare(run, last)
+	out := &outlast{Engine: e, run: run, last: last, writer: w, tenant: run.Tenant, release: release, ended: make(chan struct{})}
+	out.done.Add(1)
+	hold := time.AfterFunc(e.Hold, out.detach)
+	v, err := e.attempt(e.life, run, last, w)
+	if hold.Stop() {
+		return v, err
 	}
-	ended := make(chan ending, 1)
-	w, tenant := e.prepare(run, last), run.Tenant
-	e.workers.do(func() {
-		v, err := e.attempt(e.life, run, last, w)
-		ended <- ending{v, err}
-	})
-	hold := time.NewTimer(e.Hold)
-	defer hold.Stop()
-	select {
-	case end := <-ended:
-		return end.verdict, end.err
-	case <-hold.C:
+	close(out.ended)
+	out.done.Wait()
+	if !out.detached {
+		return v, errors.Join(err, out.err)
 	}
+	e.reattach(run, v, err)
+	return verdict{detached: true}, nil
+}
+
+// outlast is an attempt that has outlasted Hold.
+type outlast struct {
+	*Engine
+	run     *Run
+	last    *entry
+	writer  *writer
+	tenant  string // the command's: the handler may be about to choose another
+	release func() error
+	ended   chan struct{} // closed when the attempt has ended
+	done    sync.WaitGroup
+
+	// For whoever has waited for done.
+	detached bool
+	err      error // of the release
+}
+
+// detach lets the attempt go on without its place, and keeps its wake-up ahead until it has ended.
+func (o *outlast) detach() {
+	defer o.done.Done()
 	select {
-	case e.room <- struct{}{}:
+	case o.room <- struct{}{}:
+		defer func() { <-o.room }()
 	default: // no room for another detached call: this one keeps its place
-		end := <-ended
-		return end.verdict, end.err
+		return
 	}
-	e.underWay.Store(run.ID, true)
-	e.tellSlow(run, last, w, tenant)
-	if err := release(); err != nil {
-		e.underWay.Delete(run.ID)
-		<-e.room
-		end := <-ended
-		return end.verdict, errors.Join(end.err, err)
+	o.underWay.Store(o.run.ID, true)
+	defer o.underWay.Delete(o.run.ID)
+	o.tellSlow(o.run, o.last, o.writer, o.tenant)
+	if o.err = o.release(); o.err != nil {
+		return
 	}
-	e.workers.do(func() {
-		defer func() { <-e.room }()
-		renew := time.NewTicker(e.lease() / 3)
-		defer renew.Stop()
-		for {
-			select {
-			case end := <-ended:
-				e.underWay.Delete(run.ID)
-				e.reattach(run, end.verdict, end.err)
-				return
-			case <-renew.C:
-				if err := e.parking.wake(e.life, run.address, e.Now().Add(e.lease())); err != nil {
-					e.Log.Warn("the wake-up of a slow call could not be renewed", "operation", run.ID, "error", err)
-				}
+	o.detached = true
+	renew := time.NewTicker(o.lease() / 3)
+	defer renew.Stop()
+	for {
+		select {
+		case <-o.ended:
+			return
+		case <-renew.C:
+			if err := o.parking.wake(o.life, o.run.address, o.Now().Add(o.lease())); err != nil {
+				o.Log.Warn("the wake-up of a slow call could not be renewed", "operation", o.run.ID, "error", err)
 			}
 		}
-	})
-	return verdict{detached: true}, nil
+	}
 }
 
 // reattach settles what a detached attempt came to: its key goes on at once, or waits for the next attempt.
@@ -87,7 +100,7 @@ func (e *Engine) reattach(run *Run, v verdict, err error) {
 
 // tellSlow records that a call is under way which may be repeated without harm, and was therefore not announced. The tenant is the command's: the
 // handler may be about to choose another.
-func (e *Engine) tellSlow(run *Run, last entry, w *writer, tenant string) {
+func (e *Engine) tellSlow(run *Run, last *entry, w *writer, tenant string) {
 	if e.Handlers[run.Command.Type()].Once || !run.performing.Load() {
 		return
 	}
@@ -98,7 +111,7 @@ func (e *Engine) tellSlow(run *Run, last entry, w *writer, tenant string) {
 }
 
 // prepare makes a command ready for an attempt.
-func (e *Engine) prepare(run *Run, last entry) *writer {
+func (e *Engine) prepare(run *Run, last *entry) *writer {
 	w := e.record.writer(run, last)
 	run.emit = w.append
 	run.started = func() event.StartedData { return e.started(run, last) }
@@ -114,7 +127,7 @@ func (e *Engine) prepare(run *Run, last entry) *writer {
 }
 
 // attempt makes one attempt at an operation that has no outcome yet, and records what came of it.
-func (e *Engine) attempt(ctx context.Context, run *Run, last entry, w *writer) (verdict, error) {
+func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) (verdict, error) {
 	if e.Now().Before(last.nextAttempt) {
 		return verdict{nextAttempt: last.nextAttempt}, nil
 	}
@@ -146,7 +159,7 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last entry, w *writer) (
 }
 
 // carryOut is the middle of an attempt: check, look up, announce, perform.
-func (e *Engine) carryOut(ctx context.Context, run *Run, last entry, w *writer) (result Result, err error) {
+func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer) (result Result, err error) {
 	ctx, end := span(ctx, run)
 	defer func() { end(result, err) }()
 	// A panic of a handler is a fault of ours, not the end of the service.
@@ -265,7 +278,7 @@ func (e *Engine) tooEarly(run *Run) bool {
 }
 
 // announce records that the vendor is about to be called. Whoever comes by until settleAt leaves the operation alone.
-func (e *Engine) announce(ctx context.Context, run *Run, last entry, w *writer) error {
+func (e *Engine) announce(ctx context.Context, run *Run, last *entry, w *writer) error {
 	e.Step("announce")
 	if err := w.append(ctx, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
 		return err
@@ -276,7 +289,7 @@ func (e *Engine) announce(ctx context.Context, run *Run, last entry, w *writer) 
 
 // started says that a call is under way, and until when it is left alone: a create for as long as it may take; what may be
 // repeated without harm no longer than a sign of life is worth.
-func (e *Engine) started(run *Run, last entry) event.StartedData {
+func (e *Engine) started(run *Run, last *entry) event.StartedData {
 	patience := e.CallTimeout
 	if !e.Handlers[run.Command.Type()].Once {
 		patience = e.lease()
@@ -297,13 +310,17 @@ const longestLease = 30 * time.Second
 // check holds a command against its domain and its schema.
 func (e *Engine) check(run *Run) []event.Fault {
 	t := run.Command.Type()
-	if d := event.DomainOf(t); event.IsCommand(t) && d != e.Domain {
+	if _, ours := e.Handlers[t]; ours {
+		return run.document.Check()
+	}
+	switch d := event.DomainOf(t); {
+	case event.IsCommand(t) && d != e.Domain:
 		return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, d, e.Domain)}}
-	}
-	if _, ours := e.Handlers[t]; !ours && event.DomainOf(t) != "" {
+	case d != "":
 		return []event.Fault{{Field: "type", Problem: t + " is no command"}}
+	default:
+		return run.document.Check()
 	}
-	return run.document.Check()
 }
 
 // scheduled is the error that a command's notbefore has not come.
@@ -341,7 +358,7 @@ func (n *notRecorded) Error() string { return "not recorded: " + n.cause.Error()
 func (n *notRecorded) Unwrap() error { return n.cause }
 
 // due holds a command back until its notbefore.
-func (e *Engine) due(run *Run, last entry) error {
+func (e *Engine) due(run *Run, last *entry) error {
 	text := event.Extension(run.Command, event.NotBefore)
 	if text == "" || last.state == event.Started {
 		return nil

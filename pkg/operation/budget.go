@@ -24,12 +24,18 @@ type budgets struct {
 	patience time.Duration // for a turn
 
 	mu       sync.Mutex
-	accounts map[string]*account
+	accounts map[holder]*account
+}
+
+// holder of an account: a tenant at a vendor, or a vendor for all its tenants.
+type holder struct {
+	vendor, tenant string
+	all            bool
 }
 
 // account is a tenant's or a vendor's.
 type account struct {
-	name  string
+	holder
 	limit int
 	slots *semaphore.Weighted
 
@@ -41,7 +47,7 @@ type account struct {
 }
 
 func newBudgets(limit Budget, patience time.Duration) *budgets {
-	return &budgets{limit: limit, patience: patience, accounts: map[string]*account{}}
+	return &budgets{limit: limit, patience: patience, accounts: map[holder]*account{}}
 }
 
 // leastTurn keeps those who were sent away from coming back all at once where calls are very fast.
@@ -64,14 +70,14 @@ func (b *budgets) admit(ctx context.Context, tenant, vendor string) (release fun
 			b.leave(a, began)
 		}
 	}
-	for _, of := range []struct {
-		name  string
+	for _, of := range [...]struct {
+		holder
 		limit int
-	}{{"tenant " + tenant + " at " + vendor, b.limit.Tenant}, {"vendor " + vendor, b.limit.Vendor}} {
+	}{{holder{vendor: vendor, tenant: tenant}, b.limit.Tenant}, {holder{vendor: vendor, all: true}, b.limit.Vendor}} {
 		if of.limit <= 0 {
 			continue
 		}
-		a := b.account(of.name, of.limit)
+		a := b.account(of.holder, of.limit)
 		if !a.slots.TryAcquire(1) && !b.wait(ctx, a) {
 			defer release()
 			return nil, &noTurn{b.turn(a)}
@@ -81,13 +87,13 @@ func (b *budgets) admit(ctx context.Context, tenant, vendor string) (release fun
 	return release, nil
 }
 
-func (b *budgets) account(name string, limit int) *account {
+func (b *budgets) account(of holder, limit int) *account {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a, ok := b.accounts[name]
+	a, ok := b.accounts[of]
 	if !ok {
-		a = &account{name: name, limit: limit, slots: semaphore.NewWeighted(int64(limit)), freed: time.Now()}
-		b.accounts[name] = a
+		a = &account{holder: of, limit: limit, slots: semaphore.NewWeighted(int64(limit)), freed: time.Now()}
+		b.accounts[of] = a
 	}
 	a.users++
 	return a
@@ -138,6 +144,6 @@ func (b *budgets) leave(a *account, began time.Time) {
 // forget takes a user off an account, and drops an account that nobody uses: a tenant's name comes from outside.
 func (b *budgets) forget(a *account) {
 	if a.users--; a.users == 0 && a.queue.Before(time.Now()) {
-		delete(b.accounts, a.name)
+		delete(b.accounts, a.holder)
 	}
 }

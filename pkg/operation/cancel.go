@@ -15,7 +15,7 @@ const cancelPatience = 10 * time.Second
 
 // cancel carries out an operation.cancel. It never lines up behind a key: it is there to free one. Only an operation that
 // waits can be cancelled, since nothing is under way at the vendor then.
-func (e *Engine) cancel(ctx context.Context, run *Run, last entry) error {
+func (e *Engine) cancel(ctx context.Context, run *Run, last *entry) error {
 	run.Operation.Attempt = last.attempt + 1
 	w := e.record.writer(run, last)
 	result, again, err := e.cancelled(ctx, run)

@@ -12,7 +12,7 @@ import (
 
 // decide turns a failed attempt into the event that says so, and into the time of the next attempt; zero where there is none. Its
 // error means that nothing was decided.
-func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error) (Result, time.Time, error) {
+func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error) (Result, time.Time, error) {
 	domain, now := run.address.Domain, e.Now().UTC()
 	if r, ok := errors.AsType[*Rejection](failed); ok {
 		return Result{event.RejectedType(domain), event.RejectedData{Operation: run.Operation, Faults: r.Faults}}, time.Time{}, nil
@@ -72,7 +72,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last entry, failed error)
 
 // giveUp ends an operation of which nobody can tell whether it was carried out: a dead letter for a person, and the
 // outcome for those who wait.
-func (e *Engine) giveUp(ctx context.Context, run *Run, last entry, why error) (Result, time.Time, error) {
+func (e *Engine) giveUp(ctx context.Context, run *Run, last *entry, why error) (Result, time.Time, error) {
 	if err := e.buryRun(ctx, letter{Reason: Unsettled, Detail: why.Error(), run: run}); err != nil {
 		return Result{}, time.Time{}, err
 	}

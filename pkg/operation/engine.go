@@ -23,7 +23,7 @@ type Config struct {
 	// CallTimeout bounds one attempt at the vendor; an attempt of which nothing was heard for so long counts as
 	// lost. Default 60 s. Each renewal of a call that goes on counts anew.
 	CallTimeout time.Duration
-	// Hold is how long a command may keep one of the places of its process, and so other keys, waiting: for its vendor's answer or for
+	// Hold is how long a command may keep one of the places of its partition, and so other keys, waiting: for its vendor's answer or for
 	// a short retry. After that its key is parked. Default 2 s.
 	Hold time.Duration
 	// Turn is how long a replica keeps a partition for which another waits, at least; see [bus.SubscriberConfig]. Default 30 s.
@@ -84,11 +84,8 @@ type Engine struct {
 	record  *record
 	parking *parking
 	budgets *budgets
-	workers *workers
 	// room bounds the calls that go on after their command has left its place.
 	room chan struct{}
-	// places bounds the commands that are worked on.
-	places chan struct{}
 	// kept is how long COMMANDS keeps a command; 0: for ever.
 	kept time.Duration
 	// intake ends when no more commands are to be begun.
@@ -104,12 +101,9 @@ type Engine struct {
 // its place.
 const mostDetached = 256
 
-// sideBySide is how many commands a process works on at once, each of another key.
-const sideBySide = 256
-
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which must exist.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	e := &Engine{Config: cfg.withDefaults(), workers: newWorkers(), room: make(chan struct{}, mostDetached), places: make(chan struct{}, sideBySide), intake: context.WithoutCancel(ctx)}
+	e := &Engine{Config: cfg.withDefaults(), room: make(chan struct{}, mostDetached), intake: context.WithoutCancel(ctx)}
 	e.life, e.end = context.WithCancel(context.WithoutCancel(ctx))
 	streams := map[string]jetstream.Stream{}
 	for _, name := range []string{bus.Commands, bus.Events, bus.Parked} {
@@ -138,11 +132,9 @@ func (e *Engine) Now() time.Time { return e.clock.Now() }
 // Source is the CloudEvents source of a domain's results.
 func Source(d event.Domain) string { return "https://mailwright.io/" + string(d) + "-svc" }
 
-// Command takes one command that COMMANDS delivered through its life, as far as that goes now. Those of a key must come one
-// after another. nil settles the message; an error brings it back, after the delay of a [*later].
-func (e *Engine) Command(ctx context.Context, d bus.Delivery) error {
-	e.places <- struct{}{}
-	defer func() { <-e.places }()
+// command takes one command that COMMANDS delivered through its life, as far as that goes now. Those of a key must come one
+// after another. nil settles the message, and settle does before that; an error brings it back, after the delay of a [*later].
+func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) error {
 	defer e.Step("acknowledge")
 	run, err := read(d)
 	if err != nil {
@@ -152,7 +144,7 @@ func (e *Engine) Command(ctx context.Context, d bus.Delivery) error {
 	if err != nil {
 		return err
 	}
-	err = e.proceed(ctx, run, at)
+	err = e.proceed(ctx, run, &at, settle)
 	if err == nil && d.NumDelivered > 1 && at.last.state.Terminal() { // a delivery that did not end may have parked it
 		err = e.rouse(ctx, run.address)
 	}
@@ -179,24 +171,24 @@ func (e *Engine) standing(ctx context.Context, run *Run) (s standing, err error)
 }
 
 // proceed takes a command through its life, as far as that goes now.
-func (e *Engine) proceed(ctx context.Context, run *Run, at standing) error {
+func (e *Engine) proceed(ctx context.Context, run *Run, at *standing, settle func()) error {
 	switch {
 	case at.last.conflicts(run):
 		return e.buryRun(ctx, conflict(run))
 	case at.last.state.Terminal():
 		return nil
 	case run.Command.Type() == event.OperationCancel:
-		return e.cancel(ctx, run, at.last)
+		return e.cancel(ctx, run, &at.last)
 	case at.parked:
-		return e.lineUp(ctx, run, at.last)
+		return e.lineUp(ctx, run, &at.last)
 	default:
-		return e.take(ctx, run, at.last)
+		return e.take(ctx, run, &at.last, settle)
 	}
 }
 
 // lineUp parks a command behind those of its key that wait. Should those have been settled in the meantime, or was this
 // one parked by a delivery that did not end, nobody else will wake the key: it is done here.
-func (e *Engine) lineUp(ctx context.Context, run *Run, last entry) error {
+func (e *Engine) lineUp(ctx context.Context, run *Run, last *entry) error {
 	head, parked, err := e.parking.head(ctx, run.address)
 	if err != nil {
 		return err
@@ -233,7 +225,7 @@ func (e *Engine) rouse(ctx context.Context, address bus.Address) error {
 }
 
 // tellInLine records that a command waits behind others, so that it can be seen, and cancelled; and until when they wait.
-func (e *Engine) tellInLine(ctx context.Context, run *Run, last entry, at time.Time) error {
+func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.Time) error {
 	now := e.Now().UTC()
 	if at.Before(now) {
 		at = now
@@ -243,8 +235,14 @@ func (e *Engine) tellInLine(ctx context.Context, run *Run, last entry, at time.T
 }
 
 // take makes an attempt at a command that has a place.
-func (e *Engine) take(ctx context.Context, run *Run, last entry) error {
-	v, err := e.attemptWithin(run, last, func() error { return e.park(ctx, run, e.Now().Add(e.lease())) })
+func (e *Engine) take(ctx context.Context, run *Run, last *entry, settle func()) error {
+	v, err := e.attemptWithin(run, last, func() error {
+		err := e.park(ctx, run, e.Now().Add(e.lease()))
+		if err == nil {
+			settle()
+		}
+		return err
+	})
 	switch {
 	case err != nil:
 		return err
@@ -275,15 +273,15 @@ func (e *Engine) park(ctx context.Context, run *Run, at time.Time) error {
 	return e.parking.wake(ctx, run.address, at) // the first may have found nothing yet
 }
 
-// Wake takes up what waits on a key, in order, until nothing is left or the first of it waits again. After Hold the other keys of the partition
-// have their turn first: their wake-ups come one after another.
-func (e *Engine) Wake(ctx context.Context, address bus.Address) error {
+// wake takes up what waits on a key, in order, until nothing is left or the first of it waits again. After Hold the other keys of the partition
+// have their turn first: their wake-ups come one after another. nil settles the wake-up, and settle does before that.
+func (e *Engine) wake(ctx context.Context, address bus.Address, settle func()) error {
 	for began := time.Now(); ; {
 		head, parked, err := e.parking.head(ctx, address)
 		if err != nil || !parked {
 			return err
 		}
-		v, err := e.resume(ctx, address, head)
+		v, err := e.resume(ctx, address, head, settle)
 		switch {
 		case err != nil:
 			return err
@@ -302,7 +300,7 @@ func (e *Engine) Wake(ctx context.Context, address bus.Address) error {
 }
 
 // resume makes an attempt at a parked command.
-func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand) (verdict, error) {
+func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand, settle func()) (verdict, error) {
 	if _, here := e.underWay.Load(head.OperationID); here {
 		return verdict{detached: true}, nil // its end wakes the key
 	}
@@ -327,5 +325,11 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if last.state.Terminal() {
 		return verdict{}, nil
 	}
-	return e.attemptWithin(run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.lease())) })
+	return e.attemptWithin(run, &last, func() error {
+		err := e.parking.wake(ctx, address, e.Now().Add(e.lease()))
+		if err == nil {
+			settle()
+		}
+		return err
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -44,11 +45,11 @@ type entry struct {
 }
 
 // conflicts reports whether the record belongs to a command with other type or data.
-func (e entry) conflicts(run *Run) bool {
+func (e *entry) conflicts(run *Run) bool {
 	return e.sequence > 0 && e.operation.Fingerprint != run.Operation.Fingerprint
 }
 
-func (e entry) cancelledBy(run *Run) bool {
+func (e *entry) cancelledBy(run *Run) bool {
 	return e.state == event.Cancelled && e.by == event.CommandRef{Source: run.Command.Source(), ID: run.Command.ID()}
 }
 
@@ -168,7 +169,7 @@ type writer struct {
 	sequence uint64
 }
 
-func (r *record) writer(run *Run, last entry) *writer {
+func (r *record) writer(run *Run, last *entry) *writer {
 	return &writer{record: r, run: run, secrets: run.secrets, sequence: last.sequence}
 }
 
@@ -205,14 +206,14 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 	if err != nil {
 		return &unpublishable{eventType, err}
 	}
-	// The message's id is this writer's alone: it spares a repetition below. A stream of several replicas looks for it before it looks at the
-	// sequence, and would tell a writer that came too late that the other's event is its own.
-	options := []jetstream.PublishOpt{jetstream.WithMsgID(msg.Header.Get("ce-id") + "." + rand.Text()), jetstream.WithExpectLastSequencePerSubject(w.sequence)}
-	if w.unguarded {
-		options = nil
+	if !w.unguarded {
+		// The message's id is this writer's alone: it spares a repetition below. A stream of several replicas looks for it before it looks at the
+		// sequence, and would tell a writer that came too late that the other's event is its own.
+		msg.Header.Set(jetstream.MsgIDHeader, rand.Text())
+		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.sequence, 10))
 	}
 	ack, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
-		ack, err := w.js.PublishMsg(ctx, msg, options...)
+		ack, err := w.js.PublishMsg(ctx, msg)
 		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 			return nil, backoff.Permanent(fmt.Errorf("another replica has written first: %w", err))
 		}
@@ -250,7 +251,7 @@ func tooLarge(err error) bool {
 
 func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	// Only one event can follow a given one.
-	id := fmt.Sprintf("%s.%d.%s", w.envelope.operationID, w.sequence, eventType[len(event.Prefix):])
+	id := w.envelope.operationID + "." + strconv.FormatUint(w.sequence, 10) + "." + eventType[len(event.Prefix):]
 	e, err := event.New(id, w.source, eventType, w.secrets.scrub(data))
 	if err != nil {
 		return nil, err

@@ -31,9 +31,11 @@ func (l *later) Error() string { return "again in " + l.after.String() }
 // Serve runs the engine on every partition of its domain until ctx ends, and then lets what is under way finish.
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	e.intake = ctx
+	defer e.end()
+	context.AfterFunc(ctx, func() { time.AfterFunc(stopPatience, e.end) })
 	go e.clock.Keep(ctx)
 	logger := watermill.NewSlogLoggerWithLevelMapping(e.Log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn})
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, logger)
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, untraced{logger})
 	if err != nil {
 		return err
 	}
@@ -46,13 +48,12 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		JS: e.JS, Consumer: topics, Parallel: parallel, Turn: e.Turn, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
 	})
 	for p := range partitions {
-		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), bus.CommandTopic(e.Domain, p), subscriber, consume(e.Command))
+		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), bus.CommandTopic(e.Domain, p), subscriber, consume(e.command))
 		router.AddConsumerHandler(fmt.Sprintf("%s-wake-%d", e.Domain, p), bus.WakeTopic(e.Domain, p), subscriber, consume(e.woken))
 	}
 	sweep := &sweep{Engine: e, stop: ctx}
 	router.AddConsumerHandler(sweep.name(), sweep.name(), sweep.subscriber(), consume(sweep.command))
-	err = router.Run(ctx)
-	e.drain()
+	err = router.Run(ctx) // which waits for detached calls too; their wake-ups are scheduled, should they be broken off
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -69,32 +70,25 @@ func unordered(topic string) (string, jetstream.ConsumerConfig) {
 
 const unorderedParallel = 16
 
-// woken is Wake for a delivered wake-up.
-func (e *Engine) woken(ctx context.Context, d bus.Delivery) error {
+// woken is wake for a delivered wake-up.
+func (e *Engine) woken(ctx context.Context, d bus.Delivery, settle func()) error {
 	defer e.Step("acknowledge-wake")
 	address, ok := bus.ParseWakeSubject(d.Subject)
 	if !ok {
 		return fmt.Errorf("subject %s is not one of a wake-up", d.Subject)
 	}
-	return e.Wake(ctx, address)
+	return e.wake(ctx, address, settle)
 }
 
-// drain waits for detached calls, and breaks off those that take too long: their wake-ups are scheduled.
-func (e *Engine) drain() {
-	brokenOff := time.AfterFunc(stopPatience, e.end)
-	defer brokenOff.Stop()
-	e.workers.wait()
-	e.end()
-}
-
-// consume makes a Watermill handler.
-func consume(handle func(context.Context, bus.Delivery) error) message.NoPublishHandlerFunc {
+// consume makes a Watermill handler of one that may settle its message before it is done.
+func consume(handle func(_ context.Context, _ bus.Delivery, settle func()) error) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		d, ok := bus.DeliveryFrom(msg.Context())
 		if !ok {
 			return errors.New("the message carries no delivery: it does not come from package bus")
 		}
-		err := handle(msg.Context(), d)
+		deepen(false)
+		err := handle(msg.Context(), d, func() { msg.Ack() })
 		if l, ok := errors.AsType[*later](err); ok {
 			msg.Metadata.Set(retryAfter, l.after.String())
 		}
@@ -108,4 +102,27 @@ func nakDelay(d bus.Delivery, msg *message.Message) time.Duration {
 		return after
 	}
 	return bus.Backoff(d, msg)
+}
+
+// untraced leaves out what Watermill tells of every message: its fields are gathered even where nobody listens.
+type untraced struct{ watermill.LoggerAdapter }
+
+// Trace implements [watermill.LoggerAdapter].
+func (untraced) Trace(string, watermill.LogFields) {}
+
+// With implements [watermill.LoggerAdapter].
+func (u untraced) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	return untraced{u.LoggerAdapter.With(fields)}
+}
+
+// deepen has the stack of a message's goroutine grow at once, while there is next to nothing on it: to grow in the depth of a schema, frame by
+// frame, costs more than the check does.
+//
+//go:noinline
+func deepen(touch bool) (untouched byte) {
+	if touch {
+		var room [12 << 10]byte // it is the frame that counts: to touch it would cost more
+		untouched = room[time.Now().Nanosecond()%len(room)]
+	}
+	return untouched
 }

@@ -50,7 +50,7 @@ const (
 
 // command looks at one command, and brings it back while it is on its way. A command that is too young is held until it
 // is not: those behind it are younger still.
-func (s *sweep) command(ctx context.Context, d bus.Delivery) error {
+func (s *sweep) command(ctx context.Context, d bus.Delivery, _ func()) error {
 	if !s.wait(d.Stored.Add(s.SweepAfter).Sub(s.Now())) {
 		return &later{} // for another replica, at once
 	}
