@@ -247,11 +247,14 @@ func (o *owner) handOut(ctx context.Context) error {
 		}
 		h.state = handedOut
 		o.out++
-		go func() { o.ended <- ending{h, o.deliver(ctx, h.d, nil)} }()
+		go o.run(ctx, h)
 	}
 	o.ready = o.ready[:0]
 	return nil
 }
+
+// run hands a message out, until its handler has ended.
+func (o *owner) run(ctx context.Context, h *held) { o.ended <- ending{h, o.deliver(ctx, h.d, nil)} }
 
 // prove reports whether every message that the server has out lies here. What does not surely lie only here does not count: what was
 // delivered in an earlier term, since a server that was restarted may have forgotten it; what comes back; and what another

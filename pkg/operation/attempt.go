@@ -72,6 +72,7 @@ func (o *outlast) detach() {
 		return
 	}
 	o.detached = true
+	o.run.place.leave()
 	renew := time.NewTicker(o.lease() / 3)
 	defer renew.Stop()
 	for {
@@ -160,6 +161,7 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) 
 
 // carryOut is the middle of an attempt: check, look up, announce, perform.
 func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer) (result Result, err error) {
+	defer run.place.leave() // to record what came of it takes none
 	ctx, end := span(ctx, run)
 	defer func() { end(result, err) }()
 	// A panic of a handler is a fault of ours, not the end of the service.

@@ -102,7 +102,7 @@ func (b *budgets) account(of holder, limit int) *account {
 // wait waits for a slot, if one is likely to be free soon, and reports whether it got it.
 func (b *budgets) wait(ctx context.Context, a *account) bool {
 	b.mu.Lock()
-	likely := a.interval() * time.Duration(a.users-a.limit)
+	likely := b.interval(a) * time.Duration(a.users-a.limit)
 	b.mu.Unlock()
 	if likely > b.patience {
 		return false
@@ -112,9 +112,14 @@ func (b *budgets) wait(ctx context.Context, a *account) bool {
 	return a.slots.Acquire(ctx, 1) == nil
 }
 
-// interval is the time between two slots that become free: by the calls so far, or by how long none has, if that is longer.
-func (a *account) interval() time.Duration {
-	return max(a.average, time.Since(a.freed)) / time.Duration(a.limit)
+// interval is the time between two slots that become free: by the calls so far; or by how long none has, once that is longer than a turn is
+// waited for. Before it may be a moment in which everything stood still.
+func (b *budgets) interval(a *account) time.Duration {
+	each := a.average
+	if still := time.Since(a.freed); still > b.patience {
+		each = max(each, still)
+	}
+	return each / time.Duration(a.limit)
 }
 
 // turn puts one more into the queue of those who are sent away, and gives the time until its turn.
@@ -126,7 +131,7 @@ func (b *budgets) turn(a *account) time.Duration {
 	if a.queue.Before(now) {
 		a.queue = now
 	}
-	a.queue = a.queue.Add(max(leastTurn, a.interval()))
+	a.queue = a.queue.Add(max(leastTurn, b.interval(a)))
 	return a.queue.Sub(now)
 }
 

@@ -70,7 +70,7 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 }
 
 // writeCancelled ends the target's record, unless an attempt was faster.
-func (e *Engine) writeCancelled(ctx context.Context, by *Run, target entry) error {
+func (e *Engine) writeCancelled(ctx context.Context, by *Run, target *entry) error {
 	w := &writer{record: e.record, sequence: target.sequence, envelope: target.envelope}
 	err := w.publish(ctx, event.CancelledType(e.Domain), event.CancelledData{
 		Operation: target.operation, By: event.CommandRef{Source: by.Command.Source(), ID: by.Command.ID()},

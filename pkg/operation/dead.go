@@ -28,8 +28,8 @@ const largestExcerpt = 16 << 10
 // letter is what the engine knows of a message that it gives up.
 type letter struct {
 	Reason, Detail string
-	run            *Run  // nil: unreadable, or gone
-	last           entry // where an operation stands whose command is gone
+	run            *Run   // nil: unreadable, or gone
+	last           *entry // where an operation stands whose command is gone; else nil
 }
 
 // conflict is the letter of a command whose source and id an earlier one has used.
@@ -50,7 +50,7 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	if l.run != nil {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
 		body = l.run.Command.Data()
-	} else if l.last.sequence > 0 {
+	} else if l.last != nil && l.last.sequence > 0 {
 		dead.Source, dead.ID = l.last.envelope.extensions[event.CommandSource], l.last.envelope.extensions[event.CommandID]
 		dead.Type, dead.OperationID = l.last.operation.CommandType, l.last.envelope.operationID
 	}

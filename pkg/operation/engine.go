@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -84,6 +85,8 @@ type Engine struct {
 	record  *record
 	parking *parking
 	budgets *budgets
+	// places bounds the commands that wait for their turn or for their vendor, within Hold.
+	places chan struct{}
 	// room bounds the calls that go on after their command has left its place.
 	room chan struct{}
 	// kept is how long COMMANDS keeps a command; 0: for ever.
@@ -101,9 +104,32 @@ type Engine struct {
 // its place.
 const mostDetached = 256
 
+// mostPlaces is how many of those there are: a rush of quick calls then ends before its last has waited for a turn so long that it is parked. What
+// only reads or publishes needs no place; the more share a request to JetStream, the less it costs each.
+const mostPlaces = 256
+
+// place is one of those, while it is taken.
+type place struct {
+	of    chan struct{}
+	taken atomic.Bool
+}
+
+func (p *place) take(of chan struct{}) {
+	of <- struct{}{}
+	p.of = of
+	p.taken.Store(true)
+}
+
+// leave gives it up, if it is taken.
+func (p *place) leave() {
+	if p.taken.Swap(false) {
+		<-p.of
+	}
+}
+
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which must exist.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	e := &Engine{Config: cfg.withDefaults(), room: make(chan struct{}, mostDetached), intake: context.WithoutCancel(ctx)}
+	e := &Engine{Config: cfg.withDefaults(), room: make(chan struct{}, mostDetached), places: make(chan struct{}, mostPlaces), intake: context.WithoutCancel(ctx)}
 	e.life, e.end = context.WithCancel(context.WithoutCancel(ctx))
 	streams := map[string]jetstream.Stream{}
 	for _, name := range []string{bus.Commands, bus.Events, bus.Parked} {
@@ -144,7 +170,7 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 	if err != nil {
 		return err
 	}
-	err = e.proceed(ctx, run, &at, settle)
+	err = e.proceed(ctx, run, at, settle)
 	if err == nil && d.NumDelivered > 1 && at.last.state.Terminal() { // a delivery that did not end may have parked it
 		err = e.rouse(ctx, run.address)
 	}
@@ -153,7 +179,7 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 
 // standing is where a command stands before it is taken up.
 type standing struct {
-	last   entry
+	last   *entry
 	parked bool // others of its key wait
 }
 
@@ -171,18 +197,18 @@ func (e *Engine) standing(ctx context.Context, run *Run) (s standing, err error)
 }
 
 // proceed takes a command through its life, as far as that goes now.
-func (e *Engine) proceed(ctx context.Context, run *Run, at *standing, settle func()) error {
+func (e *Engine) proceed(ctx context.Context, run *Run, at standing, settle func()) error {
 	switch {
 	case at.last.conflicts(run):
 		return e.buryRun(ctx, conflict(run))
 	case at.last.state.Terminal():
 		return nil
 	case run.Command.Type() == event.OperationCancel:
-		return e.cancel(ctx, run, &at.last)
+		return e.cancel(ctx, run, at.last)
 	case at.parked:
-		return e.lineUp(ctx, run, &at.last)
+		return e.lineUp(ctx, run, at.last)
 	default:
-		return e.take(ctx, run, &at.last, settle)
+		return e.take(ctx, run, at.last, settle)
 	}
 }
 
@@ -236,6 +262,8 @@ func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.
 
 // take makes an attempt at a command that has a place.
 func (e *Engine) take(ctx context.Context, run *Run, last *entry, settle func()) error {
+	run.place.take(e.places)
+	defer run.place.leave()
 	v, err := e.attemptWithin(run, last, func() error {
 		err := e.park(ctx, run, e.Now().Add(e.lease()))
 		if err == nil {
@@ -325,7 +353,7 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if last.state.Terminal() {
 		return verdict{}, nil
 	}
-	return e.attemptWithin(run, &last, func() error {
+	return e.attemptWithin(run, last, func() error {
 		err := e.parking.wake(ctx, address, e.Now().Add(e.lease()))
 		if err == nil {
 			settle()

@@ -75,6 +75,7 @@ type Run struct {
 	emit     func(ctx context.Context, eventType string, data any) error
 	started  func() event.StartedData
 	step     func(name string)
+	place    place
 	// performing says that the handler is at work, for those who watch how long it takes.
 	performing atomic.Bool
 }

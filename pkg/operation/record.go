@@ -29,7 +29,7 @@ type record struct {
 	unguarded bool
 }
 
-// entry is where an operation's record stands. The zero entry is an operation of which nothing is recorded.
+// entry is where an operation's record stands. It is not changed once read.
 type entry struct {
 	sequence    uint64 // of the operation's last event; 0: none
 	state       event.State
@@ -53,12 +53,15 @@ func (e *entry) cancelledBy(run *Run) bool {
 	return e.state == event.Cancelled && e.by == event.CommandRef{Source: run.Command.Source(), ID: run.Command.ID()}
 }
 
+// nothing is the entry of an operation that has no record.
+var nothing entry
+
 // last reads an operation's last event.
-func (r *record) last(ctx context.Context, run *Run) (entry, error) {
+func (r *record) last(ctx context.Context, run *Run) (*entry, error) {
 	return r.lastOf(ctx, run.address.Domain, run.ID)
 }
 
-func (r *record) lastOf(ctx context.Context, domain event.Domain, id string) (entry, error) {
+func (r *record) lastOf(ctx context.Context, domain event.Domain, id string) (*entry, error) {
 	return r.answer(ctx, r.ask(domain, id))
 }
 
@@ -68,27 +71,27 @@ func (r *record) ask(domain event.Domain, id string) bus.Question {
 	return r.events.Ask(bus.EventSubject(domain, id))
 }
 
-func (r *record) answer(ctx context.Context, q bus.Question) (entry, error) {
+func (r *record) answer(ctx context.Context, q bus.Question) (*entry, error) {
 	d, found, err := q.Answer(ctx)
 	r.step("record-read")
 	if err != nil {
-		return entry{}, fmt.Errorf("an operation's record: %w", err)
+		return nil, fmt.Errorf("an operation's record: %w", err)
 	}
 	if !found {
-		return entry{}, nil
+		return &nothing, nil
 	}
 	e, err := event.Decode(d.Header, d.Data)
 	if err != nil {
-		return entry{}, fmt.Errorf("event %d is not ours: %w", d.Sequence, err)
+		return nil, fmt.Errorf("event %d is not ours: %w", d.Sequence, err)
 	}
 	return entryOf(d.Sequence, e)
 }
 
 // entryOf reads what an operation's last event says.
-func entryOf(sequence uint64, e event.Event) (entry, error) {
+func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	state, ok := event.StateOf(e)
 	if !ok {
-		return entry{}, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", sequence, e.Type())
+		return nil, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", sequence, e.Type())
 	}
 	var data struct {
 		Operation     event.OperationData `json:"operation"`
@@ -101,9 +104,9 @@ func entryOf(sequence uint64, e event.Event) (entry, error) {
 		Failure       event.FailureData   `json:"failure"`
 	}
 	if err := e.DataAs(&data); err != nil {
-		return entry{}, fmt.Errorf("event %d: %w", sequence, err)
+		return nil, fmt.Errorf("event %d: %w", sequence, err)
 	}
-	last := entry{
+	last := &entry{
 		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
 		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, failure: data.Failure, envelope: envelopeOf(e),
 		held: state == event.Waiting && data.Failure.Kind == string(failure.Suspended),

@@ -78,7 +78,7 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 	if err != nil {
 		return s.unreadable(ctx, d, err)
 	}
-	var last entry
+	last := &nothing
 	for range 2 {
 		if last, err = s.record.last(ctx, run); err != nil {
 			return err
