@@ -81,20 +81,12 @@ func (l *Latest) Ask(subject string) Question {
 	return Question{subject, l.join(subject)}
 }
 
-// Answer waits for the message; found is false where there is none.
-func (q Question) Answer(ctx context.Context) (last Delivery, found bool, err error) {
+// Answer waits for the message; found is false where there is none. It takes a server that does not answer a few seconds to be an error.
+func (q Question) Answer() (last Delivery, found bool, err error) {
 	if q.shared == nil {
 		return last, false, fmt.Errorf("bus: %q is not the subject of a message", q.subject)
 	}
-	select {
-	case <-q.shared.answered: // as it often is already for the second question of two
-	default:
-		select {
-		case <-q.shared.answered:
-		case <-ctx.Done():
-			return last, false, ctx.Err()
-		}
-	}
+	<-q.shared.answered
 	last, found = q.shared.found[q.subject]
 	return last, found, q.shared.err
 }

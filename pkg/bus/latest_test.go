@@ -31,7 +31,7 @@ func TestLatest(t *testing.T) {
 		questions = append(questions, latest.Ask(fmt.Sprint("S.", i)))
 	}
 	for i, q := range questions {
-		last, found, err := q.Answer(t.Context())
+		last, found, err := q.Answer()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestLatestRefusesPatterns(t *testing.T) {
 		questions = append(questions, asked{latest.Ask(pattern), pattern, true}, asked{latest.Ask(subject), subject, false})
 	}
 	for _, q := range questions {
-		last, found, err := q.Answer(t.Context())
+		last, found, err := q.Answer()
 		if q.refused != (err != nil) || found == q.refused || found && last.Subject != q.subject {
 			t.Errorf("%q: found %v on %q, %v", q.subject, found, last.Subject, err)
 		}
@@ -83,7 +83,7 @@ func TestLatestOfLargeMessages(t *testing.T) {
 		questions = append(questions, latest.Ask(fmt.Sprint("S.", i)))
 	}
 	for i, q := range questions {
-		if _, found, err := q.Answer(t.Context()); err != nil || !found {
+		if _, found, err := q.Answer(); err != nil || !found {
 			t.Errorf("%d: found %v, %v", i, found, err)
 		}
 	}
@@ -99,12 +99,12 @@ func TestLatestWithoutAStream(t *testing.T) {
 		if err := js.DeleteStream(t.Context(), "S"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := latest.Ask("S.a").Answer(t.Context()); err == nil {
+		if _, _, err := latest.Ask("S.a").Answer(); err == nil {
 			t.Error("a stream that is gone was read")
 		}
 		latestOf(t, js, storage)
 		publish(t, js, "S.a", "")
-		if _, found, err := latest.Ask("S.a").Answer(t.Context()); err != nil || !found {
+		if _, found, err := latest.Ask("S.a").Answer(); err != nil || !found {
 			t.Errorf("found %v, %v", found, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
@@ -109,17 +110,20 @@ func Token(s string) string {
 	if s == "" {
 		return "%"
 	}
+	at := strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || !plain(byte(r)) })
+	if at < 0 {
+		return s
+	}
 	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	b.Grow(len(s))
-	for i := range len(s) {
+	out := []byte(s[:at])
+	for i := at; i < len(s); i++ {
 		if c := s[i]; plain(c) {
-			b.WriteByte(c)
+			out = append(out, c)
 		} else {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+			out = append(out, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return b.String()
+	return string(out)
 }
 
 // Untoken reverses [Token]. A token that Token would not have made is an error, so that no

@@ -320,7 +320,7 @@ func waits(t *testing.T, r client.Receipt) event.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event.Extend(&e, map[string]string{event.Operation: r.OperationID})
+	event.Extend(&e, event.Attribute{Name: event.Operation, Value: r.OperationID})
 	return e
 }
 

@@ -57,9 +57,12 @@ func Extension(e Event, name string) string {
 	}
 }
 
+// Attribute is an extension attribute.
+type Attribute struct{ Name, Value string }
+
 // Extend sets extension attributes, those that have a value, on an event made by [New]. Their names are this package's, so they are not
 // checked one by one as the SDK would.
-func Extend(e *Event, attributes map[string]string) {
+func Extend(e *Event, attributes ...Attribute) {
 	c, ok := e.Context.(*cloudevents.EventContextV1)
 	if !ok {
 		return
@@ -67,9 +70,9 @@ func Extend(e *Event, attributes map[string]string) {
 	if c.Extensions == nil {
 		c.Extensions = make(map[string]any, len(attributes))
 	}
-	for name, v := range attributes {
-		if v != "" {
-			c.Extensions[name] = v
+	for _, a := range attributes {
+		if a.Value != "" {
+			c.Extensions[a.Name] = a.Value
 		}
 	}
 }

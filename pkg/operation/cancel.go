@@ -44,7 +44,7 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 	if err := run.Decode(&data); err != nil {
 		return Result{}, false, err
 	}
-	target, err := e.record.lastOf(ctx, e.Domain, data.OperationID)
+	target, err := e.record.lastOf(e.Domain, data.OperationID)
 	switch {
 	case err != nil:
 		return Result{}, false, err

@@ -51,7 +51,7 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
 		body = l.run.Command.Data()
 	} else if l.last != nil && l.last.sequence > 0 {
-		dead.Source, dead.ID = l.last.envelope.extensions[event.CommandSource], l.last.envelope.extensions[event.CommandID]
+		dead.Source, dead.ID = l.last.envelope.attribute(event.CommandSource), l.last.envelope.attribute(event.CommandID)
 		dead.Type, dead.OperationID = l.last.operation.CommandType, l.last.envelope.operationID
 	}
 	if e.unsafe(Redaction) && json.Valid(body) {
@@ -92,7 +92,7 @@ func (e *Engine) buryRun(ctx context.Context, l letter) error {
 // expire ends an operation whose command is gone from COMMANDS. What its results carry stands in its record; nothing but a dead letter is
 // possible where there is none.
 func (e *Engine) expire(ctx context.Context, c parkedCommand) error {
-	last, err := e.record.lastOf(ctx, e.Domain, c.OperationID)
+	last, err := e.record.lastOf(e.Domain, c.OperationID)
 	if err != nil {
 		return err
 	}

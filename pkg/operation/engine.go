@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -144,7 +145,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.clock, err = bus.NewClock(ctx, streams[bus.Commands], cfg.Machine); err != nil {
 		return nil, err
 	}
-	e.record = &record{js: cfg.JS, events: bus.NewLatest(cfg.JS, streams[bus.Events]), source: Source(cfg.Domain), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
+	e.record = &record{js: cfg.JS, events: bus.NewLatest(cfg.JS, streams[bus.Events]), source: Source(cfg.Domain), name: rand.Text(), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
 	e.parking = &parking{
 		js: cfg.JS, parked: streams[bus.Parked], latest: bus.NewLatest(cfg.JS, streams[bus.Parked]), commands: streams[bus.Commands], step: e.Step, now: e.Now,
 	}
@@ -166,7 +167,7 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 	if err != nil {
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
-	at, err := e.standing(ctx, run)
+	at, err := e.standing(run)
 	if err != nil {
 		return err
 	}
@@ -184,14 +185,14 @@ type standing struct {
 }
 
 // standing asks for both at once.
-func (e *Engine) standing(ctx context.Context, run *Run) (s standing, err error) {
+func (e *Engine) standing(run *Run) (s standing, err error) {
 	if e.unsafe(Park) {
-		s.last, err = e.record.last(ctx, run)
+		s.last, err = e.record.last(run)
 		return s, err
 	}
 	record, others := e.record.ask(run.address.Domain, run.ID), e.parking.latest.Ask(bus.ParkedSubject(run.address))
-	if s.last, err = e.record.answer(ctx, record); err == nil {
-		_, s.parked, err = others.Answer(ctx)
+	if s.last, err = e.record.answer(record); err == nil {
+		_, s.parked, err = others.Answer()
 	}
 	return s, err
 }
@@ -343,7 +344,7 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if err != nil {
 		return verdict{}, e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
-	last, err := e.record.last(ctx, run)
+	last, err := e.record.last(run)
 	if err != nil {
 		return verdict{}, err
 	}

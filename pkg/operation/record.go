@@ -2,11 +2,11 @@ package operation
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -25,6 +25,9 @@ type record struct {
 	source string
 	step   func(string)
 	now    func() time.Time
+	// name is that of this process among all that write, and written counts what it has.
+	name    string
+	written atomic.Uint64
 	// unguarded: see Config.Unsafe.
 	unguarded bool
 }
@@ -57,12 +60,12 @@ func (e *entry) cancelledBy(run *Run) bool {
 var nothing entry
 
 // last reads an operation's last event.
-func (r *record) last(ctx context.Context, run *Run) (*entry, error) {
-	return r.lastOf(ctx, run.address.Domain, run.ID)
+func (r *record) last(run *Run) (*entry, error) {
+	return r.lastOf(run.address.Domain, run.ID)
 }
 
-func (r *record) lastOf(ctx context.Context, domain event.Domain, id string) (*entry, error) {
-	return r.answer(ctx, r.ask(domain, id))
+func (r *record) lastOf(domain event.Domain, id string) (*entry, error) {
+	return r.answer(r.ask(domain, id))
 }
 
 // ask has an operation's last event looked up; answer waits for it.
@@ -71,8 +74,8 @@ func (r *record) ask(domain event.Domain, id string) bus.Question {
 	return r.events.Ask(bus.EventSubject(domain, id))
 }
 
-func (r *record) answer(ctx context.Context, q bus.Question) (*entry, error) {
-	d, found, err := q.Answer(ctx)
+func (r *record) answer(q bus.Question) (*entry, error) {
+	d, found, err := q.Answer()
 	r.step("record-read")
 	if err != nil {
 		return nil, fmt.Errorf("an operation's record: %w", err)
@@ -129,37 +132,47 @@ type envelope struct {
 	domain      event.Domain
 	operationID string
 	subject     string
-	extensions  map[string]string
+	attributes  []event.Attribute
 }
 
 // envelope of the results of a command.
 func (r *Run) envelope(tenant string) envelope {
-	return envelope{domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), extensions: r.attributes(tenant)}
+	return envelope{domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.attributes(tenant)}
 }
 
 // Attributes are the extension attributes of everything that is published because of the command, for [event.Extend]; "" where one has
 // no value.
-func (r *Run) Attributes() map[string]string { return r.attributes(r.Tenant) }
+func (r *Run) Attributes() []event.Attribute { return r.attributes(r.Tenant) }
 
-func (r *Run) attributes(tenant string) map[string]string {
-	return map[string]string{
-		event.TenantID:      tenant,
-		event.CausationID:   r.Command.ID(),
-		event.CommandID:     r.Command.ID(),
-		event.CommandSource: r.Command.Source(),
-		event.Operation:     r.ID,
-		event.CorrelationID: event.Extension(r.Command, event.CorrelationID),
-		event.TraceParent:   event.Extension(r.Command, event.TraceParent),
+func (r *Run) attributes(tenant string) []event.Attribute {
+	return []event.Attribute{
+		{Name: event.TenantID, Value: tenant},
+		{Name: event.CausationID, Value: r.Command.ID()},
+		{Name: event.CommandID, Value: r.Command.ID()},
+		{Name: event.CommandSource, Value: r.Command.Source()},
+		{Name: event.Operation, Value: r.ID},
+		{Name: event.CorrelationID, Value: event.Extension(r.Command, event.CorrelationID)},
+		{Name: event.TraceParent, Value: event.Extension(r.Command, event.TraceParent)},
 	}
 }
 
 // envelopeOf is the envelope that an earlier event of the operation has.
 func envelopeOf(e event.Event) envelope {
-	v := envelope{domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.Operation), subject: e.Subject(), extensions: map[string]string{}}
+	v := envelope{domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.Operation), subject: e.Subject()}
 	for name := range e.Extensions() {
-		v.extensions[name] = event.Extension(e, name)
+		v.attributes = append(v.attributes, event.Attribute{Name: name, Value: event.Extension(e, name)})
 	}
 	return v
+}
+
+// attribute gives one by its name; "" where it is absent.
+func (v *envelope) attribute(name string) string {
+	for _, a := range v.attributes {
+		if a.Name == name {
+			return a.Value
+		}
+	}
+	return ""
 }
 
 // writer appends events to one operation's record, each under the guard that nobody else has.
@@ -210,13 +223,16 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 		return &unpublishable{eventType, err}
 	}
 	if !w.unguarded {
-		// The message's id is this writer's alone: it spares a repetition below. A stream of several replicas looks for it before it looks at the
+		// The message's id is this message's alone: it spares a repetition below. A stream of several replicas looks for it before it looks at the
 		// sequence, and would tell a writer that came too late that the other's event is its own.
-		msg.Header.Set(jetstream.MsgIDHeader, rand.Text())
+		msg.Header.Set(jetstream.MsgIDHeader, w.name+"."+strconv.FormatUint(w.written.Add(1), 10))
 		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.sequence, 10))
 	}
 	ack, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
-		ack, err := w.js.PublishMsg(ctx, msg)
+		if err := ctx.Err(); err != nil { // broken off: what it came to then says nothing of the vendor
+			return nil, backoff.Permanent(err)
+		}
+		ack, err := w.js.PublishMsg(context.WithoutCancel(ctx), msg) // once offered it is better to know; JetStream has seconds to answer
 		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 			return nil, backoff.Permanent(fmt.Errorf("another replica has written first: %w", err))
 		}
@@ -263,7 +279,7 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	if w.envelope.subject != "" {
 		e.SetSubject(w.envelope.subject)
 	}
-	event.Extend(&e, w.envelope.extensions)
+	event.Extend(&e, w.envelope.attributes...)
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return nil, err

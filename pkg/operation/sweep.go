@@ -80,7 +80,7 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 	}
 	last := &nothing
 	for range 2 {
-		if last, err = s.record.last(ctx, run); err != nil {
+		if last, err = s.record.last(run); err != nil {
 			return err
 		}
 		if last.state.Terminal() || last.conflicts(run) {

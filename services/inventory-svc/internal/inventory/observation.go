@@ -133,8 +133,10 @@ func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 	if o.name != "" {
 		e.SetSubject(o.name)
 	}
-	event.Extend(&e, run.Attributes())
-	event.Extend(&e, map[string]string{event.ContentHash: formatContent(o.content), event.MailboxChange: o.change, event.MailboxList: o.list})
+	event.Extend(&e, append(run.Attributes(),
+		event.Attribute{Name: event.ContentHash, Value: formatContent(o.content)},
+		event.Attribute{Name: event.MailboxChange, Value: o.change},
+		event.Attribute{Name: event.MailboxList, Value: o.list})...)
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", o.id, err)

@@ -145,7 +145,7 @@ func (p Publisher) publish(ctx context.Context, m mailbox) error {
 	}
 	e.SetSubject(m.data.Mailbox)
 	e.SetTime(m.data.AsOf)
-	event.Extend(&e, map[string]string{event.TenantID: m.tenant})
+	event.Extend(&e, event.Attribute{Name: event.TenantID, Value: m.tenant})
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return err
