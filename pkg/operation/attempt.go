@@ -27,11 +27,10 @@ func (e *Engine) attemptWithin(run *Run, last *entry, release func() error) (ver
 	out := &outlast{Engine: e, run: run, last: last, writer: w, tenant: run.Tenant, release: release, ended: make(chan struct{})}
 	out.done.Add(1)
 	hold := time.AfterFunc(e.Hold, out.detach)
-	v, err := e.attempt(e.life, run, last, w)
+	v, err := out.attempt()
 	if hold.Stop() {
 		return v, err
 	}
-	close(out.ended)
 	out.done.Wait()
 	if !out.detached {
 		return v, errors.Join(err, out.err)
@@ -40,7 +39,7 @@ func (e *Engine) attemptWithin(run *Run, last *entry, release func() error) (ver
 	return verdict{detached: true}, nil
 }
 
-// outlast is an attempt that has outlasted Hold.
+// outlast is an attempt that may outlast Hold.
 type outlast struct {
 	*Engine
 	run     *Run
@@ -54,6 +53,12 @@ type outlast struct {
 	// For whoever has waited for done.
 	detached bool
 	err      error // of the release
+}
+
+// attempt makes the attempt. It ends by a panic too.
+func (o *outlast) attempt() (verdict, error) {
+	defer close(o.ended)
+	return o.Engine.attempt(o.life, o.run, o.last, o.writer)
 }
 
 // detach lets the attempt go on without its place, and keeps its wake-up ahead until it has ended.

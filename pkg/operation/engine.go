@@ -115,10 +115,17 @@ type place struct {
 	taken atomic.Bool
 }
 
-func (p *place) take(of chan struct{}) {
-	of <- struct{}{}
+// take waits for one, and reports whether it had to.
+func (p *place) take(of chan struct{}) (waited bool) {
+	select {
+	case of <- struct{}{}:
+	default:
+		of <- struct{}{}
+		waited = true
+	}
 	p.of = of
 	p.taken.Store(true)
+	return waited
 }
 
 // leave gives it up, if it is taken.
@@ -168,6 +175,10 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
 	at, err := e.standing(run)
+	if err == nil && run.place.take(e.places) {
+		at, err = e.standing(run) // as it is by now
+	}
+	defer run.place.leave()
 	if err != nil {
 		return err
 	}
@@ -263,8 +274,6 @@ func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.
 
 // take makes an attempt at a command that has a place.
 func (e *Engine) take(ctx context.Context, run *Run, last *entry, settle func()) error {
-	run.place.take(e.places)
-	defer run.place.leave()
 	v, err := e.attemptWithin(run, last, func() error {
 		err := e.park(ctx, run, e.Now().Add(e.lease()))
 		if err == nil {
