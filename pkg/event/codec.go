@@ -233,11 +233,11 @@ const (
 	Structured
 )
 
-// What a header is given room for, so that it does not grow one by one: the attributes that CloudEvents names, and what JetStream is told
-// beside them.
+// What a header is given room for, so that it does not grow one by one: the attributes that our events have without an extension, and what
+// JetStream is told beside them.
 const (
-	mostAttributes = 8
-	publishHeaders = 3
+	usualAttributes = 7
+	publishHeaders  = 2
 )
 
 // Encode writes an event as header and body, strictly as the NATS protocol binding has it.
@@ -250,7 +250,7 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 		return nats.Header{contentType: {structuredType}}, body, err
 	}
 	further := extensions(e)
-	room := mostAttributes + len(further)
+	room := usualAttributes + len(further)
 	h, values := make(nats.Header, room+publishHeaders), make([]string, 0, room)
 	set := func(name, value string) {
 		if value != "" {

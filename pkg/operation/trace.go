@@ -13,7 +13,10 @@ import (
 	"github.com/mailwright/mailwright/pkg/failure"
 )
 
-var tracer = otel.Tracer("github.com/mailwright/mailwright/pkg/operation")
+var (
+	tracer       = otel.Tracer("github.com/mailwright/mailwright/pkg/operation")
+	consumerSpan = trace.WithSpanKind(trace.SpanKindConsumer)
+)
 
 // span begins the span of an attempt, below the trace that the command belongs to (W3C Trace Context); end takes what came of it. Nothing
 // of the command's data goes into it.
@@ -21,7 +24,7 @@ func span(ctx context.Context, run *Run) (_ context.Context, end func(Result, er
 	if parent := event.Extension(run.Command, event.TraceParent); parent != "" {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.TraceParent: parent})
 	}
-	ctx, s := tracer.Start(ctx, "attempt", trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, s := tracer.Start(ctx, "attempt", consumerSpan)
 	if !s.IsRecording() {
 		return ctx, func(Result, error) {}
 	}
