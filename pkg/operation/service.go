@@ -32,7 +32,7 @@ func (l *later) Error() string { return "again in " + l.after.String() }
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	e.intake = ctx
 	defer e.end()
-	context.AfterFunc(ctx, func() { time.AfterFunc(stopPatience, e.end) })
+	context.AfterFunc(ctx, e.breakOff)
 	go e.clock.Keep(ctx)
 	logger := watermill.NewSlogLoggerWithLevelMapping(e.Log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn})
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopPatience + 5*time.Second}, untraced{logger})
@@ -58,6 +58,17 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		return err
 	}
 	return nil // a start that was cut short is a stop like any other
+}
+
+// breakOff ends what a stop has waited for long enough.
+func (e *Engine) breakOff() {
+	patience := time.NewTimer(stopPatience)
+	defer patience.Stop()
+	select {
+	case <-patience.C:
+		e.end()
+	case <-e.life.Done():
+	}
 }
 
 // unordered hands out several commands of a partition at a time; see Config.Unsafe.
