@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -196,9 +197,19 @@ func (o *owner) request(p *puller) error {
 	return p.ask(batch, bytes)
 }
 
-// takeAll takes what has arrived: to hand it out together costs less than one by one.
-func (o *owner) takeAll(p *puller, m *nats.Msg) error {
-	for more := len(p.arrived); ; more-- {
+// together gives what was received and what lies behind it by now: to work on it together costs less than one by one.
+func together[T any](first T, behind <-chan T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		more := len(behind)
+		for ok := yield(first); ok && more > 0; more-- {
+			ok = yield(<-behind)
+		}
+	}
+}
+
+// takeAll takes what has arrived.
+func (o *owner) takeAll(p *puller, first *nats.Msg) error {
+	for m := range together(first, p.arrived) {
 		stored, err := p.read(m)
 		if err != nil {
 			return err
@@ -206,11 +217,8 @@ func (o *owner) takeAll(p *puller, m *nats.Msg) error {
 		if stored {
 			o.take(m)
 		}
-		if more == 0 {
-			return nil
-		}
-		m = <-p.arrived
 	}
+	return nil
 }
 
 // take puts a message in its place.
@@ -249,14 +257,13 @@ func (o *owner) handOut(ctx context.Context) error {
 	if len(o.ready) == 0 || !o.prove(ctx) {
 		return nil
 	}
-	connection := o.connection()
 	for _, subject := range o.ready {
 		lane := o.lanes[subject]
 		if len(lane) == 0 || lane[0].state != waiting {
 			continue
 		}
 		h := lane[0]
-		if !o.surelyHere(h, connection) {
+		if !o.surelyHere(h, o.connection()) {
 			return errAway
 		}
 		h.state = handedOut
@@ -314,14 +321,10 @@ func (o *owner) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 }
 
 // endAll settles what has ended.
-func (o *owner) endAll(e ending) {
+func (o *owner) endAll(first ending) {
 	connection := o.connection()
-	for more := len(o.ended); ; more-- {
+	for e := range together(first, o.ended) {
 		o.end(e, connection)
-		if more == 0 {
-			return
-		}
-		e = <-o.ended
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
@@ -110,20 +109,17 @@ func Token(s string) string {
 	if s == "" {
 		return "%"
 	}
-	at := strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || !plain(byte(r)) })
-	if at < 0 {
-		return s
-	}
 	const hex = "0123456789ABCDEF"
-	out := []byte(s[:at])
-	for i := at; i < len(s); i++ {
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := range len(s) {
 		if c := s[i]; plain(c) {
-			out = append(out, c)
+			b.WriteByte(c)
 		} else {
-			out = append(out, '%', hex[c>>4], hex[c&15])
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		}
 	}
-	return string(out)
+	return b.String()
 }
 
 // Untoken reverses [Token]. A token that Token would not have made is an error, so that no

@@ -254,16 +254,16 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	h, values := make(nats.Header, room+publishHeaders), make([]string, 0, room)
 	set := func(name, value string) {
 		if value != "" {
-			values = append(values, value)
+			values = append(values, percentEncode(value))
 			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
 	set(headerPrefix+"specversion", e.SpecVersion())
-	set(headerPrefix+"id", percentEncode(e.ID()))
-	set(headerPrefix+"source", percentEncode(e.Source()))
-	set(headerPrefix+"type", percentEncode(e.Type()))
-	set(headerPrefix+"subject", percentEncode(e.Subject()))
-	set(headerPrefix+"dataschema", percentEncode(e.DataSchema()))
+	set(headerPrefix+"id", e.ID())
+	set(headerPrefix+"source", e.Source())
+	set(headerPrefix+"type", e.Type())
+	set(headerPrefix+"subject", e.Subject())
+	set(headerPrefix+"dataschema", e.DataSchema())
 	if !e.Time().IsZero() {
 		set(headerPrefix+"time", types.FormatTime(e.Time()))
 	}
@@ -272,9 +272,11 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("extension %s: %w", name, err)
 		}
-		set(headerPrefix+name, percentEncode(text))
+		set(headerPrefix+name, text)
 	}
-	set(contentType, e.DataContentType())
+	if ct := e.DataContentType(); ct != "" { // as it is: no attribute of the binding
+		h[contentType] = []string{ct}
+	}
 	return h, e.Data(), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -46,16 +47,6 @@ func (d Document) Fingerprint() string {
 // Fingerprint is [Document.Fingerprint] of an event that has not been read.
 func Fingerprint(e Event) string { return Read(e).Fingerprint() }
 
-// sorted gives the names of an object's members in order.
-func sorted(object map[string]any) []string {
-	names := make([]string, 0, len(object))
-	for name := range object {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // canonical writes a value so that different ones never look the same, without secrets.
 func canonical(out []byte, v any) []byte {
 	switch v := v.(type) {
@@ -74,7 +65,7 @@ func canonical(out []byte, v any) []byte {
 	case map[string]any:
 		property := secretProperty(v)
 		out = append(out, '{')
-		for _, name := range sorted(v) {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
 			out = append(strconv.AppendQuote(out, name), ':')
 			if isSecret(name, property) {
 				out = append(out, secret.Redacted...)

@@ -20,14 +20,14 @@ type verdict struct {
 
 func (v verdict) settled() bool { return v.nextAttempt.IsZero() && !v.detached }
 
-// attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or renews its wake-up, and gives the place
-// up; the attempt goes on. Should this process die, the wake-up brings the command back.
-func (e *Engine) attemptWithin(run *Run, last *entry, release func() error) (verdict, error) {
+// attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or renews its wake-up, settle lets its message
+// go, and the attempt goes on. Should this process die, the wake-up brings the command back.
+func (e *Engine) attemptWithin(run *Run, last *entry, release func() error, settle func()) (verdict, error) {
 	w := e.prepare(run, last)
-	out := &outlast{Engine: e, run: run, last: last, writer: w, tenant: run.Tenant, release: release, ended: make(chan struct{})}
+	out := &outlast{Engine: e, run: run, last: last, writer: w, tenant: run.Tenant, release: release, settle: settle, ended: make(chan struct{})}
 	out.done.Add(1)
 	hold := time.AfterFunc(e.Hold, out.detach)
-	v, err := out.attempt()
+	v, err := out.toItsEnd()
 	if hold.Stop() {
 		return v, err
 	}
@@ -47,6 +47,7 @@ type outlast struct {
 	writer  *writer
 	tenant  string // the command's: the handler may be about to choose another
 	release func() error
+	settle  func()
 	ended   chan struct{} // closed when the attempt has ended
 	done    sync.WaitGroup
 
@@ -55,10 +56,10 @@ type outlast struct {
 	err      error // of the release
 }
 
-// attempt makes the attempt. It ends by a panic too.
-func (o *outlast) attempt() (verdict, error) {
+// toItsEnd makes the attempt, which a panic ends too.
+func (o *outlast) toItsEnd() (verdict, error) {
 	defer close(o.ended)
-	return o.Engine.attempt(o.life, o.run, o.last, o.writer)
+	return o.attempt(o.life, o.run, o.last, o.writer)
 }
 
 // detach lets the attempt go on without its place, and keeps its wake-up ahead until it has ended.
@@ -77,6 +78,7 @@ func (o *outlast) detach() {
 		return
 	}
 	o.detached = true
+	o.settle()
 	o.run.place.leave()
 	renew := time.NewTicker(o.lease() / 3)
 	defer renew.Stop()
@@ -317,17 +319,15 @@ const longestLease = 30 * time.Second
 // check holds a command against its domain and its schema.
 func (e *Engine) check(run *Run) []event.Fault {
 	t := run.Command.Type()
-	if _, ours := e.Handlers[t]; ours {
-		return run.document.Check()
+	if _, ours := e.Handlers[t]; !ours {
+		switch d := event.DomainOf(t); {
+		case event.IsCommand(t) && d != e.Domain:
+			return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, d, e.Domain)}}
+		case d != "":
+			return []event.Fault{{Field: "type", Problem: t + " is no command"}}
+		}
 	}
-	switch d := event.DomainOf(t); {
-	case event.IsCommand(t) && d != e.Domain:
-		return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, d, e.Domain)}}
-	case d != "":
-		return []event.Fault{{Field: "type", Problem: t + " is no command"}}
-	default:
-		return run.document.Check()
-	}
+	return run.document.Check()
 }
 
 // scheduled is the error that a command's notbefore has not come.

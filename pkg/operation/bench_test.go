@@ -139,8 +139,8 @@ func none(err error) error {
 	return err
 }
 
-// variant carries out the commands of a new server, and tells of each.
-type variant func(b *testing.B, js jetstream.JetStream, performed func())
+// variant carries out the commands of a new server, and tells of each. ctx ends with the last.
+type variant func(ctx context.Context, b *testing.B, js jetstream.JetStream, performed func())
 
 // measure fills a new server with commands, lets a variant carry them out, and gives its rate and the CPU time of each.
 func measure(b *testing.B, run variant) (rate float64, cpu time.Duration) {
@@ -151,12 +151,15 @@ func measure(b *testing.B, run variant) (rate float64, cpu time.Duration) {
 	var performed atomic.Int64
 	var began, ended time.Time
 	var used time.Duration
-	run(b, js, func() {
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	run(ctx, b, js, func() {
 		switch performed.Add(1) {
 		case warmUp:
 			began, used = time.Now(), cpuTime(b)
 		case benchCommands:
 			ended, used = time.Now(), cpuTime(b)-used
+			cancel()
 		}
 	})
 	const measured = benchCommands - warmUp
@@ -209,17 +212,11 @@ func cpuTime(b *testing.B) time.Duration {
 
 // engineWith carries the commands out by an engine.
 func engineWith(h operation.Handler, unsafe ...string) variant {
-	return func(b *testing.B, js jetstream.JetStream, performed func()) {
+	return func(ctx context.Context, b *testing.B, js jetstream.JetStream, performed func()) {
 		b.Helper()
-		ctx, cancel := context.WithCancel(b.Context())
-		var left atomic.Int64
-		left.Store(benchCommands)
 		counted := h
 		counted.Perform = func(_ context.Context, run *operation.Run) (operation.Result, error) {
 			performed()
-			if left.Add(-1) == 0 {
-				cancel()
-			}
 			return changed(run)
 		}
 		engine, err := operation.New(b.Context(), operation.Config{
@@ -236,7 +233,7 @@ func engineWith(h operation.Handler, unsafe ...string) variant {
 }
 
 // floor is what a careful hand would write that promises nothing: pull in batches, decode, publish the result, acknowledge.
-func floor(b *testing.B, js jetstream.JetStream, performed func()) {
+func floor(_ context.Context, b *testing.B, js jetstream.JetStream, performed func()) {
 	b.Helper()
 	consumer, err := js.CreateOrUpdateConsumer(b.Context(), bus.Commands, jetstream.ConsumerConfig{Durable: "floor", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 2000})
 	if err != nil {

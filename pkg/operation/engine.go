@@ -274,13 +274,7 @@ func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.
 
 // take makes an attempt at a command that has a place.
 func (e *Engine) take(ctx context.Context, run *Run, last *entry, settle func()) error {
-	v, err := e.attemptWithin(run, last, func() error {
-		err := e.park(ctx, run, e.Now().Add(e.lease()))
-		if err == nil {
-			settle()
-		}
-		return err
-	})
+	v, err := e.attemptWithin(run, last, func() error { return e.park(ctx, run, e.Now().Add(e.lease())) }, settle)
 	switch {
 	case err != nil:
 		return err
@@ -363,11 +357,5 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if last.state.Terminal() {
 		return verdict{}, nil
 	}
-	return e.attemptWithin(run, last, func() error {
-		err := e.parking.wake(ctx, address, e.Now().Add(e.lease()))
-		if err == nil {
-			settle()
-		}
-		return err
-	})
+	return e.attemptWithin(run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.lease())) }, settle)
 }

@@ -78,7 +78,7 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 	if err != nil {
 		return s.unreadable(ctx, d, err)
 	}
-	last := &nothing
+	var last *entry
 	for range 2 {
 		if last, err = s.record.last(run); err != nil {
 			return err
