@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/mailwright/mailwright/pkg/child"
 	"github.com/mailwright/mailwright/pkg/secret"
 )
 
@@ -51,13 +51,15 @@ type Postgres struct {
 
 	cmd    *exec.Cmd
 	output *tail
-	done   chan struct{} // closed when the server has ended
+	done   <-chan struct{} // closed when the server has ended
 }
 
 const (
 	postgresUser = "mailwright"
 	// postgresStart is how long a server may take until it answers; it recovers from a crash before.
 	postgresStart = 60 * time.Second
+	// orphaned is what tells a server to stop in good order.
+	orphaned = syscall.SIGINT
 )
 
 // StartPostgres starts a server on the loopback interface and returns when it answers. It uses
@@ -138,8 +140,10 @@ func (p *Postgres) initialise(ctx context.Context, bin string, owner owner) erro
 		"--pwfile="+handover, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale")
 	owner.runs(cmd)
 	cmd.Dir, cmd.Env = sockets, serverEnv()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, lastLines(out))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := child.Run(cmd, orphaned); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, lastLines(out.Bytes()))
 	}
 	return os.Rename(fresh, p.data())
 }
@@ -203,23 +207,14 @@ func (p *Postgres) launch(bin string, owner owner, c PostgresConfig) error {
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}
-	p.output, p.done = &tail{}, make(chan struct{})
+	p.output = &tail{}
 	p.cmd = exec.Command(filepath.Join(bin, "postgres"), args...)
 	p.cmd.Dir, p.cmd.Env = filepath.Join(p.dir, "run"), serverEnv()
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	owner.runs(p.cmd)
-	started := make(chan error)
-	go func() {
-		// The kernel ties the server's life to the thread that started it, not to the process.
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait()
-		}
-		close(p.done)
-	}()
-	return <-started
+	var err error
+	p.done, err = child.Start(p.cmd, orphaned)
+	return err
 }
 
 // awaitAnswer returns when the server answers, or has ended.

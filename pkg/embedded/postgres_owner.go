@@ -41,13 +41,10 @@ func serverOwner() (owner, error) {
 	return owner{}, errors.New("Postgres refuses to run as root, and there is neither a user postgres nor nobody: add one, or start as another user")
 }
 
-// runs makes a command run as the owner. On Linux it ends when its parent does.
+// runs makes a command run as the owner.
 func (o owner) runs(cmd *exec.Cmd) {
-	cmd.SysProcAttr = childAttr()
-	// A Ctrl-C at the terminal is for us: we stop the server after those who use it.
-	cmd.SysProcAttr.Setpgid = true
 	if o.drops {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}}
 	}
 }
 

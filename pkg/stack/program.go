@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mailwright/mailwright/pkg/child"
 )
 
 const (
@@ -34,8 +36,8 @@ type program struct {
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
-	down bool          // it is meant to be down
+	done <-chan struct{} // closed when cmd has ended
+	down bool            // it is meant to be down
 }
 
 func (p *program) logFile() string { return filepath.Join(p.dir, "logs", p.name+".log") }
@@ -56,26 +58,25 @@ func (p *program) launch() error {
 	cmd := exec.Command(p.path, p.args...)
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = childAttributes()
-	if err := cmd.Start(); err != nil {
+	ended, err := child.Start(cmd, syscall.SIGTERM)
+	if err != nil {
 		return err
 	}
-	p.cmd, p.done, p.down = cmd, make(chan struct{}), false
-	go p.watch(cmd, p.done)
+	p.cmd, p.done, p.down = cmd, ended, false
+	go p.watch(cmd, ended)
 	return nil
 }
 
 // watch waits for the end of one process and starts the next, unless it is meant to be down.
-func (p *program) watch(cmd *exec.Cmd, done chan struct{}) {
-	err := cmd.Wait()
-	close(done)
+func (p *program) watch(cmd *exec.Cmd, ended <-chan struct{}) {
+	<-ended
 	p.mu.Lock()
 	down := p.down
 	p.mu.Unlock()
 	if down {
 		return
 	}
-	p.log.Error("a program ended by itself and is started again", "program", p.name, "error", err, "log", p.logFile())
+	p.log.Error("a program ended by itself and is started again", "program", p.name, "state", cmd.ProcessState, "log", p.logFile())
 	time.Sleep(restartDelay)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +87,7 @@ func (p *program) watch(cmd *exec.Cmd, done chan struct{}) {
 	}
 }
 
-func (p *program) signal(sig os.Signal) (chan struct{}, error) {
+func (p *program) signal(sig os.Signal) (<-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = true

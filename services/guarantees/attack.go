@@ -106,14 +106,16 @@ func (o *options) stuck(ctx context.Context) (r row, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, t.Close(o.Keep || err != nil)) }()
+	keep := o.Keep
+	defer func() { err = errors.Join(err, t.Close(keep || err != nil)) }()
 	progress("stuck targets")
 	stuck, err := t.Stuck(ctx)
 	if err != nil {
 		return r, err
 	}
 	if err := t.Settle(ctx, o.Patience); err != nil {
-		progress("not settled: %v", err)
+		progress("not settled: %v", err) // the checker says what is missing
+		keep = true
 	}
 	e, err := t.Events(ctx)
 	return newRow("G4", "no other key is delayed", "slow targets, a throttled one, a missing one", len(e.Commands), t.Faults(), e.NoDelay(stuck...)), err

@@ -292,10 +292,16 @@ func (e Evidence) NothingVanishes() (v Violations) {
 	return v
 }
 
-// NoDelay is G4: every other operation had its outcome before any of the stuck ones, which were published first.
+// NoDelay is G4: every other operation had its outcome before any of the stuck ones, which were published first; and those have theirs.
 func (e Evidence) NoDelay(stuck ...string) (v Violations) {
 	over := false
 	others := 0
+	final := e.final()
+	for _, c := range e.Commands {
+		if final[c.OperationID] == "" {
+			v.add("operation %s has no outcome", c.OperationID)
+		}
+	}
 	for _, event := range e.Events {
 		switch {
 		case !event.Terminal:

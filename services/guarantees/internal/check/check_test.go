@@ -48,6 +48,10 @@ func TestNoDelay(t *testing.T) {
 	if v := e.NoDelay("a"); len(v) == 0 {
 		t.Error("a delayed operation is not found")
 	}
+	e.Commands = append(e.Commands, check.Command{OperationID: "never"})
+	if v := e.NoDelay("b"); len(v) != 1 {
+		t.Error("an operation without an outcome is not found", v)
+	}
 }
 
 func TestNotLured(t *testing.T) {

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package stack
-
-import "syscall"
-
-// childAttributes: a process group of its own, so that Ctrl-C reaches children only through us and in order.
-func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
