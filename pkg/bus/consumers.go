@@ -38,11 +38,16 @@ func durable(name, filter string) jetstream.ConsumerConfig {
 // ownerGroup is the priority group of the consumers that go to one subscriber at a time.
 const ownerGroup = "owner"
 
-// CommandConsumer is the durable consumer of one partition, named <domain>-<partition>. It goes to one replica at a time, which keeps the
-// order of each key whatever the number of replicas: see [Subscriber]. A lost one is made again, which is safe since EVENTS answers
-// every command that was settled before.
+// CommandConsumer is the durable consumer of one partition. A lost one is made again, which is safe since EVENTS answers every command that
+// was settled before.
 func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
-	c := durable(partitionName(domain, partition), CommandTopic(domain, partition))
+	return ownedConsumer(domain, partition, CommandTopic(domain, partition))
+}
+
+// ownedConsumer is named <domain>-<partition>. It goes to one replica at a time, which keeps the order of each key whatever the number
+// of replicas: see [Subscriber].
+func ownedConsumer(domain event.Domain, partition int, filter string) jetstream.ConsumerConfig {
+	c := durable(fmt.Sprintf("%s-%d", domain, partition), filter)
 	c.MaxAckPending = inFlight
 	c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{ownerGroup}, AckWait
 	return c
@@ -53,21 +58,15 @@ func owned(c jetstream.ConsumerConfig) bool {
 	return c.PriorityPolicy == jetstream.PriorityPolicyPinned
 }
 
-func partitionName(domain event.Domain, partition int) string {
-	return fmt.Sprintf("%s-%d", domain, partition)
-}
-
 // WakeTopic is what a service subscribes to for the wake-ups of one partition's keys.
 func WakeTopic(domain event.Domain, partition int) string {
 	return join("wake", string(domain), strconv.Itoa(partition), "*")
 }
 
-// WakeConsumer is the durable consumer of one partition's wake-ups. It hands out one at a time: what waits on a key is then taken
-// up by one replica only.
+// WakeConsumer is the durable consumer of the wake-ups of one partition's keys. What waits on a key is taken up by one hand only, and
+// keys side by side.
 func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
-	c := durable(partitionName(domain, partition), WakeTopic(domain, partition))
-	c.MaxAckPending = 1
-	return c
+	return ownedConsumer(domain, partition, WakeTopic(domain, partition))
 }
 
 // mostSwept is how many commands that still wait a sweep keeps an eye on. Beyond it, those stored later are looked

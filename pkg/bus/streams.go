@@ -25,7 +25,7 @@ const (
 )
 
 // DefaultPartitions is the number of parts into which a domain's keys are spread; each is held by one replica at a time.
-const DefaultPartitions = 16
+const DefaultPartitions = 8
 
 // Config is what an operator decides about the streams.
 type Config struct {

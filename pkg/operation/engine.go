@@ -305,8 +305,8 @@ func (e *Engine) park(ctx context.Context, run *Run, at time.Time) error {
 	return e.parking.wake(ctx, run.address, at) // the first may have found nothing yet
 }
 
-// wake takes up what waits on a key, in order, until nothing is left or the first of it waits again. After Hold the other keys of the partition
-// have their turn first: their wake-ups come one after another. nil settles the wake-up, and settle does before that.
+// wake takes up what waits on a key, in order, until nothing is left or the first of it waits again. After Hold other keys of the partition
+// have their turn first: so many are worked off side by side, and no more. nil settles the wake-up, and settle does before that.
 func (e *Engine) wake(ctx context.Context, address bus.Address, settle func()) error {
 	for began := time.Now(); ; {
 		head, parked, err := e.parking.head(ctx, address)
@@ -347,6 +347,8 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if err != nil {
 		return verdict{}, e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
+	run.place.take(e.places)
+	defer run.place.leave()
 	last, err := e.record.last(run)
 	if err != nil {
 		return verdict{}, err

@@ -1,8 +1,11 @@
 package operation
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
@@ -18,24 +21,42 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := bus.Address{Domain: event.Directory, Key: "alex"}
-	ghost, err := js.Publish(t.Context(), bus.WakeSubject(key), nil)
+	wakeUp, err := js.Publish(t.Context(), bus.WakeSubject(key), nil)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.EnsureConsumer(t.Context(), js, bus.Parked, bus.WakeConsumer(key.Domain, key.Partition)); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
 	p := &parking{js: js, parked: parked, step: func(string) {}, now: func() time.Time { return now }}
+	rouse := func(want bool, what string) {
+		t.Helper()
+		if _, roused, err := p.rouse(t.Context(), key, now.Add(-longestLease)); err != nil || roused != want {
+			t.Errorf("%s: roused %v %v", what, roused, err)
+		}
+	}
 
-	if _, roused, err := p.rouse(t.Context(), key, now.Add(-longestLease)); err != nil || roused {
-		t.Errorf("a wake-up that has just come is trusted: %v %v", roused, err)
-	}
+	rouse(false, "a wake-up that has just come is trusted")
 	now = now.Add(2 * longestLease)
-	if _, roused, err := p.rouse(t.Context(), key, now.Add(-longestLease)); err != nil || !roused {
-		t.Errorf("an old one is not: %v %v", roused, err)
-	}
-	if m, err := parked.GetMsg(t.Context(), ghost.Sequence); err == nil {
+	rouse(false, "one that its consumer has yet to hand out is trusted however old it is")
+	p.parked = past{parked}
+	rouse(true, "one that its consumer is past is not")
+	if m, err := parked.GetMsg(t.Context(), wakeUp.Sequence); err == nil {
 		t.Errorf("the ghost is still there: %v", m)
 	}
 	if _, err := parked.GetLastMsgForSubject(t.Context(), bus.ScheduleSubject(key)); err != nil {
 		t.Errorf("nothing is scheduled: %v", err)
 	}
+}
+
+// past is a stream whose consumers have settled what it holds.
+type past struct{ jetstream.Stream }
+
+func (p past) Consumer(context.Context, string) (jetstream.Consumer, error) { return done{}, nil }
+
+type done struct{ jetstream.Consumer }
+
+func (done) CachedInfo() *jetstream.ConsumerInfo {
+	return &jetstream.ConsumerInfo{AckFloor: jetstream.SequenceInfo{Stream: 1000}}
 }

@@ -76,10 +76,19 @@ func (p *parking) add(ctx context.Context, run *Run) error {
 // remove takes out what is settled.
 func (p *parking) remove(ctx context.Context, c parkedCommand) error {
 	p.step("unpark")
-	if err := p.parked.DeleteMsg(ctx, c.place); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		return fmt.Errorf("take operation %s out of PARKED: %w", c.OperationID, err)
+	if err := p.delete(ctx, c.place); err != nil {
+		return fmt.Errorf("operation %s: %w", c.OperationID, err)
 	}
 	p.step("unparked")
+	return nil
+}
+
+// delete takes a message out, if it is still there.
+func (p *parking) delete(ctx context.Context, sequence uint64) error {
+	err := p.parked.DeleteMsg(ctx, sequence)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("take message %d out of PARKED: %w", sequence, err)
+	}
 	return nil
 }
 
@@ -106,8 +115,14 @@ const (
 	scheduleAt     = "@at "
 )
 
-// alarm says when a key is going to be woken, or when its wake-up came that nobody has taken yet; set is false where there is neither.
-func (p *parking) alarm(ctx context.Context, a bus.Address) (at time.Time, set bool, err error) {
+// alarm is what is going to wake a key: a schedule; or a wake-up that came and that nobody has settled yet.
+type alarm struct {
+	at     time.Time // zero: nothing is
+	wakeUp uint64    // its sequence, if it came
+}
+
+// alarm reads a key's.
+func (p *parking) alarm(ctx context.Context, a bus.Address) (alarm, error) {
 	// In this order: the wake-up takes the place of the schedule.
 	for _, subject := range []string{bus.ScheduleSubject(a), bus.WakeSubject(a)} {
 		msg, err := p.parked.GetLastMsgForSubject(ctx, subject)
@@ -115,36 +130,52 @@ func (p *parking) alarm(ctx context.Context, a bus.Address) (at time.Time, set b
 			continue
 		}
 		if err != nil {
-			return at, false, fmt.Errorf("read when key %s wakes: %w", a.Key, err)
+			return alarm{}, fmt.Errorf("read when key %s wakes: %w", a.Key, err)
 		}
 		text, scheduled := strings.CutPrefix(msg.Header.Get(scheduleHeader), scheduleAt)
 		if !scheduled {
-			return msg.Time, true, nil // the wake-up itself
+			return alarm{msg.Time, msg.Sequence}, nil
 		}
-		at, err = time.Parse(time.RFC3339Nano, text)
-		return at, err == nil, nil
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return alarm{}, nil // not ours
+		}
+		return alarm{at: at}, nil
 	}
-	return at, false, nil
+	return alarm{}, nil
 }
 
 // rouse wakes a key on which something waits, where nothing is going to wake it, or should have before overdue. It says when the key
 // wakes, and whether it was roused.
-//
-// A wake-up that lies there for long is a ghost: a server that is killed may bring back messages that were taken out, and
-// no consumer gets them a second time.
 func (p *parking) rouse(ctx context.Context, a bus.Address, overdue time.Time) (at time.Time, roused bool, err error) {
 	p.step("read-alarm")
-	at, set, err := p.alarm(ctx, a)
-	if err != nil || (set && at.After(overdue)) {
-		return at, false, err
+	set, err := p.alarm(ctx, a)
+	if err != nil || set.at.After(overdue) {
+		return set.at, false, err
 	}
-	if set {
-		if err := p.parked.Purge(ctx, jetstream.WithPurgeSubject(bus.WakeSubject(a))); err != nil {
-			return at, false, fmt.Errorf("take the wake-up of key %s out: %w", a.Key, err)
+	if set.wakeUp > 0 {
+		if comes, err := p.layGhost(ctx, a, set.wakeUp); err != nil || comes {
+			return set.at, false, err
 		}
 	}
 	now := p.now()
 	return now, true, p.wake(ctx, a, now)
+}
+
+// layGhost takes out a wake-up that its consumer is past, and reports whether it has still to come instead. Ghosts are what a server that
+// is killed may bring back after it was acknowledged.
+func (p *parking) layGhost(ctx context.Context, a bus.Address, wakeUp uint64) (comes bool, err error) {
+	consumer, err := p.parked.Consumer(ctx, bus.WakeConsumer(a.Domain, a.Partition).Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return true, nil // it is made again, and begins with the oldest wake-up
+	}
+	if err != nil {
+		return false, fmt.Errorf("how far the wake-ups of partition %d have come: %w", a.Partition, err)
+	}
+	if consumer.CachedInfo().AckFloor.Stream < wakeUp {
+		return true, nil
+	}
+	return false, p.delete(ctx, wakeUp)
 }
 
 // original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.

@@ -3,6 +3,8 @@ package operation_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,6 +82,57 @@ func TestKeysSideBySide(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestKeysThatWaitedAreWorkedOffSideBySide: with one at a time a partition, an outage's backlog would take so much longer than the outage.
+func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
+	t.Parallel()
+	const keys, each, inPlace = 10 * partitions, 3, 3
+	var mu sync.Mutex
+	order := map[string][]string{}
+	var woken atomic.Int64
+	all := make(chan struct{})
+	b := setupStreams(t, event.Delegation)
+	handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		key, id := run.Operation.Key, run.Command.ID()
+		if first := strings.HasSuffix(id, "-0"); first && run.Operation.Attempt <= inPlace+1 {
+			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+		} else if first {
+			if woken.Add(1) == keys {
+				close(all)
+			}
+			select {
+			case <-all:
+			case <-ctx.Done():
+				return operation.Result{}, ctx.Err()
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		order[key] = append(order[key], id)
+		return changed(run)
+	}}
+	for i := range each {
+		for k := range keys {
+			b.publish(on(fmt.Sprint("key", k), command(fmt.Sprintf("%d-%d", k, i), valid)))
+		}
+	}
+	patient := func(c *operation.Config) { c.Hold, c.CallTimeout, c.Budget = patience, patience, operation.Budget{} }
+	b.serve(event.DelegationChange, handler, patient)
+	b.serve(event.DelegationChange, handler, patient)
+	for k := range keys {
+		var want []string
+		for i := range each {
+			want = append(want, fmt.Sprintf("%d-%d", k, i))
+			b.outcome(want[i])
+		}
+		mu.Lock()
+		if got := order[fmt.Sprint("key", k)]; !slices.Equal(got, want) {
+			t.Errorf("key %d took effect in the order %v", k, got)
+		}
+		mu.Unlock()
+	}
+	b.nothingParked()
 }
 
 // TestTheUnreadableHoldsNothingUp: what is behind it on its key comes after it.

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	process.Config
 	bus.Server
-	Partitions    int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"16"`
+	Partitions    int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"8"`
 	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
 	VendorTimeout time.Duration `help:"How long one request to a vendor may take, where its limits in the configuration name no timeout." default:"60s"`
 	Hold          time.Duration `help:"How long a command may keep others of its partition waiting, for its vendor or a short retry, before it is parked." default:"2s"`
