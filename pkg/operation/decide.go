@@ -43,7 +43,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	}
 	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
 	since := cmp.Or(last.since, now)
-	delay, again := e.Retries.next(f, run.Operation.Attempt, now.Sub(since))
+	delay, again := e.Retries.next(f, last, now.Sub(since))
 	next := now.Add(delay)
 	// A question once open stays open until it is settled, whatever stops the reading back, or the repetition before it was sent.
 	unsent := run.Open != nil && !run.Settling && again && f.Kind != failure.Unknown && f.Kind != failure.Suspended

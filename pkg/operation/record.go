@@ -42,6 +42,7 @@ type entry struct {
 	sentAt      time.Time // when a call was announced that has no answer yet
 	held        bool      // the vendor holds the call for a person's approval
 	failure     event.FailureData
+	written     time.Time // when that event was
 	nextAttempt time.Time // until when the operation is left alone
 	by          event.CommandRef
 	envelope    envelope
@@ -112,11 +113,11 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	last := &entry{
 		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
 		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, failure: data.Failure, envelope: envelopeOf(e),
-		held: state == event.Waiting && data.Failure.Kind == string(failure.Suspended),
+		written: e.Time(), held: state == event.Waiting && data.Failure.Kind == string(failure.Suspended),
 	}
 	switch {
 	case state == event.Started:
-		last.sentAt, last.nextAttempt = e.Time(), data.SettleAt
+		last.sentAt, last.nextAttempt = last.written, data.SettleAt
 	case data.Reason == event.WaitLine:
 		last.attempt, last.since, last.nextAttempt = 0, time.Time{}, time.Time{} // its turn comes when those before it are settled
 	case data.Reason == event.WaitScheduled, data.Reason == event.WaitTurn:

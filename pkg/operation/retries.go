@@ -2,14 +2,15 @@ package operation
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 )
 
-// Retry is how one kind of failure is tried again: after First, then twice as long each time up to Most, until Horizon has
-// passed since the first failure.
+// Retry is how one kind of failure is tried again: after First, then twice as long each time that it is met in a row, up to Most, until Horizon has
+// passed since the first failure of any kind.
 type Retry struct{ First, Most, Horizon time.Duration }
 
 // Retries says it for every kind that may pass; a kind that is absent is final at once.
@@ -34,7 +35,7 @@ func (r Retries) with(over Retries) Retries {
 
 // next gives the delay before the next attempt; again is false where there is to be none. The vendor's own
 // Retry-After wins, within the horizon. Delays are spread by a quarter, so that what failed together does not come back together.
-func (r Retries) next(f *failure.Error, attempt int, waited time.Duration) (delay time.Duration, again bool) {
+func (r Retries) next(f *failure.Error, last *entry, waited time.Duration) (delay time.Duration, again bool) {
 	retry, ok := r[f.Kind]
 	if !ok || waited >= retry.Horizon {
 		return 0, false
@@ -42,6 +43,19 @@ func (r Retries) next(f *failure.Error, attempt int, waited time.Duration) (dela
 	if f.RetryAfter > 0 {
 		return min(f.RetryAfter, retry.Horizon-waited), true // for a last attempt
 	}
-	delay = min(retry.First<<min(attempt-1, 20), retry.Most)
+	delay = min(retry.First<<min(retry.met(f.Kind, last), 20), retry.Most)
 	return delay - delay/4 + rand.N(delay/2+1), true
+}
+
+// met is how often a kind of failure was met in a row before, by how long the operation has waited since the last.
+func (r Retry) met(kind failure.Kind, last *entry) int {
+	pause := last.nextAttempt.Sub(last.written)
+	switch {
+	case last.failure.Kind == "": // it has waited for its turn, or its process died
+		return last.attempt
+	case last.failure.Kind != string(kind), pause <= 0: // what has passed must not leave this one waiting
+		return 0
+	default:
+		return max(0, int(math.Round(math.Log2(float64(pause)/float64(r.First))))+1)
+	}
 }
