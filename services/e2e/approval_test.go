@@ -13,12 +13,12 @@ import (
 // TestACreateThatWaitsForApprovalIsAskedForOnce has Adaxes hold a create for a person's approval, lets it be polled, and approves it.
 func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-object", Match: "held", Kind: "suspend"}) // each time that it is asked
 	s.mustPublish(command{"held", event.ObjectCreate, "held", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Held"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["held"]},
 		{"propertyName":"userPrincipalName","propertyType":"String","values":["held"]}]}`}.message())
-	s.polled("held", 3)
+	s.polled("held", 2)
 	s.decide("create-object", "approve")
 	e := s.outcome(event.Directory, "held")
 	var data event.ObjectCreatedData
@@ -32,7 +32,7 @@ func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 // that it goes on waiting until somebody cancels it.
 func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-mailbox", Kind: "suspend"}) // each time that it is asked
 	mailbox := func(id string) command {
 		return command{id, event.MailboxCreate, "michael", `{"directoryObject":"CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com","mailboxParameters":{"alias":"mike"}}`}

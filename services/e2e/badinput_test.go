@@ -17,7 +17,7 @@ import (
 // right on the same key.
 func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	const key = "bad"
 	raw := func(domain event.Domain, body string, header nats.Header) *nats.Msg {
 		return &nats.Msg{Subject: bus.CommandSubject(domain, key), Header: header, Data: []byte(body)}

@@ -38,7 +38,7 @@ func TestDocumentedNATSCommandLines(t *testing.T) {
 	if len(calls) == 0 {
 		t.Fatal("no nats pub is documented")
 	}
-	s := start(t)
+	s := borrow(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, call := range calls {

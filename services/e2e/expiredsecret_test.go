@@ -14,14 +14,14 @@ import (
 // succeeds when that is done.
 func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	expired := testkit.Fault{Vendor: "entra", Kind: "status", Params: testkit.FaultParams{Status: 401, Body: `{"error":"invalid_client","error_description":"AADSTS7000222: the client secret has expired"}`}}
 	if err := s.Vendors.Fail(t.Context(), expired); err != nil {
 		t.Fatal(err)
 	}
 	s.mustPublish(command{"mended", event.DelegationChange, "adele", `{"mailbox":"adele.vance@contoso.com","add":["delegate1@contoso.com"]}`}.message())
 	s.eventually(func(ctx context.Context) string {
-		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE state = 'waiting'`)
+		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'waiting'`, event.OperationID(source, "mended"))
 		if err != nil || len(found) != 1 || !strings.HasPrefix(found[0], "unavailable invalid_client ") || !strings.Contains(found[0], "clientSecret") {
 			return "an operation that waits for its secret to be mended"
 		}

@@ -15,7 +15,7 @@ import (
 // TestFolderPermissions walks an entry of a calendar through its life, and ends with an answer that is lost.
 func TestFolderPermissions(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	const entry = `"mailbox":"adele.vance@contoso.com","folder":"Calendar","delegate":"delegate1@contoso.com"`
 	for _, step := range []struct {
 		id, eventType, data string
@@ -63,7 +63,7 @@ func TestFolderPermissions(t *testing.T) {
 		t.Errorf("folder %s:\n%s", seen.Folder, diff)
 	}
 	s.eventually(func(ctx context.Context) string {
-		left, err := s.rows(ctx, `SELECT delegate || ': ' || (access_rights->>0) || ' ' || source FROM mailwright.folder_permissions ORDER BY delegate_key`)
+		left, err := s.rows(ctx, `SELECT delegate || ': ' || (access_rights->>0) || ' ' || source FROM mailwright.folder_permissions WHERE mailbox = 'adele.vance@contoso.com' ORDER BY delegate_key`)
 		want := []string{"Anonymous: None observed", "Default: AvailabilityOnly observed", "delegate2@contoso.com: Author observed"}
 		if diff := cmp.Diff(want, left); err != nil || diff != "" {
 			return fmt.Sprint(diff, err)

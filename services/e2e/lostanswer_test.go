@@ -12,7 +12,7 @@ import (
 // was read back, and the create is never sent again.
 func TestAnswerLostAfterTheCreate(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	for _, f := range []testkit.Fault{
 		{Vendor: "adaxes", Call: "create-object", Match: "lost", Kind: "timeout-after", Count: 1},
 		{Vendor: "adaxes", Call: "create-mailbox", Match: "michael smith", Kind: "reset", Params: testkit.FaultParams{When: "after"}, Count: 1},

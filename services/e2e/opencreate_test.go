@@ -17,7 +17,7 @@ const hostedUser = `{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=f
 // failed and whose rollback too, and once with nothing left.
 func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "partial", Count: 1})
 	s.mustPublish(command{"left", event.BusinessUserCreate, "left", hostedUser}.message())
 	// This plan is not the organisation's, which the vendor tells by a code that says nothing of what it has left.
@@ -44,7 +44,7 @@ func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 // meets the name, which must not end the operation, and once the directory shows it the object is found.
 func TestANameThatALostCreateTookIsNoFailure(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-object", Match: "lagging", Kind: "timeout-after", Count: 1})
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "timeout-after", Count: 1})
 	s.set("adaxes.read-lag", "1h")

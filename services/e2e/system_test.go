@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,12 +35,20 @@ var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), strin
 // bin holds the programs for embedded servers: built by make, or else here.
 var bin = os.Getenv("MAILWRIGHT_BIN")
 
-func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
+// sideBySide is how many tests run at once: most of their time they wait, for retries, outages and approvals.
+const sideBySide = "4"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", sideBySide); err != nil { // unless the command line says otherwise
+		panic(err)
+	}
+	os.Exit(withPrograms(m))
+}
 
 // withPrograms builds the programs where nobody has said where they are.
 func withPrograms(m *testing.M) int {
 	if bin != "" {
-		return m.Run()
+		return withLent(m)
 	}
 	dir, err := os.MkdirTemp("", "mailwright-bin-")
 	if err != nil {
@@ -56,7 +66,7 @@ func withPrograms(m *testing.M) int {
 		return 1
 	}
 	bin = dir
-	return m.Run()
+	return withLent(m)
 }
 
 // images are those that scripts/images built last, by id: another build may move the names meanwhile. There is no such list
@@ -88,24 +98,35 @@ type system struct {
 	db  *pgxpool.Pool
 }
 
+// start gives a test a system of its own.
 func start(t *testing.T, further ...testkit.Option) *system {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mailwright-e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &system{T: t, dir: dir}
-	s.System, err = testkit.Run(t.Context(), append(further, testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
-		testkit.WithLogDir(filepath.Join(dir, "logs")),
-		// A create whose answer was lost is repeated only after six times this, if nothing shows at the vendor.
-		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"),
-		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))...)
+	s, err := run(t.Context(), t, append(further, testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.clean)
-	s.js, s.db = s.JetStream, s.DB
 	return s
+}
+
+// starting lets one system start at a time, which takes the whole machine: others would not answer as fast as their tests want.
+var starting sync.Mutex
+
+func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*system, error) {
+	starting.Lock()
+	defer starting.Unlock()
+	dir, err := os.MkdirTemp("", "mailwright-e2e-")
+	if err != nil {
+		return nil, err
+	}
+	mw, err := testkit.Run(ctx, append(further, testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
+		testkit.WithLogDir(filepath.Join(dir, "logs")),
+		// A create whose answer was lost is repeated only after six times this, if nothing shows at the vendor.
+		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"))...)
+	if err != nil {
+		return nil, err
+	}
+	return &system{T: t, System: mw, dir: dir, js: mw.JetStream, db: mw.DB}, nil
 }
 
 // clean stops the system and keeps its logs where the test failed.
