@@ -89,7 +89,7 @@ func images(t *testing.T) map[string]string {
 // patience is far beyond what anything takes: after an outage the pauses between attempts double, and a mailbox waits for its user besides.
 const patience = 5 * time.Minute
 
-// system is a running Mailwright of a test's own.
+// system is a running Mailwright, and the test that has it.
 type system struct {
 	*testing.T
 	*testkit.System
