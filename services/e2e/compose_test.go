@@ -69,7 +69,7 @@ func TestCompose(t *testing.T) {
 	}
 	run := func(name string, args ...string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		out, err := call(ctx, name, args...)
 		if err != nil {
@@ -99,7 +99,11 @@ func TestCompose(t *testing.T) {
 		}
 	})
 	run("scripts/compose", "config", "--quiet") // with the profile, whose images may not be had
-	t.Log(run("scripts/compose", "up"))
+	func() {
+		starting.Lock()
+		defer starting.Unlock()
+		t.Log(run("scripts/compose", "up"))
+	}()
 	ids := func(further ...string) string {
 		t.Helper()
 		filters := append(further, "--filter=label=com.docker.compose.project="+project)

@@ -36,7 +36,7 @@ var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), strin
 var bin = os.Getenv("MAILWRIGHT_BIN")
 
 // sideBySide is how many tests run at once: most of their time they wait, for retries, outages and approvals.
-const sideBySide = "4"
+const sideBySide = "3"
 
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", sideBySide); err != nil { // unless the command line says otherwise
