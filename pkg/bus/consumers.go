@@ -115,6 +115,19 @@ func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, str
 		"change it with `nats consumer edit "+stream+" "+name+"`, or delete it while no service runs: it is made again, and starts from the oldest message")
 }
 
+// Past reports whether a consumer has settled a message and all before it. One that is lost has not: it is made again, and begins with the
+// oldest.
+func Past(ctx context.Context, js jetstream.StreamConsumerManager, stream string, c jetstream.ConsumerConfig, sequence uint64) (bool, error) {
+	consumer, err := js.Consumer(ctx, stream, c.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("bus: how far consumer %s of %s has come: %w", c.Durable, stream, err)
+	}
+	return consumer.CachedInfo().AckFloor.Stream >= sequence, nil
+}
+
 // withDefaults fills in what the server chooses for settings that are left out.
 func withDefaults(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	if c.AckWait == 0 {

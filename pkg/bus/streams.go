@@ -108,6 +108,15 @@ func Streams(c Config) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead}
 }
 
+// Remove takes a message out of a stream, if it is still there.
+func Remove(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
+	err := stream.DeleteMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return nil
+	}
+	return err
+}
+
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {
 	return &jetstream.SubjectTransformConfig{
 		Source:      join("cmd", "*", "*"),

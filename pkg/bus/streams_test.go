@@ -190,10 +190,13 @@ func TestEnsureConsumer(t *testing.T) {
 
 func TestTopics(t *testing.T) {
 	t.Parallel()
-	for topic, want := range map[string]string{bus.WakeTopic(event.Inventory, 31): bus.Parked, bus.CommandTopic(event.Inventory, 31): bus.Commands} {
-		stream, c := bus.Topics(topic)
-		if stream != want || c.Durable != "inventory-31" || c.FilterSubject != topic || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
-			t.Errorf("%s: got %s, %+v", topic, stream, c)
+	for _, want := range []struct{ topic, filter, stream string }{
+		{bus.WakeTopic(event.Inventory, 31), "mailwright.wake.inventory.31.*", bus.Parked},
+		{bus.CommandTopic(event.Inventory, 31), "mailwright.cmd.inventory.31.*", bus.Commands},
+	} {
+		stream, c := bus.Topics(want.topic)
+		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 64 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
+			t.Errorf("%s: got %s, %+v", want.topic, stream, c)
 		}
 	}
 	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.mailbox.1.jo", "mailwright.wake.mailbox.1.jo", "mailwright.evt.>"} {

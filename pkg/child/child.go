@@ -13,11 +13,7 @@ import (
 // The kernel ties a child's life to the thread that started it, not to the process (prctl(2), PR_SET_PDEATHSIG), and the runtime ends
 // threads. So each child has one to itself.
 func Start(cmd *exec.Cmd, orphaned syscall.Signal) (ended <-chan struct{}, err error) {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Setpgid = true
-	tie(cmd.SysProcAttr, orphaned)
+	prepare(cmd, orphaned)
 	started, done := make(chan error), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -32,15 +28,18 @@ func Start(cmd *exec.Cmd, orphaned syscall.Signal) (ended <-chan struct{}, err e
 	return done, <-started
 }
 
-// Run is Start, and waits for the end. A state other than success is a *[exec.ExitError].
+// Run is Start, and waits for the end; see [exec.Cmd.Run] for its errors.
 func Run(cmd *exec.Cmd, orphaned syscall.Signal) error {
-	ended, err := Start(cmd, orphaned)
-	if err != nil {
-		return err
+	prepare(cmd, orphaned)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return cmd.Run()
+}
+
+func prepare(cmd *exec.Cmd, orphaned syscall.Signal) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	<-ended
-	if !cmd.ProcessState.Success() {
-		return &exec.ExitError{ProcessState: cmd.ProcessState}
-	}
-	return nil
+	cmd.SysProcAttr.Setpgid = true
+	tie(cmd.SysProcAttr, orphaned)
 }

@@ -40,7 +40,7 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 	rouse(false, "a wake-up that has just come is trusted")
 	now = now.Add(2 * longestLease)
 	rouse(false, "one that its consumer has yet to hand out is trusted however old it is")
-	p.parked = past{parked}
+	p.js = past{js}
 	rouse(true, "one that its consumer is past is not")
 	if m, err := parked.GetMsg(t.Context(), wakeUp.Sequence); err == nil {
 		t.Errorf("the ghost is still there: %v", m)
@@ -50,10 +50,12 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 	}
 }
 
-// past is a stream whose consumers have settled what it holds.
-type past struct{ jetstream.Stream }
+// past is a JetStream whose consumers have settled what it holds.
+type past struct{ jetstream.JetStream }
 
-func (p past) Consumer(context.Context, string) (jetstream.Consumer, error) { return done{}, nil }
+func (p past) Consumer(context.Context, string, string) (jetstream.Consumer, error) {
+	return done{}, nil
+}
 
 type done struct{ jetstream.Consumer }
 

@@ -76,19 +76,10 @@ func (p *parking) add(ctx context.Context, run *Run) error {
 // remove takes out what is settled.
 func (p *parking) remove(ctx context.Context, c parkedCommand) error {
 	p.step("unpark")
-	if err := p.delete(ctx, c.place); err != nil {
-		return fmt.Errorf("operation %s: %w", c.OperationID, err)
+	if err := bus.Remove(ctx, p.parked, c.place); err != nil {
+		return fmt.Errorf("take operation %s out of PARKED: %w", c.OperationID, err)
 	}
 	p.step("unparked")
-	return nil
-}
-
-// delete takes a message out, if it is still there.
-func (p *parking) delete(ctx context.Context, sequence uint64) error {
-	err := p.parked.DeleteMsg(ctx, sequence)
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		return fmt.Errorf("take message %d out of PARKED: %w", sequence, err)
-	}
 	return nil
 }
 
@@ -136,10 +127,7 @@ func (p *parking) alarm(ctx context.Context, a bus.Address) (alarm, error) {
 		if !scheduled {
 			return alarm{msg.Time, msg.Sequence}, nil
 		}
-		at, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
-			return alarm{}, nil // not ours
-		}
+		at, _ := time.Parse(time.RFC3339Nano, text) // zero where it is not ours
 		return alarm{at: at}, nil
 	}
 	return alarm{}, nil
@@ -147,6 +135,8 @@ func (p *parking) alarm(ctx context.Context, a bus.Address) (alarm, error) {
 
 // rouse wakes a key on which something waits, where nothing is going to wake it, or should have before overdue. It says when the key
 // wakes, and whether it was roused.
+//
+// A wake-up that its consumer is past is a ghost: a server that is killed may bring back what was acknowledged.
 func (p *parking) rouse(ctx context.Context, a bus.Address, overdue time.Time) (at time.Time, roused bool, err error) {
 	p.step("read-alarm")
 	set, err := p.alarm(ctx, a)
@@ -154,28 +144,16 @@ func (p *parking) rouse(ctx context.Context, a bus.Address, overdue time.Time) (
 		return set.at, false, err
 	}
 	if set.wakeUp > 0 {
-		if comes, err := p.layGhost(ctx, a, set.wakeUp); err != nil || comes {
+		ghost, err := bus.Past(ctx, p.js, bus.Parked, bus.WakeConsumer(a.Domain, a.Partition), set.wakeUp)
+		if err != nil || !ghost {
 			return set.at, false, err
+		}
+		if err := bus.Remove(ctx, p.parked, set.wakeUp); err != nil {
+			return set.at, false, fmt.Errorf("take the wake-up of key %s out: %w", a.Key, err)
 		}
 	}
 	now := p.now()
 	return now, true, p.wake(ctx, a, now)
-}
-
-// layGhost takes out a wake-up that its consumer is past, and reports whether it has still to come instead. Ghosts are what a server that
-// is killed may bring back after it was acknowledged.
-func (p *parking) layGhost(ctx context.Context, a bus.Address, wakeUp uint64) (comes bool, err error) {
-	consumer, err := p.parked.Consumer(ctx, bus.WakeConsumer(a.Domain, a.Partition).Durable)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return true, nil // it is made again, and begins with the oldest wake-up
-	}
-	if err != nil {
-		return false, fmt.Errorf("how far the wake-ups of partition %d have come: %w", a.Partition, err)
-	}
-	if consumer.CachedInfo().AckFloor.Stream < wakeUp {
-		return true, nil
-	}
-	return false, p.delete(ctx, wakeUp)
 }
 
 // original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.

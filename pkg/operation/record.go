@@ -42,7 +42,7 @@ type entry struct {
 	sentAt      time.Time // when a call was announced that has no answer yet
 	held        bool      // the vendor holds the call for a person's approval
 	failure     event.FailureData
-	written     time.Time // when that event was
+	written     time.Time // when that event was written
 	nextAttempt time.Time // until when the operation is left alone
 	by          event.CommandRef
 	envelope    envelope

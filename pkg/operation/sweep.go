@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -113,15 +112,8 @@ func (s *sweep) unreadable(ctx context.Context, d bus.Delivery, reason error) er
 // In this order, and with the record read afterwards: a command is parked before its partition lets go of it, and has its outcome
 // before it is taken out.
 func (s *sweep) underWay(ctx context.Context, run *Run) (bool, error) {
-	consumer, err := s.JS.Consumer(ctx, bus.Commands, bus.CommandConsumer(s.Domain, run.address.Partition).Durable)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return true, nil // it is made again, and begins with the oldest command
-	}
-	if err != nil {
-		return false, fmt.Errorf("how far partition %d has come: %w", run.address.Partition, err)
-	}
-	if consumer.CachedInfo().AckFloor.Stream < run.sequence {
-		return true, nil
+	if past, err := bus.Past(ctx, s.JS, bus.Commands, bus.CommandConsumer(s.Domain, run.address.Partition), run.sequence); err != nil || !past {
+		return true, err
 	}
 	head, parked, err := s.parking.head(ctx, run.address)
 	if err != nil || !parked {

@@ -18,7 +18,7 @@ func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	s.mustPublish(command{"held", event.ObjectCreate, "held", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Held"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["held"]},
 		{"propertyName":"userPrincipalName","propertyType":"String","values":["held"]}]}`}.message())
-	s.polled("held", 2)
+	s.polled("held", 3)
 	s.decide("create-object", "approve")
 	e := s.outcome(event.Directory, "held")
 	var data event.ObjectCreatedData

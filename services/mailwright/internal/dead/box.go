@@ -170,8 +170,7 @@ func (b *box) outcome(ctx context.Context, domain event.Domain, operationID stri
 
 // discard takes a letter out.
 func (b *box) discard(ctx context.Context, l Letter) error {
-	err := b.dead.DeleteMsg(ctx, l.Sequence)
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+	if err := bus.Remove(ctx, b.dead, l.Sequence); err != nil {
 		return fmt.Errorf("take letter %d out of %s: %w", l.Sequence, bus.Dead, err)
 	}
 	return nil
