@@ -3,6 +3,7 @@
 -- What stands in the stream DEAD: a message that was replayed or discarded leaves this table too.
 CREATE TABLE mailwright.dead_letters (
     sequence        bigint      PRIMARY KEY,
+    tenant          text        NOT NULL DEFAULT '',
     domain          text        NOT NULL DEFAULT '',
     operation_id    text        NOT NULL DEFAULT '',
     reason          text        NOT NULL,
@@ -14,6 +15,8 @@ CREATE TABLE mailwright.dead_letters (
     command_source  text        NOT NULL DEFAULT '',
     command_id      text        NOT NULL DEFAULT '',
     type            text        NOT NULL DEFAULT '',
+    correlation_id  text        NOT NULL DEFAULT '',
+    trace_parent    text        NOT NULL DEFAULT '',
     given_up_at     timestamptz,
     size            bigint,
     sha256          text        NOT NULL DEFAULT '',

@@ -93,7 +93,7 @@ COMMENT ON COLUMN mailwright_views.operations.first_event_at IS 'When the first 
 COMMENT ON COLUMN mailwright_views.operations.updated_at IS 'When the latest event about it was stored.';
 COMMENT ON COLUMN mailwright_views.operations.finished_at IS 'When its outcome was stored; NULL before.';
 COMMENT ON COLUMN mailwright_views.operations.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
-COMMENT ON COLUMN mailwright_views.operations.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), turn (other calls use up the budget) or line (commands of its key that came before it wait); else ''''.';
+COMMENT ON COLUMN mailwright_views.operations.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), concurrency-limit (other calls use up the limit) or blocked-by-key (commands of its key that came before it wait); else ''''.';
 
 CREATE VIEW mailwright_views.operations_by_state AS
 SELECT domain,
@@ -194,7 +194,7 @@ COMMENT ON COLUMN mailwright_views.waiting.received_at IS 'When the command was 
 COMMENT ON COLUMN mailwright_views.waiting.failing_since IS 'When the first attempt failed or, without a failure, it began to wait; by the service''s clock.';
 COMMENT ON COLUMN mailwright_views.waiting.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
 COMMENT ON COLUMN mailwright_views.waiting.age IS 'Time since it was received.';
-COMMENT ON COLUMN mailwright_views.waiting.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), turn (other calls use up the budget) or line (commands of its key that came before it wait); else ''''.';
+COMMENT ON COLUMN mailwright_views.waiting.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), concurrency-limit (other calls use up the limit) or blocked-by-key (commands of its key that came before it wait); else ''''.';
 
 CREATE VIEW mailwright_views.failures_by_reason AS
 SELECT domain,

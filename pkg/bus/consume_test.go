@@ -22,7 +22,7 @@ func BenchmarkConsume(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range n {
-		must(js.PublishAsync(bus.CommandSubject(event.Mailbox, fmt.Sprint(i%1000)), make([]byte, 1024), jetstream.WithStallWait(time.Minute)))(b)
+		must(js.PublishAsync(bus.CommandSubject("contoso", event.Mailbox, fmt.Sprint(i%1000)), make([]byte, 1024), jetstream.WithStallWait(time.Minute)))(b)
 	}
 	<-js.PublishAsyncComplete()
 
@@ -42,7 +42,7 @@ func BenchmarkConsume(b *testing.B) {
 		})
 	}
 	all := func(name string, inFlight int) jetstream.ConsumerConfig {
-		return jetstream.ConsumerConfig{Durable: name, FilterSubject: "mailwright.cmd.mailbox.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: bus.AckWait, MaxAckPending: inFlight}
+		return jetstream.ConsumerConfig{Durable: name, FilterSubject: "mailwright.cmd.contoso.mailbox.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: bus.AckWait, MaxAckPending: inFlight}
 	}
 	fresh := func(b *testing.B, c jetstream.ConsumerConfig) jetstream.Consumer {
 		_ = js.DeleteConsumer(b.Context(), bus.Commands, c.Durable)

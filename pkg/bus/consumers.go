@@ -19,7 +19,7 @@ const AckWait = 15 * time.Second
 
 // CommandTopic is what a service subscribes to for one partition: the filter of its consumer.
 func CommandTopic(domain event.Domain, partition int) string {
-	return join("cmd", string(domain), strconv.Itoa(partition), "*")
+	return join("cmd", "*", string(domain), strconv.Itoa(partition), "*")
 }
 
 // durable is what the consumers of the services have in common. A lost one is made again and starts from the oldest message in the
@@ -60,7 +60,7 @@ func owned(c jetstream.ConsumerConfig) bool {
 
 // WakeTopic is what a service subscribes to for the wake-ups of one partition's keys.
 func WakeTopic(domain event.Domain, partition int) string {
-	return join("wake", string(domain), strconv.Itoa(partition), "*")
+	return join("wake", "*", string(domain), strconv.Itoa(partition), "*")
 }
 
 // WakeConsumer is the durable consumer of the wake-ups of one partition's keys. What waits on a key is taken up by one hand only, and
@@ -77,7 +77,7 @@ const mostSwept = 10_000
 // time, for a look at what became of it; and what no partition hands out: NATS takes a command whose key is a literal wildcard, but
 // gives it no partition.
 func SweepConsumer(domain event.Domain) jetstream.ConsumerConfig {
-	c := durable(string(domain)+"-sweep", join("cmd", string(domain), ">"))
+	c := durable(string(domain)+"-sweep", join("cmd", "*", string(domain), ">"))
 	c.MaxAckPending = mostSwept
 	return c
 }
@@ -94,7 +94,9 @@ func Topics(topic string) (stream string, c jetstream.ConsumerConfig) {
 	return "", c
 }
 
-func (a Address) everyKey() bool { return a.Key == "*" && slices.Contains(event.Domains(), a.Domain) }
+func (a Address) everyKey() bool {
+	return a.Tenant == "*" && a.Key == "*" && slices.Contains(event.Domains(), a.Domain)
+}
 
 // EnsureConsumer creates the consumer where it is missing, else checks it: the error names
 // each field that differs. It never changes one.

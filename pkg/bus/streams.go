@@ -38,10 +38,15 @@ type Config struct {
 	// CommandAge is how long COMMANDS keeps a command, settled or not; 0 is 30 days. It must
 	// exceed the longest time that every replica of a service may be down.
 	CommandAge time.Duration
-	// Duplicates is how long COMMANDS refuses a second message with the same Nats-Msg-Id;
-	// 0 is 2 minutes. It only spares work: a later duplicate is answered from EVENTS.
-	Duplicates time.Duration
 }
+
+const (
+	// duplicates is how long a stream refuses a second message with the same Nats-Msg-Id, which spares
+	// a repetition after a lost confirmation.
+	duplicates = 2 * time.Minute
+	// minDuplicates is the shortest window that the server allows (nats-server, checkStreamCfg).
+	minDuplicates = 100 * time.Millisecond
+)
 
 // advisories precede the subjects on which JetStream tells what a consumer gave up.
 const advisories = "$JS.EVENT.ADVISORY.CONSUMER."
@@ -61,7 +66,7 @@ func Streams(c Config) []jetstream.StreamConfig {
 			MaxBytes:          -1,
 			MaxMsgsPerSubject: -1,
 			MaxMsgSize:        -1,
-			Duplicates:        2 * time.Minute,
+			Duplicates:        duplicates,
 			// Direct reads are cheap, but a server that lags may answer them: fine where there is one.
 			AllowDirect: cmp.Or(c.Replicas, 1) == 1,
 		}
@@ -69,16 +74,18 @@ func Streams(c Config) []jetstream.StreamConfig {
 
 	commands := stream(Commands, "Commands, spread over the partitions of their domain")
 	for _, d := range event.Domains() {
-		commands.Subjects = append(commands.Subjects, join("cmd", string(d), "*"))
+		commands.Subjects = append(commands.Subjects, join("cmd", "*", string(d), "*"))
 	}
 	commands.SubjectTransform = partitionTransform(cmp.Or(c.Partitions, DefaultPartitions))
 	commands.MaxAge = cmp.Or(c.CommandAge, 30*24*time.Hour)
-	commands.Duplicates = cmp.Or(c.Duplicates, 2*time.Minute)
+	// Nats-Msg-Id is the publisher's own: two publishers may use the same one for two commands, and
+	// the server would swallow the second. A duplicate is answered from EVENTS instead.
+	commands.Duplicates = minDuplicates
 	// Where an account's limit fills up, refuse the new command, whose publisher hears of it,
 	// rather than drop the oldest, which may not have been carried out.
 	commands.Discard = jetstream.DiscardNew
 
-	events := stream(Events, "The record: every event of every operation", join("evt", "*", "*"))
+	events := stream(Events, "The record: every event of every operation", join("evt", "*", "*", "*"))
 	events.Discard = jetstream.DiscardNew
 	// No single event may be taken out of an operation's history: the last one answers a command
 	// that is sent again. Purging the subject of an operation stays possible, for erasure on request.
@@ -119,8 +126,8 @@ func Remove(ctx context.Context, stream jetstream.Stream, sequence uint64) error
 
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {
 	return &jetstream.SubjectTransformConfig{
-		Source:      join("cmd", "*", "*"),
-		Destination: join("cmd", "{{wildcard(1)}}", fmt.Sprintf("{{partition(%d,1,2)}}", partitions), "{{wildcard(2)}}"),
+		Source:      join("cmd", "*", "*", "*"),
+		Destination: join("cmd", "{{wildcard(1)}}", "{{wildcard(2)}}", fmt.Sprintf("{{partition(%d,1,2,3)}}", partitions), "{{wildcard(3)}}"),
 	}
 }
 

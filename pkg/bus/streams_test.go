@@ -52,7 +52,7 @@ func TestEnsureRefusesADifferentStream(t *testing.T) {
 	}
 	for _, want := range []string{
 		"stream COMMANDS", "max_age: want 720h0m0s, got 1h0m0s", "nats stream edit COMMANDS",
-		"subject_transform: want", "{{partition(16,1,2)}}", "got mailwright.cmd.*.* to mailwright.cmd.{{wildcard(1)}}.{{partition(8,1,2)}}.{{wildcard(2)}}",
+		"subject_transform: want", "{{partition(16,1,2,3)}}", "got mailwright.cmd.*.*.* to mailwright.cmd.{{wildcard(1)}}.{{wildcard(2)}}.{{partition(8,1,2,3)}}.{{wildcard(3)}}",
 		"keys would move between partitions",
 		"stream EVENTS", "max_msgs: want -1, got 10", "discard: want DiscardNew, got DiscardOld",
 	} {
@@ -78,9 +78,9 @@ func TestCommandsAreSpreadOverPartitions(t *testing.T) {
 	seen := map[int]int{}
 	for i := range 200 {
 		key := fmt.Sprintf("user.%d@acme.test", i%100) // each key twice
-		ack := must(js.Publish(t.Context(), bus.CommandSubject(event.Mailbox, key), nil))(t)
+		ack := must(js.Publish(t.Context(), bus.CommandSubject("contoso", event.Mailbox, key), nil))(t)
 		a, ok := bus.ParseCommandSubject(must(stream.GetMsg(t.Context(), ack.Sequence))(t).Subject)
-		if !ok || a.Domain != event.Mailbox || a.Key != bus.Token(key) {
+		if !ok || a.Domain != event.Mailbox || a.Key != event.Token(key) {
 			t.Fatalf("stored at %+v", a)
 		}
 		seen[a.Partition]++
@@ -102,8 +102,8 @@ func TestCommandsTakeNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, subject := range []string{
-		"mailwright.cmd.mailbox.7.jo", // the form of storage
-		"mailwright.cmd.payroll.jo",   // no such domain
+		"mailwright.cmd.contoso.mailbox.7.jo", // the form of storage
+		"mailwright.cmd.payroll.jo",           // no such domain
 		"mailwright.cmd.mailbox",
 	} {
 		if _, err := js.Publish(t.Context(), subject, nil); !errors.Is(err, jetstream.ErrNoStreamResponse) {
@@ -118,7 +118,7 @@ func TestEventsGuardTheRecord(t *testing.T) {
 	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	subject := bus.EventSubject(event.Mailbox, "op")
+	subject := bus.EventSubject("contoso", event.Mailbox, "op")
 	must(js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)))(t)
 	if _, err := js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)); err == nil {
 		t.Error("a second outcome was stored")
@@ -153,7 +153,7 @@ func TestParkedWakesAKey(t *testing.T) {
 	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	address := bus.Address{Domain: event.Mailbox, Partition: 7, Key: "jo"}
+	address := bus.Address{Tenant: "contoso", Domain: event.Mailbox, Partition: 7, Key: "jo"}
 	wake := bus.WakeSubject(address)
 	m := nats.NewMsg(bus.ScheduleSubject(address))
 	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(time.Second).UTC().Format(time.RFC3339))
@@ -191,15 +191,15 @@ func TestEnsureConsumer(t *testing.T) {
 func TestTopics(t *testing.T) {
 	t.Parallel()
 	for _, want := range []struct{ topic, filter, stream string }{
-		{bus.WakeTopic(event.Inventory, 31), "mailwright.wake.inventory.31.*", bus.Parked},
-		{bus.CommandTopic(event.Inventory, 31), "mailwright.cmd.inventory.31.*", bus.Commands},
+		{bus.WakeTopic(event.Inventory, 31), "mailwright.wake.*.inventory.31.*", bus.Parked},
+		{bus.CommandTopic(event.Inventory, 31), "mailwright.cmd.*.inventory.31.*", bus.Commands},
 	} {
 		stream, c := bus.Topics(want.topic)
 		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 64 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
 			t.Errorf("%s: got %s, %+v", want.topic, stream, c)
 		}
 	}
-	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.mailbox.1.jo", "mailwright.wake.mailbox.1.jo", "mailwright.evt.>"} {
+	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.contoso.mailbox.1.jo", "mailwright.wake.mailbox.1.jo", "mailwright.evt.>"} {
 		if stream, _ := bus.Topics(topic); stream != "" {
 			t.Errorf("the topic %q has the stream %s", topic, stream)
 		}
@@ -212,7 +212,7 @@ func TestAdvisoriesAreKept(t *testing.T) {
 	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, js, bus.CommandSubject(event.Mailbox, "jo"), "data")
+	publish(t, js, bus.CommandSubject("contoso", event.Mailbox, "jo"), "data")
 	config := jetstream.ConsumerConfig{Durable: "careless", AckPolicy: jetstream.AckExplicitPolicy}
 	consumer := must(js.CreateConsumer(t.Context(), bus.Commands, config))(t)
 	m := must(consumer.Next())(t)

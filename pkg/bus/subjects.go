@@ -1,7 +1,8 @@
 package bus
 
 import (
-	"fmt"
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,78 +11,107 @@ import (
 
 const root = "mailwright"
 
-// CommandSubject is where a command is published: mailwright.cmd.<domain>.<key>. The key is
-// any text, encoded by [Token]; commands of one domain and key take effect in the order published.
+// CommandSubject is where a command is published: mailwright.cmd.<tenant>.<domain>.<key>. The tenant
+// is its name in the configuration. The key is any text, encoded by [event.Token]. Commands of one
+// tenant, domain and key take effect in the order published.
 //
 // A JetStream publish to a domain that does not exist, or to the form in which commands are
 // stored, is captured by no stream: the publisher gets "no responders" (jetstream.ErrNoStreamResponse).
-func CommandSubject(domain event.Domain, key string) string {
-	return join("cmd", string(domain), Token(key))
+func CommandSubject(tenant string, domain event.Domain, key string) string {
+	return join("cmd", tenant, string(domain), event.Token(key))
 }
 
-// PublishedSubject is the [CommandSubject] that a stored command was published to, its key's token as it was.
-func PublishedSubject(a Address) string { return join("cmd", string(a.Domain), a.Key) }
+// PublishedSubject is the [CommandSubject] that a stored command was published to. The tenant and
+// the key's token are as the publisher wrote them.
+func PublishedSubject(a Address) string { return join("cmd", a.Tenant, string(a.Domain), a.Key) }
 
-// EventSubject is where every event of an operation stands: mailwright.evt.<domain>.<operationid>.
-func EventSubject(domain event.Domain, operationID string) string {
-	return join("evt", string(domain), Token(operationID))
+// EventSubject holds every event of an operation: mailwright.evt.<tenant>.<domain>.<operationid>.
+func EventSubject(tenant string, domain event.Domain, operationID string) string {
+	return join("evt", tenant, string(domain), event.Token(operationID))
 }
 
-// MailboxSubject holds the latest observation of a mailbox: mailwright.mailbox.<tenant>.<mailbox>. The mailbox is its id, after that of its
-// tenant at the vendor where it has one.
+// MailboxSubject holds the latest observation of a mailbox: mailwright.mailbox.<tenant>.<mailbox>.
+// The mailbox is its id, after the id of its tenant at the vendor where it has one.
 func MailboxSubject(tenant, mailbox string) string {
-	return join("mailbox", Token(tenant), Token(mailbox))
+	return join("mailbox", tenant, event.Token(mailbox))
 }
 
 // MailboxesOf matches the subjects of all mailboxes of a tenant.
-func MailboxesOf(tenant string) string { return join("mailbox", Token(tenant), "*") }
+func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
 
-// DriftSubject holds how a mailbox's delegates differ from what the last command left: mailwright.drift.delegation.<tenant>.<mailbox>.
-// The mailbox is its object id, where one is known.
+// DriftSubject holds how a mailbox's delegates differ from what the last command left:
+// mailwright.drift.<tenant>.<domain>.<mailbox>. The mailbox is its object id, where one is known.
 func DriftSubject(tenant, mailbox string) string {
-	return join("drift", string(event.Delegation), Token(tenant), Token(mailbox))
+	return join("drift", tenant, string(event.Delegation), event.Token(mailbox))
 }
 
-// DeadSubject is where a message that can not be settled ends:
-// mailwright.dead.<domain>.<operationid>, with "-" for an operation that is not known.
-func DeadSubject(domain event.Domain, operationID string) string {
-	if operationID == "" {
-		operationID = "-"
-	}
-	return join("dead", string(domain), Token(operationID))
+// unknownToken stands in a dead letter's subject for a tenant or an operation that is not known.
+const unknownToken = "-"
+
+// DeadSubject is where a message that cannot be carried out ends:
+// mailwright.dead.<tenant>.<domain>.<operationid>, with "-" for a tenant or an operation that is
+// not known.
+func DeadSubject(tenant string, domain event.Domain, operationID string) string {
+	return join("dead", cmp.Or(tenant, unknownToken), string(domain), event.Token(cmp.Or(operationID, unknownToken)))
 }
 
 // Address is the place of a stored command.
 type Address struct {
+	// Tenant is the token as its publisher wrote it: the name of a tenant, or of none.
+	Tenant    string
 	Domain    event.Domain
 	Partition int
-	// Key is the token as its publisher chose it. Ours is made by [Token]; a foreign
-	// publisher may use any token, so it is compared and passed on as it is, never decoded.
+	// Key is the token as its publisher chose it. Ours is made by [event.Token]. Another publisher
+	// may use any token, so it is compared and passed on as it is, and never decoded.
 	Key string
 }
 
-// ParkedSubject holds what waits on a key, in order: mailwright.parked.<domain>.<key token>.
-func ParkedSubject(a Address) string { return join("parked", string(a.Domain), a.Key) }
+// ParkedSubject holds what waits on a key, in order: mailwright.parked.<tenant>.<domain>.<key token>.
+func ParkedSubject(a Address) string { return join("parked", a.Tenant, string(a.Domain), a.Key) }
 
-// ScheduleSubject holds the schedule that wakes a key: mailwright.schedule.<domain>.<key token>. JetStream
-// keeps one schedule a subject: a later one replaces it.
-func ScheduleSubject(a Address) string { return join("schedule", string(a.Domain), a.Key) }
-
-// WakeSubject is where the message appears that wakes a key: mailwright.wake.<domain>.<partition>.<key token>.
-func WakeSubject(a Address) string {
-	return join("wake", string(a.Domain), strconv.Itoa(a.Partition), a.Key)
+// ScheduleSubject holds the schedule that wakes a key:
+// mailwright.schedule.<tenant>.<domain>.<key token>. JetStream keeps one schedule a subject: a later
+// one replaces it.
+func ScheduleSubject(a Address) string {
+	return join("schedule", a.Tenant, string(a.Domain), a.Key)
 }
 
-// ParseCommandSubject reads mailwright.cmd.<domain>.<partition>.<key>, the subject of a stored command. The server stores a message with a
-// wildcard for its key too; that has no address, since its other subjects would be patterns, which match those of every key.
+// WakeSubject is where the message appears that wakes a key:
+// mailwright.wake.<tenant>.<domain>.<partition>.<key token>.
+func WakeSubject(a Address) string {
+	return join("wake", a.Tenant, string(a.Domain), strconv.Itoa(a.Partition), a.Key)
+}
+
+// ParseCommandSubject reads mailwright.cmd.<tenant>.<domain>.<partition>.<key>, the subject of a
+// stored command. The server stores a message with a wildcard for its tenant or key too. That has no
+// address, since its other subjects would be patterns, which match those of every key.
 func ParseCommandSubject(subject string) (Address, bool) { return parseKey("cmd", subject) }
+
+// ParsePublishedSubject reads what [PublishedSubject] writes; the address has no partition.
+func ParsePublishedSubject(subject string) (Address, bool) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 5 || tokens[0] != root || tokens[1] != "cmd" || slices.ContainsFunc(tokens[2:], wildcard) {
+		return Address{}, false
+	}
+	return Address{Tenant: tokens[2], Domain: event.Domain(tokens[3]), Key: tokens[4]}, true
+}
+
+// SubjectTokens reads the tenant and the domain of a subject of ours, as far as it has them:
+// mailwright.<kind>.<tenant>.<domain>.… of a command, an event, a dead letter or a drift.
+func SubjectTokens(subject string) (tenant string, domain event.Domain) {
+	tokens := strings.SplitN(subject, ".", 5)
+	if len(tokens) < 4 || tokens[0] != root || wildcard(tokens[2]) || wildcard(tokens[3]) {
+		return "", ""
+	}
+	return tokens[2], event.Domain(tokens[3])
+}
 
 // ParseWakeSubject reads what [WakeSubject] writes.
 func ParseWakeSubject(subject string) (Address, bool) { return parseKey("wake", subject) }
 
 func parseKey(kind, subject string) (Address, bool) {
 	a, ok := parse(kind, subject)
-	if !ok || wildcard(a.Key) {
+	if !ok || wildcard(a.Key) || wildcard(a.Tenant) {
 		return Address{}, false
 	}
 	return a, true
@@ -91,67 +121,14 @@ func wildcard(token string) bool { return token == "*" || token == ">" }
 
 func parse(kind, subject string) (Address, bool) {
 	tokens := strings.Split(subject, ".")
-	if len(tokens) != 5 || tokens[0] != root || tokens[1] != kind {
+	if len(tokens) != 6 || tokens[0] != root || tokens[1] != kind {
 		return Address{}, false
 	}
-	partition, err := strconv.Atoi(tokens[3])
+	partition, err := strconv.Atoi(tokens[4])
 	if err != nil {
 		return Address{}, false
 	}
-	return Address{Domain: event.Domain(tokens[2]), Partition: partition, Key: tokens[4]}, true
-}
-
-// Token encodes any text as one token of a NATS subject: each byte other than A-Z, a-z, 0-9,
-// "-" and "_" becomes "%" and two upper-case hexadecimal digits, and the empty text becomes a
-// lone "%". Every language can predict it, [Untoken] reverses it, and different texts never
-// share a token. NATS limits a subject to about 4,000 bytes, so a key should stay under 1,000.
-func Token(s string) string {
-	if s == "" {
-		return "%"
-	}
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	b.Grow(len(s))
-	for i := range len(s) {
-		if c := s[i]; plain(c) {
-			b.WriteByte(c)
-		} else {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
-		}
-	}
-	return b.String()
-}
-
-// Untoken reverses [Token]. A token that Token would not have made is an error, so that no
-// two tokens mean the same text.
-func Untoken(token string) (string, error) {
-	if token == "%" {
-		return "", nil
-	}
-	var b strings.Builder
-	for i := 0; i < len(token); i++ {
-		if token[i] != '%' {
-			b.WriteByte(token[i])
-			continue
-		}
-		if len(token) < i+3 {
-			return "", fmt.Errorf("bus: token %q ends within an escape", token)
-		}
-		c, err := strconv.ParseUint(token[i+1:i+3], 16, 8)
-		if err != nil {
-			return "", fmt.Errorf("bus: token %q has an escape that is not hexadecimal", token)
-		}
-		b.WriteByte(byte(c))
-		i += 2
-	}
-	if Token(b.String()) != token {
-		return "", fmt.Errorf("bus: token %q is not in its one valid form", token)
-	}
-	return b.String(), nil
-}
-
-func plain(c byte) bool {
-	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+	return Address{Tenant: tokens[2], Domain: event.Domain(tokens[3]), Partition: partition, Key: tokens[5]}, true
 }
 
 func join(tokens ...string) string { return root + "." + strings.Join(tokens, ".") }

@@ -22,10 +22,10 @@ func TestToken(t *testing.T) {
 		"Zoë":               "Zo%C3%AB",
 		"a\x00b\r\nc\xffd ": "a%00b%0D%0Ac%FFd%20",
 	} {
-		if got := bus.Token(text); got != token {
+		if got := event.Token(text); got != token {
 			t.Errorf("Token(%q) = %q, want %q", text, got, token)
 		}
-		if got, err := bus.Untoken(token); err != nil || got != text {
+		if got, err := event.Untoken(token); err != nil || got != text {
 			t.Errorf("Untoken(%q) = %q, %v, want %q", token, got, err, text)
 		}
 	}
@@ -34,7 +34,7 @@ func TestToken(t *testing.T) {
 func TestUntokenRefusesOtherForms(t *testing.T) {
 	t.Parallel()
 	for _, token := range []string{"", "a.b", "a%2", "a%", "%%", "%2e", "%41", "%GG", "%+1", "ä", "a b"} {
-		if got, err := bus.Untoken(token); err == nil {
+		if got, err := event.Untoken(token); err == nil {
 			t.Errorf("Untoken(%q) = %q, want an error", token, got)
 		}
 	}
@@ -45,36 +45,39 @@ func FuzzToken(f *testing.F) {
 	f.Add("%", "\xff")
 	valid := regexp.MustCompile(`^[A-Za-z0-9_%-]+$`)
 	f.Fuzz(func(t *testing.T, a, b string) {
-		token := bus.Token(a)
+		token := event.Token(a)
 		if !valid.MatchString(token) {
 			t.Errorf("Token(%q) = %q", a, token)
 		}
-		if back, err := bus.Untoken(token); err != nil || back != a {
+		if back, err := event.Untoken(token); err != nil || back != a {
 			t.Errorf("Untoken(Token(%q)) = %q, %v", a, back, err)
 		}
-		if a != b && token == bus.Token(b) {
+		if a != b && token == event.Token(b) {
 			t.Errorf("%q and %q share the token %q", a, b, token)
 		}
-		if text, err := bus.Untoken(b); err == nil && bus.Token(text) != b {
-			t.Errorf("Token(Untoken(%q)) = %q", b, bus.Token(text))
+		if text, err := event.Untoken(b); err == nil && event.Token(text) != b {
+			t.Errorf("Token(Untoken(%q)) = %q", b, event.Token(text))
 		}
 	})
 }
 
 func TestSubjects(t *testing.T) {
 	t.Parallel()
-	address := bus.Address{Domain: event.Delegation, Partition: 5, Key: "jo%40acme"}
+	address := bus.Address{Tenant: "acme", Domain: event.Delegation, Partition: 5, Key: "jo%40acme"}
 	for want, got := range map[string]string{
-		"mailwright.cmd.mailbox.jo%40acme":         bus.CommandSubject(event.Mailbox, "jo@acme"),
-		"mailwright.evt.directory.abc":             bus.EventSubject(event.Directory, "abc"),
-		"mailwright.mailbox.acme%2Etest.jo%2Ed":    bus.MailboxSubject("acme.test", "jo.d"),
-		"mailwright.dead.inventory.abc":            bus.DeadSubject(event.Inventory, "abc"),
-		"mailwright.dead.inventory.-":              bus.DeadSubject(event.Inventory, ""),
-		"mailwright.parked.delegation.jo%40acme":   bus.ParkedSubject(address),
-		"mailwright.schedule.delegation.jo%40acme": bus.ScheduleSubject(address),
-		"mailwright.wake.delegation.5.jo%40acme":   bus.WakeSubject(address),
-		"mailwright.wake.mailbox.7.*":              bus.WakeTopic(event.Mailbox, 7),
-		"mailwright.cmd.mailbox.7.*":               bus.CommandTopic(event.Mailbox, 7),
+		"mailwright.cmd.acme.mailbox.jo%40acme":         bus.CommandSubject("acme", event.Mailbox, "jo@acme"),
+		"mailwright.cmd.acme.delegation.jo%40acme":      bus.PublishedSubject(address),
+		"mailwright.evt.acme.directory.abc":             bus.EventSubject("acme", event.Directory, "abc"),
+		"mailwright.mailbox.acme.jo%2Ed":                bus.MailboxSubject("acme", "jo.d"),
+		"mailwright.drift.acme.delegation.jo%2Ed":       bus.DriftSubject("acme", "jo.d"),
+		"mailwright.dead.acme.inventory.abc":            bus.DeadSubject("acme", event.Inventory, "abc"),
+		"mailwright.dead.acme.inventory.-":              bus.DeadSubject("acme", event.Inventory, ""),
+		"mailwright.dead.-.inventory.-":                 bus.DeadSubject("", event.Inventory, ""),
+		"mailwright.parked.acme.delegation.jo%40acme":   bus.ParkedSubject(address),
+		"mailwright.schedule.acme.delegation.jo%40acme": bus.ScheduleSubject(address),
+		"mailwright.wake.acme.delegation.5.jo%40acme":   bus.WakeSubject(address),
+		"mailwright.wake.*.mailbox.7.*":                 bus.WakeTopic(event.Mailbox, 7),
+		"mailwright.cmd.*.mailbox.7.*":                  bus.CommandTopic(event.Mailbox, 7),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -84,13 +87,30 @@ func TestSubjects(t *testing.T) {
 
 func TestParseCommandSubject(t *testing.T) {
 	t.Parallel()
-	got, ok := bus.ParseCommandSubject("mailwright.cmd.mailbox.31.jo%40acme")
-	if want := (bus.Address{Domain: event.Mailbox, Partition: 31, Key: "jo%40acme"}); !ok || got != want {
+	got, ok := bus.ParseCommandSubject("mailwright.cmd.acme.mailbox.31.jo%40acme")
+	if want := (bus.Address{Tenant: "acme", Domain: event.Mailbox, Partition: 31, Key: "jo%40acme"}); !ok || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, ok, want)
 	}
-	for _, subject := range []string{"", "mailwright.cmd.mailbox.jo", "mailwright.evt.mailbox.1.jo", "mailwright.cmd.mailbox.x.jo", "other.cmd.mailbox.1.jo", "mailwright.cmd.mailbox.1.jo.x", "mailwright.cmd.mailbox.1.*", "mailwright.cmd.mailbox.1.>"} {
+	for _, subject := range []string{
+		"", "mailwright.cmd.acme.mailbox.jo", "mailwright.evt.acme.mailbox.1.jo", "mailwright.cmd.acme.mailbox.x.jo",
+		"other.cmd.acme.mailbox.1.jo", "mailwright.cmd.acme.mailbox.1.jo.x", "mailwright.cmd.acme.mailbox.1.*",
+		"mailwright.cmd.acme.mailbox.1.>", "mailwright.cmd.*.mailbox.1.jo",
+	} {
 		if got, ok := bus.ParseCommandSubject(subject); ok {
 			t.Errorf("ParseCommandSubject(%q) = %+v", subject, got)
+		}
+	}
+}
+
+func TestParsePublishedSubject(t *testing.T) {
+	t.Parallel()
+	got, ok := bus.ParsePublishedSubject("mailwright.cmd.acme.mailbox.jo%40acme")
+	if want := (bus.Address{Tenant: "acme", Domain: event.Mailbox, Key: "jo%40acme"}); !ok || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, ok, want)
+	}
+	for _, subject := range []string{"", "mailwright.cmd.acme.mailbox.1.jo", "mailwright.cmd.*.mailbox.jo", "mailwright.cmd.acme.mailbox.>"} {
+		if got, ok := bus.ParsePublishedSubject(subject); ok {
+			t.Errorf("ParsePublishedSubject(%q) = %+v", subject, got)
 		}
 	}
 }

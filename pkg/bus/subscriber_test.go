@@ -222,7 +222,7 @@ func TestOrderPerKeyWithTwoReplicas(t *testing.T) {
 	}
 	for n := range perKey {
 		for k := range keys {
-			publish(t, js, bus.CommandSubject(event.Mailbox, fmt.Sprintf("key.%d", k)), fmt.Sprint(n))
+			publish(t, js, bus.CommandSubject("contoso", event.Mailbox, fmt.Sprintf("key.%d", k)), fmt.Sprint(n))
 		}
 	}
 

@@ -38,7 +38,7 @@ func (o Outcome) String() string {
 
 // Await waits for the outcome of a command that [Send] has stored.
 //
-// The receipt of [Command.Message] serves too, where somebody else has published the command, and so does Receipt{OperationID: id}, for
+// The receipt of [Command.Message] serves too, where somebody else has published the command, and so does Receipt{Tenant: tenant, OperationID: id}, for
 // a program that was restarted since. Without the Sequence, a dead letter about any command with that source and id counts; without the
 // command, so does the outcome of one with other data.
 //
@@ -70,10 +70,13 @@ func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, o
 	w := waiting{open: map[command]Receipt{}, results: map[string][]command{}}
 	var results, letters []string
 	for _, r := range receipts {
+		if !event.ValidTenant(r.Tenant) {
+			return fmt.Errorf("the receipt of operation %s names no tenant", r.OperationID)
+		}
 		for _, domain := range r.domains() {
-			w.add(r, bus.EventSubject(domain, r.OperationID))
-			results = append(results, bus.EventSubject(domain, r.OperationID))
-			letters = append(letters, bus.DeadSubject(domain, r.OperationID), bus.DeadSubject(domain, ""))
+			w.add(r, bus.EventSubject(r.Tenant, domain, r.OperationID))
+			results = append(results, bus.EventSubject(r.Tenant, domain, r.OperationID))
+			letters = append(letters, bus.DeadSubject(r.Tenant, domain, r.OperationID), bus.DeadSubject(r.Tenant, domain, ""))
 		}
 	}
 	if len(w.open) == 0 {

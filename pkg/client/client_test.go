@@ -60,7 +60,7 @@ func TestKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := client.Key(command(t, "1", c.eventType, c.data)); got != c.want {
+			if got := event.Key(command(t, "1", c.eventType, c.data)); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -165,7 +165,7 @@ func serve(t *testing.T, js jetstream.JetStream) {
 
 func change(t *testing.T, id, delegate string) client.Command {
 	t.Helper()
-	c, err := client.New("/test", id, event.DelegationChangeData{Mailbox: "a@contoso.com", Add: []string{delegate}})
+	c, err := client.New("contoso", "/test", id, event.DelegationChangeData{Mailbox: "a@contoso.com", Add: []string{delegate}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,16 +194,16 @@ func TestEveryTypeOfCommandIsMadeFromItsData(t *testing.T) {
 
 func newOf[D client.Data]() (client.Command, error) {
 	var data D
-	return client.New("/test", "1", data)
+	return client.New("contoso", "/test", "1", data)
 }
 
 func TestMessageNeedsDomainAndKey(t *testing.T) {
 	t.Parallel()
-	cancel := client.Command{Event: command(t, "1", event.OperationCancel, `{"operationId":"abc"}`)}
+	cancel := client.Command{Tenant: "contoso", Event: command(t, "1", event.OperationCancel, `{"operationId":"abc"}`)}
 	inDomain := cancel
 	inDomain.Domain = event.Mailbox
 	msg, receipt, err := inDomain.Message()
-	if err != nil || msg.Subject != "mailwright.cmd.mailbox.abc" || receipt.Results != "mailwright.evt.mailbox."+event.OperationID("/test", "1") {
+	if err != nil || msg.Subject != "mailwright.cmd.contoso.mailbox.abc" || receipt.Results != "mailwright.evt.contoso.mailbox."+event.OperationID("contoso", "/test", "1") {
 		t.Errorf("%v %+v, %v", msg, receipt, err)
 	}
 	elsewhere := change(t, "1", "b@contoso.com")
@@ -213,9 +213,9 @@ func TestMessageNeedsDomainAndKey(t *testing.T) {
 	for want, c := range map[string]client.Command{
 		"needs a domain":           cancel,
 		"goes to the domain":       elsewhere,
-		"to derive a key from":     {Event: command(t, "1", event.ObjectCreate, `{}`)},
+		"to derive a key from":     {Tenant: "contoso", Event: command(t, "1", event.ObjectCreate, `{}`)},
 		"the key has 1001 bytes":   long,
-		"belongs to no domain":     {Event: command(t, "1", "com.example.v1", `{}`)},
+		"belongs to no domain":     {Tenant: "contoso", Event: command(t, "1", "com.example.v1", `{}`)},
 		"id: MUST be a non-empty ": change(t, "", "b@contoso.com"),
 	} {
 		if _, _, err := c.Message(); err == nil || !strings.Contains(err.Error(), want) {
@@ -231,7 +231,7 @@ func TestSendAndAwait(t *testing.T) {
 	ctx := within(t, patience)
 
 	receipt, err := client.Send(ctx, js, change(t, "1", "b@contoso.com"))
-	if err != nil || receipt.Sequence == 0 || receipt.Duplicate {
+	if err != nil || receipt.Sequence == 0 {
 		t.Fatalf("%+v, %v", receipt, err)
 	}
 	outcome, err := client.Await(ctx, js, receipt)
@@ -241,12 +241,14 @@ func TestSendAndAwait(t *testing.T) {
 
 	again := change(t, "1", "b@contoso.com")
 	again.Mode = event.Structured
-	if r, err := client.Send(ctx, js, again); err != nil || !r.Duplicate || r.Sequence != receipt.Sequence {
+	if r, err := client.Send(ctx, js, again); err != nil || r.OperationID != receipt.OperationID {
 		t.Errorf("sent again: %+v, %v", r, err)
+	} else if o, err := client.Await(ctx, js, r); err != nil || o.Event.ID() != outcome.Event.ID() {
+		t.Errorf("sent again: %v, %v; want the outcome of before, %v", o, err, outcome)
 	}
 
 	other, err := client.Send(ctx, js, change(t, "1", "c@contoso.com"))
-	if err != nil || other.Duplicate {
+	if err != nil {
 		t.Fatalf("other data under the same id: %+v, %v", other, err)
 	}
 	_, err = client.Await(ctx, js, other)
@@ -269,7 +271,7 @@ func TestAwaitWhatIsKnownByLess(t *testing.T) {
 	if _, err := client.Send(ctx, js, c); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []client.Receipt{unpublished, {OperationID: c.OperationID()}} {
+	for _, r := range []client.Receipt{unpublished, {Tenant: "contoso", OperationID: c.OperationID()}} {
 		if outcome, err := client.Await(ctx, js, r); err != nil || outcome.State != event.Succeeded {
 			t.Errorf("%+v: %v, %v", r, outcome, err)
 		}
@@ -316,7 +318,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 // waits is the event that a command waits.
 func waits(t *testing.T, r client.Receipt) event.Event {
 	t.Helper()
-	e, err := event.New("w", "/test", event.WaitingType(r.Domain), event.WaitingData{Reason: event.WaitTurn})
+	e, err := event.New("w", "/test", event.WaitingType(r.Domain), event.WaitingData{Reason: event.WaitConcurrencyLimit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +332,7 @@ func TestNoStreams(t *testing.T) {
 	if _, err := client.Send(within(t, patience), js, change(t, "1", "b@contoso.com")); !errors.Is(err, client.ErrNoStreams) {
 		t.Errorf("send: %v", err)
 	}
-	if _, err := client.Await(within(t, patience), js, client.Receipt{OperationID: "x"}); !errors.Is(err, client.ErrNoStreams) {
+	if _, err := client.Await(within(t, patience), js, client.Receipt{Tenant: "contoso", OperationID: "x"}); !errors.Is(err, client.ErrNoStreams) {
 		t.Errorf("await: %v", err)
 	}
 }
@@ -387,7 +389,7 @@ func TestWhileNATSIsAway(t *testing.T) {
 		sending <- sent{r, err}
 	}()
 	go func() {
-		o, err := client.Await(ctx, js, client.Receipt{OperationID: c.OperationID()})
+		o, err := client.Await(ctx, js, client.Receipt{Tenant: "contoso", OperationID: c.OperationID()})
 		if err == nil && o.State != event.Succeeded {
 			err = errors.New(o.String())
 		}
@@ -410,7 +412,7 @@ func TestFollowGoesOnAfterARestart(t *testing.T) {
 	js, ctx := s.withStreams(), within(t, 3*patience)
 	publish := func(text string) {
 		t.Helper()
-		if _, err := s.dial().Publish(ctx, bus.DeadSubject(event.Mailbox, ""), []byte(text)); err != nil {
+		if _, err := s.dial().Publish(ctx, bus.DeadSubject("contoso", event.Mailbox, ""), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

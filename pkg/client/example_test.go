@@ -25,7 +25,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		cmd, err := client.New("https://hr.example.com", "joiner-4711", event.MailboxCreateData{
+		cmd, err := client.New("contoso", "https://hr.example.com", "joiner-4711", event.MailboxCreateData{
 			DirectoryObject: "CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com",
 			Parameters:      event.MailboxParameters{Alias: "msmith"},
 		})
@@ -60,7 +60,7 @@ func Example() {
 
 // What is published, without publishing it: for an outbox, and to see the contract.
 func ExampleCommand_Message() {
-	cmd, err := client.New("https://itsm.example.com", "42", event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"megan.bowen@contoso.com"}})
+	cmd, err := client.New("contoso", "https://itsm.example.com", "42", event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"megan.bowen@contoso.com"}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -72,19 +72,18 @@ func ExampleCommand_Message() {
 		return
 	}
 	fmt.Println(msg.Subject)
-	for _, name := range []string{"ce-specversion", "ce-type", "ce-source", "ce-id", "ce-correlationid", "Nats-Msg-Id"} {
+	for _, name := range []string{"ce-specversion", "ce-type", "ce-source", "ce-id", "ce-correlationid"} {
 		fmt.Println(name+":", msg.Header.Get(name))
 	}
 	fmt.Println(string(msg.Data))
 	fmt.Println("results on", receipt.Results)
 	// Output:
-	// mailwright.cmd.delegation.alex%40contoso%2Ecom
+	// mailwright.cmd.contoso.delegation.alex%40contoso%2Ecom
 	// ce-specversion: 1.0
 	// ce-type: io.mailwright.delegation.change.v1
 	// ce-source: https://itsm.example.com
 	// ce-id: 42
 	// ce-correlationid: CHG-17
-	// Nats-Msg-Id: meoioywpqlknocltyaulpcmgxg.bf95d890bcd5fc47
 	// {"mailbox":"alex@contoso.com","add":["megan.bowen@contoso.com"]}
-	// results on mailwright.evt.delegation.meoioywpqlknocltyaulpcmgxg
+	// results on mailwright.evt.contoso.delegation.dledhykyrcmjfv2k2c4hadmox7
 }

@@ -1,7 +1,7 @@
 // Package client is Mailwright for Go programs that publish commands: make a command, store it until the stream has confirmed it, and
 // await what becomes of it. It needs a connection to NATS and nothing else; [Send] and [Await] are most of it.
 //
-//	cmd, err := client.New("https://hr.example.com", "joiner-4711", event.MailboxCreateData{DirectoryObject: dn, Parameters: event.MailboxParameters{Alias: "msmith"}})
+//	cmd, err := client.New("contoso", "https://hr.example.com", "joiner-4711", event.MailboxCreateData{DirectoryObject: dn, Parameters: event.MailboxParameters{Alias: "msmith"}})
 //	receipt, err := client.Send(ctx, js, cmd)      // stored: it will be carried out
 //	outcome, err := client.Await(ctx, js, receipt) // succeeded, failed, rejected or cancelled, and why
 //
@@ -10,7 +10,7 @@
 //
 // # Sending again
 //
-// A command is known by its source and id. Whoever does not know whether a command was stored sends it again, with the same source, id
+// A command is known by its tenant, source and id. Whoever does not know whether a command was stored sends it again, with the same source, id
 // and data, also days later: it is carried out once, and Await gives the same outcome. Other data under a used source and id are a
 // mistake; that command is not carried out, and Await gives a [DeadError] with the reason "idempotency-conflict".
 package client
@@ -34,8 +34,10 @@ var ErrNoStreams = errors.New("the streams are not there yet; the services creat
 type Receipt struct {
 	// OperationID is [event.OperationID] of the command: 26 characters.
 	OperationID string `json:"operationId"`
-	// Type is the command's CloudEvents type; Domain carries it out; commands with the same Domain and Key take effect in order.
-	Type   string       `json:"type"`
+	// Type is the command's CloudEvents type.
+	Type string `json:"type"`
+	// Commands with the same Tenant, Domain and Key take effect in the order published.
+	Tenant string       `json:"tenant"`
 	Domain event.Domain `json:"domain"`
 	Key    string       `json:"key"`
 	// Subject of the command, and of the operation's events.
@@ -43,8 +45,6 @@ type Receipt struct {
 	Results string `json:"results"`
 	// Sequence of the command in COMMANDS, from 1; 0 before it is published.
 	Sequence uint64 `json:"sequence,omitempty"`
-	// Duplicate says that the same command stood there already: it was sent before, or the confirmation of a first attempt was lost.
-	Duplicate bool `json:"duplicate,omitempty"`
 
 	fingerprint string // of the command's type and data; "": not known
 }
@@ -66,18 +66,19 @@ func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, erro
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: %w", c.Type(), err)
 	}
-	receipt.Sequence, receipt.Duplicate = ack.Sequence, ack.Duplicate
+	receipt.Sequence = ack.Sequence
 	return receipt, nil
 }
 
-// Store publishes a message that has a Nats-Msg-Id, such as [Command.Message] makes it, and returns when its stream has confirmed it:
-// for a program that keeps its messages in an outbox. While NATS is away it holds on until ctx ends.
+// Store publishes a message that [Command.Message] has made, and returns when its stream has confirmed
+// it: for a program that keeps its messages in an outbox. While NATS is away it holds on until ctx
+// ends. A message whose confirmation was lost is stored twice; its command is carried out once.
 func Store(ctx context.Context, js jetstream.Publisher, msg *nats.Msg) (*jetstream.PubAck, error) {
 	return persist(ctx, func(ctx context.Context) (*jetstream.PubAck, error) { return js.PublishMsg(ctx, msg) })
 }
 
-// answer is how long NATS may take to answer until it is asked again: what was sent while the connection broke is lost. A message's
-// Nats-Msg-Id keeps it from being stored twice.
+// answer is how long NATS may take to answer until it is asked again: what was sent
+// while the connection broke is lost.
 const answer = 5 * time.Second
 
 // persist asks again while NATS is away. An attempt that fails at once is followed by a pause, for the rest of its time.

@@ -81,14 +81,17 @@ func belongs(eventType, address, stream string) bool {
 	if eventType == event.DelegationDrift {
 		return address == placeholder(bus.DriftSubject("TENANT", "MAILBOX")) && stream == bus.Drift
 	}
+	if eventType == event.DeadLettered {
+		return address == placeholder(bus.DeadSubject("TENANT", "{domain}", "OPERATION")) && stream == bus.Dead
+	}
 	for _, d := range event.Domains() {
 		if own := event.DomainOf(eventType); own != "" && own != d {
 			continue
 		}
-		if event.IsCommand(eventType) && address == placeholder(bus.CommandSubject(d, "KEY")) && stream == bus.Commands {
+		if event.IsCommand(eventType) && address == placeholder(bus.CommandSubject("TENANT", d, "KEY")) && stream == bus.Commands {
 			return true
 		}
-		if !event.IsCommand(eventType) && address == placeholder(bus.EventSubject(d, "OPERATION")) && stream == bus.Events {
+		if !event.IsCommand(eventType) && address == placeholder(bus.EventSubject("TENANT", d, "OPERATION")) && stream == bus.Events {
 			return true
 		}
 	}

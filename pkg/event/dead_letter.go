@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// DeadLetter is the JSON body of a message in DEAD. It refers to the original, which stays in its stream, and
-// does not repeat it: a command may hold a password.
+// DeadLetter is the data of an event in DEAD. It refers to the original, which stays in its stream,
+// and does not repeat it: a command may hold a password.
 type DeadLetter struct {
 	// Reason is a short code; Detail says it in words.
 	Reason string `json:"reason"`
@@ -24,6 +24,10 @@ type DeadLetter struct {
 	ID          string `json:"id,omitempty"`
 	Type        string `json:"type,omitempty"`
 	OperationID string `json:"operationId,omitempty"`
+	// Tenant is that of the subject, where it has one. CorrelationID and TraceParent are the command's.
+	Tenant        string `json:"tenant,omitempty"`
+	CorrelationID string `json:"correlationId,omitempty"`
+	TraceParent   string `json:"traceParent,omitempty"`
 	// Time is when it was given up.
 	Time time.Time `json:"time"`
 	// Size in bytes and SHA256 of the original's body. A body with a secret has no SHA256, since a hash can be guessed from.

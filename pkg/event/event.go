@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"strconv"
+	"strings"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 )
@@ -16,7 +17,7 @@ import (
 // Event is a CloudEvent, as the CloudEvents SDK has it.
 type Event = cloudevents.Event
 
-// Extension attributes of the envelope (DESIGN section 2).
+// Extension attributes of the envelope (docs/contract.md).
 const (
 	TenantID      = "tenantid"      // which configured tenant
 	CorrelationID = "correlationid" // carried through unchanged
@@ -29,17 +30,36 @@ const (
 	Operation     = "operationid"   // on results: OperationID of the command
 	ContentHash   = "contenthash"   // on observations of mailboxes: a hash of the facts
 	MailboxList   = "mailboxlist"   // on observations of rooms and equipment: ResourceList
-	MailboxChange = "change"        // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
+	MailboxChange = "mailboxchange" // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
 )
 
 // ResourceList is MailboxList's only value.
 const ResourceList = "resource"
 
-// OperationID names the operation that the command with this source and id starts: the first 26
-// characters of lower-case base32 of SHA-256(source + "\n" + id). Whoever publishes a command
-// therefore knows on which subject its results will stand.
-func OperationID(source, id string) string {
-	sum := sha256.Sum256([]byte(source + "\n" + id))
+// OperationID names the operation that the command with this tenant, source and id starts: the first
+// 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source + "\n" + id), with source and id
+// as the publisher wrote them. Whoever publishes a command therefore knows on which subject its
+// results will stand.
+func OperationID(tenant, source, id string) string {
+	return operationID(tenant + "\n" + source + "\n" + id)
+}
+
+// PlanID names the operation of a dry run. It is another than that of the command with the same source
+// and id, so that a plan never answers or blocks the command.
+func PlanID(tenant, source, id string) string {
+	return operationID(tenant + "\n" + source + "\n" + id + "\nplan")
+}
+
+// OperationOf names the operation that a command starts which is published for a tenant.
+func OperationOf(tenant string, command Event) string {
+	if strings.EqualFold(Extension(command, DryRun), "true") {
+		return PlanID(tenant, command.Source(), command.ID())
+	}
+	return OperationID(tenant, command.Source(), command.ID())
+}
+
+func operationID(identity string) string {
+	sum := sha256.Sum256([]byte(identity))
 	return lowerBase32.EncodeToString(sum[:])[:26]
 }
 

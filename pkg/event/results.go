@@ -35,24 +35,24 @@ type FailureData struct {
 // StartedData is the data of <domain>.started.
 type StartedData struct {
 	Operation OperationData `json:"operation"`
-	// SettleAt is when the call counts as lost, should nothing follow.
-	SettleAt time.Time `json:"settleAt"`
+	// LeaseExpiresAt is when the call counts as lost, should nothing follow.
+	LeaseExpiresAt time.Time `json:"leaseExpiresAt"`
 	// Since is when the first attempt failed, where one did.
 	Since *time.Time `json:"since,omitempty"`
 }
 
 // Reasons for waiting.
 const (
-	WaitFailure   = "failure"   // an attempt failed in a way that may pass
-	WaitScheduled = "scheduled" // the command's notbefore has not come
-	WaitTurn      = "turn"      // other calls use up the budget of its tenant or vendor
-	WaitLine      = "line"      // commands of its key that came before it wait; NextAttemptAt is theirs
+	WaitFailure          = "failure"           // an attempt failed in a way that may pass
+	WaitScheduled        = "scheduled"         // the command's notbefore has not come
+	WaitConcurrencyLimit = "concurrency-limit" // other calls use up the budget of its tenant or vendor
+	WaitBlockedByKey     = "blocked-by-key"    // commands of its key that came before it wait; NextAttemptAt is theirs
 )
 
 // WaitingData is the data of <domain>.waiting.
 type WaitingData struct {
 	Operation OperationData `json:"operation"`
-	// Reason is WaitFailure, WaitScheduled, WaitTurn or WaitLine.
+	// Reason is WaitFailure, WaitScheduled, WaitConcurrencyLimit or WaitBlockedByKey.
 	Reason        string       `json:"reason"`
 	Failure       *FailureData `json:"failure,omitempty"`
 	Since         time.Time    `json:"since"`

@@ -29,7 +29,7 @@ func dataTypes() map[string]any {
 		event.ObjectCreated: event.ObjectCreatedData{}, event.BusinessUserCreated: event.BusinessUserCreatedData{},
 		event.MailboxCreated: event.MailboxCreatedData{}, event.DelegationChanged: event.DelegationChangedData{},
 		event.DelegationObserved: event.DelegationObservedData{}, event.SyncCompleted: event.SyncCompletedData{}, event.SyncProgress: event.SyncProgressData{},
-		event.MailboxObserved: event.MailboxObservedData{}, event.MailboxMissing: event.MailboxMissingData{}, event.DelegationDrift: event.DelegationDriftData{},
+		event.MailboxObserved: event.MailboxObservedData{}, event.MailboxMissing: event.MailboxMissingData{}, event.DelegationDrift: event.DelegationDriftData{}, event.DeadLettered: event.DeadLetter{},
 	}
 	for _, d := range event.Domains() {
 		types[event.StartedType(d)] = event.StartedData{}
@@ -224,7 +224,7 @@ func jsonType(t reflect.Type) string {
 		return "string"
 	case reflect.Bool:
 		return "boolean"
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int64, reflect.Uint64:
 		return "integer"
 	case reflect.Slice:
 		return "array"

@@ -8,7 +8,19 @@ import (
 // Prefix precedes every type of ours.
 const Prefix = "io.mailwright."
 
-// Domain is the part of the system that carries a command out: the third token of its subject.
+// ValidTenant reports whether a text can be the name of a tenant: 1 to 63 of a-z, 0-9 and "-", so that
+// it is one token of a NATS subject and a part of a permission.
+func ValidTenant(name string) bool {
+	const maxTenant = 63
+	if len(name) == 0 || len(name) > maxTenant {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-'
+	})
+}
+
+// Domain is the part of the system that carries a command out: the fourth token of its subject.
 type Domain string
 
 // The four domains, each carried out by the service of its name.
@@ -60,6 +72,10 @@ const (
 // DelegationDrift is the type of an observation of delegates that are not as the last command left them, on the stream DRIFT.
 const DelegationDrift = Prefix + "delegation.drift.v1"
 
+// DeadLettered is the type of a dead letter, on the stream DEAD: the event of a message that was given
+// up.
+const DeadLettered = Prefix + "deadletter.v1"
+
 // SyncProgress is the type of an event on the way of an inventory.sync.
 const SyncProgress = Prefix + "inventory.sync.progress.v1"
 
@@ -101,7 +117,7 @@ func CommandTypes() []string {
 
 // ResultTypes lists the types of results and observations.
 func ResultTypes() []string {
-	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, FolderChanged, FolderObserved, SyncCompleted, SyncProgress, CancelCompleted, MailboxObserved, MailboxMissing, DelegationDrift}
+	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, FolderChanged, FolderObserved, SyncCompleted, SyncProgress, CancelCompleted, MailboxObserved, MailboxMissing, DelegationDrift, DeadLettered}
 	for _, d := range Domains() {
 		types = append(types, StartedType(d), WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d), CancelledType(d), PlannedType(d))
 	}

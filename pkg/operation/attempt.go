@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ func (v verdict) settled() bool { return v.nextAttempt.IsZero() && !v.detached }
 // go, and the attempt goes on. Should this process die, the wake-up brings the command back.
 func (e *Engine) attemptWithin(run *Run, last *entry, release func() error, settle func()) (verdict, error) {
 	w := e.prepare(run, last)
-	out := &outlast{Engine: e, run: run, last: last, writer: w, tenant: run.Tenant, release: release, settle: settle, ended: make(chan struct{})}
+	out := &outlast{Engine: e, run: run, last: last, writer: w, release: release, settle: settle, ended: make(chan struct{})}
 	out.done.Add(1)
 	hold := time.AfterFunc(e.Hold, out.detach)
 	v, err := out.toItsEnd()
@@ -45,7 +46,6 @@ type outlast struct {
 	run     *Run
 	last    *entry
 	writer  *writer
-	tenant  string // the command's: the handler may be about to choose another
 	release func() error
 	settle  func()
 	ended   chan struct{} // closed when the attempt has ended
@@ -73,7 +73,7 @@ func (o *outlast) detach() {
 	}
 	o.underWay.Store(o.run.ID, true)
 	defer o.underWay.Delete(o.run.ID)
-	o.tellSlow(o.run, o.last, o.writer, o.tenant)
+	o.tellSlow(o.run, o.last, o.writer)
 	if o.err = o.release(); o.err != nil {
 		return
 	}
@@ -106,14 +106,13 @@ func (e *Engine) reattach(run *Run, v verdict, err error) {
 	}
 }
 
-// tellSlow records that a call is under way which may be repeated without harm, and was therefore not announced. The tenant is the command's: the
-// handler may be about to choose another.
-func (e *Engine) tellSlow(run *Run, last *entry, w *writer, tenant string) {
+// tellSlow records that a call is under way which may be repeated without harm, and was therefore not announced.
+func (e *Engine) tellSlow(run *Run, last *entry, w *writer) {
 	if e.Handlers[run.Command.Type()].Once || !run.performing.Load() {
 		return
 	}
 	e.Step("announce")
-	if err := w.publishAside(e.life, last.sequence, run.envelope(tenant), event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
+	if err := w.publishAside(e.life, last.sequence, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
 		e.Log.Warn("that a slow call is under way could not be recorded", "operation", run.ID, "error", err)
 	}
 }
@@ -286,7 +285,7 @@ func (e *Engine) tooEarly(run *Run) bool {
 	return run.Settling && e.Now().Before(run.sentAt.Add(2*e.CallTimeout))
 }
 
-// announce records that the vendor is about to be called. Whoever comes by until settleAt leaves the operation alone.
+// announce records that the vendor is about to be called. Whoever comes by until leaseExpiresAt leaves the operation alone.
 func (e *Engine) announce(ctx context.Context, run *Run, last *entry, w *writer) error {
 	e.Step("announce")
 	if err := w.append(ctx, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
@@ -303,7 +302,7 @@ func (e *Engine) started(run *Run, last *entry) event.StartedData {
 	if !e.Handlers[run.Command.Type()].Once {
 		patience = e.lease()
 	}
-	data := event.StartedData{Operation: run.Operation, SettleAt: e.Now().Add(patience).UTC()}
+	data := event.StartedData{Operation: run.Operation, LeaseExpiresAt: e.Now().Add(patience).UTC()}
 	if !last.since.IsZero() {
 		data.Since = &last.since
 	}
@@ -322,7 +321,7 @@ func (e *Engine) check(run *Run) []event.Fault {
 	if _, ours := e.Handlers[t]; !ours {
 		switch d := event.DomainOf(t); {
 		case event.IsCommand(t) && d != e.Domain:
-			return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.<key>, not on %s", t, d, e.Domain)}}
+			return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.%s.<key>, not in the domain %s", t, run.Tenant, d, e.Domain)}}
 		case d != "":
 			return []event.Fault{{Field: "type", Problem: t + " is no command"}}
 		}
@@ -383,7 +382,11 @@ func (e *Engine) due(run *Run, last *entry) error {
 	return nil
 }
 
-func dryRun(run *Run) bool { return event.Extension(run.Command, event.DryRun) == "true" }
+func dryRun(run *Run) bool { return isDryRun(run.Command) }
+
+func isDryRun(command event.Event) bool {
+	return strings.EqualFold(event.Extension(command, event.DryRun), "true")
+}
 
 // plan answers a dry run.
 func plan(ctx context.Context, h Handler, run *Run) (Result, error) {

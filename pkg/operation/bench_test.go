@@ -100,7 +100,7 @@ func steps(b *testing.B) (rows []benchmark.Row) {
 		b.Fatal(err)
 	}
 	subject := func(i int) string {
-		return bus.EventSubject(event.Delegation, event.OperationID(source, fmt.Sprint(i)))
+		return bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, fmt.Sprint(i)))
 	}
 	for _, step := range []struct {
 		name string
@@ -111,7 +111,7 @@ func steps(b *testing.B) (rows []benchmark.Row) {
 		{"hold it against its schema", func(int) error { document.Check(); return nil }},
 		{"read the record", func(i int) error { _, err := events.GetLastMsgForSubject(b.Context(), subject(i)); return none(err) }},
 		{"look for what waits on the key", func(i int) error {
-			_, err := parked.GetMsg(b.Context(), 1, jetstream.WithGetMsgSubject(bus.ParkedSubject(bus.Address{Domain: event.Delegation, Key: fmt.Sprint(i)})))
+			_, err := parked.GetMsg(b.Context(), 1, jetstream.WithGetMsgSubject(bus.ParkedSubject(bus.Address{Tenant: "contoso", Domain: event.Delegation, Key: fmt.Sprint(i)})))
 			return none(err)
 		}},
 		{"write the event", func(int) error { _, _, err := event.Encode(e, event.Binary); return err }},
@@ -171,7 +171,7 @@ func fill(b *testing.B, js jetstream.JetStream) {
 	b.Helper()
 	for i := range benchCommands {
 		m := command(fmt.Sprint(i), valid)
-		m.Subject = bus.CommandSubject(event.Delegation, fmt.Sprint(i%5000))
+		m.Subject = bus.CommandSubject("contoso", event.Delegation, fmt.Sprint(i%5000))
 		if _, err := js.PublishMsgAsync(m); err != nil {
 			b.Fatal(err)
 		}
@@ -277,8 +277,8 @@ func floorHandle(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, p
 	if err != nil {
 		return err
 	}
-	id := event.OperationID(e.Source(), e.ID())
-	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: bus.EventSubject(event.Delegation, id), Header: header, Data: body}); err != nil {
+	id := event.OperationID("contoso", e.Source(), e.ID())
+	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: bus.EventSubject("contoso", event.Delegation, id), Header: header, Data: body}); err != nil {
 		return err
 	}
 	performed()

@@ -44,7 +44,7 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 	if err := run.Decode(&data); err != nil {
 		return Result{}, false, err
 	}
-	target, err := e.record.lastOf(e.Domain, data.OperationID)
+	target, err := e.record.lastOf(run.Tenant, e.Domain, data.OperationID)
 	switch {
 	case err != nil:
 		return Result{}, false, err
@@ -63,7 +63,7 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 			return Result{}, false, err
 		}
 	}
-	if err := e.wakeKey(ctx, target.operation.Key); err != nil {
+	if err := e.wakeKey(ctx, bus.Address{Tenant: run.Tenant, Domain: e.Domain, Key: target.operation.Key}); err != nil {
 		return Result{}, false, err
 	}
 	return Result{event.CancelCompleted, event.CancelCompletedData{Operation: run.Operation, Cancelled: data.OperationID}}, false, nil
@@ -82,8 +82,8 @@ func (e *Engine) writeCancelled(ctx context.Context, by *Run, target *entry) err
 }
 
 // wakeKey wakes a key now, if anything waits on it.
-func (e *Engine) wakeKey(ctx context.Context, key string) error {
-	head, parked, err := e.parking.head(ctx, bus.Address{Domain: e.Domain, Key: key})
+func (e *Engine) wakeKey(ctx context.Context, key bus.Address) error {
+	head, parked, err := e.parking.head(ctx, key)
 	if err != nil || !parked {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
@@ -16,11 +17,11 @@ import (
 
 // Reasons of the engine why a message ends in DEAD; JetStream's own are in package event.
 const (
-	Unreadable = "unreadable"           // no CloudEvent can be made of it
-	Conflict   = "idempotency-conflict" // source and id of an earlier command, other data
-	Expired    = "expired"              // it waited longer than COMMANDS keeps commands
-	Unsettled  = "unsettled"            // whether it was carried out can not be read back: a person has to look
-	Lost       = "lost"                 // delivered and acknowledged, but without an outcome
+	Unreadable          = "unreadable"            // no CloudEvent can be made of it
+	Conflict            = "idempotency-conflict"  // source and id of an earlier command, other data
+	Expired             = "expired"               // it waited longer than COMMANDS keeps commands
+	OutcomeUnknown      = "outcome-unknown"       // whether it was carried out can not be read back: a person has to look
+	AckedWithoutOutcome = "acked-without-outcome" // delivered and acknowledged, but without an outcome
 )
 
 const largestExcerpt = 16 << 10
@@ -43,16 +44,19 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		return nil
 	}
 	dead := event.DeadLetter{
-		Reason: l.Reason, Detail: l.Detail, Stream: d.Stream, Sequence: d.Sequence, Subject: d.Subject, Consumer: d.Consumer,
-		Time: e.Now().UTC(), Size: len(d.Data),
+		Reason: l.Reason, Detail: l.Detail, Stream: d.Stream, Sequence: d.Sequence, Subject: publishedSubject(d.Subject), Consumer: d.Consumer,
+		Tenant: tenantOf(d.Subject), Time: e.Now().UTC(), Size: len(d.Data),
 	}
 	body := d.Data
 	if l.run != nil {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
+		dead.Tenant = l.run.Tenant
+		dead.CorrelationID, dead.TraceParent = event.Extension(l.run.Command, event.CorrelationID), event.Extension(l.run.Command, event.TraceParent)
 		body = l.run.Command.Data()
 	} else if l.last != nil && l.last.sequence > 0 {
 		dead.Source, dead.ID = l.last.envelope.attribute(event.CommandSource), l.last.envelope.attribute(event.CommandID)
-		dead.Type, dead.OperationID = l.last.operation.CommandType, l.last.envelope.operationID
+		dead.Type, dead.OperationID, dead.Tenant = l.last.operation.CommandType, l.last.envelope.operationID, l.last.envelope.tenant
+		dead.CorrelationID, dead.TraceParent = l.last.envelope.attribute(event.CorrelationID), l.last.envelope.attribute(event.TraceParent)
 	}
 	if e.unsafe(Redaction) && json.Valid(body) {
 		dead.Excerpt = body
@@ -63,19 +67,60 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		sum := sha256.Sum256(d.Data)
 		dead.SHA256 = hex.EncodeToString(sum[:])
 	}
-	raw, err := json.Marshal(dead)
+	msg, err := e.deadMessage(dead)
 	if err != nil {
 		return err
 	}
 	e.Step("bury")
-	// One letter a message and reason, however often it is delivered.
-	id := fmt.Sprintf("%s/%d/%s", d.Stream, d.Sequence, l.Reason)
-	if _, err := e.JS.Publish(ctx, bus.DeadSubject(e.Domain, dead.OperationID), raw, jetstream.WithMsgID(id)); err != nil {
+	if _, err := e.JS.PublishMsg(ctx, msg); err != nil {
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
 	e.Step("buried")
 	e.Log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
+}
+
+// deadMessage makes the CloudEvent of a dead letter. Its id names the message and the reason, so that
+// JetStream stores one letter of them however often the message is delivered.
+func (e *Engine) deadMessage(dead event.DeadLetter) (*nats.Msg, error) {
+	id := fmt.Sprintf("%s/%d/%s", dead.Stream, dead.Sequence, dead.Reason)
+	letter, err := event.New(id, Source(e.Domain), event.DeadLettered, dead)
+	if err != nil {
+		return nil, err
+	}
+	letter.SetTime(dead.Time)
+	event.Extend(&letter,
+		event.Attribute{Name: event.TenantID, Value: dead.Tenant},
+		event.Attribute{Name: event.CausationID, Value: dead.ID},
+		event.Attribute{Name: event.CommandID, Value: dead.ID},
+		event.Attribute{Name: event.CommandSource, Value: dead.Source},
+		event.Attribute{Name: event.Operation, Value: dead.OperationID},
+		event.Attribute{Name: event.CorrelationID, Value: dead.CorrelationID},
+		event.Attribute{Name: event.TraceParent, Value: dead.TraceParent},
+	)
+	header, body, err := event.Encode(letter, event.Binary)
+	if err != nil {
+		return nil, err
+	}
+	header.Set(jetstream.MsgIDHeader, id)
+	return &nats.Msg{Subject: bus.DeadSubject(dead.Tenant, e.Domain, dead.OperationID), Header: header, Data: body}, nil
+}
+
+// publishedSubject gives the subject that a stored command was published to; any other as it is.
+func publishedSubject(stored string) string {
+	if address, ok := bus.ParseCommandSubject(stored); ok {
+		return bus.PublishedSubject(address)
+	}
+	return stored
+}
+
+// tenantOf gives the tenant of a command's subject; "" where it cannot stand in another subject.
+func tenantOf(subject string) string {
+	tenant, _ := bus.SubjectTokens(subject)
+	if checkToken("tenant", tenant, longestTenant) != nil {
+		return ""
+	}
+	return tenant
 }
 
 // buryRun is bury for an operation whose command is known.
@@ -91,13 +136,13 @@ func (e *Engine) buryRun(ctx context.Context, l letter) error {
 
 // expire ends an operation whose command is gone from COMMANDS. What its results carry stands in its record; nothing but a dead letter is
 // possible where there is none.
-func (e *Engine) expire(ctx context.Context, c parkedCommand) error {
-	last, err := e.record.lastOf(e.Domain, c.OperationID)
+func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand) error {
+	last, err := e.record.lastOf(key.Tenant, e.Domain, c.OperationID)
 	if err != nil {
 		return err
 	}
 	l := letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits", last: last}
-	if err := e.bury(ctx, l, bus.Delivery{Stream: bus.Commands, Sequence: c.Sequence}); err != nil || last.sequence == 0 || last.state.Terminal() {
+	if err := e.bury(ctx, l, bus.Delivery{Stream: bus.Commands, Sequence: c.Sequence, Subject: bus.PublishedSubject(key)}); err != nil || last.sequence == 0 || last.state.Terminal() {
 		return err
 	}
 	kind := failure.Unavailable // certainly not carried out

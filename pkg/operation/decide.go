@@ -30,7 +30,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	if n, ok := errors.AsType[*noTurn](failed); ok {
 		if !run.Settling {
 			next := now.Add(n.after)
-			return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitTurn, Since: cmp.Or(last.since, now), NextAttemptAt: next}}, next, nil
+			return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitConcurrencyLimit, Since: cmp.Or(last.since, now), NextAttemptAt: next}}, next, nil
 		}
 		failed = &failure.Error{Kind: failure.Throttled, RetryAfter: n.after, Text: n.Error()}
 	}
@@ -73,10 +73,10 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 // giveUp ends an operation of which nobody can tell whether it was carried out: a dead letter for a person, and the
 // outcome for those who wait.
 func (e *Engine) giveUp(ctx context.Context, run *Run, last *entry, why error) (Result, time.Time, error) {
-	if err := e.buryRun(ctx, letter{Reason: Unsettled, Detail: why.Error(), run: run}); err != nil {
+	if err := e.buryRun(ctx, letter{Reason: OutcomeUnknown, Detail: why.Error(), run: run}); err != nil {
 		return Result{}, time.Time{}, err
 	}
-	data := event.FailureData{Kind: string(failure.Unknown), Code: Unsettled, Text: why.Error()}
+	data := event.FailureData{Kind: string(failure.Unknown), Code: OutcomeUnknown, Text: why.Error()}
 	return Result{event.FailedType(run.address.Domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(last.since, e.Now().UTC())}}, time.Time{}, nil
 }
 

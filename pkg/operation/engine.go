@@ -201,7 +201,7 @@ func (e *Engine) standing(run *Run) (s standing, err error) {
 		s.last, err = e.record.last(run)
 		return s, err
 	}
-	record, others := e.record.ask(run.address.Domain, run.ID), e.parking.latest.Ask(bus.ParkedSubject(run.address))
+	record, others := e.record.ask(run.Tenant, run.address.Domain, run.ID), e.parking.latest.Ask(bus.ParkedSubject(run.address))
 	if s.last, err = e.record.answer(record); err == nil {
 		_, s.parked, err = others.Answer()
 	}
@@ -269,7 +269,7 @@ func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.
 		at = now
 	}
 	return e.record.writer(run, last).publish(ctx, event.WaitingType(run.address.Domain),
-		event.WaitingData{Operation: run.Operation, Reason: event.WaitLine, Since: now, NextAttemptAt: at.UTC()})
+		event.WaitingData{Operation: run.Operation, Reason: event.WaitBlockedByKey, Since: now, NextAttemptAt: at.UTC()})
 }
 
 // take makes an attempt at a command that has a place.
@@ -341,7 +341,7 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 		return verdict{}, err
 	}
 	if d.Sequence == 0 {
-		return verdict{}, e.expire(ctx, head)
+		return verdict{}, e.expire(ctx, address, head)
 	}
 	run, err := read(d)
 	if err != nil {

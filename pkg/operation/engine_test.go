@@ -32,6 +32,9 @@ type bundle struct {
 	domain event.Domain
 	engine *operation.Engine // the one served last
 	stop   func()            // ends the service and waits for it
+
+	mu     sync.Mutex
+	events map[string]string // subjects of results, by the id of the command
 }
 
 // logBuffer collects the log for a look at the end.
@@ -109,8 +112,8 @@ const source = "/test"
 
 func command(id, data string) *nats.Msg {
 	return &nats.Msg{
-		Subject: bus.CommandSubject(event.Delegation, "alex"), Data: []byte(data),
-		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, "ce-tenantid": {"contoso"}, "ce-correlationid": {"T-1"}},
+		Subject: bus.CommandSubject("contoso", event.Delegation, "alex"), Data: []byte(data),
+		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, "ce-correlationid": {"T-1"}},
 	}
 }
 
@@ -118,16 +121,41 @@ const valid = `{"mailbox":"alex@contoso.com","add":["d@contoso.com"]}`
 
 func (b *bundle) publish(m *nats.Msg) {
 	b.Helper()
+	b.remember(m)
 	if _, err := b.js.PublishMsg(b.Context(), m); err != nil {
 		b.Fatal(err)
 	}
 }
 
+// remember keeps where the results of a command will stand.
+func (b *bundle) remember(m *nats.Msg) {
+	address, ok := bus.ParsePublishedSubject(m.Subject)
+	e, err := event.Decode(m.Header, m.Data)
+	if !ok || err != nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.events == nil {
+		b.events = map[string]string{}
+	}
+	b.events[e.ID()] = bus.EventSubject(address.Tenant, b.domain, event.OperationOf(address.Tenant, e))
+}
+
+// subject is where the results of a command stand.
+func (b *bundle) subject(id string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if subject, ok := b.events[id]; ok {
+		return subject
+	}
+	return bus.EventSubject("contoso", b.domain, event.OperationID("contoso", source, id))
+}
+
 // outcome waits for an operation's outcome.
 func (b *bundle) outcome(id string) event.Event {
 	b.Helper()
-	subject := bus.EventSubject(b.domain, event.OperationID(source, id))
-	return b.await(bus.Events, subject, func(e event.Event) bool {
+	return b.await(bus.Events, b.subject(id), func(e event.Event) bool {
 		s, ok := event.StateOf(e)
 		return ok && s.Terminal()
 	})
@@ -180,11 +208,11 @@ func (b *bundle) dead(reason string) event.DeadLetter {
 	}
 }
 
-// events counts what the record of an operation holds.
-func (b *bundle) events(id string) uint64 {
+// count counts what the record of an operation holds.
+func (b *bundle) count(id string) uint64 {
 	b.Helper()
 	s := b.stream(bus.Events)
-	info, err := s.Info(b.Context(), jetstream.WithSubjectFilter(bus.EventSubject(event.Delegation, event.OperationID(source, id))))
+	info, err := s.Info(b.Context(), jetstream.WithSubjectFilter(b.subject(id)))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -209,7 +237,7 @@ func TestSuccessCarriesTheCommandsContext(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		event.TenantID: "contoso", event.CorrelationID: "T-1", event.CausationID: "1", event.CommandID: "1", event.CommandSource: source,
-		event.Operation: event.OperationID(source, "1"),
+		event.Operation: event.OperationID("contoso", source, "1"),
 	} {
 		if got := event.Extension(e, name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
@@ -236,8 +264,8 @@ func TestTheSameCommandTwiceHasOneOutcomeAndOneCall(t *testing.T) {
 	}
 	b.publish(command("2", valid)) // the same key: handled after the three
 	b.outcome("2")
-	if calls.Load() != 2 || b.events("1") != 1 {
-		t.Errorf("%d calls, %d events", calls.Load(), b.events("1"))
+	if calls.Load() != 2 || b.count("1") != 1 {
+		t.Errorf("%d calls, %d events", calls.Load(), b.count("1"))
 	}
 }
 
@@ -247,7 +275,7 @@ func TestOtherDataUnderTheSameIDIsDeadLettered(t *testing.T) {
 	b.publish(command("1", valid))
 	b.publish(command("1", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))
 	l := b.dead(operation.Conflict)
-	if l.Sequence != 2 || l.Stream != bus.Commands || l.ID != "1" || l.OperationID != event.OperationID(source, "1") || !strings.Contains(string(l.Excerpt), "other@") {
+	if l.Sequence != 2 || l.Stream != bus.Commands || l.ID != "1" || l.OperationID != event.OperationID("contoso", source, "1") || !strings.Contains(string(l.Excerpt), "other@") {
 		t.Errorf("%+v", l)
 	}
 }
@@ -284,7 +312,7 @@ func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 	for id, want := range map[string][]string{
 		"1": {"/ad is not known", "/mailbox must be string", " needs one of: add, remove"},
 		"2": {`type "com.example.nonsense" is not a type`},
-		"3": {"type io.mailwright.mailbox.create.v1 is carried out on mailwright.cmd.mailbox.<key>"},
+		"3": {"type io.mailwright.mailbox.create.v1 is carried out on mailwright.cmd.contoso.mailbox.<key>"},
 		"4": {"tenantid names no tenant"},
 	} {
 		e := b.outcome(id)
@@ -313,8 +341,8 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	b.publish(command("1", valid))
 	e := b.outcome("1")
 	var data event.DelegationChangedData
-	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || b.events("1") != 7 { // three times waiting and started
-		t.Errorf("attempt %d, %d events, %v", data.Operation.Attempt, b.events("1"), err)
+	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || b.count("1") != 7 { // three times waiting and started
+		t.Errorf("attempt %d, %d events, %v", data.Operation.Attempt, b.count("1"), err)
 	}
 }
 
@@ -368,7 +396,7 @@ func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := command("1", string(data))
-	m.Subject = bus.CommandSubject(event.Directory, "a")
+	m.Subject = bus.CommandSubject("contoso", event.Directory, "a")
 	m.Header["ce-type"] = []string{event.BusinessUserCreate}
 	b.publish(m)
 	e := b.outcome("1")
@@ -400,7 +428,7 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 	const commands = 200
 	for i := range commands {
 		m := command(fmt.Sprint(i), valid)
-		m.Subject = bus.CommandSubject(event.Delegation, fmt.Sprint(i%10))
+		m.Subject = bus.CommandSubject("contoso", event.Delegation, fmt.Sprint(i%10))
 		b.publish(m)
 		b.publish(m)
 	}

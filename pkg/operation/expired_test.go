@@ -19,7 +19,7 @@ func TestACommandThatIsGoneWhileItWaitsFails(t *testing.T) {
 		return operation.Result{}, throttledFor(1)
 	})
 	b.publish(command("1", valid))
-	b.until("it is parked", b.has(b.stream(bus.Parked), bus.ParkedSubject(bus.Address{Domain: event.Delegation, Key: "alex"})))
+	b.until("it is parked", b.has(b.stream(bus.Parked), bus.ParkedSubject(bus.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})))
 	if err := b.stream(bus.Commands).DeleteMsg(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestACommandThatIsGoneWhileItWaitsFails(t *testing.T) {
 	if faults := event.Check(e); len(faults) > 0 || event.Extension(e, event.CommandID) != "1" {
 		t.Errorf("%v %s", faults, e)
 	}
-	if l := b.dead(operation.Expired); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange || l.OperationID != event.OperationID(source, "1") {
+	if l := b.dead(operation.Expired); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange || l.OperationID != event.OperationID("contoso", source, "1") {
 		t.Errorf("%+v", l)
 	}
 	b.nothingParked()

@@ -20,7 +20,7 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := bus.Address{Domain: event.Directory, Key: "alex"}
+	key := bus.Address{Tenant: "contoso", Domain: event.Directory, Key: "alex"}
 	wakeUp, err := js.Publish(t.Context(), bus.WakeSubject(key), nil)
 	if err != nil {
 		t.Fatal(err)

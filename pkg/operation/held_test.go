@@ -58,17 +58,17 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 		},
 		"can not be looked up": {
 			lookUp:  func(*operation.Run, int64) (bool, error) { return false, operation.ErrCanNotLookUp },
-			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.Unsettled},
+			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},
 		"no rights to look": {
 			lookUp:  func(*operation.Run, int64) (bool, error) { return false, failure.New(failure.Refused, "no rights") },
-			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.Unsettled},
+			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},
 		"its tenant is no longer configured": {
 			lookUp: func(*operation.Run, int64) (bool, error) {
 				return false, operation.Reject("tenantid", "is not configured")
 			},
-			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.Unsettled},
+			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,8 +101,8 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 			if err := e.DataAs(&data); err != nil || data.Failure.Kind != c.failure.Kind || data.Failure.Code != c.failure.Code {
 				t.Errorf("%+v %v", data.Failure, err)
 			}
-			if c.failure.Code == operation.Unsettled {
-				b.dead(operation.Unsettled)
+			if c.failure.Code == operation.OutcomeUnknown {
+				b.dead(operation.OutcomeUnknown)
 			}
 			for _, event := range b.history("1")[2:] {
 				if event == "delegation.started" || event == "delegation.unknown" {

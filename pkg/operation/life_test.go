@@ -20,9 +20,15 @@ import (
 	"github.com/mailwright/mailwright/pkg/operation"
 )
 
+// of gives a command of another tenant.
+func of(tenant string, m *nats.Msg) *nats.Msg {
+	m.Subject = strings.Replace(m.Subject, ".contoso.", "."+tenant+".", 1)
+	return m
+}
+
 // on gives a command of another key.
 func on(key string, m *nats.Msg) *nats.Msg {
-	m.Subject = bus.CommandSubject(event.Delegation, key)
+	m.Subject = bus.CommandSubject("contoso", event.Delegation, key)
 	return m
 }
 
@@ -32,7 +38,7 @@ func (b *bundle) history(id string) []string {
 	stream := b.stream(bus.Events)
 	var list []string
 	for sequence := uint64(1); ; sequence++ {
-		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(bus.EventSubject(b.domain, event.OperationID(source, id))))
+		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(b.subject(id)))
 		if err != nil {
 			return list
 		}
@@ -170,10 +176,10 @@ func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
 			b.publish(command("1", valid))
 			e := b.outcome("1")
 			var data event.FailedData
-			if err := e.DataAs(&data); err != nil || data.Failure.Kind != "unknown" || data.Failure.Code != operation.Unsettled {
+			if err := e.DataAs(&data); err != nil || data.Failure.Kind != "unknown" || data.Failure.Code != operation.OutcomeUnknown {
 				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
 			}
-			if l := b.dead(operation.Unsettled); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange {
+			if l := b.dead(operation.OutcomeUnknown); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange {
 				t.Errorf("%+v", l)
 			}
 			if calls.Load() != 1 {
@@ -251,7 +257,7 @@ func TestSlowCallLeavesItsPartition(t *testing.T) {
 	parked := b.stream(bus.Parked)
 	renewed := map[uint64]bool{}
 	b.until("the wake-up is renewed as long as the call goes on, longer than CallTimeout", func() bool {
-		if m, err := parked.GetLastMsgForSubject(t.Context(), bus.ScheduleSubject(bus.Address{Domain: event.Delegation, Key: "slow"})); err == nil {
+		if m, err := parked.GetLastMsgForSubject(t.Context(), bus.ScheduleSubject(bus.Address{Tenant: "contoso", Domain: event.Delegation, Key: "slow"})); err == nil {
 			renewed[m.Sequence] = true
 		}
 		return len(renewed) > 5
@@ -284,15 +290,15 @@ func TestNotBeforeAndCancel(t *testing.T) {
 	b.publish(on("never", never))
 	b.publish(on("never", command("behind", valid)))
 	b.publish(on("never", command("in line", valid)))
-	b.await(bus.Events, bus.EventSubject(event.Delegation, event.OperationID(source, "in line")), func(event.Event) bool { return true })
-	cancelInLine := command("cancel in line", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "in line")))
+	b.await(bus.Events, bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "in line")), func(event.Event) bool { return true })
+	cancelInLine := command("cancel in line", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "in line")))
 	cancelInLine.Header["ce-type"] = []string{event.OperationCancel}
 	b.publish(on("never", cancelInLine))
 	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.Delegation) {
 		t.Errorf("%s", e)
 	}
 
-	cancel := command("cancel", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "never")))
+	cancel := command("cancel", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "never")))
 	cancel.Header["ce-type"] = []string{event.OperationCancel}
 	b.publish(on("never", cancel))
 	if e := b.outcome("cancel"); e.Type() != event.CancelCompleted {
@@ -311,7 +317,7 @@ func TestNotBeforeAndCancel(t *testing.T) {
 		t.Errorf("%d calls", calls.Load())
 	}
 
-	again := command("cancel-2", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "soon")))
+	again := command("cancel-2", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "soon")))
 	again.Header["ce-type"] = []string{event.OperationCancel}
 	b.publish(again)
 	if e := b.outcome("cancel-2"); e.Type() != event.FailedType(event.Delegation) || !strings.Contains(string(e.Data()), "has ended already") {
@@ -347,13 +353,11 @@ func TestOneTenantsFloodDoesNotStarveAnother(t *testing.T) {
 	})
 	for i := range 50 {
 		m := command(fmt.Sprint("flood", i), valid)
-		m.Header["ce-tenantid"] = []string{"flood"}
-		b.publish(on(fmt.Sprint("flood", i), m))
+		b.publish(of("flood", on(fmt.Sprint("flood", i), m)))
 	}
 	for i := range 8 {
 		m := command(fmt.Sprint("other", i), valid)
-		m.Header["ce-tenantid"] = []string{"other"}
-		b.publish(on(fmt.Sprint("other", i), m))
+		b.publish(of("other", on(fmt.Sprint("other", i), m)))
 	}
 	for i := range 8 {
 		b.outcome(fmt.Sprint("other", i))
@@ -385,7 +389,7 @@ func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
 	b.publish(command("1", valid))
 	b.outcome("1")
 	events := b.stream(bus.Events)
-	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(bus.EventSubject(event.Delegation, event.OperationID(source, "1")))); err != nil {
+	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")))); err != nil {
 		t.Fatal(err)
 	}
 	b.publish(command("1", valid))
@@ -477,7 +481,7 @@ func TestACancelIsPlannedOrRefusedAsAsked(t *testing.T) {
 		return operation.Result{}, throttledFor(3600)
 	})
 	b.publish(command("waits", valid))
-	b.await(bus.Events, bus.EventSubject(event.Delegation, event.OperationID(source, "waits")), func(event.Event) bool { return true })
+	b.await(bus.Events, bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "waits")), func(event.Event) bool { return true })
 	for i, c := range []struct {
 		header, value, of string
 		want              string // type of the outcome
@@ -486,7 +490,7 @@ func TestACancelIsPlannedOrRefusedAsAsked(t *testing.T) {
 		{"ce-dryrun", "true", "nobody", event.FailedType(event.Delegation)},
 		{"ce-notbefore", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "waits", event.RejectedType(event.Delegation)},
 	} {
-		m := command(fmt.Sprint("cancel", i), fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, c.of)))
+		m := command(fmt.Sprint("cancel", i), fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, c.of)))
 		m.Header["ce-type"], m.Header[c.header] = []string{event.OperationCancel}, []string{c.value}
 		b.publish(m)
 		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != c.want || len(event.Check(e)) > 0 {

@@ -54,7 +54,7 @@ type Result struct {
 type Run struct {
 	// Command is the event as published.
 	Command event.Event
-	// Tenant is its tenantid; where that is empty, the handler may set the tenant that it chose. Results carry it.
+	// Tenant is the one that it was published for, by its subject. Results carry it.
 	Tenant string
 	// ID is the operation's id.
 	ID string

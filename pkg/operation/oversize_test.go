@@ -130,10 +130,10 @@ func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 				b.publish(command("1", valid))
 				e := b.outcome("1")
 				var data event.FailedData
-				if err := e.DataAs(&data); err != nil || data.Failure.Code != operation.Unsettled || !strings.Contains(data.Failure.Text, "can not be published") {
+				if err := e.DataAs(&data); err != nil || data.Failure.Code != operation.OutcomeUnknown || !strings.Contains(data.Failure.Text, "can not be published") {
 					t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
 				}
-				if l := b.dead(operation.Unsettled); l.ID != "1" || l.Detail != data.Failure.Text {
+				if l := b.dead(operation.OutcomeUnknown); l.ID != "1" || l.Detail != data.Failure.Text {
 					t.Errorf("%+v", l)
 				}
 			})

@@ -182,8 +182,7 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	const flooding = 40
 	for i := range flooding {
 		m := on(fmt.Sprint("flood", i), command(fmt.Sprint("flood", i), valid))
-		m.Header.Set("ce-tenantid", "flood")
-		b.publish(m)
+		b.publish(of("flood", m))
 	}
 	for i := range 10 {
 		b.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
@@ -224,7 +223,7 @@ func TestAGhostInPARKEDIsTakenOut(t *testing.T) {
 		once.Do(func() { close(begun); <-release }) // longer than Hold: the command is parked
 		return changed(run)
 	}}, func(c *operation.Config) {
-		c.JS = &forgetful{JetStream: c.JS, subject: bus.ParkedSubject(bus.Address{Domain: event.Delegation, Key: "alex"})}
+		c.JS = &forgetful{JetStream: c.JS, subject: bus.ParkedSubject(bus.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})}
 	})
 	b.publish(command("1", valid))
 	<-begun
@@ -255,7 +254,7 @@ func (f *forgetful) Publish(ctx context.Context, subject string, data []byte, op
 func (b *bundle) parked(key string) uint64 {
 	b.Helper()
 	stream := b.stream(bus.Parked)
-	info, err := stream.Info(b.Context(), jetstream.WithSubjectFilter(bus.ParkedSubject(bus.Address{Domain: b.domain, Key: key})))
+	info, err := stream.Info(b.Context(), jetstream.WithSubjectFilter(bus.ParkedSubject(bus.Address{Tenant: "contoso", Domain: b.domain, Key: key})))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -286,9 +285,8 @@ func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 			})
 			defer close(answer)
 			for i := range flood {
-				m := command(fmt.Sprint("flood", i), valid)
-				m.Header["ce-tenantid"] = []string{tenant(i)}
-				b.publish(on(fmt.Sprint("flood", i), m))
+				id := fmt.Sprint("flood", i)
+				b.publish(of(tenant(i), on(id, command(id, valid))))
 			}
 			for i := range 20 {
 				m := command(fmt.Sprint("other", i), `{"mailbox":"alex@contoso.com","delegates":[]}`)

@@ -27,8 +27,8 @@ func read(d bus.Delivery) (*Run, error) {
 	document := event.Read(command)
 	return &Run{
 		Command: command,
-		Tenant:  event.Extension(command, event.TenantID),
-		ID:      event.OperationID(command.Source(), command.ID()),
+		Tenant:  address.Tenant,
+		ID:      event.OperationOf(address.Tenant, command),
 		Operation: event.OperationData{
 			CommandType: command.Type(),
 			Key:         address.Key,
@@ -47,6 +47,8 @@ const (
 	// longestKey is the longest token of a key, in bytes: subjects that hold one, with what JetStream puts before them, must fit into the 4,096
 	// bytes of a line that a NATS server reads.
 	longestKey = 3000
+	// longestTenant is the longest token of a tenant. A longer one is no tenant's name in any case.
+	longestTenant = 255
 	// longestAttribute is the longest of the attributes that every result repeats, in bytes. They are seven, each byte may be sent as three, and
 	// JetStream takes 64 KiB of headers.
 	longestAttribute = 2 << 10
@@ -55,16 +57,16 @@ const (
 // CheckEnvelope says why no operation can come of a command, whatever its data: its key or one of its attributes does not fit into what would
 // be published because of it.
 func CheckEnvelope(address bus.Address, command event.Event) error {
-	return errors.Join(checkKey(address.Key), checkAttributes(command))
+	return errors.Join(checkToken("key", address.Key, longestKey), checkToken("tenant", address.Tenant, longestTenant), checkAttributes(command))
 }
 
-// checkKey holds a key against what can stand in the subject of a stored message, and in a result.
-func checkKey(token string) error {
+// checkToken holds a token against what can stand in the subject of a stored message, and in a result.
+func checkToken(name, token string, longest int) error {
 	switch {
-	case len(token) > longestKey:
-		return fmt.Errorf("the key has %d bytes; at most %d are possible", len(token), longestKey)
+	case len(token) > longest:
+		return fmt.Errorf("the %s has %d bytes; at most %d are possible", name, len(token), longest)
 	case !utf8.ValidString(token), strings.ContainsFunc(token, unicode.IsControl):
-		return fmt.Errorf("the key %q is not UTF-8, or has control characters", token)
+		return fmt.Errorf("the %s %q is not UTF-8, or has control characters", name, token)
 	default:
 		return nil
 	}

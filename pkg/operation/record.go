@@ -62,17 +62,17 @@ var nothing entry
 
 // last reads an operation's last event.
 func (r *record) last(run *Run) (*entry, error) {
-	return r.lastOf(run.address.Domain, run.ID)
+	return r.lastOf(run.Tenant, run.address.Domain, run.ID)
 }
 
-func (r *record) lastOf(domain event.Domain, id string) (*entry, error) {
-	return r.answer(r.ask(domain, id))
+func (r *record) lastOf(tenant string, domain event.Domain, id string) (*entry, error) {
+	return r.answer(r.ask(tenant, domain, id))
 }
 
 // ask has an operation's last event looked up; answer waits for it.
-func (r *record) ask(domain event.Domain, id string) bus.Question {
+func (r *record) ask(tenant string, domain event.Domain, id string) bus.Question {
 	r.step("read-record")
-	return r.events.Ask(bus.EventSubject(domain, id))
+	return r.events.Ask(bus.EventSubject(tenant, domain, id))
 }
 
 func (r *record) answer(q bus.Question) (*entry, error) {
@@ -98,14 +98,14 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 		return nil, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", sequence, e.Type())
 	}
 	var data struct {
-		Operation     event.OperationData `json:"operation"`
-		Reason        string              `json:"reason"`
-		Since         time.Time           `json:"since"`
-		SentAt        time.Time           `json:"sentAt"`
-		SettleAt      time.Time           `json:"settleAt"`
-		NextAttemptAt time.Time           `json:"nextAttemptAt"`
-		By            event.CommandRef    `json:"by"`
-		Failure       event.FailureData   `json:"failure"`
+		Operation      event.OperationData `json:"operation"`
+		Reason         string              `json:"reason"`
+		Since          time.Time           `json:"since"`
+		SentAt         time.Time           `json:"sentAt"`
+		LeaseExpiresAt time.Time           `json:"leaseExpiresAt"`
+		NextAttemptAt  time.Time           `json:"nextAttemptAt"`
+		By             event.CommandRef    `json:"by"`
+		Failure        event.FailureData   `json:"failure"`
 	}
 	if err := e.DataAs(&data); err != nil {
 		return nil, fmt.Errorf("event %d: %w", sequence, err)
@@ -117,10 +117,10 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	}
 	switch {
 	case state == event.Started:
-		last.sentAt, last.nextAttempt = last.written, data.SettleAt
-	case data.Reason == event.WaitLine:
+		last.sentAt, last.nextAttempt = last.written, data.LeaseExpiresAt
+	case data.Reason == event.WaitBlockedByKey:
 		last.attempt, last.since, last.nextAttempt = 0, time.Time{}, time.Time{} // its turn comes when those before it are settled
-	case data.Reason == event.WaitScheduled, data.Reason == event.WaitTurn:
+	case data.Reason == event.WaitScheduled, data.Reason == event.WaitConcurrencyLimit:
 		if last.attempt--; last.attempt == 0 { // nothing has been tried
 			last.since = time.Time{}
 		}
@@ -130,6 +130,7 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 
 // envelope are the attributes that all events of an operation share.
 type envelope struct {
+	tenant      string
 	domain      event.Domain
 	operationID string
 	subject     string
@@ -137,17 +138,15 @@ type envelope struct {
 }
 
 // envelope of the results of a command.
-func (r *Run) envelope(tenant string) envelope {
-	return envelope{domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.attributes(tenant)}
+func (r *Run) envelope() envelope {
+	return envelope{tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.Attributes()}
 }
 
 // Attributes are the extension attributes of everything that is published because of the command, for [event.Extend]; "" where one has
 // no value.
-func (r *Run) Attributes() []event.Attribute { return r.attributes(r.Tenant) }
-
-func (r *Run) attributes(tenant string) []event.Attribute {
+func (r *Run) Attributes() []event.Attribute {
 	return []event.Attribute{
-		{Name: event.TenantID, Value: tenant},
+		{Name: event.TenantID, Value: r.Tenant},
 		{Name: event.CausationID, Value: r.Command.ID()},
 		{Name: event.CommandID, Value: r.Command.ID()},
 		{Name: event.CommandSource, Value: r.Command.Source()},
@@ -159,7 +158,7 @@ func (r *Run) attributes(tenant string) []event.Attribute {
 
 // envelopeOf is the envelope that an earlier event of the operation has.
 func envelopeOf(e event.Event) envelope {
-	v := envelope{domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.Operation), subject: e.Subject()}
+	v := envelope{tenant: event.Extension(e, event.TenantID), domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.Operation), subject: e.Subject()}
 	for name := range e.Extensions() {
 		v.attributes = append(v.attributes, event.Attribute{Name: name, Value: event.Extension(e, name)})
 	}
@@ -181,13 +180,12 @@ type writer struct {
 	*record
 	envelope envelope
 	secrets  secrets
-	run      *Run       // whose tenant the handler may set on the way; nil: the envelope is whole
 	mu       sync.Mutex // an attempt, and who says that it takes long
 	sequence uint64
 }
 
 func (r *record) writer(run *Run, last *entry) *writer {
-	return &writer{record: r, run: run, secrets: run.secrets, sequence: last.sequence}
+	return &writer{record: r, envelope: run.envelope(), secrets: run.secrets, sequence: last.sequence}
 }
 
 // patience is how long an event is offered to a JetStream that does not answer. The vendor may have acted by then: it is
@@ -199,14 +197,11 @@ const patience = 2 * time.Minute
 func (w *writer) publish(ctx context.Context, eventType string, data any) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.run != nil {
-		w.envelope = w.run.envelope(w.run.Tenant)
-	}
 	return w.write(ctx, eventType, data)
 }
 
 // publishAside appends an event beside an attempt that is at work: none where the attempt writes just now, or has since a sequence.
-func (w *writer) publishAside(ctx context.Context, since uint64, own envelope, eventType string, data any) error {
+func (w *writer) publishAside(ctx context.Context, since uint64, eventType string, data any) error {
 	if !w.mu.TryLock() {
 		return nil
 	}
@@ -214,7 +209,6 @@ func (w *writer) publishAside(ctx context.Context, since uint64, own envelope, e
 	if w.sequence != since {
 		return nil
 	}
-	w.envelope = own
 	return w.write(ctx, eventType, data)
 }
 
@@ -285,5 +279,5 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &nats.Msg{Subject: bus.EventSubject(w.envelope.domain, w.envelope.operationID), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: bus.EventSubject(w.envelope.tenant, w.envelope.domain, w.envelope.operationID), Header: header, Data: body}, nil
 }

@@ -45,10 +45,10 @@ func TestTwoWritersOfTheSameEventAreToldApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &record{js: js, source: Source(event.Directory), now: time.Now}
-	own := envelope{domain: event.Directory, operationID: "abc"}
+	own := envelope{tenant: "contoso", domain: event.Directory, operationID: "abc"}
 	for i := range 2 {
 		w := &writer{record: r, envelope: own}
-		err := w.publish(t.Context(), event.StartedType(event.Directory), event.StartedData{SettleAt: time.Now()})
+		err := w.publish(t.Context(), event.StartedType(event.Directory), event.StartedData{LeaseExpiresAt: time.Now()})
 		if (err == nil) != (i == 0) {
 			t.Errorf("writer %d: %v", i, err)
 		}

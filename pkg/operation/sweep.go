@@ -97,7 +97,7 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 	if last.sequence > 0 {
 		detail += fmt.Sprintf("; its record ends with %q", last.state)
 	}
-	return s.bury(ctx, letter{Reason: Lost, Detail: detail, run: run}, d)
+	return s.bury(ctx, letter{Reason: AckedWithoutOutcome, Detail: detail, run: run}, d)
 }
 
 // unreadable buries what no partition does.

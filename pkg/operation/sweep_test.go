@@ -107,8 +107,8 @@ func TestSweepFindsWhatAForeignHandAcknowledged(t *testing.T) {
 		return changed(run)
 	}}, sweepSoon)
 	b.outcome("kept")
-	l := b.dead(operation.Lost)
-	if l.Stream != bus.Commands || l.Sequence != 1 || l.ID != "taken" || l.Type != event.DelegationChange || l.OperationID != event.OperationID(source, "taken") || l.Detail != "acknowledged without an outcome" {
+	l := b.dead(operation.AckedWithoutOutcome)
+	if l.Stream != bus.Commands || l.Sequence != 1 || l.ID != "taken" || l.Type != event.DelegationChange || l.OperationID != event.OperationID("contoso", source, "taken") || l.Detail != "acknowledged without an outcome" {
 		t.Errorf("%+v", l)
 	}
 	if n := b.swept(); n != 1 || calls.Load() != 1 {
@@ -175,7 +175,7 @@ func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 	}}, func(c *operation.Config) { c.SweepAfter = 1500 * time.Millisecond })
 	b.publish(command("1", valid))
 	parked := b.stream(bus.Parked)
-	alarm := bus.ScheduleSubject(bus.Address{Domain: event.Delegation, Key: "alex"})
+	alarm := bus.ScheduleSubject(bus.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})
 	b.until("it is scheduled", b.has(parked, alarm))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(alarm)); err != nil {
 		t.Fatal(err)
@@ -194,12 +194,12 @@ func TestSweepFindsWhatWasTakenOutOfParking(t *testing.T) {
 	}}, sweepSoon)
 	b.publish(command("1", valid))
 	parked := b.stream(bus.Parked)
-	place := bus.ParkedSubject(bus.Address{Domain: event.Delegation, Key: "alex"})
+	place := bus.ParkedSubject(bus.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})
 	b.until("it is parked", b.has(parked, place))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
 		t.Fatal(err)
 	}
-	if l := b.dead(operation.Lost); l.ID != "1" || l.Detail != `acknowledged without an outcome; its record ends with "waiting"` {
+	if l := b.dead(operation.AckedWithoutOutcome); l.ID != "1" || l.Detail != `acknowledged without an outcome; its record ends with "waiting"` {
 		t.Errorf("%+v", l)
 	}
 }

@@ -15,6 +15,8 @@ type Endpoints struct {
 	// Postgres holds a password; the file is for its owner only.
 	Postgres string `json:"postgres"`
 	Sandbox  string `json:"sandbox"`
+	// Tenant is the name of the configured tenant, where there is exactly one.
+	Tenant string `json:"tenant,omitempty"`
 	// Services maps each service to the base URL of its health endpoints.
 	Services map[string]string `json:"services,omitempty"`
 }

@@ -153,7 +153,7 @@ func (s *Stack) url(scheme, name string) string {
 func (s *Stack) start(ctx context.Context) error {
 	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Services: map[string]string{}}
 	if !s.opts.NoSandbox {
-		s.Endpoints.Sandbox = s.url("http", Sandbox)
+		s.Endpoints.Sandbox, s.Endpoints.Tenant = s.url("http", Sandbox), SandboxTenant
 	}
 	began := time.Now()
 	var wg sync.WaitGroup

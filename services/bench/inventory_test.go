@@ -120,7 +120,7 @@ func measure(b *testing.B, bin string, mailboxes int) figures {
 	l.populate(map[string]any{"count": mailboxes, "changed": 0.01, "removed": 0.001})
 	began = time.Now()
 	third := l.sync("third")
-	l.await(`SELECT count(*) FROM mailwright_views.mailbox_inventory WHERE sync_id = '`+event.OperationID(source, "third")+`'`, third.Changed+third.Missing)
+	l.await(`SELECT count(*) FROM mailwright_views.mailbox_inventory WHERE sync_id = '`+event.OperationID("contoso", source, "third")+`'`, third.Changed+third.Missing)
 	f.changed = time.Since(began)
 	if third.Changed == 0 || third.Missing == 0 || third.Suspect {
 		b.Errorf("the third sync: %+v", third)
@@ -181,10 +181,10 @@ func (l *line) sync(id string) event.SyncCompletedData {
 	if err != nil {
 		l.Fatal(err)
 	}
-	if _, err := l.js.PublishMsg(l.Context(), &nats.Msg{Subject: bus.CommandSubject(event.Inventory, "bench"), Header: header, Data: body}); err != nil {
+	if _, err := l.js.PublishMsg(l.Context(), &nats.Msg{Subject: bus.CommandSubject("contoso", event.Inventory, "bench"), Header: header, Data: body}); err != nil {
 		l.Fatal(err)
 	}
-	consumer, err := l.js.OrderedConsumer(l.Context(), bus.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{bus.EventSubject(event.Inventory, event.OperationID(source, id))}})
+	consumer, err := l.js.OrderedConsumer(l.Context(), bus.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{bus.EventSubject("contoso", event.Inventory, event.OperationID("contoso", source, id))}})
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	worker.Main(event.Directory, "Creates directory objects (Adaxes) and hosted business users (Hosted Exchange) from commands on mailwright.cmd.directory.<key>.", directory.Handlers)
+	worker.Main(event.Directory, "Creates directory objects (Adaxes) and hosted business users (Hosted Exchange) from commands on mailwright.cmd.<tenant>.directory.<key>.", directory.Handlers)
 }

@@ -41,7 +41,7 @@ func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	s.polled("denied", 2)
 	s.decide("create-mailbox", "deny")
 	s.polled("denied", 3)
-	s.mustPublish(command{"cancel", event.OperationCancel, "any", fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "denied"))}.in(event.Mailbox))
+	s.mustPublish(command{"cancel", event.OperationCancel, "any", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "denied"))}.in(event.Mailbox))
 	if e := s.outcome(event.Mailbox, "denied"); stateOf(e) != event.Cancelled {
 		t.Errorf("the denied one ended as %s: %s", e.Type(), e.Data())
 	}
@@ -64,7 +64,7 @@ func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 func (s *system) polled(id string, attempts int) {
 	s.Helper()
 	s.eventually(func(ctx context.Context) string {
-		rows, err := s.rows(ctx, `SELECT operation_id FROM mailwright.operations WHERE operation_id = $1 AND state = 'waiting' AND attempts >= $2`, event.OperationID(source, id), attempts)
+		rows, err := s.rows(ctx, `SELECT operation_id FROM mailwright.operations WHERE operation_id = $1 AND state = 'waiting' AND attempts >= $2`, event.OperationID("contoso", source, id), attempts)
 		if err != nil || len(rows) != 1 {
 			return fmt.Sprintf("%s does not wait for its approval, polled: %v, %v", id, rows, err)
 		}

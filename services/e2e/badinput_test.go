@@ -20,7 +20,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 	s := borrow(t)
 	const key = "bad"
 	raw := func(domain event.Domain, body string, header nats.Header) *nats.Msg {
-		return &nats.Msg{Subject: bus.CommandSubject(domain, key), Header: header, Data: []byte(body)}
+		return &nats.Msg{Subject: bus.CommandSubject("contoso", domain, key), Header: header, Data: []byte(body)}
 	}
 	tenant := command{"unknown-tenant", event.DelegationRead, key, `{"mailbox":"alex@contoso.com"}`}.message()
 	tenant.Header["ce-tenantid"] = []string{"nobody"}
@@ -42,7 +42,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 		{"alias and template both absent", command{"no-alias", event.MailboxCreate, key, `{"directoryObject":"CN=x,DC=y","mailboxParameters":{}}`}.message(), "no-alias", []string{"/mailboxParameters", "needs one of: alias, aliasTemplate"}},
 		{"unknown tenant", tenant, "unknown-tenant", []string{"tenantid", "names no tenant that is configured"}},
 	}
-	cases[5].msg.Subject = bus.CommandSubject(event.Delegation, key) // its type names no domain
+	cases[5].msg.Subject = bus.CommandSubject("contoso", event.Delegation, key) // its type names no domain
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			domain := domainOf(c.msg.Subject)
@@ -59,7 +59,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 				}
 				got = string(e.Data())
 				s.eventually(func(ctx context.Context) string {
-					states, err := s.rows(ctx, `SELECT state || ' ' || coalesce(faults::text, '') FROM mailwright.operations WHERE operation_id = $1`, event.OperationID(source, c.id))
+					states, err := s.rows(ctx, `SELECT state || ' ' || coalesce(faults::text, '') FROM mailwright.operations WHERE operation_id = $1`, event.OperationID("contoso", source, c.id))
 					if err != nil || len(states) != 1 || !strings.HasPrefix(states[0], "rejected ") {
 						return fmt.Sprintf("the row says %v, %v", states, err)
 					}

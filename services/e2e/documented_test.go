@@ -53,8 +53,8 @@ func TestDocumentedNATSCommandLines(t *testing.T) {
 		if err := s.publish(ctx, m); err != nil {
 			t.Fatalf("%s: %v", call, err)
 		}
-		id := event.OperationID(m.Header.Get("ce-source"), m.Header.Get("ce-id"))
-		if outcome, err := client.Await(ctx, s.js, client.Receipt{OperationID: id}); err != nil || outcome.State != event.Succeeded {
+		id := event.OperationID("contoso", m.Header.Get("ce-source"), m.Header.Get("ce-id"))
+		if outcome, err := client.Await(ctx, s.js, client.Receipt{Tenant: "contoso", OperationID: id}); err != nil || outcome.State != event.Succeeded {
 			t.Errorf("%s\n%v, %v", call, outcome, err)
 		}
 	}

@@ -21,7 +21,7 @@ func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	}
 	s.mustPublish(command{"mended", event.DelegationChange, "adele", `{"mailbox":"adele.vance@contoso.com","add":["delegate1@contoso.com"]}`}.message())
 	s.eventually(func(ctx context.Context) string {
-		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'waiting'`, event.OperationID(source, "mended"))
+		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'waiting'`, event.OperationID("contoso", source, "mended"))
 		if err != nil || len(found) != 1 || !strings.HasPrefix(found[0], "unavailable invalid_client ") || !strings.Contains(found[0], "clientSecret") {
 			return "an operation that waits for its secret to be mended"
 		}

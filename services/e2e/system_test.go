@@ -155,7 +155,7 @@ func (c command) message() *nats.Msg { return c.in(event.DomainOf(c.eventType)) 
 // in is the message to one domain, as a cancel needs it.
 func (c command) in(domain event.Domain) *nats.Msg {
 	return &nats.Msg{
-		Subject: bus.CommandSubject(domain, c.key), Data: []byte(c.data),
+		Subject: bus.CommandSubject("contoso", domain, c.key), Data: []byte(c.data),
 		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {c.id}, "ce-source": {source}, "ce-type": {c.eventType}, "content-type": {"application/json"},
 			"ce-traceparent": {"00-" + traceID + "-00f067aa0ba902b7-01"}},
 	}
@@ -189,7 +189,7 @@ func (s *system) outcome(domain event.Domain, id string) event.Event {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	subject := bus.EventSubject(domain, event.OperationID(source, id))
+	subject := bus.EventSubject("contoso", domain, event.OperationID("contoso", source, id))
 	consumer, err := s.js.OrderedConsumer(ctx, bus.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
 		s.Fatal(err)

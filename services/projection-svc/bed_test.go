@@ -155,7 +155,7 @@ func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
 // result publishes an event of an operation.
 func (b *bed) result(e event.Event) uint64 {
 	b.Helper()
-	subject := bus.EventSubject(domainOf(e.Type()), event.Extension(e, event.Operation))
+	subject := bus.EventSubject("contoso", domainOf(e.Type()), event.Extension(e, event.Operation))
 	return b.event(subject, e)
 }
 
@@ -186,7 +186,7 @@ func example(t testing.TB, eventType string) event.Event {
 func of(e event.Event, source, id string) event.Event {
 	e.SetExtension(event.CommandSource, source)
 	e.SetExtension(event.CommandID, id)
-	e.SetExtension(event.Operation, event.OperationID(source, id))
+	e.SetExtension(event.Operation, event.OperationID("contoso", source, id))
 	return e
 }
 

@@ -222,7 +222,7 @@ func BenchmarkProjectionRebuild(b *testing.B) {
 				e = changed
 			}
 			e = of(e.Clone(), "/bench", id)
-			return bus.EventSubject(event.Delegation, event.OperationID("/bench", id)), e
+			return bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", "/bench", id)), e
 		})
 		url, db := g.database()
 		pool, err := postgres.Open(b.Context(), url, replay.Connections())

@@ -48,15 +48,15 @@ func (b *bed) traffic(seed uint64, n int) {
 		var subject string
 		switch domain := domainOf(eventType); {
 		case random.IntN(50) == 0:
-			subject = bus.DeadSubject(domain, key)
+			subject = bus.DeadSubject("contoso", domain, key)
 		case event.IsCommand(eventType):
 			e.SetSource("/test")
 			e.SetID(key)
-			subject = bus.CommandSubject(domain, key)
+			subject = bus.CommandSubject("contoso", domain, key)
 		case eventType == event.MailboxObserved || eventType == event.MailboxMissing:
 			subject = bus.MailboxSubject("contoso", key)
 		default:
-			subject = bus.EventSubject(domain, event.OperationID("/test", key))
+			subject = bus.EventSubject("contoso", domain, event.OperationID("contoso", "/test", key))
 		}
 		switch eventType {
 		case event.DelegationChanged:

@@ -150,7 +150,7 @@ func TestVerifyCountsWhatAReplayCanNotGive(t *testing.T) {
 	running, stop := b.follow(b.db, quick)
 	b.traffic(95, 400)
 	b.event(bus.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
-	b.event(bus.CommandSubject(event.Mailbox, "old"), example(t, event.MailboxCreate))
+	b.event(bus.CommandSubject("contoso", event.Mailbox, "old"), example(t, event.MailboxCreate))
 	b.caughtUp(b.db)
 	b.ready(running, "")
 	stop()
@@ -320,7 +320,7 @@ func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	for range 3 {
-		b.publish(bus.DeadSubject(event.Mailbox, "x"), nil, []byte("{}"))
+		b.publish(bus.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}"))
 	}
 	running, _ := b.follow(b.db, quick)
 	b.caughtUp(b.db)
@@ -363,7 +363,7 @@ func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 func TestALetterIsPrunedWhileOthersCome(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	letter := func() uint64 { return b.publish(bus.DeadSubject(event.Mailbox, "x"), nil, []byte("{}")) }
+	letter := func() uint64 { return b.publish(bus.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}")) }
 	b.follow(b.db, quick)
 	first := letter()
 	b.caughtUp(b.db)

@@ -43,11 +43,11 @@ func TestEveryResultExampleLands(t *testing.T) {
 		state, _ := event.StateOf(e)
 		b.await(fmt.Sprintf(`{"state": %q, "subject": %q, "attempts": 1, "command_id": %q, "result_type": %q}`,
 			state, e.Subject(), id, map[bool]string{true: eventType}[state == event.Succeeded]),
-			"SELECT state, subject, attempts, command_id, result_type FROM mailwright_views.operations WHERE operation_id = $1", event.OperationID("/test", id))
-		b.await(fmt.Sprintf(`{"type": %q, "state": %q, "sequence": %d, "operation_id": %q}`, eventType, state, sequence, event.OperationID("/test", id)),
+			"SELECT state, subject, attempts, command_id, result_type FROM mailwright_views.operations WHERE operation_id = $1", event.OperationID("contoso", "/test", id))
+		b.await(fmt.Sprintf(`{"type": %q, "state": %q, "sequence": %d, "operation_id": %q}`, eventType, state, sequence, event.OperationID("contoso", "/test", id)),
 			"SELECT type, state, sequence, operation_id FROM mailwright_views.operation_events WHERE sequence = $1", sequence)
 		if at, ok := lands[eventType]; ok {
-			b.await(wanted[eventType], "SELECT "+at[1]+" FROM mailwright_views."+at[0]+" WHERE operation_id = $1", event.OperationID("/test", id))
+			b.await(wanted[eventType], "SELECT "+at[1]+" FROM mailwright_views."+at[0]+" WHERE operation_id = $1", event.OperationID("contoso", "/test", id))
 		}
 	}
 	b.await("", "SELECT * FROM mailwright_views.projection_errors")
@@ -75,10 +75,10 @@ func TestEveryCommandExampleIsReceived(t *testing.T) {
 	b.follow(b.db, quick)
 	for _, eventType := range event.CommandTypes() {
 		e := example(t, eventType)
-		b.event(bus.CommandSubject(domainOf(eventType), "some key"), e)
+		b.event(bus.CommandSubject("contoso", domainOf(eventType), "some key"), e)
 		b.await(fmt.Sprintf(`{"key": "some%%20key", "state": "received", "domain": %q, "tenant": "contoso", "command_id": %q, "fingerprint": %q, "command_type": %q}`,
 			domainOf(eventType), e.ID(), event.Fingerprint(e), eventType),
-			"SELECT domain, command_id, command_type, key, state, tenant, fingerprint FROM mailwright_views.operations WHERE operation_id = $1", event.OperationID(e.Source(), e.ID()))
+			"SELECT domain, command_id, command_type, key, state, tenant, fingerprint FROM mailwright_views.operations WHERE operation_id = $1", event.OperationID("contoso", e.Source(), e.ID()))
 	}
 	all, err := rows(t.Context(), b.db, "SELECT * FROM mailwright_views.operations")
 	if err != nil || strings.Contains(all, "Pass1Word") || strings.Contains(all, "MyPassword1!") {
@@ -92,7 +92,7 @@ func TestLifeOfAnOperation(t *testing.T) {
 	b := newBed(t)
 	b.follow(b.db, quick)
 	command := example(t, event.DelegationChange)
-	id := event.OperationID(command.Source(), command.ID())
+	id := event.OperationID("contoso", command.Source(), command.ID())
 	state := func(want string) {
 		t.Helper()
 		b.await(want, `SELECT state, failure_kind, failing_since IS NOT NULL AS failing, next_attempt_at IS NOT NULL AS due,
@@ -100,7 +100,7 @@ func TestLifeOfAnOperation(t *testing.T) {
 			finished_at = updated_at AS finished, jsonb_array_length(faults) AS faults, result
 			FROM mailwright_views.operations o WHERE operation_id = $1`, id)
 	}
-	b.event(bus.CommandSubject(event.Delegation, "alex"), command)
+	b.event(bus.CommandSubject("contoso", event.Delegation, "alex"), command)
 	state(`{"due": false, "first": null, "state": "received", "faults": 0, "result": null, "failing": false, "finished": null, "failure_kind": ""}`)
 	b.result(example(t, event.WaitingType(event.Delegation)))
 	state(`{"due": true, "first": true, "state": "waiting", "faults": 0, "result": null, "failing": true, "finished": null, "failure_kind": "throttled"}`)
@@ -110,7 +110,7 @@ func TestLifeOfAnOperation(t *testing.T) {
 	b.result(example(t, event.DelegationChanged))
 	state(`{"due": false, "first": true, "state": "succeeded", "faults": 0, "result": {"added": ["delegate3@contoso.com", "delegate4@contoso.com"], "changed": true, "mailbox": "alex@contoso.com", "removed": [], "delegates": ["delegate1@contoso.com", "delegate2@contoso.com", "delegate3@contoso.com", "delegate4@contoso.com"]}, "failing": false, "finished": true, "failure_kind": ""}`)
 	// The same command once more changes nothing: its operation has events.
-	b.event(bus.CommandSubject(event.Delegation, "alex"), command)
+	b.event(bus.CommandSubject("contoso", event.Delegation, "alex"), command)
 	b.caughtUp(b.db)
 	b.await(`{"state": "succeeded"}`, "SELECT state FROM mailwright_views.operations WHERE operation_id = $1", id)
 	b.await("", "SELECT * FROM mailwright_views.waiting")
@@ -278,9 +278,9 @@ func TestDeadLettersMirrorTheirStream(t *testing.T) {
 		t.Helper()
 		b.await(want, `SELECT sequence, domain, operation_id, reason, origin_stream, origin_sequence, size, excerpt, given_up_at FROM mailwright_views.dead_letters ORDER BY sequence`)
 	}
-	b.publish(bus.DeadSubject(event.Mailbox, ""), nil, []byte(`{"reason": "unreadable", "stream": "COMMANDS", "sequence": 7, "size": 12, "time": "2026-11-21T09:00:00Z", "excerpt": {"a": "b\u0000"}}`))
-	b.publish(bus.DeadSubject(event.Inventory, "abc"), nil, []byte(`{"reason": "max-deliveries"}`))
-	b.publish(bus.DeadSubject(event.Directory, "abd"), nil, []byte("\xffnot JSON"))
+	b.publish(bus.DeadSubject("contoso", event.Mailbox, ""), nil, []byte(`{"reason": "unreadable", "stream": "COMMANDS", "sequence": 7, "size": 12, "time": "2026-11-21T09:00:00Z", "excerpt": {"a": "b\u0000"}}`))
+	b.publish(bus.DeadSubject("contoso", event.Inventory, "abc"), nil, []byte(`{"reason": "max-deliveries"}`))
+	b.publish(bus.DeadSubject("contoso", event.Directory, "abd"), nil, []byte("\xffnot JSON"))
 	first := `{"size": 12, "domain": "mailbox", "reason": "unreadable", "excerpt": {"a": "b�"}, "sequence": 1, "given_up_at": "2026-11-21T09:00:00+00:00", "operation_id": "", "origin_stream": "COMMANDS", "origin_sequence": 7}`
 	second := `{"size": null, "domain": "inventory", "reason": "max-deliveries", "excerpt": null, "sequence": 2, "given_up_at": null, "operation_id": "abc", "origin_stream": "", "origin_sequence": null}`
 	third := `{"size": null, "domain": "directory", "reason": "unreadable", "excerpt": null, "sequence": 3, "given_up_at": null, "operation_id": "abd", "origin_stream": "", "origin_sequence": null}`
@@ -309,12 +309,12 @@ func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 		for name, value := range map[string]string{"specversion": "1.0", "id": "x", "source": "/x", "type": eventType} {
 			h["ce-"+name] = []string{value}
 		}
-		return b.publish(bus.EventSubject(domainOf(eventType), operation), h, []byte(data))
+		return b.publish(bus.EventSubject("contoso", domainOf(eventType), operation), h, []byte(data))
 	}
 	good("first")
 	bad := []uint64{
-		b.publish(bus.EventSubject(event.Mailbox, "a"), nil, []byte(secretText)),
-		b.publish(bus.EventSubject(event.Mailbox, "a"), nil, nil),
+		b.publish(bus.EventSubject("contoso", event.Mailbox, "a"), nil, []byte(secretText)),
+		b.publish(bus.EventSubject("contoso", event.Mailbox, "a"), nil, nil),
 		raw(event.MailboxCreated, "b", `{"operation": "`+secretText+`"}`),
 		raw(event.MailboxCreated, "b", secretText),
 		raw(event.MailboxCreated, "b", `{"operation": {"receivedAt": "`+secretText+`"}}`),
@@ -326,7 +326,7 @@ func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 	// Odd, but no reason to lose it.
 	raw(event.MailboxCreated, "odd", `{"operation": {"attempt": 2, "key": "nul \u0000, half \ud800, \\u0000"}, "mailbox": {"directoryObject": "CN=`+"\xff"+`"}, "k\u0000": 1}`)
 	b.publish("mailwright.mailbox.x.y", nil, []byte(secretText))
-	b.publish("mailwright.cmd.mailbox.k", nil, []byte(secretText))
+	b.publish("mailwright.cmd.contoso.mailbox.k", nil, []byte(secretText))
 	good("last")
 	b.follow(b.db, quick) // all in one batch
 	b.caughtUp(b.db)

@@ -162,7 +162,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 	end(event.FailedType(event.Mailbox), "1 day")
 	end(event.FailedType(event.Mailbox), "2 days")
 	end(event.RejectedType(event.Mailbox), "1 s")
-	b.event(bus.CommandSubject(event.Mailbox, "k"), of(example(t, event.MailboxCreate), "/test", "open"))
+	b.event(bus.CommandSubject("contoso", event.Mailbox, "k"), of(example(t, event.MailboxCreate), "/test", "open"))
 	b.await(`{"sum": 2, "state": "failed"}
 {"sum": 1, "state": "received"}
 {"sum": 1, "state": "rejected"}
@@ -184,12 +184,12 @@ func TestWhatAnOperationWaitsForIsTold(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.follow(b.db, quick)
-	for _, reason := range []string{event.WaitFailure, event.WaitScheduled, event.WaitTurn, event.WaitLine} {
+	for _, reason := range []string{event.WaitFailure, event.WaitScheduled, event.WaitConcurrencyLimit, event.WaitBlockedByKey} {
 		b.result(with(t, of(example(t, event.WaitingType(event.Mailbox)), "/test", reason), map[string]any{"reason": reason}))
 		b.await(fmt.Sprintf(`{"due": true, "state": "waiting", "waiting_reason": %q}`, reason),
-			"SELECT state, waiting_reason, next_attempt_at IS NOT NULL AS due FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("/test", reason))
+			"SELECT state, waiting_reason, next_attempt_at IS NOT NULL AS due FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("contoso", "/test", reason))
 		b.result(of(example(t, event.StartedType(event.Mailbox)), "/test", reason))
 		b.await(`{"state": "started", "waiting_reason": ""}`,
-			"SELECT state, waiting_reason FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("/test", reason))
+			"SELECT state, waiting_reason FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("contoso", "/test", reason))
 	}
 }

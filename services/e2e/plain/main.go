@@ -47,7 +47,7 @@ func publish(ctx context.Context, natsURL, postgresURL, run string) error {
 	}
 
 	// Binary mode: attributes are headers, the body is the data.
-	binary := nats.NewMsg("mailwright.cmd.delegation.alex")
+	binary := nats.NewMsg("mailwright.cmd.contoso.delegation.alex")
 	binary.Header.Set("ce-specversion", "1.0")
 	binary.Header.Set("ce-id", run+"-binary")
 	binary.Header.Set("ce-source", source)
@@ -56,7 +56,7 @@ func publish(ctx context.Context, natsURL, postgresURL, run string) error {
 	binary.Data = []byte(`{"mailbox": "alex@contoso.com", "add": ["delegate3@contoso.com"]}`)
 
 	// Structured mode: the body is the whole event.
-	structured := nats.NewMsg("mailwright.cmd.delegation.alex")
+	structured := nats.NewMsg("mailwright.cmd.contoso.delegation.alex")
 	structured.Header.Set("content-type", "application/cloudevents+json")
 	structured.Data = []byte(`{"specversion": "1.0", "id": "` + run + `-structured", "source": "` + source + `",
 		"type": "io.mailwright.delegation.read.v1", "data": {"mailbox": "alex@contoso.com"}}`)

@@ -38,13 +38,14 @@ func (Commands) Read(records []projector.Record) (projector.Write, error) {
 		if err != nil || !addressed || (len(e.Data()) > 0 && !json.Valid(e.Data())) || operation.CheckEnvelope(address, e) != nil {
 			continue
 		}
-		id := event.OperationID(e.Source(), e.ID())
+		id := event.OperationOf(address.Tenant, e)
 		if seen[id] {
 			continue
 		}
 		seen[id] = true
 		row := newOperationRow(e, id, string(address.Domain))
 		row.CommandSource, row.CommandID, row.CommandType = text(e.Source()), text(e.ID()), text(e.Type())
+		row.Tenant = text(address.Tenant)
 		row.Key, row.Fingerprint = text(address.Key), event.Fingerprint(e)
 		row.State = string(event.Received)
 		row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt

@@ -28,6 +28,7 @@ func (DeadLetters) Subjects() []string { return nil }
 
 type deadRow struct {
 	Sequence       int64           `db:"sequence"`
+	Tenant         string          `db:"tenant"`
 	Domain         string          `db:"domain"`
 	OperationID    string          `db:"operation_id"`
 	Reason         string          `db:"reason"`
@@ -39,6 +40,8 @@ type deadRow struct {
 	CommandSource  string          `db:"command_source"`
 	CommandID      string          `db:"command_id"`
 	Type           string          `db:"type"`
+	CorrelationID  string          `db:"correlation_id"`
+	TraceParent    string          `db:"trace_parent"`
 	GivenUpAt      *time.Time      `db:"given_up_at"`
 	Size           *int64          `db:"size"`
 	SHA256         string          `db:"sha256"`
@@ -65,8 +68,8 @@ func (DeadLetters) Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []
 
 func dead(record projector.Record) deadRow {
 	row := deadRow{Sequence: record.Sequence, Reason: operation.Unreadable, DeadAt: record.StoredAt}
-	if tokens := strings.Split(record.Subject, "."); len(tokens) == 4 { // mailwright.dead.<domain>.<operationid or ->
-		row.Domain, row.OperationID = text(tokens[2]), strings.TrimPrefix(text(tokens[3]), "-")
+	if tokens := strings.Split(record.Subject, "."); len(tokens) == 5 { // mailwright.dead.<tenant or ->.<domain>.<operationid or ->
+		row.Tenant, row.Domain, row.OperationID = known(tokens[2]), text(tokens[3]), known(tokens[4])
 	}
 	data, _ := cleanJSON(record.Data)
 	letter, err := event.ReadDeadLetter(data)
@@ -82,12 +85,21 @@ func dead(record projector.Record) deadRow {
 	}
 	row.OriginStream, row.OriginSubject = letter.Stream, letter.Subject
 	row.CommandSource, row.CommandID, row.Type = letter.Source, letter.ID, letter.Type
+	row.CorrelationID, row.TraceParent = letter.CorrelationID, letter.TraceParent
 	row.OriginSequence, row.Size = positive(int64(letter.Sequence)), positive(int64(letter.Size))
 	row.SHA256, row.Excerpt = letter.SHA256, letter.Excerpt
 	if !letter.Time.IsZero() {
 		row.GivenUpAt = &letter.Time
 	}
 	return row
+}
+
+// known gives a token of a dead letter's subject; "" where it says that nothing is known.
+func known(token string) string {
+	if token == "-" {
+		return ""
+	}
+	return text(token)
 }
 
 // positive gives NULL for a number that is absent.

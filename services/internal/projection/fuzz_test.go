@@ -143,7 +143,7 @@ func FuzzReading(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, eventType string, data []byte) {
 		header := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"i"}, "ce-source": {"/s"}, "ce-type": {eventType}}
-		record := projector.Record{Subject: "mailwright.evt.delegation.x", Sequence: 1, StoredAt: time.Unix(1, 0), Data: data}
+		record := projector.Record{Subject: "mailwright.evt.contoso.delegation.x", Sequence: 1, StoredAt: time.Unix(1, 0), Data: data}
 		for _, h := range []nats.Header{nil, header} {
 			record.Header = h
 			if r, err := readResult(record); err == nil {

@@ -148,8 +148,8 @@ func observedAt(subject string) (tenant, mailbox string, err error) {
 	if len(tokens) != 4 {
 		return "", "", projector.Unfitf("the subject is not one of a mailbox")
 	}
-	tenant, err1 := bus.Untoken(tokens[2])
-	mailbox, err2 := bus.Untoken(tokens[3])
+	tenant, err1 := event.Untoken(tokens[2])
+	mailbox, err2 := event.Untoken(tokens[3])
 	if err1 != nil || err2 != nil || mailbox == "" {
 		return "", "", projector.Unfitf("the subject does not name a tenant and a mailbox")
 	}

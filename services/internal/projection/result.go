@@ -66,7 +66,7 @@ func typeOf(r projector.Record) (t string, known bool) {
 
 // topic is where the events of all operations of a domain stand.
 func topic(domain event.Domain) string {
-	return strings.TrimSuffix(bus.EventSubject(domain, "x"), "x") + "*"
+	return strings.TrimSuffix(bus.EventSubject("*", domain, "x"), "x") + "*"
 }
 
 // into reads the event's data into a type of package event.

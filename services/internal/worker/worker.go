@@ -26,19 +26,18 @@ type Config struct {
 	Partitions    int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"8"`
 	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
 	VendorTimeout time.Duration `help:"How long one request to a vendor may take, where its limits in the configuration name no timeout." default:"60s"`
-	Hold          time.Duration `help:"How long a command may keep others of its partition waiting, for its vendor or a short retry, before it is parked." default:"2s"`
-	Turn          time.Duration `help:"How long this replica keeps a partition for which another waits, at least; at most twice as long." default:"30s"`
-	SweepAfter    time.Duration `help:"How long after its arrival each command is looked at once more, for one that was lost." default:"10m"`
-	TenantCalls   int           `help:"How many commands of one tenant may be under way at one vendor in this process; 0: any number." default:"24"`
-	VendorCalls   int           `help:"How many commands may be under way at one vendor in this process, of 256 that may outlast --hold; 0: any number." default:"128"`
+	ParkAfter     time.Duration `help:"How long a command may keep a slot, waiting for its vendor or a short retry, before its key is parked." default:"2s"`
+	// RebalanceInterval is the shortest tenure of a partition.
+	RebalanceInterval time.Duration `help:"How long this replica keeps a partition for which another waits, at least; at most twice as long." default:"30s"`
+	RecheckAfter      time.Duration `help:"How long after its arrival each command is checked once more, for one that has no outcome and is not delivered any more." default:"10m"`
+	TenantConcurrency int           `help:"How many commands of one tenant may be under way at one vendor in this process; 0: any number." default:"24"`
+	VendorConcurrency int           `help:"How many commands may be under way at one vendor in this process, of 256 that may outlast --park-after; 0: any number." default:"128"`
 	// Unsafe and CrashAt serve the guarantee suite: see operation.Config.
 	Unsafe  []string `hidden:"" help:"Switch protections off; only the suite that proves its own checkers does."`
 	CrashAt []string `hidden:"" help:"Kill this process at the first of these steps that it comes to: NAME, or NAME:N for the N-th time."`
 	// ClockOff and ClockJumps make this machine's clock wrong, for the suite that proves that this does not matter.
 	ClockOff   time.Duration `hidden:"" help:"How wrong this machine's clock is."`
 	ClockJumps time.Duration `hidden:"" help:"How far this machine's wall clock is set ahead, and back again, while the process runs."`
-	// Duplicates is an operator's choice in bus.Config, which the suite needs short.
-	Duplicates time.Duration `hidden:"" help:"How long COMMANDS refuses a second message with the same Nats-Msg-Id."`
 }
 
 // requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up, create, read back.
@@ -80,7 +79,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	p.OnStop("NATS connection", func(ctx context.Context) error { return bus.Disconnect(ctx, nc) })
 	p.Starting("the streams")
-	if err := bus.Ensure(ctx, js, bus.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, Duplicates: cfg.Duplicates}); err != nil {
+	if err := bus.Ensure(ctx, js, bus.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas}); err != nil {
 		return err
 	}
 	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
@@ -89,8 +88,9 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	engine, err := operation.New(ctx, operation.Config{
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
-		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), Hold: cfg.Hold, Turn: cfg.Turn, SweepAfter: cfg.SweepAfter, Budget: operation.Budget{Tenant: cfg.TenantCalls, Vendor: cfg.VendorCalls},
-		Step: crash.At(cfg.CrashAt), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
+		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), Hold: cfg.ParkAfter, Turn: cfg.RebalanceInterval, SweepAfter: cfg.RecheckAfter,
+		Budget: operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
+		Step:   crash.At(cfg.CrashAt), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
 	})
 	if err != nil {
 		return err

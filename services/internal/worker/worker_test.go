@@ -19,7 +19,7 @@ func TestAVendorHasABudgetByDefault(t *testing.T) {
 	if _, err := parser.Parse(nil); err != nil {
 		t.Fatal(err)
 	}
-	if most := 128; cfg.VendorCalls < 1 || cfg.VendorCalls > most { // two vendors share the calls that may outlast Hold
-		t.Errorf("%d calls of a vendor may be under way; at most %d, and at least one", cfg.VendorCalls, most)
+	if most := 128; cfg.VendorConcurrency < 1 || cfg.VendorConcurrency > most { // two vendors share the calls that may outlast Hold
+		t.Errorf("%d calls of a vendor may be under way; at most %d, and at least one", cfg.VendorConcurrency, most)
 	}
 }

@@ -34,7 +34,7 @@ DO $$ DECLARE m timestamptz; BEGIN FOR m IN SELECT generate_series(date_trunc('m
 INSERT INTO mailwright.operation_events (stored_at, sequence, operation_id, domain, type, state, attempt, event_id, source, occurred_at, data)
 SELECT o.received_at + (o.updated_at - o.received_at) * k / 4, o.last_sequence + k, o.operation_id, o.domain, 'io.mailwright.' || o.domain || '.started.v1',
        CASE k WHEN 3 THEN o.state ELSE 'started' END, 1, o.operation_id || '-' || k, 'https://mailwright.io/' || o.domain || '-svc', o.received_at,
-       '{"settleAt": "2026-11-21T09:00:00Z", "since": "2026-11-21T09:00:00Z"}'
+       '{"leaseExpiresAt": "2026-11-21T09:00:00Z", "since": "2026-11-21T09:00:00Z"}'
   FROM mailwright.operations o CROSS JOIN LATERAL generate_series(0, CASE WHEN o.last_sequence / 4 % 3 = 0 THEN 3 ELSE 2 END) k;
 
 INSERT INTO mailwright.operation_outcomes (hour, tenant, domain, command_type, state, failure_vendor, failure_kind, failure_code, operations, oldest_received_at, first_at, last_at, last_sequence)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
@@ -47,7 +48,7 @@ func enveloped(token, id, data string, more ...string) *nats.Msg {
 	m.Header.Del(nats.MsgIdHdr)
 	m.Subject = ""
 	if token != "" {
-		m.Subject = strings.TrimSuffix(bus.CommandSubject(event.Directory, ""), bus.Token("")) + token
+		m.Subject = strings.TrimSuffix(bus.CommandSubject(stack.SandboxTenant, event.Directory, ""), event.Token("")) + token
 	}
 	if len(more) > 0 {
 		m.Header[more[0]] = more[1:]
@@ -60,7 +61,7 @@ func (t *Trial) poison(ctx context.Context, turn int) error {
 	id := fmt.Sprint("poison-", turn)
 	m := malformed[turn%len(malformed)](t, id)
 	if m.Subject == "" {
-		m.Subject = bus.CommandSubject(event.Directory, id)
+		m.Subject = bus.CommandSubject(stack.SandboxTenant, event.Directory, id)
 	}
 	ack, err := t.store(ctx, m)
 	if err != nil {
@@ -68,7 +69,7 @@ func (t *Trial) poison(ctx context.Context, turn int) error {
 	}
 	p := check.Poison{Sequence: ack.Sequence}
 	if ids := m.Header["ce-id"]; len(ids) == 1 && ids[0] != "0" {
-		p.OperationID = event.OperationID(source, ids[0])
+		p.OperationID = event.OperationID(stack.SandboxTenant, source, ids[0])
 	}
 	t.mu.Lock()
 	t.evidence.Poison = append(t.evidence.Poison, p)

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
@@ -42,7 +43,7 @@ func (t *Trial) Stuck(ctx context.Context) (stuck []string, err error) {
 		if err := t.publishOne(ctx, m); err != nil {
 			return nil, err
 		}
-		stuck = append(stuck, event.OperationID(source, m.Header.Get("ce-id")))
+		stuck = append(stuck, event.OperationID(stack.SandboxTenant, source, m.Header.Get("ce-id")))
 	}
 	pause(ctx, 2*time.Second) // they are under way
 	for i := range t.Commands {
@@ -61,8 +62,8 @@ func (t *Trial) Stuck(ctx context.Context) (stuck []string, err error) {
 	if err != nil {
 		t.Progress("%v", err) // the checker says what is late
 	}
-	cancel := message(event.Directory, "cancel", "cancel", event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, event.OperationID(source, "missing")))
-	stuck = append(stuck, event.OperationID(source, "cancel"))
+	cancel := message(event.Directory, "cancel", "cancel", event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, event.OperationID(stack.SandboxTenant, source, "missing")))
+	stuck = append(stuck, event.OperationID(stack.SandboxTenant, source, "cancel"))
 	return stuck, t.publishOne(ctx, cancel)
 }
 
@@ -80,6 +81,6 @@ func (t *Trial) publishOne(ctx context.Context, m *nats.Msg) error {
 	if _, err := t.store(ctx, m); err != nil {
 		return err
 	}
-	t.evidence.Commands = append(t.evidence.Commands, check.Command{OperationID: event.OperationID(source, id), Key: id, Number: 1})
+	t.evidence.Commands = append(t.evidence.Commands, check.Command{OperationID: event.OperationID(stack.SandboxTenant, source, id), Key: id, Number: 1})
 	return nil
 }

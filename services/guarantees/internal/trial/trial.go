@@ -73,7 +73,7 @@ type Trial struct {
 // LongestCall is a VendorTimeout that no slow answer comes near.
 const LongestCall = time.Minute
 
-// duplicates is how long JetStream knows message ids in a trial: what comes later is to it as what comes a day later.
+// duplicates is how long a duplicate is kept back: it is published long after the command that it repeats.
 const duplicates = 2 * time.Second
 
 // Start brings the system up.
@@ -138,12 +138,12 @@ const sweepAfter = 20 * time.Second
 func (t *Trial) environment() []string {
 	// Calls are short, and the sweep looks soon, so that a trial does not take hours; and whoever joins gets work at once.
 	env := []string{
-		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_HOLD=500ms", "MAILWRIGHT_SWEEP_AFTER=" + sweepAfter.String(),
-		fmt.Sprint("MAILWRIGHT_TENANT_CALLS=", cmp.Or(t.VendorCalls, 200)),
-		"MAILWRIGHT_TURN=300ms", "MAILWRIGHT_DUPLICATES=" + duplicates.String(), "OTEL_EXPORTER_OTLP_ENDPOINT=" + t.traces.url, "OTEL_BSP_SCHEDULE_DELAY=500",
+		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_PARK_AFTER=500ms", "MAILWRIGHT_RECHECK_AFTER=" + sweepAfter.String(),
+		fmt.Sprint("MAILWRIGHT_TENANT_CONCURRENCY=", cmp.Or(t.VendorCalls, 200)),
+		"MAILWRIGHT_REBALANCE_INTERVAL=300ms", "OTEL_EXPORTER_OTLP_ENDPOINT=" + t.traces.url, "OTEL_BSP_SCHEDULE_DELAY=500",
 	}
 	if t.VendorCalls > 0 {
-		env = append(env, fmt.Sprint("MAILWRIGHT_VENDOR_CALLS=", t.VendorCalls))
+		env = append(env, fmt.Sprint("MAILWRIGHT_VENDOR_CONCURRENCY=", t.VendorCalls))
 	}
 	if len(t.Unsafe) > 0 {
 		env = append(env, "MAILWRIGHT_UNSAFE="+strings.Join(t.Unsafe, ","))

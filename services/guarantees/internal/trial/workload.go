@@ -12,6 +12,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
@@ -98,7 +99,7 @@ func (p *publisher) next(i int, k *kind) (*nats.Msg, check.Command) {
 	name := fmt.Sprintf("%s-%s-%d", k.domain, k.call, key)
 	p.numbers[name]++
 	c := check.Command{
-		OperationID: event.OperationID(source, fmt.Sprint(i)), Key: name, Number: p.numbers[name],
+		OperationID: event.OperationID(stack.SandboxTenant, source, fmt.Sprint(i)), Key: name, Number: p.numbers[name],
 		Writes: k.call != "", Once: k.once, Twice: k.once && i%twiceEvery == 3,
 	}
 	data, mark := k.command(p.Trial, i, key, c.Number)
@@ -134,7 +135,7 @@ func (p *publisher) publish(ctx context.Context, i int) error {
 
 // message makes a command.
 func message(domain event.Domain, key, id, eventType, data string) *nats.Msg {
-	return &nats.Msg{Subject: bus.CommandSubject(domain, key), Data: []byte(data), Header: nats.Header{
+	return &nats.Msg{Subject: bus.CommandSubject(stack.SandboxTenant, domain, key), Data: []byte(data), Header: nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {eventType}, "content-type": {"application/json"}, jetstream.MsgIDHeader: {id},
 	}}
 }
@@ -212,7 +213,7 @@ func (t *Trial) settled(ctx context.Context, id string) bool {
 		if err != nil {
 			return false
 		}
-		m, err := stream.GetLastMsgForSubject(ctx, bus.EventSubject(k.domain, id))
+		m, err := stream.GetLastMsgForSubject(ctx, bus.EventSubject(stack.SandboxTenant, k.domain, id))
 		if err != nil {
 			continue
 		}

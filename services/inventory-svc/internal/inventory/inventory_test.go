@@ -129,10 +129,10 @@ func (b *bed) publish(id, data string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: bus.CommandSubject(event.Inventory, id), Header: header, Data: body}); err != nil {
+	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: bus.CommandSubject("contoso", event.Inventory, id), Header: header, Data: body}); err != nil {
 		b.Fatal(err)
 	}
-	return event.OperationID(source, id)
+	return event.OperationID("contoso", source, id)
 }
 
 // eventually waits until a condition holds.
@@ -150,7 +150,7 @@ func (b *bed) outcome(operationID string) event.SyncCompletedData {
 	b.Helper()
 	var e event.Event
 	b.eventually("outcome of "+operationID, func() bool {
-		e = b.last(bus.Events, bus.EventSubject(event.Inventory, operationID))
+		e = b.last(bus.Events, bus.EventSubject("contoso", event.Inventory, operationID))
 		state, ok := event.StateOf(e)
 		return ok && state.Terminal()
 	})

@@ -57,7 +57,7 @@ func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
 	}
-	key, err := bus.Untoken(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
+	key, err := event.Untoken(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
 	if err != nil {
 		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
 	}

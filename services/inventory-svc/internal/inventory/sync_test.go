@@ -93,7 +93,7 @@ func TestAMissingMailboxKeepsItsFacts(t *testing.T) {
 		t.Fatalf("%s %v", last.Type(), err)
 	}
 	if missing.MailboxID != "bob" || string(missing.Mailbox) != string(observed.Mailbox) || !missing.LastObservedAt.Equal(observed.ObservedAt) ||
-		!missing.FirstObservedAt.Equal(observed.ObservedAt) || missing.ObservedAt.Before(done.StartedAt) || missing.SyncID != event.OperationID(source, "2") {
+		!missing.FirstObservedAt.Equal(observed.ObservedAt) || missing.ObservedAt.Before(done.StartedAt) || missing.SyncID != event.OperationID("contoso", source, "2") {
 		t.Errorf("%s\nafter %s", last.Data(), first.Data())
 	}
 	if a, b := event.Extension(first, event.ContentHash), event.Extension(last, event.ContentHash); a != b || a == "" {
@@ -295,14 +295,14 @@ func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 	}
 	var progress event.SyncProgressData
 	b.eventually("progress", func() bool {
-		e := b.last(bus.Events, bus.EventSubject(event.Inventory, id))
+		e := b.last(bus.Events, bus.EventSubject("contoso", event.Inventory, id))
 		if e.Type() != event.SyncProgress {
 			return false
 		}
 		b.valid(e)
 		return e.DataAs(&progress) == nil
 	})
-	if progress.Seen == 0 || progress.Seen > 4030 || progress.Pages == 0 || progress.Published == 0 || !progress.SettleAt.After(progress.StartedAt.Add(5*time.Second)) {
+	if progress.Seen == 0 || progress.Seen > 4030 || progress.Pages == 0 || progress.Published == 0 || !progress.LeaseExpiresAt.After(progress.StartedAt.Add(5*time.Second)) {
 		t.Errorf("%+v", progress)
 	}
 	done := b.outcome(id)
@@ -378,7 +378,7 @@ func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	operationID := b.publish("mended", `{"mailboxType":"all"}`)
 	var waiting event.WaitingData
 	b.eventually("a waiting event", func() bool {
-		e := b.last(bus.Events, bus.EventSubject(event.Inventory, operationID))
+		e := b.last(bus.Events, bus.EventSubject("contoso", event.Inventory, operationID))
 		return e.Type() == event.WaitingType(event.Inventory) && e.DataAs(&waiting) == nil
 	})
 	if f := waiting.Failure; f == nil || f.Kind != "unavailable" || f.Code != "invalid_client" || !strings.Contains(f.Text, "clientSecret") {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/vendors/enpower"
@@ -121,7 +120,7 @@ func (w *walk) meet(m enpower.Mailbox, at time.Time) (*observation, error) {
 		w.done.Unidentified++
 		return nil, nil
 	}
-	key := keyOf(bus.Token(m.Key()))
+	key := keyOf(event.Token(m.Key()))
 	before, was := w.memory[key]
 	if before.is(seen) {
 		w.done.Duplicates++

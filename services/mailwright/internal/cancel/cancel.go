@@ -18,6 +18,7 @@ import (
 // Command is `mailwright cancel`.
 type Command struct {
 	Operations []string      `arg:"" name:"operation" help:"Ids of operations; the beginning of an id is enough where no other begins so."`
+	Tenant     string        `env:"MAILWRIGHT_TENANT" help:"Their tenant. Default: where their events stand."`
 	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, for operations of which nothing has been recorded yet. Default: where their events stand."`
 	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
 	Timeout    time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
@@ -28,7 +29,7 @@ func (Command) Help() string {
 	return `An operation can be cancelled while it waits: for its next attempt, for a vendor's approval, or for the time that its command names. Its outcome is then "cancelled", and its key goes on with the next. What is under way at the vendor is not taken back; the cancel waits 10 seconds for it to come to where it can be cancelled.
 
   mailwright cancel ng35avui
-  mailwright cancel ng35avuion24apfva3ib6qhif3 --no-wait
+  mailwright cancel fuom5ln32nj4obpm5vearkc6kh --no-wait
 
 Exit codes: 0 cancelled, with --no-wait: published; 1 one could not be cancelled, is not known, or NATS is away; 2 the call is wrong, nothing was published; 3 no outcome in time.`
 }
@@ -44,7 +45,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	defer nc.Close()
 	var targets []target
 	for _, text := range c.Operations { // all of them, before any is cancelled
-		t, err := find(ctx, js, text, event.Domain(c.Domain))
+		t, err := find(ctx, js, text, c.Tenant, event.Domain(c.Domain))
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (t target) cancel(ctx context.Context, js jetstream.Publisher) (client.Rece
 		return client.Receipt{}, err
 	}
 	e.SetTime(time.Now().UTC())
-	return client.Send(ctx, js, client.Command{Event: e, Domain: t.domain})
+	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
 }
 
 // report says that a cancel was published: on standard output, or, where outcomes go there, as progress.
@@ -86,6 +87,6 @@ func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 	if c.Wait {
 		out = a.Err
 	}
-	_, err := fmt.Fprintf(out, "cancelling %s (%s)\n  operation  %s\n  results    %s\n", t.operation, t.domain, r.OperationID, r.Results)
+	_, err := fmt.Fprintf(out, "cancelling %s (%s, %s)\n  operation  %s\n  results    %s\n", t.operation, t.tenant, t.domain, r.OperationID, r.Results)
 	return err
 }

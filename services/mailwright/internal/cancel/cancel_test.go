@@ -54,7 +54,7 @@ func publish(t *testing.T, s *apptest.System, id, key string) client.Receipt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := client.Send(t.Context(), s.JS, client.Command{Event: e, Key: key})
+	r, err := client.Send(t.Context(), s.JS, client.Command{Tenant: "contoso", Event: e, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestDoesNotWaitIfAsked(t *testing.T) {
 func TestWhatCanNotBeFoundIsNotCancelled(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
-	for _, subject := range []string{"mailwright.evt.mailbox.aaaab", "mailwright.evt.delegation.aaaac"} {
+	for _, subject := range []string{"mailwright.evt.contoso.mailbox.aaaab", "mailwright.evt.contoso.delegation.aaaac"} {
 		if _, err := s.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject}); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 // target is an operation to cancel.
 type target struct {
 	operation string
+	tenant    string
 	domain    event.Domain
 }
 
@@ -28,14 +29,14 @@ const lengthOfID = 26 // of an operation's whole id
 // beginning is what an operation's id, or its beginning, looks like: lower-case base32.
 var beginning = regexp.MustCompile(`^[a-z2-7]{1,26}$`)
 
-// find resolves what a person wrote. domain "" is found in EVENTS.
-func find(ctx context.Context, js jetstream.JetStream, text string, domain event.Domain) (target, error) {
+// find resolves what a person wrote. A tenant or domain that is "" is found in EVENTS.
+func find(ctx context.Context, js jetstream.JetStream, text, tenant string, domain event.Domain) (target, error) {
 	id := strings.ToLower(text)
 	if !beginning.MatchString(id) {
 		return target{}, app.Usage("%q is no operation's id: those have %d of a-z and 2-7", text, lengthOfID)
 	}
-	if len(id) == lengthOfID && domain != "" {
-		return target{id, domain}, nil
+	if len(id) == lengthOfID && domain != "" && tenant != "" {
+		return target{id, tenant, domain}, nil
 	}
 	events, err := js.Stream(ctx, bus.Events)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -44,37 +45,24 @@ func find(ctx context.Context, js jetstream.JetStream, text string, domain event
 	if err != nil {
 		return target{}, fmt.Errorf("stream %s: %w", bus.Events, err)
 	}
+	last := "*"
 	if len(id) == lengthOfID {
-		return whole(ctx, events, id)
+		last = id
 	}
-	return begun(ctx, events, id, domain)
+	return begun(ctx, events, id, fmt.Sprintf("mailwright.evt.%s.%s.%s", cmp.Or(tenant, "*"), cmp.Or(string(domain), "*"), last))
 }
 
-// whole looks for an operation in each domain.
-func whole(ctx context.Context, events jetstream.Stream, id string) (target, error) {
-	for _, d := range event.Domains() {
-		_, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(d, id))
-		if err == nil {
-			return target{id, d}, nil
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return target{}, fmt.Errorf("read the record of operation %s: %w", id, err)
-		}
-	}
-	return target{}, unknown(id)
-}
-
-// begun looks through all operations on record for the one that begins so.
-func begun(ctx context.Context, events jetstream.Stream, id string, domain event.Domain) (target, error) {
-	info, err := events.Info(ctx, jetstream.WithSubjectFilter(fmt.Sprintf("mailwright.evt.%s.*", cmp.Or(string(domain), "*"))))
+// begun looks through the operations on record whose subjects match for the one that begins so.
+func begun(ctx context.Context, events jetstream.Stream, id, subjects string) (target, error) {
+	info, err := events.Info(ctx, jetstream.WithSubjectFilter(subjects))
 	if err != nil {
 		return target{}, fmt.Errorf("list operations: %w", err)
 	}
 	var found []target
 	for subject := range info.State.Subjects {
 		tokens := strings.Split(subject, ".")
-		if strings.HasPrefix(tokens[3], id) {
-			found = append(found, target{tokens[3], event.Domain(tokens[2])})
+		if strings.HasPrefix(tokens[4], id) {
+			found = append(found, target{tokens[4], tokens[2], event.Domain(tokens[3])})
 		}
 	}
 	switch len(found) {
@@ -88,7 +76,7 @@ func begun(ctx context.Context, events jetstream.Stream, id string, domain event
 }
 
 func unknown(id string) error {
-	return fmt.Errorf("nothing is recorded of an operation %s; where its command was published just now, give its whole id and --domain", id)
+	return fmt.Errorf("nothing is recorded of an operation %s; where its command was published just now, give its whole id, --tenant and --domain", id)
 }
 
 // list names a few.

@@ -118,7 +118,8 @@ func (b *box) complete(ctx context.Context, l Letter) (Letter, error) {
 	l.Letter.Subject, l.Letter.Size = m.Subject, len(m.Data)
 	if e, err := event.Decode(m.Header, m.Data); err == nil {
 		l.Letter.Source, l.Letter.ID, l.Letter.Type = e.Source(), e.ID(), e.Type()
-		l.Letter.OperationID = event.OperationID(e.Source(), e.ID())
+		address, _ := bus.ParseCommandSubject(m.Subject)
+		l.Letter.Tenant, l.Letter.OperationID = address.Tenant, event.OperationID(address.Tenant, e.Source(), e.ID())
 	}
 	return l, nil
 }
@@ -142,7 +143,7 @@ func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, 
 }
 
 // outcome reads an operation's; "" where it has none.
-func (b *box) outcome(ctx context.Context, domain event.Domain, operationID string) (event.State, error) {
+func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
 	if operationID == "" {
 		return "", nil
 	}
@@ -150,7 +151,7 @@ func (b *box) outcome(ctx context.Context, domain event.Domain, operationID stri
 	if err != nil {
 		return "", fmt.Errorf("stream %s: %w", bus.Events, err)
 	}
-	m, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(domain, operationID))
+	m, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(tenant, domain, operationID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return "", nil
 	}

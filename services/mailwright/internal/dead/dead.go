@@ -16,8 +16,8 @@ func (Command) Help() string {
   unreadable            no CloudEvent can be made of it
   idempotency-conflict  source and id of an earlier command, but other data
   expired               it waited longer than COMMANDS keeps commands
-  unsettled             whether it was carried out can not be read back: a person has to look
-  lost                  acknowledged by a foreign hand, without an outcome
+  outcome-unknown       whether it was carried out can not be read back: a person has to look
+  acked-without-outcome acknowledged by something other than a service, without an outcome
   max-deliveries        a consumer gave it up
   terminated            somebody terminated it
 

@@ -73,7 +73,7 @@ func (b *bundle) serve(change ...func(*operation.Config)) {
 
 func command(id, data string) *nats.Msg {
 	return &nats.Msg{
-		Subject: bus.CommandSubject(event.Delegation, "alex"), Data: []byte(data),
+		Subject: bus.CommandSubject("contoso", event.Delegation, "alex"), Data: []byte(data),
 		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, nats.MsgIdHdr: {id + data}},
 	}
 }
@@ -114,7 +114,7 @@ func (b *bundle) held() uint64 { return b.stream(bus.Dead).CachedInfo().State.Ms
 func (b *bundle) outcome(id string) {
 	b.Helper()
 	b.until("outcome of "+id, func() bool {
-		m, err := b.stream(bus.Events).GetLastMsgForSubject(b.Context(), bus.EventSubject(event.Delegation, event.OperationID(source, id)))
+		m, err := b.stream(bus.Events).GetLastMsgForSubject(b.Context(), bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, id)))
 		return err == nil && strings.HasSuffix(m.Header.Get("ce-type"), "delegation.changed.v1")
 	})
 }
@@ -177,9 +177,9 @@ func five(t *testing.T) *bundle {
 		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0", map[string]any{
 			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": bus.Commands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
 		}},
-		{bus.DeadSubject(event.Mailbox, "ng35avuion24apfva3ib6qhif3"), event.DeadLetter{
-			Reason: operation.Lost, Detail: "acknowledged without an outcome\x1b[2J", Stream: bus.Commands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
-			Subject: "mailwright.cmd.mailbox.1.jsmith", OperationID: "ng35avuion24apfva3ib6qhif3", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
+		{bus.DeadSubject("contoso", event.Mailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
+			Reason: operation.AckedWithoutOutcome, Detail: "acknowledged without an outcome\x1b[2J", Stream: bus.Commands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
+			Subject: "mailwright.cmd.contoso.mailbox.1.jsmith", OperationID: "fuom5ln32nj4obpm5vearkc6kh", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
 		}},
 	} {
 		raw, err := json.Marshal(l.body)
@@ -214,7 +214,7 @@ func TestList(t *testing.T) {
 		"all":      {nil, []uint64{1, 2, 3, 4, 5}},
 		"domain":   {[]string{"--domain", "mailbox,inventory"}, []uint64{5}},
 		"advisory": {[]string{"--reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
-		"reason":   {[]string{"--reason", "unreadable", "--reason", "lost"}, []uint64{1, 5}},
+		"reason":   {[]string{"--reason", "unreadable", "--reason", "acked-without-outcome"}, []uint64{1, 5}},
 		"type":     {[]string{"--type", "delegation.change,delegation.set"}, []uint64{2, 3, 4}},
 		"source":   {[]string{"--source", "/itsm"}, []uint64{5}},
 		"since":    {[]string{"--since", "1h"}, []uint64{1, 2, 3, 4, 5}},
@@ -245,11 +245,11 @@ func TestListMoreThanABatch(t *testing.T) {
 	b.run(0, "no dead letters", "ls")
 	const many = 1234
 	for i := range uint64(many) {
-		raw, err := json.Marshal(event.DeadLetter{Reason: operation.Lost, Stream: bus.Commands, Sequence: i + 1})
+		raw, err := json.Marshal(event.DeadLetter{Reason: operation.AckedWithoutOutcome, Stream: bus.Commands, Sequence: i + 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.JS.PublishAsync(bus.DeadSubject(event.Mailbox, ""), raw); err != nil {
+		if _, err := b.JS.PublishAsync(bus.DeadSubject("contoso", event.Mailbox, ""), raw); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -297,7 +297,7 @@ func TestShowRedacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
-			m.Subject = bus.CommandSubject(event.Directory, "a")
+			m.Subject = bus.CommandSubject("contoso", event.Directory, "a")
 			b.about(m)
 			for _, args := range [][]string{{"show", "1"}, {"show", "1", "--json"}, {"ls"}, {"ls", "--json"}, {"replay", "1", "--dry-run"}} {
 				if out := b.run(0, "", args...); strings.Contains(out, "hunter2") || strings.Contains(out, "aHVudGVy") {
@@ -317,7 +317,7 @@ func (b *bundle) about(m *nats.Msg) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.JS.Publish(b.Context(), bus.DeadSubject(event.Directory, ""), raw); err != nil {
+	if _, err := b.JS.Publish(b.Context(), bus.DeadSubject("contoso", event.Directory, ""), raw); err != nil {
 		b.Fatal(err)
 	}
 }

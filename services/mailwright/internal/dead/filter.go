@@ -12,7 +12,7 @@ import (
 // Filter says which letters are meant: those that fit all of it.
 type Filter struct {
 	Domain []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: directory, mailbox, delegation, inventory."`
-	Reason []string `enum:"unreadable,idempotency-conflict,expired,unsettled,lost,max-deliveries,terminated" env:"-" help:"Only these reasons; see 'mailwright dead --help'."`
+	Reason []string `enum:"unreadable,idempotency-conflict,expired,outcome-unknown,acked-without-outcome,record-unreadable,reference-mismatch,internal,max-deliveries,terminated" env:"-" help:"Only these reasons; see 'mailwright dead --help'."`
 	Type   []string `env:"-" help:"Only commands of these types, in full or short: mailbox.create."`
 	Source string   `env:"-" placeholder:"URI" help:"Only commands from this source."`
 	Since  string   `env:"-" placeholder:"1h|TIME" help:"Only letters since a time ago, or since a time as RFC 3339 has it."`

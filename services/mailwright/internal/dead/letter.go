@@ -26,8 +26,8 @@ func read(sequence uint64, storedAt time.Time, subject string, data []byte) Lett
 		letter.Reason, letter.Detail = operation.Unreadable, err.Error()
 	}
 	l := Letter{Sequence: sequence, StoredAt: storedAt.UTC(), Letter: letter}
-	if tokens := strings.Split(subject, "."); tokens[0] == "mailwright" && len(tokens) > 2 {
-		l.Domain = event.Domain(tokens[2])
+	if tokens := strings.Split(subject, "."); tokens[0] == "mailwright" && len(tokens) > 3 {
+		l.Domain = event.Domain(tokens[3])
 	} else { // an advisory; consumers are named <domain>-…
 		l.Domain = domainOf(letter.Consumer)
 	}

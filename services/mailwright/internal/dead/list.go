@@ -23,7 +23,7 @@ func (List) Help() string {
 
   mailwright dead ls --since 24h
   mailwright dead ls --histogram
-  mailwright dead ls --reason lost --json | jq .letter.operationId
+  mailwright dead ls --reason acked-without-outcome --json | jq .letter.operationId
 
 Exit codes: 0 listed, be it nothing; 1 NATS is away; 2 the call is wrong.`
 }

@@ -35,10 +35,10 @@ type Replay struct {
 func (Replay) Help() string {
 	return `Publishes the original message again, headers and body as they are stored, to the subject that it came on, with a header Mailwright-Replay that counts. Once that is confirmed the letter is taken out of DEAD. Letters are replayed in the order in which their commands were published. What is replayed lines up behind what was published to its key meanwhile.
 
-Refused is what a replay can not cure, with the remedy. An idempotency-conflict: publish it under a new id. One that is unsettled: its operation has the outcome "failed", which would be the answer; look at the vendor whether it was carried out, and publish a new command if not. What has an outcome by now: discard the letter. What is gone from COMMANDS: publish it anew. What was replayed 3 times before: find out why. --force replays the first and the last of these all the same.
+Refused is what a replay can not cure, with the remedy. An idempotency-conflict: publish it under a new id. One whose outcome is unknown: its operation has the outcome "failed", which would be the answer; look at the vendor whether it was carried out, and publish a new command if not. What has an outcome by now: discard the letter. What is gone from COMMANDS: publish it anew. What was replayed 3 times before: find out why. --force replays the first and the last of these all the same.
 
   mailwright dead replay 17
-  mailwright dead replay --reason lost --since 24h --dry-run
+  mailwright dead replay --reason acked-without-outcome --since 24h --dry-run
   mailwright dead replay --reason max-deliveries --domain mailbox --rate 2 --yes
 
 Exit codes: 0 done; 1 some were refused, it was broken off, or NATS is away; 2 the call is wrong, nothing was done.`
@@ -129,7 +129,7 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 		return no("it is about no command, but about message %d of %s", l.Letter.Sequence, cell(l.Letter.Stream))
 	case conflict && !force:
 		return no("its source and id belong to another command, and so they would again: publish it under a new id")
-	case l.Letter.Reason == operation.Unsettled:
+	case l.Letter.Reason == operation.OutcomeUnknown:
 		return no(`its operation has the outcome "failed", which would be the answer: look at the vendor whether it was carried out, and publish a new command if not`)
 	}
 	original, err := b.original(ctx, l)
@@ -144,7 +144,7 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 		return no("it is stored on %s, which is no command's subject", cell(original.Subject))
 	}
 	if !conflict {
-		state, err := b.outcome(ctx, address.Domain, l.Letter.OperationID)
+		state, err := b.outcome(ctx, address.Tenant, address.Domain, l.Letter.OperationID)
 		if err != nil {
 			return replayed{}, err
 		}

@@ -19,7 +19,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	odd := command("3", change)
-	odd.Subject = "mailwright.cmd.delegation.alex@contoso" // a key that is no token of ours
+	odd.Subject = "mailwright.cmd.contoso.delegation.alex@contoso" // a key that is no token of ours
 	b.taken(acknowledged, command("1", change), command("2", change))
 	b.taken(terminated, odd)
 	b.serve(sweepSoon)
@@ -28,7 +28,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if strings.Count(out, "would be replayed") != 4 || b.held() != 4 {
 		t.Fatalf("%s", out)
 	}
-	b.run(0, "3 letters done", "replay", "--reason", "lost", "--rate", "1000", "--yes")
+	b.run(0, "3 letters done", "replay", "--reason", "acked-without-outcome", "--rate", "1000", "--yes")
 	for _, id := range []string{"1", "2", "3"} {
 		b.outcome(id)
 	}
@@ -88,7 +88,7 @@ func TestReplayEndsALoop(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(dead.Done{Letter: 4, Action: "replayed", Detail: "unreadable", Subject: "mailwright.cmd.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
+	if diff := cmp.Diff(dead.Done{Letter: 4, Action: "replayed", Detail: "unreadable", Subject: "mailwright.cmd.contoso.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -109,21 +109,21 @@ func TestReplayKeepsItsRate(t *testing.T) {
 func TestConsent(t *testing.T) {
 	t.Parallel()
 	b := five(t)
-	for _, words := range []string{"replay --reason lost", "discard --reason lost", "discard --all"} {
+	for _, words := range []string{"replay --reason acked-without-outcome", "discard --reason acked-without-outcome", "discard --all"} {
 		b.run(app.ExitUsage, "nobody is at the terminal to be asked: add --yes", strings.Fields(words)...)
 	}
-	for _, words := range []string{"replay 1", "discard --reason lost"} {
+	for _, words := range []string{"replay 1", "discard --reason acked-without-outcome"} {
 		r := b.call(apptest.Call{Args: strings.Fields(words), Answer: "no\n"})
 		if r.Code != app.ExitFailure || !strings.Contains(r.Err, "nothing was done") || b.held() != 5 {
 			t.Errorf("%s: %+v", words, r)
 		}
 	}
-	r := b.call(apptest.Call{Args: []string{"discard", "--reason", "unreadable,lost"}, Answer: "y\n"})
+	r := b.call(apptest.Call{Args: []string{"discard", "--reason", "unreadable,acked-without-outcome"}, Answer: "y\n"})
 	if r.Code != 0 || b.held() != 3 {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "discard.txt", "# standard output\n"+r.Out+"# standard error\n"+r.Err)
-	b.run(0, "no such dead letters", "discard", "--reason", "lost", "--yes")
+	b.run(0, "no such dead letters", "discard", "--reason", "acked-without-outcome", "--yes")
 }
 
 func TestDryRunDoesNothing(t *testing.T) {
@@ -145,18 +145,18 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	b := five(t)
 	for words, want := range map[string]string{
-		"ls --since yesterday":    "--since yesterday: want a duration",
-		"ls --limit=-1":           "--limit -1",
-		"ls --reason sad":         "--reason must be one of",
-		"ls --domain post":        "--domain must be one of",
-		"show":                    "expected \"<letter>\"",
-		"show x":                  "<letter>",
-		"replay":                  "which letters?",
-		"discard":                 "which letters?",
-		"replay 1 --reason lost":  "either by number or by a filter",
-		"discard --all --limit 3": "--all leaves nothing to the filter",
-		"replay 1 17":             "there is no letter 17; nothing was done",
-		"replay 1 --rate 0":       "--rate 0",
+		"ls --since yesterday": "--since yesterday: want a duration",
+		"ls --limit=-1":        "--limit -1",
+		"ls --reason sad":      "--reason must be one of",
+		"ls --domain post":     "--domain must be one of",
+		"show":                 "expected \"<letter>\"",
+		"show x":               "<letter>",
+		"replay":               "which letters?",
+		"discard":              "which letters?",
+		"replay 1 --reason acked-without-outcome": "either by number or by a filter",
+		"discard --all --limit 3":                 "--all leaves nothing to the filter",
+		"replay 1 17":                             "there is no letter 17; nothing was done",
+		"replay 1 --rate 0":                       "--rate 0",
 	} {
 		t.Run(words, func(t *testing.T) {
 			t.Parallel()

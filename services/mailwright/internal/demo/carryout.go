@@ -14,6 +14,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
@@ -66,7 +67,7 @@ func key(r *run) string {
 	case event.Delegation:
 		return "contoso.com"
 	}
-	return client.Key(r.command)
+	return event.Key(r.command)
 }
 
 // carryOut publishes the commands and follows them to their outcomes.
@@ -98,7 +99,7 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 	byOperation := map[string]*run{}
 	var receipts []client.Receipt
 	for _, r := range round {
-		receipt, err := client.Send(ctx, js, client.Command{Event: r.command, Key: key(r)})
+		receipt, err := client.Send(ctx, js, client.Command{Event: r.command, Tenant: stack.SandboxTenant, Key: key(r)})
 		if err != nil {
 			return fmt.Errorf("command %d (%s): %w", r.number, r.command.Subject(), err)
 		}

@@ -17,7 +17,7 @@ import (
 
 // Sync is `mailwright inventory sync`.
 type Sync struct {
-	Tenant        string        `env:"-" help:"Which configured tenant. Default: the service's own."`
+	Tenant        string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant. Default: the only tenant of the running system."`
 	VendorTenant  string        `env:"-" placeholder:"ID|DOMAIN" help:"Only one tenant of those that EnPower lists."`
 	Type          string        `enum:"all,user,shared,resource,room,equipment" default:"all" env:"-" help:"all: user and shared mailboxes; user, shared; resource: rooms and equipment, which EnPower lists apart; room, equipment."`
 	AcceptMissing bool          `env:"-" help:"Report mailboxes as missing however many they are: an answer to an inventory that was suspect."`
@@ -49,7 +49,11 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	defer nc.Close()
-	receipt, err := client.Send(ctx, js, client.Command{Event: e})
+	endpoints, err := a.Endpoints()
+	if err != nil {
+		return err
+	}
+	receipt, err := client.Send(ctx, js, client.Command{Event: e, Tenant: cmp.Or(c.Tenant, endpoints.Tenant)})
 	if err != nil {
 		return err
 	}
@@ -82,9 +86,6 @@ func (c *Sync) command() (event.Event, error) {
 	})
 	if err != nil {
 		return e, err
-	}
-	if c.Tenant != "" {
-		e.SetExtension(event.TenantID, c.Tenant)
 	}
 	if faults := event.Check(e); len(faults) > 0 {
 		return e, app.Usage("%s", words.DescribeFaults(faults))

@@ -69,7 +69,7 @@ func publish(t *testing.T, s *apptest.System) {
 	if err := json.Unmarshal(raw, &e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.JS.Publish(t.Context(), bus.EventSubject(event.Mailbox, event.Extension(e, event.Operation)), raw); err != nil {
+	if _, err := s.JS.Publish(t.Context(), bus.EventSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), raw); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,8 +25,6 @@ func (c *Command) commands(stdin io.Reader) ([]event.Event, error) {
 		return nil, fmt.Errorf("--file holds whole events: %s does not go with it", cmp.Or(c.ofOne(), "TYPE"))
 	case c.File != "":
 		return c.fromFile(stdin)
-	case c.Plan && c.ID != "":
-		return nil, errors.New("--plan does not go with --id: the dry run is an operation of its own, and the command under the same id would then get its answer")
 	case c.Type == "":
 		return nil, errors.New("nothing to send: name a TYPE, or a --file (- is standard input)")
 	}
@@ -41,7 +39,7 @@ func (c *Command) ofOne() string {
 		given bool
 	}{
 		{"--data", c.Data != ""}, {"--set", len(c.Set) > 0}, {"--id", c.ID != ""}, {"--source", c.Source != ""},
-		{"--subject", c.Subject != ""}, {"--tenant", c.Tenant != ""}, {"--correlation", c.Correlation != ""},
+		{"--subject", c.Subject != ""}, {"--correlation", c.Correlation != ""},
 		{"--not-before", c.NotBefore != ""}, {"--plan", c.Plan}, {"--domain", c.Domain != ""},
 	} {
 		if f.given {
@@ -63,9 +61,6 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 	e.SetTime(time.Now().UTC())
 	if c.Subject != "" {
 		e.SetSubject(c.Subject)
-	}
-	if c.Tenant != "" {
-		e.SetExtension(event.TenantID, c.Tenant)
 	}
 	if c.Correlation != "" {
 		e.SetExtension(event.CorrelationID, c.Correlation)

@@ -2,6 +2,7 @@
 package send
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,11 +24,11 @@ type Command struct {
 	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. The value is JSON where it can be read as JSON, else text."`
 	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: whole CloudEvents in JSON, one, an array, or one after another (JSON lines)."`
 	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Where operation.cancel goes: the domain of the operation that it cancels. Every other type says it itself."`
-	Key         string        `env:"-" help:"Commands with the same domain and key take effect in the order published. Default: what the command is about; see above."`
+	Key         string        `env:"-" help:"Commands with the same tenant, domain and key take effect in the order published. Default: what the command is about; see above."`
 	ID          string        `env:"-" help:"The command's id: the same source and id is carried out once. Default: a new UUID."`
 	Source      string        `env:"-" placeholder:"URI" help:"Who asks. Default: /mailwright-cli/<user>@<host>."`
 	Subject     string        `env:"-" help:"Whom it is about, for people; no secret."`
-	Tenant      string        `env:"-" help:"Which configured tenant. Default: the service's own."`
+	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant. Default: the event's tenantid, else the only tenant of the running system."`
 	Correlation string        `env:"-" placeholder:"ID" help:"Carried through to every result, such as a ticket's number."`
 	NotBefore   string        `env:"-" placeholder:"TIME|2h" help:"Carried out no earlier: a time as RFC 3339 has it, or a time from now. Until then it can be cancelled."`
 	Plan        bool          `env:"-" help:"Have the service answer with what it would do, and do nothing: a dry run at the vendor. --dry-run publishes nothing."`
@@ -35,6 +36,7 @@ type Command struct {
 	Wait        bool          `short:"w" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
 	Timeout     time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
 	DryRun      bool          `short:"n" env:"-" help:"Print what would be published, secrets redacted, and publish nothing."`
+	onlyTenant  string        // of the running system
 	NoCheck     bool          `env:"-" help:"Publish also what does not fit its schema, and let the service reject it."`
 }
 
@@ -74,6 +76,11 @@ func shortTypes() []string {
 
 // Run publishes, and waits if asked.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
+	endpoints, err := a.Endpoints()
+	if err != nil {
+		return err
+	}
+	c.onlyTenant = endpoints.Tenant
 	commands, err := c.commands(a.Stdin())
 	if err != nil {
 		return &app.ExitError{Code: app.ExitUsage, Err: err}
@@ -100,7 +107,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 
 // command is an event with where the call says that it goes.
 func (c *Command) command(e event.Event) client.Command {
-	return client.Command{Event: e, Domain: event.Domain(c.Domain), Key: c.Key, Mode: c.mode()}
+	return client.Command{Event: e, Tenant: cmp.Or(c.Tenant, event.Extension(e, event.TenantID), c.onlyTenant), Domain: event.Domain(c.Domain), Key: c.Key, Mode: c.mode()}
 }
 
 func (c *Command) mode() event.Mode {
@@ -140,10 +147,6 @@ func (c *Command) report(a *app.App, r client.Receipt) error {
 	if c.Wait {
 		out = a.Err
 	}
-	note := ""
-	if r.Duplicate {
-		note = " (there already)"
-	}
-	_, err := fmt.Fprintf(out, "%s published%s\n  operation  %s\n  results    %s\n", words.Short(r.Type), note, r.OperationID, r.Results)
+	_, err := fmt.Fprintf(out, "%s published\n  operation  %s\n  results    %s\n", words.Short(r.Type), r.OperationID, r.Results)
 	return err
 }

@@ -59,7 +59,7 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			address, ok := bus.ParseCommandSubject(stored.Subject)
-			if !ok || address.Domain != event.Delegation || address.Key != bus.Token("alex@contoso.com") {
+			if !ok || address.Domain != event.Delegation || address.Key != event.Token("alex@contoso.com") {
 				t.Errorf("stored on %s", stored.Subject)
 			}
 			if structured := stored.Header.Get("content-type") == "application/cloudevents+json"; structured != (mode == "structured") {
@@ -100,7 +100,7 @@ func TestDefaultsOfIDAndSource(t *testing.T) {
 	if len(id) != 36 || !strings.HasPrefix(source, "/mailwright-cli/") || !strings.Contains(source, "@") {
 		t.Errorf("id %q, source %q", id, source)
 	}
-	if p.OperationID != event.OperationID(source, id) || p.Key != "all" {
+	if p.OperationID != event.OperationID("contoso", source, id) || p.Key != "all" {
 		t.Errorf("operation %s, key %s", p.OperationID, p.Key)
 	}
 }
@@ -129,7 +129,7 @@ func TestDryRunRedacts(t *testing.T) {
 	}
 }
 
-const operationID = "ng35avuion24apfva3ib6qhif3"
+const operationID = "fuom5ln32nj4obpm5vearkc6kh"
 
 func TestUsage(t *testing.T) {
 	t.Parallel()

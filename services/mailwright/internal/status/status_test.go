@@ -80,7 +80,7 @@ func inventory(t *testing.T) *apptest.System {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Send(t.Context(), s.JS, client.Command{Event: e}); err != nil {
+		if _, err := client.Send(t.Context(), s.JS, client.Command{Tenant: "contoso", Event: e}); err != nil {
 			t.Fatal(err)
 		}
 	}

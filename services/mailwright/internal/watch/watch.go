@@ -2,6 +2,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -35,7 +36,7 @@ type Command struct {
 func (Command) Help() string {
 	return `Follows the events of operations until Ctrl-C: time, operation, domain, state, what it is about, and what happened, or why it waits and until when. With --json each line is a CloudEvent; a dead letter is none, and has a member "reason".
 
-  mailwright watch --domain mailbox --state failed,rejected --since 24h
+  mailwright watch --domain mailbox --in failed,rejected --since 24h
   mailwright watch --operation ng35avui
   mailwright watch --since all --json --count 100`
 }
@@ -159,14 +160,14 @@ func (c *Command) sources(from jetstream.OrderedConsumerConfig) []client.Source 
 }
 
 const (
-	eventSubjects = "mailwright.evt.%s.%s" // bus.EventSubject, with room for wildcards
-	lengthOfID    = 26                     // of an operation's whole id
+	eventSubjects = "mailwright.evt.%s.%s.%s" // bus.EventSubject, with room for wildcards
+	lengthOfID    = 26                        // of an operation's whole id
 )
 
 func (c *Command) subjects() []string {
 	operationToken := "*"
 	if len(c.Operation) == lengthOfID {
-		operationToken = bus.Token(c.Operation)
+		operationToken = event.Token(c.Operation)
 	}
 	domains := c.Domain
 	if len(domains) == 0 {
@@ -174,7 +175,7 @@ func (c *Command) subjects() []string {
 	}
 	var list []string
 	for _, d := range domains {
-		list = append(list, fmt.Sprintf(eventSubjects, d, operationToken))
+		list = append(list, fmt.Sprintf(eventSubjects, cmp.Or(c.Tenant, "*"), d, operationToken))
 	}
 	return list
 }
@@ -194,7 +195,7 @@ func read(m jetstream.Msg) (item, bool) {
 		if err != nil {
 			return item{}, false
 		}
-		return item{line: words.LineOfDead(letter, token(m.Subject(), 2)), eventType: letter.Type, document: letter}, true
+		return item{line: words.LineOfDead(letter, token(m.Subject(), 3)), tenant: letter.Tenant, eventType: letter.Type, document: letter}, true
 	}
 	e, err := event.Decode(m.Headers(), m.Data())
 	if err != nil {

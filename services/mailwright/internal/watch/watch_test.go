@@ -40,7 +40,7 @@ func publish(t *testing.T, s *apptest.System, eventType string) {
 	if domain == "" {
 		domain = event.Directory // operation.* belong to every domain
 	}
-	subject := bus.EventSubject(domain, event.Extension(e, event.Operation))
+	subject := bus.EventSubject("contoso", domain, event.Extension(e, event.Operation))
 	if observation(eventType) {
 		subject = bus.MailboxSubject("contoso", eventType) // a mailbox each
 	}
@@ -73,14 +73,14 @@ func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 		}
 	}
 	for _, l := range []event.DeadLetter{
-		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.mailbox.1.jsmith"},
-		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.mailbox.1.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "ng35avuion24apfva3ib6qhif3"},
+		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.contoso.mailbox.1.jsmith"},
+		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.1.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
 	} {
 		body, err := json.Marshal(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.JS.Publish(t.Context(), bus.DeadSubject(event.Mailbox, l.OperationID), body); err != nil {
+		if _, err := s.JS.Publish(t.Context(), bus.DeadSubject("contoso", event.Mailbox, l.OperationID), body); err != nil {
 			t.Fatal(err)
 		}
 	}

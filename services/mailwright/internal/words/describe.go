@@ -95,9 +95,9 @@ func describeState(e event.Event, state event.State) string {
 	case event.Waiting:
 		return say(e, func(d event.WaitingData) string {
 			switch {
-			case d.Reason == event.WaitTurn:
+			case d.Reason == event.WaitConcurrencyLimit:
 				return "other calls use up the budget of its tenant or vendor; next turn at " + Clock(d.NextAttemptAt)
-			case d.Reason == event.WaitLine:
+			case d.Reason == event.WaitBlockedByKey:
 				return "in line behind others of its key"
 			case d.Failure == nil:
 				return "scheduled for " + Clock(d.NextAttemptAt)

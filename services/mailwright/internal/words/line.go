@@ -68,9 +68,9 @@ func stateOf(e event.Event) string {
 	}
 }
 
-// LineOfDead makes the line of a dead letter; domain is the third token of its subject.
+// LineOfDead makes the line of a dead letter; domain is the fourth token of its subject.
 func LineOfDead(l event.DeadLetter, domain string) Line {
-	address, _ := bus.ParseCommandSubject(l.Subject)
+	address, _ := bus.ParsePublishedSubject(l.Subject)
 	return Line{
 		Time: l.Time, Operation: l.OperationID, Domain: domain, State: Dead,
 		About: keyText(address.Key), Text: DescribeDead(l),
@@ -78,7 +78,7 @@ func LineOfDead(l event.DeadLetter, domain string) Line {
 }
 
 func keyText(token string) string {
-	if text, err := bus.Untoken(token); err == nil {
+	if text, err := event.Untoken(token); err == nil {
 		return text
 	}
 	return token

@@ -39,7 +39,7 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 
 func TestLineInColumns(t *testing.T) {
 	t.Parallel()
-	l := words.Line{Time: time.Now(), Operation: "ng35avuion24apfva3ib6qhif3", Domain: "mailbox", State: "failed", About: strings.Repeat("ä", 40), Text: "text"}
+	l := words.Line{Time: time.Now(), Operation: "fuom5ln32nj4obpm5vearkc6kh", Domain: "mailbox", State: "failed", About: strings.Repeat("ä", 40), Text: "text"}
 	now := l.Time.Format(time.TimeOnly)
 	if got, want := l.Format(false), now+"  ng35avui  mailbox     failed     "+strings.Repeat("ä", 27)+"…  text"; got != want {
 		t.Errorf("\n got %q\nwant %q", got, want)

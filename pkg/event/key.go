@@ -1,4 +1,4 @@
-package client
+package event
 
 import (
 	"cmp"
@@ -6,18 +6,19 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mailwright/mailwright/pkg/event"
+	"golang.org/x/text/unicode/norm"
 )
 
-// everything is the key of commands that are about all of a tenant.
+// everything is the key of commands that concern all of a tenant.
 const everything = "all"
 
 // naming are the properties that name a directory object, the best first.
 var naming = []string{"cn", "ou", "sAMAccountName", "userPrincipalName"}
 
-// Key is the default key of a command: what it is about, so that two commands about the same thing take
-// effect in the order published. Vendors ignore the case of names, so it is lower. It is "" where the data
-// does not say.
+// Key is the recommended key of a command: what it is about, without spaces around it, in lower case
+// and in Unicode's normal form C. Two commands about the same thing then take effect in the order
+// published, since vendors ignore the case of names. It is "" where the data does not say. [Token]
+// encodes it for the subject.
 //
 //	directory.object.create        the first of cn, ou, sAMAccountName, userPrincipalName
 //	directory.businessuser.create  userPrincipalName
@@ -25,11 +26,11 @@ var naming = []string{"cn", "ou", "sAMAccountName", "userPrincipalName"}
 //	delegation.*                   mailbox, else "all"
 //	inventory.sync                 tenant, else "all"
 //	operation.cancel               operationId
-func Key(e event.Event) string {
-	return strings.ToLower(strings.TrimSpace(about(e)))
+func Key(e Event) string {
+	return norm.NFC.String(strings.ToLower(strings.TrimSpace(about(e))))
 }
 
-func about(e event.Event) string {
+func about(e Event) string {
 	var data struct {
 		Properties        []property `json:"properties"`
 		UserPrincipalName string     `json:"userPrincipalName"`
@@ -42,19 +43,19 @@ func about(e event.Event) string {
 		return ""
 	}
 	switch e.Type() {
-	case event.ObjectCreate:
+	case ObjectCreate:
 		return objectName(data.Properties)
-	case event.BusinessUserCreate:
+	case BusinessUserCreate:
 		return data.UserPrincipalName
-	case event.MailboxCreate:
+	case MailboxCreate:
 		return data.DirectoryObject
-	case event.DelegationSet, event.DelegationChange, event.FolderGrant, event.FolderRevoke, event.FolderRead:
+	case DelegationSet, DelegationChange, FolderGrant, FolderRevoke, FolderRead:
 		return data.Mailbox
-	case event.DelegationRead:
+	case DelegationRead:
 		return cmp.Or(data.Mailbox, everything)
-	case event.InventorySync:
+	case InventorySync:
 		return cmp.Or(data.Tenant, everything)
-	case event.OperationCancel:
+	case OperationCancel:
 		return data.OperationID
 	default:
 		return ""
