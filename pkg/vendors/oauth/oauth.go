@@ -7,6 +7,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -24,6 +25,11 @@ import (
 
 // renewBefore is how long before its expiry a token is replaced, if it lives long enough for that.
 const renewBefore = 5 * time.Minute
+
+// credentialRest is how long the token endpoint is not asked after it has refused the credentials.
+// It spares the vendor the attempts of every waiting command, since some lock an application that
+// fails too often, and is short, so that credentials that were mended there are noticed soon.
+const credentialRest = 10 * time.Second
 
 // defaultLife is assumed where the token endpoint does not say how long a token lives.
 const defaultLife = 10 * time.Minute
@@ -53,10 +59,11 @@ type Config struct {
 type Source struct {
 	vendor string
 	// grant makes a token request. A function, since fmt reaches even a secret.String inside unexported fields.
-	grant  func(now time.Time) (*clientcredentials.Config, error)
-	http   *http.Client
-	cached atomic.Pointer[token]
-	turn   chan struct{} // whoever has put its mark in may ask for a token
+	grant   func(now time.Time) (*clientcredentials.Config, error)
+	http    *http.Client
+	cached  atomic.Pointer[token]
+	refused atomic.Pointer[refusal] // the last answer, if it refused the credentials
+	asking  chan struct{}           // held by the one call that may ask the token endpoint
 }
 
 // token is an access token and the time from which a new one is fetched.
@@ -85,7 +92,7 @@ func New(cfg Config) (*Source, error) {
 		Transport:     roundTripper{transport.New(cfg.HTTP)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Source{vendor: cfg.Vendor, grant: cfg.grant, http: client, turn: make(chan struct{}, 1)}, nil
+	return &Source{vendor: cfg.Vendor, grant: cfg.grant, http: client, asking: make(chan struct{}, 1)}, nil
 }
 
 var errMissing = errors.New("is missing")
@@ -98,29 +105,65 @@ func fault(wrong bool, field string, err error) error {
 	return errors.New(field + " " + err.Error())
 }
 
+// refusal is a failure that says that the credentials are wrong.
+type refusal struct {
+	failure failure.Error
+	until   time.Time // the end of the rest
+}
+
 // Token returns a valid access token, from the cache or from the token endpoint.
 //
-// Its errors: Unavailable, also if the identity service refuses the application or ctx ends while another call fetches the
-// token; Throttled; Internal if its answer can not be understood.
+// Its errors say nothing of the command that wants the token. They are Unavailable, or Throttled if
+// the endpoint asks for fewer requests; Internal only if the request can not be signed. After the
+// endpoint has refused the credentials, calls within credentialRest get the same failure, with the
+// rest that remains as RetryAfter; then one call asks again, for all.
 func (s *Source) Token(ctx context.Context) (secret.String, error) {
 	if t := s.fresh(); t != nil {
 		return t.value, nil
 	}
+	if err := s.resting(); err != nil {
+		return secret.String{}, err
+	}
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
 	case <-ctx.Done():
 		return secret.String{}, &failure.Error{Kind: failure.Unavailable, Vendor: s.vendor, Text: "the call ended while it waited for an access token", Cause: ctx.Err()}
 	}
 	if t := s.fresh(); t != nil {
 		return t.value, nil
 	}
-	t, err := s.fetch(ctx)
-	if err != nil {
+	if err := s.resting(); err != nil { // the call before this one was refused
 		return secret.String{}, err
 	}
+	t, err := s.fetch(ctx)
+	if err != nil {
+		s.rest(err)
+		return secret.String{}, cmp.Or(s.resting(), err)
+	}
 	s.cached.Store(t)
+	s.refused.Store(nil)
 	return t.value, nil
+}
+
+// rest begins the rest of the credentials, if err says that they are wrong.
+func (s *Source) rest(err error) {
+	if f := failure.Of(err); credentialCodes[f.Code] {
+		s.refused.Store(&refusal{*f, time.Now().Add(max(credentialRest, f.RetryAfter))})
+	}
+}
+
+// resting is the failure to answer with while the credentials rest, else nil.
+func (s *Source) resting() error {
+	r := s.refused.Load()
+	if r == nil {
+		return nil
+	}
+	again := r.failure
+	if again.RetryAfter = time.Until(r.until); again.RetryAfter <= 0 {
+		return nil
+	}
+	return &again
 }
 
 // Invalidate forgets the token that the vendor has just answered with 401. A token that was
