@@ -67,7 +67,9 @@ func (c *Client) FolderPermissions(ctx context.Context, f Folder) ([]FolderPermi
 		client: c, first: c.endpoint(folderPermissionEndpoint), cmdlet: getFolderPermission, anchor: c.anchorOf(f.Mailbox),
 		parameters: parameters{Identity: f.identity()},
 		decode:     func(raw json.RawMessage) (json.RawMessage, error) { return raw, nil },
-		key:        func(raw json.RawMessage) string { return string(raw) }, // two users may have one display name
+		// Two users may share a display name and all rights, so equal rows are two entries.
+		key:     func(json.RawMessage) string { return "" },
+		restart: func() { all = nil },
 		yield: func(page []json.RawMessage) error {
 			for _, raw := range page {
 				p, err := decodeFolderPermission(raw)

@@ -198,3 +198,21 @@ func TestSelectionsAreNamesOfProperties(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestTwinsInAFolderAreTwo: two users may share a display name and all rights. A listing that has to
+// start once more tells each once.
+func TestTwinsInAFolderAreTwo(t *testing.T) {
+	t.Parallel()
+	const twins = `{"User":"Andrew Smith","AccessRights":["Editor"]},{"User":"Andrew Smith","AccessRights":["Editor"]}`
+	whole := reply{status: 200, body: `{"value":[` + twins + `]}`}
+	cut := reply{status: 200, body: `{"@odata.nextLink":"{{base}}/next","value":[` + twins + `]}`}
+	for name, replies := range map[string][]reply{"at once": {whole}, "started once more": {cut, {status: 400}, whole}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := newVendor(t, replies...).client(t).FolderPermissions(t.Context(), calendar)
+			if err != nil || len(got) != 2 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}

@@ -26,10 +26,12 @@ type listing[T any] struct {
 	parameters parameters
 	anchor     string
 	decode     func(json.RawMessage) (T, error)
-	// key tells rows apart; "" for one that can not be.
+	// key tells rows apart; "" for one that can not be, which is never taken for one seen before.
 	key   func(T) string
 	yield func([]T) error
-	seen  map[string]bool
+	// restart, if set, is called before the listing starts once more: it drops what yield was given.
+	restart func()
+	seen    map[string]bool
 }
 
 // all walks the whole list in pages of that size; 0 leaves it to the vendor.
@@ -44,6 +46,9 @@ func (l *listing[T]) all(ctx context.Context, pageSize int) error {
 	}
 	complete, err := l.pass(ctx, size, cmp.Or(pageSize, pageLimit))
 	if err == nil && !complete {
+		if l.restart != nil {
+			l.restart()
+		}
 		complete, err = l.pass(ctx, "Unlimited", pageLimit)
 	}
 	if err == nil && !complete {

@@ -34,13 +34,32 @@ type Mailbox struct {
 	MaxSendSize string `json:"maxSendSize,omitempty"`
 	// Delegates may send on behalf of the mailbox; nil if the answer does not say, empty if there are none.
 	Delegates []Delegate `json:"delegates,omitzero"`
+	// IDs are further unique identifiers, if the answer holds them: the object's GUID in Exchange, the
+	// mailbox's GUID, and the distinguished names. The vendor promises none of them.
+	IDs []string `json:"-"`
 	// Selected are the further properties asked for by Select, by the vendor's name, as they came.
 	Selected map[string]json.RawMessage `json:"selected,omitempty"`
 }
 
-// key tells mailboxes of a listing apart.
+// key tells mailboxes of a listing apart. Names that two mailboxes may share are not part of it.
 func (m Mailbox) key() string {
-	return cmp.Or(m.ID, m.ExternalDirectoryObjectID, m.Identity, m.PrimarySMTPAddress)
+	return cmp.Or(m.ExternalDirectoryObjectID, m.ID, m.Identity, m.PrimarySMTPAddress)
+}
+
+// Names returns every name that belongs to this mailbox alone, and so identifies it in a list:
+// GUIDs, SMTP addresses, user principal name, distinguished names, alias, and the Name, by which the
+// vendor lists delegates. The display name is none of them: several mailboxes may share it.
+func (m Mailbox) Names() []string {
+	names := append([]string{
+		m.ExternalDirectoryObjectID, m.PrimarySMTPAddress, m.UserPrincipalName, m.Alias, m.Name, m.Identity, m.ID,
+	}, m.IDs...)
+	for _, address := range m.EmailAddresses {
+		prefix, bare, _ := strings.Cut(address, ":")
+		if strings.EqualFold(prefix, "smtp") || strings.EqualFold(prefix, "x500") {
+			names = append(names, bare)
+		}
+	}
+	return slices.DeleteFunc(names, func(s string) bool { return s == "" })
 }
 
 // Delegate is a recipient with the permission Send on behalf.
@@ -50,6 +69,9 @@ type Delegate struct {
 	Address string `json:"address"`
 	// DisplayName is set if display names were asked for and the vendor gave one.
 	DisplayName string `json:"displayName,omitempty"`
+	// Unidentified: the vendor gave only a display name, which then stands in Address too. Several
+	// people may have it.
+	Unidentified bool `json:"-"`
 }
 
 // core lists the properties of [Mailbox], in the page's order, for $select.
@@ -60,6 +82,9 @@ var core = []string{
 
 // withDisplayNames is the property that exists only on request, in staged rollout.
 const withDisplayNames = "GrantSendOnBehalfToWithDisplayNames"
+
+// furtherIDs are the properties of [Mailbox.IDs], in lower case.
+var furtherIDs = []string{"guid", "exchangeguid", "distinguishedname", "legacyexchangedn"}
 
 // decodeMailbox reads one mailbox and keeps, beyond the core, the properties named in selected.
 func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
@@ -77,6 +102,11 @@ func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(properties)) { // sorted: two spellings of one name must not race
 		value, key := properties[name], strings.ToLower(name)
+		if slices.Contains(furtherIDs, key) {
+			if id, err := decodeText(value); err == nil && id != "" {
+				m.IDs = append(m.IDs, id)
+			}
+		}
 		var err error
 		switch {
 		case texts[key] != nil:
@@ -108,7 +138,12 @@ func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
 func withNames(delegates, named []Delegate) []Delegate {
 	complete := len(named) > 0 && !slices.ContainsFunc(named, func(d Delegate) bool { return !isAddress(d.Address) })
 	switch {
-	case delegates == nil, complete && len(named) >= len(delegates):
+	case delegates == nil:
+		for i, d := range named { // a bare text in this property is a display name
+			named[i].Unidentified = d.Unidentified || !isAddress(d.Address)
+		}
+		return named
+	case complete && len(named) >= len(delegates):
 		return named
 	case len(named) != len(delegates):
 		return delegates
@@ -120,7 +155,7 @@ func withNames(delegates, named []Delegate) []Delegate {
 }
 
 // delegateKeys are the members by which an object may name a recipient, the best first (inferred).
-var delegateKeys = []string{"PrimarySmtpAddress", "SmtpAddress", "EmailAddress", "Address", "UserPrincipalName", "Identity", "Id", "ExternalDirectoryObjectId", "Guid", "Name", "DisplayName"}
+var delegateKeys = []string{"PrimarySmtpAddress", "SmtpAddress", "EmailAddress", "Address", "UserPrincipalName", "Identity", "Id", "ExternalDirectoryObjectId", "Guid", "Name"}
 
 // decodeDelegate reads a text or an object.
 func decodeDelegate(raw json.RawMessage) (Delegate, error) {
@@ -140,6 +175,9 @@ func decodeDelegate(raw json.RawMessage) (Delegate, error) {
 		if address := member(name); address != "" {
 			return Delegate{Address: address, DisplayName: cmp.Or(member("DisplayName"), member("Name"))}, nil
 		}
+	}
+	if name := member("DisplayName"); name != "" {
+		return Delegate{Address: name, DisplayName: name, Unidentified: true}, nil
 	}
 	return Delegate{}, errForm
 }
