@@ -50,7 +50,7 @@ func TestANameThatDoesNotResolve(t *testing.T) {
 		{
 			name: "one to be added, while others are removed", before: []string{"delegate1", "delegate2"}, command: change,
 			data: `"mailbox":"alex@contoso.com","add":["nobody@contoso.com"],"remove":["delegate1@contoso.com"]`,
-			kind: failure.NotFound, text: "nobody@contoso.com can not be added", after: "delegate2@contoso.com",
+			kind: failure.NotFound, text: "nobody@contoso.com can not be added: the vendor does not know a delegate; removed are delegate1@contoso.com", after: "delegate2@contoso.com",
 		},
 		{
 			name: "one of a whole list", before: []string{"delegate1", "delegate2"}, command: set,

@@ -79,7 +79,11 @@ func (d delegator) write(ctx context.Context, e edit) (unknown []string, err err
 	case len(e.add) == 0:
 		return unknown, nil
 	case isAboutAName(err):
-		return unknown, d.nameUnknown(ctx, e.add, err)
+		err = d.nameUnknown(ctx, e.add, err)
+		if removed := minus(e.removals(), unknown); len(removed) > 0 {
+			f := failure.Of(err)
+			f.Text += "; removed are " + strings.Join(removed, ", ")
+		}
 	}
 	return unknown, err
 }
