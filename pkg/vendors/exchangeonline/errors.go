@@ -20,7 +20,8 @@ type meaning struct {
 	// status is an HTTP status, or any4xx.
 	status int
 	code   string // error.code
-	// exception is the last part of the .NET type; one that begins with * fits every type that ends so.
+	// exception is the last part of the .NET type; one that begins with * fits every type that ends
+	// so.
 	exception string
 	// foreign fits only answers whose body the API did not write, see [fault].
 	foreign bool
@@ -58,7 +59,8 @@ var meanings = []meaning{
 		exception: "UnableToWriteToAadException", kind: failure.Unavailable, retryFor: 15 * time.Minute,
 		text: "the vendor could not carry the change over to Microsoft Entra ID; if this does not pass, the mailbox may be kept on premises or under migration",
 	},
-	// Exchange derives what may pass from one class: ADTransientException, StorageTransientException.
+	// Exchange derives what may pass from one class: ADTransientException,
+	// StorageTransientException.
 	{status: any4xx, exception: "*TransientException", kind: failure.Unavailable, text: textMayPass, retryFor: time.Hour},
 	{exception: "*TransientException", kind: failure.Unavailable, text: textMayPass},
 	{

@@ -90,8 +90,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestWhatMayPassIsBounded: an answer that may pass, though its status says that it does not, is not
-// worth a day's retries.
+// TestWhatMayPassIsBounded: an answer that may pass, though its status says that it does not, is
+// not worth a day's retries.
 func TestWhatMayPassIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

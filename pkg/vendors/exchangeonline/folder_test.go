@@ -132,7 +132,8 @@ func TestOrganization(t *testing.T) {
 	}
 }
 
-// FuzzFolder throws answers at the sister endpoints' clients: they must end, without a panic, in an answer or a failure.
+// FuzzFolder throws answers at the sister endpoints' clients: they must end, without a panic, in an
+// answer or a failure.
 func FuzzFolder(f *testing.F) {
 	for _, s := range []string{
 		"", "[]", `{"value":[{"User":"x","AccessRights":["Editor"]}]}`, `{"User":{"Name":"x"},"AccessRights":"a,b"}`, `{"value":[{"DomainName":"x","Default":"True"}]}`,
@@ -199,8 +200,8 @@ func TestSelectionsAreNamesOfProperties(t *testing.T) {
 	}
 }
 
-// TestTwinsInAFolderAreTwo: two users may share a display name and all rights. A listing that has to
-// start once more tells each once.
+// TestTwinsInAFolderAreTwo: two users may share a display name and all rights. A listing that has
+// to start once more tells each once.
 func TestTwinsInAFolderAreTwo(t *testing.T) {
 	t.Parallel()
 	const twins = `{"User":"Andrew Smith","AccessRights":["Editor"]},{"User":"Andrew Smith","AccessRights":["Editor"]}`

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// Mailbox holds the core properties of Get-Mailbox (the page, "Response overview"), the only ones that
-// the vendor promises to keep. An empty text is one that the vendor left out. Its JSON form is ours, not the vendor's.
+// Mailbox holds the core properties of Get-Mailbox (the page, "Response overview"), the only ones
+// that the vendor promises to keep. An empty text is one that the vendor left out. Its JSON form is
+// ours, not the vendor's.
 type Mailbox struct {
 	// Identity is canonical: often the alias or the distinguished name.
 	Identity string `json:"identity,omitempty"`
@@ -24,7 +25,8 @@ type Mailbox struct {
 	Alias             string `json:"alias,omitempty"`
 	// ExternalDirectoryObjectID is the object's GUID in Microsoft Entra ID.
 	ExternalDirectoryObjectID string `json:"externalDirectoryObjectId,omitempty"`
-	// RecipientType and RecipientTypeDetails are open sets: UserMailbox, SharedMailbox, RoomMailbox, …
+	// RecipientType and RecipientTypeDetails are open sets: UserMailbox, SharedMailbox,
+	// RoomMailbox, …
 	RecipientType        string `json:"recipientType,omitempty"`
 	RecipientTypeDetails string `json:"recipientTypeDetails,omitempty"`
 	// EmailAddresses are proxy addresses: "SMTP:" marks the primary one, "smtp:" further ones.
@@ -32,10 +34,11 @@ type Mailbox struct {
 	PrimarySMTPAddress string   `json:"primarySmtpAddress,omitempty"`
 	// MaxSendSize is text, such as "35 MB (36,700,160 bytes)" (inferred).
 	MaxSendSize string `json:"maxSendSize,omitempty"`
-	// Delegates may send on behalf of the mailbox; nil if the answer does not say, empty if there are none.
+	// Delegates may send on behalf of the mailbox; nil if the answer does not say, empty if there
+	// are none.
 	Delegates []Delegate `json:"delegates,omitzero"`
-	// IDs are further unique identifiers, if the answer holds them: the object's GUID in Exchange, the
-	// mailbox's GUID, and the distinguished names. The vendor promises none of them.
+	// IDs are further unique identifiers, if the answer holds them: the object's GUID in Exchange,
+	// the mailbox's GUID, and the distinguished names. The vendor promises none of them.
 	IDs []string `json:"-"`
 	// Selected are the further properties asked for by Select, by the vendor's name, as they came.
 	Selected map[string]json.RawMessage `json:"selected,omitempty"`
@@ -47,8 +50,8 @@ func (m Mailbox) key() string {
 }
 
 // Names returns every name that belongs to this mailbox alone, and so identifies it in a list:
-// GUIDs, SMTP addresses, user principal name, distinguished names, alias, and the Name, by which the
-// vendor lists delegates. The display name is none of them: several mailboxes may share it.
+// GUIDs, SMTP addresses, user principal name, distinguished names, alias, and the Name, by which
+// the vendor lists delegates. The display name is none of them: several mailboxes may share it.
 func (m Mailbox) Names() []string {
 	names := append([]string{
 		m.ExternalDirectoryObjectID, m.PrimarySMTPAddress, m.UserPrincipalName, m.Alias, m.Name, m.Identity, m.ID,
@@ -64,8 +67,8 @@ func (m Mailbox) Names() []string {
 
 // Delegate is a recipient with the permission Send on behalf.
 type Delegate struct {
-	// Address is what the vendor calls the delegate: an SMTP address by the page, but the cmdlet is known
-	// to print names and identifiers as well (inferred). Compare it with that in mind.
+	// Address is what the vendor calls the delegate: an SMTP address by the page, but the cmdlet is
+	// known to print names and identifiers as well (inferred). Compare it with that in mind.
 	Address string `json:"address"`
 	// DisplayName is set if display names were asked for and the vendor gave one.
 	DisplayName string `json:"displayName,omitempty"`
@@ -133,8 +136,9 @@ func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
 	return m, nil
 }
 
-// withNames adds display names to delegates. The form of [withDisplayNames] is not documented; seen in clients are
-// entries that hold an address, which make the bare list redundant, and names alone, in the order of the bare list.
+// withNames adds display names to delegates. The form of [withDisplayNames] is not documented; seen
+// in clients are entries that hold an address, which make the bare list redundant, and names alone,
+// in the order of the bare list.
 func withNames(delegates, named []Delegate) []Delegate {
 	complete := len(named) > 0 && !slices.ContainsFunc(named, func(d Delegate) bool { return !isAddress(d.Address) })
 	switch {
@@ -217,8 +221,8 @@ func decodeLoosely(raw json.RawMessage) (string, error) {
 	return compact.String(), err
 }
 
-// decodeList reads an array, or the single entry that PowerShell makes of an array of one; null is empty.
-// Entries that say nothing are left out.
+// decodeList reads an array, or the single entry that PowerShell makes of an array of one; null is
+// empty. Entries that say nothing are left out.
 func decodeList[T comparable](raw json.RawMessage, decode func(json.RawMessage) (T, error)) ([]T, error) {
 	var entries []json.RawMessage
 	if kind(raw) != '[' {

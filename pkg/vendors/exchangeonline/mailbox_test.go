@@ -144,7 +144,8 @@ func TestMailboxJSONIsStable(t *testing.T) {
 	}
 }
 
-// TestNamesAreThoseOfOneMailbox: whoever shares a display name, or a chat address, is somebody else.
+// TestNamesAreThoseOfOneMailbox: whoever shares a display name, or a chat address, is somebody
+// else.
 func TestNamesAreThoseOfOneMailbox(t *testing.T) {
 	t.Parallel()
 	const body = `{"value":[{"Identity":"i","Id":"d","Name":"Smith_1","DisplayName":"Andrew Smith","Alias":"as","UserPrincipalName":"u@contoso.com",
@@ -177,7 +178,8 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// FuzzAnswer throws answers at the client: it must end, without a panic, and give no row beyond what came.
+// FuzzAnswer throws answers at the client: it must end, without a panic, and give no row beyond
+// what came.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, []byte(file(f, page)))
 	for _, s := range []string{

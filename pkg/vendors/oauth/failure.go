@@ -74,8 +74,8 @@ func (s *Source) answered(err error) *failure.Error {
 
 var entraNumber = regexp.MustCompile(`AADSTS[0-9]{1,10}`)
 
-// vendorNumber is the number that Entra's error_description begins with, such as AADSTS7000215; it tells an
-// expired secret from a wrong one.
+// vendorNumber is the number that Entra's error_description begins with, such as AADSTS7000215; it
+// tells an expired secret from a wrong one.
 func vendorNumber(body []byte) string { return string(entraNumber.Find(body)) }
 
 func requestID(h http.Header) string {

@@ -1,9 +1,9 @@
 // Package oauth gets the access tokens that the vendors' APIs ask for, by the client credentials
 // grant (RFC 6749 section 4.4), with a secret or with a certificate (RFC 7523 section 2.2).
 //
-// The grant itself is golang.org/x/oauth2/clientcredentials. This package adds what that leaves open:
-// one request at a time, renewal before expiry, Invalidate after a 401, failure kinds, and that neither
-// token nor secret can be printed or sent to where a redirect points.
+// The grant itself is golang.org/x/oauth2/clientcredentials. This package adds what that leaves
+// open: one request at a time, renewal before expiry, Invalidate after a 401, failure kinds, and
+// that neither token nor secret can be printed or sent to where a redirect points.
 package oauth
 
 import (
@@ -34,7 +34,8 @@ const credentialRest = 10 * time.Second
 // defaultLife is assumed where the token endpoint does not say how long a token lives.
 const defaultLife = 10 * time.Minute
 
-// Config names an application at an identity service. Exactly one of ClientSecret and Certificate is set.
+// Config names an application at an identity service. Exactly one of ClientSecret and Certificate
+// is set.
 type Config struct {
 	// Vendor names the API that the tokens are for, as [failure.Error.Vendor].
 	Vendor string
@@ -46,8 +47,9 @@ type Config struct {
 	ClientSecret secret.String
 	// Certificate proves the application by a signed assertion.
 	Certificate *Certificate
-	// AssertionOnly leaves client_id out of a request that carries an assertion, as AvePoint documents it
-	// (Authentication and Authorization, certificate sample). Microsoft Entra ID requires client_id.
+	// AssertionOnly leaves client_id out of a request that carries an assertion, as AvePoint
+	// documents it (Authentication and Authorization, certificate sample). Microsoft Entra ID
+	// requires client_id.
 	AssertionOnly bool
 	// Scope is the permission to ask for.
 	Scope string
@@ -58,7 +60,8 @@ type Config struct {
 // Source hands out access tokens. It is safe for concurrent use.
 type Source struct {
 	vendor string
-	// grant makes a token request. A function, since fmt reaches even a secret.String inside unexported fields.
+	// grant makes a token request. A function, since fmt reaches even a secret.String inside
+	// unexported fields.
 	grant   func(now time.Time) (*clientcredentials.Config, error)
 	http    *http.Client
 	cached  atomic.Pointer[token]
@@ -174,10 +177,12 @@ func (s *Source) Invalidate(rejected secret.String) {
 	}
 }
 
-// Do sends a request with a token. After a 401, which a token that was revoked or aged on a slow walk gets, it fetches
-// another token and sends the request once more: a request answered with 401 was not carried out, so this holds for a Write too.
+// Do sends a request with a token. After a 401, which a token that was revoked or aged on a slow
+// walk gets, it fetches another token and sends the request once more: a request answered with 401
+// was not carried out, so this holds for a Write too.
 //
-// The errors are those of [Source.Token] and [transport.Client.Do]; a second 401 is an answer like any other.
+// The errors are those of [Source.Token] and [transport.Client.Do]; a second 401 is an answer like
+// any other.
 func (s *Source) Do(ctx context.Context, client *transport.Client, effect transport.Effect, newRequest func() (*http.Request, error)) (*transport.Response, error) {
 	var res *transport.Response
 	for range 2 {

@@ -294,8 +294,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestOneBadAnswerIsAskedAgain: whatever the token endpoint answers, the next call asks it anew, but
-// for a short rest where the endpoint says that the credentials are wrong.
+// TestOneBadAnswerIsAskedAgain: whatever the token endpoint answers, the next call asks it anew,
+// but for a short rest where the endpoint says that the credentials are wrong.
 func TestOneBadAnswerIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -350,7 +350,8 @@ func TestOneBadAnswerIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestOneProbeForAll: after the rest, one of the waiting calls asks; its refusal is the others' too.
+// TestOneProbeForAll: after the rest, one of the waiting calls asks; its refusal is the others'
+// too.
 func TestOneProbeForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,6 +37,7 @@ func TestANameThatDoesNotResolve(t *testing.T) {
 		data    string
 		kind    failure.Kind
 		text    string
+		bound   time.Duration
 		after   string
 	}{
 		{
@@ -64,12 +65,12 @@ func TestANameThatDoesNotResolve(t *testing.T) {
 		{
 			name: "one to be removed, who has a mailbox", before: []string{"delegate1", orphan}, command: set, data: `"mailbox":"alex@contoso.com","delegates":[]`,
 			faults: []sandboxapi.Fault{answering("Set-Mailbox", 404, 2, odata("NotFound", notFound))},
-			kind:   failure.NotFound, text: `"delegate1@contoso.com" could not be removed`, after: orphan + " delegate1@contoso.com",
+			kind:   failure.NotFound, text: `"delegate1@contoso.com" could not be removed`, bound: time.Hour, after: orphan + " delegate1@contoso.com",
 		},
 		{
 			name: "one to be removed, whom several names fit", before: []string{"delegate1", "delegate2"}, command: set, data: `"mailbox":"alex@contoso.com","delegates":[]`,
 			faults: []sandboxapi.Fault{answering("Set-Mailbox", 400, 2, odata("BadRequest", "A.ManagementObjectAmbiguousException"))},
-			kind:   failure.Invalid, text: `"delegate1@contoso.com" could not be removed`, after: "delegate1@contoso.com",
+			kind:   failure.Invalid, text: `"delegate1@contoso.com" could not be removed`, bound: time.Hour, after: "delegate1@contoso.com",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,7 +79,7 @@ func TestANameThatDoesNotResolve(t *testing.T) {
 			at.begin(tt.before, nil)
 			at.fail(tt.faults...)
 			_, err := at.changed(tt.command, "{"+tt.data+"}")
-			if f := failure.Of(err); f == nil || f.Kind != tt.kind || !strings.Contains(f.Text, tt.text) {
+			if f := failure.Of(err); f == nil || f.Kind != tt.kind || f.RetryFor != tt.bound || !strings.Contains(f.Text, tt.text) {
 				t.Errorf("got %v, want %s with %q", err, tt.kind, tt.text)
 			}
 			if now := at.delegates(); now != tt.after {
@@ -170,7 +171,8 @@ func TestFailuresOfAWrite(t *testing.T) {
 	}
 }
 
-// TestTwinsAreTwoInEveryList: those who share a display name are told apart in all that is published.
+// TestTwinsAreTwoInEveryList: those who share a display name are told apart in all that is
+// published.
 func TestTwinsAreTwoInEveryList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -14,16 +14,18 @@ import (
 type roster struct {
 	// told is false if the vendor did not return the list.
 	told bool
-	// listed are the delegates as the vendor calls them: by SMTP address, Name, GUID or another name.
+	// listed are the delegates as the vendor calls them: by SMTP address, Name, GUID or another
+	// name.
 	listed []string
 	// names are the same; a delegate whom the command names stands under the command's address.
 	names []string
-	// displayNames are the entries of which the vendor gave only the display name. They identify nobody.
+	// displayNames are the entries of which the vendor gave only the display name. They identify
+	// nobody.
 	displayNames []string
 	// unresolved are addresses of the command that may be in the list under another name.
 	unresolved []string
-	// lookalikes maps an address of the command to the entry that equals that mailbox's display name.
-	// The entry may be somebody else, and is not taken for the same.
+	// lookalikes maps an address of the command to the entry that equals that mailbox's display
+	// name. The entry may be somebody else, and is not taken for the same.
 	lookalikes map[string]string
 }
 

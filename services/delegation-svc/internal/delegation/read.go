@@ -59,7 +59,8 @@ type answer struct {
 	readAt    time.Time // when the first page of the part was requested
 }
 
-// requestTime is the time now, but not before the command was stored: this machine's clock may be slow.
+// requestTime is the time now, but not before the command was stored: this machine's clock may be
+// slow.
 func requestTime(run *operation.Run) time.Time {
 	now := time.Now().UTC()
 	if received := run.Operation.ReceivedAt; received.After(now) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
@@ -95,9 +96,13 @@ func isAboutAName(err error) bool {
 	return f != nil && f.Code != "" && (f.Kind == failure.NotFound || f.Kind == failure.Invalid)
 }
 
+// contradictionRetry is how long a removal is retried of which the vendor says that there is nobody
+// of that name, although it knows a mailbox of that name: its servers disagree for a while.
+const contradictionRetry = time.Hour
+
 // removeEach removes one delegate a call, and goes on where the vendor does not know a name. It
-// returns those names, and at the end an error for a name that it could not remove although somebody
-// may have the right under it.
+// returns those names, and at the end an error for a name that it could not remove although
+// somebody may have the right under it.
 func (d delegator) removeEach(ctx context.Context, e edit) (unknown []string, err error) {
 	var kept error
 	for _, name := range e.removals() {
@@ -117,6 +122,7 @@ func (d delegator) removeEach(ctx context.Context, e edit) (unknown []string, er
 		default:
 			f := *failure.Of(err)
 			f.Text, f.Cause = fmt.Sprintf("the delegate %q could not be removed: %s", name, f.Text), err
+			f.RetryFor = contradictionRetry
 			kept = &f
 		}
 	}
@@ -162,8 +168,8 @@ func (e edit) done() event.DelegationChangedData {
 	return event.DelegationChangedData{Mailbox: e.mailbox, Delegates: e.after, Added: e.add, Removed: e.remove}
 }
 
-// confirm tells what a written edit has left. What a unique name does not confirm is read back; what
-// can not be told then is a warning that names it, and is not told as done.
+// confirm tells what a written edit has left. What a unique name does not confirm is read back;
+// what can not be told then is a warning that names it, and is not told as done.
 func (d delegator) confirm(ctx context.Context, e edit, unknown []string) event.DelegationChangedData {
 	out := e.done()
 	out.Removed = minus(e.remove, unknown)
