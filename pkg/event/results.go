@@ -176,6 +176,9 @@ type DelegationChangedData struct {
 	Removed   []string `json:"removed"`
 	// Changed is false where it was already so.
 	Changed bool `json:"changed"`
+	// Warnings name whom the vendor could not remove, or of whom it can not be told whether they were
+	// delegates.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // DelegationObservedData is the data of delegation.observed: one part of the answer.

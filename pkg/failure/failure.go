@@ -57,6 +57,9 @@ type Error struct {
 	Text string
 	// RetryAfter is how long the vendor asked us to wait; 0 where it did not say.
 	RetryAfter time.Duration
+	// RetryFor bounds how long this failure is worth retrying, counted from the operation's
+	// first failed attempt, where that is less than the horizon of its kind; 0: the kind's horizon.
+	RetryFor time.Duration
 	// Cause is the technical error for the log. It is never published.
 	Cause error
 }

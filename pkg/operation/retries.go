@@ -40,6 +40,12 @@ func (r Retries) next(f *failure.Error, last *entry, waited time.Duration) (dela
 	if !ok || waited >= retry.Horizon {
 		return 0, false
 	}
+	// The first failure with this code gets another attempt whatever came before it.
+	if f.RetryFor > 0 && last.failure.Code == f.Code {
+		if retry.Horizon = min(retry.Horizon, f.RetryFor); waited >= retry.Horizon {
+			return 0, false
+		}
+	}
 	if f.RetryAfter > 0 {
 		return min(f.RetryAfter, retry.Horizon-waited), true // for a last attempt
 	}

@@ -26,6 +26,8 @@ func TestDelaysDoubleWhileAFailureIsTheSame(t *testing.T) {
 		}
 		last = after(failure.NotFound, delay-time.Millisecond, 100) // the event is written a little later
 	}
+	same := after(failure.NotFound, time.Second, 9)
+	same.failure.Code = "passing"
 	for name, c := range map[string]struct {
 		failure     failure.Error
 		last        *entry
@@ -39,6 +41,9 @@ func TestDelaysDoubleWhileAFailureIsTheSame(t *testing.T) {
 		"the vendor says when":               {failure.Error{Kind: failure.NotFound, RetryAfter: 5 * time.Minute}, &nothing, hour, 5 * time.Minute, 5 * time.Minute},
 		"the vendor says too late":           {failure.Error{Kind: failure.NotFound, RetryAfter: 2 * hour}, &nothing, 23 * hour, hour, hour},
 		"beyond the horizon":                 {failure.Error{Kind: failure.NotFound}, &nothing, 24 * hour, 0, 0},
+		"beyond its own bound":               {failure.Error{Kind: failure.NotFound, Code: "passing", RetryFor: hour}, same, hour, 0, 0},
+		"within its own bound":               {failure.Error{Kind: failure.NotFound, Code: "passing", RetryFor: hour}, same, hour / 2, 1500 * time.Millisecond, 2501 * time.Millisecond},
+		"beyond its own bound, met first":    {failure.Error{Kind: failure.NotFound, Code: "passing", RetryFor: hour}, &nothing, 3 * hour, 750 * time.Millisecond, 1251 * time.Millisecond},
 		"of a kind that does not pass":       {failure.Error{Kind: failure.Refused}, &nothing, 0, 0, 0},
 	} {
 		delay, again := retries.next(&c.failure, c.last, c.waited)

@@ -119,7 +119,7 @@ func TestExchangeOnline(t *testing.T) {
 		_, err := b.exchange().GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
 		return err
 	}
-	list := append(slices.Concat(exchangeFacts, exchangeLists, exchangeEdges), faults("exchangeonline", "notes 5 and 7 (observed)", "Set-Mailbox", change, changed, "Get-Mailbox", read)...)
+	list := append(slices.Concat(exchangeFacts, exchangeLists, exchangeEdges, exchangePeople), faults("exchangeonline", "notes 5 and 7 (observed)", "Set-Mailbox", change, changed, "Get-Mailbox", read)...)
 	for _, s := range struck[5:9] { // the identity service, asked before each first call: nothing of ours was sent yet
 		list = append(list, fact{name: "token endpoint: fault " + s.script, source: "notes 2", client: func(b *bed) error {
 			b.apply(s.script, "entra", "token")

@@ -16,8 +16,8 @@ type answer struct {
 	nextLink string
 }
 
-// decodeRows reads what a Get- cmdlet returns: "a JSON object or a list array" by the page, an OData envelope around
-// value in fact (seen), and nothing at all where there is nothing to say.
+// decodeRows reads what a Get- cmdlet returns: "a JSON object or a list array" by the page, an
+// OData envelope around value in fact (seen), and nothing at all where there is nothing to say.
 func decodeRows[T any](cmdlet string, body []byte, decode func(json.RawMessage) (T, error)) (answer, []T, error) {
 	var a answer
 	err := a.open(body)
@@ -91,8 +91,9 @@ func rowsOf(value json.RawMessage) ([]json.RawMessage, error) {
 // pageLimit is the vendor's own page size (the page, "Pagination").
 const pageLimit = 1000
 
-// truncated reports whether rows are missing after this last page. The vendor says so in a warning that tells to raise
-// ResultSize (seen; the text is localised, the parameter's name is not). Any warning on a page as long as its limit counts too.
+// truncated reports whether rows are missing after this last page. The vendor says so in a warning
+// that tells to raise ResultSize (seen; the text is localised, the parameter's name is not). Any
+// warning on a page as long as its limit counts too.
 func (a answer) truncated(limit int) bool {
 	if a.nextLink != "" {
 		return false

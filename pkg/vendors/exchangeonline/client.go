@@ -1,10 +1,11 @@
-// Package exchangeonline is a client of Microsoft's Exchange Online Admin API v2.0 (Preview): read mailboxes and their
-// send-on-behalf delegates, set or change those delegates; read, add, set and remove permissions on a mailbox's folders; read
-// accepted domains, the organisation's configuration and the members of groups.
+// Package exchangeonline is a client of Microsoft's Exchange Online Admin API v2.0 (Preview): read
+// mailboxes and their send-on-behalf delegates, set or change those delegates; read, add, set and
+// remove permissions on a mailbox's folders; read accepted domains, the organisation's
+// configuration and the members of groups.
 //
-// Source: learn.microsoft.com/exchange/reference/admin-api-endpoints-mailbox ("the page" in comments), its sisters for the other
-// endpoints, and admin-api-get-started. What the page leaves open is marked "inferred" or "seen" (observed by others on the
-// same back end).
+// Source: learn.microsoft.com/exchange/reference/admin-api-endpoints-mailbox ("the page" in
+// comments), its sisters for the other endpoints, and admin-api-get-started. What the page leaves
+// open is marked "inferred" or "seen" (observed by others on the same back end).
 package exchangeonline
 
 import (
@@ -28,7 +29,8 @@ import (
 // Vendor is [failure.Error.Vendor] of this package's failures.
 const Vendor = "exchangeonline"
 
-// Defaults for Microsoft 365 and GCC; the other clouds have their own (admin-api-get-started, "Supported environments and base URLs").
+// Defaults for Microsoft 365 and GCC; the other clouds have their own (admin-api-get-started,
+// "Supported environments and base URLs").
 const (
 	DefaultBaseURL = "https://outlook.office365.com"
 	DefaultScope   = "https://outlook.office365.com/.default"
@@ -42,7 +44,8 @@ type Config struct {
 	TenantID string
 	// TokenURL is the token endpoint. Default: Microsoft Entra ID's for TenantID.
 	TokenURL string
-	// ClientID is the application's id. The application needs Exchange.ManageAsAppV2 and an Exchange role.
+	// ClientID is the application's id. The application needs Exchange.ManageAsAppV2 and an
+	// Exchange role.
 	ClientID string
 	// ClientSecret or Certificate proves the application.
 	ClientSecret secret.String
@@ -50,11 +53,13 @@ type Config struct {
 	// Scope is the permission to ask for. Default [DefaultScope].
 	Scope string
 	// Anchor is the X-AnchorMailbox of calls that are not bound to a mailbox with a known address.
-	// Default: the system mailbox that every organisation has, as application-only clients send it (seen).
+	// Default: the system mailbox that every organisation has, as application-only clients send it
+	// (seen).
 	Anchor string
 	// MaxPages bounds a listing. Default [nextlink.DefaultMaxPages].
 	MaxPages int
-	// PagePatience is how long a page after the first is asked for again where that may help. Default 0: not at all.
+	// PagePatience is how long a page after the first is asked for again where that may help.
+	// Default 0: not at all.
 	PagePatience time.Duration
 	// HTTP shapes the connections to the API and to the token endpoint.
 	HTTP transport.Config
@@ -70,7 +75,8 @@ type Client struct {
 	tokens       *oauth.Source
 }
 
-// guid is the form that admin-api-get-started asks of TenantID; a domain name works on older surfaces only (seen).
+// guid is the form that admin-api-get-started asks of TenantID; a domain name works on older
+// surfaces only (seen).
 var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // New returns a Client. Its error names every field of cfg that is wrong.
@@ -132,8 +138,8 @@ type request struct {
 	}
 }
 
-// parameters are those of all cmdlets; each takes some of them. The page spells the display names parameter in two ways;
-// this is the spelling of its examples.
+// parameters are those of all cmdlets; each takes some of them. The page spells the display names
+// parameter in two ways; this is the spelling of its examples.
 type parameters struct {
 	Identity               string   `json:",omitempty"`
 	ResultSize             any      `json:",omitempty"` // a number or "Unlimited"
@@ -152,7 +158,8 @@ func (p parameters) body(cmdlet string) []byte {
 	return b
 }
 
-// post sends one call, with the token and the routing hint, and returns the answer whatever its status.
+// post sends one call, with the token and the routing hint, and returns the answer whatever its
+// status.
 func (c *Client) post(ctx context.Context, effect transport.Effect, to *url.URL, anchor string, body []byte) (*transport.Response, error) {
 	return c.tokens.Do(ctx, c.http, effect, func() (*http.Request, error) {
 		req, err := transport.JSON(http.MethodPost, to.String(), body)
@@ -165,8 +172,9 @@ func (c *Client) post(ctx context.Context, effect transport.Effect, to *url.URL,
 	})
 }
 
-// anchorOf is the routing hint of a call about one mailbox. Only of an address it is known what it is; a name, an alias
-// or a GUID (of the object? of the mailbox?) is routed like a call about the organisation.
+// anchorOf is the routing hint of a call about one mailbox. Only of an address it is known what it
+// is; a name, an alias or a GUID (of the object? of the mailbox?) is routed like a call about the
+// organisation.
 func (c *Client) anchorOf(identity string) string {
 	if isAddress(identity) {
 		return "AAD-UPN:" + identity

@@ -4,45 +4,98 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// meanings is the one table that turns an error into a failure: the first row that fits counts, an empty column fits
-// everything, and what fits no row means what its HTTP status means. The vendor documents no errors; all rows were seen. Texts of the
-// vendor are never looked at: they are localised, and name servers.
-var meanings = []struct {
-	status    int
-	code      string // error.code
-	exception string // last part of the .NET type
-	kind      failure.Kind
-	text      string
-}{
-	{429, "", "", failure.Throttled, "the vendor asks for fewer requests"},
-	{0, "", "UserNotFoundInPermissionEntryException", failure.NotFound, "the folder has no entry for that user"},
-	{0, "", "UserAlreadyExistsInPermissionEntryException", failure.Refused, "the folder has an entry for that user already"},
-	{0, "", "ManagementObjectNotFoundException", failure.NotFound, "the vendor does not know the mailbox, folder, group or delegate"},
-	{0, "", "RecipientNotFoundException", failure.NotFound, "the vendor does not know a delegate"},
-	{0, "", "ManagementObjectAmbiguousException", failure.Invalid, "the name fits several recipients"},
-	{0, "", "AmbiguousParameterSetException", failure.Refused, "the organisation does not offer a parameter of this request (yet)"},
-	{0, "", "ParameterTransformationException", failure.Invalid, "the vendor can not read a value of this request"},
-	{0, "NotFound", "", failure.NotFound, "the vendor does not know the mailbox, folder, group or delegate"},
-	// The token was fetched anew before this is said: it is the application that has lost its permission, whatever the command.
-	{401, "", "", failure.Unavailable, "the vendor refuses the application's access token; check tenantId, clientId and scope in the tenant's configuration, and the permission Exchange.ManageAsAppV2"},
-	{403, "", "", failure.Refused, "the application lacks a permission or an Exchange role"},
-	// A bare 404 is about the URL, which names tenant and endpoint but no mailbox.
-	{404, "", "", failure.Refused, "the organisation does not offer this API; check base URL and tenant"},
+// meaning is a row of [meanings]. An empty column fits every answer.
+type meaning struct {
+	// status is an HTTP status, or any4xx.
+	status int
+	code   string // error.code
+	// exception is the last part of the .NET type; one that begins with * fits every type that ends
+	// so.
+	exception string
+	// foreign fits only answers whose body the API did not write, see [fault].
+	foreign bool
+	kind    failure.Kind
+	text    string
+	// retryFor becomes [failure.Error.RetryFor].
+	retryFor time.Duration
+}
+
+// any4xx stands for the statuses 400 to 499.
+const any4xx = 4
+
+// Texts that stand in several rows.
+const (
+	textUnknownObject = "the vendor does not know the mailbox, folder, group or delegate"
+	textMayPass       = "the vendor failed, and says that this may pass"
+)
+
+// meanings is the one table that turns an error into a failure. The first row that fits counts;
+// what fits no row means what its HTTP status means. The vendor documents no errors: all rows were
+// seen. Texts of the vendor are never read, since they are localised and name servers.
+var meanings = []meaning{
+	{status: 429, kind: failure.Throttled, text: "the vendor asks for fewer requests"},
+	{exception: "UserNotFoundInPermissionEntryException", kind: failure.NotFound, text: "the folder has no entry for that user"},
+	{exception: "UserAlreadyExistsInPermissionEntryException", kind: failure.Refused, text: "the folder has an entry for that user already"},
+	{exception: "ManagementObjectNotFoundException", kind: failure.NotFound, text: textUnknownObject},
+	{exception: "RecipientNotFoundException", kind: failure.NotFound, text: "the vendor does not know a delegate"},
+	{exception: "ManagementObjectAmbiguousException", kind: failure.Invalid, text: "the name fits several recipients"},
+	{exception: "AmbiguousParameterSetException", kind: failure.Refused, text: "the organisation does not offer a parameter of this request (yet)"},
+	{exception: "ParameterTransformationException", kind: failure.Invalid, text: "the vendor can not read a value of this request"},
+	// A change is written to Entra ID and to Exchange together. The vendor calls this failure
+	// transient and asks to retry "a couple of minutes later"; for some mailboxes it never passes
+	// (microsoft/Partner-Center-PowerShell, issue 409).
+	{
+		exception: "UnableToWriteToAadException", kind: failure.Unavailable, retryFor: 15 * time.Minute,
+		text: "the vendor could not carry the change over to Microsoft Entra ID; if this does not pass, the mailbox may be kept on premises or under migration",
+	},
+	// Exchange derives what may pass from one class: ADTransientException,
+	// StorageTransientException.
+	{status: any4xx, exception: "*TransientException", kind: failure.Unavailable, text: textMayPass, retryFor: time.Hour},
+	{exception: "*TransientException", kind: failure.Unavailable, text: textMayPass},
+	{
+		exception: "InvalidOperationException", kind: failure.Refused,
+		text: "the vendor refuses the change, as a rule because the mailbox is kept on premises and synchronised to Exchange Online: change it in the Exchange organisation on premises",
+	},
+	{code: "NotFound", kind: failure.NotFound, text: textUnknownObject},
+	// The token was fetched anew before this is said: the application has lost its permission.
+	{status: 401, kind: failure.Unavailable, text: "the vendor refuses the application's access token; check tenantId, clientId and scope in the tenant's configuration, and the permission Exchange.ManageAsAppV2"},
+	// The vendor's front end limits how much of a tenant runs at once, and says so in plain text
+	// with a status other than 429 (GreyCorbel/ExoHelper retries it). A proxy answers likewise.
+	// Neither says anything about the command.
+	{
+		status: any4xx, foreign: true, kind: failure.Unavailable, retryFor: time.Hour,
+		text: "the answer is not one of the API's: something before it refuses the request, as it does when too many run at once",
+	},
+	{status: 403, kind: failure.Refused, text: "the application lacks a permission or an Exchange role"},
+	// A 404 without a body is about the URL, which names tenant and endpoint but no mailbox.
+	{status: 404, kind: failure.Refused, text: "the organisation does not offer this API; check base URL and tenant"},
 }
 
 // fault is what an error says in fields.
 type fault struct {
 	code      string
 	exception string
+	// foreign: the body holds something, and it is not an error in the form of the API.
+	foreign bool
+}
+
+func (m meaning) fits(status int, f fault) bool {
+	suffix, any := strings.CutPrefix(m.exception, "*")
+	return (m.status == 0 || m.status == status || m.status == any4xx && status/100 == 4) &&
+		(m.code == "" || m.code == f.code) &&
+		(m.exception == "" || m.exception == f.exception || any && strings.HasSuffix(f.exception, suffix)) &&
+		(!m.foreign || f.foreign)
 }
 
 // check returns the failure that an answer means, or nil for a success.
@@ -53,8 +106,8 @@ func check(effect transport.Effect, cmdlet string, res *transport.Response) erro
 	}
 	e := transport.StatusFailure(Vendor, effect, res)
 	for _, row := range meanings {
-		if (row.status == 0 || row.status == res.Status) && (row.code == "" || row.code == f.code) && (row.exception == "" || row.exception == f.exception) {
-			e.Kind, e.Text = row.kind, row.text
+		if row.fits(res.Status, f) {
+			e.Kind, e.Text, e.RetryFor = row.kind, row.text, row.retryFor
 			break
 		}
 	}
@@ -63,8 +116,16 @@ func check(effect transport.Effect, cmdlet string, res *transport.Response) erro
 	return e
 }
 
-// decodeFault reads an OData error and reports whether there is one. It takes what it can get: a 403 comes with a
-// run of NULs for a body, a proxy's answer in HTML (seen).
+// HasEnded reports whether an error of kind Unknown is an answer of the API itself. Such a call has
+// ended: nothing of it is still under way, so reading tells whether it took effect. It is false
+// where the answer was lost, or came from a gateway.
+func HasEnded(err error) bool {
+	f, ok := errors.AsType[*failure.Error](err)
+	return ok && f.Vendor == Vendor && f.Kind == failure.Unknown && f.Code != "" && !strings.HasPrefix(f.Code, "HTTP ")
+}
+
+// decodeFault reads an OData error and reports whether there is one. It takes what it can get: a
+// 403 comes with a run of NULs for a body, a proxy's answer in HTML (seen).
 func decodeFault(body []byte) (fault, bool) {
 	var envelope struct {
 		Error *struct {
@@ -77,13 +138,14 @@ func decodeFault(body []byte) (fault, bool) {
 		}
 	}
 	body = bytes.Trim(body, "\x00 \t\r\n")
+	foreign := fault{foreign: len(body) > 0}
 	// A member of another type is left out, the others are read: so only syntax decides.
 	if kind(body) != '{' || !json.Valid(body) {
-		return fault{}, false
+		return foreign, false
 	}
 	_ = json.Unmarshal(body, &envelope)
 	if envelope.Error == nil {
-		return fault{}, false
+		return foreign, false
 	}
 	exception := envelope.Error.Inner.Internal.Type
 	if exception == "" && len(envelope.Error.Details) > 0 {

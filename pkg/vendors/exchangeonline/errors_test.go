@@ -45,7 +45,16 @@ func TestFailures(t *testing.T) {
 		"401 without a body":         {reply{401, "", nil}, failure.Unavailable, failure.Unavailable, "HTTP 401"},
 		"no role: a run of NULs":     {reply{403, strings.Repeat("\x00", 4096), nil}, failure.Refused, failure.Refused, "HTTP 403"},
 		"NULs around the JSON":       {reply{403, "\x00\x00" + odata("Forbidden", "A.B") + "\x00", nil}, failure.Refused, failure.Refused, "Forbidden/B"},
-		"a proxy's page":             {reply{403, "<html>hush</html>", nil}, failure.Refused, failure.Refused, "HTTP 403"},
+		"a proxy's page":             {reply{403, "<html>hush</html>", nil}, failure.Unavailable, failure.Unavailable, "HTTP 403"},
+		"concurrency, plain text":    {reply{403, "Too many concurrent requests: hush", nil}, failure.Unavailable, failure.Unavailable, "HTTP 403"},
+		"concurrency with a 400":     {reply{400, "Too many concurrent requests: hush", nil}, failure.Unavailable, failure.Unavailable, "HTTP 400"},
+		"JSON of another's":          {reply{409, `{"message":"hush"}`, nil}, failure.Unavailable, failure.Unavailable, "HTTP 409"},
+		"a page at a wrong address":  {reply{404, "<html>hush</html>", nil}, failure.Unavailable, failure.Unavailable, "HTTP 404"},
+		"not carried over to Entra":  {reply{400, odata("BadRequest", "A.UnableToWriteToAadException"), nil}, failure.Unavailable, failure.Unavailable, "BadRequest/UnableToWriteToAadException"},
+		"transient with a 400":       {reply{400, odata("BadRequest", "A.ADTransientException"), nil}, failure.Unavailable, failure.Unavailable, "BadRequest/ADTransientException"},
+		"transient with a 500":       {reply{500, `{"error":{"code":"InternalServerError","innererror":{"type":"A.ADTransientException"}}}`, nil}, failure.Unavailable, failure.Unavailable, "InternalServerError/ADTransientException"},
+		"another exception, 500":     {reply{500, odata("InternalServerError", "A.B"), nil}, failure.Unavailable, failure.Unknown, "InternalServerError/B"},
+		"kept on premises":           {reply{400, odata("BadRequest", "System.InvalidOperationException"), nil}, failure.Refused, failure.Refused, "BadRequest/InvalidOperationException"},
 		"API absent":                 {reply{404, "", nil}, failure.Refused, failure.Refused, "HTTP 404"},
 		"wrong method":               {reply{405, "", nil}, failure.Refused, failure.Refused, "HTTP 405"},
 		"throttled":                  {reply{429, odata("TooManyRequests", ""), map[string]string{"Retry-After": "30"}}, failure.Throttled, failure.Throttled, "TooManyRequests/ODataServiceException"},
@@ -76,6 +85,62 @@ func TestFailures(t *testing.T) {
 				if all := strings.ToLower(fmt.Sprintf("%v %v", f, f.Cause)); strings.Contains(all, "hush") {
 					t.Errorf("vendor's text got through: %s", all)
 				}
+			}
+		})
+	}
+}
+
+// TestWhatMayPassIsBounded: an answer that may pass, though its status says that it does not, is
+// not worth a day's retries.
+func TestWhatMayPassIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reply reply
+		want  time.Duration
+	}{
+		"not carried over to Entra": {reply{400, odata("BadRequest", "A.UnableToWriteToAadException"), nil}, 15 * time.Minute},
+		"concurrency, plain text":   {reply{403, "Too many concurrent requests", nil}, time.Hour},
+		"transient with a 400":      {reply{400, odata("BadRequest", "A.StorageTransientException"), nil}, time.Hour},
+		"transient with a 500":      {reply{500, odata("", "A.StorageTransientException"), nil}, 0},
+		"unavailable":               {reply{503, "", nil}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := newVendor(t, tc.reply).client(t).ChangeSendOnBehalf(t.Context(), "alex", []string{"a@contoso.com"}, nil)
+			if f := failure.Of(err); f.Kind != failure.Unavailable || f.RetryFor != tc.want {
+				t.Errorf("%v for %s, want %s", f, f.RetryFor, tc.want)
+			}
+		})
+	}
+}
+
+func TestARefusalOfAMailboxOnPremisesNamesThePlace(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, reply{400, odata("BadRequest", "System.InvalidOperationException"), nil})
+	err := v.client(t).ChangeSendOnBehalf(t.Context(), "alex", []string{"a@contoso.com"}, nil)
+	if f := failure.Of(err); f.Kind != failure.Refused || !strings.Contains(f.Text, "on premises") {
+		t.Errorf("%v", f)
+	}
+}
+
+func TestHasEnded(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reply reply
+		want  bool
+	}{
+		"an error of the API":  {reply{500, odata("InternalServerError", "A.B"), nil}, true},
+		"a gateway's page":     {reply{504, "<html>", nil}, false},
+		"an error of no names": {reply{500, `{"error":{}}`, nil}, false},
+		"a lost answer":        {reply{status: 200, header: map[string]string{"Content-Length": "9"}, body: "{"}, false},
+		"a refusal":            {reply{400, odata("BadRequest", "A.B"), nil}, false},
+		"a success":            {reply{status: 200}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := newVendor(t, tc.reply).client(t).ChangeSendOnBehalf(t.Context(), "alex", []string{"a@contoso.com"}, nil)
+			if got := exchangeonline.HasEnded(err); got != tc.want {
+				t.Errorf("%v of %v", got, err)
 			}
 		})
 	}

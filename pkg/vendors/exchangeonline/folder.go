@@ -23,7 +23,8 @@ const (
 type Folder struct {
 	// Mailbox is named as in [Client.GetMailbox].
 	Mailbox string
-	// Path is the folder's path without a leading backslash: "Calendar", "Inbox\Projects". Names are those that the mailbox's owner sees.
+	// Path is the folder's path without a leading backslash: "Calendar", "Inbox\Projects". Names
+	// are those that the mailbox's owner sees.
 	Path string
 }
 
@@ -45,19 +46,22 @@ func (f Folder) check() error {
 
 // FolderPermission is an entry of a folder's list: who may do what in it.
 type FolderPermission struct {
-	// User is whom the vendor calls the entry's: a display name or an address, Default or Anonymous (inferred).
+	// User is whom the vendor calls the entry's: a display name or an address, Default or Anonymous
+	// (inferred).
 	User string
 	// Address is the user's where the vendor tells it, as User or beside it (inferred); else "".
 	Address string
 	// AccessRights are roles or single rights, such as Editor or ReadItems.
 	AccessRights []string
-	// SharingPermissionFlags are those of a delegate of the calendar: Delegate, CanViewPrivateItems; none is None.
+	// SharingPermissionFlags are those of a delegate of the calendar: Delegate,
+	// CanViewPrivateItems; none is None.
 	SharingPermissionFlags []string
 }
 
 // FolderPermissions reads every entry of a folder, those of Default and Anonymous included.
 //
-// Its errors: NotFound for the mailbox or the folder, Invalid, Refused, Throttled, Unavailable, Internal.
+// Its errors: NotFound for the mailbox or the folder, Invalid, Refused, Throttled, Unavailable,
+// Internal.
 func (c *Client) FolderPermissions(ctx context.Context, f Folder) ([]FolderPermission, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -67,7 +71,9 @@ func (c *Client) FolderPermissions(ctx context.Context, f Folder) ([]FolderPermi
 		client: c, first: c.endpoint(folderPermissionEndpoint), cmdlet: getFolderPermission, anchor: c.anchorOf(f.Mailbox),
 		parameters: parameters{Identity: f.identity()},
 		decode:     func(raw json.RawMessage) (json.RawMessage, error) { return raw, nil },
-		key:        func(raw json.RawMessage) string { return string(raw) }, // two users may have one display name
+		// Two users may share a display name and all rights, so equal rows are two entries.
+		key:     func(json.RawMessage) string { return "" },
+		restart: func() { all = nil },
 		yield: func(page []json.RawMessage) error {
 			for _, raw := range page {
 				p, err := decodeFolderPermission(raw)
@@ -82,8 +88,9 @@ func (c *Client) FolderPermissions(ctx context.Context, f Folder) ([]FolderPermi
 	return all, l.all(ctx, 0)
 }
 
-// FolderPermission reads the entry of one user, named by SMTP address; found is false where there is none. Its errors are those of
-// [Client.FolderPermissions]; NotFound also where the vendor does not know the user.
+// FolderPermission reads the entry of one user, named by SMTP address; found is false where there
+// is none. Its errors are those of [Client.FolderPermissions]; NotFound also where the vendor does
+// not know the user.
 func (c *Client) FolderPermission(ctx context.Context, f Folder, user string) (p FolderPermission, found bool, err error) {
 	if err := errors.Join(f.check(), checkAddresses([]string{user})); err != nil {
 		return FolderPermission{}, false, err
@@ -105,19 +112,20 @@ func (c *Client) FolderPermission(ctx context.Context, f Folder, user string) (p
 	return rows[0], true, nil
 }
 
-// AddFolderPermission gives a user without an entry one. Its errors: those of [Client.SetSendOnBehalf]; where there is an entry already,
-// one that [IsEntry] recognises.
+// AddFolderPermission gives a user without an entry one. Its errors: those of
+// [Client.SetSendOnBehalf]; where there is an entry already, one that [IsEntry] recognises.
 func (c *Client) AddFolderPermission(ctx context.Context, f Folder, user string, rights, flags []string) error {
 	return c.changeFolder(ctx, addFolderPermission, f, parameters{User: user, AccessRights: rights, SharingPermissionFlags: flags})
 }
 
-// SetFolderPermission replaces the rights of a user with an entry, and the flags where some are given. Where there is no entry, the error is one that
-// [IsNoEntry] recognises.
+// SetFolderPermission replaces the rights of a user with an entry, and the flags where some are
+// given. Where there is no entry, the error is one that [IsNoEntry] recognises.
 func (c *Client) SetFolderPermission(ctx context.Context, f Folder, user string, rights, flags []string) error {
 	return c.changeFolder(ctx, setFolderPermission, f, parameters{User: user, AccessRights: rights, SharingPermissionFlags: flags})
 }
 
-// RemoveFolderPermission takes a user's entry away. Where there is none, the error is one that [IsNoEntry] recognises.
+// RemoveFolderPermission takes a user's entry away. Where there is none, the error is one that
+// [IsNoEntry] recognises.
 func (c *Client) RemoveFolderPermission(ctx context.Context, f Folder, user string) error {
 	return c.changeFolder(ctx, removeFolderPermission, f, parameters{User: user})
 }
@@ -144,7 +152,8 @@ func hasException(err error, exception string) bool {
 	return ok && f.Vendor == Vendor && strings.HasSuffix(f.Code, exception)
 }
 
-// decodeFolderPermission reads an entry. The endpoint's page shows none; User is a text or an object (inferred).
+// decodeFolderPermission reads an entry. The endpoint's page shows none; User is a text or an
+// object (inferred).
 func decodeFolderPermission(raw json.RawMessage) (FolderPermission, error) {
 	var row struct {
 		User, UserPrincipalName              json.RawMessage

@@ -132,7 +132,8 @@ func TestOrganization(t *testing.T) {
 	}
 }
 
-// FuzzFolder throws answers at the sister endpoints' clients: they must end, without a panic, in an answer or a failure.
+// FuzzFolder throws answers at the sister endpoints' clients: they must end, without a panic, in an
+// answer or a failure.
 func FuzzFolder(f *testing.F) {
 	for _, s := range []string{
 		"", "[]", `{"value":[{"User":"x","AccessRights":["Editor"]}]}`, `{"User":{"Name":"x"},"AccessRights":"a,b"}`, `{"value":[{"DomainName":"x","Default":"True"}]}`,
@@ -196,5 +197,23 @@ func TestSelectionsAreNamesOfProperties(t *testing.T) {
 	}
 	if _, err := v.client(t).AcceptedDomains(t.Context(), "Name&x=y"); !failure.Is(err, failure.Invalid) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTwinsInAFolderAreTwo: two users may share a display name and all rights. A listing that has
+// to start once more tells each once.
+func TestTwinsInAFolderAreTwo(t *testing.T) {
+	t.Parallel()
+	const twins = `{"User":"Andrew Smith","AccessRights":["Editor"]},{"User":"Andrew Smith","AccessRights":["Editor"]}`
+	whole := reply{status: 200, body: `{"value":[` + twins + `]}`}
+	cut := reply{status: 200, body: `{"@odata.nextLink":"{{base}}/next","value":[` + twins + `]}`}
+	for name, replies := range map[string][]reply{"at once": {whole}, "started once more": {cut, {status: 400}, whole}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := newVendor(t, replies...).client(t).FolderPermissions(t.Context(), calendar)
+			if err != nil || len(got) != 2 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
 	}
 }

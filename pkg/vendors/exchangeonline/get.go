@@ -16,10 +16,11 @@ const getMailbox = "Get-Mailbox"
 
 // GetOptions says what to read of a mailbox.
 type GetOptions struct {
-	// WithDisplayNames asks for the delegates' display names. The vendor rolls the parameter out in stages: an
-	// organisation without it answers Refused.
+	// WithDisplayNames asks for the delegates' display names. The vendor rolls the parameter out in
+	// stages: an organisation without it answers Refused.
 	WithDisplayNames bool
-	// Select names properties to read beyond the core. The vendor promises none of them (the page, "Response overview").
+	// Select names properties to read beyond the core. The vendor promises none of them (the page,
+	// "Response overview").
 	Select []string
 }
 
@@ -31,10 +32,11 @@ type ListOptions struct {
 	Select           []string
 }
 
-// GetMailbox reads the one mailbox that identity names: name, distinguished name, alias, UPN, GUID or address
-// (the page, "Supported cmdlets and parameters").
+// GetMailbox reads the one mailbox that identity names: name, distinguished name, alias, UPN, GUID
+// or address (the page, "Supported cmdlets and parameters").
 //
-// Its errors: NotFound, Invalid if identity is empty, has a wildcard or names several mailboxes, Refused, Throttled, Unavailable, Internal.
+// Its errors: NotFound, Invalid if identity is empty, has a wildcard or names several mailboxes,
+// Refused, Throttled, Unavailable, Internal.
 func (c *Client) GetMailbox(ctx context.Context, identity string, opts GetOptions) (Mailbox, error) {
 	if err := checkIdentity(identity); err != nil {
 		return Mailbox{}, err
@@ -62,9 +64,9 @@ func (c *Client) GetMailbox(ctx context.Context, identity string, opts GetOption
 // decode reads a mailbox with what was asked for.
 func (o GetOptions) decode(raw json.RawMessage) (Mailbox, error) { return decodeMailbox(raw, o.Select) }
 
-// ListMailboxes reads every mailbox and hands them to yield page by page, each mailbox once. An error of yield ends the
-// listing and is returned as it is.
-// A listing never ends short without an error: what is truncated, loops, or leads to another host is Internal.
+// ListMailboxes reads every mailbox and hands them to yield page by page, each mailbox once. An
+// error of yield ends the listing and is returned as it is. A listing never ends short without an
+// error: what is truncated, loops, or leads to another host is Internal.
 func (c *Client) ListMailboxes(ctx context.Context, opts ListOptions, yield func(page []Mailbox) error) error {
 	get := GetOptions{WithDisplayNames: opts.WithDisplayNames, Select: opts.Select}
 	first, err := c.selecting(mailboxEndpoint, get.always(), get.Select)
@@ -89,8 +91,9 @@ func (o GetOptions) always() []string {
 	return core
 }
 
-// selecting is an endpoint with a $select for the properties that are always read and the further ones, or without one if nothing further is
-// wanted. The pages of Mailbox, AcceptedDomain and both kinds of group members have $select, those of the other endpoints have not.
+// selecting is an endpoint with a $select for the properties that are always read and the further
+// ones, or without one if nothing further is wanted. The pages of Mailbox, AcceptedDomain and both
+// kinds of group members have $select, those of the other endpoints have not.
 func (c *Client) selecting(endpoint string, always, further []string) (*url.URL, error) {
 	to := c.endpoint(endpoint)
 	if len(further) == 0 {

@@ -6,10 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxIdentity bounds an identity in bytes: it travels in a header too. A distinguished name stays well below.
+// maxIdentity bounds an identity in bytes: it travels in a header too. A distinguished name stays
+// well below.
 const maxIdentity = 1024
 
-// checkIdentity refuses what cannot name exactly one mailbox. Get-Mailbox takes a "*" as a wildcard.
+// checkIdentity refuses what cannot name exactly one mailbox. Get-Mailbox takes a "*" as a
+// wildcard.
 func checkIdentity(identity string) error {
 	switch {
 	case strings.TrimSpace(identity) == "":
@@ -20,7 +22,8 @@ func checkIdentity(identity string) error {
 	return nil
 }
 
-// checkAddresses refuses what is not an SMTP address, the only form that the page documents for a delegate.
+// checkAddresses refuses what is not an SMTP address, the only form that the page documents for a
+// delegate.
 func checkAddresses(delegates []string) error {
 	for _, d := range delegates {
 		if !isAddress(d) {
@@ -45,7 +48,8 @@ func checkDistinct(lists ...[]string) error {
 	return nil
 }
 
-// isAddress tells an address (or user principal name) from a name, an alias, a GUID and a distinguished name.
+// isAddress tells an address (or user principal name) from a name, an alias, a GUID and a
+// distinguished name.
 func isAddress(s string) bool {
 	local, domain, found := strings.Cut(s, "@")
 	return found && local != "" && domain != "" && len(s) <= maxIdentity && printable(s) && !strings.ContainsAny(s, " *,<>") && !strings.Contains(domain, "@")

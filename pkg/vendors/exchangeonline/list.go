@@ -16,9 +16,10 @@ import (
 
 // listing walks the pages of one Get- cmdlet and hands each row over once.
 //
-// The vendor is known to refuse its own cursors, since one lives on one of its servers (seen). The listing then starts once
-// more, with ResultSize "Unlimited", and leaves out what it has handed over. It never ends short without an error:
-// what is still truncated, loops, or leads to another host is Internal.
+// The vendor is known to refuse its own cursors, since one lives on one of its servers (seen). The
+// listing then starts once more, with ResultSize "Unlimited", and leaves out what it has handed
+// over. It never ends short without an error: what is still truncated, loops, or leads to another
+// host is Internal.
 type listing[T any] struct {
 	client     *Client
 	first      *url.URL
@@ -26,10 +27,13 @@ type listing[T any] struct {
 	parameters parameters
 	anchor     string
 	decode     func(json.RawMessage) (T, error)
-	// key tells rows apart; "" for one that can not be.
+	// key tells rows apart; "" for one that can not be, which is never taken for one seen before.
 	key   func(T) string
 	yield func([]T) error
-	seen  map[string]bool
+	// restart, if set, is called before the listing starts once more: it drops what yield was
+	// given.
+	restart func()
+	seen    map[string]bool
 }
 
 // all walks the whole list in pages of that size; 0 leaves it to the vendor.
@@ -44,6 +48,9 @@ func (l *listing[T]) all(ctx context.Context, pageSize int) error {
 	}
 	complete, err := l.pass(ctx, size, cmp.Or(pageSize, pageLimit))
 	if err == nil && !complete {
+		if l.restart != nil {
+			l.restart()
+		}
 		complete, err = l.pass(ctx, "Unlimited", pageLimit)
 	}
 	if err == nil && !complete {
@@ -87,7 +94,8 @@ func (l *listing[T]) page(ctx context.Context, walk *nextlink.Walk, body []byte)
 			return err
 		}
 		if walk.Page() > 1 && res.Status == http.StatusBadRequest {
-			// "Expired or Invalid pagination request" (seen): the body was good for the first page, so this is about the cursor.
+			// "Expired or Invalid pagination request" (seen): the body was good for the first page,
+			// so this is about the cursor.
 			return nextlink.ErrExpired
 		}
 		if err := check(transport.Read, l.cmdlet, res); err != nil {

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// Mailbox holds the core properties of Get-Mailbox (the page, "Response overview"), the only ones that
-// the vendor promises to keep. An empty text is one that the vendor left out. Its JSON form is ours, not the vendor's.
+// Mailbox holds the core properties of Get-Mailbox (the page, "Response overview"), the only ones
+// that the vendor promises to keep. An empty text is one that the vendor left out. Its JSON form is
+// ours, not the vendor's.
 type Mailbox struct {
 	// Identity is canonical: often the alias or the distinguished name.
 	Identity string `json:"identity,omitempty"`
@@ -24,7 +25,8 @@ type Mailbox struct {
 	Alias             string `json:"alias,omitempty"`
 	// ExternalDirectoryObjectID is the object's GUID in Microsoft Entra ID.
 	ExternalDirectoryObjectID string `json:"externalDirectoryObjectId,omitempty"`
-	// RecipientType and RecipientTypeDetails are open sets: UserMailbox, SharedMailbox, RoomMailbox, …
+	// RecipientType and RecipientTypeDetails are open sets: UserMailbox, SharedMailbox,
+	// RoomMailbox, …
 	RecipientType        string `json:"recipientType,omitempty"`
 	RecipientTypeDetails string `json:"recipientTypeDetails,omitempty"`
 	// EmailAddresses are proxy addresses: "SMTP:" marks the primary one, "smtp:" further ones.
@@ -32,24 +34,47 @@ type Mailbox struct {
 	PrimarySMTPAddress string   `json:"primarySmtpAddress,omitempty"`
 	// MaxSendSize is text, such as "35 MB (36,700,160 bytes)" (inferred).
 	MaxSendSize string `json:"maxSendSize,omitempty"`
-	// Delegates may send on behalf of the mailbox; nil if the answer does not say, empty if there are none.
+	// Delegates may send on behalf of the mailbox; nil if the answer does not say, empty if there
+	// are none.
 	Delegates []Delegate `json:"delegates,omitzero"`
+	// IDs are further unique identifiers, if the answer holds them: the object's GUID in Exchange,
+	// the mailbox's GUID, and the distinguished names. The vendor promises none of them.
+	IDs []string `json:"-"`
 	// Selected are the further properties asked for by Select, by the vendor's name, as they came.
 	Selected map[string]json.RawMessage `json:"selected,omitempty"`
 }
 
-// key tells mailboxes of a listing apart.
+// key tells mailboxes of a listing apart. Names that two mailboxes may share are not part of it.
 func (m Mailbox) key() string {
-	return cmp.Or(m.ID, m.ExternalDirectoryObjectID, m.Identity, m.PrimarySMTPAddress)
+	return cmp.Or(m.ExternalDirectoryObjectID, m.ID, m.Identity, m.PrimarySMTPAddress)
+}
+
+// Names returns every name that belongs to this mailbox alone, and so identifies it in a list:
+// GUIDs, SMTP addresses, user principal name, distinguished names, alias, and the Name, by which
+// the vendor lists delegates. The display name is none of them: several mailboxes may share it.
+func (m Mailbox) Names() []string {
+	names := append([]string{
+		m.ExternalDirectoryObjectID, m.PrimarySMTPAddress, m.UserPrincipalName, m.Alias, m.Name, m.Identity, m.ID,
+	}, m.IDs...)
+	for _, address := range m.EmailAddresses {
+		prefix, bare, _ := strings.Cut(address, ":")
+		if strings.EqualFold(prefix, "smtp") || strings.EqualFold(prefix, "x500") {
+			names = append(names, bare)
+		}
+	}
+	return slices.DeleteFunc(names, func(s string) bool { return s == "" })
 }
 
 // Delegate is a recipient with the permission Send on behalf.
 type Delegate struct {
-	// Address is what the vendor calls the delegate: an SMTP address by the page, but the cmdlet is known
-	// to print names and identifiers as well (inferred). Compare it with that in mind.
+	// Address is what the vendor calls the delegate: an SMTP address by the page, but the cmdlet is
+	// known to print names and identifiers as well (inferred). Compare it with that in mind.
 	Address string `json:"address"`
 	// DisplayName is set if display names were asked for and the vendor gave one.
 	DisplayName string `json:"displayName,omitempty"`
+	// Unidentified: the vendor gave only a display name, which then stands in Address too. Several
+	// people may have it.
+	Unidentified bool `json:"-"`
 }
 
 // core lists the properties of [Mailbox], in the page's order, for $select.
@@ -60,6 +85,9 @@ var core = []string{
 
 // withDisplayNames is the property that exists only on request, in staged rollout.
 const withDisplayNames = "GrantSendOnBehalfToWithDisplayNames"
+
+// furtherIDs are the properties of [Mailbox.IDs], in lower case.
+var furtherIDs = []string{"guid", "exchangeguid", "distinguishedname", "legacyexchangedn"}
 
 // decodeMailbox reads one mailbox and keeps, beyond the core, the properties named in selected.
 func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
@@ -77,6 +105,11 @@ func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(properties)) { // sorted: two spellings of one name must not race
 		value, key := properties[name], strings.ToLower(name)
+		if slices.Contains(furtherIDs, key) {
+			if id, err := decodeText(value); err == nil && id != "" {
+				m.IDs = append(m.IDs, id)
+			}
+		}
 		var err error
 		switch {
 		case texts[key] != nil:
@@ -103,12 +136,18 @@ func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
 	return m, nil
 }
 
-// withNames adds display names to delegates. The form of [withDisplayNames] is not documented; seen in clients are
-// entries that hold an address, which make the bare list redundant, and names alone, in the order of the bare list.
+// withNames adds display names to delegates. The form of [withDisplayNames] is not documented; seen
+// in clients are entries that hold an address, which make the bare list redundant, and names alone,
+// in the order of the bare list.
 func withNames(delegates, named []Delegate) []Delegate {
 	complete := len(named) > 0 && !slices.ContainsFunc(named, func(d Delegate) bool { return !isAddress(d.Address) })
 	switch {
-	case delegates == nil, complete && len(named) >= len(delegates):
+	case delegates == nil:
+		for i, d := range named { // a bare text in this property is a display name
+			named[i].Unidentified = d.Unidentified || !isAddress(d.Address)
+		}
+		return named
+	case complete && len(named) >= len(delegates):
 		return named
 	case len(named) != len(delegates):
 		return delegates
@@ -120,7 +159,7 @@ func withNames(delegates, named []Delegate) []Delegate {
 }
 
 // delegateKeys are the members by which an object may name a recipient, the best first (inferred).
-var delegateKeys = []string{"PrimarySmtpAddress", "SmtpAddress", "EmailAddress", "Address", "UserPrincipalName", "Identity", "Id", "ExternalDirectoryObjectId", "Guid", "Name", "DisplayName"}
+var delegateKeys = []string{"PrimarySmtpAddress", "SmtpAddress", "EmailAddress", "Address", "UserPrincipalName", "Identity", "Id", "ExternalDirectoryObjectId", "Guid", "Name"}
 
 // decodeDelegate reads a text or an object.
 func decodeDelegate(raw json.RawMessage) (Delegate, error) {
@@ -140,6 +179,9 @@ func decodeDelegate(raw json.RawMessage) (Delegate, error) {
 		if address := member(name); address != "" {
 			return Delegate{Address: address, DisplayName: cmp.Or(member("DisplayName"), member("Name"))}, nil
 		}
+	}
+	if name := member("DisplayName"); name != "" {
+		return Delegate{Address: name, DisplayName: name, Unidentified: true}, nil
 	}
 	return Delegate{}, errForm
 }
@@ -179,8 +221,8 @@ func decodeLoosely(raw json.RawMessage) (string, error) {
 	return compact.String(), err
 }
 
-// decodeList reads an array, or the single entry that PowerShell makes of an array of one; null is empty.
-// Entries that say nothing are left out.
+// decodeList reads an array, or the single entry that PowerShell makes of an array of one; null is
+// empty. Entries that say nothing are left out.
 func decodeList[T comparable](raw json.RawMessage, decode func(json.RawMessage) (T, error)) ([]T, error) {
 	var entries []json.RawMessage
 	if kind(raw) != '[' {

@@ -97,13 +97,15 @@ func TestPropertyShapes(t *testing.T) {
 		"null":                   {`"GrantSendOnBehalfTo":null`, mailbox{Delegates: delegates{}}},
 		"not said":               {`"Alias":"a"`, mailbox{Alias: "a"}},
 		"empty entries":          {`"GrantSendOnBehalfTo":["",null,` + one + `]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com"}}}},
-		"named, objects":         {`"GrantSendOnBehalfTo":["d1"],"GrantSendOnBehalfToWithDisplayNames":[{"DisplayName":"One","PrimarySmtpAddress":` + one + `}]`, mailbox{Delegates: delegates{{"d1@contoso.com", "One"}}}},
-		"named, by position":     {`"GrantSendOnBehalfTo":[` + two + `],"GrantSendOnBehalfToWithDisplayNames":["One","Two"]`, mailbox{Delegates: delegates{{"d1@contoso.com", "One"}, {"d2@contoso.com", "Two"}}}},
-		"named, objects of name": {`"GrantSendOnBehalfTo":[` + one + `],"GrantSendOnBehalfToWithDisplayNames":[{"DisplayName":"One"}]`, mailbox{Delegates: delegates{{"d1@contoso.com", "One"}}}},
+		"named, objects":         {`"GrantSendOnBehalfTo":["d1"],"GrantSendOnBehalfToWithDisplayNames":[{"DisplayName":"One","PrimarySmtpAddress":` + one + `}]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com", DisplayName: "One"}}}},
+		"named, by position":     {`"GrantSendOnBehalfTo":[` + two + `],"GrantSendOnBehalfToWithDisplayNames":["One","Two"]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com", DisplayName: "One"}, {Address: "d2@contoso.com", DisplayName: "Two"}}}},
+		"named, objects of name": {`"GrantSendOnBehalfTo":[` + one + `],"GrantSendOnBehalfToWithDisplayNames":[{"DisplayName":"One"}]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com", DisplayName: "One"}}}},
 		"named, fewer":           {`"GrantSendOnBehalfTo":[` + two + `],"GrantSendOnBehalfToWithDisplayNames":["One"]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com"}, {Address: "d2@contoso.com"}}}},
 		"named, fewer addresses": {`"GrantSendOnBehalfTo":[` + two + `],"GrantSendOnBehalfToWithDisplayNames":[` + one + `]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com"}, {Address: "d2@contoso.com"}}}},
 		"named, empty":           {`"GrantSendOnBehalfTo":[` + one + `],"GrantSendOnBehalfToWithDisplayNames":[]`, mailbox{Delegates: delegates{{Address: "d1@contoso.com"}}}},
-		"named only":             {`"GrantSendOnBehalfToWithDisplayNames":["One"]`, mailbox{Delegates: delegates{{Address: "One"}}}},
+		"named only":             {`"GrantSendOnBehalfToWithDisplayNames":["One"]`, mailbox{Delegates: delegates{{Address: "One", Unidentified: true}}}},
+		"named only, twins":      {`"GrantSendOnBehalfToWithDisplayNames":[{"DisplayName":"One"},{"DisplayName":"One"}]`, mailbox{Delegates: delegates{{Address: "One", DisplayName: "One", Unidentified: true}, {Address: "One", DisplayName: "One", Unidentified: true}}}},
+		"further ids":            {`"Guid":"g","ExchangeGuid":"e","DistinguishedName":"CN=a,DC=b"`, mailbox{IDs: []string{"CN=a,DC=b", "e", "g"}}},
 		"one address":            {`"EmailAddresses":"SMTP:a@contoso.com"`, mailbox{EmailAddresses: []string{"SMTP:a@contoso.com"}}},
 		"a size in parts":        {`"MaxSendSize":{"Value": 1}`, mailbox{MaxSendSize: `{"Value":1}`}},
 		"scalars as text":        {`"Alias":7,"Name":true,"DisplayName":null`, mailbox{Alias: "7", Name: "true"}},
@@ -142,6 +144,22 @@ func TestMailboxJSONIsStable(t *testing.T) {
 	}
 }
 
+// TestNamesAreThoseOfOneMailbox: whoever shares a display name, or a chat address, is somebody
+// else.
+func TestNamesAreThoseOfOneMailbox(t *testing.T) {
+	t.Parallel()
+	const body = `{"value":[{"Identity":"i","Id":"d","Name":"Smith_1","DisplayName":"Andrew Smith","Alias":"as","UserPrincipalName":"u@contoso.com",
+		"ExternalDirectoryObjectId":"x","PrimarySmtpAddress":"p@contoso.com","EmailAddresses":["SMTP:p@contoso.com","smtp:o@contoso.com","SIP:c@contoso.com","X500:/o=org"],"Guid":"g"}]}`
+	m, err := newVendor(t, reply{status: 200, body: body}).client(t).GetMailbox(t.Context(), "p@contoso.com", exchangeonline.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"x", "p@contoso.com", "u@contoso.com", "as", "Smith_1", "i", "d", "g", "p@contoso.com", "o@contoso.com", "/o=org"}
+	if d := cmp.Diff(want, m.Names()); d != "" {
+		t.Error(d)
+	}
+}
+
 // inMemory answers every call with the same status and body.
 type inMemory struct {
 	status int
@@ -160,7 +178,8 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// FuzzAnswer throws answers at the client: it must end, without a panic, and give no row beyond what came.
+// FuzzAnswer throws answers at the client: it must end, without a panic, and give no row beyond
+// what came.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, []byte(file(f, page)))
 	for _, s := range []string{

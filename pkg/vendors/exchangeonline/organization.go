@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// The cmdlets about the organisation (admin-api-endpoints-accepted-domain, -organization-config, -distribution-group-member,
-// -dynamic-distribution-group-member).
+// The cmdlets about the organisation (admin-api-endpoints-accepted-domain, -organization-config,
+// -distribution-group-member, -dynamic-distribution-group-member).
 const (
 	getAcceptedDomain     = "Get-AcceptedDomain"
 	getOrganizationConfig = "Get-OrganizationConfig"
@@ -35,13 +35,15 @@ type AcceptedDomain struct {
 // acceptedDomainCore are the properties that the page's example selects.
 var acceptedDomainCore = []string{"DomainName", "Default"}
 
-// AcceptedDomains reads the organisation's domains: all that the vendor tells of them or, where some are selected, those properties beside name and
-// default. Its errors: Invalid for a selection, Refused, Throttled, Unavailable, Internal.
+// AcceptedDomains reads the organisation's domains: all that the vendor tells of them or, where
+// some are selected, those properties beside name and default. Its errors: Invalid for a selection,
+// Refused, Throttled, Unavailable, Internal.
 func (c *Client) AcceptedDomains(ctx context.Context, selected ...string) ([]AcceptedDomain, error) {
 	return c.acceptedDomains(ctx, parameters{}, selected)
 }
 
-// AcceptedDomain reads one domain by its name. Its errors are those of [Client.AcceptedDomains], and NotFound.
+// AcceptedDomain reads one domain by its name. Its errors are those of [Client.AcceptedDomains],
+// and NotFound.
 func (c *Client) AcceptedDomain(ctx context.Context, name string, selected ...string) (AcceptedDomain, error) {
 	if err := checkIdentity(name); err != nil {
 		return AcceptedDomain{}, err
@@ -58,7 +60,8 @@ func (c *Client) AcceptedDomain(ctx context.Context, name string, selected ...st
 	return found[0], nil
 }
 
-// DefaultDomain reads the one domain that is the organisation's default. Its errors are those of [Client.AcceptedDomains]; none or several is Internal.
+// DefaultDomain reads the one domain that is the organisation's default. Its errors are those of
+// [Client.AcceptedDomains]; none or several is Internal.
 func (c *Client) DefaultDomain(ctx context.Context) (AcceptedDomain, error) {
 	domains, err := c.AcceptedDomains(ctx)
 	if err != nil {
@@ -122,8 +125,8 @@ func chosen(properties map[string]json.RawMessage, selected []string) map[string
 	return found
 }
 
-// OrganizationConfig reads the organisation's settings, by the vendor's names: those for MailTips, such as MailTipsAllTipsEnabled.
-// Its errors: Refused, Throttled, Unavailable, Internal.
+// OrganizationConfig reads the organisation's settings, by the vendor's names: those for MailTips,
+// such as MailTipsAllTipsEnabled. Its errors: Refused, Throttled, Unavailable, Internal.
 func (c *Client) OrganizationConfig(ctx context.Context) (map[string]json.RawMessage, error) {
 	res, err := c.post(ctx, transport.Read, c.endpoint(organizationConfigEndpoint), c.anchor, parameters{}.body(getOrganizationConfig))
 	if err != nil {
@@ -150,11 +153,14 @@ func (c *Client) OrganizationConfig(ctx context.Context) (map[string]json.RawMes
 // groupMemberCore are the properties that the page's example selects.
 var groupMemberCore = []string{"DisplayName", "PrimarySmtpAddress"}
 
-// GroupMembers reads the members of a distribution group, named by name, address or GUID, page by page and each once; those hidden from address lists
-// too. A dynamic group's members are a list that the vendor works out about once a day. Where properties are selected, these are read beside display name and
-// address, and no others. An error of yield ends the listing and is returned as it is.
+// GroupMembers reads the members of a distribution group, named by name, address or GUID, page by
+// page and each once; those hidden from address lists too. A dynamic group's members are a list
+// that the vendor works out about once a day. Where properties are selected, these are read beside
+// display name and address, and no others. An error of yield ends the listing and is returned as it
+// is.
 //
-// Its errors: NotFound for the group, also where it is of the other kind; Invalid, Refused, Throttled, Unavailable, Internal.
+// Its errors: NotFound for the group, also where it is of the other kind; Invalid, Refused,
+// Throttled, Unavailable, Internal.
 func (c *Client) GroupMembers(ctx context.Context, group string, dynamic bool, yield func(page []Mailbox) error, selected ...string) error {
 	if err := checkIdentity(group); err != nil {
 		return err

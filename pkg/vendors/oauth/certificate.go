@@ -44,8 +44,9 @@ func ParseCertificate(pem secret.String) (*Certificate, error) {
 	return &Certificate{sign: sign, thumbprint: sha1.Sum(pair.Certificate[0])}, nil //nolint:gosec // see the import
 }
 
-// assertion is a JWT that proves the client to one token endpoint. Claims as AvePoint documents them (Authentication and
-// Authorization, certificate sample) and Entra too; kid and x5t name the certificate in the form that .NET writes (inferred for AvePoint).
+// assertion is a JWT that proves the client to one token endpoint. Claims as AvePoint documents
+// them (Authentication and Authorization, certificate sample) and Entra too; kid and x5t name the
+// certificate in the form that .NET writes (inferred for AvePoint).
 func (c *Certificate) assertion(clientID, tokenURL string, now time.Time) (string, error) {
 	header := map[string]string{
 		"alg": "RS256",

@@ -15,8 +15,12 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// refusals are the error codes of RFC 6749 section 5.2 (and Entra's invalid_resource), each with what to mend in the tenant's configuration. Two more
-// codes, of section 4.1.2.1, are seen at token endpoints too and mean an outage.
+// credentialCodes are the error codes that say that the credentials themselves are wrong.
+var credentialCodes = map[string]bool{"invalid_client": true, "unauthorized_client": true, "invalid_grant": true, "access_denied": true}
+
+// refusals are the error codes of RFC 6749 section 5.2 (and Entra's invalid_resource), each with
+// what to mend in the tenant's configuration. Two more codes, of section 4.1.2.1, are seen at token
+// endpoints too and mean an outage.
 var refusals = map[string]string{
 	"invalid_client":          "the identity service refuses the application; its secret or certificate may have expired or been withdrawn: mend clientId, clientSecret or certificate in the tenant's configuration",
 	"unauthorized_client":     "the application may not use the client credentials grant; check clientId in the tenant's configuration, and the application's registration",
@@ -33,26 +37,36 @@ var refusals = map[string]string{
 // failed turns an error of x/oauth2 into a failure. That error itself is dropped, for it quotes
 // the answer, and an answer may hold a token, or echo the secret.
 //
-// A refusal is Unavailable: whatever the command is, nothing was done for it, and once a person has mended the configuration it can be.
+// Whatever the endpoint answers, nothing was done for the command, and it can be done once the
+// endpoint answers well or a person has mended the configuration. So every answer is Unavailable,
+// but for one that asks for fewer requests.
 func (s *Source) failed(err error) error {
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Text = "no access token: " + e.Text
-		return e
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok {
+		e = s.answered(err)
 	}
+	if e.Kind != failure.Throttled {
+		e.Kind = failure.Unavailable
+	}
+	e.Text = "no access token: " + e.Text
+	return e
+}
+
+// answered is the failure that an answer of the token endpoint means.
+func (s *Source) answered(err error) *failure.Error {
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
-		return &failure.Error{Kind: failure.Internal, Vendor: s.vendor, Text: "no access token: the identity service's answer can not be understood"}
+		return &failure.Error{Vendor: s.vendor, Text: "the identity service's answer can not be understood; if that stays so, check tokenUrl in the tenant's configuration"}
 	}
 	res := &transport.Response{Status: refused.Response.StatusCode, Header: refused.Response.Header}
 	e := transport.StatusFailure(s.vendor, transport.Read, res)
 	switch text, known := refusals[refused.ErrorCode]; {
 	case e.Kind == failure.Throttled:
 	case known:
-		e.Kind, e.Code, e.Text = failure.Unavailable, refused.ErrorCode, text
+		e.Code, e.Text = refused.ErrorCode, text
 	case e.Kind == failure.NotFound, e.Kind == failure.Refused:
-		e.Kind, e.Text = failure.Unavailable, "the token URL does not answer like a token endpoint; check tokenUrl and clientId in the tenant's configuration"
+		e.Text = "the token URL does not answer like a token endpoint; if that stays so, check tokenUrl and clientId in the tenant's configuration"
 	}
-	e.Text = "no access token: " + e.Text
 	e.Cause = fmt.Errorf("token endpoint: HTTP %d, error %q, vendor's number %q, request-id %q",
 		res.Status, e.Code, vendorNumber(refused.Body), requestID(res.Header))
 	return e
@@ -60,8 +74,8 @@ func (s *Source) failed(err error) error {
 
 var entraNumber = regexp.MustCompile(`AADSTS[0-9]{1,10}`)
 
-// vendorNumber is the number that Entra's error_description begins with, such as AADSTS7000215; it tells an
-// expired secret from a wrong one.
+// vendorNumber is the number that Entra's error_description begins with, such as AADSTS7000215; it
+// tells an expired secret from a wrong one.
 func vendorNumber(body []byte) string { return string(entraNumber.Find(body)) }
 
 func requestID(h http.Header) string {

@@ -26,7 +26,8 @@ func (a answering) RoundTrip(*http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// FuzzToken: whatever the token endpoint answers, there is a token or a failure, and the failure shows nothing of the answer but a code.
+// FuzzToken: whatever the token endpoint answers, there is a token or a failure, and the failure
+// shows nothing of the answer but a code.
 func FuzzToken(f *testing.F) {
 	for _, body := range []string{
 		`{"access_token":"T","expires_in":3600,"token_type":"Bearer"}`, `{"access_token":"T","expires_in":"soon"}`, `{"error":"invalid_client","error_description":"AADSTS7000215: x"}`,

@@ -1,12 +1,13 @@
 // Package oauth gets the access tokens that the vendors' APIs ask for, by the client credentials
 // grant (RFC 6749 section 4.4), with a secret or with a certificate (RFC 7523 section 2.2).
 //
-// The grant itself is golang.org/x/oauth2/clientcredentials. This package adds what that leaves open:
-// one request at a time, renewal before expiry, Invalidate after a 401, failure kinds, and that neither
-// token nor secret can be printed or sent to where a redirect points.
+// The grant itself is golang.org/x/oauth2/clientcredentials. This package adds what that leaves
+// open: one request at a time, renewal before expiry, Invalidate after a 401, failure kinds, and
+// that neither token nor secret can be printed or sent to where a redirect points.
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -25,10 +26,16 @@ import (
 // renewBefore is how long before its expiry a token is replaced, if it lives long enough for that.
 const renewBefore = 5 * time.Minute
 
+// credentialRest is how long the token endpoint is not asked after it has refused the credentials.
+// It spares the vendor the attempts of every waiting command, since some lock an application that
+// fails too often, and is short, so that credentials that were mended there are noticed soon.
+const credentialRest = 10 * time.Second
+
 // defaultLife is assumed where the token endpoint does not say how long a token lives.
 const defaultLife = 10 * time.Minute
 
-// Config names an application at an identity service. Exactly one of ClientSecret and Certificate is set.
+// Config names an application at an identity service. Exactly one of ClientSecret and Certificate
+// is set.
 type Config struct {
 	// Vendor names the API that the tokens are for, as [failure.Error.Vendor].
 	Vendor string
@@ -40,8 +47,9 @@ type Config struct {
 	ClientSecret secret.String
 	// Certificate proves the application by a signed assertion.
 	Certificate *Certificate
-	// AssertionOnly leaves client_id out of a request that carries an assertion, as AvePoint documents it
-	// (Authentication and Authorization, certificate sample). Microsoft Entra ID requires client_id.
+	// AssertionOnly leaves client_id out of a request that carries an assertion, as AvePoint
+	// documents it (Authentication and Authorization, certificate sample). Microsoft Entra ID
+	// requires client_id.
 	AssertionOnly bool
 	// Scope is the permission to ask for.
 	Scope string
@@ -52,11 +60,13 @@ type Config struct {
 // Source hands out access tokens. It is safe for concurrent use.
 type Source struct {
 	vendor string
-	// grant makes a token request. A function, since fmt reaches even a secret.String inside unexported fields.
-	grant  func(now time.Time) (*clientcredentials.Config, error)
-	http   *http.Client
-	cached atomic.Pointer[token]
-	turn   chan struct{} // whoever has put its mark in may ask for a token
+	// grant makes a token request. A function, since fmt reaches even a secret.String inside
+	// unexported fields.
+	grant   func(now time.Time) (*clientcredentials.Config, error)
+	http    *http.Client
+	cached  atomic.Pointer[token]
+	refused atomic.Pointer[refusal] // the last answer, if it refused the credentials
+	asking  chan struct{}           // held by the one call that may ask the token endpoint
 }
 
 // token is an access token and the time from which a new one is fetched.
@@ -85,7 +95,7 @@ func New(cfg Config) (*Source, error) {
 		Transport:     roundTripper{transport.New(cfg.HTTP)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Source{vendor: cfg.Vendor, grant: cfg.grant, http: client, turn: make(chan struct{}, 1)}, nil
+	return &Source{vendor: cfg.Vendor, grant: cfg.grant, http: client, asking: make(chan struct{}, 1)}, nil
 }
 
 var errMissing = errors.New("is missing")
@@ -98,29 +108,65 @@ func fault(wrong bool, field string, err error) error {
 	return errors.New(field + " " + err.Error())
 }
 
+// refusal is a failure that says that the credentials are wrong.
+type refusal struct {
+	failure failure.Error
+	until   time.Time // the end of the rest
+}
+
 // Token returns a valid access token, from the cache or from the token endpoint.
 //
-// Its errors: Unavailable, also if the identity service refuses the application or ctx ends while another call fetches the
-// token; Throttled; Internal if its answer can not be understood.
+// Its errors say nothing of the command that wants the token. They are Unavailable, or Throttled if
+// the endpoint asks for fewer requests; Internal only if the request can not be signed. After the
+// endpoint has refused the credentials, calls within credentialRest get the same failure, with the
+// rest that remains as RetryAfter; then one call asks again, for all.
 func (s *Source) Token(ctx context.Context) (secret.String, error) {
 	if t := s.fresh(); t != nil {
 		return t.value, nil
 	}
+	if err := s.resting(); err != nil {
+		return secret.String{}, err
+	}
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
 	case <-ctx.Done():
 		return secret.String{}, &failure.Error{Kind: failure.Unavailable, Vendor: s.vendor, Text: "the call ended while it waited for an access token", Cause: ctx.Err()}
 	}
 	if t := s.fresh(); t != nil {
 		return t.value, nil
 	}
-	t, err := s.fetch(ctx)
-	if err != nil {
+	if err := s.resting(); err != nil { // the call before this one was refused
 		return secret.String{}, err
 	}
+	t, err := s.fetch(ctx)
+	if err != nil {
+		s.rest(err)
+		return secret.String{}, cmp.Or(s.resting(), err)
+	}
 	s.cached.Store(t)
+	s.refused.Store(nil)
 	return t.value, nil
+}
+
+// rest begins the rest of the credentials, if err says that they are wrong.
+func (s *Source) rest(err error) {
+	if f := failure.Of(err); credentialCodes[f.Code] {
+		s.refused.Store(&refusal{*f, time.Now().Add(max(credentialRest, f.RetryAfter))})
+	}
+}
+
+// resting is the failure to answer with while the credentials rest, else nil.
+func (s *Source) resting() error {
+	r := s.refused.Load()
+	if r == nil {
+		return nil
+	}
+	again := r.failure
+	if again.RetryAfter = time.Until(r.until); again.RetryAfter <= 0 {
+		return nil
+	}
+	return &again
 }
 
 // Invalidate forgets the token that the vendor has just answered with 401. A token that was
@@ -131,10 +177,12 @@ func (s *Source) Invalidate(rejected secret.String) {
 	}
 }
 
-// Do sends a request with a token. After a 401, which a token that was revoked or aged on a slow walk gets, it fetches
-// another token and sends the request once more: a request answered with 401 was not carried out, so this holds for a Write too.
+// Do sends a request with a token. After a 401, which a token that was revoked or aged on a slow
+// walk gets, it fetches another token and sends the request once more: a request answered with 401
+// was not carried out, so this holds for a Write too.
 //
-// The errors are those of [Source.Token] and [transport.Client.Do]; a second 401 is an answer like any other.
+// The errors are those of [Source.Token] and [transport.Client.Do]; a second 401 is an answer like
+// any other.
 func (s *Source) Do(ctx context.Context, client *transport.Client, effect transport.Effect, newRequest func() (*http.Request, error)) (*transport.Response, error) {
 	var res *transport.Response
 	for range 2 {

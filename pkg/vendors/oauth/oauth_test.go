@@ -259,10 +259,15 @@ func TestFailures(t *testing.T) {
 		"down":                  {503, `<html>` + hush, nil, failure.Unavailable, "HTTP 503"},
 		"crashed":               {500, "", nil, failure.Unavailable, "HTTP 500"},
 		"wrong URL":             {404, "not here", nil, failure.Unavailable, "HTTP 404"},
-		"no token":              {200, `{"token_type":"Bearer"}`, nil, failure.Internal, ""},
-		"not JSON":              {200, `<html>` + hush, nil, failure.Internal, ""},
-		"token of another type": {200, `{"access_token":["` + hush + `"]}`, nil, failure.Internal, ""},
-		"too large":             {200, strings.Repeat(" ", 2<<20), nil, failure.Internal, ""},
+		"bad request, no OAuth": {400, `{"error":{"code":"BadRequest"}}`, nil, failure.Unavailable, "HTTP 400"},
+		"forbidden, a page":     {403, `<html>` + hush, nil, failure.Unavailable, "HTTP 403"},
+		"not allowed":           {405, "", nil, failure.Unavailable, "HTTP 405"},
+		"conflict":              {409, `{"error":"` + hush + `"}`, nil, failure.Unavailable, "HTTP 409"},
+		"accepted":              {202, "", nil, failure.Unavailable, ""},
+		"no token":              {200, `{"token_type":"Bearer"}`, nil, failure.Unavailable, ""},
+		"not JSON":              {200, `<html>` + hush, nil, failure.Unavailable, ""},
+		"token of another type": {200, `{"access_token":["` + hush + `"]}`, nil, failure.Unavailable, ""},
+		"too large":             {200, strings.Repeat(" ", 2<<20), nil, failure.Unavailable, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -287,6 +292,92 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneBadAnswerIsAskedAgain: whatever the token endpoint answers, the next call asks it anew,
+// but for a short rest where the endpoint says that the credentials are wrong.
+func TestOneBadAnswerIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		rest   time.Duration
+	}{
+		"bad request":        {400, `{"error":"invalid_request"}`, 0},
+		"forbidden, a page":  {403, "<html>", 0},
+		"not found":          {404, `{"error":"not_found"}`, 0},
+		"not allowed":        {405, "", 0},
+		"conflict":           {409, `{"error":"conflict"}`, 0},
+		"redirect":           {307, "", 0},
+		"no token":           {200, "{}", 0},
+		"a page":             {200, "<html>", 0},
+		"wrong secret":       {401, `{"error":"invalid_client"}`, 10 * time.Second},
+		"unknown app":        {400, `{"error":"unauthorized_client"}`, 10 * time.Second},
+		"wrong secret, busy": {503, `{"error":"invalid_client"}`, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var asked, issued atomic.Int64
+				well := counting(&issued, 3600)
+				s := source(t, config(handlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if asked.Add(1) > 1 {
+						well(w, r)
+						return
+					}
+					w.Header().Set("Content-Type", "application/json")
+					w.Header().Set("Location", "https://elsewhere.example.com/%zz")
+					w.WriteHeader(tc.status)
+					_, _ = w.Write([]byte(tc.body))
+				})))
+				_, err := s.Token(t.Context())
+				if f := failure.Of(err); f.Kind != failure.Unavailable || f.RetryAfter != tc.rest {
+					t.Fatalf("%v, again in %s", f, f.RetryAfter)
+				}
+				if tc.rest > 0 {
+					time.Sleep(4 * time.Second)
+					_, err := s.Token(t.Context())
+					if f := failure.Of(err); f.Kind != failure.Unavailable || f.RetryAfter != tc.rest-4*time.Second || asked.Load() != 1 {
+						t.Fatalf("%v, again in %s, %d requests", f, f.RetryAfter, asked.Load())
+					}
+					time.Sleep(tc.rest)
+				}
+				if got := token(t, s); got != "token-1" || asked.Load() != 2 {
+					t.Errorf("%s after %d requests", got, asked.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestOneProbeForAll: after the rest, one of the waiting calls asks; its refusal is the others'
+// too.
+func TestOneProbeForAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		s := source(t, config(handlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			time.Sleep(time.Second)
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
+		})))
+		for round := range int64(3) {
+			var wait sync.WaitGroup
+			for range 20 {
+				wait.Go(func() {
+					if _, err := s.Token(t.Context()); !failure.Is(err, failure.Unavailable) {
+						t.Errorf("%v", err)
+					}
+				})
+			}
+			wait.Wait()
+			if asked.Load() != round+1 {
+				t.Fatalf("%d requests after %d rounds", asked.Load(), round+1)
+			}
+			time.Sleep(11 * time.Second)
+		}
+	})
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {

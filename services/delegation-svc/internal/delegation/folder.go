@@ -11,16 +11,18 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
 )
 
-// entry is a delegate's entry of a folder's list as it is and as a command wants it; without rights there is none.
+// entry is a delegate's entry in a folder's list, as it is and as a command wants it. An entry
+// without rights does not exist.
 type entry struct {
 	mailbox, folder, delegate string
 	exists                    bool
 	before, after             []string // access rights
 	flagsBefore               []string
-	flags                     []string // that the command gives; none: as they are
+	flags                     []string // as the command wants them; none: they stay as they are
 }
 
-func (e entry) place() exchangeonline.Folder {
+// location names the folder.
+func (e entry) location() exchangeonline.Folder {
 	return exchangeonline.Folder{Mailbox: e.mailbox, Path: e.folder}
 }
 
@@ -29,37 +31,40 @@ func (e entry) needed() bool {
 	if len(e.after) == 0 {
 		return e.exists
 	}
-	return !e.exists || !sameNames(e.before, e.after) || len(e.flags) > 0 && !sameNames(named(e.flagsBefore), named(e.flags))
+	return !e.exists || !sameNames(e.before, e.after) || len(e.flags) > 0 && !sameNames(withoutNone(e.flagsBefore), withoutNone(e.flags))
 }
 
-// named drops None, which is the same as no flag.
-func named(flags []string) []string {
+// withoutNone drops None, which is the same as no flag.
+func withoutNone(flags []string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return strings.EqualFold(f, "None") })
 }
 
 func sameNames(a, b []string) bool { return len(minus(a, b)) == 0 && len(minus(b, a)) == 0 }
 
-// entryOfGrant reads the present entry, to tell what granting changes.
+// entryOfGrant reads the entry that a grant would change.
 func (d delegator) entryOfGrant(ctx context.Context, run *operation.Run) (entry, error) {
 	var data event.FolderGrantData
 	if err := run.Decode(&data); err != nil {
 		return entry{}, err
 	}
-	return d.asItIs(ctx, entry{mailbox: data.Mailbox, folder: data.Folder, delegate: data.Delegate, after: data.AccessRights, flags: data.SharingPermissionFlags})
+	return d.readEntry(ctx, entry{
+		mailbox: data.Mailbox, folder: data.Folder, delegate: data.Delegate,
+		after: data.AccessRights, flags: data.SharingPermissionFlags,
+	})
 }
 
-// entryOfRevoke reads the present entry, to tell whether there is one to take away.
+// entryOfRevoke reads the entry that a revocation would take away.
 func (d delegator) entryOfRevoke(ctx context.Context, run *operation.Run) (entry, error) {
 	var data event.FolderRevokeData
 	if err := run.Decode(&data); err != nil {
 		return entry{}, err
 	}
-	return d.asItIs(ctx, entry{mailbox: data.Mailbox, folder: data.Folder, delegate: data.Delegate})
+	return d.readEntry(ctx, entry{mailbox: data.Mailbox, folder: data.Folder, delegate: data.Delegate})
 }
 
-// asItIs fills in how the entry is now.
-func (d delegator) asItIs(ctx context.Context, e entry) (entry, error) {
-	p, found, err := d.client.FolderPermission(ctx, e.place(), e.delegate)
+// readEntry fills in how the entry is now.
+func (d delegator) readEntry(ctx context.Context, e entry) (entry, error) {
+	p, found, err := d.client.FolderPermission(ctx, e.location(), e.delegate)
 	e.exists, e.before, e.flagsBefore = found, p.AccessRights, p.SharingPermissionFlags
 	return e, err
 }
@@ -70,12 +75,12 @@ func (d delegator) grant(ctx context.Context, run *operation.Run) (operation.Res
 		return operation.Result{}, err
 	}
 	if e.needed() && !e.exists {
-		err = d.client.AddFolderPermission(ctx, e.place(), e.delegate, e.after, e.flags)
+		err = d.client.AddFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
-	if e.needed() && e.exists || exchangeonline.IsEntry(err) { // somebody was faster
-		err = d.client.SetFolderPermission(ctx, e.place(), e.delegate, e.after, e.flags)
+	if e.needed() && e.exists || exchangeonline.IsEntry(err) { // another writer has added one since
+		err = d.client.SetFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
-	if err != nil {
+	if err := d.settle(ctx, e, err); err != nil {
 		return operation.Result{}, err
 	}
 	return folderChanged(run, e), nil
@@ -87,12 +92,27 @@ func (d delegator) revoke(ctx context.Context, run *operation.Run) (operation.Re
 		return operation.Result{}, err
 	}
 	if e.needed() {
-		err = d.client.RemoveFolderPermission(ctx, e.place(), e.delegate)
+		err = d.client.RemoveFolderPermission(ctx, e.location(), e.delegate)
 	}
-	if err != nil && !exchangeonline.IsNoEntry(err) { // that is the goal, whoever reached it
+	if exchangeonline.IsNoEntry(err) { // another writer has removed it since
+		err = nil
+	}
+	if err := d.settle(ctx, e, err); err != nil {
 		return operation.Result{}, err
 	}
 	return folderChanged(run, e), nil
+}
+
+// settle reads the entry again if the vendor failed without saying whether it made the change. It
+// returns nil if the entry is as wanted.
+func (d delegator) settle(ctx context.Context, e entry, err error) error {
+	if !exchangeonline.HasEnded(err) {
+		return err
+	}
+	if now, readErr := d.readEntry(ctx, e); readErr == nil && !now.needed() {
+		return nil
+	}
+	return notDone(err)
 }
 
 func folderChanged(run *operation.Run, e entry) operation.Result {
@@ -106,8 +126,8 @@ func folderChanged(run *operation.Run, e entry) operation.Result {
 	}}
 }
 
-// calendar is the folder that is read where a command names none, and the only one that the endpoint's page names. In a mailbox of another
-// language it has another name.
+// calendar is the folder that is read if a command names none. It is the only one that the vendor's
+// page names; in a mailbox of another language it has another name.
 const calendar = "Calendar"
 
 func (d delegator) readFolder(ctx context.Context, run *operation.Run) (operation.Result, error) {

@@ -10,17 +10,18 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
 )
 
-// largestPart bounds one part of the answer, in bytes of JSON. JetStream takes 1 MiB a message by default.
-const largestPart = 256 << 10
+// maxPart bounds the mailboxes in one part of an answer, in bytes of JSON. JetStream takes 1 MiB a
+// message by default.
+const maxPart = 256 << 10
 
-// read reports one mailbox, or all of them in as many parts as they need. An answer of several parts ends
-// the operation with its last one; after a crash the reading starts anew.
+// read reports one mailbox, or all of them in as many parts as they need. The last part ends the
+// operation. After a crash, reading starts again at the first mailbox.
 func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Result, error) {
 	var data event.DelegationReadData
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, err
 	}
-	parts := answer{run: run, asked: asked(run)}
+	parts := answer{run: run, requested: requestTime(run)}
 	if data.Mailbox != "" {
 		m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{WithDisplayNames: data.WithDisplayNames, Select: data.Select})
 		if err != nil {
@@ -38,7 +39,7 @@ func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Resu
 					return err
 				}
 			}
-			parts.asked = asked(run) // for the next page
+			parts.requested = requestTime(run) // for the next page
 			return nil
 		})
 	if err != nil {
@@ -54,12 +55,13 @@ type answer struct {
 	count     int // mailboxes
 	size      int // bytes of the part being gathered
 	mailboxes []event.DelegatedMailbox
-	asked     time.Time // when the page that is added was asked for
-	readAt    time.Time // the same of the first page in the part
+	requested time.Time // when the page that is being added was requested
+	readAt    time.Time // when the first page of the part was requested
 }
 
-// asked is the time now, and in no case before the command was stored: this machine's clock may be slow.
-func asked(run *operation.Run) time.Time {
+// requestTime is the time now, but not before the command was stored: this machine's clock may be
+// slow.
+func requestTime(run *operation.Run) time.Time {
 	now := time.Now().UTC()
 	if received := run.Operation.ReceivedAt; received.After(now) {
 		return received
@@ -67,20 +69,20 @@ func asked(run *operation.Run) time.Time {
 	return now
 }
 
-// add takes a mailbox in, and publishes the part gathered so far if it would grow too large with it.
+// add gathers a mailbox. It publishes the part so far if that would grow beyond maxPart.
 func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
 	observed := observed(m)
 	raw, err := json.Marshal(observed)
 	if err != nil {
 		return err
 	}
-	if a.size > 0 && a.size+len(raw) > largestPart {
+	if a.size > 0 && a.size+len(raw) > maxPart {
 		if err := a.run.Emit(ctx, event.DelegationObserved, a.part(false)); err != nil {
 			return err
 		}
 	}
 	if len(a.mailboxes) == 0 {
-		a.readAt = a.asked
+		a.readAt = a.requested
 	}
 	a.size += len(raw)
 	a.count++
@@ -88,7 +90,7 @@ func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
 	return nil
 }
 
-// part closes the part that is being gathered.
+// part ends the part that is being gathered.
 func (a *answer) part(complete bool) event.DelegationObservedData {
 	a.sent++
 	part := event.DelegationObservedData{Operation: a.run.Operation, Part: a.sent, Complete: complete, Count: a.count, Mailboxes: a.mailboxes}
@@ -113,7 +115,7 @@ func observed(m exchangeonline.Mailbox) event.DelegatedMailbox {
 		Delegates: []event.Delegate{}, Selected: m.Selected,
 	}
 	for _, d := range m.Delegates {
-		out.Delegates = append(out.Delegates, event.Delegate(d))
+		out.Delegates = append(out.Delegates, event.Delegate{Address: d.Address, DisplayName: d.DisplayName})
 	}
 	return out
 }

@@ -158,7 +158,7 @@ func describeBusinessUser(d event.BusinessUserCreatedData) string {
 func describeDelegation(d event.DelegationChangedData) string {
 	text := "delegates of " + d.Mailbox + ": " + list(d.Delegates)
 	if !d.Changed {
-		return text + " (as before)"
+		return text + " (as before)" + warnings(d.Warnings)
 	}
 	if len(d.Added) > 0 {
 		text += "; added " + list(d.Added)
@@ -166,7 +166,7 @@ func describeDelegation(d event.DelegationChangedData) string {
 	if len(d.Removed) > 0 {
 		text += "; removed " + list(d.Removed)
 	}
-	return text
+	return text + warnings(d.Warnings)
 }
 
 func describeDelegates(d event.DelegationObservedData) string {

@@ -145,7 +145,9 @@ func (a *API) delegates(tx *state.Tx, guids []string) []string {
 	for _, guid := range guids {
 		r, ok := tx.RecipientByGUID(guid)
 		switch {
-		case !ok: // deleted since
+		case !ok && a.hidesOrphans():
+		case !ok:
+			shown = append(shown, guid)
 		case form == "name":
 			shown = append(shown, r.Name)
 		case form == "guid":
@@ -157,12 +159,19 @@ func (a *API) delegates(tx *state.Tx, guids []string) []string {
 	return shown
 }
 
+// hidesOrphans reports whether delegates who were deleted are left out of lists.
+func (a *API) hidesOrphans() bool {
+	return a.world.Switches.Text(switches.ExchangeOrphanShown) == "hidden"
+}
+
 func (a *API) named(tx *state.Tx, guids []string) []any {
 	shown := make([]any, 0, len(guids))
 	for _, guid := range guids {
 		r, ok := tx.RecipientByGUID(guid)
 		switch {
-		case !ok: // deleted since
+		case !ok && a.hidesOrphans():
+		case !ok:
+			shown = append(shown, guid)
 		case tx.Switches().Text(switches.ExchangeDisplayNames) == "string":
 			shown = append(shown, r.DisplayName)
 		default:
@@ -308,6 +317,9 @@ func (a *API) apply(tx *state.Tx, identity string, change delegateChange) (warni
 		after, add = slices.Clone(before), change.add
 		for _, who := range change.remove {
 			guid, refused := a.delegate(tx, m, who)
+			if refused != nil && slices.Contains(before, strings.ToLower(who)) && a.world.Switches.Text(switches.ExchangeOrphanWrite) == "remove" {
+				guid, refused = strings.ToLower(who), nil
+			}
 			if refused != nil {
 				return nil, refused
 			}

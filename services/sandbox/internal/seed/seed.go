@@ -87,14 +87,15 @@ type Licence struct {
 // Mailbox is one mailbox that exists from the start.
 type Mailbox struct {
 	Organization string   `yaml:"organization"`
-	Name         string   `yaml:"name"`
+	Name         string   `yaml:"name"`        // unique, as Exchange wants it
+	DisplayName  string   `yaml:"displayName"` // need not be unique; default: name
 	First        string   `yaml:"firstName"`
 	Last         string   `yaml:"lastName"`
 	Alias        string   `yaml:"alias"`
 	Address      string   `yaml:"address"`
 	Others       []string `yaml:"otherAddresses"`
 	Type         string   `yaml:"type"`
-	Delegates    []string `yaml:"delegates"`
+	Delegates    []string `yaml:"delegates"` // names, or the GUID of somebody who has been deleted
 	Hidden       bool     `yaml:"hidden"`
 	Object       string   `yaml:"object"`
 }

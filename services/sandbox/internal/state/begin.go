@@ -1,12 +1,14 @@
 package state
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -136,11 +138,13 @@ func seedHosted(tx *Tx, s *seed.Seed) error {
 	return nil
 }
 
+var guidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
 func seedMailboxes(tx *Tx, s *seed.Seed) error {
 	for i, m := range s.Mailboxes {
 		made := Mailbox{
 			GUID: guidOf("mailbox", m.Address), EntraID: guidOf("entra", m.Address), Organization: m.Organization,
-			Name: m.Name, DisplayName: m.Name, First: m.First, Last: m.Last, UPN: m.Address, Alias: m.Alias,
+			Name: m.Name, DisplayName: cmp.Or(m.DisplayName, m.Name), First: m.First, Last: m.Last, UPN: m.Address, Alias: m.Alias,
 			Type: m.Type, Primary: m.Address, Secondary: m.Others, Hidden: m.Hidden, Database: CloudDatabase, QuotaMB: 102400,
 			Items: int64(56 + 977*i%4001), StorageMB: int64(1 + 331*i%9001), Created: seeded, Changed: seeded,
 		}
@@ -164,6 +168,10 @@ func seedMailboxes(tx *Tx, s *seed.Seed) error {
 		owner := tx.Mailbox(guidOf("mailbox", m.Address)).Clone()
 		for _, delegate := range m.Delegates {
 			found := tx.FindMailboxes(delegate)
+			if len(found) == 0 && guidForm.MatchString(delegate) {
+				owner.Delegates = append(owner.Delegates, strings.ToLower(delegate)) // orphaned
+				continue
+			}
 			if len(found) != 1 {
 				return fmt.Errorf("seed: mailbox %s has the unknown delegate %s", m.Address, delegate)
 			}

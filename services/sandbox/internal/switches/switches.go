@@ -48,6 +48,8 @@ const (
 	ExchangeNoopWarnings     = "exchangeonline.no-op-warnings"
 	ExchangeCursorAffinity   = "exchangeonline.cursor-affinity-failure"
 	ExchangeSetBody          = "exchangeonline.set-body"
+	ExchangeOrphanShown      = "exchangeonline.orphan-shown"
+	ExchangeOrphanWrite      = "exchangeonline.orphan-write"
 	ExchangeReadLag          = "exchangeonline.read-lag"
 	HostedErrors             = "hostedexchange.errors"
 	HostedSOAPRequest        = "hostedexchange.soap-request"
@@ -97,6 +99,8 @@ var Table = []Switch{
 	{ExchangeNoopWarnings, false, nil, "inferred", "adding a present or removing an absent delegate warns"},
 	{ExchangeCursorAffinity, false, nil, "observed on the sibling transport", "every nextLink fails as expired"},
 	{ExchangeSetBody, "empty", []string{"empty", "value"}, "Mailbox endpoint: \"no response body is required\"", "body of a successful Set-Mailbox"},
+	{ExchangeOrphanShown, "hidden", []string{"hidden", "guid"}, "saifm365lab.com, \"Automating GrantSendOnBehalfTo at Scale in Hybrid Exchange\"", "a delegate who was deleted is left out of GrantSendOnBehalfTo, or stays as a GUID"},
+	{ExchangeOrphanWrite, "not-found", []string{"not-found", "remove"}, "not stated; microsoft/Microsoft365DSC, issue 6769", "Set-Mailbox names a delegate who was deleted: the whole call fails, or the entry is removed"},
 	{ExchangeReadLag, time.Duration(0), nil, "inferred", "time until Get-Mailbox shows a new mailbox or a changed delegate list"},
 	{HostedErrors, "200", []string{"200", "500"}, "not stated for soapisapi.dll", "status of an errorContext; 500 wraps it in a SOAP Fault"},
 	{HostedSOAPRequest, "either", []string{"simple", "trusted", "either"}, "SubmitRequest: simple and trusted requests", "request kinds allowed in a SOAP body"},
