@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -55,8 +56,12 @@ func ReadCommand(header nats.Header, body []byte) (Command, error) {
 	c.TenantID, _ = r.attributes[TenantID].(string)
 	c.DryRun, _ = r.attributes[DryRun].(bool)
 	c.NotBefore, c.ExpiryTime = r.instant(NotBefore), r.instant(ExpiryTime)
-	if !r.isFaulty("type") && !r.isFaulty("datacontenttype") && !r.isFaulty(base64Member) {
-		c.Document = readData(c.Event, IsCommand)
+	switch {
+	case r.isFaulty("type"), r.isFaulty("datacontenttype"), r.isFaulty(base64Member): // the data can not be told
+	case compiled().types[c.Event.Type()] != nil && !IsCommand(c.Event.Type()):
+		c.faults = append(c.faults, Fault{Field: "type", Problem: fmt.Sprintf("%q is a result; asyncapi.yaml lists the commands", c.Event.Type())})
+	default:
+		c.Document = readData(c.Event, maxValues)
 	}
 	return c, nil
 }

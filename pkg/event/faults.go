@@ -131,7 +131,9 @@ func list(values []any) string {
 func pointer(path []string) string {
 	var b strings.Builder
 	for _, p := range path {
-		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(clip(p)))
+		b.WriteString("/" + pointerEscapes.Replace(clip(p)))
 	}
 	return b.String()
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -14,9 +15,9 @@ import (
 // Bounds of what is read before anything is computed from it.
 const (
 	maxDepth        = 64
-	maxValues       = 20_000
+	maxValues       = 5_000 // of a command; results are our own, and larger
 	maxNumberLength = 32
-	maxExponent     = 400
+	maxExponent     = 20 // an integer of 64 bits needs 19
 )
 
 // errBounds ends the reading of a JSON text that breaks a bound. The fault says which.
@@ -26,17 +27,17 @@ var errBounds = errors.New("the text breaks a bound")
 type parser struct {
 	tokens *json.Decoder
 	path   []string
-	values int
+	values int // that may still come
 	faults []Fault
 }
 
 // parse reads a JSON text once. The value counts only where there is no fault: a member that is given twice, a bound that
 // is broken, or a text that is not one JSON value in UTF-8.
-func parse(text []byte) (any, []Fault) {
+func parse(text []byte, values int) (any, []Fault) {
 	if problem := encodingProblem(text); problem != "" {
 		return nil, []Fault{{Field: "data", Problem: problem}}
 	}
-	p := parser{tokens: json.NewDecoder(bytes.NewReader(text))}
+	p := parser{tokens: json.NewDecoder(bytes.NewReader(text)), values: values}
 	p.tokens.UseNumber()
 	v, err := p.value()
 	if err == nil {
@@ -61,14 +62,14 @@ func (p *parser) value() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.values++; p.values > maxValues {
-		return nil, p.breaks(fmt.Sprintf("is too large: at most %d values may stand in one message", maxValues))
+	if p.values--; p.values < 0 {
+		return nil, p.breaks(fmt.Sprintf("is one value too many; the data may have %d", maxValues))
 	}
 	switch t := token.(type) {
 	case json.Delim:
 		return p.composite(t)
 	case json.Number:
-		return t, p.number(t.String())
+		return p.number(t.String())
 	default:
 		return t, nil
 	}
@@ -132,17 +133,27 @@ func (p *parser) at(step string) (any, error) {
 	return v, err
 }
 
-// number bounds the work that comparing it costs: 1e999999 has a million digits.
-func (p *parser) number(text string) error {
+// number reads a number. A whole one is written one way, so that 512, 512.0 and 5.12e2 are the same.
+func (p *parser) number(text string) (any, error) {
 	if len(text) > maxNumberLength {
-		return p.breaks(fmt.Sprintf("is too long a number: at most %d characters are possible", maxNumberLength))
+		return nil, p.breaks(fmt.Sprintf("is too long a number: at most %d characters are possible", maxNumberLength))
 	}
-	if i := strings.IndexAny(text, "eE"); i >= 0 {
-		if exponent, err := strconv.Atoi(text[i+1:]); err != nil || exponent < -maxExponent || exponent > maxExponent {
-			return p.breaks(fmt.Sprintf("is a number whose exponent is beyond %d", maxExponent))
-		}
+	if text != "-0" && !strings.ContainsAny(text, ".eE") {
+		return json.Number(text), nil
 	}
-	return nil
+	if !isSmallExponent(text) { // 1e999999 has a million digits
+		return nil, p.breaks(fmt.Sprintf("is a number whose exponent is beyond %d", maxExponent))
+	}
+	if r, ok := new(big.Rat).SetString(text); ok && r.IsInt() {
+		text = r.Num().String()
+	}
+	return json.Number(text), nil
+}
+
+func isSmallExponent(number string) bool {
+	_, text, given := strings.Cut(strings.ToLower(number), "e")
+	exponent, err := strconv.Atoi(text)
+	return !given || (err == nil && -maxExponent <= exponent && exponent <= maxExponent)
 }
 
 func (p *parser) breaks(problem string) error {

@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 )
@@ -38,7 +39,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
 // ShapeOf looks at a body of which nothing is known.
 func ShapeOf(body []byte) Shape {
 	s := Shape{Size: len(body)}
-	v, faults := parse(withoutMark(body))
+	v, faults := parse(withoutMark(body), maxValues)
 	if len(faults) > 0 {
 		return s
 	}
@@ -63,7 +64,7 @@ func ShapeOf(body []byte) Shape {
 // what an object says of a directory property with such a name. Data that is no JSON becomes nil. It knows no schema;
 // where that matters, [Excerpt] does. The result has its members in alphabetical order.
 func Redact(data []byte) []byte {
-	v, faults := parse(data)
+	v, faults := parse(data, math.MaxInt)
 	if len(faults) > 0 {
 		return nil
 	}
@@ -76,7 +77,7 @@ func Redact(data []byte) []byte {
 
 // Secrets lists the secret texts in JSON data: what Redact would replace.
 func Secrets(data []byte) []string {
-	v, _ := parse(data)
+	v, _ := parse(data, math.MaxInt)
 	return collect(hide(v, nil), false, nil)
 }
 

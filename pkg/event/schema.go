@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"github.com/mailwright/mailwright/schemas"
 )
@@ -99,7 +101,35 @@ func (s *typeSchema) check(data any) (list []Fault, panicked string) {
 			list, panicked = []Fault{{Field: "data", Problem: "can not be checked"}}, fmt.Sprint(p)
 		}
 	}()
+	if list := tooLong(nil, data, s.schema, nil); len(list) > 0 {
+		return list, ""
+	}
 	return faults(s.schema.Validate(data)), ""
+}
+
+// tooLong finds the arrays that have more items than their schemas allow. The library would look at each of the items first,
+// however many they are.
+func tooLong(path []string, v any, s *jsonschema.Schema, found []Fault) []Fault {
+	for s != nil && s.Ref != nil {
+		s = s.Ref
+	}
+	if s == nil {
+		return found
+	}
+	switch v := v.(type) {
+	case []any:
+		if s.MaxItems != nil && len(v) > *s.MaxItems {
+			return append(found, Fault{Field: pointer(path), Problem: problem(&kind.MaxItems{Got: len(v), Want: *s.MaxItems})})
+		}
+		for i, item := range v {
+			found = tooLong(append(path, strconv.Itoa(i)), item, s.Items2020, found)
+		}
+	case map[string]any:
+		for name, member := range v {
+			found = tooLong(append(path, name), member, s.Properties[name], found)
+		}
+	}
+	return found
 }
 
 // envelopeFaults holds attributes against cloudevent.json. The fields are their names behind a slash.
@@ -110,5 +140,3 @@ func envelopeFaults(attributes map[string]any) []Fault {
 // Check holds an event's data against the schema of its type and returns every fault, in the order
 // of their fields; none means valid.
 func Check(e Event) []Fault { return Read(e).Check() }
-
-func isKnown(string) bool { return true }
