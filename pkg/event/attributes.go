@@ -102,9 +102,12 @@ func timestamp(value any) (any, string) {
 	return value, ""
 }
 
-// instant reads an RFC 3339 time; zero where it is none. Unlike time.Parse, UnmarshalText takes nothing else.
-func instant(s string) (t time.Time) {
-	if t.UnmarshalText([]byte(s)) != nil {
+// instant reads an RFC 3339 time; zero where it is none. The standard library also takes an hour of one digit, and a comma
+// before a fraction of a second.
+func instant(s string) time.Time {
+	const hour = len("2006-01-02T15")
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || s[hour] != ':' || strings.Contains(s, ",") {
 		return time.Time{}
 	}
 	return t
