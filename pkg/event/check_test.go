@@ -33,7 +33,7 @@ func TestCheckNamesEveryFault(t *testing.T) {
 		"server without store": {event.BusinessUserCreate, `{"container":"LDAP://OU=x","userPrincipalName":"a@b","preferredDomainController":"dc","isAdmin":false,"mailStore":{"serverName":"EXBE01"}}`, []event.Fault{
 			{Field: "/mailStore/mailStoreName", Problem: "is missing; it is required together with serverName"}}},
 		"neither add nor remove": {event.DelegationChange, `{"mailbox":"a"}`, []event.Fault{
-			{Field: "", Problem: "needs one of: add, remove"}}},
+			{Field: "data", Problem: "needs one of: add, remove"}}},
 		"page size": {event.InventorySync, `{"pageSize":1001}`, []event.Fault{
 			{Field: "/pageSize", Problem: "must be at most 1000"}}},
 		"not JSON":     {event.InventorySync, `{`, []event.Fault{{Field: "data", Problem: "is not JSON"}}},
@@ -88,11 +88,12 @@ func TestFingerprint(t *testing.T) {
 		e.DataEncoded = []byte(data)
 		return event.Fingerprint(e)
 	}
-	base := fp(`{"alias":"a","newPassword":"one"}`)
-	if got := fp(`{ "newPassword":"two", "alias":"a" }`); got != base {
+	const rest = `"container":"LDAP://OU=x","userPrincipalName":"a@b","preferredDomainController":"dc","isAdmin":false}`
+	base := fp(`{"alias":"a","newPassword":"one",` + rest)
+	if got := fp(`{ "newPassword":"two", "alias":"a", ` + rest); got != base {
 		t.Error("white space, order or a secret changes the fingerprint")
 	}
-	if got := fp(`{"alias":"b","newPassword":"one"}`); got == base {
+	if got := fp(`{"alias":"b","newPassword":"one",` + rest); got == base {
 		t.Error("other data has the same fingerprint")
 	}
 }

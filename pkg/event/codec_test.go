@@ -90,15 +90,15 @@ func TestDecodeRefuses(t *testing.T) {
 		body   string
 		want   string
 	}{
-		"empty":                 {nil, "", "the message is empty"},
-		"unreadable bytes":      {nil, "\xff\xfe\x00", "not UTF-8"},
-		"JSON, no CloudEvent":   {nil, `{"hello":"hunter2"}`, "not a CloudEvent"},
-		"two values":            {with("ce-id", "1", "2"), "{}", "header ce-id is given more than once"},
-		"the same in two cases": {with("Ce-Id", "2"), "{}", "header ce-id is given more than once"},
-		"another version":       {with("ce-specversion", "0.3"), "{}", `"0.3"`},
+		"empty":                 {nil, "", "body is empty"},
+		"unreadable bytes":      {nil, "\xff\xfe\x00", "UTF-16"},
+		"JSON, no CloudEvent":   {nil, `{"hello":"hunter2"}`, "id is missing"},
+		"two values":            {with("ce-id", "1", "2"), "{}", "id is given more than once"},
+		"the same in two cases": {with("Ce-Id", "2"), "{}", "id is given more than once"},
+		"another version":       {with("ce-specversion", "0.3"), "{}", "specversion must be 1.0"},
 		"no id":                 {without("ce-id"), "{}", "id"},
 		"no source":             {without("ce-source"), "{}", "source"},
-		"bad time":              {with("ce-time", "yesterday"), "{}", "ce-time"},
+		"bad time":              {with("ce-time", "yesterday"), "{}", "time must be"},
 		"header not UTF-8":      {with("ce-subject", "\xff"), "{}", "not UTF-8"},
 		"encoded not UTF-8":     {with("ce-subject", "%FF"), "{}", "not UTF-8"},
 		"a batch":               {nats.Header{"content-type": {"application/cloudevents-batch+json"}}, "[]", "batch"},

@@ -30,11 +30,14 @@ type DeadLetter struct {
 	TraceParent   string `json:"traceParent,omitempty"`
 	// Time is when it was given up.
 	Time time.Time `json:"time"`
-	// Size in bytes and SHA256 of the original's body. A body with a secret has no SHA256, since a hash can be guessed from.
+	// Size in bytes and SHA256 of the original's body. SHA256 is absent unless the data fits its schema and has no secret: a
+	// secret can be guessed from a hash.
 	Size   int    `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
-	// Excerpt is the data with its secrets redacted, if it is JSON and not large.
+	// Excerpt is the data with its secrets redacted, if it fits its schema and is not large.
 	Excerpt json.RawMessage `json:"excerpt,omitempty"`
+	// Shape is what can be told of any other body without a value of it.
+	Shape *Shape `json:"shape,omitempty"`
 }
 
 // advisory is what JetStream says of a message that one of its consumers gave up (NATS ADR-12).

@@ -23,7 +23,9 @@ const (
 	CorrelationID = "correlationid" // carried through unchanged
 	CausationID   = "causationid"   // id of the event that caused this one
 	TraceParent   = "traceparent"   // W3C Trace Context
+	TraceState    = "tracestate"    // W3C Trace Context
 	NotBefore     = "notbefore"     // on commands: not carried out before then
+	ExpiryTime    = "expirytime"    // on commands: not begun after
 	DryRun        = "dryrun"        // on commands: "true" answers with the plan and writes nothing
 	CommandID     = "commandid"     // on results: id of the command
 	CommandSource = "commandsource" // on results: source of the command

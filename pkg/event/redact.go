@@ -2,86 +2,90 @@ package event
 
 import (
 	"encoding/json"
-	"strings"
-
-	"github.com/mailwright/mailwright/pkg/secret"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
 )
 
-// Redact returns JSON data with every secret in it replaced, for logs, dead letters and people.
-// Secret is what the schemas mark writeOnly: a member whose name contains "password" or "pwd",
-// and the values of a directory property with such a name. Data that is no JSON becomes nil:
-// nobody can tell what is in it. The result has its members in alphabetical order.
-func Redact(data []byte) []byte {
-	var v any
-	if len(data) == 0 || json.Unmarshal(data, &v) != nil {
+// Excerpt is the data of a command with its secrets replaced, for dead letters and people. It is nil where the data does not
+// fit the schema of its type: only there is it known what is secret.
+func Excerpt(d Document) json.RawMessage {
+	if len(d.faults) > 0 {
 		return nil
 	}
-	out, err := json.Marshal(redact(v))
+	out, err := json.Marshal(d.data)
 	if err != nil {
 		return nil
 	}
 	return out
 }
 
-func redact(v any) any {
-	switch v := v.(type) {
-	case []any:
-		for i := range v {
-			v[i] = redact(v[i])
-		}
-	case map[string]any:
-		property := secretProperty(v)
-		for name, member := range v {
-			if isSecret(name, property) {
-				v[name] = secret.Redacted
-			} else {
-				v[name] = redact(member)
-			}
-		}
+// Shape tells of a body what can be told without a value of it.
+type Shape struct {
+	// Kind is the type of the JSON value: object, array, string, number, boolean or null. "" where the body is not JSON.
+	Kind string `json:"kind,omitempty"`
+	// Size in bytes.
+	Size int `json:"size"`
+	// Members are the names of an object's members, in alphabetical order: at most 50, and of those names only that look like one.
+	Members []string `json:"members,omitempty"`
+}
+
+const maxShapeMembers = 50
+
+// plainName is what a member's name looks like. What does not may be a value in the wrong place.
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
+
+// ShapeOf looks at a body of which nothing is known.
+func ShapeOf(body []byte) Shape {
+	s := Shape{Size: len(body)}
+	v, faults := parse(withoutMark(body), maxValues)
+	if len(faults) > 0 {
+		return s
 	}
-	return v
+	switch v := v.(type) {
+	case map[string]any:
+		s.Kind, s.Members = "object", memberNames(v)
+	case []any:
+		s.Kind = "array"
+	case string:
+		s.Kind = "string"
+	case json.Number:
+		s.Kind = "number"
+	case bool:
+		s.Kind = "boolean"
+	case nil:
+		s.Kind = "null"
+	}
+	return s
+}
+
+// Redact returns JSON data with what has the name of a secret replaced: a member whose name contains "password" or "pwd", and
+// what an object says of a directory property with such a name. Data that is no JSON becomes nil. It knows no schema;
+// where that matters, [Excerpt] does. The result has its members in alphabetical order.
+func Redact(data []byte) []byte {
+	v, faults := parse(data, math.MaxInt)
+	if len(faults) > 0 {
+		return nil
+	}
+	out, err := json.Marshal(hide(v, nil))
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 // Secrets lists the secret texts in JSON data: what Redact would replace.
-func Secrets(data []byte) []string { return read(data).Secrets() }
+func Secrets(data []byte) []string {
+	v, _ := parse(data, math.MaxInt)
+	return collect(hide(v, nil), false, nil)
+}
 
-func collect(v any, hidden bool, found []string) []string {
-	switch v := v.(type) {
-	case string:
-		if hidden && v != "" {
-			found = append(found, v)
-		}
-	case []any:
-		for _, item := range v {
-			found = collect(item, hidden, found)
-		}
-	case map[string]any:
-		property := secretProperty(v)
-		for name, member := range v {
-			found = collect(member, hidden || isSecret(name, property), found)
+func memberNames(object map[string]any) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if plainName.MatchString(name) && len(names) < maxShapeMembers {
+			names = append(names, name)
 		}
 	}
-	return found
-}
-
-// secretProperty recognises {"propertyName": "unicodePwd", "values": […]} and {"name": …}.
-func secretProperty(m map[string]any) bool {
-	for name, v := range m {
-		text, _ := v.(string)
-		if (strings.EqualFold(name, "propertyName") || strings.EqualFold(name, "name")) && secretName(text) {
-			return true
-		}
-	}
-	return false
-}
-
-// isSecret reports whether a member is one, of an object that is a secret property or not.
-func isSecret(name string, property bool) bool {
-	return secretName(name) || (property && strings.EqualFold(name, "values"))
-}
-
-func secretName(name string) bool {
-	n := strings.ToLower(name)
-	// data_base64 is a structured event's data in disguise.
-	return strings.Contains(n, "password") || strings.Contains(n, "pwd") || n == "data_base64"
+	return names
 }
