@@ -29,7 +29,7 @@ func (DeadLetters) Subjects() []string { return nil }
 type deadRow struct {
 	Sequence       int64           `db:"sequence"`
 	Domain         string          `db:"domain"`
-	OperationID    string          `db:"operation_id"`
+	OperationID    string          `db:"operation_id,indexed"`
 	Reason         string          `db:"reason"`
 	Detail         string          `db:"detail"`
 	OriginStream   string          `db:"origin_stream"`
