@@ -46,8 +46,13 @@ CREATE INDEX operations_open ON mailwright.operations (next_attempt_at)
 CREATE INDEX operations_ended_badly ON mailwright.operations (finished_at DESC)
     WHERE state IN ('failed', 'rejected');
 CREATE INDEX operations_correlation ON mailwright.operations (correlation_id) WHERE correlation_id <> '';
-CREATE INDEX operations_command ON mailwright.operations (command_id, command_source);
-CREATE INDEX operations_domain_key ON mailwright.operations (domain, key);
+-- A btree refuses rows above 2,704 bytes, and with them the operation: a command's id and source may
+-- have 2,048 bytes each, its key 3,000. A hash index, or one over a hash, takes texts of any length.
+CREATE INDEX operations_command ON mailwright.operations USING hash (command_id);
+CREATE INDEX operations_domain_key ON mailwright.operations (domain, md5(key));
+-- The queue of each key: who waits looks up the earliest that is open.
+CREATE INDEX operations_queue ON mailwright.operations (tenant, domain, md5(key), received_at)
+    WHERE state IN ('received', 'started', 'waiting', 'unknown');
 
 -- Every event of every operation, as it came, partitioned by the month (UTC) in which the stream stored it. projection-svc makes the
 -- months, ahead of time; what has none lands in the default partition until it has. The key begins with the time since a
@@ -75,8 +80,16 @@ CREATE TABLE mailwright.operation_events_default PARTITION OF mailwright.operati
 
 CREATE INDEX operation_events_operation ON mailwright.operation_events (operation_id, sequence);
 
+-- Tenants that are known to be configured: a vendor was called for them. Outcomes are counted by tenant
+-- for these alone, since the tenantid of a command that was rejected is whatever its publisher wrote.
+CREATE TABLE mailwright.operation_tenants (
+    tenant        text   PRIMARY KEY,
+    last_sequence bigint NOT NULL
+);
+
 -- What operations ended as, counted: dashboards ask about millions of operations again and again. Kept with operations in one
--- transaction, from the events alone. hour is the one in which the outcome was stored.
+-- transaction, from the events alone. hour is the one in which the outcome was stored. tenant is '' where it is not one of
+-- operation_tenants, command_type is '' where it is not one of ours: texts of publishers would make a row each.
 CREATE TABLE mailwright.operation_outcomes (
     hour               timestamptz NOT NULL,
     tenant             text        NOT NULL DEFAULT '',
@@ -114,5 +127,6 @@ CREATE TABLE mailwright.operation_durations (
 -- +goose Down
 DROP TABLE mailwright.operation_durations;
 DROP TABLE mailwright.operation_outcomes;
+DROP TABLE mailwright.operation_tenants;
 DROP TABLE mailwright.operation_events;
 DROP TABLE mailwright.operations;

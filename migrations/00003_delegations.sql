@@ -1,7 +1,8 @@
 -- +goose Up
 
 -- Mailboxes whose list of delegates is known, also where that list is empty. names are all names by
--- which a mailbox has been called, in lower case; no name belongs to two mailboxes of a tenant.
+-- which a mailbox has been called, in lower case; no name belongs to two mailboxes of a tenant: of two
+-- that share one, the latest observed has it. mailbox_key is the object id where one is known.
 --
 -- set_delegates, set_operation_id and set_at are what the last command left the list as, so that a later observation can be held
 -- against it; set_delegates is NULL where no command has set or changed the list. drift_sequence and drift_at are of the event since

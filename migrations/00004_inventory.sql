@@ -75,6 +75,7 @@ CREATE TABLE mailwright.mailbox_inventory (
     changed_at                          timestamptz NOT NULL,
     previous                            jsonb,
     first_observed_at                   timestamptz NOT NULL,
+    omitted                             text[],
     quota_share                         double precision GENERATED ALWAYS AS (storage_used::double precision / nullif(prohibit_send_quota, 0)) STORED,
     inactive_since                      timestamptz GENERATED ALWAYS AS (coalesce(last_activity_date, create_time, first_observed_at)) STORED,
     PRIMARY KEY (tenant, mailbox_key)
@@ -118,7 +119,9 @@ CREATE TABLE mailwright.inventory_syncs (
     absent         bigint      NOT NULL DEFAULT 0,
     missing        bigint      NOT NULL DEFAULT 0,
     suspect        boolean     NOT NULL DEFAULT false,
-    unidentified   bigint      NOT NULL DEFAULT 0
+    unidentified   bigint      NOT NULL DEFAULT 0,
+    truncated      bigint      NOT NULL DEFAULT 0,
+    unpublished    bigint      NOT NULL DEFAULT 0
 );
 
 CREATE INDEX inventory_syncs_completed ON mailwright.inventory_syncs (completed_at DESC);

@@ -67,7 +67,7 @@ SELECT operation_id,
   FROM mailwright.operations;
 
 COMMENT ON VIEW mailwright_views.operations IS 'One row a command: where it stands and what came of it.';
-COMMENT ON COLUMN mailwright_views.operations.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(command_source, newline, command_id).';
+COMMENT ON COLUMN mailwright_views.operations.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(tenant, newline, command_source, newline, command_id).';
 COMMENT ON COLUMN mailwright_views.operations.command_source IS 'CloudEvents source of the command: who asked.';
 COMMENT ON COLUMN mailwright_views.operations.command_id IS 'CloudEvents id of the command, unique within its source.';
 COMMENT ON COLUMN mailwright_views.operations.command_type IS 'CloudEvents type of the command.';
@@ -92,7 +92,7 @@ COMMENT ON COLUMN mailwright_views.operations.received_at IS 'When the command w
 COMMENT ON COLUMN mailwright_views.operations.first_event_at IS 'When the first event about it was stored.';
 COMMENT ON COLUMN mailwright_views.operations.updated_at IS 'When the latest event about it was stored.';
 COMMENT ON COLUMN mailwright_views.operations.finished_at IS 'When its outcome was stored; NULL before.';
-COMMENT ON COLUMN mailwright_views.operations.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
+COMMENT ON COLUMN mailwright_views.operations.next_attempt_at IS 'When it is tried again; of one that waits for its key, what was known when it began to: waiting.next_attempt_at follows. NULL where it is not waiting.';
 COMMENT ON COLUMN mailwright_views.operations.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), concurrency-limit (other calls use up the limit) or blocked-by-key (commands of its key that came before it wait); else ''''.';
 
 CREATE VIEW mailwright_views.operations_by_state AS
@@ -146,9 +146,9 @@ SELECT date_trunc('hour', received_at, 'UTC'),
 
 COMMENT ON VIEW mailwright_views.operations_by_hour IS 'Operations counted by hour, tenant, kind and state.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.hour IS 'Start of the hour, UTC, in which the operation ended; of one without an outcome, in which it was received.';
-COMMENT ON COLUMN mailwright_views.operations_by_hour.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.operations_by_hour.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.command_type IS 'CloudEvents type of the command; '''' of one that ended and is none of ours.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.operations IS 'Number of operations.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.oldest_received_at IS 'When the oldest of them was received.';
@@ -170,14 +170,30 @@ SELECT operation_id,
        failure_text,
        received_at,
        failing_since,
-       next_attempt_at,
+       CASE WHEN waiting_reason = 'blocked-by-key' THEN (
+           SELECT head.next_attempt_at
+             FROM mailwright.operations head
+            WHERE head.tenant = o.tenant AND head.domain = o.domain AND md5(head.key) = md5(o.key) AND head.received_at <= o.received_at
+              AND head.state IN ('received', 'started', 'waiting', 'unknown') AND head.waiting_reason <> 'scheduled'
+            ORDER BY head.received_at, head.operation_id
+            LIMIT 1)
+           ELSE next_attempt_at
+       END AS next_attempt_at,
        now() - received_at AS age,
-       waiting_reason
-  FROM mailwright.operations
+       waiting_reason,
+       CASE WHEN waiting_reason = 'blocked-by-key' THEN (
+           SELECT nullif(head.operation_id, o.operation_id)
+             FROM mailwright.operations head
+            WHERE head.tenant = o.tenant AND head.domain = o.domain AND md5(head.key) = md5(o.key) AND head.received_at <= o.received_at
+              AND head.state IN ('received', 'started', 'waiting', 'unknown') AND head.waiting_reason <> 'scheduled'
+            ORDER BY head.received_at, head.operation_id
+            LIMIT 1)
+       END AS blocked_by
+  FROM mailwright.operations o
  WHERE state IN ('received', 'started', 'waiting', 'unknown');
 
 COMMENT ON VIEW mailwright_views.waiting IS 'Operations without an outcome yet, and what each waits for.';
-COMMENT ON COLUMN mailwright_views.waiting.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(command_source, newline, command_id).';
+COMMENT ON COLUMN mailwright_views.waiting.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(tenant, newline, command_source, newline, command_id).';
 COMMENT ON COLUMN mailwright_views.waiting.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
 COMMENT ON COLUMN mailwright_views.waiting.key IS 'Key of the command''s subject: commands with the same domain and key take effect in order.';
 COMMENT ON COLUMN mailwright_views.waiting.tenant IS 'Configured tenant; '''' where the command named none.';
@@ -192,9 +208,10 @@ COMMENT ON COLUMN mailwright_views.waiting.failure_code IS 'The vendor''s own co
 COMMENT ON COLUMN mailwright_views.waiting.failure_text IS 'One sentence, free of secrets.';
 COMMENT ON COLUMN mailwright_views.waiting.received_at IS 'When the command was stored.';
 COMMENT ON COLUMN mailwright_views.waiting.failing_since IS 'When the first attempt failed or, without a failure, it began to wait; by the service''s clock.';
-COMMENT ON COLUMN mailwright_views.waiting.next_attempt_at IS 'When it is tried again; NULL where it is not waiting.';
+COMMENT ON COLUMN mailwright_views.waiting.next_attempt_at IS 'When it is tried again; of one that waits for its key, when the operation blocked_by is. NULL where nothing is waited for, such as a call under way.';
 COMMENT ON COLUMN mailwright_views.waiting.age IS 'Time since it was received.';
 COMMENT ON COLUMN mailwright_views.waiting.waiting_reason IS 'While waiting: failure (an attempt failed in a way that may pass), scheduled (notbefore has not come), concurrency-limit (other calls use up the limit) or blocked-by-key (commands of its key that came before it wait); else ''''.';
+COMMENT ON COLUMN mailwright_views.waiting.blocked_by IS 'While it waits for its key: the operation that holds the key, the earliest of the key that is due and has no outcome. NULL where none does.';
 
 CREATE VIEW mailwright_views.failures_by_reason AS
 SELECT domain,
@@ -213,8 +230,8 @@ SELECT domain,
 
 COMMENT ON VIEW mailwright_views.failures_by_reason IS 'Failed and rejected operations, counted by reason.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.failures_by_reason.command_type IS 'CloudEvents type of the command.';
-COMMENT ON COLUMN mailwright_views.failures_by_reason.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.state IS 'failed or rejected.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_kind IS 'Kind of the failure; invalid for a rejected command.';
@@ -240,9 +257,9 @@ SELECT hour,
 
 COMMENT ON VIEW mailwright_views.failures_by_hour IS 'Failed and rejected operations, counted by hour and reason.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.hour IS 'Start of the hour in which they ended, UTC.';
-COMMENT ON COLUMN mailwright_views.failures_by_hour.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.failures_by_hour.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.state IS 'failed or rejected.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.failure_kind IS 'Kind of the failure; invalid for a rejected command.';
@@ -263,9 +280,9 @@ SELECT hour,
 
 COMMENT ON VIEW mailwright_views.operation_durations IS 'How long operations took from the command to the outcome: a histogram an hour, tenant, kind and outcome.';
 COMMENT ON COLUMN mailwright_views.operation_durations.hour IS 'Start of the hour in which they ended, UTC.';
-COMMENT ON COLUMN mailwright_views.operation_durations.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.operation_durations.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
 COMMENT ON COLUMN mailwright_views.operation_durations.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.operation_durations.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.operation_durations.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
 COMMENT ON COLUMN mailwright_views.operation_durations.state IS 'succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.operation_durations.duration IS 'Time from the command to the outcome, as stored; rounded, at most 12.5 % off.';
 COMMENT ON COLUMN mailwright_views.operation_durations.operations IS 'Number of operations that took so long.';
@@ -288,9 +305,9 @@ SELECT hour,
 
 COMMENT ON VIEW mailwright_views.durations_by_hour IS 'Time from the command to the outcome, as percentiles an hour, tenant, kind and outcome.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.hour IS 'Start of the hour in which they ended, UTC.';
-COMMENT ON COLUMN mailwright_views.durations_by_hour.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.durations_by_hour.command_type IS 'CloudEvents type of the command.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.state IS 'succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.operations IS 'Number of operations.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.p50 IS 'Half of them took so long or less; at most 12.5 % off.';

@@ -13,7 +13,8 @@ SELECT m.tenant,
        m.operation_id,
        m.known_at,
        (SELECT count(*) FROM mailwright.delegations d
-         WHERE d.tenant = m.tenant AND d.mailbox_key = m.mailbox_key) AS delegates
+         WHERE d.tenant = m.tenant AND d.mailbox_key = m.mailbox_key) AS delegates,
+       m.mailbox_key
   FROM mailwright.delegation_mailboxes m;
 
 COMMENT ON VIEW mailwright_views.delegated_mailboxes IS 'Mailboxes whose delegates are known, also those that have none.';
@@ -29,6 +30,7 @@ COMMENT ON COLUMN mailwright_views.delegated_mailboxes.source IS 'observed: read
 COMMENT ON COLUMN mailwright_views.delegated_mailboxes.operation_id IS 'Operation that says so.';
 COMMENT ON COLUMN mailwright_views.delegated_mailboxes.known_at IS 'When that was stored.';
 COMMENT ON COLUMN mailwright_views.delegated_mailboxes.delegates IS 'How many delegates it has.';
+COMMENT ON COLUMN mailwright_views.delegated_mailboxes.mailbox_key IS 'Which mailbox, unique in its tenant: its object id where known. Join by this: two mailboxes may share a name.';
 
 CREATE VIEW mailwright_views.delegates AS
 SELECT d.tenant,
@@ -39,7 +41,8 @@ SELECT d.tenant,
        d.display_name         AS delegate_display_name,
        d.source,
        d.operation_id,
-       d.known_at
+       d.known_at,
+       d.mailbox_key
   FROM mailwright.delegations d
   JOIN mailwright.delegation_mailboxes m USING (tenant, mailbox_key);
 
@@ -53,6 +56,7 @@ COMMENT ON COLUMN mailwright_views.delegates.delegate_display_name IS 'Display n
 COMMENT ON COLUMN mailwright_views.delegates.source IS 'observed: read from the vendor; set: as a command left it.';
 COMMENT ON COLUMN mailwright_views.delegates.operation_id IS 'Operation that says so.';
 COMMENT ON COLUMN mailwright_views.delegates.known_at IS 'When that was stored.';
+COMMENT ON COLUMN mailwright_views.delegates.mailbox_key IS 'Which mailbox, unique in its tenant: its object id where known. Join by this: two mailboxes may share a name.';
 
 CREATE VIEW mailwright_views.mailboxes_by_delegate AS
 SELECT tenant,
@@ -101,7 +105,8 @@ SELECT tenant,
        set_operation_id,
        set_at,
        observed_operation_id,
-       observed_at
+       observed_at,
+       mailbox_key
   FROM mailwright.delegation_drift;
 
 COMMENT ON VIEW mailwright_views.delegation_drift IS 'Delegates that Exchange Online has otherwise than the last command left them. Nothing corrects them by itself.';
@@ -114,6 +119,7 @@ COMMENT ON COLUMN mailwright_views.delegation_drift.set_operation_id IS 'Operati
 COMMENT ON COLUMN mailwright_views.delegation_drift.set_at IS 'When its result was stored.';
 COMMENT ON COLUMN mailwright_views.delegation_drift.observed_operation_id IS 'Operation that showed it last.';
 COMMENT ON COLUMN mailwright_views.delegation_drift.observed_at IS 'When that was stored.';
+COMMENT ON COLUMN mailwright_views.delegation_drift.mailbox_key IS 'Which mailbox, unique in its tenant: its object id where known. Join by this: two mailboxes may share a name.';
 
 -- +goose Down
 DROP VIEW mailwright_views.delegation_drift;

@@ -64,7 +64,8 @@ SELECT tenant,
        previous,
        first_observed_at,
        quota_share,
-       inactive_since
+       inactive_since,
+       omitted
   FROM mailwright.mailbox_inventory;
 
 COMMENT ON VIEW mailwright_views.mailbox_inventory IS 'The latest observation of each mailbox in AvePoint EnPower. NULL: the vendor left it empty. A missing mailbox keeps its last known facts.';
@@ -132,6 +133,7 @@ COMMENT ON COLUMN mailwright_views.mailbox_inventory.previous IS 'The vendor''s 
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.first_observed_at IS 'When the mailbox was first observed, by the service''s clock.';
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.quota_share IS 'storage_used divided by prohibit_send_quota.';
 COMMENT ON COLUMN mailwright_views.mailbox_inventory.inactive_since IS 'Latest activity; where none is known, when the mailbox was created or, where that is not known either, first observed.';
+COMMENT ON COLUMN mailwright_views.mailbox_inventory.omitted IS 'The vendor''s members that were left out, since the mailbox is too large for one message; of previous with "previous." before the name. NULL: none.';
 
 CREATE VIEW mailwright_views.mailboxes_near_quota AS
 SELECT tenant,
@@ -265,7 +267,9 @@ SELECT operation_id,
        absent,
        missing,
        suspect,
-       unidentified
+       unidentified,
+       truncated,
+       unpublished
   FROM mailwright.inventory_syncs;
 
 COMMENT ON VIEW mailwright_views.inventory_syncs IS 'Completed walks over the inventory.';
@@ -273,7 +277,7 @@ COMMENT ON COLUMN mailwright_views.inventory_syncs.operation_id IS 'Operation of
 COMMENT ON COLUMN mailwright_views.inventory_syncs.tenant IS 'Configured tenant.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.vendor_tenant IS 'Tenant that the command restricted the walk to; '''': all.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.mailbox_type IS 'all (user and shared), user, shared, resource (rooms and equipment), room or equipment.';
-COMMENT ON COLUMN mailwright_views.inventory_syncs.seen IS 'Mailboxes seen, each once: new, changed, returned and unchanged ones.';
+COMMENT ON COLUMN mailwright_views.inventory_syncs.seen IS 'Mailboxes seen, each once: new, changed, returned, unchanged and unpublished ones.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.duplicates IS 'Rows that the vendor repeated across pages.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.pages IS 'Pages read.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.started_at IS 'Start of the attempt that completed, by the service''s clock.';
@@ -287,8 +291,10 @@ COMMENT ON COLUMN mailwright_views.inventory_syncs.unchanged IS 'Seen as before;
 COMMENT ON COLUMN mailwright_views.inventory_syncs.known IS 'Mailboxes within the walk''s restrictions that were known before; those reported missing are left out.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.absent IS 'Known ones that the walk did not meet.';
 COMMENT ON COLUMN mailwright_views.inventory_syncs.missing IS 'Absent ones that were reported missing: all, or none where the walk is suspect.';
-COMMENT ON COLUMN mailwright_views.inventory_syncs.suspect IS 'So many were absent that the vendor''s list is more likely to be wrong: none was reported missing.';
-COMMENT ON COLUMN mailwright_views.inventory_syncs.unidentified IS 'Rows without an id, of which nothing can be said.';
+COMMENT ON COLUMN mailwright_views.inventory_syncs.suspect IS 'So many were absent that the vendor''s list is more likely to be wrong, or rows told no mailbox: none was reported missing.';
+COMMENT ON COLUMN mailwright_views.inventory_syncs.unidentified IS 'Rows that tell no mailbox: without an id, or no objects.';
+COMMENT ON COLUMN mailwright_views.inventory_syncs.truncated IS 'Seen ones too large for one message, published without some of their facts; operations.warnings names them.';
+COMMENT ON COLUMN mailwright_views.inventory_syncs.unpublished IS 'Seen ones that could not be published; operations.warnings names them.';
 
 CREATE VIEW mailwright_views.inventory_changes_by_day AS
 SELECT date_trunc('day', completed_at, 'UTC') AS day,

@@ -285,7 +285,7 @@ type FolderPermission struct {
 	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
 }
 
-// SyncCompletedData is the data of inventory.sync.completed. Seen = New + Changed + Returned + Unchanged.
+// SyncCompletedData is the data of inventory.sync.completed. Seen = New + Changed + Returned + Unchanged + Unpublished.
 type SyncCompletedData struct {
 	Operation   OperationData `json:"operation"`
 	Tenant      string        `json:"tenant,omitempty"`
@@ -309,10 +309,16 @@ type SyncCompletedData struct {
 	// Duplicates are rows that the vendor repeated across pages.
 	Duplicates int `json:"duplicates"`
 	// Unidentified are rows without an id.
-	Unidentified int       `json:"unidentified"`
-	Pages        int       `json:"pages"`
-	StartedAt    time.Time `json:"startedAt"`
-	CompletedAt  time.Time `json:"completedAt"`
+	Unidentified int `json:"unidentified"`
+	// Truncated of the seen ones were too large for one message, and published without some of their facts.
+	Truncated int `json:"truncated,omitempty"`
+	// Unpublished of the seen ones could not be published.
+	Unpublished int `json:"unpublished,omitempty"`
+	// Warnings name rows and mailboxes that could not be read or published whole.
+	Warnings    []Warning `json:"warnings,omitempty"`
+	Pages       int       `json:"pages"`
+	StartedAt   time.Time `json:"startedAt"`
+	CompletedAt time.Time `json:"completedAt"`
 }
 
 // SyncProgressData is the data of inventory.sync.progress: a StartedData that says how far the walk has come.
@@ -339,6 +345,8 @@ type MailboxObservedData struct {
 	Mailbox json.RawMessage `json:"mailbox"`
 	// Previous holds the members of Mailbox that have changed, as they were; null for one that was absent.
 	Previous json.RawMessage `json:"previous,omitempty"`
+	// Omitted names members that were too large for one message: of Mailbox, and of Previous with "previous." before them.
+	Omitted []string `json:"omitted,omitempty"`
 }
 
 // MailboxMissingData is the data of inventory.mailbox.missing.
@@ -351,6 +359,8 @@ type MailboxMissingData struct {
 	// LastObservedAt is when the facts in Mailbox were read.
 	LastObservedAt time.Time       `json:"lastObservedAt"`
 	Mailbox        json.RawMessage `json:"mailbox"`
+	// Omitted names members of Mailbox that were too large for one message.
+	Omitted []string `json:"omitted,omitempty"`
 }
 
 // CancelledData is the data of <domain>.cancelled.

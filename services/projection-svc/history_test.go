@@ -25,7 +25,7 @@ func (b *bed) keep(history projection.Retention, now time.Time) {
 		if _, err := tx.Exec(b.Context(), "SET LOCAL search_path = mailwright"); err != nil {
 			return err
 		}
-		return projection.Operations{History: history}.Keep(b.Context(), tx, now)
+		return projection.Operations{History: history}.Maintain(b.Context(), tx, now)
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -35,7 +35,7 @@ func main() {
 const sparePool = 4
 
 func run(ctx context.Context, p *process.Process, cfg *config) error {
-	projections := projection.Keeping(cfg.History)
+	projections := projection.WithRetention(cfg.History)
 
 	pool, err := postgres.Open(ctx, cfg.DatabaseURL.Reveal(), len(projections)+sparePool)
 	if err != nil {

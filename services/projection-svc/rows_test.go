@@ -266,7 +266,7 @@ func TestInventoryFollowsEachMailbox(t *testing.T) {
 		`", "observed_at": "2026-11-20T09:00:01+00:00", "archive_name": null, "display_name": "Sample mailbox", "missing_since": "2026-11-21T09:00:01+00:00", "first_observed_at": "2026-10-02T09:00:01+00:00"}`)
 	b.event(bus.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
 	expect(seen)
-	b.event(bus.MailboxSubject("a. tenant", id), example(t, event.MailboxObserved))
+	b.event(bus.MailboxSubject("fabrikam", id), example(t, event.MailboxObserved))
 	expect(strings.Replace(seen, "contoso", "a. tenant", 1) + "\n" + seen)
 }
 

@@ -71,6 +71,9 @@ type Page struct {
 	// Mailboxes as the vendor lists them. One that moves between pages while its data change comes twice: whoever counts
 	// must know those of earlier pages, which here would take memory without bound.
 	Mailboxes []Mailbox
+	// Unreadable are the rows that are no objects, by their place in the list, from 1. They are in no way a mailbox's, and left
+	// out: one odd row does not cost the walk the others.
+	Unreadable []int
 	// TotalCount is the vendor's "total number of mailboxes retrieved", 0 where it does not say. Whether it counts the
 	// page or the collection is not documented.
 	TotalCount int64
@@ -177,8 +180,18 @@ func decodePage(member string, body []byte) (page Page, next string, err error) 
 	if kind(envelope[member]) != '[' {
 		return Page{}, "", errors.New(member + " is no list") // else null or any object would pass for an empty one
 	}
-	if err := json.Unmarshal(envelope[member], &page.Mailboxes); err != nil {
+	var rows []json.RawMessage
+	if err := json.Unmarshal(envelope[member], &rows); err != nil {
 		return Page{}, "", fmt.Errorf("%s: %w", member, err)
+	}
+	page.Mailboxes = make([]Mailbox, 0, len(rows))
+	for i, row := range rows {
+		var m Mailbox
+		if m.UnmarshalJSON(row) != nil {
+			page.Unreadable = append(page.Unreadable, i+1)
+			continue
+		}
+		page.Mailboxes = append(page.Mailboxes, m)
 	}
 	if total, ok := decodeInt(envelope["totalcount"]); ok && total != nil {
 		page.TotalCount = *total

@@ -317,6 +317,20 @@ func TestWalkEndsWithTheErrorOfYield(t *testing.T) {
 	}
 }
 
+// TestARowThatIsNoObjectIsNamed: it does not cost the walk the page's others.
+func TestARowThatIsNoObjectIsNamed(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, reply{200, `{"mailboxes":[null,{"id":"a","tenantId":"t"},"b",7,[],{"id":"c","tenantId":"t"}],"nextLink":""}`, nil})
+	var page enpower.Page
+	err := client(t, v.config()).Mailboxes(t.Context(), enpower.Query{}, func(p enpower.Page) error { page = p; return nil })
+	if err != nil || len(page.Mailboxes) != 2 || page.Mailboxes[1].ID != "c" {
+		t.Fatalf("%v %+v", err, page)
+	}
+	if d := cmp.Diff([]int{1, 3, 4, 5}, page.Unreadable); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const sibling = `{"statusCode":400,"message":"hush","errors":[{"code":"InvalidParameter","field":"top","message":"hush"}],"requestId":"0HNEVHLNSPSEJ:00000009","traceId":"00-ab-00"}`
@@ -343,7 +357,6 @@ func TestFailures(t *testing.T) {
 		"another sibling":      {reply{200, `{"resourceMailboxes":[]}`, nil}, failure.Internal, failure.Internal, ""},
 		"an array":             {reply{200, `[{"id":"a"}]`, nil}, failure.Internal, failure.Internal, ""},
 		"mailboxes an object":  {reply{200, `{"mailboxes":{"id":"a"}}`, nil}, failure.Internal, failure.Internal, ""},
-		"a mailbox is null":    {reply{200, `{"mailboxes":[null]}`, nil}, failure.Internal, failure.Internal, ""},
 		"nextLink an object":   {reply{200, `{"mailboxes":[],"nextLink":{"href":"?2"}}`, nil}, failure.Internal, failure.Internal, ""},
 		"cut short":            {reply{200, `{"mailboxes":[{"id":"a"}`, nil}, failure.Internal, failure.Internal, ""},
 	} {

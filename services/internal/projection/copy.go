@@ -1,11 +1,14 @@
 package projection
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,14 +36,44 @@ var appenders = map[reflect.Type]appender{
 	reflect.TypeFor[[]string]():        pointing(appendTexts),
 }
 
-// columns lists those of a row type. A field may have the name of one in an embedded struct: both are columns.
+// indexedAppenders are those of columns that a btree or gin index holds whole; see [indexable].
+var indexedAppenders = map[reflect.Type]appender{
+	reflect.TypeFor[string]():  pointing(appendIndexed),
+	reflect.TypeFor[*string](): nullable(appendIndexed),
+}
+
+func appendIndexed(to []byte, s *string) []byte {
+	short := indexable(*s)
+	return appendText(to, &short)
+}
+
+// maxIndexed is the longest text in bytes that an indexed column holds. A btree refuses rows above 2,704 bytes, and so the
+// record; the widest key has four such columns.
+const maxIndexed = 600
+
+// indexable shortens a text that is too long for an index. The hash at its end keeps it apart from others with the same beginning.
+// Shortened once more it stays as it is.
+func indexable(s string) string {
+	if len(s) <= maxIndexed {
+		return s
+	}
+	sum := sha256.Sum256([]byte(s))
+	end := "… sha256:" + hex.EncodeToString(sum[:])
+	return strings.ToValidUTF8(s[:maxIndexed-len(end)], "") + end
+}
+
+// columns lists those of a row type, by the tag db: the column's name, and behind a comma "indexed" where an index holds it. A field may have the name of one in an embedded struct: both are columns.
 func columns(t reflect.Type, within ...int) (list []column) {
 	for i := range t.NumField() {
 		f, index := t.Field(i), append(slices.Clone(within), i)
 		if f.Anonymous {
 			list = append(list, columns(f.Type, index...)...)
-		} else if name := f.Tag.Get("db"); name != "" {
-			as, ok := appenders[f.Type]
+		} else if name, option, _ := strings.Cut(f.Tag.Get("db"), ","); name != "" {
+			forms := appenders
+			if option == "indexed" {
+				forms = indexedAppenders
+			}
+			as, ok := forms[f.Type]
 			if !ok {
 				panic(fmt.Sprintf("column %s: no form in Postgres for %s", name, f.Type))
 			}

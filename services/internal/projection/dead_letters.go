@@ -30,7 +30,7 @@ type deadRow struct {
 	Sequence       int64           `db:"sequence"`
 	Tenant         string          `db:"tenant"`
 	Domain         string          `db:"domain"`
-	OperationID    string          `db:"operation_id"`
+	OperationID    string          `db:"operation_id,indexed"`
 	Reason         string          `db:"reason"`
 	Detail         string          `db:"detail"`
 	OriginStream   string          `db:"origin_stream"`

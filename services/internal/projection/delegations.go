@@ -20,7 +20,7 @@ import (
 //
 // A command may call a mailbox by any of its names; an observation tells several of them at once. So
 // each mailbox has a set of names, no name belongs to two mailboxes of a tenant, and an event about a
-// name is about the mailbox that has it.
+// name is about the mailbox that has it. What tells mailboxes apart is the object id, where it is known.
 type Delegations struct{}
 
 // Name of the projection.
@@ -40,10 +40,10 @@ type mailboxKey struct {
 type delegatedRow struct {
 	mailboxKey
 	Names                []string        `db:"names"`
-	Identity             string          `db:"identity"`
+	Identity             string          `db:"identity,indexed"`
 	ObjectID             string          `db:"object_id"`
 	UPN                  string          `db:"upn"`
-	PrimarySMTPAddress   string          `db:"primary_smtp_address"`
+	PrimarySMTPAddress   string          `db:"primary_smtp_address,indexed"`
 	DisplayName          string          `db:"display_name"`
 	RecipientTypeDetails string          `db:"recipient_type_details"`
 	Selected             json.RawMessage `db:"selected"`
@@ -60,9 +60,9 @@ type delegatedRow struct {
 
 type delegationRow struct {
 	mailboxKey
-	Delegate     string    `db:"delegate_key"`
-	Mailbox      string    `db:"mailbox"`
-	Address      string    `db:"delegate"`
+	Delegate     string    `db:"delegate_key,indexed"`
+	Mailbox      string    `db:"mailbox,indexed"`
+	Address      string    `db:"delegate,indexed"`
 	DisplayName  string    `db:"display_name"`
 	Source       string    `db:"source"`
 	OperationID  string    `db:"operation_id"`
@@ -95,12 +95,12 @@ func (Delegations) Read(records []projector.Record) (projector.Write, error) {
 		}
 		news = append(news, rows...)
 	}
-	return func(ctx context.Context, tx pgx.Tx) error { return learn(ctx, tx, news) }, nil
+	return func(ctx context.Context, tx pgx.Tx) error { return applyAll(ctx, tx, news) }, nil
 }
 
-// learn reads the mailboxes that the events may mean, works the events out in memory, and writes back those
-// that changed.
-func learn(ctx context.Context, tx pgx.Tx, news []delegatedRow) error {
+// applyAll reads the mailboxes that the events may mean, applies the events in memory, and writes back the mailboxes that
+// changed.
+func applyAll(ctx context.Context, tx pgx.Tx, news []delegatedRow) error {
 	if len(news) == 0 {
 		return nil
 	}
@@ -108,11 +108,11 @@ func learn(ctx context.Context, tx pgx.Tx, news []delegatedRow) error {
 	if err != nil {
 		return err
 	}
-	book := newBook(known)
+	index := newMailboxIndex(known)
 	for _, m := range news {
-		book.learn(m)
+		index.apply(m)
 	}
-	return book.write(ctx, tx)
+	return index.write(ctx, tx)
 }
 
 // delegated gives the mailboxes that an event tells of, with their new lists.
@@ -141,6 +141,9 @@ func (r result) delegated() ([]delegatedRow, error) {
 		if err != nil {
 			return nil, err
 		}
+		if id := strings.TrimSpace(seen.ExternalDirectoryObjectID); id != "" {
+			m.Mailbox = indexable(strings.ToLower(id))
+		}
 		m.ObjectID, m.UPN, m.PrimarySMTPAddress = seen.ExternalDirectoryObjectID, seen.UserPrincipalName, seen.PrimarySMTPAddress
 		m.DisplayName, m.RecipientTypeDetails = seen.DisplayName, seen.RecipientTypeDetails
 		if len(seen.Selected) > 0 {
@@ -167,7 +170,7 @@ func (r result) mailbox(source string, names ...string) (delegatedRow, error) {
 			continue
 		}
 		m.Identity = cmp.Or(m.Identity, name)
-		if lower := strings.ToLower(name); !slices.Contains(m.Names, lower) {
+		if lower := indexable(strings.ToLower(name)); !slices.Contains(m.Names, lower) {
 			m.Names = append(m.Names, lower)
 		}
 	}

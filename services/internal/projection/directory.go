@@ -24,7 +24,7 @@ func (DirectoryObjects) Subjects() []string { return []string{topic(event.Direct
 
 type objectKey struct {
 	Tenant string `db:"tenant"`
-	Object string `db:"object_key"`
+	Object string `db:"object_key,indexed"`
 }
 
 // keyOf is a directory object's identity. Names of directory objects do not distinguish case.
@@ -37,10 +37,10 @@ type directoryRow struct {
 	SID            string          `db:"sid"`
 	SAMAccountName string          `db:"sam_account_name"`
 	ObjectType     string          `db:"object_type"`
-	UPN            string          `db:"upn"`
+	UPN            string          `db:"upn,indexed"`
 	DisplayName    string          `db:"display_name"`
 	MemberOf       json.RawMessage `db:"member_of"`
-	OperationID    string          `db:"operation_id"`
+	OperationID    string          `db:"operation_id,indexed"`
 	CorrelationID  string          `db:"correlation_id"`
 	CreatedAt      time.Time       `db:"created_at"`
 	LastSequence   int64           `db:"last_sequence"`

@@ -12,7 +12,7 @@ import (
 // other way round.
 type driftRow struct {
 	mailboxKey
-	DelegateKey         string    `db:"delegate_key"`
+	DelegateKey         string    `db:"delegate_key,indexed"`
 	Mailbox             string    `db:"mailbox"`
 	Delegate            string    `db:"delegate"`
 	Kind                string    `db:"kind"`
@@ -41,8 +41,8 @@ type drift struct {
 	since          time.Time
 }
 
-// succeed takes over what an older row of the mailbox knows; where several turn out to be one mailbox's, the latest command counts.
-func (m *delegatedRow) succeed(old *delegatedRow) {
+// inherit takes over what an older row of the mailbox knows; where several turn out to be one mailbox's, the latest command counts.
+func (m *delegatedRow) inherit(old *delegatedRow) {
 	if old.SetAt != nil && (m.SetAt == nil || m.SetAt.Before(*old.SetAt)) {
 		m.SetDelegates, m.SetOperationID, m.SetAt = old.SetDelegates, old.SetOperationID, old.SetAt
 	}

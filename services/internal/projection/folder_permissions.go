@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,14 +32,14 @@ type folderKey struct {
 	Tenant   string `db:"tenant"`
 	Mailbox  string `db:"mailbox_key"`
 	Folder   string `db:"folder_key"`
-	Delegate string `db:"delegate_key"`
+	Delegate string `db:"delegate_key,indexed"`
 }
 
 type folderRow struct {
 	folderKey
 	MailboxName  string          `db:"mailbox"`
 	FolderName   string          `db:"folder"`
-	DelegateName string          `db:"delegate"`
+	DelegateName string          `db:"delegate,indexed"`
 	Rights       json.RawMessage `db:"access_rights"` // [] where the entry was revoked
 	Flags        json.RawMessage `db:"sharing_permission_flags"`
 	Source       string          `db:"source"` // observed or set
@@ -66,8 +67,16 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 			seen[folder.folderKey] = true
 			rows = slices.DeleteFunc(rows, func(old folderRow) bool { old.Delegate = ""; return old.folderKey == folder.folderKey })
 		}
+		namesakes := map[string]int{}
 		for _, entry := range entries {
-			rows = append(rows, folder.with(entry))
+			row := folder.with(entry)
+			if entry.Address == "" {
+				// Two people with one display name have an entry each.
+				if namesakes[row.Delegate]++; namesakes[row.Delegate] > 1 {
+					row.Delegate = fmt.Sprintf("%s\n%d", row.Delegate, namesakes[row.Delegate])
+				}
+			}
+			rows = append(rows, row)
 		}
 	}
 	write := folderPermissions.write(latest(rows, func(r *folderRow) folderKey { return r.folderKey }))
@@ -97,7 +106,9 @@ func (r result) folder() (folderRow, []event.FolderPermission, error) {
 		row.Source, row.MailboxName, row.FolderName = set, data.Mailbox, data.Folder
 		entries = []event.FolderPermission{{Address: data.Delegate, AccessRights: data.AccessRights, SharingPermissionFlags: data.SharingPermissionFlags}}
 	}
-	row.folderKey = folderKey{Tenant: r.tenant, Mailbox: strings.ToLower(row.MailboxName), Folder: strings.ToLower(row.FolderName)}
+	row.folderKey = folderKey{
+		Tenant: r.tenant, Mailbox: indexable(strings.ToLower(row.MailboxName)), Folder: indexable(strings.ToLower(row.FolderName)),
+	}
 	return row, entries, nil
 }
 

@@ -155,11 +155,11 @@ func FuzzReading(f *testing.F) {
 					_ = r.history(&row, &data)
 				}
 				if mailboxes, err := r.delegated(); err == nil {
-					b := newBook(nil)
+					index := newMailboxIndex(nil)
 					for _, m := range mailboxes {
-						b.learn(m)
+						index.apply(m)
 					}
-					for k, m := range b.byName {
+					for k, m := range index.byName {
 						if k.Mailbox == "" || m.Mailbox == "" {
 							t.Errorf("a mailbox without a name: %+v", m)
 						}

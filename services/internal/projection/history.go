@@ -38,8 +38,8 @@ func month(t time.Time) time.Time {
 // partition is the name of a month's table.
 func partition(month time.Time) string { return historyTable + month.Format("_2006_01") }
 
-// Keep makes the months to come, and takes out those that retention lets go.
-func (o Operations) Keep(ctx context.Context, tx pgx.Tx, now time.Time) error {
+// Maintain makes the months to come, and takes out those that retention lets go.
+func (o Operations) Maintain(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	for i := range monthsAhead + 1 {
 		if err := ensureMonth(ctx, tx, month(now).AddDate(0, i, 0)); err != nil {
 			return err

@@ -25,12 +25,12 @@ func (Inventory) Subjects() []string { return nil }
 
 // facts are EnPower's about one mailbox: common.json#/$defs/mailboxFacts, member by member.
 type facts struct {
-	ID                              string          `json:"id" db:"mailbox_id"`
+	ID                              string          `json:"id" db:"mailbox_id,indexed"`
 	UserID                          *string         `json:"userId" db:"user_id"`
-	PrincipalName                   *string         `json:"principalName" db:"principal_name"`
+	PrincipalName                   *string         `json:"principalName" db:"principal_name,indexed"`
 	Name                            *string         `json:"name" db:"name"`
-	EmailAddress                    *string         `json:"emailAddress" db:"email_address"`
-	DisplayName                     *string         `json:"displayName" db:"display_name"`
+	EmailAddress                    *string         `json:"emailAddress" db:"email_address,indexed"`
+	DisplayName                     *string         `json:"displayName" db:"display_name,indexed"`
 	RecipientType                   *string         `json:"recipientType" db:"recipient_type"`
 	Status                          *string         `json:"status" db:"status"`
 	HiddenFromAddressListsEnabled   *bool           `json:"hiddenFromAddressListsEnabled" db:"hidden_from_address_lists_enabled"`
@@ -50,7 +50,7 @@ type facts struct {
 	DeletedItemSize                 *int64          `json:"deletedItemSize" db:"deleted_item_size"`
 	FirstName                       *string         `json:"firstName" db:"first_name"`
 	LastName                        *string         `json:"lastName" db:"last_name"`
-	Alias                           *string         `json:"alias" db:"alias"`
+	Alias                           *string         `json:"alias" db:"alias,indexed"`
 	AutoReplyEnabled                *bool           `json:"autoReplyEnabled" db:"auto_reply_enabled"`
 	LitigationHoldEnabled           *bool           `json:"litigationHoldEnabled" db:"litigation_hold_enabled"`
 	EmailForwardingEnabled          *bool           `json:"emailForwardingEnabled" db:"email_forwarding_enabled"`
@@ -59,7 +59,7 @@ type facts struct {
 	ArchiveName                     *string         `json:"archiveName" db:"archive_name"`
 	LastActivityDate                *time.Time      `json:"lastActivityDate" db:"last_activity_date"`
 	ForwardingAddressDomain         *string         `json:"forwardingAddressDomain" db:"forwarding_address_domain"`
-	ExternalForwardingAddressDomain *string         `json:"externalForwardingAddressDomain" db:"external_forwarding_address_domain"`
+	ExternalForwardingAddressDomain *string         `json:"externalForwardingAddressDomain" db:"external_forwarding_address_domain,indexed"`
 	RecipientLimits                 *string         `json:"recipientLimits" db:"recipient_limits"`
 	MailboxPolicies                 json.RawMessage `json:"mailboxPolicies" db:"mailbox_policies"`
 	PrimaryContact                  json.RawMessage `json:"primaryContact" db:"primary_contact"`
@@ -83,7 +83,7 @@ type facts struct {
 
 type inventoryRow struct {
 	Tenant string `db:"tenant"`
-	Key    string `db:"mailbox_key"`
+	Key    string `db:"mailbox_key,indexed"`
 	facts
 	SyncID          string          `db:"sync_id"`
 	Change          string          `db:"change"`
@@ -93,6 +93,7 @@ type inventoryRow struct {
 	ObservedAt      time.Time       `db:"observed_at"`
 	MissingSince    *time.Time      `db:"missing_since"`
 	LastSequence    int64           `db:"last_sequence"`
+	Omitted         []string        `db:"omitted"`
 }
 
 var mailboxInventory = table[inventoryRow]{name: "mailbox_inventory", key: "tenant, mailbox_key"}
@@ -116,6 +117,7 @@ type sighting struct {
 	FirstObservedAt time.Time       `json:"firstObservedAt"`
 	LastObservedAt  time.Time       `json:"lastObservedAt"`
 	Previous        json.RawMessage `json:"previous"`
+	Omitted         []string        `json:"omitted"`
 	Mailbox         *facts          `json:"mailbox"`
 }
 
@@ -133,6 +135,7 @@ func (row *inventoryRow) read(record projector.Record) error {
 		return err
 	}
 	row.SyncID, row.Change, row.ChangedAt, row.Previous = s.SyncID, attribute(e, event.MailboxChange), s.ObservedAt, s.Previous
+	row.Omitted = s.Omitted
 	row.FirstObservedAt, row.ObservedAt, row.LastSequence = s.FirstObservedAt, s.ObservedAt, record.Sequence
 	if e.Type() == event.MailboxMissing {
 		row.ObservedAt, row.MissingSince = s.LastObservedAt, &s.ObservedAt

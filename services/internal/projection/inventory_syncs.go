@@ -21,7 +21,7 @@ func (InventorySyncs) Stream() string { return bus.Events }
 func (InventorySyncs) Subjects() []string { return []string{topic(event.Inventory)} }
 
 type syncRow struct {
-	OperationID   string    `db:"operation_id"`
+	OperationID   string    `db:"operation_id,indexed"`
 	Tenant        string    `db:"tenant"`
 	VendorTenant  string    `db:"vendor_tenant"`
 	MailboxType   string    `db:"mailbox_type"`
@@ -36,6 +36,8 @@ type syncRow struct {
 	Suspect       bool      `db:"suspect"`
 	Duplicates    int64     `db:"duplicates"`
 	Unidentified  int64     `db:"unidentified"`
+	Truncated     int64     `db:"truncated"`
+	Unpublished   int64     `db:"unpublished"`
 	Pages         int64     `db:"pages"`
 	StartedAt     time.Time `db:"started_at"`
 	CompletedAt   time.Time `db:"completed_at"`
@@ -61,7 +63,8 @@ func (InventorySyncs) Read(records []projector.Record) (projector.Write, error) 
 			OperationID: r.operationID, Tenant: r.tenant, VendorTenant: data.Tenant, MailboxType: data.MailboxType,
 			Seen: int64(data.Seen), New: int64(data.New), Changed: int64(data.Changed), Returned: int64(data.Returned), Unchanged: int64(data.Unchanged),
 			Known: int64(data.Known), Absent: int64(data.Absent), Missing: int64(data.Missing), Suspect: data.Suspect,
-			Duplicates: int64(data.Duplicates), Unidentified: int64(data.Unidentified), Pages: int64(data.Pages),
+			Duplicates: int64(data.Duplicates), Unidentified: int64(data.Unidentified),
+			Truncated: int64(data.Truncated), Unpublished: int64(data.Unpublished), Pages: int64(data.Pages),
 			StartedAt: data.StartedAt, CompletedAt: data.CompletedAt,
 			CorrelationID: r.correlationID(), LastSequence: r.Sequence,
 		}

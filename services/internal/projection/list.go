@@ -9,10 +9,10 @@ import (
 )
 
 // List gives every projection, as a replay has them: it lets no history go.
-func List() []projector.Projection { return Keeping(Retention{}) }
+func List() []projector.Projection { return WithRetention(Retention{}) }
 
-// Keeping gives every projection, with the history that the live ones keep.
-func Keeping(history Retention) []projector.Projection {
+// WithRetention gives every projection, with the history that the live ones keep.
+func WithRetention(history Retention) []projector.Projection {
 	return []projector.Projection{
 		Commands{}, Operations{history}, DirectoryObjects{}, Mailboxes{}, Delegations{}, FolderPermissions{}, Inventory{}, InventorySyncs{}, DeadLetters{},
 	}
@@ -22,6 +22,7 @@ func Keeping(history Retention) []projector.Projection {
 var writers = map[string][]string{
 	"operations":           {"commands", "operations"},
 	"operation_events":     {"operations"},
+	"operation_tenants":    {"operations"},
 	"operation_outcomes":   {"operations"},
 	"operation_durations":  {"operations"},
 	"delegation_mailboxes": {"delegations"},

@@ -28,7 +28,7 @@ type mailboxRow struct {
 	objectKey
 	DirectoryObject    string          `db:"directory_object"`
 	Alias              string          `db:"alias"`
-	PrimarySMTPAddress string          `db:"primary_smtp_address"`
+	PrimarySMTPAddress string          `db:"primary_smtp_address,indexed"`
 	ProxyAddresses     json.RawMessage `db:"proxy_addresses"`
 	DatabaseName       string          `db:"database_name"`
 	ServerName         string          `db:"server_name"`
@@ -37,7 +37,7 @@ type mailboxRow struct {
 	DisablePOP         *bool           `db:"disable_pop"`
 	DisableIMAP        *bool           `db:"disable_imap"`
 	DisableHTTP        *bool           `db:"disable_http"`
-	OperationID        string          `db:"operation_id"`
+	OperationID        string          `db:"operation_id,indexed"`
 	CorrelationID      string          `db:"correlation_id"`
 	CreatedAt          time.Time       `db:"created_at"`
 	LastSequence       int64           `db:"last_sequence"`

@@ -24,7 +24,7 @@ func (Operations) Subjects() []string { return nil }
 
 // operationRow is a row of operations. An event decides all of it, save when the first event was.
 type operationRow struct {
-	OperationID   string          `db:"operation_id"`
+	OperationID   string          `db:"operation_id,indexed"`
 	CommandSource string          `db:"command_source"`
 	CommandID     string          `db:"command_id"`
 	CommandType   string          `db:"command_type"`
@@ -58,7 +58,7 @@ type operationRow struct {
 type eventRow struct {
 	StoredAt      time.Time       `db:"stored_at"`
 	Sequence      int64           `db:"sequence"`
-	OperationID   string          `db:"operation_id"`
+	OperationID   string          `db:"operation_id,indexed"`
 	Domain        string          `db:"domain"`
 	Type          string          `db:"type"`
 	State         string          `db:"state"`
@@ -89,7 +89,7 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]operationRow, 0, len(records))
 	at := make(map[string]int, len(records)) // an operation's row
 	history := make([]eventRow, 0, len(records))
-	ended := newOutcomes()
+	var ended []operationRow
 	for _, record := range records {
 		r, err := readResult(record)
 		if err != nil {
@@ -110,10 +110,12 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 			at[r.operationID] = len(rows)
 			rows = append(rows, row)
 		}
-		ended.count(&row)
+		if row.FinishedAt != nil {
+			ended = append(ended, row)
+		}
 		history = append(history, r.history(&row, &data))
 	}
-	return projector.InOrder(operations.write(byOperation(rows)), ensureMonths(history), operationEvents.write(history), ended.write()), nil
+	return projector.InOrder(operations.write(byOperation(rows)), ensureMonths(history), operationEvents.write(history), countOutcomes(ended)), nil
 }
 
 func newOperationRow(e event.Event, id, domain string) operationRow {

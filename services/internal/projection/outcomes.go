@@ -1,8 +1,12 @@
 package projection
 
 import (
+	"context"
 	"math/bits"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/projector"
@@ -21,7 +25,7 @@ type reasonedEnding struct {
 	ending
 	FailureVendor string `db:"failure_vendor"`
 	FailureKind   string `db:"failure_kind"`
-	FailureCode   string `db:"failure_code"`
+	FailureCode   string `db:"failure_code,indexed"`
 }
 
 type timedEnding struct {
@@ -46,6 +50,12 @@ type durationRow struct {
 	LastSequence int64 `db:"last_sequence"`
 }
 
+// tenantRow is a row of operation_tenants.
+type tenantRow struct {
+	Tenant       string `db:"tenant,indexed"`
+	LastSequence int64  `db:"last_sequence"`
+}
+
 const added = "old.operations + excluded.operations"
 
 var (
@@ -55,29 +65,88 @@ var (
 			"operations": added, "oldest_received_at": "least(old.oldest_received_at, excluded.oldest_received_at)", "first_at": "old.first_at",
 		},
 	}
+	operationTenants   = table[tenantRow]{name: "operation_tenants", key: "tenant", existing: keep}
 	operationDurations = table[durationRow]{
 		name: "operation_durations", key: "hour, tenant, domain, command_type, state, duration_ms",
 		merge: map[string]string{"operations": added},
 	}
 )
 
-// outcomes counts the outcomes of a batch. An operation has one, so each is counted once.
+// countOutcomes counts rows that have an outcome, in the order of the stream. An operation has one outcome, so each is counted
+// once. Which tenants are known is read when the rows are written: it depends on all outcomes before.
+func countOutcomes(ended []operationRow) projector.Write {
+	return func(ctx context.Context, tx pgx.Tx) error {
+		if len(ended) == 0 {
+			return nil
+		}
+		counted := outcomes{
+			known: map[string]bool{}, reasons: map[reasonedEnding]outcomeRow{}, durations: map[timedEnding]durationRow{},
+		}
+		if err := counted.readTenants(ctx, tx, ended); err != nil {
+			return err
+		}
+		for i := range ended {
+			counted.count(&ended[i])
+		}
+		return counted.write()(ctx, tx)
+	}
+}
+
+// outcomes counts the outcomes of a batch.
 type outcomes struct {
+	known     map[string]bool // tenants
+	proved    []tenantRow     // those that became known in this batch
 	reasons   map[reasonedEnding]outcomeRow
 	durations map[timedEnding]durationRow
 }
 
-func newOutcomes() outcomes {
-	return outcomes{map[reasonedEnding]outcomeRow{}, map[timedEnding]durationRow{}}
+// readTenants reads which of the rows' tenants are known from earlier batches.
+func (o *outcomes) readTenants(ctx context.Context, tx pgx.Tx, ended []operationRow) error {
+	names := make([]string, len(ended))
+	for i := range ended {
+		names[i] = indexable(ended[i].Tenant)
+	}
+	slices.Sort(names)
+	found, err := tx.Query(ctx, "SELECT tenant FROM operation_tenants WHERE tenant = ANY ($1)", slices.Compact(names))
+	if err != nil {
+		return err
+	}
+	var name string
+	_, err = pgx.ForEachRow(found, []any{&name}, func() error { o.known[name] = true; return nil })
+	return err
 }
 
-// count takes in the row that an event leaves, in the order of the stream.
-func (o outcomes) count(row *operationRow) {
-	if row.FinishedAt == nil {
-		return
+// tenant gives the tenant that an outcome is counted under: "" where nothing has proved yet that it is configured.
+func (o *outcomes) tenant(row *operationRow) string {
+	name := indexable(row.Tenant)
+	if o.known[name] || name == "" {
+		return name
 	}
+	if !provesTenant(row) {
+		return ""
+	}
+	o.known[name], o.proved = true, append(o.proved, tenantRow{name, row.LastSequence})
+	return name
+}
+
+// provesTenant tells whether an outcome can only be of a tenant that is configured: a success or a vendor's failure. A
+// cancellation asks no vendor.
+func provesTenant(row *operationRow) bool {
+	return row.FailureVendor != "" || row.State == string(event.Succeeded) && row.CommandType != event.OperationCancel
+}
+
+// ourType gives a command's type, "" for one that no version of ours takes.
+func ourType(commandType string) string {
+	if slices.Contains(event.CommandTypes(), commandType) {
+		return commandType
+	}
+	return ""
+}
+
+// count takes in a row, in the order of the stream.
+func (o *outcomes) count(row *operationRow) {
 	end := *row.FinishedAt
-	e := ending{end.Truncate(time.Hour), row.Tenant, row.Domain, row.CommandType, row.State}
+	e := ending{end.Truncate(time.Hour), o.tenant(row), row.Domain, ourType(row.CommandType), row.State}
 	reason := reasonedEnding{e, row.FailureVendor, row.FailureKind, row.FailureCode}
 	if row.State == string(event.Rejected) {
 		reason.FailureKind = "invalid"
@@ -96,7 +165,7 @@ func (o outcomes) count(row *operationRow) {
 	o.durations[took] = durationRow{took, o.durations[took].Operations + 1, row.LastSequence}
 }
 
-func (o outcomes) write() projector.Write {
+func (o *outcomes) write() projector.Write {
 	reasons, durations := make([]outcomeRow, 0, len(o.reasons)), make([]durationRow, 0, len(o.durations))
 	for _, r := range o.reasons {
 		reasons = append(reasons, r)
@@ -104,7 +173,7 @@ func (o outcomes) write() projector.Write {
 	for _, d := range o.durations {
 		durations = append(durations, d)
 	}
-	return projector.InOrder(operationOutcomes.write(reasons), operationDurations.write(durations))
+	return projector.InOrder(operationTenants.write(o.proved), operationOutcomes.write(reasons), operationDurations.write(durations))
 }
 
 // digits of a duration that a histogram keeps, in binary: what is rounded to three of them is off by at most an eighth.

@@ -25,9 +25,9 @@ type follower struct {
 	committed func(messages int) // nil: nobody wants to know
 	step      func(string)       // likewise
 
-	pruned jetstream.StreamState // as of the last Prune
-	looked time.Time             // when position and stream were last looked at
-	kept   time.Time             // when tables were last given care; a replay's need none
+	pruned     jetstream.StreamState // as of the last Prune
+	looked     time.Time             // when position and stream were last looked at
+	maintained time.Time             // when; zero for a replay
 }
 
 // member is a projection that a follower writes.
@@ -61,7 +61,7 @@ func (f *follower) follow(ctx context.Context) (moved bool, err error) {
 		}
 	}()
 	for next := range ahead {
-		f.keep(ctx)
+		f.maintain(ctx)
 		switch {
 		case next.err != nil:
 			err = next.err
@@ -294,22 +294,22 @@ func (f *follower) idle(ctx context.Context) error {
 	return nil
 }
 
-const keepEvery = time.Hour
+const maintainEvery = time.Hour
 
-// keep gives the tables the care that time asks for. Without it the rows still come, so that it fails stops nothing.
-func (f *follower) keep(ctx context.Context) {
-	if time.Since(f.kept) < keepEvery || f.schema != Live {
+// maintain has the projections maintain their tables. That this fails stops nothing: the rows still come.
+func (f *follower) maintain(ctx context.Context) {
+	if time.Since(f.maintained) < maintainEvery || f.schema != Live {
 		return
 	}
-	f.kept = time.Now()
+	f.maintained = time.Now()
 	for _, m := range f.members {
-		keeper, ok := m.Projection.(Keeper)
+		maintainer, ok := m.Projection.(Maintainer)
 		if !ok {
 			continue
 		}
-		err := f.holding(ctx, m, func(tx pgx.Tx) error { return keeper.Keep(ctx, tx, f.kept) })
+		err := f.holding(ctx, m, func(tx pgx.Tx) error { return maintainer.Maintain(ctx, tx, f.maintained) })
 		if err != nil && ctx.Err() == nil {
-			f.log.Error("the tables could not be given the care that they need; it is tried again", "in", keepEvery, "error", err)
+			f.log.Error("the maintenance of tables failed; it is tried again", "in", maintainEvery, "error", err)
 		}
 	}
 }

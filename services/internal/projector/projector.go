@@ -58,10 +58,10 @@ type Pruner interface {
 	Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []int64) error
 }
 
-// Keeper is a projection whose tables need care as time passes.
-type Keeper interface {
-	// Keep gives them that. It is called when a process begins to lead, and every hour.
-	Keep(ctx context.Context, tx pgx.Tx, now time.Time) error
+// Maintainer is a projection whose tables must be changed as time passes, such as one partitioned by month.
+type Maintainer interface {
+	// Maintain does that. It is called when a process becomes the leader, and every hour.
+	Maintain(ctx context.Context, tx pgx.Tx, now time.Time) error
 }
 
 // Record is one message of a stream.

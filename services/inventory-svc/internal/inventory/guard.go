@@ -2,7 +2,7 @@ package inventory
 
 import "github.com/mailwright/mailwright/pkg/tenant"
 
-// guard decides whether a walk is to be believed that did not meet mailboxes which were there before.
+// guard decides whether mailboxes that a walk did not meet are reported missing.
 type guard struct {
 	share float64
 	floor int
@@ -25,12 +25,14 @@ func guardOf(c *tenant.EnPower) guard {
 	return g
 }
 
-// most is the share above which no floor speaks for a walk.
-const most = 0.5
+// maxShare: above this share of missed mailboxes a sync is suspect, whatever the floor allows.
+const maxShare = 0.5
 
-// suspects a walk that missed more than the share, and more than the floor, which lets a small tenant lose some; one that missed more than
-// half; and one that met nothing at all. A share that is configured higher than half is what the operator wants.
+// suspects reports whether a walk missed too many mailboxes to be believed:
+//   - more than the configured share and more than the floor, which lets a small tenant lose some;
+//   - more than half, unless a higher share is configured;
+//   - all, where it met none at all.
 func (g guard) suspects(known, absent, seen int) bool {
 	missed := func(share float64) bool { return float64(absent) > share*float64(known) }
-	return absent > 0 && seen == 0 || absent > g.floor && missed(g.share) || missed(max(g.share, most))
+	return absent > 0 && seen == 0 || absent > g.floor && missed(g.share) || missed(max(g.share, maxShare))
 }

@@ -19,34 +19,36 @@ import (
 const (
 	// pageSize where the command names none is the most that the vendor allows: a tenth of the requests of its own default.
 	pageSize = 1000
-	// mostUnconfirmed bounds the observations under way, and so memory: those of two pages.
-	mostUnconfirmed = 2 * pageSize
-	// confirmation is how long the stream may take to confirm an observation, before it is offered once more.
-	confirmation = 10 * time.Second
+	// maxUnconfirmed bounds the observations in flight, and so memory: those of two pages.
+	maxUnconfirmed = 2 * pageSize
+	// ackTimeout is how long the stream may take to acknowledge an observation, before it is published again.
+	ackTimeout = 10 * time.Second
 )
 
 // Handlers builds the handlers of this domain.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
-	// A connection's handle of our own: its limit on what is under way is not shared with other calls.
-	js, err := jetstream.New(d.JS.Conn(), jetstream.WithPublishAsyncMaxPending(mostUnconfirmed), jetstream.WithPublishAsyncTimeout(confirmation))
+	// A JetStream handle of our own: its limit on messages in flight is not shared with other calls.
+	js, err := jetstream.New(d.JS.Conn(),
+		jetstream.WithPublishAsyncMaxPending(maxUnconfirmed),
+		jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
 		return nil, err
 	}
 	clients, err := tenant.Connect(d.Tenants, enpower.Vendor, func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
-		func(c *tenant.EnPower) (taker, error) {
+		func(c *tenant.EnPower) (syncer, error) {
 			cfg := c.Client(d.Config.HTTP())
 			cfg.PagePatience = worker.PagePatience
 			client, err := enpower.New(cfg)
-			return taker{client: client, guard: guardOf(c), js: js}, err
+			return syncer{client: client, guard: guardOf(c), js: js}, err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[taker]{Perform: taker.sync})}, nil
+	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[syncer]{Perform: syncer.sync})}, nil
 }
 
-// taker takes the inventories of one tenant.
-type taker struct {
+// syncer takes the inventories of one tenant.
+type syncer struct {
 	client *enpower.Client
 	guard  guard
 	js     jetstream.JetStream
@@ -54,24 +56,25 @@ type taker struct {
 
 // sync walks the mailboxes page by page and publishes what differs from what was published last. Repeated after a crash it walks
 // from the start, and publishes only what it had not come to.
-func (t taker) sync(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (s syncer) sync(ctx context.Context, run *operation.Run) (operation.Result, error) {
 	var data event.InventorySyncData
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, err
 	}
 	data.MailboxType = cmp.Or(data.MailboxType, string(enpower.All))
 	data.PageSize = cmp.Or(data.PageSize, pageSize)
-	stream, err := t.js.Stream(ctx, bus.Mailboxes)
+	stream, err := s.js.Stream(ctx, bus.Mailboxes)
 	if err != nil {
 		return operation.Result{}, notStored(err)
 	}
 	w := &walk{
-		taker: t, run: run, store: store{js: t.js, stream: stream, run: run}, command: data, scope: scope{data.Tenant, data.MailboxType},
+		syncer: s, run: run, store: newStore(s.js, stream, run), command: data, scope: scope{data.Tenant, data.MailboxType},
 		done: event.SyncCompletedData{Operation: run.Operation, Tenant: data.Tenant, MailboxType: data.MailboxType, StartedAt: time.Now().UTC()},
 	}
-	if err := w.take(ctx); err != nil {
+	if err := w.walkAll(ctx); err != nil {
 		return operation.Result{}, err
 	}
+	w.done.Warnings = w.warnings.list()
 	w.done.CompletedAt = time.Now().UTC()
 	return operation.Result{Type: event.SyncCompleted, Data: w.done}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type observation struct {
 	factsAt time.Time
 	// previous holds the members of the facts that have changed, as they were.
 	previous json.RawMessage
+	// omitted names what was too large: members of facts, and of previous with "previous." before them.
+	omitted []string
 }
 
 // stored is a mailbox's message in the stream.
@@ -45,51 +48,63 @@ type stored struct {
 	content     uint64
 	at          time.Time // it was published
 	subject     string    // for people
+	unreadable  bool      // all but sequence, key and subject are zero
 
 	FirstObservedAt time.Time       `json:"firstObservedAt"`
 	ObservedAt      time.Time       `json:"observedAt"`
 	LastObservedAt  time.Time       `json:"lastObservedAt"` // of a missing mailbox
 	Mailbox         json.RawMessage `json:"mailbox"`
+	Omitted         []string        `json:"omitted"`
 }
 
-func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
+// readStored reads a message. One that is not of ours is unreadable: it is replaced when its mailbox is met.
+func readStored(msg *jetstream.RawStreamMsg) stored {
+	token := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
+	key, err := event.Untoken(token)
+	unreadable := stored{sequence: msg.Sequence, key: key, subject: token, unreadable: true}
+	if err != nil {
+		return unreadable
+	}
 	e, err := event.Decode(msg.Header, msg.Data)
 	if err != nil {
-		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
-	}
-	key, err := event.Untoken(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
-	if err != nil {
-		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
+		return unreadable
 	}
 	s := stored{
-		sequence: msg.Sequence, key: key, operationID: event.Extension(e, event.Operation), change: event.Extension(e, event.MailboxChange), list: event.Extension(e, event.MailboxList), at: e.Time(), subject: e.Subject(),
+		sequence: msg.Sequence, key: key, at: e.Time(), subject: e.Subject(), operationID: event.Extension(e, event.Operation),
+		change: event.Extension(e, event.MailboxChange), list: event.Extension(e, event.MailboxList),
 	}
 	s.content, _ = strconv.ParseUint(event.Extension(e, event.ContentHash), 16, 64)
 	if err := e.DataAs(&s); err != nil {
-		return stored{}, fmt.Errorf("message %d of %s: %w", msg.Sequence, bus.Mailboxes, err)
+		return unreadable
 	}
-	return s, nil
+	return s
 }
 
-// after makes an observation follow on a stored message.
-func (o *observation) after(s stored) {
-	o.replaces, o.first, o.previous = s.sequence, s.FirstObservedAt, differences(s.Mailbox, o.facts)
+// follow makes an observation follow on a stored message.
+func (o *observation) follow(s stored) {
+	o.replaces, o.first, o.previous = s.sequence, s.FirstObservedAt, nil
+	if s.unreadable {
+		return
+	}
+	o.previous = differences(s.Mailbox, o.facts, s.Omitted)
 }
 
-// missing is what is said of a mailbox that was not met: all that was known of it.
-func (s stored) missing(at time.Time) (observation, error) {
+// missing is the observation that a mailbox was not met, with all that was known of it; ok is false where the message does not
+// tell which mailbox it is of.
+func (s stored) missing(at time.Time) (o observation, ok bool) {
 	var m struct{ ID string }
-	if err := json.Unmarshal(s.Mailbox, &m); err != nil || m.ID == "" {
-		return observation{}, fmt.Errorf("message %d of %s names no mailbox", s.sequence, bus.Mailboxes)
+	if s.unreadable || json.Unmarshal(s.Mailbox, &m) != nil || m.ID == "" {
+		return observation{}, false
 	}
 	return observation{
 		key: s.key, id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.MailboxGone, list: s.list,
-		replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt,
-	}, nil
+		replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt, omitted: membersOnly(s.Omitted),
+	}, true
 }
 
-// differences gives the members of an object that are others now, as they were before; null where there was none. nil: none differs.
-func differences(before, now []byte) json.RawMessage {
+// differences gives the members of an object that have changed, as they were before; null where there was none. Those that had
+// been left out before are unknown, and so left out. nil: none has changed.
+func differences(before, now []byte, omitted []string) json.RawMessage {
 	var old, current map[string]json.RawMessage
 	if json.Unmarshal(before, &old) != nil || json.Unmarshal(now, &current) != nil {
 		return nil
@@ -101,7 +116,7 @@ func differences(before, now []byte) json.RawMessage {
 		}
 	}
 	for name := range current {
-		if _, had := old[name]; !had {
+		if _, had := old[name]; !had && !slices.Contains(omitted, name) {
 			changed[name] = json.RawMessage("null")
 		}
 	}
@@ -119,10 +134,12 @@ func differences(before, now []byte) json.RawMessage {
 func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 	eventType, data := event.MailboxObserved, any(event.MailboxObservedData{
 		SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, FirstObservedAt: o.firstOr(o.at), Mailbox: o.facts, Previous: o.previous,
+		Omitted: o.omitted,
 	})
 	if o.change == event.MailboxGone {
 		eventType, data = event.MailboxMissing, event.MailboxMissingData{
 			SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, MailboxID: o.id, FirstObservedAt: o.firstOr(o.factsAt), LastObservedAt: o.factsAt, Mailbox: o.facts,
+			Omitted: o.omitted,
 		}
 	}
 	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.key, o.replaces), operation.Source(event.Inventory), eventType, data)
@@ -131,7 +148,7 @@ func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 	}
 	e.SetTime(o.at)
 	if o.name != "" {
-		e.SetSubject(o.name)
+		e.SetSubject(clip(o.name, maxName))
 	}
 	event.Extend(&e, append(run.Attributes(),
 		event.Attribute{Name: event.ContentHash, Value: formatContent(o.content)},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
@@ -15,24 +16,42 @@ import (
 	"github.com/mailwright/mailwright/pkg/operation"
 )
 
-// store is the stream MAILBOXES as a walk writes it: each message on the condition that its subject still ends where the walk read it,
-// so that two syncs of a tenant do not undo each other.
+// store is the stream MAILBOXES as a walk writes it. Each message is published on the condition that its subject still ends where
+// the walk read it: else two syncs of a tenant would undo each other.
 type store struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
-	run    *operation.Run
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	run      *operation.Run
+	maxFacts int // bytes that facts and previous facts may take in one message
+}
+
+func newStore(js jetstream.JetStream, stream jetstream.Stream, run *operation.Run) store {
+	return store{js: js, stream: stream, run: run, maxFacts: maxFacts(js, stream)}
 }
 
 const (
 	// readers is how many messages are read at a time.
 	readers = 16
-	// patience is how long the stream may be away within a walk.
-	patience = 2 * time.Minute
+	// streamTimeout is how long the stream may be away within a walk.
+	streamTimeout = 2 * time.Minute
+	// messageTooLarge and headerTooLarge are JetStream's error codes.
+	messageTooLarge = 10054
+	headerTooLarge  = 10097
 )
 
 // notStored: the stream is away; the walk is repeated when it is back.
 func notStored(cause error) error {
 	return &failure.Error{Kind: failure.Unavailable, Text: "the stream " + bus.Mailboxes + " could not be read or written", Cause: cause}
+}
+
+// refused means that one observation can not be published, whatever is done. It says nothing of the others.
+type refused struct{ error }
+
+// concerning tells whether the stream refuses a message for what it is: to publish it again is in vain.
+func concerning(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
+		errors.As(err, &api) && (api.ErrorCode == messageTooLarge || api.ErrorCode == headerTooLarge)
 }
 
 // read reads messages by their sequences. One that another sync has replaced meanwhile is left zero.
@@ -51,29 +70,35 @@ func (s store) read(ctx context.Context, sequences []uint64) ([]stored, error) {
 }
 
 func (s store) readOne(ctx context.Context, sequence uint64) (stored, error) {
-	msg, err := offer(ctx, func() (*jetstream.RawStreamMsg, error) { return s.stream.GetMsg(ctx, sequence) })
+	msg, err := retry(ctx, func() (*jetstream.RawStreamMsg, error) { return s.stream.GetMsg(ctx, sequence) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return stored{}, nil
 	}
 	if err != nil {
 		return stored{}, notStored(err)
 	}
-	return readStored(msg)
+	return readStored(msg), nil
 }
 
-// offer asks the stream again while it is away.
-func offer[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+// retry asks the stream again while it is away.
+func retry[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	return backoff.Retry(ctx, func() (T, error) {
 		v, err := ask()
-		if refused, ok := errors.AsType[*jetstream.APIError](err); errors.Is(err, jetstream.ErrMsgNotFound) || ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		if errors.Is(err, jetstream.ErrMsgNotFound) || wrongSequence(err) || concerning(err) {
 			return v, backoff.Permanent(err)
 		}
 		return v, err
-	}, backoff.WithMaxElapsedTime(patience))
+	}, backoff.WithMaxElapsedTime(streamTimeout))
 }
 
-// precede reads the messages that observations follow on, for what has changed since.
-func (s store) precede(ctx context.Context, list []observation) error {
+// wrongSequence tells whether another message has come on the subject meanwhile.
+func wrongSequence(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// loadPrevious reads the messages that observations follow on, for what has changed since.
+func (s store) loadPrevious(ctx context.Context, list []observation) error {
 	var sequences []uint64
 	var which []int
 	for i, o := range list {
@@ -87,58 +112,66 @@ func (s store) precede(ctx context.Context, list []observation) error {
 	}
 	for n, i := range which {
 		if before[n].sequence > 0 { // else put will find the message that is there now
-			list[i].after(before[n])
+			list[i].follow(before[n])
 		}
 	}
 	return nil
 }
 
-// last gives what is to be said of mailboxes that were not met, by the sequences of their messages.
-func (s store) last(ctx context.Context, sequences []uint64) ([]observation, error) {
+// absent gives the observations that mailboxes were not met, by the sequences of their messages. unreadable are messages that do
+// not tell which mailbox they are of.
+func (s store) absent(ctx context.Context, sequences []uint64) (list []observation, unreadable []stored, err error) {
 	before, err := s.read(ctx, sequences)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := time.Now().UTC()
-	var list []observation
 	for _, b := range before {
 		if b.sequence == 0 {
 			continue // another sync has met it
 		}
-		o, err := b.missing(now)
-		if err != nil {
-			return nil, err
+		if o, ok := b.missing(now); ok {
+			list = append(list, o)
+		} else {
+			unreadable = append(unreadable, b)
 		}
-		list = append(list, o)
 	}
-	return list, nil
+	return list, unreadable, nil
 }
 
-// put stores observations, all under way at once, and reports which it has stored; the others another sync had forestalled.
-func (s store) put(ctx context.Context, list []observation) ([]bool, error) {
+// publication is what became of an observation.
+type publication struct {
+	// published is false where another sync has published as much meanwhile, and where the observation was refused.
+	published bool
+	refused   error
+}
+
+// put publishes observations, all in flight at once. An error is the stream's; what concerns one observation alone is in its
+// publication. It leaves out of each what is too large, and names that in the observation.
+func (s store) put(ctx context.Context, list []observation) ([]publication, error) {
 	s.run.Step("put")
-	confirmations := make([]jetstream.PubAckFuture, len(list))
-	for i, o := range list {
-		msg, err := o.message(s.run)
-		if err != nil {
-			return nil, err
+	acks := make([]jetstream.PubAckFuture, len(list))
+	for i := range list {
+		list[i].fit(s.maxFacts)
+		if msg, err := list[i].message(s.run); err == nil {
+			// An error is left to resolve: too much is in flight, the connection is closed, or the message is too large.
+			acks[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(list[i].replaces))
 		}
-		// An error is that too much is under way, or that the connection is closed: settle will see.
-		confirmations[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(o.replaces))
 	}
 	s.run.Step("putting")
-	outcomes := make([]bool, len(list))
-	for i, f := range confirmations {
-		confirmed, err := confirm(ctx, f)
+	outcomes := make([]publication, len(list))
+	for i, f := range acks {
+		published, err := confirm(ctx, f)
+		if err == nil && !published {
+			published, err = s.resolve(ctx, &list[i])
+		}
+		if r, ok := errors.AsType[*refused](err); ok {
+			outcomes[i].refused, err = r.error, nil
+		}
 		if err != nil {
 			return nil, err
 		}
-		if !confirmed {
-			if confirmed, err = s.settle(ctx, list[i]); err != nil {
-				return nil, err
-			}
-		}
-		outcomes[i] = confirmed
+		outcomes[i].published = published
 	}
 	s.run.Step("put-done")
 	return outcomes, nil
@@ -152,17 +185,18 @@ func confirm(ctx context.Context, f jetstream.PubAckFuture) (bool, error) {
 	select {
 	case <-f.Ok():
 		return true, nil
-	case <-f.Err(): //nolint:errcheck // settle finds out why
+	case <-f.Err(): //nolint:errcheck // resolve finds out why
 		return false, nil
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 }
 
-// settle finds out why an observation was not confirmed, and stores it unless another sync has said as much, or knows better.
-func (s store) settle(ctx context.Context, o observation) (bool, error) {
+// resolve finds out why an observation was not acknowledged, and publishes it unless another sync has published as much, or newer
+// facts. It reports whether the observation stands in the stream.
+func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 	for {
-		msg, err := offer(ctx, func() (*jetstream.RawStreamMsg, error) {
+		msg, err := retry(ctx, func() (*jetstream.RawStreamMsg, error) {
 			return s.stream.GetLastMsgForSubject(ctx, bus.MailboxSubject(s.run.Tenant, o.key))
 		})
 		switch {
@@ -171,45 +205,48 @@ func (s store) settle(ctx context.Context, o observation) (bool, error) {
 		case err != nil:
 			return false, notStored(err)
 		default:
-			last, err := readStored(msg)
-			if err != nil {
-				return false, err
-			}
-			if over, ours := o.settled(last, s.run.ID); over {
+			if over, ours := o.superseded(readStored(msg), s.run.ID); over {
 				return ours, nil
 			}
 		}
+		o.fit(s.maxFacts)
 		m, err := o.message(s.run)
 		if err != nil {
-			return false, err
+			return false, &refused{err}
 		}
-		_, err = offer(ctx, func() (*jetstream.PubAck, error) {
+		_, err = retry(ctx, func() (*jetstream.PubAck, error) {
 			return s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(o.replaces))
 		})
-		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		switch {
+		case wrongSequence(err):
 			continue
-		}
-		if err != nil {
+		case concerning(err):
+			return false, &refused{err}
+		case err != nil:
 			return false, notStored(err)
 		}
 		return true, nil
 	}
 }
 
-// settled holds an observation against the mailbox's last message: over where nothing more is to be said, ours where that is because it
-// has been said by us. Otherwise the observation follows on that message now.
-func (o *observation) settled(last stored, operationID string) (over, ours bool) {
+// superseded compares an observation with the mailbox's last message. over: nothing is to be published; ours: because this
+// operation has published it. Otherwise the observation follows on that message now.
+func (o *observation) superseded(last stored, operationID string) (over, ours bool) {
 	if last.operationID == operationID && last.content == o.content && last.change == o.change {
 		return true, true // only the confirmation was lost
 	}
 	if last.sequence == o.replaces {
 		return false, false // the message itself was lost
 	}
+	if last.unreadable {
+		o.follow(last)
+		return o.change == event.MailboxGone, false
+	}
 	same := last.content == o.content && last.change != event.MailboxGone
 	if o.change == event.MailboxGone || same || last.at.After(o.at) {
 		return true, false
 	}
-	o.after(last)
+	o.follow(last)
 	o.change = event.MailboxChanged
 	if last.change == event.MailboxGone {
 		o.change = event.MailboxReturned

@@ -3,39 +3,43 @@ package inventory
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/vendors/enpower"
 )
 
-// progressEvery is how often a walk tells how far it has come. Each time adds an event to the operation's history.
+// progressEvery is how often a walk publishes how far it has come. Each adds an event to the operation's history.
 const progressEvery = 5 * time.Second
 
 // walk is one attempt at a sync.
 type walk struct {
-	taker
+	syncer
 	run     *operation.Run
 	store   store
 	command event.InventorySyncData
 	scope   scope
-	memory  memory
+	index   index
 
-	done      event.SyncCompletedData
-	published int
-	told      time.Time // of the last progress
+	done       event.SyncCompletedData
+	warnings   warnings
+	published  int
+	progressAt time.Time
 }
 
-// take walks from the first page to the last, and then says what was not met.
-func (w *walk) take(ctx context.Context) error {
-	w.told = time.Now()
+// walkAll walks from the first page to the last, and then reports what was not met.
+func (w *walk) walkAll(ctx context.Context) error {
+	w.progressAt = time.Now()
 	var err error
-	w.memory, err = remember(ctx, w.js, w.run.Tenant, w.run.ID, w.scope, func() error { return w.progress(ctx) })
+	w.index, err = loadIndex(ctx, w.js, w.run.Tenant, w.run.ID, w.scope, func() error { return w.progress(ctx) })
 	if err != nil {
 		return err
 	}
-	for _, k := range w.memory {
+	for _, k := range w.index {
 		if k.expected() {
 			w.done.Known++
 		}
@@ -86,69 +90,107 @@ func (w *walk) pages(ctx context.Context) error {
 func (w *walk) page(ctx context.Context, page enpower.Page) error {
 	now := time.Now().UTC()
 	w.done.Pages++
+	for _, row := range page.Unreadable {
+		w.done.Unidentified++
+		w.warnings.add("page %d, row %d is no object: it tells no mailbox", page.Number, row)
+	}
 	var news []observation
 	for _, m := range page.Mailboxes {
-		o, err := w.meet(m, now)
-		if err != nil {
-			return err
-		}
-		if o != nil {
+		if o := w.observe(m, now); o != nil {
 			news = append(news, *o)
 		}
 	}
-	if err := w.store.precede(ctx, news); err != nil {
+	if err := w.store.loadPrevious(ctx, news); err != nil {
 		return err
 	}
 	outcomes, err := w.store.put(ctx, news)
 	if err != nil {
 		return err
 	}
-	for i := range news {
-		if outcomes[i] {
-			w.count(news[i].change)
+	for i, o := range news {
+		switch {
+		case outcomes[i].refused != nil:
+			w.refuse(o.name, o.id, outcomes[i].refused)
+		case outcomes[i].published:
+			w.count(o.change)
 			w.published++
-		} else {
-			w.done.Unchanged++ // another sync was here meanwhile, and has said it
+		default:
+			w.done.Unchanged++ // another sync has published it meanwhile
 		}
+		w.warnPrevious(o)
 	}
 	return nil
 }
 
-// meet takes note of a mailbox that the vendor lists, and gives the observation to publish; nil for none.
-func (w *walk) meet(m enpower.Mailbox, at time.Time) (*observation, error) {
-	if m.ID == "" {
-		w.done.Unidentified++
-		return nil, nil
-	}
-	key := keyOf(event.Token(m.Key()))
-	before, was := w.memory[key]
-	if before.is(seen) {
-		w.done.Duplicates++
-		return nil, nil
-	}
-	facts, err := json.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	content := contentOf(facts)
-	w.memory[key] = known{content: before.content, place: before.place | seen}
-	w.done.Seen++
-	if was && before.content == content && !before.is(gone) {
-		w.count(before.told())
-		return nil, nil
-	}
-	return &observation{list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName, facts: facts, content: content, at: at, change: changeOf(before, was), replaces: before.sequence()}, nil
+// refuse counts and names a mailbox that can not be published. It has been seen, so it is not reported missing.
+func (w *walk) refuse(name, id string, why error) {
+	w.done.Unpublished++
+	w.warnings.add("%s could not be published: %v", named(name, id), why)
 }
 
-// changeOf says what became of a mailbox since before this operation.
+// warnPrevious names members of an observation that were changed, and too large to be repeated as they were.
+func (w *walk) warnPrevious(o observation) {
+	var left []string
+	for _, name := range o.omitted {
+		if member, ok := strings.CutPrefix(name, previousMember); ok {
+			left = append(left, member)
+		}
+	}
+	if len(left) > 0 {
+		w.warnings.add("%s has changed, and is too large to be published with what was before: previous is without %s",
+			named(o.name, o.id), clip(strings.Join(left, ", "), maxName))
+	}
+}
+
+// observe marks a mailbox that the vendor lists as seen, and gives the observation to publish; nil for none.
+func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
+	if m.ID == "" {
+		w.done.Unidentified++
+		return nil
+	}
+	token := event.Token(m.Key())
+	key := keyOf(token)
+	before, was := w.index[key]
+	if before.is(seen) {
+		w.done.Duplicates++
+		return nil
+	}
+	facts, err := json.Marshal(m)
+	content := contentOf(facts)
+	w.index[key] = known{content: before.content, packed: before.packed | seen}
+	w.done.Seen++
+	if len(token) > maxToken {
+		err = fmt.Errorf("its id has %d bytes as part of a subject; at most %d are possible", len(token), maxToken)
+	}
+	if err != nil {
+		w.refuse(m.DisplayName, m.ID, err)
+		return nil
+	}
+	facts, omitted := shorten(facts, w.store.maxFacts)
+	if len(omitted) > 0 {
+		w.done.Truncated++
+		w.warnings.add("%s is too large for one message: it is published without %s",
+			named(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
+	}
+	if was && before.content == content && !before.is(gone) {
+		w.count(before.earlierChange())
+		return nil
+	}
+	return &observation{
+		list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName, facts: facts, omitted: omitted, content: content, at: at,
+		change: changeOf(before, was), replaces: before.sequence(),
+	}
+}
+
+// changeOf gives the change of a mailbox against what was published before this operation.
 func changeOf(before known, was bool) string {
-	switch told := before.told(); {
+	switch earlier := before.earlierChange(); {
 	case !was:
 		return event.MailboxNew
 	case before.is(gone):
 		return event.MailboxReturned
-	case told != "":
-		return told // by an earlier attempt of this operation; it has changed once more since
+	case earlier != "":
+		return earlier // by an earlier attempt of this operation; it has changed once more since
 	default:
 		return event.MailboxChanged
 	}
@@ -167,14 +209,14 @@ func (w *walk) count(change string) {
 	}
 }
 
-// absentAtOnce is how many absent mailboxes are in hand at a time.
+// absentAtOnce is how many absent mailboxes are in memory at a time.
 const absentAtOnce = 500
 
 // absent reports the mailboxes that the walk should have met and did not, if they are not too many.
 func (w *walk) absent(ctx context.Context) error {
 	var sequences []uint64
 	reported := 0
-	for _, k := range w.memory {
+	for _, k := range w.index {
 		switch {
 		case k.is(seen) || !k.expected():
 		case k.is(gone):
@@ -184,6 +226,12 @@ func (w *walk) absent(ctx context.Context) error {
 		}
 	}
 	w.done.Absent, w.done.Missing = reported+len(sequences), reported
+	if !w.command.AcceptMissing && w.done.Unidentified > 0 && len(sequences) > 0 {
+		w.done.Suspect = true
+		w.warnings.add("%d rows tell no mailbox, and %d known mailboxes were not met: none is reported missing, since they may be those rows",
+			w.done.Unidentified, len(sequences))
+		return nil
+	}
 	if !w.command.AcceptMissing && w.guard.suspects(w.done.Known, w.done.Absent, w.done.Seen) {
 		w.done.Suspect = true
 		return nil
@@ -191,7 +239,7 @@ func (w *walk) absent(ctx context.Context) error {
 	for len(sequences) > 0 {
 		some := sequences[:min(len(sequences), absentAtOnce)]
 		sequences = sequences[len(some):]
-		missing, err := w.store.last(ctx, some)
+		missing, unreadable, err := w.store.absent(ctx, some)
 		if err != nil {
 			return err
 		}
@@ -200,14 +248,20 @@ func (w *walk) absent(ctx context.Context) error {
 			return err
 		}
 		published := 0
-		for _, stored := range outcomes {
-			if stored {
+		for i, o := range missing {
+			if outcomes[i].published {
 				published++
+			} else if why := outcomes[i].refused; why != nil {
+				w.warnings.add("%s was not met, which could not be published: %v", named(o.name, o.id), why)
 			}
+		}
+		for _, s := range unreadable {
+			w.warnings.add("message %d of %s can not be read: whether mailbox %s is missing can not be told; remove the message",
+				s.sequence, bus.Mailboxes, clip(s.subject, maxName))
 		}
 		w.done.Missing += published
 		w.published += published
-		w.done.Absent -= len(some) - published // another sync has met them meanwhile
+		w.done.Absent -= len(some) - published // another sync has met them meanwhile, or they are named in a warning
 		if err := w.progress(ctx); err != nil {
 			return err
 		}
@@ -217,10 +271,10 @@ func (w *walk) absent(ctx context.Context) error {
 
 // progress tells how far the walk has come, if it is time.
 func (w *walk) progress(ctx context.Context) error {
-	if time.Since(w.told) < progressEvery {
+	if time.Since(w.progressAt) < progressEvery {
 		return nil
 	}
-	w.told = time.Now()
+	w.progressAt = time.Now()
 	return w.run.Emit(ctx, event.SyncProgress, event.SyncProgressData{
 		StartedData: w.run.Started(), Seen: w.done.Seen, Pages: w.done.Pages, Known: w.done.Known, Published: w.published, StartedAt: w.done.StartedAt,
 	})

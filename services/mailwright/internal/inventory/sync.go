@@ -125,6 +125,7 @@ func (c *Sync) counts(a *app.App, d event.SyncCompletedData) error {
 	}{
 		{"seen", d.Seen}, {"new", d.New}, {"changed", d.Changed}, {"returned", d.Returned}, {"unchanged", d.Unchanged},
 		{"known before", d.Known}, {"absent", d.Absent}, {"missing", d.Missing}, {"duplicates", d.Duplicates}, {"without id", d.Unidentified},
+		{"truncated", d.Truncated}, {"unpublished", d.Unpublished},
 	} {
 		if err := to.row(record{values: []any{n.what, n.count}}); err != nil {
 			return err

@@ -19,5 +19,8 @@ func describeSync(d event.SyncCompletedData) string {
 	if d.Suspect {
 		text += fmt.Sprintf("; SUSPECT: %s of %s known ones were not listed, and none was reported missing", Thousands(d.Absent), Thousands(d.Known))
 	}
-	return text
+	if n := len(d.Warnings); n > 1 {
+		return fmt.Sprintf("%s; %s, the first: %s", text, Count(n, "warning", "warnings"), d.Warnings[0].Text)
+	}
+	return text + warnings(d.Warnings)
 }

@@ -3,37 +3,44 @@ package projection
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// book is what is known of delegated mailboxes while a batch of events is worked out.
-type book struct {
+// mailboxIndex holds the delegated mailboxes that a batch of events concerns, while the events are applied.
+type mailboxIndex struct {
 	byName   map[mailboxKey]*delegatedRow // tenant and any name, in lower case
 	obsolete map[mailboxKey]bool          // rows to delete, with their delegates
+	renamed  map[mailboxKey]*delegatedRow // rows that have lost a name to another mailbox
 }
 
-func newBook(known []delegatedRow) *book {
-	b := &book{byName: map[mailboxKey]*delegatedRow{}, obsolete: map[mailboxKey]bool{}}
+func newMailboxIndex(known []delegatedRow) *mailboxIndex {
+	b := &mailboxIndex{
+		byName: map[mailboxKey]*delegatedRow{}, obsolete: map[mailboxKey]bool{}, renamed: map[mailboxKey]*delegatedRow{},
+	}
 	for _, m := range known {
 		b.enter(&m)
 	}
 	return b
 }
 
-func (b *book) enter(m *delegatedRow) {
+func (b *mailboxIndex) enter(m *delegatedRow) {
 	for _, name := range m.Names {
 		b.byName[mailboxKey{m.Tenant, name}] = m
 	}
 }
 
-// learn takes in a mailbox with a new list. An observation knows the mailbox's names, and takes the place
-// of whatever had one of them. A command knows a single name: the mailbox keeps all else that is known.
+// apply enters a mailbox with a new list. An observation has the mailbox's names and replaces the rows that have one of them.
+// A command has a single name: all else that is known of the mailbox is kept.
 //
-// Of a mailbox that was set after an observation had been read, that tells nothing: it was long under way.
-func (b *book) learn(m delegatedRow) {
+// Mailboxes with different object ids are two, also where they share a name: the latest observed has the name then, for commands
+// that use it, and the other keeps its row.
+//
+// An observation that was read before a command set the mailbox is ignored: it shows the list from before the command.
+func (b *mailboxIndex) apply(m delegatedRow) {
 	if b.outdated(m) {
 		return
 	}
@@ -42,10 +49,14 @@ func (b *book) learn(m delegatedRow) {
 		if old == nil {
 			continue
 		}
-		if m.Source == set {
-			m.keep(old)
+		if m.isAnother(old) {
+			b.release(old, name)
+			continue
 		}
-		m.succeed(old)
+		if m.Source == set {
+			m.copyDetails(old)
+		}
+		m.inherit(old)
 		b.obsolete[old.mailboxKey] = true
 		for _, n := range old.Names {
 			delete(b.byName, mailboxKey{old.Tenant, n})
@@ -56,23 +67,35 @@ func (b *book) learn(m delegatedRow) {
 	b.enter(&m)
 }
 
+// release takes a name from a mailbox. It has others left: its object id is one.
+func (b *mailboxIndex) release(m *delegatedRow, name string) {
+	delete(b.byName, mailboxKey{m.Tenant, name})
+	m.Names = slices.DeleteFunc(slices.Clone(m.Names), func(n string) bool { return n == name })
+	b.renamed[m.mailboxKey] = m
+}
+
+// isAnother tells whether two rows are of different mailboxes for certain.
+func (m *delegatedRow) isAnother(old *delegatedRow) bool {
+	return m.ObjectID != "" && old.ObjectID != "" && !strings.EqualFold(m.ObjectID, old.ObjectID)
+}
+
 // outdated tells whether a command has set the list of a mailbox since it was read.
-func (b *book) outdated(m delegatedRow) bool {
+func (b *mailboxIndex) outdated(m delegatedRow) bool {
 	return m.readAt != nil && slices.ContainsFunc(m.Names, func(name string) bool {
 		old := b.byName[mailboxKey{m.Tenant, name}]
-		return old != nil && old.SetAt != nil && old.SetAt.After(*m.readAt)
+		return old != nil && !m.isAnother(old) && old.SetAt != nil && old.SetAt.After(*m.readAt)
 	})
 }
 
-// keep takes over what an older row knows beyond the list.
-func (m *delegatedRow) keep(old *delegatedRow) {
+// copyDetails takes over what an older row knows beyond the list.
+func (m *delegatedRow) copyDetails(old *delegatedRow) {
 	m.mailboxKey, m.Names, m.Identity = old.mailboxKey, old.Names, old.Identity
 	m.ObjectID, m.UPN, m.PrimarySMTPAddress = old.ObjectID, old.UPN, old.PrimarySMTPAddress
 	m.DisplayName, m.RecipientTypeDetails, m.Selected = old.DisplayName, old.RecipientTypeDetails, old.Selected
 }
 
 // write deletes the rows that events replaced and inserts the new ones.
-func (b *book) write(ctx context.Context, tx pgx.Tx) error {
+func (b *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
 	var tenants, keys []string
 	for k := range b.obsolete {
 		tenants, keys = append(tenants, k.Tenant), append(keys, k.Mailbox)
@@ -81,6 +104,11 @@ func (b *book) write(ctx context.Context, tx pgx.Tx) error {
 		WHERE m.tenant = o.tenant AND m.mailbox_key = o.mailbox_key`, tenants, keys)
 	if err != nil {
 		return err
+	}
+	for key, m := range b.renamed { // where the row was deleted above, this finds none
+		if _, err := tx.Exec(ctx, "UPDATE delegation_mailboxes SET names = $3 WHERE tenant = $1 AND mailbox_key = $2", key.Tenant, key.Mailbox, m.Names); err != nil {
+			return err
+		}
 	}
 	changed := map[mailboxKey]delegatedRow{}
 	for _, m := range b.byName {

@@ -16,18 +16,18 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/enpower"
 )
 
-// memory is what the stream MAILBOXES says of a tenant's mailboxes, 32 bytes each: about 50 MB for a million. Two
-// mailboxes do not share a key by accident, whatever their number; that one's facts change and keep their hash has a chance of
-// one in 2^64.
-type memory map[key]known
+// index is what the stream MAILBOXES says of a tenant's mailboxes, 32 bytes each: about 50 MB for a
+// million. Keys of 128 bits do not collide in practice. A change of facts that keeps their hash has
+// a chance of one in 2^64.
+type index map[key]known
 
 // key stands for a mailbox: half a SHA-256 of its token.
 type key [16]byte
 
-// known is one mailbox: the hash of its facts, and behind it the sequence of its message and what is to be remembered of it.
+// known is one mailbox: the hash of its facts, and the sequence of its message with its marks.
 type known struct {
 	content uint64
-	place   uint64 // sequence << markBits | marks
+	packed  uint64 // sequence << markBits | marks
 }
 
 // marks of a mailbox.
@@ -35,19 +35,19 @@ const (
 	seen    = 1 << iota // this walk has met it
 	gone                // its last message says that it is missing
 	outside             // this walk is not about it
-	// Three bits say what its last message told, where that was published by this very operation, in an earlier attempt.
-	told     = iota
-	markBits = told + 3
+	// Three bits hold the change of its last message, where an earlier attempt of this operation published it.
+	earlier  = iota
+	markBits = earlier + 3
 )
 
 // kinds of messages, as three bits hold them. Zero is none of ours.
 var kinds = []string{"", event.MailboxNew, event.MailboxChanged, event.MailboxReturned, event.MailboxGone}
 
-func (k known) is(mark uint64) bool { return k.place&mark != 0 }
-func (k known) sequence() uint64    { return k.place >> markBits }
+func (k known) is(mark uint64) bool { return k.packed&mark != 0 }
+func (k known) sequence() uint64    { return k.packed >> markBits }
 
-// told is what this operation has published of the mailbox before; "" for nothing.
-func (k known) told() string { return kinds[k.place>>told&7] }
+// earlierChange is the change that an earlier attempt of this operation has published of the mailbox; "" for none.
+func (k known) earlierChange() string { return kinds[k.packed>>earlier&7] }
 
 func keyOf(token string) key {
 	sum := sha256.Sum256([]byte(token))
@@ -96,9 +96,11 @@ func (s scope) holds(message []byte) bool {
 		(s.tenant == "" || strings.EqualFold(m.TenantID, s.tenant) || strings.EqualFold(m.TenantDomain, s.tenant))
 }
 
-// remember reads what the stream holds of a tenant: headers alone, unless the walk is restricted, for the facts tell whom it is about. It
-// calls alive for each message.
-func remember(ctx context.Context, js jetstream.JetStream, tenant, operationID string, s scope, alive func() error) (memory, error) {
+// loadIndex reads the stream's messages of a tenant: their headers alone, or their data too where the walk is restricted, since
+// only the facts tell whether a mailbox belongs to it. It calls heartbeat for each message.
+func loadIndex(
+	ctx context.Context, js jetstream.JetStream, tenant, operationID string, s scope, heartbeat func() error,
+) (index, error) {
 	consumer, err := js.OrderedConsumer(ctx, bus.Mailboxes, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{bus.MailboxesOf(tenant)}, HeadersOnly: s.everything(),
 	})
@@ -106,7 +108,7 @@ func remember(ctx context.Context, js jetstream.JetStream, tenant, operationID s
 		return nil, notStored(err)
 	}
 	left := consumer.CachedInfo().NumPending
-	m := make(memory, left)
+	m := make(index, left)
 	if left == 0 {
 		return m, nil
 	}
@@ -124,38 +126,39 @@ func remember(ctx context.Context, js jetstream.JetStream, tenant, operationID s
 		if err != nil {
 			return nil, err
 		}
-		m.learn(msg, meta.Sequence.Stream, operationID, s)
+		m.add(msg, meta.Sequence.Stream, operationID, s)
 		left = meta.NumPending
-		if err := alive(); err != nil {
+		if err := heartbeat(); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
 }
 
-func (m memory) learn(msg jetstream.Msg, sequence uint64, operationID string, s scope) {
+// add enters a stored message.
+func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s scope) {
 	h, subject := msg.Headers(), msg.Subject()
-	k := known{place: sequence << markBits}
+	k := known{packed: sequence << markBits}
 	k.content, _ = strconv.ParseUint(h.Get("ce-"+event.ContentHash), 16, 64) // a foreign message: as if changed
 	if h.Get("ce-type") == event.MailboxMissing {
-		k.place |= gone
+		k.packed |= gone
 	}
 	if h.Get("ce-"+event.Operation) == operationID {
 		for i, kind := range kinds {
 			if kind == h.Get("ce-"+event.MailboxChange) {
-				k.place |= uint64(i) << told
+				k.packed |= uint64(i) << earlier
 			}
 		}
 	}
 	if h.Get("ce-"+event.MailboxList) != s.list() || !s.everything() && !s.holds(msg.Data()) {
-		k.place |= outside
+		k.packed |= outside
 	}
 	m[keyOf(subject[strings.LastIndexByte(subject, '.')+1:])] = k
 }
 
 // expected reports whether the walk should meet a mailbox: it was known before this operation began, and not as missing.
 func (k known) expected() bool {
-	switch k.told() {
+	switch k.earlierChange() {
 	case event.MailboxNew, event.MailboxReturned:
 		return false
 	case event.MailboxGone: // an earlier attempt said so
