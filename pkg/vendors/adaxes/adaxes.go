@@ -136,7 +136,7 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 		return nil, err
 	}
 	if res.Status/100 != 2 {
-		return nil, httpFailure(effect, res, c.redactor())
+		return nil, httpFailure(effect, res, c.redactor(secrets...))
 	}
 	return res.Body, nil
 }
@@ -154,5 +154,9 @@ func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, 
 	return c.http.Do(ctx, effect, req, secrets...)
 }
 
-// redactor makes the vendor's texts fit to be published; known secrets are not in them any more.
-func (c *Client) redactor() redactor { return redactor{temporary: c.cfg.TemporaryPassword} }
+// redactor makes the vendor's texts fit to be published. secrets are those of the request. The
+// transport has hidden them in the answer as sent, but a text that was escaped twice shows them
+// only when it is decoded.
+func (c *Client) redactor(secrets ...secret.String) redactor {
+	return redactor{append(secrets, c.cfg.Token, c.cfg.Password), c.cfg.TemporaryPassword}
+}

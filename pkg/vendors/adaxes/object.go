@@ -124,7 +124,7 @@ func (c *Client) CreateObject(ctx context.Context, o Object) (OperationResult, e
 	if err != nil {
 		return OperationResult{}, err
 	}
-	result, err := decodeResult(answer, c.redactor())
+	result, err := decodeResult(answer, c.redactor(secrets...))
 	if err == nil && result.ObjectDN == "" {
 		return result, notUnderstood(transport.Write) // which object was created?
 	}

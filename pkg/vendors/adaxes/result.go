@@ -175,5 +175,5 @@ func refusal(message string, warnings []Message, r redactor) *failure.Error {
 
 // notUnderstood is the failure of an answer of 200 that is not what the page promises.
 func notUnderstood(effect transport.Effect) *failure.Error {
-	return httpFailure(effect, &transport.Response{Status: 200}, redactor{})
+	return httpFailure(effect, &transport.Response{Status: 200}, redactor{temporary: temporaryPassword})
 }
