@@ -49,10 +49,12 @@ var (
 	errUnwelcome = errors.New("the answer holds a document type definition, or is nested too deeply")
 )
 
-// parse reads an XML document. A document type definition is refused, as it could define entities, and an element that holds a password
-// is skipped before anybody sees it.
+// parse reads an XML document, which is UTF-8 by now whatever its declaration says. A document type
+// definition is refused, as it could define entities, and an element that holds a password is skipped
+// before anybody sees it.
 func parse(body []byte) (*element, error) {
-	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
+	d := xml.NewDecoder(bytes.NewReader(body))
+	d.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
 	root := &element{}
 	open := []*element{root}
 	for {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
@@ -72,12 +73,17 @@ func Exists(err error) bool {
 	return ok && (e.Code == CodeExists || e.Code == codeUserExists)
 }
 
-// decodeAnswer reads an answer of any status: its <data>, or the failure that it means.
+// decodeAnswer reads an answer of any status: its <data>, or the failure that it means. secrets are
+// hidden in it once more, since an answer that is not UTF-8 shows them only when it is decoded.
 //
-// The vendor's own word comes first, wherever it stands: errorContext, then a SOAP fault, then <data>. Only an answer without any of them
-// is judged by its HTTP status.
-func decodeAnswer(res *transport.Response) (*element, error) {
-	root, err := parse(res.Body)
+// The vendor's own word comes first, wherever it stands: errorContext, then a SOAP fault, then <data>.
+// Only an answer without any of them is judged by its HTTP status.
+func decodeAnswer(res *transport.Response, secrets ...secret.String) (*element, error) {
+	body, err := inUTF8(res)
+	if err != nil {
+		return nil, statusFailure(res, err)
+	}
+	root, err := parse(secret.HideBytes(body, secrets...))
 	if err != nil {
 		return nil, statusFailure(res, err)
 	}
@@ -137,15 +143,28 @@ func (e *element) fault() *failure.Error {
 }
 
 // statusFailure is what an answer means that holds nothing of the vendor's own.
+//
+// What keeps the web server from letting a call in says nothing of the user or the container: it is
+// Unavailable. A 503 is Unknown, since a gateway also answers so when the system behind it has taken
+// the request and gone silent.
 func statusFailure(res *transport.Response, cause error) *failure.Error {
 	f := transport.StatusFailure(Vendor, transport.Write, res)
 	f.Cause = cause
 	switch res.Status {
 	case http.StatusUnauthorized:
 		f.Kind, f.Text = failure.Unavailable, "the vendor does not accept the configured user name and password, and did nothing"
-	case http.StatusNotFound, http.StatusGone:
-		// Nothing of the provisioning system answers there, so this tells nothing of the user or the container.
+	case http.StatusForbidden:
+		f.Kind, f.Text = failure.Unavailable, "the vendor's web server does not let the configured account in, and did nothing"
+	case http.StatusNotFound, http.StatusGone, http.StatusMethodNotAllowed:
 		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
+	case http.StatusServiceUnavailable:
+		f.Kind, f.Code, f.Text = failure.Unknown, CodeAway, "the vendor is temporarily unavailable and did not say whether it acted"
+	}
+	if unreadable, ok := errors.AsType[*unreadableError](cause); ok {
+		f.Text += ": " + unreadable.Error()
 	}
 	return f
 }
+
+// CodeAway is the code of a 503. Most often nothing was done.
+const CodeAway = "HTTP 503"

@@ -54,7 +54,7 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	http *transport.Client
-	rest *rest
+	rest *transport.Rest
 }
 
 // Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own methods.
@@ -70,7 +70,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.Password}
 	cfg.HTTP.MaxBody = cmp.Or(cfg.HTTP.MaxBody, defaultMaxBody)
-	return &Client{cfg: cfg, http: transport.New(cfg.HTTP), rest: &rest{}}, nil
+	return &Client{cfg: cfg, http: transport.New(cfg.HTTP), rest: &transport.Rest{}}, nil
 }
 
 // check returns every fault of the configuration, each naming its field and none quoting a value.
@@ -125,15 +125,23 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
 	}
-	if err := c.rest.standing(); err != nil {
+	if err := c.rest.Enter(); err != nil {
 		return nil, err
 	}
 	res, err := c.http.Do(ctx, transport.Write, req, secrets...)
 	if err != nil {
+		c.rest.Unanswered()
 		return nil, err
 	}
-	c.rest.note(res)
-	return decodeAnswer(res)
+	if res.Status == http.StatusUnauthorized {
+		return nil, c.rest.Refused(statusFailure(res, nil))
+	}
+	if res.Status/100 == 2 || res.Status == http.StatusInternalServerError {
+		c.rest.Accepted()
+	} else { // a gateway may have answered
+		c.rest.Unanswered()
+	}
+	return decodeAnswer(res, append(secrets, c.cfg.Password)...)
 }
 
 // Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The
