@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
@@ -20,6 +21,8 @@ type DirectoryObject struct {
 	DisplayName string
 	ObjectType  string
 	DomainName  string
+	// DirectoryType is 1 in Active Directory, and another in Azure AD; 0 where the vendor does not tell.
+	DirectoryType int
 	// Properties holds those that were asked for, as text. The vendor may answer in another case: see [DirectoryObject.Values].
 	Properties map[string][]string
 }
@@ -170,17 +173,28 @@ func (q Query) wire() wireQuery {
 // wireDirectoryObject is an object in an answer.
 type wireDirectoryObject struct {
 	GUID, DN, DisplayName, ObjectType, DomainName string
+	DirectoryType                                 directoryType
 	Properties                                    map[string]values
 }
 
 func (w wireDirectoryObject) object() DirectoryObject {
-	o := DirectoryObject{GUID: w.GUID, DN: w.DN, DisplayName: w.DisplayName, ObjectType: w.ObjectType, DomainName: w.DomainName, Properties: map[string][]string{}}
+	o := DirectoryObject{GUID: w.GUID, DN: w.DN, DisplayName: w.DisplayName, ObjectType: w.ObjectType, DomainName: w.DomainName, DirectoryType: int(w.DirectoryType), Properties: map[string][]string{}}
 	for name, v := range w.Properties {
 		if !HoldsPassword(name) {
 			o.Properties[name] = v
 		}
 	}
 	return o
+}
+
+// directoryType reads a number, and nothing else: an object is good without it.
+type directoryType int
+
+func (t *directoryType) UnmarshalJSON(b []byte) error {
+	if n, err := strconv.Atoi(string(b)); err == nil {
+		*t = directoryType(n)
+	}
+	return nil
 }
 
 // values reads a property's values as text: an array of scalars as documented, or a scalar alone.

@@ -37,7 +37,9 @@ var answers = []struct {
 	{413, 413, false, failure.Invalid, failure.Invalid, "the request is too large for the vendor"},
 	{429, 429, false, failure.Throttled, failure.Throttled, "the vendor asks for fewer requests"},
 	{400, 499, false, failure.Refused, failure.Refused, "the vendor refuses the request"},
-	{503, 503, false, failure.Unavailable, failure.Unavailable, "the vendor is temporarily unavailable"},
+	// Most often a 503 means that nothing was done. A gateway also answers so when the vendor took the
+	// request and went silent, and a create that is sent again may make a second object.
+	{503, 503, false, failure.Unavailable, failure.Unknown, "the vendor is temporarily unavailable"},
 	{0, 999, false, failure.Unavailable, failure.Unknown, "the vendor failed and did not say whether it acted"},
 }
 
