@@ -124,13 +124,21 @@ var struck = []struct {
 	{"throttled-date", failure.Throttled, failure.Throttled, false, func(d time.Duration) bool { return d > 24*time.Hour }},
 	{"throttled-silent", failure.Throttled, failure.Throttled, false, func(d time.Duration) bool { return d == 0 }},
 	{"unavailable", failure.Unavailable, failure.Unavailable, false, nil},
+	{"unavailable-after", failure.Unavailable, failure.Unavailable, true, nil},
 	{"failing", failure.Unknown, failure.Unavailable, false, nil},
 	{"gateway", failure.Unknown, failure.Unavailable, true, nil},
 }
 
+// creates are the vendors whose write is a create. A 503 leaves its outcome open: a gateway also
+// answers so when the vendor has acted. What may be repeated is Unavailable.
+var creates = []string{"adaxes", "hostedexchange"}
+
 // faults are the facts that each script gives for one write and one read of a vendor's; "" for none. done tells whether the write took effect.
 func faults(vendor, source, writeCall string, write func(*bed) error, done func(*bed) (bool, error), readCall string, read func(*bed) error) (list []fact) {
 	for _, s := range struck {
+		if strings.HasPrefix(s.script, "unavailable") && slices.Contains(creates, vendor) {
+			s.write = failure.Unknown
+		}
 		attempt := func(b *bed, call string, do func(*bed) error, kind failure.Kind) error {
 			b.apply(s.script, vendor, call)
 			err := do(b)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/call"
 	"github.com/mailwright/mailwright/services/sandbox/internal/directory"
@@ -93,6 +94,14 @@ func (a *API) render(tx *state.Tx, o *state.Object, properties string) directory
 		if computed := computedProperty(o, attribute.Name); computed != "" {
 			values = []any{computed}
 		}
+		if form := timeForms[tx.Switches().Text(switches.AdaxesTimeForm)]; form != "" {
+			switch attribute.Name {
+			case "whenCreated":
+				values = []any{o.Created.UTC().Format(form)}
+			case "whenChanged":
+				values = []any{o.Changed.UTC().Format(form)}
+			}
+		}
 		if len(values) == 0 {
 			continue
 		}
@@ -114,6 +123,9 @@ func (a *API) render(tx *state.Tx, o *state.Object, properties string) directory
 	}
 	return shown
 }
+
+// timeForms are the other forms in which .NET and directories write a time.
+var timeForms = map[string]string{"no-zone": "2006-01-02T15:04:05.0000000", "generalized": "20060102150405.0Z", "date": time.DateOnly}
 
 // computedProperty is the value of those properties that follow from the object itself.
 func computedProperty(o *state.Object, name string) string {
