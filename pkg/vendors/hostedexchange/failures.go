@@ -81,11 +81,11 @@ func Exists(err error) bool {
 func decodeAnswer(res *transport.Response, secrets ...secret.String) (*element, error) {
 	body, err := inUTF8(res)
 	if err != nil {
-		return nil, statusFailure(res, err)
+		return nil, statusFailure(transport.Write, res, err)
 	}
 	root, err := parse(secret.HideBytes(body, secrets...))
 	if err != nil {
-		return nil, statusFailure(res, err)
+		return nil, statusFailure(transport.Write, res, err)
 	}
 	if e := root.find("errorContext"); e != nil {
 		return nil, e.failure()
@@ -96,7 +96,7 @@ func decodeAnswer(res *transport.Response, secrets ...secret.String) (*element, 
 	if data := root.find("data"); data != nil && res.Status/100 == 2 {
 		return data, nil
 	}
-	return nil, statusFailure(res, nil)
+	return nil, statusFailure(transport.Write, res, nil)
 }
 
 // unknownAnswer is the failure of an answer that reports success and does not say of what.
@@ -145,10 +145,10 @@ func (e *element) fault() *failure.Error {
 // statusFailure is what an answer means that holds nothing of the vendor's own.
 //
 // What keeps the web server from letting a call in says nothing of the user or the container: it is
-// Unavailable. A 503 is Unknown, since a gateway also answers so when the system behind it has taken
+// Unavailable. A 503 to a Write is Unknown, since a gateway also answers so when the system behind it has taken
 // the request and gone silent.
-func statusFailure(res *transport.Response, cause error) *failure.Error {
-	f := transport.StatusFailure(Vendor, transport.Write, res)
+func statusFailure(effect transport.Effect, res *transport.Response, cause error) *failure.Error {
+	f := transport.StatusFailure(Vendor, effect, res)
 	f.Cause = cause
 	switch res.Status {
 	case http.StatusUnauthorized:
@@ -158,7 +158,9 @@ func statusFailure(res *transport.Response, cause error) *failure.Error {
 	case http.StatusNotFound, http.StatusGone, http.StatusMethodNotAllowed:
 		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
 	case http.StatusServiceUnavailable:
-		f.Kind, f.Code, f.Text = failure.Unknown, CodeAway, "the vendor is temporarily unavailable and did not say whether it acted"
+		if effect == transport.Write {
+			f.Kind, f.Code, f.Text = failure.Unknown, CodeAway, "the vendor is temporarily unavailable and did not say whether it acted"
+		}
 	}
 	if unreadable, ok := errors.AsType[*unreadableError](cause); ok {
 		f.Text += ": " + unreadable.Error()

@@ -134,7 +134,7 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 		return nil, err
 	}
 	if res.Status == http.StatusUnauthorized {
-		return nil, c.rest.Refused(statusFailure(res, nil))
+		return nil, c.rest.Refused(statusFailure(transport.Write, res, nil))
 	}
 	if res.Status/100 == 2 || res.Status == http.StatusInternalServerError {
 		c.rest.Accepted()
@@ -163,7 +163,7 @@ func (c *Client) Check(ctx context.Context) error {
 	switch res.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return statusFailure(res, nil)
+		return statusFailure(transport.Read, res, nil)
 	}
 	return nil // an ISAPI that takes only POST may answer a GET with anything
 }

@@ -187,7 +187,8 @@ func reason(err error) string {
 }
 
 // StatusFailure is the failure that a bare HTTP status means, for answers whose body says nothing better.
-// The classification of a Write follows RFC 9110: a 5xx other than 503 does not say whether the vendor acted.
+// The classification of a Write follows RFC 9110: a 5xx other than 503 does not say whether the vendor
+// acted. Clients of vendors whose writes must not be repeated take a 503 for Unknown as well.
 func StatusFailure(vendor string, effect Effect, res *Response) *failure.Error {
 	e := &failure.Error{Vendor: vendor, Code: "HTTP " + strconv.Itoa(res.Status), RetryAfter: RetryAfter(res.Header, time.Now())}
 	switch {

@@ -388,6 +388,30 @@ func TestAContainerMayBeNamedByGUID(t *testing.T) {
 	}
 }
 
+// TestAContainerThatOurAccountMayNotReadIsNoObstacle to finding what stands in it; what does not show
+// is not created again, since nothing tells whether its name would collide.
+func TestAContainerThatOurAccountMayNotReadIsNoObstacle(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	hide := func() {
+		b.control(http.MethodPost, "faults", map[string]any{"call": "get-object", "match": unit, "kind": "status", "count": 1, "params": map[string]any{"status": 403, "body": `{"message":"m","code":"forbidden"}`}})
+	}
+	for fault, shows := range map[string]bool{"timeout-after": true, "timeout-before": false} {
+		b.strike("create-object", fault)
+		run := b.run(event.ObjectCreate, user(true, "within"+fault), time.Now())
+		_, err := b.perform(run)
+		wantsKind(t, err, failure.Unknown)
+		hide()
+		_, found, err := b.settle(run, "")
+		if found != shows || shows && err != nil {
+			t.Errorf("%s: found %v, %v", fault, found, err)
+		}
+		if !shows {
+			wantsKind(t, err, failure.Unknown, "not created again")
+		}
+	}
+}
+
 // TestTheAgeOfAnObjectInEveryForm: a create is lost before it was done, and an object of the name is
 // there. Only one that is certainly not older than the command is taken for this operation's own.
 func TestTheAgeOfAnObjectInEveryForm(t *testing.T) {

@@ -173,10 +173,11 @@ func (c objectCreator) place(ctx context.Context, data event.ObjectCreateData) (
 		return place{}, nil
 	}
 	container, err := c.get(ctx, data.CreateIn)
-	if err != nil {
+	hidden := failure.Is(err, failure.Refused) // our account may see what is in it, and not itself
+	if err != nil && !hidden {
 		return place{}, err
 	}
-	at := place{collides: true}
+	at := place{collides: !hidden}
 	if intended, known := intendedDN(data); known {
 		at.dn = intended
 	}
