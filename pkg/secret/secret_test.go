@@ -71,8 +71,8 @@ func TestHide(t *testing.T) {
 	}
 }
 
-// TestHideIsFastOnHostileTexts: backslashes may be one character or two. To try every way of reading
-// them would not end.
+// TestHideIsFastOnHostileTexts: backslashes may be one character or two. To try every way of
+// reading them would not end.
 func TestHideIsFastOnHostileTexts(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat(`\`, 5000) + "y"

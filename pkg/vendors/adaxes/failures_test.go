@@ -101,7 +101,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never sent is Unavailable.
+// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never
+// sent is Unavailable.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	v := newVendor(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -192,7 +193,8 @@ func TestErrorsKeepTheirCause(t *testing.T) {
 	}
 }
 
-// FuzzErrorBody: whatever comes with an error's status, the failure has a decision and a text that is fit to be published.
+// FuzzErrorBody: whatever comes with an error's status, the failure has a decision and a text that
+// is fit to be published.
 func FuzzErrorBody(f *testing.F) {
 	for _, body := range []string{
 		`{"message":"no","code":"notFound"}`, `{"message":"m","code":"c","modelState":{"a":["b"]}}`, `{"innerError":{"code":"invalidCredentials","attemptsLeft":2},"code":"x"}`,

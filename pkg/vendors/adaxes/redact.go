@@ -31,16 +31,17 @@ const passwordWord = `(?:\pL*(?:passw|pwd|passphrase|passcode|kennwort|wachtwoor
 
 var (
 	namesPassword = regexp.MustCompile(`(?i)` + passwordWord)
-	// assigned, equals and colon match a value that is assigned to a password: one in quotation marks,
-	// one behind "=", one behind ":" or "set to". The last is one only if its clause ends there:
-	// "password: it is too short" holds none.
+	// assigned, equals and colon match a value that is assigned to a password: one in quotation
+	// marks, one behind "=", one behind ":" or "set to". The last is one only if its clause ends
+	// there: "password: it is too short" holds none.
 	assigned = regexp.MustCompile(`(?i)(` + passwordWord + `["']?\s*(?:[:=]|\s(?:is|lautet|ist|est|es|(?:was |is )?(?:set|reset|changed) to):?)?\s*)` +
 		`(?:"[^"]+"|'[^']+'|“[^”]+”|„[^“”]+[“”]|«[^»]+»)`)
 	equals = regexp.MustCompile(`(?i)(` + passwordWord + `["']?\s*=\s*)[^\s"'\[][^\s]*`)
 	colon  = regexp.MustCompile(`(?i)(` + passwordWord + `["']?(?:\s*:|\s(?:was |is )?(?:set|reset|changed) to:?)\s*)` +
 		`[^\s"'.,;:!\[]+([.,;:!]+(?:\s|$)|\s*$|\s+\()`)
 
-	// distinguishedName matches the DN of an object in Active Directory, which ends with its domain.
+	// distinguishedName matches the DN of an object in Active Directory, which ends with its
+	// domain.
 	distinguishedName = regexp.MustCompile(`(?i)\b(?:(?:CN|OU)=(?:\\.|[^,\\=])+,\s*)+(?:DC=[\w-]+,\s*)*DC=[\w-]+`)
 	// plainWord matches words, also hyphenated and joined ones, small numbers, dates and times, and
 	// signs that stand alone.

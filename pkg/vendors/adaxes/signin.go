@@ -15,16 +15,16 @@ import (
 const (
 	// defaultLifetime is how long a token lives where the vendor does not say (REST_AuthLifeTime).
 	defaultLifetime = 30 * time.Minute
-	// minPause and maxPause bound for how long one failed sign-in answers every command. The vendor's
-	// Retry-After decides between them.
+	// minPause and maxPause bound for how long one failed sign-in answers every command. The
+	// vendor's Retry-After decides between them.
 	minPause = time.Second
 	maxPause = time.Minute
 )
 
 // signIn keeps the token of the legacy session sign-in (REST_Authentication_Legacy).
 type signIn struct {
-	// busy holds its one element during a sign-in. A channel, so that a waiting caller still obeys its
-	// context.
+	// busy holds its one element during a sign-in. A channel, so that a waiting caller still obeys
+	// its context.
 	busy chan struct{}
 	// rest keeps credentials back that the vendor has refused.
 	rest transport.Rest

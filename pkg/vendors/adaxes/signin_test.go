@@ -87,7 +87,8 @@ func newSignedIn(t *testing.T, g *gate, password string) *adaxes.Client {
 	return c
 }
 
-// newClockedClient returns a client that reaches the gate without a network, so that a test may own the clock.
+// newClockedClient returns a client that reaches the gate without a network, so that a test may own
+// the clock.
 func newClockedClient(t *testing.T, g *gate, password string) *adaxes.Client {
 	t.Helper()
 	return newRoutedClient(t, g.ServeHTTP, password)
@@ -153,7 +154,8 @@ func TestSignInAgainBeforeTheTokenEnds(t *testing.T) {
 	})
 }
 
-// TestTokenLifetimeIsReadTolerantly: a vendor that does not say, or whose clock is behind, gets the documented default of 30 minutes.
+// TestTokenLifetimeIsReadTolerantly: a vendor that does not say, or whose clock is behind, gets the
+// documented default of 30 minutes.
 func TestTokenLifetimeIsReadTolerantly(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -209,7 +211,8 @@ func TestSignInAgainOnceAfter401(t *testing.T) {
 	}
 }
 
-// TestSignInAgainOnceAfter403: a 403 with an innerError says that nobody is signed in; one without is about rights.
+// TestSignInAgainOnceAfter403: a 403 with an innerError says that nobody is signed in; one without
+// is about rights.
 func TestSignInAgainOnceAfter403(t *testing.T) {
 	t.Parallel()
 	for inner, want := range map[string]int{`,"innerError":{"code":"accountLockedOut"}`: 2, `,"innerError":{"code":"accessDenied"}`: 1, "": 1} {

@@ -14,8 +14,8 @@ type Span struct{ Earliest, Latest time.Time }
 // 14 hours off, either way.
 const zoneSpread = 14 * time.Hour
 
-// layouts are the forms in which .NET and directories write a time. Go's parser takes fractions of a
-// second behind the seconds of each.
+// layouts are the forms in which .NET and directories write a time. Go's parser takes fractions of
+// a second behind the seconds of each.
 var layouts = []struct {
 	layout string
 	zoned  bool
@@ -33,8 +33,8 @@ var layouts = []struct {
 	{"2006-01-02", false, 24 * time.Hour},
 }
 
-// ParseTime reads the value of a time property such as whenCreated, in the page's form (ISO 8601 with
-// an offset) or in one of those that .NET and directories use instead.
+// ParseTime reads the value of a time property such as whenCreated, in the page's form (ISO 8601
+// with an offset) or in one of those that .NET and directories use instead.
 func ParseTime(text string) (Span, error) {
 	text = strings.TrimSpace(text)
 	for _, l := range layouts {

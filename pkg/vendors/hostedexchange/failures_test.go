@@ -120,7 +120,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never sent is Unavailable.
+// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never
+// sent is Unavailable.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{}, 10)
@@ -192,7 +193,8 @@ func TestNewNamesTheField(t *testing.T) {
 	}
 }
 
-// TestEnded: where the vendor answered with an error of unknown reach nothing more happens; where it lost touch with a server something may.
+// TestEnded: where the vendor answered with an error of unknown reach nothing more happens; where
+// it lost touch with a server something may.
 func TestEnded(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{"0x80004005": true, "0x80070643": true, "0x80072035": true, "errorContext": true, "0x8007203A": false, hostedexchange.CodeExists: false, "HTTP 500": false, "SOAP Fault": false, "": false} {

@@ -15,8 +15,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// TestRefusedCredentialsRest: Windows locks an account after a few wrong passwords, and the password
-// may be corrected at any time. After each rest one call tries. It runs on a clock of its own.
+// TestRefusedCredentialsRest: Windows locks an account after a few wrong passwords, and the
+// password may be corrected at any time. After each rest one call tries. It runs on a clock of its
+// own.
 func TestRefusedCredentialsRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

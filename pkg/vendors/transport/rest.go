@@ -7,8 +7,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/failure"
 )
 
-// How long credentials that were refused are not sent again. Windows and Adaxes count wrong passwords
-// and lock the account, and every waiting command would cost one.
+// How long credentials that were refused are not sent again. Windows and Adaxes count wrong
+// passwords and lock the account, and every waiting command would cost one.
 const (
 	minRest    = 5 * time.Second
 	maxRest    = 5 * time.Minute

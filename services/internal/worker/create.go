@@ -8,9 +8,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/operation"
 )
 
-// Reopen is what a refusal means that may be that of a taken name. Where an earlier call of the same
-// operation is open, that call may have taken the name, and the directory may not show it yet: the
-// outcome is open again. Where none is open, the refusal stands.
+// Reopen is what a refusal means that may be that of a taken name. Where an earlier call of the
+// same operation is open, that call may have taken the name, and the directory may not show it yet:
+// the outcome is open again. Where none is open, the refusal stands.
 func Reopen(run *operation.Run, err error) error {
 	if run.Open == nil {
 		return err
@@ -26,9 +26,9 @@ func Reopen(run *operation.Run, err error) error {
 // less than this.
 var pauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
-// ReadBack reads what was just created. What fails in a way that may pass is tried a few times more,
-// each after a pause, or after the vendor's Retry-After if that is longer. It gives up at once where
-// ctx ends before the next attempt.
+// ReadBack reads what was just created. What fails in a way that may pass is tried a few times
+// more, each after a pause, or after the vendor's Retry-After if that is longer. It gives up at
+// once where ctx ends before the next attempt.
 func ReadBack[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	for _, pause := range pauses {
 		got, err := read(ctx)

@@ -20,8 +20,8 @@ const (
 	notOlder
 )
 
-// clockSkew is by how much a domain controller's clock may lag behind ours; domains keep theirs within
-// five minutes.
+// clockSkew is by how much a domain controller's clock may lag behind ours; domains keep theirs
+// within five minutes.
 const clockSkew = 10 * time.Minute
 
 // ageOf compares the time at which an object was created with a command.

@@ -225,7 +225,8 @@ func TestAGUIDThatCanNotBeReadIsTold(t *testing.T) {
 	}
 }
 
-// TestAnEndOfUnknownReach: the provisioning system ends with its generic error, with a user left behind and with none.
+// TestAnEndOfUnknownReach: the provisioning system ends with its generic error, with a user left
+// behind and with none.
 func TestAnEndOfUnknownReach(t *testing.T) {
 	t.Parallel()
 	b := setup(t, true)
@@ -273,8 +274,8 @@ func (b *bed) made(match string) int {
 	return len(page.Objects)
 }
 
-// TestACreateThatIsAnsweredBy503IsOpen: the vendor may have acted. An object that it made is found and
-// is ours; what shows nothing is created once.
+// TestACreateThatIsAnsweredBy503IsOpen: the vendor may have acted. An object that it made is found
+// and is ours; what shows nothing is created once.
 func TestACreateThatIsAnsweredBy503IsOpen(t *testing.T) {
 	t.Parallel()
 	b := setup(t, true)
@@ -336,8 +337,8 @@ func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
 	}
 }
 
-// TestNoSecondObjectWhereNamesDoNotCollide: the vendor numbers the names that it makes up, and Azure AD
-// takes a name twice. After an open create nothing is created again.
+// TestNoSecondObjectWhereNamesDoNotCollide: the vendor numbers the names that it makes up, and
+// Azure AD takes a name twice. After an open create nothing is created again.
 func TestNoSecondObjectWhereNamesDoNotCollide(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)
@@ -388,8 +389,8 @@ func TestAContainerMayBeNamedByGUID(t *testing.T) {
 	}
 }
 
-// TestAContainerThatOurAccountMayNotReadIsNoObstacle to finding what stands in it; what does not show
-// is not created again, since nothing tells whether its name would collide.
+// TestAContainerThatOurAccountMayNotReadIsNoObstacle to finding what stands in it; what does not
+// show is not created again, since nothing tells whether its name would collide.
 func TestAContainerThatOurAccountMayNotReadIsNoObstacle(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)
@@ -412,8 +413,9 @@ func TestAContainerThatOurAccountMayNotReadIsNoObstacle(t *testing.T) {
 	}
 }
 
-// TestTheAgeOfAnObjectInEveryForm: a create is lost before it was done, and an object of the name is
-// there. Only one that is certainly not older than the command is taken for this operation's own.
+// TestTheAgeOfAnObjectInEveryForm: a create is lost before it was done, and an object of the name
+// is there. Only one that is certainly not older than the command is taken for this operation's
+// own.
 func TestTheAgeOfAnObjectInEveryForm(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)

@@ -18,7 +18,8 @@ import (
 // objectCreator creates directory objects at one tenant's Adaxes.
 type objectCreator struct {
 	client *adaxes.Client
-	// marker is the attribute that carries the operation's id; "" where the tenant has set none aside.
+	// marker is the attribute that carries the operation's id; "" where the tenant has set none
+	// aside.
 	marker string
 }
 
@@ -35,7 +36,8 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	if err != nil {
 		return operation.Result{}, c.meaning(ctx, run, data, err)
 	}
-	// The vendor's rules may have renamed and moved the object, and a create does not return the GUID. It exists whatever comes of the reading.
+	// The vendor's rules may have renamed and moved the object, and a create does not return the
+	// GUID. It exists whatever comes of the reading.
 	warnings := worker.Warnings(result.Warnings)
 	made, err := worker.ReadBack(ctx, func(ctx context.Context) (adaxes.DirectoryObject, error) {
 		return c.client.GetObject(ctx, result.ObjectDN)
@@ -47,8 +49,8 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	return created(run, made, data.ObjectType, warnings), nil
 }
 
-// meaning is what a failed create means for the operation. After an earlier call that is open, a taken
-// name is ours, perhaps, but not if it was taken before the command came.
+// meaning is what a failed create means for the operation. After an earlier call that is open, a
+// taken name is ours, perhaps, but not if it was taken before the command came.
 func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data event.ObjectCreateData, err error) error {
 	if run.Open == nil || !adaxes.MayExist(err) {
 		return err
@@ -63,8 +65,8 @@ func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data eve
 
 // lookUp finds the object that an earlier attempt of this very operation created.
 //
-// With a marker that is certain. Without one, an object of the intended name counts as ours only while
-// an earlier create is open, and only if it is certainly not older than the command.
+// With a marker that is certain. Without one, an object of the intended name counts as ours only
+// while an earlier create is open, and only if it is certainly not older than the command.
 func (c objectCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {
@@ -91,8 +93,8 @@ func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.
 	return c.findByName(ctx, run, data)
 }
 
-// findByName looks where the command wants the object, then for its account name and UPN: patterns and
-// rules may have renamed or moved it.
+// findByName looks where the command wants the object, then for its account name and UPN: patterns
+// and rules may have renamed or moved it.
 //
 // Where nothing shows and nothing makes a second create collide with the first, it goes on looking:
 // the create is not repeated.
@@ -134,8 +136,9 @@ func (c objectCreator) findByName(ctx context.Context, run *operation.Run, data 
 // whenCreated is the property that tells an object's age.
 const whenCreated = "whenCreated"
 
-// isOurs reports whether an object of the right name was created by an earlier call of this operation.
-// Where its age does not tell, a person has to look: a repeated create could only find the name taken.
+// isOurs reports whether an object of the right name was created by an earlier call of this
+// operation. Where its age does not tell, a person has to look: a repeated create could only find
+// the name taken.
 func isOurs(run *operation.Run, object *adaxes.DirectoryObject) (bool, error) {
 	if object == nil {
 		return false, nil
@@ -164,9 +167,9 @@ type place struct {
 	collides bool
 }
 
-// place works out where an object will stand. The container is read, since the command may name it by
-// GUID, and since in Azure AD many objects of one container may have the same name: their DNs hold an
-// id of the vendor's.
+// place works out where an object will stand. The container is read, since the command may name it
+// by GUID, and since in Azure AD many objects of one container may have the same name: their DNs
+// hold an id of the vendor's.
 func (c objectCreator) place(ctx context.Context, data event.ObjectCreateData) (place, error) {
 	name := commonName(data)
 	if name == "" {
@@ -193,7 +196,8 @@ func (c objectCreator) place(ctx context.Context, data event.ObjectCreateData) (
 // activeDirectory is the DirectoryType of an object on premises.
 const activeDirectory = 1
 
-// logonNames are the names beside its own by which an object is the only one of its domain, as far as the command gives them whole.
+// logonNames are the names beside its own by which an object is the only one of its domain, as far
+// as the command gives them whole.
 func logonNames(data event.ObjectCreateData) map[string]string {
 	names := map[string]string{}
 	for _, property := range []string{"sAMAccountName", "userPrincipalName"} {
@@ -308,8 +312,8 @@ func value(raw json.RawMessage) any {
 	return v
 }
 
-// intendedDN is where the object will stand, if the command says so: its cn or ou in a container that is
-// named by DN, not by GUID.
+// intendedDN is where the object will stand, if the command says so: its cn or ou in a container
+// that is named by DN, not by GUID.
 func intendedDN(data event.ObjectCreateData) (string, bool) {
 	name := commonName(data)
 	if name == "" {
@@ -318,7 +322,8 @@ func intendedDN(data event.ObjectCreateData) (string, bool) {
 	return dn.Child(naming(data), name, data.CreateIn), strings.Contains(data.CreateIn, "=")
 }
 
-// commonName is the object's name in its container; "" where the command leaves it to the vendor's property patterns.
+// commonName is the object's name in its container; "" where the command leaves it to the vendor's
+// property patterns.
 func commonName(data event.ObjectCreateData) string { return text(data, naming(data)) }
 
 // naming is the attribute that names an object.

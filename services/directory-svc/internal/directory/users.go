@@ -49,8 +49,8 @@ func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.
 	return operation.Result{Type: event.BusinessUserCreated, Data: out}, nil
 }
 
-// meaning is what a failed create means for the operation. After an earlier call that is open, a taken
-// name is ours, perhaps, but not if it was taken before the command came.
+// meaning is what a failed create means for the operation. After an earlier call that is open, a
+// taken name is ours, perhaps, but not if it was taken before the command came.
 func (c userCreator) meaning(ctx context.Context, run *operation.Run, data event.BusinessUserCreateData, err error) error {
 	if run.Open == nil || !hostedexchange.Exists(err) {
 		return err
@@ -115,16 +115,17 @@ func userCreatedAt(user ldapdirectory.Object) adaxes.Span {
 	return adaxes.Span{Earliest: user.Created, Latest: user.Created}
 }
 
-// lookUp finds the user that an earlier attempt of this very operation created: CreateBusinessUser has
-// no sister that reads, so that is asked of the directory.
+// lookUp finds the user that an earlier attempt of this very operation created: CreateBusinessUser
+// has no sister that reads, so that is asked of the directory.
 //
-// Only an open call makes a user of that name ours, for the vendor refuses to create a second one, and
-// only a user that is certainly not older than the command. Before the first call there is nothing to
-// find.
+// Only an open call makes a user of that name ours, for the vendor refuses to create a second one,
+// and only a user that is certainly not older than the command. Before the first call there is
+// nothing to find.
 func (c userCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 	if c.directory == nil {
-		// After a 503 most often nothing was done. To create again is harmless, since the name collides,
-		// and tells more than nothing: either it succeeds, or the name is taken and a person has to look.
+		// After a 503 most often nothing was done. To create again is harmless, since the name
+		// collides, and tells more than nothing: either it succeeds, or the name is taken and a
+		// person has to look.
 		if run.Settling && run.Open != nil && run.Open.Code == hostedexchange.CodeAway {
 			return operation.Result{}, false, nil
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/switches"
 )
 
-// typeCodes are objectTypeCode: OU 0, user 2, group 3, computer 4 in the samples, the others inferred.
+// typeCodes are objectTypeCode: OU 0, user 2, group 3, computer 4 in the samples, the others
+// inferred.
 var typeCodes = map[string]int{
 	"organizationalUnit": 0, "contact": 1, "user": 2, "group": 3, "computer": 4, "container": 5,
 	"printQueue": 6, "volume": 7, "domainDNS": 8,
@@ -260,7 +261,8 @@ func readCriteria(p *object) criterion {
 
 var itemFields = []string{"type", "items", "logicalOperator", "property", "operator", "values", "valueLogicalOperator"}
 
-// readItem reads a Simple or Compound item. Enumerations may be names or the numbers seen in the field.
+// readItem reads a Simple or Compound item. Enumerations may be names or the numbers seen in the
+// field.
 func readItem(o *object) criterion {
 	switch o.choice("type", map[string]string{"0": "simple", "1": "compound", "simple": "simple", "compound": "compound"}) {
 	case "compound":

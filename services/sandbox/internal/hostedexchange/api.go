@@ -1,5 +1,5 @@
-// Package hostedexchange simulates the Microsoft Provisioning System's Hosted Exchange
-// namespace: CreateBusinessUser whole, CreateMailbox, and DeleteBusinessUser. Source: the page "Hosted
+// Package hostedexchange simulates the Microsoft Provisioning System's Hosted Exchange namespace:
+// CreateBusinessUser whole, CreateMailbox, and DeleteBusinessUser. Source: the page "Hosted
 // Exchange::CreateBusinessUser", and the notes on requests, SOAP and errors.
 package hostedexchange
 
@@ -103,7 +103,7 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 	}}
 }
 
-// unauthorized is what IIS says to a stranger, whatever he asks for.
+// unauthorized is what IIS answers to a caller that it does not know, whatever is asked for.
 func (a *API) unauthorized() call.Answer {
 	refused := page(http.StatusUnauthorized, "Unauthorized")
 	refused.Header.Set("WWW-Authenticate", `Basic realm="`+a.world.Seed().Hosted.Domain+`"`)
