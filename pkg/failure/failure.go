@@ -27,11 +27,13 @@ const (
 	NotFound Kind = "not-found"
 	// Throttled: the vendor asked for less; RetryAfter holds its wish when it gave one.
 	Throttled Kind = "throttled"
-	// Unavailable: certainly not carried out: the connection failed before the
-	// request was sent, the vendor said that it did nothing (503), or it refused
-	// credentials that have expired or were withdrawn, which a person renews.
+	// Unavailable: certainly not carried out, or harmless to repeat: the connection
+	// failed before the request was sent, the vendor answered 503 to anything but a
+	// create, the sign-in failed, or the vendor refused credentials that have expired
+	// or were withdrawn, which a person renews.
 	Unavailable Kind = "unavailable"
-	// Unknown: a write was sent and its answer did not arrive: it may have been carried out.
+	// Unknown: a write was sent and its answer did not arrive, or does not say whether the
+	// vendor acted, as a 5xx to a create: it may have been carried out.
 	// Must be settled by reading back, never by repeating blindly.
 	Unknown Kind = "unknown"
 	// Suspended: the vendor holds the operation for a person's approval.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 )
 
@@ -231,6 +232,83 @@ var adaxesEdges = []fact{
 			_, second := c.GetObject(b.Context(), michael)
 			asked, _ := b.calls("sign-in")
 			return all(wants(first, failure.Unavailable), wants(second, failure.Unavailable), same("sign-ins", asked, 1))
+		},
+	},
+	{
+		name: "whatever else fails at the sign-in says nothing of the command; the vendor is asked again within seconds", source: "REST_Authentication_Legacy; REST_Errors (400, 403, 404, 405); IIS, proxies (409, HTML, redirects)",
+		client: func(b *bed) error {
+			var errs []error
+			var clients []*adaxes.Client
+			const object = `{"message":"m","code":"someCode"}`
+			for _, struck := range []map[string]any{
+				{"status": 400, "body": object}, {"status": 403, "body": object}, {"status": 404, "body": object}, {"status": 405, "body": object},
+				{"status": 409, "body": object}, {"status": 403, "body": "<html>"}, {"status": 302}, {"status": 200, "body": "<html>"},
+			} {
+				b.control(http.MethodPost, "faults", map[string]any{"vendor": "adaxes", "call": "sign-in", "kind": "status", "count": 1, "params": struck}, nil)
+				c := b.adaxes(legacy("svc-mailwright@example.com", "adaxes-sandbox-password"))
+				_, err := c.CreateObject(b.Context(), user("Later"))
+				errs, clients = append(errs, wants(err, failure.Unavailable)), append(clients, c)
+			}
+			tick := time.NewTicker(100 * time.Millisecond)
+			defer tick.Stop()
+			for tries := 0; len(clients) > 0 && tries < 100; tries++ {
+				if _, err := clients[0].GetObject(b.Context(), michael); err == nil {
+					clients = clients[1:]
+					continue
+				}
+				<-tick.C
+			}
+			return all(append(errs, same("clients that never asked again", len(clients), 0))...)
+		},
+	},
+	{
+		name: "an object's age is told in ISO 8601, with a zone or without, as generalized time or as a date", source: "REST_DirectoryObject (times); RFC 4517 section 3.3.13; .NET's unspecified kind of time (inferred)",
+		client: func(b *bed) error {
+			var errs []error
+			created := func(form string) adaxes.Span {
+				b.set("adaxes.time-form", form)
+				found, err := b.adaxes().GetObject(b.Context(), michael, "whenCreated")
+				span, err2 := adaxes.ParseTime(found.Value("whenCreated"))
+				errs = append(errs, err, err2)
+				return span
+			}
+			exact := created("offset")
+			for form, spread := range map[string]time.Duration{"offset": 0, "generalized": 0, "no-zone": 28 * time.Hour, "date": 52 * time.Hour} {
+				s := created(form)
+				errs = append(errs, same(form, s.Latest.Sub(s.Earliest), spread), that(s.Earliest.Before(exact.Latest.Add(time.Second)) && s.Latest.After(exact.Earliest.Add(-time.Second)), "%s: %v, not %v", form, s, exact))
+			}
+			return all(errs...)
+		},
+		vendor: func(b *bed) error {
+			b.set("adaxes.time-form", "generalized")
+			a, err := b.rest(http.MethodGet, "directoryObjects?directoryObject="+strings.ReplaceAll(michael, " ", "%20")+"&properties=whenCreated", "")
+			return answers(a, err, http.StatusOK, `.0Z"]`)
+		},
+	},
+	{
+		name: "HAZARD: in Azure AD a name may be taken twice in one container, which an object's directoryType tells", source: "Create directory object, example 4 (AUID in the DN); REST_DirectoryObject (directoryType)",
+		client: func(b *bed) error {
+			onPremises, err := b.adaxes().GetObject(b.Context(), unit)
+			cloud, err2 := b.adaxes().GetObject(b.Context(), azureGroups)
+			return all(err, err2, same("on premises", onPremises.DirectoryType, 1), that(cloud.DirectoryType > 1, "in Azure AD: %d", cloud.DirectoryType))
+		},
+		vendor: func(b *bed) error {
+			twice := `{"createIn":"` + azureGroups + `","objectType":"group","properties":[{"propertyName":"cn","propertyType":"String","values":["Twice"]},{"propertyName":"groupType","propertyType":"Integer","values":[-2147483640]}]}`
+			first, err := b.rest(http.MethodPost, "directoryObjects", twice)
+			second, err2 := b.rest(http.MethodPost, "directoryObjects", twice)
+			return all(answers(first, err, http.StatusOK, `"resultType":0`), answers(second, err2, http.StatusOK, `"resultType":0`))
+		},
+	},
+	{
+		name: "a warning keeps its words: of a password only the password is hidden", source: "REST_OperationResult (succeeded with warnings)",
+		client: func(b *bed) error {
+			result, err := b.adaxes().CreateObject(b.Context(), user("Worded", text("unicodePwd", "weak")))
+			var told []string
+			for _, w := range result.Warnings {
+				told = append(told, w.SafeText)
+			}
+			shown := strings.Join(told, " ")
+			return all(err, that(strings.Contains(shown, "because the password is not set."), "told: %s", shown), that(!strings.Contains(shown, secret.Redacted), "told: %s", shown))
 		},
 	},
 	{

@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
@@ -114,6 +116,35 @@ var hostedEdges = []fact{
 				errs = append(errs, answers(a, err, http.StatusOK, "<errorContext"))
 			}
 			return all(append(errs, that(!b.exists("objects", "odd@alpineskihouse.com"), "a user was created"))...)
+		},
+	},
+	{
+		name: "an answer is read in the encoding that it is written in, an error too", source: "soapisapi.dll (not stated); XML 1.0, section 4.3.3; RFC 7303 section 3",
+		client: func(b *bed) error {
+			var errs []error
+			for i, encoding := range []string{"utf-8", "utf-8-bom", "utf-16", "iso-8859-1", "windows-1252"} {
+				b.set("hostedexchange.encoding", encoding)
+				upn := fmt.Sprintf("müller%d@alpineskihouse.com", i)
+				got, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser(upn, ""))
+				again := b.created(businessUser(upn, ""))
+				errs = append(errs, err, same(encoding, got.Name, upn), refusedAs(again, failure.Refused, hostedexchange.CodeExists))
+			}
+			return all(errs...)
+		},
+		vendor: func(b *bed) error {
+			b.set("hostedexchange.encoding", "iso-8859-1")
+			a, err := b.xml(request("müller@alpineskihouse.com", "", merge))
+			return answers(a, err, http.StatusOK, `encoding="iso-8859-1"`, "m\xfcller@")
+		},
+	},
+	{
+		name: "credentials that were refused rest for seconds, and one call tries after each rest", source: "Windows account lockout (inferred)",
+		client: func(b *bed) error {
+			c := b.hostedClient(func(c *hostedexchange.Config) { c.Password = secret.New("wrong") })
+			_, first := c.CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
+			_, second := c.CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
+			asked, _ := b.calls("CreateBusinessUser")
+			return all(wants(first, failure.Unavailable), wants(second, failure.Unavailable), same("calls", asked, 1), that(failure.Of(second).RetryAfter <= 5*time.Second, "rests for %s", failure.Of(second).RetryAfter))
 		},
 	},
 	{

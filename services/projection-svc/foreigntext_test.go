@@ -140,10 +140,10 @@ func TestWhoWaitsForAKeyFollowsItsHead(t *testing.T) {
 	long := random(t, 2900)
 	waits("later", "sales", "2026-11-21T08:00:00Z", event.WaitScheduled, "2036-12-01T00:00:00Z") // not due: it holds nobody up
 	waits("head", "sales", "2026-11-21T09:00:00Z", event.WaitFailure, past)
-	waits("second", "sales", "2026-11-21T09:00:01Z", event.WaitLine, past)
-	waits("third", "sales", "2026-11-21T09:00:02Z", event.WaitLine, past)
+	waits("second", "sales", "2026-11-21T09:00:01Z", event.WaitBlockedByKey, past)
+	waits("third", "sales", "2026-11-21T09:00:02Z", event.WaitBlockedByKey, past)
 	waits("other", long, "2026-11-21T09:00:00Z", event.WaitFailure, soon)
-	waits("behind", long, "2026-11-21T09:00:02Z", event.WaitLine, past)
+	waits("behind", long, "2026-11-21T09:00:02Z", event.WaitBlockedByKey, past)
 	waits("head", "sales", "2026-11-21T09:00:00Z", event.WaitFailure, soon) // tried again meanwhile
 	b.await(`{"id": "behind", "next": "2036-11-21", "blocked_by": "other"}
 {"id": "head", "next": "2036-11-21", "blocked_by": null}

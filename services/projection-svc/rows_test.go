@@ -267,7 +267,7 @@ func TestInventoryFollowsEachMailbox(t *testing.T) {
 	b.event(bus.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
 	expect(seen)
 	b.event(bus.MailboxSubject("fabrikam", id), example(t, event.MailboxObserved))
-	expect(strings.Replace(seen, "contoso", "a. tenant", 1) + "\n" + seen)
+	expect(strings.Replace(seen, "contoso", "fabrikam", 1) + "\n" + seen)
 }
 
 func TestDeadLettersMirrorTheirStream(t *testing.T) {

@@ -186,7 +186,7 @@ func TestWhatAnOperationWaitsForIsTold(t *testing.T) {
 	b.follow(b.db, quick)
 	for _, reason := range []string{event.WaitFailure, event.WaitScheduled, event.WaitConcurrencyLimit, event.WaitBlockedByKey} {
 		b.result(with(t, of(example(t, event.WaitingType(event.Mailbox)), "/test", reason), map[string]any{"reason": reason}))
-		due := reason != event.WaitLine // the operations before it of its key have started
+		due := reason != event.WaitBlockedByKey // the operations before it of its key have started
 		b.await(fmt.Sprintf(`{"due": %t, "state": "waiting", "waiting_reason": %q}`, due, reason),
 			"SELECT state, waiting_reason, next_attempt_at IS NOT NULL AS due FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("contoso", "/test", reason))
 		b.result(of(example(t, event.StartedType(event.Mailbox)), "/test", reason))

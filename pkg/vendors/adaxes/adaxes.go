@@ -1,12 +1,13 @@
-// Package adaxes is a client of the Adaxes REST API: create a directory object, create an on-premises
-// Exchange mailbox, and the look-ups that a safe create needs.
+// Package adaxes is a client of the Adaxes REST API: create a directory object, create an
+// on-premises Exchange mailbox, and the look-ups that a safe create needs.
 //
-// Sources: adaxes.com/sdk, pages REST_CreateDirectoryObject, REST_CreateExchangeMailbox, REST_GetDirectoryObject,
-// REST_SearchDirectory, REST_OperationResult, REST_Errors, REST_Authentication_Legacy and
-// REST_Microsoft365AccountProperties.
+// Sources: adaxes.com/sdk, pages REST_CreateDirectoryObject, REST_CreateExchangeMailbox,
+// REST_GetDirectoryObject, REST_SearchDirectory, REST_OperationResult, REST_Errors,
+// REST_Authentication_Legacy and REST_Microsoft365AccountProperties.
 //
-// Every error is a *[failure.Error]. Nothing that the package returns prints a password: what the vendor
-// writes as free text passes [Message.SafeText]'s redaction while it is decoded, and the raw text is dropped.
+// Every error is a *[failure.Error]. Nothing that the package returns prints a password: what the
+// vendor writes as free text passes [Message.SafeText]'s redaction while it is decoded, and the raw
+// text is dropped.
 package adaxes
 
 import (
@@ -26,7 +27,8 @@ import (
 // Vendor is the name of the API in errors.
 const Vendor = "adaxes"
 
-// Config says where Adaxes is and who asks. BaseURL is required, and either Token or Username with Password.
+// Config says where Adaxes is and who asks. BaseURL is required, and either Token or Username with
+// Password.
 type Config struct {
 	// BaseURL is the root of the REST API as chosen at its installation, without "/api":
 	// "https://host.example.com/restApi".
@@ -37,11 +39,12 @@ type Config struct {
 	// "user@domain.com" or `DOMAIN\user`.
 	Username string
 	Password secret.String
-	// Microsoft365Field names the field that holds an object's Microsoft 365 properties: "o365", the default, as on
-	// the page of the call, or "m365", as newer pages have it.
+	// Microsoft365Field names the field that holds an object's Microsoft 365 properties: "o365",
+	// the default, as on the page of the call, or "m365", as newer pages have it.
 	Microsoft365Field string
-	// TemporaryPassword finds in a message the temporary password that the vendor made up, as its first group.
-	// Default: the documented English wording. An installation in another language needs its own.
+	// TemporaryPassword finds in a message the temporary password that the vendor made up, as its
+	// first group. Default: the documented English wording. An installation in another language
+	// needs its own.
 	TemporaryPassword *regexp.Regexp
 	// HTTP bounds the exchanges; its Vendor is set by New.
 	HTTP transport.Config
@@ -54,7 +57,8 @@ type Client struct {
 	http   *transport.Client
 }
 
-// Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own methods.
+// Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own
+// methods.
 func (Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "adaxes.Client") }
 
 // New checks the configuration and returns a Client. It sends nothing.
@@ -106,8 +110,8 @@ func (cfg Config) check() error {
 	return errors.Join(faults...)
 }
 
-// do sends one call and returns the body of a 2xx answer; any other answer is the failure that [httpFailure] says.
-// in is the request's body, nil for none; secrets are those in it.
+// do sends one call and returns the body of a 2xx answer; any other answer is the failure that
+// [httpFailure] says. in is the request's body, nil for none; secrets are those in it.
 func (c *Client) do(ctx context.Context, effect transport.Effect, method, path string, in any, secrets ...secret.String) ([]byte, error) {
 	var body []byte
 	if in != nil {
@@ -125,7 +129,8 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 	}
 	res, err := c.exchange(ctx, effect, method, path, token, body, secrets...)
 	if err == nil && c.signIn != nil && unauthenticated(res) {
-		// The token ended early: a restart, an administrator. Whoever is not let in has done nothing, so a write may be sent again.
+		// The token ended early: a restart, an administrator. Whoever is not let in has done
+		// nothing, so a write may be sent again.
 		c.signIn.expire(token)
 		if token, err = c.signIn.token(ctx, c); err != nil {
 			return nil, err
@@ -136,7 +141,7 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 		return nil, err
 	}
 	if res.Status/100 != 2 {
-		return nil, httpFailure(effect, res, c.redactor())
+		return nil, httpFailure(effect, res, c.redactor(secrets...))
 	}
 	return res.Body, nil
 }
@@ -154,5 +159,9 @@ func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, 
 	return c.http.Do(ctx, effect, req, secrets...)
 }
 
-// redactor makes the vendor's texts fit to be published; known secrets are not in them any more.
-func (c *Client) redactor() redactor { return redactor{temporary: c.cfg.TemporaryPassword} }
+// redactor makes the vendor's texts fit to be published. secrets are those of the request. The
+// transport has hidden them in the answer as sent, but a text that was escaped twice shows them
+// only when it is decoded.
+func (c *Client) redactor(secrets ...secret.String) redactor {
+	return redactor{append(secrets, c.cfg.Token, c.cfg.Password), c.cfg.TemporaryPassword}
+}

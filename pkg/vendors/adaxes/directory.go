@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
@@ -20,11 +21,16 @@ type DirectoryObject struct {
 	DisplayName string
 	ObjectType  string
 	DomainName  string
-	// Properties holds those that were asked for, as text. The vendor may answer in another case: see [DirectoryObject.Values].
+	// DirectoryType is 1 in Active Directory, and another in Azure AD; 0 where the vendor does not
+	// tell.
+	DirectoryType int
+	// Properties holds those that were asked for, as text. The vendor may answer in another case:
+	// see [DirectoryObject.Values].
 	Properties map[string][]string
 }
 
-// Values returns the values of a property, whatever the case of its name; nil where the object has none.
+// Values returns the values of a property, whatever the case of its name; nil where the object has
+// none.
 func (o DirectoryObject) Values(property string) []string {
 	values, _ := o.lookup(property)
 	return values
@@ -49,8 +55,8 @@ func (o DirectoryObject) lookup(property string) (values []string, present bool)
 
 // GetObject reads one object by DN, GUID or SID, with the named properties.
 //
-// NotFound only where the API itself says that there is no such object; directories lag behind a create, so that is no
-// proof against one that was just sent.
+// NotFound only where the API itself says that there is no such object; directories lag behind a
+// create, so that is no proof against one that was just sent.
 func (c *Client) GetObject(ctx context.Context, id string, properties ...string) (DirectoryObject, error) {
 	if !isIdentifier(id) {
 		return DirectoryObject{}, invalid([]string{"the object must be named by a DN, a GUID or a SID"})
@@ -86,8 +92,9 @@ type Query struct {
 
 // Search returns the objects whose property has the value, none being no error.
 //
-// A full page fails with Internal: the vendor documents no way to the next one, and "not among the first hundred" must not be taken
-// for "not there". So does an answer in which the property is missing, since then nothing shows that the vendor searched by it.
+// A full page fails with Internal: the vendor documents no way to the next one, and "not among the
+// first hundred" must not be taken for "not there". So does an answer in which the property is
+// missing, since then nothing shows that the vendor searched by it.
 func (c *Client) Search(ctx context.Context, q Query) ([]DirectoryObject, error) {
 	if q.Property == "" || q.Value == "" {
 		return nil, invalid([]string{"a search needs a property and a value"})
@@ -120,7 +127,8 @@ func (c *Client) Search(ctx context.Context, q Query) ([]DirectoryObject, error)
 	return objects, nil
 }
 
-// The request's body (pages "Search directory", "Criteria JSON"); a criterion is one simple item within a compound one.
+// The request's body (pages "Search directory", "Criteria JSON"); a criterion is one simple item
+// within a compound one.
 type (
 	wireQuery struct {
 		BaseObject string       `json:"baseObject,omitempty"`
@@ -170,17 +178,28 @@ func (q Query) wire() wireQuery {
 // wireDirectoryObject is an object in an answer.
 type wireDirectoryObject struct {
 	GUID, DN, DisplayName, ObjectType, DomainName string
+	DirectoryType                                 directoryType
 	Properties                                    map[string]values
 }
 
 func (w wireDirectoryObject) object() DirectoryObject {
-	o := DirectoryObject{GUID: w.GUID, DN: w.DN, DisplayName: w.DisplayName, ObjectType: w.ObjectType, DomainName: w.DomainName, Properties: map[string][]string{}}
+	o := DirectoryObject{GUID: w.GUID, DN: w.DN, DisplayName: w.DisplayName, ObjectType: w.ObjectType, DomainName: w.DomainName, DirectoryType: int(w.DirectoryType), Properties: map[string][]string{}}
 	for name, v := range w.Properties {
 		if !HoldsPassword(name) {
 			o.Properties[name] = v
 		}
 	}
 	return o
+}
+
+// directoryType reads a number, and nothing else: an object is good without it.
+type directoryType int
+
+func (t *directoryType) UnmarshalJSON(b []byte) error {
+	if n, err := strconv.Atoi(string(b)); err == nil {
+		*t = directoryType(n)
+	}
+	return nil
 }
 
 // values reads a property's values as text: an array of scalars as documented, or a scalar alone.
@@ -210,8 +229,8 @@ func (v *values) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// decodeSearch reads the found objects. The page's envelope is not known, so an array is taken alone or under any of the
-// names seen in use; anything else is not an empty result but no result.
+// decodeSearch reads the found objects. The page's envelope is not known, so an array is taken
+// alone or under any of the names seen in use; anything else is not an empty result but no result.
 func decodeSearch(body []byte) ([]wireDirectoryObject, bool) {
 	var list []wireDirectoryObject
 	if json.Unmarshal(body, &list) == nil && list != nil {
@@ -233,7 +252,8 @@ func decodeSearch(body []byte) ([]wireDirectoryObject, bool) {
 	return nil, false
 }
 
-// queryEscape escapes a value for a query. A space becomes %20, which cannot be mistaken for a plus sign.
+// queryEscape escapes a value for a query. A space becomes %20, which cannot be mistaken for a plus
+// sign.
 func queryEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // queryList joins names by commas without spaces, as the page wants them.

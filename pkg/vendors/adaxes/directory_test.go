@@ -26,7 +26,7 @@ func TestGetObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := adaxes.DirectoryObject{
-		GUID: "7a4267ce-d354-44e7-8bd6-c681f1284a41", DN: john, DisplayName: "John Smith", ObjectType: "user", DomainName: "example.com",
+		GUID: "7a4267ce-d354-44e7-8bd6-c681f1284a41", DN: john, DisplayName: "John Smith", ObjectType: "user", DomainName: "example.com", DirectoryType: 1,
 		Properties: map[string][]string{
 			"mailnickname": {"jsmith"}, "proxyAddresses": {"a", "b"}, "uSNCreated": {"9007199254740993"}, "adm-Flag": {"true"},
 			"scalar": {"alone"}, "empty": nil, "nothing": nil,

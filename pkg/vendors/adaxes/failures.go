@@ -15,12 +15,13 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// answers is the one table of what an HTTP answer means (REST_Errors; the page's list of statuses is known only in
-// part, so HTTP's own meanings fill it). The first row that fits wins.
+// answers is the one table of what an HTTP answer means (REST_Errors; the page's list of statuses
+// is known only in part, so HTTP's own meanings fill it). The first row that fits wins.
 var answers = []struct {
 	from, to int
-	// fromAPI: the row holds only for the API's own error object. A 404 without one comes from a proxy, or from IIS
-	// while the application is away, and must not be read as "there is no such object".
+	// fromAPI: the row holds only for the API's own error object. A 404 without one comes from a
+	// proxy, or from IIS while the application is away, and must not be read as "there is no such
+	// object".
 	fromAPI     bool
 	read, write failure.Kind
 	text        string
@@ -37,7 +38,9 @@ var answers = []struct {
 	{413, 413, false, failure.Invalid, failure.Invalid, "the request is too large for the vendor"},
 	{429, 429, false, failure.Throttled, failure.Throttled, "the vendor asks for fewer requests"},
 	{400, 499, false, failure.Refused, failure.Refused, "the vendor refuses the request"},
-	{503, 503, false, failure.Unavailable, failure.Unavailable, "the vendor is temporarily unavailable"},
+	// Most often a 503 means that nothing was done. A gateway also answers so when the vendor took
+	// the request and went silent, and a create that is sent again may make a second object.
+	{503, 503, false, failure.Unavailable, failure.Unknown, "the vendor is temporarily unavailable"},
 	{0, 999, false, failure.Unavailable, failure.Unknown, "the vendor failed and did not say whether it acted"},
 }
 
@@ -49,18 +52,21 @@ type errorObject struct {
 	InnerError *struct{ Message, Code string }
 }
 
-// credentials are the codes of an innerError that say that our account may not sign in as it stands (REST_Errors). A person can mend that, and
-// nothing was done. accessDenied is none of them: it is about rights.
+// credentials are the codes of an innerError that say that our account may not sign in as it stands
+// (REST_Errors). A person can mend that, and nothing was done. accessDenied is none of them: it is
+// about rights.
 var credentials = []string{"invalidCredentials", "accountIsDisabled", "accountLockedOut", "accountExpired", "logonTimeIncorrect"}
 
-// unauthenticated reports whether the vendor does not know who asks: 401, or 403 with an innerError that says why, which is about the sign-in alone.
+// unauthenticated reports whether the vendor does not know who asks: 401, or 403 with an innerError
+// that says why, which is about the sign-in alone.
 func unauthenticated(res *transport.Response) bool {
 	var body errorObject
 	return res.Status == http.StatusUnauthorized ||
 		res.Status == http.StatusForbidden && json.Unmarshal(res.Body, &body) == nil && body.InnerError != nil && slices.Contains(credentials, body.InnerError.Code)
 }
 
-// httpFailure is what an answer other than success means. It also serves an answer of 200 that is not what the page promises.
+// httpFailure is what an answer other than success means. It also serves an answer of 200 that is
+// not what the page promises.
 func httpFailure(effect transport.Effect, res *transport.Response, r redactor) *failure.Error {
 	var body errorObject
 	// An error object always has a code; IIS's own JSON has only a message.
@@ -100,7 +106,8 @@ func httpFailure(effect transport.Effect, res *transport.Response, r redactor) *
 // maxFields bounds how many wrong fields are named.
 const maxFields = 5
 
-// fields tells what is wrong with which field, as far as modelState has the form of ASP.NET: a list of texts, or a text, by field.
+// fields tells what is wrong with which field, as far as modelState has the form of ASP.NET: a list
+// of texts, or a text, by field.
 func (r redactor) fields(modelState json.RawMessage) string {
 	var byField map[string]json.RawMessage
 	if json.Unmarshal(modelState, &byField) != nil {
@@ -126,7 +133,8 @@ func (r redactor) fields(modelState json.RawMessage) string {
 	return text.String()
 }
 
-// MayExist reports whether err may be the refusal of a name that is taken. For that the vendor has no code of its own: a failed operation says it in words.
+// MayExist reports whether err may be the refusal of a name that is taken. For that the vendor has
+// no code of its own: a failed operation says it in words.
 func MayExist(err error) bool {
 	e, ok := errors.AsType[*failure.Error](err)
 	return ok && e.Kind == failure.Refused && slices.Contains([]string{"resultType 1", "0x80071392", "conflict", "HTTP 409"}, e.Code)
@@ -138,8 +146,8 @@ var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 // hresult finds the code that Windows' directory errors carry in the text of an exception.
 var hresult = regexp.MustCompile(`0x8007[0-9A-Fa-f]{4}`)
 
-// refusals is what a failed operation (resultType 1) means where its exception carries a Windows code that leaves no doubt.
-// Any other one is Refused: the vendor took the request and said no.
+// refusals is what a failed operation (resultType 1) means where its exception carries a Windows
+// code that leaves no doubt. Any other one is Refused: the vendor took the request and said no.
 var refusals = map[string]failure.Kind{
 	"0x80072030": failure.NotFound, // no such object: the target, its container or a manager, perhaps not yet replicated
 	"0x80072032": failure.Invalid,  // a DN that is none

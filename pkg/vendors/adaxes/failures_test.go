@@ -54,7 +54,8 @@ func TestFailures(t *testing.T) {
 		{"internal", 500, `{"message": "Some words.", "code": "internalServerError"}`, failure.Unavailable, failure.Unknown, "internalServerError", "did not say"},
 		{"internal page", 500, page, failure.Unavailable, failure.Unknown, "HTTP 500", "did not say"},
 		{"proxy", 502, page, failure.Unavailable, failure.Unknown, "HTTP 502", "did not say"},
-		{"away", 503, page, failure.Unavailable, failure.Unavailable, "HTTP 503", "temporarily"},
+		{"away", 503, page, failure.Unavailable, failure.Unknown, "HTTP 503", "temporarily"},
+		{"away, as the API says it", 503, object, failure.Unavailable, failure.Unknown, "someCode", "temporarily"},
 		{"proxy timeout", 504, "", failure.Unavailable, failure.Unknown, "HTTP 504", "did not say"},
 		{"odd", 799, "", failure.Unavailable, failure.Unknown, "HTTP 799", "did not say"},
 		{"code not to be published", 400, `{"message": "m", "code": "a b\nc"}`, failure.Invalid, failure.Invalid, "HTTP 400", "wrong"},
@@ -100,7 +101,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never sent is Unavailable.
+// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never
+// sent is Unavailable.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	v := newVendor(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -191,7 +193,8 @@ func TestErrorsKeepTheirCause(t *testing.T) {
 	}
 }
 
-// FuzzErrorBody: whatever comes with an error's status, the failure has a decision and a text that is fit to be published.
+// FuzzErrorBody: whatever comes with an error's status, the failure has a decision and a text that
+// is fit to be published.
 func FuzzErrorBody(f *testing.F) {
 	for _, body := range []string{
 		`{"message":"no","code":"notFound"}`, `{"message":"m","code":"c","modelState":{"a":["b"]}}`, `{"innerError":{"code":"invalidCredentials","attemptsLeft":2},"code":"x"}`,

@@ -23,7 +23,8 @@ import (
 type Object struct {
 	// CreateIn is the organizational unit or container: DN or GUID.
 	CreateIn string
-	// ObjectType is the object's class: organizationalUnit, container, user, contact, group, computer, printQueue, volume, ...
+	// ObjectType is the object's class: organizationalUnit, container, user, contact, group,
+	// computer, printQueue, volume, ...
 	ObjectType string
 	Properties []Property
 	// Microsoft365 assigns licences to a new user; nil for none. Users only.
@@ -39,10 +40,11 @@ type Property struct {
 	// Name is a schema name or a virtual "adm-..." one.
 	Name string
 	Type PropertyType
-	// Values are, by Type: string or secret.String (String, DN); string or []byte (Binary; a string is base64 already);
-	// string or time.Time (DateTime, Timestamp; a string is ISO 8601 with an offset); bool (Boolean); an integer of any
-	// kind (Integer, LargeInteger; the latter also as a string of digits). Those of a property that holds a password must be
-	// secret.String: see [NewProperty].
+	// Values are, by Type: string or secret.String (String, DN); string or []byte (Binary; a string
+	// is base64 already); string or time.Time (DateTime, Timestamp; a string is ISO 8601 with an
+	// offset); bool (Boolean); an integer of any kind (Integer, LargeInteger; the latter also as a
+	// string of digits). Those of a property that holds a password must be secret.String: see
+	// [NewProperty].
 	Values []any
 }
 
@@ -58,7 +60,8 @@ func NewProperty(name string, typ PropertyType, values ...any) Property {
 	return p
 }
 
-// HoldsPassword reports whether a property's name says that its values are passwords: unicodePwd, userPassword, ...
+// HoldsPassword reports whether a property's name says that its values are passwords: unicodePwd,
+// userPassword, ...
 func HoldsPassword(property string) bool {
 	name := strings.ToLower(property)
 	return name != "pwdlastset" && (strings.Contains(name, "pwd") || strings.Contains(name, "password"))
@@ -106,15 +109,18 @@ type Microsoft365 struct {
 type LicenseModification struct {
 	SKUPartNumber string `json:"skuPartNumber"`
 	Assigned      bool   `json:"assigned"`
-	// EnabledServices and DisabledServices are identifiers of service plans; in a new assignment the first excludes the second.
+	// EnabledServices and DisabledServices are identifiers of service plans; in a new assignment
+	// the first excludes the second.
 	EnabledServices  []string `json:"enabledServices,omitempty"`
 	DisabledServices []string `json:"disabledServices,omitempty"`
 }
 
-// CreateObject creates a directory object. The result holds its DN only; [Client.GetObject] tells its GUID.
+// CreateObject creates a directory object. The result holds its DN only; [Client.GetObject] tells
+// its GUID.
 //
-// Errors as [decodeResult] has them, and Invalid with every fault of the object where nothing was sent. The call is not
-// repeatable: whoever gets Unknown must look for the object before trying again.
+// Errors as [decodeResult] has them, and Invalid with every fault of the object where nothing was
+// sent. The call is not repeatable: whoever gets Unknown must look for the object before trying
+// again.
 func (c *Client) CreateObject(ctx context.Context, o Object) (OperationResult, error) {
 	body, secrets, err := o.wire(c.cfg.Microsoft365Field)
 	if err != nil {
@@ -124,7 +130,7 @@ func (c *Client) CreateObject(ctx context.Context, o Object) (OperationResult, e
 	if err != nil {
 		return OperationResult{}, err
 	}
-	result, err := decodeResult(answer, c.redactor())
+	result, err := decodeResult(answer, c.redactor(secrets...))
 	if err == nil && result.ObjectDN == "" {
 		return result, notUnderstood(transport.Write) // which object was created?
 	}
@@ -299,7 +305,8 @@ var (
 
 func isGUID(s string) bool { return guid.MatchString(s) }
 
-// isIdentifier reports whether s names an object as the calls want it: DN, GUID or SID. A logon name has to be searched for first.
+// isIdentifier reports whether s names an object as the calls want it: DN, GUID or SID. A logon
+// name has to be searched for first.
 func isIdentifier(s string) bool { return isGUID(s) || sid.MatchString(s) || dn.Valid(s) }
 
 // invalid is the failure that lists faults; nil for none.

@@ -11,24 +11,27 @@ import (
 
 // OperationResult is what Adaxes answers to a write (REST_OperationResult).
 type OperationResult struct {
-	// ObjectDN is the DN of the object that was really created or changed, as the directory stored it.
+	// ObjectDN is the DN of the object that was really created or changed, as the directory stored
+	// it.
 	ObjectDN string
 	// NoChanges: there was nothing to do. Newer versions only.
 	NoChanges bool
 	// Messages is the tree of what happened on the way, business rules included.
 	Messages []Message
-	// Warnings are the messages of that tree, in order, which say that something was not done. An account can be created
-	// without its password and report success.
+	// Warnings are the messages of that tree, in order, which say that something was not done. An
+	// account can be created without its password and report success.
 	Warnings []Message
-	// MailNickname, Mail and HomeMDB describe the mailbox of a CreateMailbox: alias, address, and the database's name.
+	// MailNickname, Mail and HomeMDB describe the mailbox of a CreateMailbox: alias, address, and
+	// the database's name.
 	MailNickname, Mail, HomeMDB string
 
-	// A pointer to a string, not to a secret.String: fmt prints an address for it with every verb, but reaches through an
-	// unexported struct without asking the methods that hide its value.
+	// A pointer to a string, not to a secret.String: fmt prints an address for it with every verb,
+	// but reaches through an unexported struct without asking the methods that hide its value.
 	temporary *string
 }
 
-// TemporaryPassword returns the password that Adaxes gave to a Microsoft 365 account and told in a message, if it did.
+// TemporaryPassword returns the password that Adaxes gave to a Microsoft 365 account and told in a
+// message, if it did.
 func (r OperationResult) TemporaryPassword() (secret.String, bool) {
 	if r.temporary == nil {
 		return secret.String{}, false
@@ -40,8 +43,8 @@ func (r OperationResult) TemporaryPassword() (secret.String, bool) {
 type Message struct {
 	Type   MessageType
 	Source string // a business rule's name, for instance; safe to publish like SafeText
-	// SafeText is the first line of the vendor's text without passwords and host names. The vendor's own text is
-	// not kept: temporary passwords stand in it.
+	// SafeText is the first line of the vendor's text without passwords and host names. The
+	// vendor's own text is not kept: temporary passwords stand in it.
 	SafeText string
 	Messages []Message
 }
@@ -106,9 +109,10 @@ func (e *exception) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// decodeResult reads the answer to a write whole. The result is good also beside an error, as far as the vendor gave one:
-// Refused, or what [refusals] says, where the operation failed; Suspended where it waits for approval; Unknown where the
-// answer can not be understood, as the write may have been carried out.
+// decodeResult reads the answer to a write whole. The result is good also beside an error, as far
+// as the vendor gave one: Refused, or what [refusals] says, where the operation failed; Suspended
+// where it waits for approval; Unknown where the answer can not be understood, as the write may
+// have been carried out.
 func decodeResult(body []byte, r redactor) (OperationResult, error) {
 	var wire operationResult
 	if json.Unmarshal(body, &wire) != nil || wire.ResultType == nil { // the error might quote a password
@@ -134,7 +138,8 @@ func decodeResult(body []byte, r redactor) (OperationResult, error) {
 	}
 }
 
-// read converts a level of messages and those below it, and collects warnings and the temporary password.
+// read converts a level of messages and those below it, and collects warnings and the temporary
+// password.
 func (r *OperationResult) read(wire []innerMessage, red redactor) []Message {
 	var messages []Message
 	for _, w := range wire {
@@ -175,5 +180,5 @@ func refusal(message string, warnings []Message, r redactor) *failure.Error {
 
 // notUnderstood is the failure of an answer of 200 that is not what the page promises.
 func notUnderstood(effect transport.Effect) *failure.Error {
-	return httpFailure(effect, &transport.Response{Status: 200}, redactor{})
+	return httpFailure(effect, &transport.Response{Status: 200}, redactor{temporary: temporaryPassword})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,26 +15,32 @@ import (
 const (
 	// defaultLifetime is how long a token lives where the vendor does not say (REST_AuthLifeTime).
 	defaultLifetime = 30 * time.Minute
-	// refusalPause is how long refused credentials are not tried again: the vendor counts failed sign-ins and locks the
-	// account, and every waiting command would cost it one.
-	refusalPause = 10 * time.Minute
+	// minPause and maxPause bound for how long one failed sign-in answers every command. The
+	// vendor's Retry-After decides between them.
+	minPause = time.Second
+	maxPause = time.Minute
 )
 
 // signIn keeps the token of the legacy session sign-in (REST_Authentication_Legacy).
 type signIn struct {
-	// busy holds its one element during a sign-in. A channel, so that a waiting caller still obeys its context.
+	// busy holds its one element during a sign-in. A channel, so that a waiting caller still obeys
+	// its context.
 	busy chan struct{}
+	// rest keeps credentials back that the vendor has refused.
+	rest transport.Rest
 
 	mu      sync.Mutex    // guards what follows
 	current secret.String // zero for none
 	renewAt time.Time     // before the token's end, so that no call meets it
-	refusal error         // until retryAt
+	failed  error         // what the last sign-in came to, for those who ask before retryAt
 	retryAt time.Time
 }
 
 func newSignIn() *signIn { return &signIn{busy: make(chan struct{}, 1)} }
 
 // token returns a token that is good for now, signing in if need be, once for all callers.
+//
+// Its errors say nothing of the command that wants the token: all are Unavailable or Throttled.
 func (s *signIn) token(ctx context.Context, c *Client) (secret.String, error) {
 	if token, err, known := s.cached(); known {
 		return token, err
@@ -49,35 +54,41 @@ func (s *signIn) token(ctx context.Context, c *Client) (secret.String, error) {
 	if token, err, known := s.cached(); known { // whoever held busy before us did the work
 		return token, err
 	}
+	if err := s.rest.Enter(); err != nil {
+		return secret.String{}, err
+	}
 	token, lifetime, err := c.openSession(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		if f := failure.Of(err); f.Kind == failure.Refused || slices.Contains(credentials, f.Code) {
-			s.refusal, s.retryAt = err, time.Now().Add(refusalPause)
+		s.rest.Unanswered() // of no effect after a refusal
+		if f := failure.Of(err); f.Code != "" && !s.rest.Stands() {
+			s.failed, s.retryAt = err, time.Now().Add(min(max(f.RetryAfter, minPause), maxPause))
 		}
 		return secret.String{}, err
 	}
-	s.current, s.refusal = token, nil
+	s.rest.Accepted()
+	s.current, s.failed = token, nil
 	s.renewAt = time.Now().Add(lifetime * 9 / 10)
 	return token, nil
 }
 
-// cached returns the token or the refusal that still holds, if there is one.
-func (s *signIn) cached() (token secret.String, refusal error, known bool) {
+// cached returns the token, or what the last sign-in came to, if that still holds.
+func (s *signIn) cached() (token secret.String, failed error, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	switch {
 	case !s.current.IsZero() && now.Before(s.renewAt):
 		return s.current, nil, true
-	case s.refusal != nil && now.Before(s.retryAt):
-		return secret.String{}, s.refusal, true
+	case s.failed != nil && now.Before(s.retryAt):
+		return secret.String{}, s.failed, true
 	}
 	return secret.String{}, nil, false
 }
 
-// expire forgets a token that the vendor no longer takes, unless another call has replaced it already.
+// expire forgets a token that the vendor no longer takes, unless another call has replaced it
+// already.
 func (s *signIn) expire(token secret.String) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,49 +97,64 @@ func (s *signIn) expire(token secret.String) {
 	}
 }
 
-// openSession does both steps of the sign-in: a session from the credentials, a token from the session.
+// openSession does both steps of the sign-in: a session from the credentials, a token from the
+// session.
 func (c *Client) openSession(ctx context.Context) (token secret.String, lifetime time.Duration, err error) {
 	var session struct{ SessionID string }
 	credentials := map[string]string{"username": c.cfg.Username, "password": c.cfg.Password.Reveal()}
-	if err := c.signInStep(ctx, "/api/authSessions/create", credentials, &session); err != nil {
+	res, err := c.signInStep(ctx, "/api/authSessions/create", credentials, &session)
+	if err != nil && res != nil && unauthenticated(res) {
+		err = c.signIn.rest.Refused(failure.Of(err))
+	}
+	if err != nil {
 		return secret.String{}, 0, err
 	}
 	var answer struct{ Token, ExpiresAtUtc string }
-	if err := c.signInStep(ctx, "/api/auth", map[string]string{"sessionId": session.SessionID}, &answer, secret.New(session.SessionID)); err != nil {
+	_, err = c.signInStep(ctx, "/api/auth", map[string]string{"sessionId": session.SessionID}, &answer, secret.New(session.SessionID))
+	if err != nil {
 		return secret.String{}, 0, err
 	}
 	if session.SessionID == "" || answer.Token == "" {
-		return secret.String{}, 0, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the vendor's answer holds no token"}
+		return secret.String{}, 0, unusable("the vendor's answer holds no token")
 	}
 	return secret.New(answer.Token), lifetimeUntil(answer.ExpiresAtUtc, time.Now()), nil
 }
 
-// signInStep posts one step. Its failures speak of the sign-in: a 404 there says nothing of the object that the
-// caller is after. secrets are those of in, the password apart.
-func (c *Client) signInStep(ctx context.Context, path string, in, out any, secrets ...secret.String) error {
+// signInStep posts one step. secrets are those of in, the password apart. The response is there
+// where an answer came.
+//
+// Its failures speak of the sign-in. Whatever the vendor answers here, it has not seen the command:
+// a 404 says nothing of the command's object, and a 400 nothing of its data.
+func (c *Client) signInStep(ctx context.Context, path string, in, out any, secrets ...secret.String) (*transport.Response, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the request can not be written as JSON", Cause: err}
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the request can not be written as JSON", Cause: err}
 	}
 	res, err := c.exchange(ctx, transport.Read, http.MethodPost, path, secret.String{}, body, secrets...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if res.Status/100 != 2 {
-		e := httpFailure(transport.Read, res, c.redactor())
-		if e.Kind == failure.NotFound || e.Kind == failure.Invalid {
-			e.Kind = failure.Refused
+		e := httpFailure(transport.Read, res, c.redactor(secrets...))
+		if e.Kind != failure.Throttled {
+			e.Kind = failure.Unavailable
 		}
 		e.Text = "sign-in: " + e.Text
-		return e
+		return res, e
 	}
 	if json.Unmarshal(res.Body, out) != nil { // the error might quote the token
-		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the vendor's answer can not be understood"}
+		return res, unusable("the vendor's answer can not be understood")
 	}
-	return nil
+	return res, nil
 }
 
-// lifetimeUntil is how long a token lives that ends at the vendor's time. Where that is missing, unreadable or already past by our
+// unusable is the failure of a sign-in that the vendor reports as done.
+func unusable(text string) error {
+	return &failure.Error{Kind: failure.Unavailable, Vendor: Vendor, Code: "HTTP 200", Text: "sign-in: " + text + "; check the configured base URL"}
+}
+
+// lifetimeUntil is how long a token lives that ends at the vendor's time, which is UTC where it has
+// no zone: the field's name says so. Where the time is missing, unreadable or already past by our
 // clock, the default serves: the clocks may differ, and a 401 corrects us.
 func lifetimeUntil(end string, now time.Time) time.Duration {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} { // the vendor's samples have both, with fractions

@@ -87,13 +87,20 @@ func newSignedIn(t *testing.T, g *gate, password string) *adaxes.Client {
 	return c
 }
 
-// newClockedClient returns a client that reaches the gate without a network, so that a test may own the clock.
+// newClockedClient returns a client that reaches the gate without a network, so that a test may own
+// the clock.
 func newClockedClient(t *testing.T, g *gate, password string) *adaxes.Client {
+	t.Helper()
+	return newRoutedClient(t, g.ServeHTTP, password)
+}
+
+// newRoutedClient returns a client that reaches a handler without a network.
+func newRoutedClient(t *testing.T, vendor http.HandlerFunc, password string) *adaxes.Client {
 	t.Helper()
 	c, err := adaxes.New(adaxes.Config{BaseURL: "http://vendor.test/restApi", Username: `EXAMPLE\svc`, Password: secret.New(password), HTTP: transport.Config{
 		RoundTripper: roundTripper(func(r *http.Request) (*http.Response, error) {
 			w := httptest.NewRecorder()
-			g.ServeHTTP(w, r)
+			vendor(w, r)
 			return w.Result(), nil
 		}),
 	}})
@@ -147,7 +154,8 @@ func TestSignInAgainBeforeTheTokenEnds(t *testing.T) {
 	})
 }
 
-// TestTokenLifetimeIsReadTolerantly: a vendor that does not say, or whose clock is behind, gets the documented default of 30 minutes.
+// TestTokenLifetimeIsReadTolerantly: a vendor that does not say, or whose clock is behind, gets the
+// documented default of 30 minutes.
 func TestTokenLifetimeIsReadTolerantly(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -203,7 +211,8 @@ func TestSignInAgainOnceAfter401(t *testing.T) {
 	}
 }
 
-// TestSignInAgainOnceAfter403: a 403 with an innerError says that nobody is signed in; one without is about rights.
+// TestSignInAgainOnceAfter403: a 403 with an innerError says that nobody is signed in; one without
+// is about rights.
 func TestSignInAgainOnceAfter403(t *testing.T) {
 	t.Parallel()
 	for inner, want := range map[string]int{`,"innerError":{"code":"accountLockedOut"}`: 2, `,"innerError":{"code":"accessDenied"}`: 1, "": 1} {
@@ -241,31 +250,40 @@ func TestAccountTokenIsNotSentTwiceAfter401(t *testing.T) {
 	}
 }
 
-// TestRefusedSignInRests: the vendor locks an account after a few wrong passwords.
+// TestRefusedSignInRests: the vendor locks an account after a few wrong passwords, and the password
+// may be corrected at any time.
 func TestRefusedSignInRests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{}
 		c := newClockedClient(t, g, "wrong!W0rd")
-		for range 5 {
-			_, err := c.CreateObject(t.Context(), pageObjects[0].object)
-			if e := failure.Of(err); e.Kind != failure.Unavailable || e.Code != "invalidCredentials" || !strings.HasPrefix(e.Text, "sign-in: ") {
-				t.Fatal(err)
+		for asked, rest := range []time.Duration{5 * time.Second, 20 * time.Second, 80 * time.Second, 5 * time.Minute, 5 * time.Minute} {
+			var wg sync.WaitGroup
+			for range 5 {
+				wg.Go(func() {
+					_, err := c.CreateObject(t.Context(), pageObjects[0].object)
+					if e := failure.Of(err); e.Kind != failure.Unavailable || e.Code != "invalidCredentials" || !strings.HasPrefix(e.Text, "sign-in: ") || e.RetryAfter != rest {
+						t.Errorf("%v after %v, want %v", err, failure.Of(err).RetryAfter, rest)
+					}
+					wantHidden(t, []string{"hunter2!X", "wrong!W0rd"}, err, c)
+				})
 			}
-			wantHidden(t, []string{"hunter2!X", "wrong!W0rd"}, err, c)
-		}
-		if sessions, tokens, calls := g.counts(); sessions != 1 || tokens != 0 || calls != 0 {
-			t.Errorf("%d sessions, %d tokens, %d calls", sessions, tokens, calls)
-		}
-		time.Sleep(10*time.Minute + time.Second)
-		_, _ = c.GetObject(t.Context(), john)
-		if sessions, _, _ := g.counts(); sessions != 2 {
-			t.Errorf("%d sessions: the password may have been corrected at the vendor", sessions)
+			wg.Wait()
+			if sessions, tokens, calls := g.counts(); sessions != asked+1 || tokens != 0 || calls != 0 {
+				t.Errorf("%d sessions, %d tokens, %d calls; want %d sessions", sessions, tokens, calls, asked+1)
+			}
+			time.Sleep(rest - time.Millisecond)
+			_, _ = c.GetObject(t.Context(), john)
+			if sessions, _, _ := g.counts(); sessions != asked+1 {
+				t.Errorf("asked again within the rest of %v", rest)
+			}
+			time.Sleep(2 * time.Millisecond)
 		}
 	})
 }
 
-// TestSignInFailures: no fault of the sign-in may pass for an answer about the object.
+// TestSignInFailures: no fault of the sign-in is an answer to the command, and the vendor is asked
+// again soon.
 func TestSignInFailures(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -273,32 +291,70 @@ func TestSignInFailures(t *testing.T) {
 		body   string
 		want   failure.Kind
 	}{
-		"not there":       {404, `{"message": "m", "code": "notFound"}`, failure.Refused},
-		"wrong":           {400, `{"message": "m", "code": "badRequest"}`, failure.Refused},
+		"not there":       {404, `{"message": "m", "code": "notFound"}`, failure.Unavailable},
+		"no API":          {404, "<html>", failure.Unavailable},
+		"wrong":           {400, `{"message": "m", "code": "badRequest"}`, failure.Unavailable},
+		"forbidden":       {403, `{"message": "m", "code": "forbidden"}`, failure.Unavailable},
+		"no access":       {403, `{"message": "m", "code": "forbidden", "innerError": {"code": "accessDenied"}}`, failure.Unavailable},
+		"forbidden page":  {403, "<html>", failure.Unavailable},
+		"method":          {405, `{"message": "m", "code": "methodNotAllowed"}`, failure.Unavailable},
+		"conflict":        {409, `{"message": "m", "code": "conflict"}`, failure.Unavailable},
+		"too large":       {413, "", failure.Unavailable},
 		"failed":          {500, "", failure.Unavailable},
 		"away":            {503, "", failure.Unavailable},
 		"throttled":       {429, "", failure.Throttled},
-		"no JSON":         {200, "<html>", failure.Internal},
-		"empty":           {200, "{}", failure.Internal},
-		"wrong type":      {200, `{"sessionId": 5}`, failure.Internal},
-		"redirect":        {302, "", failure.Refused},
-		"session, no tok": {200, `{"sessionId": "s"}`, failure.Internal},
+		"no JSON":         {200, "<html>", failure.Unavailable},
+		"empty":           {200, "{}", failure.Unavailable},
+		"wrong type":      {200, `{"sessionId": 5}`, failure.Unavailable},
+		"redirect":        {302, "", failure.Unavailable},
+		"session, no tok": {200, `{"sessionId": "s"}`, failure.Unavailable},
 	}
 	for name, tt := range tests {
-		v := newVendor(t, says(tt.status, tt.body))
-		c, err := adaxes.New(adaxes.Config{BaseURL: v.URL, Username: "u", Password: secret.New("p")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.CreateObject(t.Context(), pageObjects[0].object); !failure.Is(err, tt.want) || !strings.Contains(err.Error(), "sign-in: ") {
-			t.Errorf("%s: %v", name, err)
-		}
-		for _, r := range v.requests() {
-			if r.Header.Get("Adm-Authorization") != "" {
-				t.Errorf("%s: a sign-in needs no token", name)
-			}
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g, struck := &gate{lifetime: time.Hour}, true
+				c := newRoutedClient(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Adm-Authorization") != "" && strings.Contains(r.URL.Path, "auth") {
+						t.Error("a sign-in needs no token")
+					}
+					if struck {
+						says(tt.status, tt.body)(w, r)
+						return
+					}
+					g.ServeHTTP(w, r)
+				}, "hunter2!X")
+				if _, err := c.CreateObject(t.Context(), pageObjects[0].object); !failure.Is(err, tt.want) || !strings.Contains(err.Error(), "sign-in: ") {
+					t.Error(err)
+				}
+				struck = false
+				time.Sleep(3 * time.Second)
+				if _, err := c.GetObject(t.Context(), john); err != nil {
+					t.Errorf("three seconds later: %v", err)
+				}
+			})
+		})
 	}
+}
+
+// TestOneFailedSignInServesAllWhoWait: an outage of the sign-in does not cost a request a command.
+func TestOneFailedSignInServesAllWhoWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		c := newRoutedClient(t, func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			says(400, `{"message": "m", "code": "badRequest"}`)(w, r)
+		}, "hunter2!X")
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { _, _ = c.GetObject(t.Context(), john) })
+		}
+		wg.Wait()
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
 }
 
 func TestWaitingForASignInObeysTheContext(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// CreatedUser is what the vendor tells of a new user. It never holds the password, which the vendor echoes.
+// CreatedUser is what the vendor tells of a new user. It never holds the password, which the vendor
+// echoes.
 type CreatedUser struct {
 	// Path is the user's LDAP path, the durable handle.
 	Path string
@@ -21,7 +22,8 @@ type CreatedUser struct {
 	// Mail holds the plan's settings; nil without a mailbox.
 	Mail           *MailSettings
 	ProxyAddresses []string
-	// Properties holds the attributes sent and those that the mailbox added (mail, showInAddressBook, ...).
+	// Properties holds the attributes sent and those that the mailbox added (mail,
+	// showInAddressBook, ...).
 	Properties map[string][]string
 }
 
@@ -32,7 +34,8 @@ type MailSettings struct {
 	DisablePOP, DisableIMAP, DisableHTTP bool
 }
 
-// element is an XML element of the answer, its namespace dropped. Those that hold a password are not in the tree.
+// element is an XML element of the answer, its namespace dropped. Those that hold a password are
+// not in the tree.
 type element struct {
 	name     string
 	attrs    map[string]string
@@ -49,10 +52,12 @@ var (
 	errUnwelcome = errors.New("the answer holds a document type definition, or is nested too deeply")
 )
 
-// parse reads an XML document. A document type definition is refused, as it could define entities, and an element that holds a password
-// is skipped before anybody sees it.
+// parse reads an XML document, which is UTF-8 by now whatever its declaration says. A document type
+// definition is refused, as it could define entities, and an element that holds a password is
+// skipped before anybody sees it.
 func parse(body []byte) (*element, error) {
-	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
+	d := xml.NewDecoder(bytes.NewReader(body))
+	d.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
 	root := &element{}
 	open := []*element{root}
 	for {
@@ -96,7 +101,8 @@ func newElement(token xml.StartElement) *element {
 	return e
 }
 
-// isSecret reports whether the element's content is one: by its name, by the vendor's own mark, or as a property by what it names.
+// isSecret reports whether the element's content is one: by its name, by the vendor's own mark, or
+// as a property by what it names.
 func (e *element) isSecret() bool {
 	mark := strings.TrimSpace(e.attrs["do-not-log"])
 	return holdsPassword(e.name) || mark == "1" || strings.EqualFold(mark, "true") ||
@@ -127,7 +133,8 @@ func (e *element) find(name string) *element {
 	return nil
 }
 
-// value returns the text of the last child of that name that has any: a merge may repeat elements, the result last.
+// value returns the text of the last child of that name that has any: a merge may repeat elements,
+// the result last.
 func (e *element) value(name string) string {
 	var value string
 	for _, c := range e.all(name) {

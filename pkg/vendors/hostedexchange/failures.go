@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
@@ -18,12 +19,13 @@ const (
 	codeUserExists = "0x800708B0"
 )
 
-// codes is the one table of what the vendor's error codes mean. The page lists none; these are Windows' own and those of MPF's
-// error and SOAP providers.
+// codes is the one table of what the vendor's error codes mean. The page lists none; these are
+// Windows' own and those of MPF's error and SOAP providers.
 //
-// Refused, NotFound and Invalid are those by which the directory turns a step down that has a way back, or has done nothing yet. Any other code, the engine's
-// generic one first, says that the procedure ended with an error and was rolled back, which leaves what steps without rollback code did, and
-// more where the rollback fails (events 4107 and 4108): the outcome is open, see [Ended].
+// Refused, NotFound and Invalid are those by which the directory turns a step down that has a way
+// back, or has done nothing yet. Any other code, the engine's generic one first, says that the
+// procedure ended with an error and was rolled back, which leaves what steps without rollback code
+// did, and more where the rollback fails (events 4107 and 4108): the outcome is open, see [Ended].
 var codes = map[string]struct {
 	kind failure.Kind
 	text string
@@ -59,8 +61,9 @@ const (
 // noCode stands for the code of an errorContext that has none, or none that can be published.
 const noCode = "errorContext"
 
-// Ended reports whether the code of an Unknown says that the vendor did answer: it ended the procedure with an error. Nothing more is going to happen
-// then, and only the directory tells whether the rollback has left anything.
+// Ended reports whether the code of an Unknown says that the vendor did answer: it ended the
+// procedure with an error. Nothing more is going to happen then, and only the directory tells
+// whether the rollback has left anything.
 func Ended(code string) bool {
 	known, listed := codes[code]
 	return code == noCode || strings.HasPrefix(code, "0x") && (!listed || known.kind == failure.Unknown && known.text != lostTouch)
@@ -72,14 +75,19 @@ func Exists(err error) bool {
 	return ok && (e.Code == CodeExists || e.Code == codeUserExists)
 }
 
-// decodeAnswer reads an answer of any status: its <data>, or the failure that it means.
+// decodeAnswer reads an answer of any status: its <data>, or the failure that it means. secrets are
+// hidden in it once more, since an answer that is not UTF-8 shows them only when it is decoded.
 //
-// The vendor's own word comes first, wherever it stands: errorContext, then a SOAP fault, then <data>. Only an answer without any of them
-// is judged by its HTTP status.
-func decodeAnswer(res *transport.Response) (*element, error) {
-	root, err := parse(res.Body)
+// The vendor's own word comes first, wherever it stands: errorContext, then a SOAP fault, then
+// <data>. Only an answer without any of them is judged by its HTTP status.
+func decodeAnswer(res *transport.Response, secrets ...secret.String) (*element, error) {
+	body, err := inUTF8(res)
 	if err != nil {
-		return nil, statusFailure(res, err)
+		return nil, statusFailure(transport.Write, res, err)
+	}
+	root, err := parse(secret.HideBytes(body, secrets...))
+	if err != nil {
+		return nil, statusFailure(transport.Write, res, err)
 	}
 	if e := root.find("errorContext"); e != nil {
 		return nil, e.failure()
@@ -90,7 +98,7 @@ func decodeAnswer(res *transport.Response) (*element, error) {
 	if data := root.find("data"); data != nil && res.Status/100 == 2 {
 		return data, nil
 	}
-	return nil, statusFailure(res, nil)
+	return nil, statusFailure(transport.Write, res, nil)
 }
 
 // unknownAnswer is the failure of an answer that reports success and does not say of what.
@@ -98,7 +106,8 @@ func unknownAnswer() error {
 	return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "HTTP 200", Text: "the vendor's answer can not be understood"}
 }
 
-// failure is what an errorContext means. Its description never counts and is never passed on: it may quote what was sent.
+// failure is what an errorContext means. Its description never counts and is never passed on: it
+// may quote what was sent.
 func (e *element) failure() *failure.Error {
 	f := &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: normalCode(e.attrs["code"]), Text: ended}
 	if known, ok := codes[f.Code]; ok {
@@ -115,7 +124,8 @@ func (e *element) failure() *failure.Error {
 // identifier is what names of namespaces and procedures look like.
 var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_. -]{0,63}$`)
 
-// normalCode writes a code as "0x80071392", also where the vendor gave it in lower case or as a decimal; noCode for anything else.
+// normalCode writes a code as "0x80071392", also where the vendor gave it in lower case or as a
+// decimal; noCode for anything else.
 func normalCode(code string) string {
 	n, err := strconv.ParseInt(strings.TrimSpace(code), 0, 64)
 	if err != nil {
@@ -137,15 +147,30 @@ func (e *element) fault() *failure.Error {
 }
 
 // statusFailure is what an answer means that holds nothing of the vendor's own.
-func statusFailure(res *transport.Response, cause error) *failure.Error {
-	f := transport.StatusFailure(Vendor, transport.Write, res)
+//
+// What keeps the web server from letting a call in says nothing of the user or the container: it is
+// Unavailable. A 503 to a Write is Unknown, since a gateway also answers so when the system behind
+// it has taken the request and gone silent.
+func statusFailure(effect transport.Effect, res *transport.Response, cause error) *failure.Error {
+	f := transport.StatusFailure(Vendor, effect, res)
 	f.Cause = cause
 	switch res.Status {
 	case http.StatusUnauthorized:
 		f.Kind, f.Text = failure.Unavailable, "the vendor does not accept the configured user name and password, and did nothing"
-	case http.StatusNotFound, http.StatusGone:
-		// Nothing of the provisioning system answers there, so this tells nothing of the user or the container.
+	case http.StatusForbidden:
+		f.Kind, f.Text = failure.Unavailable, "the vendor's web server does not let the configured account in, and did nothing"
+	case http.StatusNotFound, http.StatusGone, http.StatusMethodNotAllowed:
 		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
+	case http.StatusServiceUnavailable:
+		if effect == transport.Write {
+			f.Kind, f.Code, f.Text = failure.Unknown, CodeAway, "the vendor is temporarily unavailable and did not say whether it acted"
+		}
+	}
+	if unreadable, ok := errors.AsType[*unreadableError](cause); ok {
+		f.Text += ": " + unreadable.Error()
 	}
 	return f
 }
+
+// CodeAway is the code of a 503. Most often nothing was done.
+const CodeAway = "HTTP 503"

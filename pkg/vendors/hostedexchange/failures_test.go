@@ -84,13 +84,19 @@ func TestFailures(t *testing.T) {
 		{"user with 500", 500, user, failure.Unknown, "HTTP 500", "did not say"},
 		{"redirect", 302, user, failure.Refused, "HTTP 302", "redirect"},
 		{"credentials", 401, "Pass1Word", failure.Unavailable, "HTTP 401", "password"},
-		{"rights", 403, "", failure.Refused, "HTTP 403", "rights"},
+		{"not let in", 403, "<html>", failure.Unavailable, "HTTP 403", "did nothing"},
+		{"method", 405, "", failure.Unavailable, "HTTP 405", "URL"},
 		{"not there", 404, "<html/>", failure.Unavailable, "HTTP 404", "URL"},
 		{"gone", 410, "", failure.Unavailable, "HTTP 410", "URL"},
 		{"throttled", 429, "", failure.Throttled, "HTTP 429", "fewer"},
 		{"failed", 500, "<html>Pass1Word</html>", failure.Unknown, "HTTP 500", "did not say"},
 		{"proxy", 502, "", failure.Unknown, "HTTP 502", "did not say"},
-		{"away", 503, "", failure.Unavailable, "HTTP 503", "temporarily"},
+		{"away", 503, "", failure.Unknown, hostedexchange.CodeAway, "did not say"},
+		{"away, with a reason", 503, coded("0x80070005"), failure.Refused, "0x80070005", "UserCreator"},
+		{"unknown encoding", 200, `<?xml version="1.0" encoding="klingon-8"?>` + user, failure.Unknown, "HTTP 200", "an unknown encoding"},
+		{"known encoding that nobody reads", 200, `<?xml version="1.0" encoding="UTF-7"?>` + user, failure.Unknown, "HTTP 200", "as UTF-7"},
+		{"not in its encoding", 200, strings.Replace(user, "CN=a", "CN=M\xfcller", 1), failure.Unknown, "HTTP 200", "as UTF-8"},
+		{"error not in its encoding", 500, "<response>M\xfcller</response>", failure.Unknown, "HTTP 500", "as UTF-8"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -114,7 +120,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never sent is Unavailable.
+// TestLostAnswers: a create whose answer is lost is Unknown and not sent again; one that was never
+// sent is Unavailable.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{}, 10)
@@ -160,7 +167,7 @@ func TestRetryAfter(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	_, err := newClient(t, hostedexchange.Config{URL: server.URL}).CreateBusinessUser(t.Context(), bob())
-	if e := failure.Of(err); e.Kind != failure.Unavailable || e.RetryAfter != 2*time.Minute {
+	if e := failure.Of(err); e.Kind != failure.Unknown || e.RetryAfter != 2*time.Minute {
 		t.Errorf("%v after %v", err, e.RetryAfter)
 	}
 }
@@ -186,7 +193,8 @@ func TestNewNamesTheField(t *testing.T) {
 	}
 }
 
-// TestEnded: where the vendor answered with an error of unknown reach nothing more happens; where it lost touch with a server something may.
+// TestEnded: where the vendor answered with an error of unknown reach nothing more happens; where
+// it lost touch with a server something may.
 func TestEnded(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{"0x80004005": true, "0x80070643": true, "0x80072035": true, "errorContext": true, "0x8007203A": false, hostedexchange.CodeExists: false, "HTTP 500": false, "SOAP Fault": false, "": false} {

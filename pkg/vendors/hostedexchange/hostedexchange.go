@@ -1,11 +1,13 @@
-// Package hostedexchange is a client of procedures of the Microsoft Provisioning System, namespace Hosted Exchange:
-// CreateBusinessUser, which creates a user and, with a plan, the mailbox; CreateMailbox; DeleteBusinessUser.
+// Package hostedexchange is a client of procedures of the Microsoft Provisioning System, namespace
+// Hosted Exchange: CreateBusinessUser, which creates a user and, with a plan, the mailbox;
+// CreateMailbox; DeleteBusinessUser.
 //
-// Sources: TechNet archive dd278759 (Hosted Exchange::CreateBusinessUser), dd278816 (CreateMailbox), dd278541 (DeleteBusinessUser), dd229928 (Schema::execute), dd251595
+// Sources: TechNet archive dd278759 (Hosted Exchange::CreateBusinessUser), dd278816
+// (CreateMailbox), dd278541 (DeleteBusinessUser), dd229928 (Schema::execute), dd251595
 // (errorSource) and the MPF pages on the SOAP envelope and errorContext.
 //
-// Every error is a *[failure.Error]. The vendor echoes the new user's password in its answer; it is dropped while the
-// answer is decoded, and free text of the vendor is never kept.
+// Every error is a *[failure.Error]. The vendor echoes the new user's password in its answer; it is
+// dropped while the answer is decoded, and free text of the vendor is never kept.
 package hostedexchange
 
 import (
@@ -42,11 +44,12 @@ type Config struct {
 	URL string
 	// Transport is SOAP, the default, or XML.
 	Transport string
-	// Username and Password go by HTTP basic authentication; without them none is sent. The account needs the UserCreator role.
+	// Username and Password go by HTTP basic authentication; without them none is sent. The account
+	// needs the UserCreator role.
 	Username string
 	Password secret.String
-	// HTTP bounds the exchanges; its Vendor is set by New, and its MaxBody is 1 MiB by default. The engine works
-	// synchronously: allow minutes.
+	// HTTP bounds the exchanges; its Vendor is set by New, and its MaxBody is 1 MiB by default. The
+	// engine works synchronously: allow minutes.
 	HTTP transport.Config
 }
 
@@ -54,10 +57,11 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	http *transport.Client
-	rest *rest
+	rest *transport.Rest
 }
 
-// Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own methods.
+// Format keeps fmt from walking into unexported fields, where it would bypass the secrets' own
+// methods.
 func (Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "hostedexchange.Client") }
 
 // New checks the configuration and returns a Client. It sends nothing.
@@ -70,7 +74,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.Password}
 	cfg.HTTP.MaxBody = cmp.Or(cfg.HTTP.MaxBody, defaultMaxBody)
-	return &Client{cfg: cfg, http: transport.New(cfg.HTTP), rest: &rest{}}, nil
+	return &Client{cfg: cfg, http: transport.New(cfg.HTTP), rest: &transport.Rest{}}, nil
 }
 
 // check returns every fault of the configuration, each naming its field and none quoting a value.
@@ -93,9 +97,11 @@ func (cfg Config) check() error {
 
 // CreateBusinessUser creates a user in an organisation and, where a plan is named, the mailbox.
 //
-// Errors: Invalid with every fault of the user where nothing was sent; what the vendor's code means where it reports an
-// error, NotFound where the container is missing, Refused where nothing was done; Unknown where the answer is lost or can not be
-// understood, or where the procedure ended with an error of which nobody knows what it left: see [Ended]. The call is not repeatable: whoever gets Unknown must look for [UserPath] before trying again.
+// Errors: Invalid with every fault of the user where nothing was sent; what the vendor's code means
+// where it reports an error, NotFound where the container is missing, Refused where nothing was
+// done; Unknown where the answer is lost or can not be understood, or where the procedure ended
+// with an error of which nobody knows what it left: see [Ended]. The call is not repeatable:
+// whoever gets Unknown must look for [UserPath] before trying again.
 func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (CreatedUser, error) {
 	body, err := u.request(c.cfg.Transport)
 	if err != nil {
@@ -112,7 +118,8 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 	return user, nil
 }
 
-// send sends a call of a procedure that changes something, and returns <data> of the answer. secrets are those of the request.
+// send sends a call of a procedure that changes something, and returns <data> of the answer.
+// secrets are those of the request.
 func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String) (*element, error) {
 	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx // the transport gives it one
 	if err != nil {
@@ -125,21 +132,30 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
 	}
-	if err := c.rest.standing(); err != nil {
+	if err := c.rest.Enter(); err != nil {
 		return nil, err
 	}
 	res, err := c.http.Do(ctx, transport.Write, req, secrets...)
 	if err != nil {
+		c.rest.Unanswered()
 		return nil, err
 	}
-	c.rest.note(res)
-	return decodeAnswer(res)
+	if res.Status == http.StatusUnauthorized {
+		return nil, c.rest.Refused(statusFailure(transport.Write, res, nil))
+	}
+	if res.Status/100 == 2 || res.Status == http.StatusInternalServerError {
+		c.rest.Accepted()
+	} else { // a gateway may have answered
+		c.rest.Unanswered()
+	}
+	return decodeAnswer(res, append(secrets, c.cfg.Password)...)
 }
 
-// Check asks whether the configured URL answers, and whether it takes the credentials, by a GET, which starts no procedure. The
-// role UserCreator does not show without creating somebody.
+// Check asks whether the configured URL answers, and whether it takes the credentials, by a GET,
+// which starts no procedure. The role UserCreator does not show without creating somebody.
 //
-// Errors: Unavailable where the credentials are not taken, where nothing answers, or nothing of the kind.
+// Errors: Unavailable where the credentials are not taken, where nothing answers, or nothing of the
+// kind.
 func (c *Client) Check(ctx context.Context) error {
 	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx // the transport gives it one
 	if err != nil {
@@ -155,7 +171,7 @@ func (c *Client) Check(ctx context.Context) error {
 	switch res.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return statusFailure(res, nil)
+		return statusFailure(transport.Read, res, nil)
 	}
 	return nil // an ISAPI that takes only POST may answer a GET with anything
 }

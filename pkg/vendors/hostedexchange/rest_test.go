@@ -3,6 +3,8 @@ package hostedexchange_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,37 +15,53 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// TestRefusedCredentialsRest: Windows locks an account after a few wrong passwords. It runs on a clock of its own.
+// TestRefusedCredentialsRest: Windows locks an account after a few wrong passwords, and the
+// password may be corrected at any time. After each rest one call tries. It runs on a clock of its
+// own.
 func TestRefusedCredentialsRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sent := 0
+		var sent atomic.Int64
+		status := http.StatusUnauthorized
 		c := newClient(t, hostedexchange.Config{URL: "http://vendor.test/mpf", Username: "u", Password: secret.New("wrong!W0rd"), HTTP: transport.Config{
 			RoundTripper: roundTripper(func(*http.Request) (*http.Response, error) {
-				sent++
+				sent.Add(1)
+				time.Sleep(time.Second)
 				w := httptest.NewRecorder()
-				w.WriteHeader(http.StatusUnauthorized)
+				w.WriteHeader(status)
+				_, _ = w.WriteString(`<response><data><user path="LDAP://CN=a"/></data></response>`)
 				return w.Result(), nil
 			}),
 		}})
-		for range 5 {
-			_, err := c.CreateBusinessUser(t.Context(), bob())
-			if f := failure.Of(err); f.Kind != failure.Unavailable || f.Code != "HTTP 401" {
-				t.Fatal(err)
+		create := func() error { _, err := c.CreateBusinessUser(t.Context(), bob()); return err }
+		if f := failure.Of(create()); f.Kind != failure.Unavailable || f.Code != "HTTP 401" || f.RetryAfter != 5*time.Second {
+			t.Fatalf("%v, after %v", f, f.RetryAfter)
+		}
+		for asked, rest := range []time.Duration{5 * time.Second, 20 * time.Second, 80 * time.Second, 5 * time.Minute, 5 * time.Minute} {
+			time.Sleep(rest - time.Second)
+			if f := failure.Of(create()); f.Kind != failure.Unavailable || f.RetryAfter != time.Second {
+				t.Errorf("%v, after %v", f, f.RetryAfter)
 			}
-			time.Sleep(time.Minute)
+			time.Sleep(time.Second)
+			var wg sync.WaitGroup
+			for range 5 {
+				wg.Go(func() {
+					if err := create(); !failure.Is(err, failure.Unavailable) {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if n := sent.Load(); n != int64(asked)+2 {
+				t.Errorf("sent %d times, want %d", n, asked+2)
+			}
 		}
-		if sent != 1 {
-			t.Errorf("sent %d times", sent)
-		}
-		_, err := c.CreateBusinessUser(t.Context(), bob())
-		if f := failure.Of(err); f.RetryAfter != 5*time.Minute {
-			t.Errorf("to be tried again after %v", f.RetryAfter)
-		}
-		time.Sleep(5*time.Minute + time.Second)
-		_, _ = c.CreateBusinessUser(t.Context(), bob())
-		if sent != 2 {
-			t.Errorf("sent %d times: the password may have been corrected at the vendor", sent)
+		time.Sleep(5 * time.Minute)
+		status = http.StatusOK
+		for range 2 {
+			if err := create(); err != nil {
+				t.Errorf("the password was corrected: %v", err)
+			}
 		}
 	})
 }

@@ -1,6 +1,6 @@
-// Package transport is the HTTP underneath the vendor clients: bounded in time and size,
-// deaf to redirects and to its own credentials when a vendor repeats them, and exact about one question, on which
-// the safety of every create rests: may the request have been carried out?
+// Package transport is the HTTP underneath the vendor clients: bounded in time and size, deaf to
+// redirects and to its own credentials when a vendor repeats them, and exact about one question, on
+// which the safety of every create rests: may the request have been carried out?
 package transport
 
 import (
@@ -23,7 +23,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 )
 
-// DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3 MiB.
+// DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3
+// MiB.
 const DefaultMaxBody = 32 << 20
 
 // Config shapes a Client. The zero value of each field takes the default.
@@ -83,12 +84,14 @@ const (
 
 // Do sends a request and reads the whole answer, whatever its status.
 //
-// Its errors: Throttled or Unavailable if [Limits] kept the request back; Unavailable if it certainly did not reach the vendor, or was a Read;
-// Unknown if a Write was sent and no complete answer came back; Internal if the answer is too large to a Read.
-// A cancelled ctx counts like any other lost answer.
+// Its errors: Throttled or Unavailable if [Limits] kept the request back; Unavailable if it
+// certainly did not reach the vendor, or was a Read; Unknown if a Write was sent and no complete
+// answer came back; Internal if the answer is too large to a Read. A cancelled ctx counts like any
+// other lost answer.
 //
-// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever it stands, since codes, links and ids of
-// vendors are published: those of [Config.Secrets], of the request's authorisation, and secrets, which are those of its body.
+// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever it
+// stands, since codes, links and ids of vendors are published: those of [Config.Secrets], of the
+// request's authorisation, and secrets, which are those of its body.
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	ctx, end := c.span(ctx, req)
 	defer func() { end(res, err) }()
@@ -108,7 +111,8 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 		// Without GetBody it can not repeat one with a body.
 		req.GetBody = nil
 	}
-	// Not an http.Client: it would read where a redirect points, and quote that and the request's URL in its errors.
+	// Not an http.Client: it would read where a redirect points, and quote that and the request's
+	// URL in its errors.
 	answer, err := c.cfg.RoundTripper.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		done(err)
@@ -159,7 +163,8 @@ func (c *Client) lost(effect Effect, sent bool, cause error) error {
 	return e
 }
 
-// tooLarge is the failure of an answer beyond MaxBody. Repeating a Read would only bring the same answer again.
+// tooLarge is the failure of an answer beyond MaxBody. Repeating a Read would only bring the same
+// answer again.
 func (c *Client) tooLarge(effect Effect) error {
 	e := &failure.Error{Kind: failure.Internal, Vendor: c.cfg.Vendor, Text: fmt.Sprintf("the vendor's answer exceeds %d bytes", c.cfg.MaxBody)}
 	if effect == Write {
@@ -186,8 +191,10 @@ func reason(err error) string {
 	}
 }
 
-// StatusFailure is the failure that a bare HTTP status means, for answers whose body says nothing better.
-// The classification of a Write follows RFC 9110: a 5xx other than 503 does not say whether the vendor acted.
+// StatusFailure is the failure that a bare HTTP status means, for answers whose body says nothing
+// better. The classification of a Write follows RFC 9110: a 5xx other than 503 does not say whether
+// the vendor acted. Clients of vendors whose writes must not be repeated take a 503 for Unknown as
+// well.
 func StatusFailure(vendor string, effect Effect, res *Response) *failure.Error {
 	e := &failure.Error{Vendor: vendor, Code: "HTTP " + strconv.Itoa(res.Status), RetryAfter: RetryAfter(res.Header, time.Now())}
 	switch {
@@ -230,8 +237,8 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// Endpoint parses a configured URL: absolute, http or https, with a host, and without user, query or fragment.
-// Its errors do not repeat the URL, which may hold a password by mistake.
+// Endpoint parses a configured URL: absolute, http or https, with a host, and without user, query
+// or fragment. Its errors do not repeat the URL, which may hold a password by mistake.
 func Endpoint(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {

@@ -1,8 +1,10 @@
 package directory_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 	"github.com/mailwright/mailwright/services/directory-svc/internal/directory"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 	"github.com/mailwright/mailwright/services/internal/worker"
@@ -179,7 +182,7 @@ func TestANameThatIsTakenAfterALostCreateIsLookedForAgain(t *testing.T) {
 		if _, found, err := b.settle(run, ""); err != nil || found {
 			t.Fatalf("%s: found %v, %v", eventType, found, err)
 		}
-		wantsKind(t, b.repeat(run), failure.Unknown, "looked for again")
+		wantsKind(t, b.repeat(run), failure.Unknown, "may have created it")
 		// Nobody's call was lost: the name is another's.
 		_, err = b.perform(b.run(eventType, tt.data, time.Now()))
 		wantsKind(t, err, failure.Refused)
@@ -222,7 +225,8 @@ func TestAGUIDThatCanNotBeReadIsTold(t *testing.T) {
 	}
 }
 
-// TestAnEndOfUnknownReach: the provisioning system ends with its generic error, with a user left behind and with none.
+// TestAnEndOfUnknownReach: the provisioning system ends with its generic error, with a user left
+// behind and with none.
 func TestAnEndOfUnknownReach(t *testing.T) {
 	t.Parallel()
 	b := setup(t, true)
@@ -243,8 +247,212 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	}
 	wantsKind(t, b.repeat(run), failure.Refused, "left no user")
 
+	// Without a directory to look into a person has to.
 	without := setup(t, false)
 	without.strike("CreateBusinessUser", "partial")
-	_, err = without.perform(without.run(event.BusinessUserCreate, hostedUser("half", "BaseMail"), time.Now()))
-	wantsKind(t, err, failure.Refused, "0x80004005", "without ldap")
+	run = without.run(event.BusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
+	_, err = without.perform(run)
+	wantsKind(t, err, failure.Unknown, "0x80004005")
+	if _, _, err := without.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCanNotLookUp) {
+		t.Error(err)
+	}
+}
+
+// away strikes a create with a 503, before or after the vendor has acted.
+func (b *bed) away(call, when string) {
+	b.Helper()
+	b.control(http.MethodPost, "faults", map[string]any{"call": call, "kind": "status", "count": 1, "params": map[string]any{"status": 503, "when": when}})
+}
+
+// made counts the objects of the tenant whose identity contains a text.
+func (b *bed) made(match string) int {
+	b.Helper()
+	var page struct{ Objects []json.RawMessage }
+	if err := b.box.Do(b.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(match), nil, &page); err != nil {
+		b.Fatal(err)
+	}
+	return len(page.Objects)
+}
+
+// TestACreateThatIsAnsweredBy503IsOpen: the vendor may have acted. An object that it made is found
+// and is ours; what shows nothing is created once.
+func TestACreateThatIsAnsweredBy503IsOpen(t *testing.T) {
+	t.Parallel()
+	b := setup(t, true)
+	for _, tt := range []struct{ name, call, eventType, data, match string }{
+		{"object", "create-object", event.ObjectCreate, user(true, "awaydone"), "awaydone"},
+		{"hosted user", "CreateBusinessUser", event.BusinessUserCreate, hostedUser("awaydone", "BaseMail"), "awaydone@"},
+	} {
+		b.away(tt.call, "after")
+		run := b.run(tt.eventType, tt.data, time.Now())
+		_, err := b.perform(run)
+		wantsKind(t, err, failure.Unknown, "HTTP 503")
+		if _, found, err := b.settle(run, "HTTP 503"); err != nil || !found {
+			t.Errorf("%s: found %v, %v", tt.name, found, err)
+		}
+
+		b.away(tt.call, "before")
+		run = b.run(tt.eventType, strings.ReplaceAll(tt.data, "awaydone", "awayundone"), time.Now())
+		_, err = b.perform(run)
+		wantsKind(t, err, failure.Unknown, "HTTP 503")
+		if _, found, err := b.settle(run, "HTTP 503"); err != nil || found {
+			t.Errorf("%s: found %v, %v", tt.name, found, err)
+		}
+		if err := b.repeat(run); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if n := b.made("away"); n != 4 {
+		t.Errorf("%d objects, want 4", n)
+	}
+}
+
+// TestATakenNameAfter503IsNotTakenForSomebodyElses: the user can not be looked for. It is created
+// again, which is harmless; if the name is taken then, a person has to look.
+func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	for when, taken := range map[string]bool{"after": true, "before": false} {
+		b.away("CreateBusinessUser", when)
+		run := b.run(event.BusinessUserCreate, hostedUser("away-"+when, "BaseMail"), time.Now())
+		_, err := b.perform(run)
+		wantsKind(t, err, failure.Unknown, hostedexchange.CodeAway)
+		if _, found, err := b.settle(run, hostedexchange.CodeAway); found || err != nil {
+			t.Fatalf("%s: found %v, %v", when, found, err)
+		}
+		err = b.repeat(run)
+		if !taken {
+			if err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+			continue
+		}
+		wantsKind(t, err, failure.Unknown, hostedexchange.CodeExists, "may have created it")
+		if _, _, err := b.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCanNotLookUp) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	if n := b.made("away-"); n != 2 {
+		t.Errorf("%d users, want 2", n)
+	}
+}
+
+// TestNoSecondObjectWhereNamesDoNotCollide: the vendor numbers the names that it makes up, and
+// Azure AD takes a name twice. After an open create nothing is created again.
+func TestNoSecondObjectWhereNamesDoNotCollide(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	b.set("adaxes.pattern-uniquify", true)
+	b.set("adaxes.read-lag", "1h")
+	const azure = `{"createIn":"OU=Groups,DC=example,DC=onmicrosoft,DC=com","objectType":"group","properties":[
+		{"propertyName":"cn","propertyType":"String","values":["Twice"]},{"propertyName":"groupType","propertyType":"Integer","values":[-2147483640]}]}`
+	for _, fault := range []string{"503", "lost"} {
+		for match, data := range map[string]string{"Made Up": user(false, "madeup"+fault), "Twice": azure} {
+			if b.away("create-object", "after"); fault == "lost" {
+				b.control(http.MethodDelete, "faults", nil)
+				b.strike("create-object", "timeout-after")
+			}
+			before := b.made(match)
+			run := b.run(event.ObjectCreate, data, time.Now())
+			_, err := b.perform(run)
+			wantsKind(t, err, failure.Unknown)
+			_, _, err = b.settle(run, failure.Of(err).Code)
+			wantsKind(t, err, failure.Unknown, "not created again")
+			if n := b.made(match) - before; n != 1 {
+				t.Errorf("%s, %s: %d objects", fault, match, n)
+			}
+		}
+	}
+}
+
+// TestAContainerMayBeNamedByGUID: what an open create made in it is found by its name.
+func TestAContainerMayBeNamedByGUID(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	var page struct{ Objects []struct{ GUID, DN string } }
+	if err := b.box.Do(t.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(unit), nil, &page); err != nil {
+		t.Fatal(err)
+	}
+	guid := ""
+	for _, o := range page.Objects {
+		if o.DN == unit {
+			guid = o.GUID
+		}
+	}
+	b.strike("create-object", "timeout-after")
+	run := b.run(event.ObjectCreate, `{"createIn":"`+guid+`","objectType":"container","properties":[{"propertyName":"cn","propertyType":"String","values":["By GUID"]}]}`, time.Now())
+	_, err := b.perform(run)
+	wantsKind(t, err, failure.Unknown)
+	result, found, err := b.settle(run, "")
+	if data, _ := result.Data.(event.ObjectCreatedData); err != nil || !found || data.Object.DN != "CN=By GUID,"+unit {
+		t.Errorf("%+v, %v, %v", result.Data, found, err)
+	}
+}
+
+// TestAContainerThatOurAccountMayNotReadIsNoObstacle to finding what stands in it; what does not
+// show is not created again, since nothing tells whether its name would collide.
+func TestAContainerThatOurAccountMayNotReadIsNoObstacle(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	hide := func() {
+		b.control(http.MethodPost, "faults", map[string]any{"call": "get-object", "match": unit, "kind": "status", "count": 1, "params": map[string]any{"status": 403, "body": `{"message":"m","code":"forbidden"}`}})
+	}
+	for fault, shows := range map[string]bool{"timeout-after": true, "timeout-before": false} {
+		b.strike("create-object", fault)
+		run := b.run(event.ObjectCreate, user(true, "within"+fault), time.Now())
+		_, err := b.perform(run)
+		wantsKind(t, err, failure.Unknown)
+		hide()
+		_, found, err := b.settle(run, "")
+		if found != shows || shows && err != nil {
+			t.Errorf("%s: found %v, %v", fault, found, err)
+		}
+		if !shows {
+			wantsKind(t, err, failure.Unknown, "not created again")
+		}
+	}
+}
+
+// TestTheAgeOfAnObjectInEveryForm: a create is lost before it was done, and an object of the name
+// is there. Only one that is certainly not older than the command is taken for this operation's
+// own.
+func TestTheAgeOfAnObjectInEveryForm(t *testing.T) {
+	t.Parallel()
+	b := setup(t, false)
+	now := time.Now().UTC()
+	for name, tt := range map[string]struct {
+		whenCreated string // as JSON
+		ours        bool
+		person      bool // nothing tells whose it is
+	}{
+		"old, zone":              {`["2019-03-04T12:12:12Z"]`, false, false},
+		"old, no zone":           {`["2019-03-04T12:12:12"]`, false, false},
+		"old, generalized time":  {`["20190304121212.0Z"]`, false, false},
+		"old, date":              {`["2019-03-04"]`, false, false},
+		"new, zone":              {`["` + now.Format(time.RFC3339) + `"]`, true, false},
+		"new, another zone":      {`["` + now.In(time.FixedZone("", 5*3600)).Format(time.RFC3339) + `"]`, true, false},
+		"new, generalized time":  {`["` + now.Format("20060102150405.0Z") + `"]`, true, false},
+		"new, no zone":           {`["` + now.Format("2006-01-02T15:04:05") + `"]`, false, true},
+		"certainly new, no zone": {`["` + now.Add(15*time.Hour).Format("2006-01-02T15:04:05") + `"]`, true, false},
+		"today":                  {`["` + now.Format("2006-01-02") + `"]`, false, true},
+		"in a form that is new":  {`["04.03.2019 12:12"]`, false, true},
+		"a number":               {`[131960287320000000]`, false, true},
+		"empty":                  {`[]`, false, true},
+		"two days ago, no zone":  {`["` + now.Add(-48*time.Hour).Format("2006-01-02T15:04:05") + `"]`, false, false},
+	} {
+		body := `{"guid":"66666666-0000-4000-8000-000000000001","dn":"CN=Michael Smith,` + unit + `","objectType":"user","properties":{"whenCreated":` + tt.whenCreated + `}}`
+		b.control(http.MethodDelete, "faults", nil)
+		b.strike("create-object", "timeout-before")
+		b.control(http.MethodPost, "faults", map[string]any{"call": "get-object", "match": "michael smith", "kind": "status", "params": map[string]any{"status": 200, "body": body}})
+		run := b.run(event.ObjectCreate, user(true, "Michael Smith"), now)
+		_, err := b.perform(run)
+		wantsKind(t, err, failure.Unknown)
+		_, found, err := b.settle(run, "")
+		if found != tt.ours || errors.Is(err, operation.ErrCanNotLookUp) != tt.person || err != nil && !tt.person {
+			t.Errorf("%s: found %v, %v", name, found, err)
+		}
+		if old := !tt.ours && !tt.person; old {
+			wantsKind(t, b.repeat(run), failure.Refused)
+		}
+	}
 }

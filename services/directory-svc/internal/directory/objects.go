@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
@@ -19,7 +18,8 @@ import (
 // objectCreator creates directory objects at one tenant's Adaxes.
 type objectCreator struct {
 	client *adaxes.Client
-	// marker is the attribute that carries the operation's id; "" where the tenant has set none aside.
+	// marker is the attribute that carries the operation's id; "" where the tenant has set none
+	// aside.
 	marker string
 }
 
@@ -36,7 +36,8 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	if err != nil {
 		return operation.Result{}, c.meaning(ctx, run, data, err)
 	}
-	// The vendor's rules may have renamed and moved the object, and a create does not return the GUID. It exists whatever comes of the reading.
+	// The vendor's rules may have renamed and moved the object, and a create does not return the
+	// GUID. It exists whatever comes of the reading.
 	warnings := worker.Warnings(result.Warnings)
 	made, err := worker.ReadBack(ctx, func(ctx context.Context) (adaxes.DirectoryObject, error) {
 		return c.client.GetObject(ctx, result.ObjectDN)
@@ -48,14 +49,14 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	return created(run, made, data.ObjectType, warnings), nil
 }
 
-// meaning is what a failed create means for the operation. After a lost call a name that is taken is ours, perhaps, but not if it was taken before the
-// command came.
+// meaning is what a failed create means for the operation. After an earlier call that is open, a
+// taken name is ours, perhaps, but not if it was taken before the command came.
 func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data event.ObjectCreateData, err error) error {
 	if run.Open == nil || !adaxes.MayExist(err) {
 		return err
 	}
-	if intended, known := intendedDN(data); known {
-		if found, e := c.get(ctx, intended, whenCreated); e == nil && found != nil && before(run, *found, false) {
+	if at, e := c.place(ctx, data); e == nil && at.dn != "" {
+		if found, e := c.get(ctx, at.dn, whenCreated); e == nil && found != nil && ageOf(run, objectCreatedAt(*found)) == older {
 			return err
 		}
 	}
@@ -64,17 +65,14 @@ func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data eve
 
 // lookUp finds the object that an earlier attempt of this very operation created.
 //
-// With a marker that is certain. Without one, an object of the intended name counts as ours only while settling, and only if it is not older than the command:
-// this operation sent a create. Where the vendor makes up the name, a second create would make a second object, so that it is looked for and nothing else.
+// With a marker that is certain. Without one, an object of the intended name counts as ours only
+// while an earlier create is open, and only if it is certainly not older than the command.
 func (c objectCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, false, err
 	}
 	found, err := c.find(ctx, run, data)
-	if err == nil && found == nil && c.marker == "" && commonName(data) == "" {
-		err = &failure.Error{Kind: failure.Unknown, Vendor: adaxes.Vendor, Text: "the vendor did not say whether it created the object, whose name it makes up; it is looked for, and not created again"}
-	}
 	if err != nil || found == nil {
 		return operation.Result{}, false, err
 	}
@@ -95,16 +93,26 @@ func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.
 	return c.findByName(ctx, run, data)
 }
 
-// findByName looks where the command wants the object, then for its account name and UPN: patterns and rules may have renamed or moved it.
+// findByName looks where the command wants the object, then for its account name and UPN: patterns
+// and rules may have renamed or moved it.
+//
+// Where nothing shows and nothing makes a second create collide with the first, it goes on looking:
+// the create is not repeated.
 func (c objectCreator) findByName(ctx context.Context, run *operation.Run, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
-	intended, known := intendedDN(data)
+	at, err := c.place(ctx, data)
+	if err != nil {
+		return nil, err
+	}
 	logons := logonNames(data)
-	if !known && len(logons) == 0 {
+	if at.dn == "" && len(logons) == 0 {
 		return nil, operation.ErrCanNotLookUp
 	}
-	if known {
-		found, err := c.get(ctx, intended, whenCreated)
-		if err != nil || found != nil && !before(run, *found, false) {
+	if at.dn != "" {
+		found, err := c.get(ctx, at.dn, whenCreated)
+		if err != nil {
+			return nil, err
+		}
+		if ours, err := isOurs(run, found); err != nil || ours {
 			return found, err
 		}
 	}
@@ -113,9 +121,14 @@ func (c objectCreator) findByName(ctx context.Context, run *operation.Run, data 
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == 1 && !before(run, found[0], true) {
-			return &found[0], nil
+		if len(found) == 1 {
+			if ours, err := isOurs(run, &found[0]); err != nil || ours {
+				return &found[0], err
+			}
 		}
+	}
+	if !at.collides {
+		return nil, &failure.Error{Kind: failure.Unknown, Vendor: adaxes.Vendor, Text: "the vendor did not say whether it created the object, and a second create would make a second object; it is looked for, and not created again"}
 	}
 	return nil, nil
 }
@@ -123,16 +136,68 @@ func (c objectCreator) findByName(ctx context.Context, run *operation.Run, data 
 // whenCreated is the property that tells an object's age.
 const whenCreated = "whenCreated"
 
-// before reports whether an object was there before the command; unsaid is what counts where it does not tell.
-func before(run *operation.Run, object adaxes.DirectoryObject, unsaid bool) bool {
-	created, err := time.Parse(time.RFC3339, object.Value(whenCreated))
-	if err != nil {
-		return unsaid
+// isOurs reports whether an object of the right name was created by an earlier call of this
+// operation. Where its age does not tell, a person has to look: a repeated create could only find
+// the name taken.
+func isOurs(run *operation.Run, object *adaxes.DirectoryObject) (bool, error) {
+	if object == nil {
+		return false, nil
 	}
-	return older(run, created)
+	switch ageOf(run, objectCreatedAt(*object)) {
+	case older:
+		return false, nil
+	case notOlder:
+		return true, nil
+	default:
+		return false, operation.ErrCanNotLookUp
+	}
 }
 
-// logonNames are the names beside its own by which an object is the only one of its domain, as far as the command gives them whole.
+// objectCreatedAt is when an object was created; zero where that can not be read.
+func objectCreatedAt(object adaxes.DirectoryObject) adaxes.Span {
+	span, _ := adaxes.ParseTime(object.Value(whenCreated)) // zero beside an error
+	return span
+}
+
+// place is where an object is to stand.
+type place struct {
+	// dn is "" where the command leaves the name to the vendor's property patterns.
+	dn string
+	// collides: the directory refuses a second object of the name in the container.
+	collides bool
+}
+
+// place works out where an object will stand. The container is read, since the command may name it
+// by GUID, and since in Azure AD many objects of one container may have the same name: their DNs
+// hold an id of the vendor's.
+func (c objectCreator) place(ctx context.Context, data event.ObjectCreateData) (place, error) {
+	name := commonName(data)
+	if name == "" {
+		return place{}, nil
+	}
+	container, err := c.get(ctx, data.CreateIn)
+	hidden := failure.Is(err, failure.Refused) // our account may see what is in it, and not itself
+	if err != nil && !hidden {
+		return place{}, err
+	}
+	at := place{collides: !hidden}
+	if intended, known := intendedDN(data); known {
+		at.dn = intended
+	}
+	if container != nil {
+		at.collides = container.DirectoryType <= activeDirectory
+		if container.DN != "" {
+			at.dn = dn.Child(naming(data), name, container.DN)
+		}
+	}
+	return at, nil
+}
+
+// activeDirectory is the DirectoryType of an object on premises.
+const activeDirectory = 1
+
+// logonNames are the names beside its own by which an object is the only one of its domain, as far
+// as the command gives them whole.
 func logonNames(data event.ObjectCreateData) map[string]string {
 	names := map[string]string{}
 	for _, property := range []string{"sAMAccountName", "userPrincipalName"} {
@@ -247,8 +312,8 @@ func value(raw json.RawMessage) any {
 	return v
 }
 
-// intendedDN is where the object will stand, if the command says so: its cn or ou in a container that is
-// named by DN, not by GUID.
+// intendedDN is where the object will stand, if the command says so: its cn or ou in a container
+// that is named by DN, not by GUID.
 func intendedDN(data event.ObjectCreateData) (string, bool) {
 	name := commonName(data)
 	if name == "" {
@@ -257,7 +322,8 @@ func intendedDN(data event.ObjectCreateData) (string, bool) {
 	return dn.Child(naming(data), name, data.CreateIn), strings.Contains(data.CreateIn, "=")
 }
 
-// commonName is the object's name in its container; "" where the command leaves it to the vendor's property patterns.
+// commonName is the object's name in its container; "" where the command leaves it to the vendor's
+// property patterns.
 func commonName(data event.ObjectCreateData) string { return text(data, naming(data)) }
 
 // naming is the attribute that names an object.

@@ -2,12 +2,12 @@ package directory
 
 import (
 	"context"
-	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
 	"github.com/mailwright/mailwright/services/internal/worker"
@@ -49,25 +49,18 @@ func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.
 	return operation.Result{Type: event.BusinessUserCreated, Data: out}, nil
 }
 
-// meaning is what a failed create means for the operation, which depends on what the directory can tell.
-//
-// An end of unknown reach is open where it can be looked at; elsewhere nobody would ever settle it, so that it ends there and then, with the reason.
-// A name that is taken is ours, perhaps, if a call before was lost, but not if it was taken before the command came.
+// meaning is what a failed create means for the operation. After an earlier call that is open, a
+// taken name is ours, perhaps, but not if it was taken before the command came.
 func (c userCreator) meaning(ctx context.Context, run *operation.Run, data event.BusinessUserCreateData, err error) error {
-	f := failure.Of(err)
-	switch {
-	case f.Kind == failure.Unknown && hostedexchange.Ended(f.Code) && c.directory == nil:
-		return &failure.Error{
-			Kind: failure.Refused, Vendor: f.Vendor, Code: f.Code, Cause: err,
-			Text: f.Text + "; without ldap in the configuration it can not be looked for: look whether a user was left",
-		}
-	case hostedexchange.Exists(err) && c.directory != nil:
-		if user, err := c.find(ctx, data); err == nil && user != nil && older(run, user.Created) {
-			return f
-		}
-		return worker.Reopen(run, err)
+	if run.Open == nil || !hostedexchange.Exists(err) {
+		return err
 	}
-	return err
+	if c.directory != nil {
+		if user, e := c.find(ctx, data); e == nil && user != nil && ageOf(run, userCreatedAt(*user)) == older {
+			return err
+		}
+	}
+	return worker.Reopen(run, err)
 }
 
 // unread is the warning that what was just created could not be read.
@@ -117,21 +110,25 @@ func businessUser(d event.BusinessUserCreateData) hostedexchange.BusinessUser {
 	return u
 }
 
-// older reports whether what was created at a time was there before the command.
-func older(run *operation.Run, created time.Time) bool {
-	return created.Before(run.Operation.ReceivedAt.Add(-clockSkew))
+// userCreatedAt is when a user was created; zero where the directory does not tell.
+func userCreatedAt(user ldapdirectory.Object) adaxes.Span {
+	return adaxes.Span{Earliest: user.Created, Latest: user.Created}
 }
 
-// clockSkew is by how much a domain controller's clock may lag behind ours; domains keep theirs within five minutes.
-const clockSkew = 10 * time.Minute
-
-// lookUp finds the user that an earlier attempt of this very operation created: CreateBusinessUser has no sister that reads, so that is
-// asked of the directory.
+// lookUp finds the user that an earlier attempt of this very operation created: CreateBusinessUser
+// has no sister that reads, so that is asked of the directory.
 //
-// Only a lost answer makes a user of that name ours, for the vendor refuses to create a second one, and only a user that is not older than
-// the command. Before the first call there is nothing to find.
+// Only an open call makes a user of that name ours, for the vendor refuses to create a second one,
+// and only a user that is certainly not older than the command. Before the first call there is
+// nothing to find.
 func (c userCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 	if c.directory == nil {
+		// After a 503 most often nothing was done. To create again is harmless, since the name
+		// collides, and tells more than nothing: either it succeeds, or the name is taken and a
+		// person has to look.
+		if run.Settling && run.Open != nil && run.Open.Code == hostedexchange.CodeAway {
+			return operation.Result{}, false, nil
+		}
 		return operation.Result{}, false, operation.ErrCanNotLookUp
 	}
 	if !run.Settling {
@@ -142,8 +139,14 @@ func (c userCreator) lookUp(ctx context.Context, run *operation.Run) (operation.
 		return operation.Result{}, false, err
 	}
 	user, err := c.find(ctx, data)
-	if err != nil || user == nil || older(run, user.Created) {
+	if err != nil || user == nil {
 		return operation.Result{}, false, err
+	}
+	switch ageOf(run, userCreatedAt(*user)) {
+	case older:
+		return operation.Result{}, false, nil
+	case ageUnknown:
+		return operation.Result{}, false, operation.ErrCanNotLookUp
 	}
 	return operation.Result{Type: event.BusinessUserCreated, Data: settled(run, data, *user)}, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/call"
 	"github.com/mailwright/mailwright/services/sandbox/internal/directory"
@@ -13,7 +14,8 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/switches"
 )
 
-// typeCodes are objectTypeCode: OU 0, user 2, group 3, computer 4 in the samples, the others inferred.
+// typeCodes are objectTypeCode: OU 0, user 2, group 3, computer 4 in the samples, the others
+// inferred.
 var typeCodes = map[string]int{
 	"organizationalUnit": 0, "contact": 1, "user": 2, "group": 3, "computer": 4, "container": 5,
 	"printQueue": 6, "volume": 7, "domainDNS": 8,
@@ -93,6 +95,14 @@ func (a *API) render(tx *state.Tx, o *state.Object, properties string) directory
 		if computed := computedProperty(o, attribute.Name); computed != "" {
 			values = []any{computed}
 		}
+		if form := timeForms[tx.Switches().Text(switches.AdaxesTimeForm)]; form != "" {
+			switch attribute.Name {
+			case "whenCreated":
+				values = []any{o.Created.UTC().Format(form)}
+			case "whenChanged":
+				values = []any{o.Changed.UTC().Format(form)}
+			}
+		}
 		if len(values) == 0 {
 			continue
 		}
@@ -114,6 +124,9 @@ func (a *API) render(tx *state.Tx, o *state.Object, properties string) directory
 	}
 	return shown
 }
+
+// timeForms are the other forms in which .NET and directories write a time.
+var timeForms = map[string]string{"no-zone": "2006-01-02T15:04:05.0000000", "generalized": "20060102150405.0Z", "date": time.DateOnly}
 
 // computedProperty is the value of those properties that follow from the object itself.
 func computedProperty(o *state.Object, name string) string {
@@ -248,7 +261,8 @@ func readCriteria(p *object) criterion {
 
 var itemFields = []string{"type", "items", "logicalOperator", "property", "operator", "values", "valueLogicalOperator"}
 
-// readItem reads a Simple or Compound item. Enumerations may be names or the numbers seen in the field.
+// readItem reads a Simple or Compound item. Enumerations may be names or the numbers seen in the
+// field.
 func readItem(o *object) criterion {
 	switch o.choice("type", map[string]string{"0": "simple", "1": "compound", "simple": "simple", "compound": "compound"}) {
 	case "compound":

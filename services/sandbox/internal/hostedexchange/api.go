@@ -1,5 +1,5 @@
-// Package hostedexchange simulates the Microsoft Provisioning System's Hosted Exchange
-// namespace: CreateBusinessUser whole, CreateMailbox, and DeleteBusinessUser. Source: the page "Hosted
+// Package hostedexchange simulates the Microsoft Provisioning System's Hosted Exchange namespace:
+// CreateBusinessUser whole, CreateMailbox, and DeleteBusinessUser. Source: the page "Hosted
 // Exchange::CreateBusinessUser", and the notes on requests, SOAP and errors.
 package hostedexchange
 
@@ -8,6 +8,10 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/mailwright/mailwright/services/sandbox/internal/call"
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
@@ -22,6 +26,18 @@ const (
 	soapPath     = "/mpf/soapisapi.dll"
 	xmlMediaType = "text/xml; charset=utf-8"
 )
+
+// encodings are the ways to write an answer. But for UTF-8 the document alone says which it is.
+var encodings = map[string]struct {
+	mediaType, declared string
+	as                  encoding.Encoding
+}{
+	"utf-8":        {xmlMediaType, "utf-8", encoding.Nop},
+	"utf-8-bom":    {"text/xml", "utf-8", unicode.UTF8BOM},
+	"utf-16":       {"text/xml", "utf-16", unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)},
+	"iso-8859-1":   {"text/xml", "iso-8859-1", charmap.ISO8859_1},
+	"windows-1252": {"text/xml", "windows-1252", charmap.Windows1252},
+}
 
 // API is the service. Digits makes the random part of a sAMAccountName: n decimal digits.
 type API struct {
@@ -87,7 +103,7 @@ func (a *API) Open(r *http.Request, body []byte) call.Operation {
 	}}
 }
 
-// unauthorized is what IIS says to a stranger, whatever he asks for.
+// unauthorized is what IIS answers to a caller that it does not know, whatever is asked for.
 func (a *API) unauthorized() call.Answer {
 	refused := page(http.StatusUnauthorized, "Unauthorized")
 	refused.Header.Set("WWW-Authenticate", `Basic realm="`+a.world.Seed().Hosted.Domain+`"`)
@@ -131,20 +147,22 @@ func (a *API) execute(x *execution, roles []string) call.Answer {
 			data.Children = []*node{element("executeData", "", output...)}
 		}
 	}
-	answer := respond(http.StatusOK, element("response", "", data), x.soap)
+	answer := a.respond(http.StatusOK, element("response", "", data), x.soap)
 	answer.Outcome, answer.Committed = "done", true
 	return answer
 }
 
 // respond writes a document, within a SOAP envelope where the request had one.
-func respond(status int, document *node, soap bool) call.Answer {
+func (a *API) respond(status int, document *node, soap bool) call.Answer {
+	written := encodings[a.world.Switches.Text(switches.HostedEncoding)]
 	var b bytes.Buffer
-	b.WriteString(`<?xml version="1.0" encoding="utf-8"?>`)
+	b.WriteString(`<?xml version="1.0" encoding="` + written.declared + `"?>`)
 	if soap {
 		document = element("SOAP-ENV:Envelope", "", element("SOAP-ENV:Body", "", document)).with("xmlns:SOAP-ENV", soapSpace)
 	}
 	document.write(&b)
-	return call.Answer{Status: status, Header: http.Header{}, Type: xmlMediaType, Body: b.Bytes()}
+	body, _ := encoding.HTMLEscapeUnsupported(written.as.NewEncoder()).Bytes(b.Bytes()) // of UTF-8: never fails
+	return call.Answer{Status: status, Header: http.Header{}, Type: written.mediaType, Body: body}
 }
 
 func page(status int, text string) call.Answer {

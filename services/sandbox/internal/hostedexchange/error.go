@@ -61,7 +61,7 @@ func (a *API) failed(x *execution, err error) call.Answer {
 				element("faultcode", "SOAP-ENV:Server"), element("faultstring", f.text), element("detail", "", document))
 		}
 	}
-	answer := respond(status, document, x.soap)
+	answer := a.respond(status, document, x.soap)
 	answer.Outcome, answer.Committed = f.Error(), f.committed
 	return answer
 }

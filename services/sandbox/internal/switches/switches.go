@@ -31,6 +31,7 @@ const (
 	AdaxesLowerCase          = "adaxes.lower-case-property-names"
 	AdaxesSearchEnvelope     = "adaxes.search-envelope"
 	AdaxesRedirect           = "adaxes.redirect-without-api"
+	AdaxesTimeForm           = "adaxes.time-form"
 	ExchangeAnchor           = "exchangeonline.anchor"
 	ExchangeNullParameters   = "exchangeonline.null-parameters"
 	ExchangeNotFound         = "exchangeonline.not-found"
@@ -57,6 +58,7 @@ const (
 	HostedUnknownElements    = "hostedexchange.unknown-elements"
 	HostedSuppliedSAM        = "hostedexchange.supplied-sam-account-name"
 	HostedEchoIsAdmin        = "hostedexchange.echo-is-admin"
+	HostedEncoding           = "hostedexchange.encoding"
 	LDAPReadLag              = "ldap.read-lag"
 	EnPowerTotalCount        = "enpower.total-count"
 	EnPowerNextLink          = "enpower.next-link"
@@ -82,6 +84,7 @@ var Table = []Switch{
 	{AdaxesLowerCase, false, nil, "REST_DirectoryObject sample (managedby)", "property names come back in lower case"},
 	{AdaxesSearchEnvelope, "objects", []string{"objects", "value", "items", "results", "array"}, "not in the stored pages", "envelope of a search answer"},
 	{AdaxesRedirect, true, nil, "third-party observation", "a path without api/ is redirected"},
+	{AdaxesTimeForm, "offset", []string{"offset", "no-zone", "generalized", "date"}, "REST_DirectoryObject: ISO 8601; .NET and LDAP have other forms", "form of whenCreated and whenChanged"},
 	{ExchangeAnchor, "form", []string{"accept", "require", "form"}, "samples show X-AnchorMailbox on every call; forms from client code", "header unchecked, required, or required in a known form"},
 	{ExchangeNullParameters, "reject", []string{"reject", "accept"}, "observed on the sibling transport", "\"Parameters\": null"},
 	{ExchangeNotFound, "404", []string{"404", "500"}, "public logs show both", "status of an identity that resolves to nothing"},
@@ -108,6 +111,7 @@ var Table = []Switch{
 	{HostedUnknownElements, "reject", []string{"reject", "ignore"}, "not stated; strict to catch misreadings", "an argument that the page does not list"},
 	{HostedSuppliedSAM, "algorithm", []string{"algorithm", "verbatim"}, "CreateConsumerUser: \"unlike CreateBusinessUser\"", "a caller's sAMAccountName"},
 	{HostedEchoIsAdmin, false, nil, "CreateBusinessUser sample response lacks it", "isAdmin is echoed"},
+	{HostedEncoding, "utf-8", []string{"utf-8", "utf-8-bom", "utf-16", "iso-8859-1", "windows-1252"}, "not stated for soapisapi.dll; XML 1.0, section 4.3.3", "encoding of answers"},
 	{LDAPReadLag, time.Duration(0), nil, "replication between domain controllers (inferred)", "age at which a new object is found over LDAP"},
 	{EnPowerTotalCount, "total", []string{"total", "page"}, "\"Total number of mailboxes retrieved\"", "totalCount counts the collection or this page"},
 	{EnPowerNextLink, "absolute", []string{"absolute", "relative"}, "\"Reference to the next page of results\"", "form of nextLink"},
