@@ -370,7 +370,7 @@ var hostedFacts = []fact{
 			_, again := b.hostedClient().CreateMailbox(b.Context(), m)
 			m.Path = "LDAP://CN=nobody," + organization
 			_, nobody := b.hostedClient(b.plainXML).CreateMailbox(b.Context(), m)
-			return all(err, err2, that(got.Mail != nil && got.Mail.SizeKB == 20000, "%+v", got), that(found.MailStore != "" && found.Mail == "later@alpineskihouse.com", "%+v", found),
+			return all(err, err2, that(quota(got) == 20000, "%+v", got), that(found.MailStore != "" && found.Mail == "later@alpineskihouse.com", "%+v", found),
 				wants(again, failure.Refused), wants(nobody, failure.NotFound))
 		},
 	},
@@ -403,9 +403,9 @@ func endedUnknown(err error) error {
 }
 
 // quota is the plan's size in KB; 0 without a mailbox.
-func quota(u hostedexchange.CreatedUser) int {
-	if u.Mail == nil {
+func quota(u hostedexchange.CreatedUser) int64 {
+	if u.Mail == nil || u.Mail.SizeKB == nil {
 		return 0
 	}
-	return u.Mail.SizeKB
+	return *u.Mail.SizeKB
 }
