@@ -11,21 +11,20 @@ import (
 func TestEveryFormOfAnIntegerIsThatInteger(t *testing.T) {
 	t.Parallel()
 	for _, number := range []string{"100", "100.0", "1e2", "1.0E+2", "10000e-2"} {
-		for eventType, data := range map[string]string{
-			event.DelegationRead: `{"pageSize":` + number + `}`,
-			event.InventorySync:  `{"mailboxType":"user","pageSize":` + number + `}`,
-		} {
-			e, err := event.New("1", "/test", eventType, []byte(data))
+		var read event.DelegationReadData
+		var sync event.InventorySyncData
+		for eventType, into := range map[string]any{event.DelegationRead: &read, event.InventorySync: &sync} {
+			e, err := event.New("1", "/test", eventType, []byte(`{"pageSize":`+number+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
-			var read struct {
-				PageSize event.Int `json:"pageSize"`
-			}
 			faults := event.Check(e)
-			if err := json.Unmarshal(e.Data(), &read); err != nil || len(faults) > 0 || read.PageSize != 100 {
-				t.Errorf("%s: %v, %d, %v", data, faults, read.PageSize, err)
+			if err := json.Unmarshal(e.Data(), into); err != nil || len(faults) > 0 {
+				t.Errorf("%s %s: %v, %v", eventType, number, faults, err)
 			}
+		}
+		if read.PageSize != 100 || sync.PageSize != 100 {
+			t.Errorf("%s: %d, %d", number, read.PageSize, sync.PageSize)
 		}
 	}
 }

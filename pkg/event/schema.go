@@ -78,11 +78,7 @@ func faults(err error) []Fault {
 	if !ok {
 		return []Fault{{Field: "data", Problem: "can not be held against its schema"}}
 	}
-	list := leaves(v)
-	slices.SortFunc(list, func(a, b Fault) int {
-		return strings.Compare(a.Field+"\x00"+a.Problem, b.Field+"\x00"+b.Problem)
-	})
-	return bounded(slices.Compact(list))
+	return ArrangeFaults(leaves(v))
 }
 
 // mostFaults is how many are told one by one: the answer must fit into a message.

@@ -42,7 +42,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[taker]{Perform: taker.sync})}, nil
+	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[taker]{Check: worker.Check((*tenant.Tenant).CheckSync), Perform: taker.sync})}, nil
 }
 
 // taker takes the inventories of one tenant.
