@@ -7,7 +7,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// TestEveryFormOfAnIntegerIsThatInteger: what the schemas accept, the data types read, and as the same number.
+// TestEveryFormOfAnIntegerIsThatInteger: what the schemas accept, the data types read, and as the
+// same number.
 func TestEveryFormOfAnIntegerIsThatInteger(t *testing.T) {
 	t.Parallel()
 	for _, number := range []string{"100", "100.0", "1e2", "1.0E+2", "10000e-2"} {

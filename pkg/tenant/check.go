@@ -18,7 +18,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// complete resolves the secrets, and checks the tenants' names, their policies, and every vendor's configuration against what its client asks. root is the file, for line numbers.
+// complete resolves the secrets, and checks the tenants' names, their policies, and every vendor's
+// configuration against what its client asks. root is the file, for line numbers.
 func (ts Tenants) complete(dir string, root *yaml.Node) error {
 	var errs []error
 	for _, name := range ts.Names() {

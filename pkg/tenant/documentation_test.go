@@ -46,7 +46,8 @@ func TestTheDocumentedFileLoads(t *testing.T) {
 	}
 }
 
-// TestThePageNamesWhatIsRefused: every property and bit that is refused by default stands in docs/vendors.md.
+// TestThePageNamesWhatIsRefused: every property and bit that is refused by default stands in
+// docs/vendors.md.
 func TestThePageNamesWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/vendors.md")

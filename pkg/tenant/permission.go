@@ -11,7 +11,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 )
 
-// CheckObject names everything about a directory object that the tenant's commands may not ask for; nil: nothing.
+// CheckObject names everything about a directory object that the tenant's commands may not ask for;
+// nil: nothing.
 func (t *Tenant) CheckObject(d event.ObjectCreateData) (faults []event.Fault) {
 	faults = append(faults, t.createIn(d.CreateIn)...)
 	if types := t.Policy.ObjectTypes; types != nil && !slices.Contains(types, d.ObjectType) {
@@ -28,7 +29,8 @@ func (t *Tenant) CheckObject(d event.ObjectCreateData) (faults []event.Fault) {
 	return append(faults, t.Policy.properties(properties, marker)...)
 }
 
-// CheckBusinessUser names everything about a business user that the tenant's commands may not ask for; nil: nothing.
+// CheckBusinessUser names everything about a business user that the tenant's commands may not ask
+// for; nil: nothing.
 func (t *Tenant) CheckBusinessUser(d event.BusinessUserCreateData) (faults []event.Fault) {
 	refuse := func(field, problem string) {
 		if problem != "" {
@@ -109,8 +111,8 @@ func (t *Tenant) hostedContainer(path string) string {
 	return ""
 }
 
-// domainController says what is wrong with a server that the provisioning system is to turn to; "" for nothing. It signs in there, so that a
-// server of somebody else's would get its credentials.
+// domainController says what is wrong with a server that the provisioning system is to turn to; ""
+// for nothing. It signs in there, so that a server of somebody else's would get its credentials.
 func (t *Tenant) domainController(host string) string {
 	if allowed := t.Policy.DomainControllers; allowed != nil {
 		if containsFold(allowed, host) {
@@ -151,7 +153,8 @@ type property struct {
 	values           []json.RawMessage
 }
 
-// properties names what may not be set. marker is the property that carries the operation's id; "" for none.
+// properties names what may not be set. marker is the property that carries the operation's id; ""
+// for none.
 func (p Policy) properties(list []property, marker string) (faults []event.Fault) {
 	before := map[string]bool{}
 	for _, property := range list {

@@ -13,23 +13,26 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/dn"
 )
 
-// Policy bounds what commands may ask for in a tenant's name. What it refuses is rejected before any vendor is called. The
-// zero value is the default, which refuses what gives power over other accounts and machines; docs/vendors.md has the table.
+// Policy bounds what commands may ask for in a tenant's name. What it refuses is rejected before
+// any vendor is called. The zero value is the default, which refuses what gives power over other
+// accounts and machines; docs/vendors.md has the table.
 type Policy struct {
-	// Containers are where objects may be created: a DN allows itself and all below it, a GUID itself alone. nil: anywhere.
+	// Containers are where objects may be created: a DN allows itself and all below it, a GUID
+	// itself alone. nil: anywhere.
 	Containers []string `yaml:"containers"`
 	// ObjectTypes are those that directory.object.create may create. nil: all.
 	ObjectTypes []string   `yaml:"objectTypes"`
 	Properties  Properties `yaml:"properties"`
-	// DomainControllers are the servers that commands may name. nil: as preferredDomainController every host of a domain that
-	// the tenant's configuration names, and none in a path.
+	// DomainControllers are the servers that commands may name. nil: as preferredDomainController
+	// every host of a domain that the tenant's configuration names, and none in a path.
 	DomainControllers []string `yaml:"domainControllers"`
 	// AllowAdmin lets a business user be created as an administrator of the organisation.
 	AllowAdmin bool          `yaml:"allowAdmin"`
 	EnPower    EnPowerPolicy `yaml:"enpower"`
 }
 
-// Properties changes which properties a command may set on a new object. Names are compared without regard to case.
+// Properties changes which properties a command may set on a new object. Names are compared without
+// regard to case.
 type Properties struct {
 	// Allow names properties that are refused by default and that this tenant's commands may set.
 	Allow []string `yaml:"allow"`
@@ -39,15 +42,16 @@ type Properties struct {
 
 // EnPowerPolicy bounds inventory.sync.
 type EnPowerPolicy struct {
-	// Tenants are what inventory.sync may name as its tenant, and then must name one of. [AnyTenant] among them allows
-	// any, and none. nil: it may name none.
+	// Tenants are what inventory.sync may name as its tenant, and then must name one of.
+	// [AnyTenant] among them allows any, and none. nil: it may name none.
 	Tenants []string `yaml:"tenants"`
 }
 
 // AnyTenant allows inventory.sync every tenant that the credentials reach, and all of them at once.
 const AnyTenant = "*"
 
-// KeysStrict is the value of [Tenant.Keys] that rejects a command whose key is not the recommended one.
+// KeysStrict is the value of [Tenant.Keys] that rejects a command whose key is not the recommended
+// one.
 const KeysStrict = "strict"
 
 // objectTypes are those that the schema of directory.object.create knows.
@@ -69,14 +73,16 @@ type flaw struct {
 	err  error
 }
 
-// settings is a list of texts of a tenant's configuration, and what is wrong with one of them: "" for nothing.
+// settings is a list of texts of a tenant's configuration, and what is wrong with one of them: ""
+// for nothing.
 type settings struct {
 	path  []string
 	texts []string
 	fault func(text string) string
 }
 
-// flaws names what is wrong with a tenant beside its vendors. n is the tenant in the file; nil where there is none.
+// flaws names what is wrong with a tenant beside its vendors. n is the tenant in the file; nil
+// where there is none.
 func (t *Tenant) flaws(n *yaml.Node) (flaws []flaw) {
 	p := t.Policy
 	for _, s := range []settings{
@@ -97,7 +103,8 @@ func (t *Tenant) flaws(n *yaml.Node) (flaws []flaw) {
 }
 
 func (s settings) flaws(n *yaml.Node) (flaws []flaw) {
-	// A list whose entries were all taken out must not read as one that is absent: that would allow everything.
+	// A list whose entries were all taken out must not read as one that is absent: that would allow
+	// everything.
 	if len(s.texts) == 0 && stands(n, s.path) {
 		return []flaw{{s.path, errors.New("is empty; name at least one, or leave it out for the default")}}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// powerful are the properties that a command may not set by default, and what each can do: it gives the new object, or whoever
-// named it, power that the right to create an object does not imply.
+// powerful are the properties that a command may not set by default, and what each can do: it gives
+// the new object, or whoever named it, power that the right to create an object does not imply.
 //
 // member is not among them: it puts others into a group that is new, and so has no rights yet.
 var powerful = map[string]string{
@@ -43,8 +43,8 @@ var powerfulNames = func() map[string]string {
 	return names
 }()
 
-// virtual begins the names of Adaxes' virtual properties. Those of harmless are its only ones that are known to do nothing beside
-// what their name says.
+// virtual begins the names of Adaxes' virtual properties. Those of harmless are its only ones that
+// are known to do nothing beside what their name says.
 const virtual = "adm-"
 
 var harmless = []string{"adm-customattribute", "adm-protectedfromdeletion"}
@@ -77,7 +77,8 @@ func isHarmless(lower string) bool {
 // accountControl is userAccountControl in lower case, whose bits are judged one by one.
 const accountControl = "useraccountcontrol"
 
-// powerfulBits are the bits of userAccountControl ([MS-ADTS] 2.2.16) that a command may not set by default.
+// powerfulBits are the bits of userAccountControl ([MS-ADTS] 2.2.16) that a command may not set by
+// default.
 var powerfulBits = []struct {
 	bit  uint32
 	name string
@@ -90,7 +91,8 @@ var powerfulBits = []struct {
 	{0x4000000, "PARTIAL_SECRETS_ACCOUNT"},        // a read-only domain controller
 }
 
-// accountControlFaults names the values of userAccountControl that set a powerful bit, or can not be told to set none.
+// accountControlFaults names the values of userAccountControl that set a powerful bit, or can not
+// be told to set none.
 func accountControlFaults(p property) (faults []event.Fault) {
 	for i, raw := range p.values {
 		field := fmt.Sprintf("%s/%d", p.valuesAt, i)
@@ -114,7 +116,8 @@ func accountControlFaults(p property) (faults []event.Fault) {
 	return faults
 }
 
-// accountControlValue reads a value as the directory does, whatever type the command calls it: a number, or a text of digits.
+// accountControlValue reads a value as the directory does, whatever type the command calls it: a
+// number, or a text of digits.
 func accountControlValue(raw json.RawMessage) (uint32, error) {
 	number := json.Number(raw)
 	var text string

@@ -26,10 +26,11 @@ type Tenants map[string]*Tenant
 type Tenant struct {
 	// Policy bounds what commands may ask for.
 	Policy Policy `yaml:"policy"`
-	// Operators are the CloudEvents sources, compared exactly, whose operation.cancel may end every operation of the tenant.
-	// Others may end those of their own source.
+	// Operators are the CloudEvents sources, compared exactly, whose operation.cancel may end every
+	// operation of the tenant. Others may end those of their own source.
 	Operators []string `yaml:"operators"`
-	// Keys is [KeysStrict], or "": a command whose key is not the recommended one is carried out with a warning.
+	// Keys is [KeysStrict], or "": a command whose key is not the recommended one is carried out
+	// with a warning.
 	Keys string `yaml:"keys"`
 
 	Adaxes         *Adaxes         `yaml:"adaxes"`

@@ -21,10 +21,12 @@ var (
 // number is RFC 8259 section 6: sign, integer part, fraction, exponent.
 var number = regexp.MustCompile(`^(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$`)
 
-// Parse reads a JSON number whose value is an integer in the sense of JSON Schema (2020-12, core 4.2.3 and
-// validation 6.1.1): 512, 512.0 and 5.12e2 are the same. The result is exact. The cost is bounded by [MaxLength].
+// Parse reads a JSON number whose value is an integer in the sense of JSON Schema (2020-12, core
+// 4.2.3 and validation 6.1.1): 512, 512.0 and 5.12e2 are the same. The result is exact. The cost is
+// bounded by [MaxLength].
 //
-// Errors: ErrLength, ErrSyntax where text is no JSON number or its value no integer, ErrRange beyond 64 bits.
+// Errors: ErrLength, ErrSyntax where text is no JSON number or its value no integer, ErrRange
+// beyond 64 bits.
 func Parse(text string) (int64, error) {
 	if len(text) > MaxLength {
 		return 0, ErrLength

@@ -65,10 +65,11 @@ func Equal(a, b string) bool {
 	return ok && x == y
 }
 
-// Within reports whether a DN names container or an object below it. Both are compared as of [Equal].
+// Within reports whether a DN names container or an object below it. Both are compared as of
+// [Equal].
 //
-// A DN with a ";" or a quotation mark that no backslash escapes is within nothing: some directories read it as a
-// separator or a quotation, others as a part of the name.
+// A DN with a ";" or a quotation mark that no backslash escapes is within nothing: some directories
+// read it as a separator or a quotation, others as a part of the name.
 func Within(name, container string) bool {
 	if len(split(name, `;"`)) > 1 {
 		return false
@@ -108,7 +109,8 @@ func canonical(s string) (string, bool) {
 	return strings.Join(names, ","), true
 }
 
-// attributeType is RFC 4512 section 1.4 in lower case: a name or a numeric OID. A path such as "LDAP://host/OU" is neither.
+// attributeType is RFC 4512 section 1.4 in lower case: a name or a numeric OID. A path such as
+// "LDAP://host/OU" is neither.
 var attributeType = regexp.MustCompile(`^([a-z][a-z0-9-]*|(oid\.)?[0-9]+(\.[0-9]+)*)$`)
 
 // split cuts s at each separator that no backslash escapes.

@@ -29,7 +29,8 @@ type CreatedUser struct {
 
 // MailSettings are the settings that a plan gave to a mailbox.
 type MailSettings struct {
-	// SizeKB is the quota; the page does not name the unit. nil where the vendor says none, or none that can be read.
+	// SizeKB is the quota; the page does not name the unit. nil where the vendor says none, or none
+	// that can be read.
 	SizeKB *int64
 	// Unread names the settings whose values could not be read.
 	Unread                               []string

@@ -325,8 +325,9 @@ func PathDN(path string) string {
 	return strings.ReplaceAll(name, `\/`, "/")
 }
 
-// SplitPath takes an LDAP path apart: the server that it names, "" for none, and the DN. ok is false where it is no path, or one
-// that could be read in two ways: with a "/" in the DN that no backslash escapes.
+// SplitPath takes an LDAP path apart: the server that it names, "" for none, and the DN. ok is
+// false where it is no path, or one that could be read in two ways: with a "/" in the DN that no
+// backslash escapes.
 func SplitPath(path string) (server, name string, ok bool) {
 	if !isPath(path) {
 		return "", "", false

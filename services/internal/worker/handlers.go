@@ -11,8 +11,9 @@ import (
 
 // Handler carries out one type of command with one tenant's client. It is an operation.Handler but for the client.
 type Handler[C any] struct {
-	// Check says what about a command its tenant does not allow, or no vendor would take; nil allows all that its schema does. It
-	// is asked before the other functions, so that nothing is sent for a command that it rejects, and a plan is answered alike.
+	// Check says what about a command its tenant does not allow, or no vendor would take; nil
+	// allows all that its schema does. It is asked before the other functions, so that nothing is
+	// sent for a command that it rejects, and a plan is answered alike.
 	Check   func(*tenant.Tenant, *operation.Run) error
 	Perform func(C, context.Context, *operation.Run) (operation.Result, error)
 	Once    bool

@@ -13,7 +13,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
-// handler takes delegation.read with a page size of the tenant's number of operators; calls counts what gets through.
+// handler takes delegation.read with a page size of the tenant's number of operators; calls counts
+// what gets through.
 func handler(t *testing.T, calls *int) operation.Handler {
 	t.Helper()
 	tenants := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "client a"}, Operators: []string{"/one", "/two"}}, "b": {EnPower: &tenant.EnPower{}}}

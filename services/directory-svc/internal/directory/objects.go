@@ -197,7 +197,8 @@ func created(run *operation.Run, object adaxes.DirectoryObject, objectType strin
 	}}
 }
 
-// objectFaults names what a command asks for that its tenant does not allow, or that no request can say.
+// objectFaults names what a command asks for that its tenant does not allow, or that no request can
+// say.
 func objectFaults(t *tenant.Tenant, data event.ObjectCreateData) []event.Fault {
 	faults := t.CheckObject(data)
 	for i, p := range data.Properties {
@@ -230,7 +231,8 @@ func (c objectCreator) object(data event.ObjectCreateData, operationID string) a
 	return o
 }
 
-// translate gives a property as the vendor's client takes it, and what is wrong with it. at is where it stands in the data.
+// translate gives a property as the vendor's client takes it, and what is wrong with it. at is
+// where it stands in the data.
 func translate(p event.Property, at string) (adaxes.Property, []event.Fault) {
 	var faults []event.Fault
 	propertyType, err := typeOf(p.Type)
@@ -257,8 +259,8 @@ func typeOf(raw json.RawMessage) (t adaxes.PropertyType, err error) {
 	return t, nil
 }
 
-// value reads a JSON text, boolean or integer; of an integer, exactly the number that the command gives. The text of a large
-// integer is one too.
+// value reads a JSON text, boolean or integer; of an integer, exactly the number that the command
+// gives. The text of a large integer is one too.
 func value(raw json.RawMessage, t adaxes.PropertyType) (any, error) {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(raw))

@@ -59,7 +59,8 @@ func rejected(t *testing.T, err error) (fields []string) {
 	return fields
 }
 
-// wantRejected wants a command to be rejected for these fields by each of the handler's functions, and no call at a vendor.
+// wantRejected wants a command to be rejected for these fields by each of the handler's functions,
+// and no call at a vendor.
 func (b *bed) wantRejected(eventType, data string, want ...string) {
 	b.Helper()
 	handler := b.handlers[eventType]
@@ -77,7 +78,8 @@ func (b *bed) wantRejected(eventType, data string, want ...string) {
 	}
 }
 
-// TestIntegersArriveAsTheyWereWritten: every form of a number that the schema takes is that number at the vendor.
+// TestIntegersArriveAsTheyWereWritten: every form of a number that the schema takes is that number
+// at the vendor.
 func TestIntegersArriveAsTheyWereWritten(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)
@@ -121,7 +123,8 @@ func TestIntegersThatDoNotFitAreRejected(t *testing.T) {
 	b.wantRejected(event.ObjectCreate, objectWith("beyond", `{"propertyName":"codePage","propertyType":7.5,"values":[1]}`), "/properties/2/propertyType")
 }
 
-// TestWhatTheTenantDoesNotAllowReachesNoVendor: the faults are told all at once, and by a dry run too.
+// TestWhatTheTenantDoesNotAllowReachesNoVendor: the faults are told all at once, and by a dry run
+// too.
 func TestWhatTheTenantDoesNotAllowReachesNoVendor(t *testing.T) {
 	t.Parallel()
 	b := setupTenant(t, true, tenant.Policy{Containers: []string{unit, organization}, ObjectTypes: []string{"user"}}, "extensionAttribute15")
@@ -151,7 +154,8 @@ func TestWhatTheTenantDoesNotAllowReachesNoVendor(t *testing.T) {
 	}
 }
 
-// TestAStricterPolicyDoesNotHideWhatWasCreatedBefore: an open call is looked for, whatever the policy says by then.
+// TestAStricterPolicyDoesNotHideWhatWasCreatedBefore: an open call is looked for, whatever the
+// policy says by then.
 func TestAStricterPolicyDoesNotHideWhatWasCreatedBefore(t *testing.T) {
 	t.Parallel()
 	b := setupTenant(t, false, tenant.Policy{Containers: []string{"OU=Elsewhere,DC=example,DC=com"}}, "")
@@ -160,7 +164,8 @@ func TestAStricterPolicyDoesNotHideWhatWasCreatedBefore(t *testing.T) {
 	}
 }
 
-// TestTheSandboxesConfigurationAllowsTheDocumentedExamples: what `mailwright demo` sends passes the policy that is written for it.
+// TestTheSandboxesConfigurationAllowsTheDocumentedExamples: what `mailwright demo` sends passes the
+// policy that is written for it.
 func TestTheSandboxesConfigurationAllowsTheDocumentedExamples(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

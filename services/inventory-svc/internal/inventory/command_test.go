@@ -24,7 +24,8 @@ func TestAPageSizeInAnyFormOfANumberIsThatNumber(t *testing.T) {
 	}
 }
 
-// TestATenantOfEnPowerThatIsNotAllowedIsNotAskedFor: the vendor's address leads nowhere, so that a request would fail otherwise.
+// TestATenantOfEnPowerThatIsNotAllowedIsNotAskedFor: the vendor's address leads nowhere, so that a
+// request would fail otherwise.
 func TestATenantOfEnPowerThatIsNotAllowedIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, "http://127.0.0.1:1")
