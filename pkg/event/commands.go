@@ -114,7 +114,7 @@ type DelegationReadData struct {
 	Mailbox          string `json:"mailbox,omitempty"`
 	WithDisplayNames bool   `json:"withDisplayNames,omitempty"`
 	// PageSize is 1 to 1000; 0: the vendor's default, 1,000.
-	PageSize int `json:"pageSize,omitempty"`
+	PageSize Int `json:"pageSize,omitempty"`
 	// Select names further properties to report.
 	Select []string `json:"select,omitempty"`
 }
@@ -153,7 +153,7 @@ type InventorySyncData struct {
 	// MailboxType is all (user and shared), user, shared, resource (rooms and equipment), room or equipment; empty: all.
 	MailboxType string `json:"mailboxType,omitempty"`
 	// PageSize is 1 to 1000; 0: 1000.
-	PageSize int `json:"pageSize,omitempty"`
+	PageSize Int `json:"pageSize,omitempty"`
 	// AcceptMissing reports mailboxes as missing however many they are.
 	AcceptMissing bool `json:"acceptMissing,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -17,14 +18,23 @@ import (
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
 )
 
-// complete resolves the secrets and holds every vendor's configuration against what its client asks. root is the file, for line numbers.
+// complete resolves the secrets, and checks the tenants' names, their policies, and every vendor's
+// configuration against what its client asks. root is the file, for line numbers.
 func (ts Tenants) complete(dir string, root *yaml.Node) error {
 	var errs []error
 	for _, name := range ts.Names() {
 		t := ts[name]
+		if !tenantName.MatchString(name) {
+			errs = append(errs, at(root, []string{"tenants", name}, errors.New("a tenant's name has 1 to 63 characters of a-z, 0-9 and -, since subjects hold it")))
+		}
 		if t == nil {
 			errs = append(errs, at(root, []string{"tenants", name}, errors.New("names no vendor")))
 			continue
+		}
+		_, section := member(root, "tenants")
+		_, section = member(section, name)
+		for _, f := range t.flaws(section) {
+			errs = append(errs, at(root, append([]string{"tenants", name}, f.path...), f.err))
 		}
 		for _, v := range t.vendors() {
 			path := append([]string{"tenants", name}, v.path...)
@@ -61,12 +71,19 @@ func at(root *yaml.Node, path []string, err error) error {
 	return fmt.Errorf("line %d: %s: %w", line, strings.Join(path, "."), err)
 }
 
+// member finds a member of a mapping by its name, or an entry of a sequence by its index.
 func member(n *yaml.Node, name string) (key, value *yaml.Node) {
+	if n == nil {
+		return nil, nil
+	}
 	if n.Kind == yaml.DocumentNode && len(n.Content) > 0 {
 		n = n.Content[0]
 	}
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
+	}
+	if i, err := strconv.Atoi(name); err == nil && n.Kind == yaml.SequenceNode && i >= 0 && i < len(n.Content) {
+		return n.Content[i], n.Content[i]
 	}
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == name {

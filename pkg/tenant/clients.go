@@ -1,21 +1,30 @@
 package tenant
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+
+	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 )
+
+// sections are the names that the vendors have in the configuration.
+var sections = map[string]string{
+	adaxes.Vendor: "adaxes", exchangeonline.Vendor: "exchangeOnline", hostedexchange.Vendor: "hostedExchange", enpower.Vendor: "enpower",
+}
 
 // Clients holds one vendor client a tenant.
 type Clients[C any] struct {
-	byName map[string]C
-	only   string // the tenant that a command without tenantid means; "" if there are several
-	vendor string
+	byName  map[string]C
+	tenants Tenants
+	vendor  string
 }
 
 // Connect builds the client of every tenant that has the vendor; pick returns nil for one that has not.
 func Connect[V, C any](ts Tenants, vendor string, pick func(*Tenant) *V, connect func(*V) (C, error)) (*Clients[C], error) {
-	c := &Clients[C]{byName: map[string]C{}, vendor: vendor}
+	c := &Clients[C]{byName: map[string]C{}, tenants: ts, vendor: vendor}
 	for _, name := range ts.Names() {
 		v := pick(ts[name])
 		if v == nil {
@@ -23,28 +32,29 @@ func Connect[V, C any](ts Tenants, vendor string, pick func(*Tenant) *V, connect
 		}
 		client, err := connect(v)
 		if err != nil {
-			return nil, fmt.Errorf("tenants.%s.%s: %w", name, vendor, err)
+			return nil, fmt.Errorf("tenants.%s.%s: %w", name, sections[vendor], err)
 		}
 		c.byName[name] = client
-	}
-	if len(ts) == 1 {
-		c.only = ts.Names()[0]
 	}
 	return c, nil
 }
 
-// For gives the client that a command's tenantid means, and the tenant's name. Its errors are the problem with the field, for
-// whoever published the command.
-func (c *Clients[C]) For(tenantID string) (client C, name string, err error) {
-	name = cmp.Or(tenantID, c.only)
+// For gives a tenant's client and its configuration. Its errors are the problem with the field
+// tenantid, for whoever published the command: no tenant is given, the configuration has none of
+// that name, or the tenant does not use the vendor.
+func (c *Clients[C]) For(name string) (client C, t *Tenant, err error) {
 	if name == "" {
-		return client, "", errors.New("is missing; it is required, since several tenants are configured")
+		return client, nil, errors.New("is missing; name the tenant")
+	}
+	t, known := c.tenants[name]
+	if !known {
+		return client, nil, errors.New("names no tenant that is configured (section tenants)")
 	}
 	client, ok := c.byName[name]
 	if !ok {
-		return client, "", fmt.Errorf("names no tenant that is configured for %s", c.vendor)
+		return client, nil, fmt.Errorf("names a tenant that does not use %s: its configuration has no section %s", c.vendor, sections[c.vendor])
 	}
-	return client, name, nil
+	return client, t, nil
 }
 
 // Vendor is the name of the vendor whose clients these are.

@@ -19,11 +19,20 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 )
 
-// Tenants maps the name that commands give as tenantid to its configuration.
+// Tenants maps a tenant's name, which stands in the subject of its commands, to its configuration.
 type Tenants map[string]*Tenant
 
-// Tenant names the vendors of one tenant; a vendor that it does not use is nil.
+// Tenant is what one tenant configures; a vendor that it does not use is nil.
 type Tenant struct {
+	// Policy bounds what commands may ask for.
+	Policy Policy `yaml:"policy"`
+	// Operators are the CloudEvents sources, compared exactly, whose operation.cancel may end every
+	// operation of the tenant. Others may end those of their own source.
+	Operators []string `yaml:"operators"`
+	// Keys is [KeysStrict], or "": a command whose key is not the recommended one is carried out
+	// with a warning.
+	Keys string `yaml:"keys"`
+
 	Adaxes         *Adaxes         `yaml:"adaxes"`
 	ExchangeOnline *ExchangeOnline `yaml:"exchangeOnline"`
 	HostedExchange *HostedExchange `yaml:"hostedExchange"`

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
@@ -81,6 +84,21 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		"http token URL":     {"tenants: {a: {enpower: {url: 'https://x', tokenUrl: 'http://x', clientId: app, clientSecret: {file: token}}}}", "tenants.a.enpower.tokenUrl: is http"},
 		"negative timeout":   {"tenants:\n  a:\n    adaxes:\n      url: https://x\n      token: {file: token}\n      limits:\n        timeout: -1s", "line 7: tenants.a.adaxes.limits.timeout: is negative"},
 		"timeout's unit":     {"tenants:\n  a:\n    adaxes:\n      limits:\n        timeout: 30", "line 5: cannot unmarshal"},
+		"tenant's name":      {"tenants:\n  Contoso_1:\n    adaxes: {url: 'https://x', token: {file: token}}", "line 2: tenants.Contoso_1: a tenant's name has 1 to 63 characters of a-z, 0-9 and -"},
+		"long name":          {"tenants: {" + strings.Repeat("a", 64) + ": {}}", "a tenant's name has 1 to 63 characters"},
+		"no container":       {"tenants:\n  a:\n    policy:\n      containers:\n        - OU=Staff,DC=example,DC=com\n        - LDAP://dc1/OU=Staff,DC=example,DC=com", "line 6: tenants.a.policy.containers.1: must be a DN such as"},
+		"empty containers":   {"tenants:\n  a:\n    policy:\n      containers:\n      allowAdmin: true", "line 4: tenants.a.policy.containers: is empty; name at least one, or leave it out"},
+		"containers: []":     {"tenants: {a: {policy: {containers: []}}}", "tenants.a.policy.containers: is empty"},
+		"empty allow":        {"tenants: {a: {policy: {properties: {allow: }}}}", "tenants.a.policy.properties.allow: is empty"},
+		"object type":        {"tenants: {a: {policy: {objectTypes: [User]}}}", "tenants.a.policy.objectTypes.0: must be one of organizationalUnit, container, user"},
+		"twice":              {"tenants: {a: {policy: {objectTypes: [user, user]}}}", "tenants.a.policy.objectTypes.1: stands here twice"},
+		"allow and deny":     {"tenants: {a: {policy: {properties: {allow: [memberOf], deny: [MEMBEROF]}}}}", "tenants.a.policy.properties.allow.0: stands in deny too"},
+		"host":               {"tenants: {a: {policy: {domainControllers: ['ldap://dc1']}}}", "tenants.a.policy.domainControllers.0: must be a host name"},
+		"EnPower's tenant":   {"tenants: {a: {policy: {enpower: {tenants: ['']}}}}", "tenants.a.policy.enpower.tenants.0: must be a tenant as EnPower names it"},
+		"unknown policy":     {"tenants: {a: {policy: {container: [x]}}}", "line 1: field container not found"},
+		"operator":           {"tenants: {a: {operators: ['', 'https://itsm example']}}", "tenants.a.operators.1: must be a CloudEvents source"},
+		"empty operators":    {"tenants: {a: {operators: []}}", "tenants.a.operators: is empty"},
+		"keys":               {"tenants: {a: {keys: loose}}", "tenants.a.keys: must be strict, or be left out"},
 		"second of two":      {"tenants: {a: {enpower: {url: 'https://x'}}}", "tenants.a.enpower.clientId: is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,6 +108,36 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("got %v, want something with %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestLoadPolicy(t *testing.T) {
+	t.Parallel()
+	ts, err := load(t, `
+tenants:
+  a-1:
+    policy:
+      containers: ["OU=Staff,DC=example,DC=com", 0b4d238a-62fc-4088-0ff3-4ae2b108eed4]
+      objectTypes: [user, group]
+      properties: {allow: [servicePrincipalName], deny: [employeeID]}
+      domainControllers: [dc1.example.com, "dc2.example.com:389"]
+      allowAdmin: true
+      enpower: {tenants: [contoso.com]}
+    operators: [https://itsm.example.com/changes, /operators/ann]
+    keys: strict
+    adaxes: {url: "https://adaxes.example.com/restApi", token: {file: token}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tenant.Policy{
+		Containers: []string{"OU=Staff,DC=example,DC=com", "0b4d238a-62fc-4088-0ff3-4ae2b108eed4"}, ObjectTypes: []string{"user", "group"},
+		Properties:        tenant.Properties{Allow: []string{"servicePrincipalName"}, Deny: []string{"employeeID"}},
+		DomainControllers: []string{"dc1.example.com", "dc2.example.com:389"}, AllowAdmin: true, EnPower: tenant.EnPowerPolicy{Tenants: []string{"contoso.com"}},
+	}
+	a := ts["a-1"]
+	if d := cmp.Diff(want, a.Policy); d != "" || a.Keys != tenant.KeysStrict || !slices.Equal(a.Operators, []string{"https://itsm.example.com/changes", "/operators/ann"}) {
+		t.Errorf("%s %q %q", d, a.Keys, a.Operators)
 	}
 }
 
@@ -119,13 +167,12 @@ func TestClientsFor(t *testing.T) {
 		wantErr  string
 	}{
 		"named":              {two, "a", "http://a", ""},
-		"the only one":       {one, "", "http://a", ""},
-		"which of several":   {two, "", "", "several tenants"},
-		"unknown":            {one, "z", "", "names no tenant"},
-		"without the vendor": {two, "b", "", "names no tenant that is configured for adaxes"},
+		"none named":         {one, "", "", "is missing; name the tenant"},
+		"unknown":            {one, "z", "", "names no tenant that is configured"},
+		"without the vendor": {two, "b", "", "names a tenant that does not use adaxes: its configuration has no section adaxes"},
 	} {
-		got, _, err := connect(c.ts).For(c.id)
-		if got != c.want || (err == nil) != (c.wantErr == "") || (err != nil && !strings.Contains(err.Error(), c.wantErr)) {
+		got, of, err := connect(c.ts).For(c.id)
+		if got != c.want || (err == nil) != (of != nil && of == c.ts[c.id]) || (err == nil) != (c.wantErr == "") || (err != nil && !strings.Contains(err.Error(), c.wantErr)) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}

@@ -142,7 +142,7 @@ var hostedFacts = []fact{
 			u.Properties = []hostedexchange.Property{{Name: "street", Values: []string{"1703 NE 91st"}}, {Name: "otherHomePhone", Values: []string{"1", "2"}}}
 			u.ProxyAddresses = []string{"second@alpineskihouse.net"}
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), u)
-			return all(err, same("the plan's quota", quota(got), 20000), that(strings.Contains(strings.Join(got.ProxyAddresses, " "), "second@alpineskihouse.net"), "%v", got.ProxyAddresses),
+			return all(err, same("the plan's quota", quota(got.Mail), 20000), that(strings.Contains(strings.Join(got.ProxyAddresses, " "), "second@alpineskihouse.net"), "%v", got.ProxyAddresses),
 				same("otherHomePhone", len(got.Properties["otherHomePhone"]), 2), same("groups", len(got.MemberOf), 2))
 		},
 	},
@@ -370,7 +370,7 @@ var hostedFacts = []fact{
 			_, again := b.hostedClient().CreateMailbox(b.Context(), m)
 			m.Path = "LDAP://CN=nobody," + organization
 			_, nobody := b.hostedClient(b.plainXML).CreateMailbox(b.Context(), m)
-			return all(err, err2, that(got.Mail != nil && got.Mail.SizeKB == 20000, "%+v", got), that(found.MailStore != "" && found.Mail == "later@alpineskihouse.com", "%+v", found),
+			return all(err, err2, that(quota(got.Mail) == 20000, "%+v", got), that(found.MailStore != "" && found.Mail == "later@alpineskihouse.com", "%+v", found),
 				wants(again, failure.Refused), wants(nobody, failure.NotFound))
 		},
 	},
@@ -403,9 +403,9 @@ func endedUnknown(err error) error {
 }
 
 // quota is the plan's size in KB; 0 without a mailbox.
-func quota(u hostedexchange.CreatedUser) int {
-	if u.Mail == nil {
+func quota(m *hostedexchange.MailSettings) int64 {
+	if m == nil || m.SizeKB == nil {
 		return 0
 	}
-	return u.Mail.SizeKB
+	return *m.SizeKB
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/internal/integer"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/pkg/vendors/dn"
 	"github.com/mailwright/mailwright/pkg/vendors/transport"
@@ -261,15 +262,16 @@ func (p Property) value(v any) (wire any, fault string) {
 		}
 		return nil, "must be true or false"
 	case Integer:
-		if n, ok := integer(v); ok && n >= math.MinInt32 && n <= math.MaxInt32 {
+		if n, ok := exact(v); ok && n >= math.MinInt32 && n <= math.MaxInt32 {
 			return n, ""
 		}
 		return nil, "must be an integer of 32 bits"
 	case LargeInteger:
 		if isString {
-			v = json.Number(s)
-		}
-		if n, ok := integer(v); ok {
+			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+				return n, ""
+			}
+		} else if n, ok := exact(v); ok {
 			return n, ""
 		}
 		return nil, "must be an integer of 64 bits"
@@ -278,8 +280,8 @@ func (p Property) value(v any) (wire any, fault string) {
 	}
 }
 
-// integer reads the kinds of number that Go and its JSON decoder make.
-func integer(v any) (int64, bool) {
+// exact reads the kinds of number that Go and its JSON decoder make, where no digit is lost.
+func exact(v any) (int64, bool) {
 	switch n := v.(type) {
 	case int:
 		return int64(n), true
@@ -288,9 +290,9 @@ func integer(v any) (int64, bool) {
 	case int64:
 		return n, true
 	case float64:
-		return int64(n), n == math.Trunc(n) && math.Abs(n) <= 1<<53 // beyond, a float64 has lost digits already
+		return int64(n), n == math.Trunc(n) && math.Abs(n) < 1<<53 // from there on a float64 may have lost digits
 	case json.Number:
-		i, err := strconv.ParseInt(n.String(), 10, 64)
+		i, err := integer.Parse(n.String())
 		return i, err == nil
 	default:
 		return 0, false

@@ -4,6 +4,7 @@ package dn
 
 import (
 	"encoding/hex"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -64,6 +65,23 @@ func Equal(a, b string) bool {
 	return ok && x == y
 }
 
+// Within reports whether a DN names container or an object below it. Both are compared as of
+// [Equal].
+//
+// A DN with a ";" or a quotation mark that no backslash escapes is within nothing: some directories
+// read it as a separator or a quotation, others as a part of the name.
+func Within(name, container string) bool {
+	if len(split(name, `;"`)) > 1 {
+		return false
+	}
+	n, ok := canonical(name)
+	if !ok {
+		return false
+	}
+	c, ok := canonical(container)
+	return ok && (n == c || strings.HasSuffix(n, ","+c))
+}
+
 // Valid reports whether s reads as a DN with at least one part.
 func Valid(s string) bool {
 	_, ok := canonical(s)
@@ -79,7 +97,7 @@ func canonical(s string) (string, bool) {
 			attribute, value, found := strings.Cut(part, "=")
 			attribute = strings.ToLower(strings.TrimSpace(attribute))
 			plain, ok := unescape(value)
-			if !found || attribute == "" || !ok {
+			if !found || !attributeType.MatchString(attribute) || !ok {
 				return "", false
 			}
 			plain = strings.Join(strings.Fields(plain), " ")
@@ -90,6 +108,10 @@ func canonical(s string) (string, bool) {
 	}
 	return strings.Join(names, ","), true
 }
+
+// attributeType is RFC 4512 section 1.4 in lower case: a name or a numeric OID. A path such as
+// "LDAP://host/OU" is neither.
+var attributeType = regexp.MustCompile(`^([a-z][a-z0-9-]*|(oid\.)?[0-9]+(\.[0-9]+)*)$`)
 
 // split cuts s at each separator that no backslash escapes.
 func split(s, separators string) []string {

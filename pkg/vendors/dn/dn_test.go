@@ -69,9 +69,29 @@ func TestEqual(t *testing.T) {
 	}
 }
 
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	const staff = "OU=Staff,DC=example,DC=com"
+	for name, want := range map[string]bool{
+		staff: true, "OU=Sales,ou=staff, dc=EXAMPLE,dc=com": true, `OU=a\,b,OU=Staff,DC=example,DC=com`: true, `OU=Sta\66f,DC=example,DC=com`: true,
+		"DC=example,DC=com": false, "OU=NotStaff,DC=example,DC=com": false, `OU=x\,OU=Staff,DC=example,DC=com`: false,
+		"OU=Staff,DC=example,DC=com,DC=evil": false, "OU=Staff+CN=x,DC=example,DC=com": false, "": false, "Staff": false,
+		"CN=Users;OU=Staff,DC=example,DC=com": false, `OU="x,OU=y",OU=Staff,DC=example,DC=com`: false, `OU=say \"x\",OU=Staff,DC=example,DC=com`: true,
+		"LDAP://host/OU=x,OU=Staff,DC=example,DC=com": false,
+	} {
+		if got := dn.Within(name, staff); got != want {
+			t.Errorf("Within(%q) = %v", name, got)
+		}
+	}
+	if dn.Within(staff, "") || dn.Within(staff, "no DN") || dn.Within("", "") {
+		t.Error("within what is no DN")
+	}
+}
+
 func TestValid(t *testing.T) {
 	t.Parallel()
-	for s, want := range map[string]bool{"CN=a,DC=x": true, "DC=x": true, "jsmith": false, "j@example.com": false, "": false, "CN=a,": false} {
+	for s, want := range map[string]bool{"CN=a,DC=x": true, "DC=x": true, "jsmith": false, "j@example.com": false, "": false, "CN=a,": false,
+		"OID.2.5.4.3=a,2.5.4.11=b": true, "msDS-Key=a": true, "LDAP://host/OU=a,DC=x": false, "/OU=a": false, "a b=c": false, "<GUID=0b4d238a>": false, "1.=a": false} {
 		if got := dn.Valid(s); got != want {
 			t.Errorf("Valid(%q) = %v", s, got)
 		}

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/mailwright/mailwright/pkg/internal/integer"
 )
 
 // UnmarshalJSON reads the vendor's form and the normalised one. Its only error is that b is not an object: a
@@ -165,21 +166,19 @@ func decodeBool(raw json.RawMessage) (*bool, bool) {
 	return nil, false
 }
 
-// exact is the bound up to which a float64 holds every integer.
-const exact = 1 << 53
-
-// decodeInt reads an integer, also as text, and a number such as 5.0 or 1e3 that is one.
+// decodeInt reads an integer exactly, also as text, and a number such as 5.0 or 1e3 that is one.
+// What does not fit into 64 bits is not read.
 func decodeInt(raw json.RawMessage) (*int64, bool) {
 	text, _ := decodeText(raw)
 	text = strings.TrimSpace(text)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return &n, true
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > exact {
+	n, err := integer.Parse(text)
+	if err != nil {
 		return nil, false
 	}
-	return new(int64(f)), true
+	return &n, true
 }
 
 // layouts of times: the vendor's, that of the normalised form, and their next of kin.

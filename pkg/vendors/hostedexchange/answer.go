@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mailwright/mailwright/pkg/internal/integer"
 )
 
 // CreatedUser is what the vendor tells of a new user. It never holds the password, which the vendor
@@ -29,8 +31,11 @@ type CreatedUser struct {
 
 // MailSettings are the settings that a plan gave to a mailbox.
 type MailSettings struct {
-	// SizeKB is the quota; the page does not name the unit. 0 where the vendor says none.
-	SizeKB                               int
+	// SizeKB is the quota; the page does not name the unit. nil where the vendor says none, or none
+	// that can be read.
+	SizeKB *int64
+	// Unread names the settings whose values could not be read.
+	Unread                               []string
 	DisablePOP, DisableIMAP, DisableHTTP bool
 }
 
@@ -169,8 +174,8 @@ func (e *element) user() CreatedUser {
 		}
 	}
 	for _, mail := range e.all("mail") {
-		size, _ := strconv.Atoi(mail.value("size"))
-		u.Mail = &MailSettings{SizeKB: size, DisablePOP: isTrue(mail.value("disablePOP")), DisableIMAP: isTrue(mail.value("disableIMAP")), DisableHTTP: isTrue(mail.value("disableHTTP"))}
+		u.Mail = &MailSettings{DisablePOP: isTrue(mail.value("disablePOP")), DisableIMAP: isTrue(mail.value("disableIMAP")), DisableHTTP: isTrue(mail.value("disableHTTP"))}
+		u.Mail.readSize(mail.value("size"))
 	}
 	for _, addresses := range e.all("proxyAddresses") {
 		u.ProxyAddresses = appendNew(u.ProxyAddresses, addresses.values()...)
@@ -182,6 +187,18 @@ func (e *element) user() CreatedUser {
 		}
 	}
 	return u
+}
+
+// readSize takes the quota from its text, exactly or not at all.
+func (m *MailSettings) readSize(text string) {
+	if text == "" {
+		return
+	}
+	if n, err := integer.Parse(text); err == nil {
+		m.SizeKB = &n
+		return
+	}
+	m.Unread = append(m.Unread, "size")
 }
 
 // appendNew appends the values that are not there yet.

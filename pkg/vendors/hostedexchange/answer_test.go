@@ -16,7 +16,7 @@ var pageUser = hostedexchange.CreatedUser{
 	Name:           "user11@alpineskihouse.com",
 	MemberOf:       []string{"LDAP://cn=AllUsers@alpineskihouse,cn=_Private,OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com"},
 	PlanName:       "GoldMail",
-	Mail:           &hostedexchange.MailSettings{SizeKB: 20000},
+	Mail:           &hostedexchange.MailSettings{SizeKB: new(int64(20000))},
 	ProxyAddresses: []string{"user11@alpineskihouse.com"},
 	Properties: map[string][]string{
 		"otherHomePhone":           {"2065551212", "2065551213"},
@@ -76,7 +76,7 @@ func TestAnswerIsReadTolerantly(t *testing.T) {
 	}
 	want := hostedexchange.CreatedUser{
 		Path: "LDAP://CN=a,DC=x", Name: "a", MemberOf: []string{"g1", "g2"}, PlanName: "Given",
-		Mail:           &hostedexchange.MailSettings{SizeKB: 500, DisablePOP: true, DisableIMAP: true},
+		Mail:           &hostedexchange.MailSettings{SizeKB: new(int64(500)), DisablePOP: true, DisableIMAP: true},
 		ProxyAddresses: []string{"a@x", "b@x"},
 		Properties:     map[string][]string{"a": {"1", "2"}, "b": {"1", "2"}, "none": nil},
 	}
@@ -87,6 +87,31 @@ func TestAnswerIsReadTolerantly(t *testing.T) {
 	got, err = answering(t, 200, []byte(`<response><data><user path="LDAP://CN=a"/></data></response>`)).CreateBusinessUser(t.Context(), bob())
 	if err != nil || got.Mail != nil || got.PlanName != "" {
 		t.Errorf("a user without a mailbox: %+v, %v", got, err)
+	}
+}
+
+// TestASizeIsReadExactlyOrNotAtAll: none is clipped, and what can not be read is named.
+func TestASizeIsReadExactlyOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	unread := hostedexchange.MailSettings{Unread: []string{"size"}}
+	for size, want := range map[string]hostedexchange.MailSettings{
+		"<size>20000.0</size>":              {SizeKB: new(int64(20000))},
+		"<size>9223372036854775807</size>":  {SizeKB: new(int64(9223372036854775807))},
+		"<size>99999999999999999999</size>": unread,
+		"<size>1.5</size>":                  unread,
+		"<size>unlimited</size>":            unread,
+		"<size/>":                           {},
+		"<size><value>0</value></size>":     {SizeKB: new(int64(0))},
+		"<disablePOP>0</disablePOP>":        {},
+	} {
+		body := `<response><data><user path="LDAP://CN=a"/><mail>` + size + `</mail></data></response>`
+		got, err := answering(t, 200, []byte(body)).CreateBusinessUser(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&want, got.Mail); diff != "" {
+			t.Errorf("%s: %s", size, diff)
+		}
 	}
 }
 

@@ -325,6 +325,37 @@ func PathDN(path string) string {
 	return strings.ReplaceAll(name, `\/`, "/")
 }
 
+// SplitPath takes an LDAP path apart: the server that it names, "" for none, and the DN. ok is
+// false where it is no path, or one that could be read in two ways: with a "/" in the DN that no
+// backslash escapes.
+func SplitPath(path string) (server, name string, ok bool) {
+	if !isPath(path) {
+		return "", "", false
+	}
+	name = path[len(scheme):]
+	if at := slash(name); at >= 0 {
+		server, name = name[:at], name[at+1:]
+		if server == "" || strings.Contains(server, "=") || slash(name) >= 0 {
+			return "", "", false
+		}
+	}
+	name = strings.ReplaceAll(name, `\/`, "/")
+	return server, name, dn.Valid(name)
+}
+
+// slash is where the first "/" stands that no backslash escapes; -1 for none.
+func slash(s string) int {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '/':
+			return i
+		}
+	}
+	return -1
+}
+
 // SamePath reports whether two LDAP paths name the same object; case, spaces, escapes and servers do not matter.
 func SamePath(a, b string) bool { return dn.Equal(PathDN(a), PathDN(b)) }
 

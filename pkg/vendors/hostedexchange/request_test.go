@@ -10,6 +10,32 @@ import (
 )
 
 // TestRequestPageExamples sends the page's three samples in both forms.
+func TestSplitPath(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string][2]string{
+		"LDAP://OU=a,DC=x":                 {"", "OU=a,DC=x"},
+		"ldap://dc1.example.com/OU=a,DC=x": {"dc1.example.com", "OU=a,DC=x"},
+		"LDAP://dc1:389/OU=a,DC=x":         {"dc1:389", "OU=a,DC=x"},
+		`LDAP://OU=R\/D,DC=x`:              {"", "OU=R/D,DC=x"},
+		`LDAP://dc1/OU=R\/D\,S,DC=x`:       {"dc1", `OU=R/D\,S,DC=x`},
+		"LDAP:///OU=a,DC=x":                {},
+		"LDAP://a/b/OU=a,DC=x":             {},
+		"LDAP://DC=x/OU=a":                 {},
+		"LDAP://evil=1/OU=a,DC=x":          {},
+		"LDAP://OU=R/D,DC=x":               {},
+		"LDAP://LDAP://evil/OU=a,DC=x":     {},
+		"GC://OU=a,DC=x":                   {},
+		"OU=a,DC=x":                        {},
+		"LDAP://":                          {},
+		"LDAP://RootDSE":                   {},
+	} {
+		server, name, ok := hostedexchange.SplitPath(path)
+		if ok != (want[1] != "") || ok && [2]string{server, name} != want {
+			t.Errorf("%s: %q, %q, %v", path, server, name, ok)
+		}
+	}
+}
+
 func TestRequestPageExamples(t *testing.T) {
 	t.Parallel()
 	level, store := bob(), bob()

@@ -11,45 +11,71 @@ import (
 
 // Handler carries out one type of command with one tenant's client. It is an operation.Handler but for the client.
 type Handler[C any] struct {
+	// Check says what about a command its tenant does not allow, or no vendor would take; nil
+	// allows all that its schema does. It is asked before the other functions, so that nothing is
+	// sent for a command that it rejects, and a plan is answered alike.
+	Check   func(*tenant.Tenant, *operation.Run) error
 	Perform func(C, context.Context, *operation.Run) (operation.Result, error)
 	Once    bool
 	LookUp  func(C, context.Context, *operation.Run) (operation.Result, bool, error)
 	Plan    func(C, context.Context, *operation.Run) (event.Plan, error)
 }
 
+// Check makes a [Handler]'s Check of a function that names the faults of a command's data.
+func Check[Data any](faults func(*tenant.Tenant, Data) []event.Fault) func(*tenant.Tenant, *operation.Run) error {
+	return func(t *tenant.Tenant, run *operation.Run) error {
+		var data Data
+		if err := run.Decode(&data); err != nil {
+			return err
+		}
+		if list := faults(t, data); len(list) > 0 {
+			return &operation.Rejection{Faults: event.ArrangeFaults(list)}
+		}
+		return nil
+	}
+}
+
+// client gives the client of a command's tenant, if the command may use it.
+func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Run) (C, error) {
+	c, t, err := clients.For(run.Tenant)
+	if err != nil {
+		return c, operation.Reject(event.TenantID, err.Error())
+	}
+	if h.Check == nil {
+		return c, nil
+	}
+	return c, h.Check(t, run)
+}
+
 // ForTenant makes a handler of one tenant's. A command whose tenant is not configured is rejected.
 func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handler {
-	of := func(run *operation.Run) (client C, err error) {
-		client, name, err := clients.For(run.Tenant)
-		if err != nil {
-			return client, operation.Reject(event.TenantID, err.Error())
-		}
-		run.Tenant = name
-		return client, nil
-	}
 	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
-		client, err := of(run)
+		c, err := client(clients, h, run)
 		if err != nil {
 			return operation.Result{}, err
 		}
-		return h.Perform(client, ctx, run)
+		return h.Perform(c, ctx, run)
 	}}
 	if h.LookUp != nil {
 		out.LookUp = func(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
-			client, err := of(run)
+			allowed := h
+			if run.Settling {
+				allowed.Check = nil // a policy that has changed since does not undo what an earlier call may have done
+			}
+			c, err := client(clients, allowed, run)
 			if err != nil {
 				return operation.Result{}, false, err
 			}
-			return h.LookUp(client, ctx, run)
+			return h.LookUp(c, ctx, run)
 		}
 	}
 	if h.Plan != nil {
 		out.Plan = func(ctx context.Context, run *operation.Run) (event.Plan, error) {
-			client, err := of(run)
+			c, err := client(clients, h, run)
 			if err != nil {
 				return event.Plan{}, err
 			}
-			return h.Plan(client, ctx, run)
+			return h.Plan(c, ctx, run)
 		}
 	}
 	return out

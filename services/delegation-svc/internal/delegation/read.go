@@ -32,7 +32,7 @@ func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Resu
 		}
 		return parts.last(), nil
 	}
-	err := d.client.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: data.PageSize, WithDisplayNames: data.WithDisplayNames, Select: data.Select},
+	err := d.client.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: int(data.PageSize), WithDisplayNames: data.WithDisplayNames, Select: data.Select},
 		func(page []exchangeonline.Mailbox) error {
 			for _, m := range page {
 				if err := parts.add(ctx, m); err != nil {

@@ -41,6 +41,12 @@ type bed struct {
 
 func setup(t *testing.T, ldap bool) *bed {
 	t.Helper()
+	return setupTenant(t, ldap, tenant.Policy{DomainControllers: []string{"AD01.fabrikam.com"}}, "")
+}
+
+// setupTenant is setup for a tenant with a policy and a marker.
+func setupTenant(t *testing.T, ldap bool, policy tenant.Policy, marker string) *bed {
+	t.Helper()
 	b := &bed{T: t, box: sandboxtest.Start(t)}
 	hosted := &tenant.HostedExchange{URL: b.box.URL + "/hosted/mpf/soapisapi.dll", Username: `FABRIKAM\provisioner`, Password: tenant.Secret{String: secret.New("hosted-sandbox-password")}}
 	if ldap {
@@ -50,7 +56,8 @@ func setup(t *testing.T, ldap bool) *bed {
 	b.handlers, err = directory.Handlers(worker.Dependencies{
 		Config: &worker.Config{VendorTimeout: 20 * time.Second},
 		Tenants: tenant.Tenants{"contoso": {
-			Adaxes: &tenant.Adaxes{URL: b.box.URL + "/adaxes/restApi", Token: tenant.Secret{String: secret.New("adaxes-sandbox-token")}}, HostedExchange: hosted,
+			Policy: policy,
+			Adaxes: &tenant.Adaxes{URL: b.box.URL + "/adaxes/restApi", Token: tenant.Secret{String: secret.New("adaxes-sandbox-token")}, MarkerAttribute: marker}, HostedExchange: hosted,
 		}},
 	})
 	if err != nil {
@@ -83,7 +90,7 @@ func (b *bed) run(eventType, data string, came time.Time) *operation.Run {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &operation.Run{Command: e, ID: "id", Operation: event.OperationData{ReceivedAt: came}}
+	return &operation.Run{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: came}}
 }
 
 func (b *bed) perform(run *operation.Run) (operation.Result, error) {

@@ -1,15 +1,20 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
 	"github.com/mailwright/mailwright/pkg/vendors/dn"
 	"github.com/mailwright/mailwright/services/internal/worker"
@@ -28,11 +33,7 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 	if err := run.Decode(&data); err != nil {
 		return operation.Result{}, err
 	}
-	object, rejection := c.object(data, run.ID)
-	if rejection != nil {
-		return operation.Result{}, rejection
-	}
-	result, err := c.client.CreateObject(ctx, object)
+	result, err := c.client.CreateObject(ctx, c.object(data, run.ID))
 	if err != nil {
 		return operation.Result{}, c.meaning(ctx, run, data, err)
 	}
@@ -226,9 +227,6 @@ func (c objectCreator) plan(ctx context.Context, run *operation.Run) (event.Plan
 	if err := run.Decode(&data); err != nil {
 		return event.Plan{}, err
 	}
-	if _, rejection := c.object(data, run.ID); rejection != nil {
-		return event.Plan{}, rejection
-	}
 	target, known := intendedDN(data)
 	plan := event.Plan{Target: target}
 	if !known {
@@ -251,7 +249,8 @@ func shown(p event.Property) string {
 	if adaxes.HoldsPassword(p.Name) {
 		return secret.Redacted
 	}
-	raw, _ := json.Marshal(p.Values)
+	values, _ := translate(p, "")
+	raw, _ := json.Marshal(values.Values)
 	return string(raw)
 }
 
@@ -263,11 +262,26 @@ func created(run *operation.Run, object adaxes.DirectoryObject, objectType strin
 	}}
 }
 
-// object translates the command into the vendor's request.
-func (c objectCreator) object(data event.ObjectCreateData, operationID string) (adaxes.Object, *operation.Rejection) {
+// objectFaults names what a command asks for that its tenant does not allow, or that no request can
+// say.
+func objectFaults(t *tenant.Tenant, data event.ObjectCreateData) []event.Fault {
+	faults := t.CheckObject(data)
+	for i, p := range data.Properties {
+		_, found := translate(p, fmt.Sprintf("/properties/%d", i))
+		faults = append(faults, found...)
+	}
+	if _, err := base64.StdEncoding.DecodeString(data.Photo); err != nil {
+		faults = append(faults, event.Fault{Field: "/photo", Problem: "is not base64"})
+	}
+	return faults
+}
+
+// object translates a command without faults into the vendor's request.
+func (c objectCreator) object(data event.ObjectCreateData, operationID string) adaxes.Object {
 	o := adaxes.Object{CreateIn: data.CreateIn, ObjectType: data.ObjectType, IsPreWindows2000Computer: data.PreWindows2000Computer}
 	for _, p := range data.Properties {
-		o.Properties = append(o.Properties, property(p))
+		translated, _ := translate(p, "")
+		o.Properties = append(o.Properties, translated)
 	}
 	if c.marker != "" {
 		o.Properties = append(o.Properties, adaxes.NewProperty(c.marker, adaxes.String, operationID))
@@ -278,38 +292,63 @@ func (c objectCreator) object(data event.ObjectCreateData, operationID string) (
 			o.Microsoft365.LicenseModifications = append(o.Microsoft365.LicenseModifications, adaxes.LicenseModification(l))
 		}
 	}
-	photo, err := base64.StdEncoding.DecodeString(data.Photo)
-	if err != nil {
-		return o, operation.Reject("/photo", "is not base64")
-	}
-	o.Photo = photo
-	return o, nil
+	o.Photo, _ = base64.StdEncoding.DecodeString(data.Photo)
+	return o
 }
 
-// property translates one property; its schema has already held each value against the type.
-func property(p event.Property) adaxes.Property {
-	var t adaxes.PropertyType
-	_ = json.Unmarshal(p.Type, &t)
+// translate gives a property as the vendor's client takes it, and what is wrong with it. at is
+// where it stands in the data.
+func translate(p event.Property, at string) (adaxes.Property, []event.Fault) {
+	var faults []event.Fault
+	propertyType, err := typeOf(p.Type)
+	if err != nil {
+		faults = append(faults, event.Fault{Field: at + "/propertyType", Problem: err.Error()})
+	}
 	values := make([]any, len(p.Values))
 	for i, raw := range p.Values {
-		values[i] = value(raw)
+		if values[i], err = value(raw, propertyType); err != nil {
+			faults = append(faults, event.Fault{Field: fmt.Sprintf("%s/values/%d", at, i), Problem: err.Error()})
+		}
 	}
-	return adaxes.NewProperty(p.Name, t, values...)
+	return adaxes.NewProperty(p.Name, propertyType, values...), faults
 }
 
-// value reads a JSON string, boolean or integer; integers stay exact.
-func value(raw json.RawMessage) any {
-	d := json.NewDecoder(strings.NewReader(string(raw)))
-	d.UseNumber()
+// typeOf reads a property's type: a name, or a number in any of the forms that JSON has for it.
+func typeOf(raw json.RawMessage) (t adaxes.PropertyType, err error) {
+	if n, err := event.Integer(json.Number(raw)); err == nil {
+		raw = strconv.AppendInt(nil, n, 10)
+	}
+	if json.Unmarshal(raw, &t) != nil {
+		return "", errors.New("must be the name or the number of a property type of Adaxes")
+	}
+	return t, nil
+}
+
+// value reads a JSON text, boolean or integer; of an integer, exactly the number that the command
+// gives. The text of a large integer is one too.
+func value(raw json.RawMessage, t adaxes.PropertyType) (any, error) {
 	var v any
-	if d.Decode(&v) != nil {
-		return nil
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil, errors.New("is not JSON")
 	}
-	if n, ok := v.(json.Number); ok {
-		i, _ := n.Int64()
-		return i
+	number, isNumber := v.(json.Number)
+	if text, isText := v.(string); isText && t == adaxes.LargeInteger {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, errors.New("must be the digits of an integer of 64 bits")
+		}
+		return n, nil
 	}
-	return v
+	if !isNumber {
+		return v, nil
+	}
+	n, err := event.Integer(number)
+	if err == nil && t == adaxes.Integer && int64(int32(n)) != n {
+		err = errors.New("must fit into 32 bits: from -2147483648 to 2147483647")
+	}
+	return n, err
 }
 
 // intendedDN is where the object will stand, if the command says so: its cn or ou in a container

@@ -79,8 +79,10 @@ func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hos
 			out.Mailbox.PrimarySMTPAddress = mail[0]
 		}
 		if m := user.Mail; m != nil {
-			size := int64(m.SizeKB)
-			out.Mailbox.QuotaKB, out.Mailbox.DisablePOP, out.Mailbox.DisableIMAP, out.Mailbox.DisableHTTP = &size, &m.DisablePOP, &m.DisableIMAP, &m.DisableHTTP
+			out.Mailbox.QuotaKB, out.Mailbox.DisablePOP, out.Mailbox.DisableIMAP, out.Mailbox.DisableHTTP = m.SizeKB, &m.DisablePOP, &m.DisableIMAP, &m.DisableHTTP
+			for _, name := range m.Unread {
+				out.Warnings = append(out.Warnings, event.Warning{Text: "The vendor's answer has a value of " + name + " that could not be read; it is left out."})
+			}
 		}
 	}
 	return out

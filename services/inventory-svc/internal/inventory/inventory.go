@@ -44,7 +44,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[syncer]{Perform: syncer.sync})}, nil
+	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[syncer]{Check: worker.Check((*tenant.Tenant).CheckSync), Perform: syncer.sync})}, nil
 }
 
 // syncer takes the inventories of one tenant.

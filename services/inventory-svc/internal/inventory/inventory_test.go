@@ -125,6 +125,7 @@ func (b *bed) publish(id, data string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
+	event.Extend(&e, event.Attribute{Name: event.TenantID, Value: contoso})
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		b.Fatal(err)

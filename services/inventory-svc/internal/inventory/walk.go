@@ -57,7 +57,7 @@ func (w *walk) pages(ctx context.Context) error {
 	pages, ended := make(chan enpower.Page), make(chan error, 1)
 	go func() {
 		defer close(pages)
-		q := enpower.Query{Tenant: w.command.Tenant, Type: enpower.MailboxType(w.command.MailboxType), PageSize: w.command.PageSize}
+		q := enpower.Query{Tenant: w.command.Tenant, Type: enpower.MailboxType(w.command.MailboxType), PageSize: int(w.command.PageSize)}
 		ended <- w.client.Mailboxes(ctx, q, func(p enpower.Page) error {
 			select {
 			case pages <- p:

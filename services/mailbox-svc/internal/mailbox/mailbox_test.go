@@ -39,7 +39,7 @@ func run(t *testing.T) *operation.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &operation.Run{Command: e, ID: "id"}
+	return &operation.Run{Command: e, ID: "id", Tenant: "contoso"}
 }
 
 func TestTheDatabaseIsNamedAsACreateNamesIt(t *testing.T) {

@@ -82,7 +82,7 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 
 func (c *Sync) command() (event.Event, error) {
 	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), app.DefaultSource(), event.InventorySync, event.InventorySyncData{
-		Tenant: c.VendorTenant, MailboxType: c.Type, PageSize: c.PageSize, AcceptMissing: c.AcceptMissing,
+		Tenant: c.VendorTenant, MailboxType: c.Type, PageSize: event.Int(c.PageSize), AcceptMissing: c.AcceptMissing,
 	})
 	if err != nil {
 		return e, err

@@ -1,0 +1,90 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/services/internal/worker"
+)
+
+// handler takes delegation.read with a page size of the tenant's number of operators; calls counts
+// what gets through.
+func handler(t *testing.T, calls *int) operation.Handler {
+	t.Helper()
+	tenants := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "client a"}, Operators: []string{"/one", "/two"}}, "b": {EnPower: &tenant.EnPower{}}}
+	clients, err := tenant.Connect(tenants, "adaxes", func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes }, func(a *tenant.Adaxes) (string, error) { return a.URL, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(client string) error {
+		if *calls++; client != "client a" {
+			t.Errorf("the client is %q", client)
+		}
+		return nil
+	}
+	return worker.ForTenant(clients, worker.Handler[string]{
+		Check: worker.Check(func(t *tenant.Tenant, d event.DelegationReadData) []event.Fault {
+			if int(d.PageSize) == len(t.Operators) {
+				return nil
+			}
+			return []event.Fault{{Field: "/pageSize", Problem: "b"}, {Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}
+		}),
+		Perform: func(client string, _ context.Context, _ *operation.Run) (operation.Result, error) {
+			return operation.Result{}, call(client)
+		},
+		LookUp: func(client string, _ context.Context, _ *operation.Run) (operation.Result, bool, error) {
+			return operation.Result{}, false, call(client)
+		},
+		Plan: func(client string, _ context.Context, _ *operation.Run) (event.Plan, error) {
+			return event.Plan{}, call(client)
+		},
+	})
+}
+
+func TestForTenant(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		run    *operation.Run
+		data   string
+		faults []event.Fault // of perform and plan
+		looks  bool          // a look-up takes place
+	}{
+		"allowed":             {&operation.Run{Tenant: "a"}, `{"pageSize":2.0}`, nil, true},
+		"refused":             {&operation.Run{Tenant: "a"}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, false},
+		"refused since":       {&operation.Run{Tenant: "a", Settling: true}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, true},
+		"no tenant":           {&operation.Run{}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
+		"unknown tenant":      {&operation.Run{Tenant: "c"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names no tenant that is configured (section tenants)"}}, false},
+		"tenant without it":   {&operation.Run{Tenant: "b"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names a tenant that does not use adaxes: its configuration has no section adaxes"}}, false},
+		"settling, no tenant": {&operation.Run{Settling: true}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls int
+			h, run := handler(t, &calls), c.run
+			var err error
+			if run.Command, err = event.New("1", "/test", event.DelegationRead, []byte(c.data)); err != nil {
+				t.Fatal(err)
+			}
+			_, performed := h.Perform(t.Context(), run)
+			_, planned := h.Plan(t.Context(), run)
+			for _, err := range []error{performed, planned} {
+				r, rejected := errors.AsType[*operation.Rejection](err)
+				if rejected != (c.faults != nil) || !rejected && err != nil || rejected && !cmp.Equal(r.Faults, c.faults) {
+					t.Errorf("got %v, want %+v", err, c.faults)
+				}
+			}
+			if want := map[bool]int{true: 2}[c.faults == nil]; calls != want {
+				t.Errorf("%d calls, want %d", calls, want)
+			}
+			if _, _, err := h.LookUp(t.Context(), run); (err == nil) != c.looks {
+				t.Errorf("look up: %v", err)
+			}
+		})
+	}
+}
