@@ -62,7 +62,7 @@ func ShapeOf(body []byte) Shape {
 }
 
 // Redact returns a JSON object with what may be a secret replaced: a member whose name contains "password" or "pwd", what an
-// object says of a directory property with such a name, and text that looks like JSON itself. Anything but an object becomes
+// object says of a directory property with such a name, and text that is JSON itself. Anything but an object becomes
 // nil. It knows no schema; where that matters, [Excerpt] does. The result has its members in alphabetical order.
 func Redact(data []byte) []byte {
 	v, faults := parse(data, math.MaxInt)
@@ -76,11 +76,11 @@ func Redact(data []byte) []byte {
 	return out
 }
 
-// hideEncoded hides texts that look like JSON: data that a publisher encoded twice.
+// hideEncoded hides texts that are JSON: data that a publisher encoded twice.
 func hideEncoded(v any) any {
 	switch v := v.(type) {
 	case string:
-		if text := strings.TrimSpace(v); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+		if strings.ContainsAny(v, "{[") && json.Valid([]byte(v)) {
 			return hidden{v}
 		}
 	case []any:
