@@ -30,6 +30,10 @@ func sorted(list []Fault) []Fault {
 	return slices.Compact(list)
 }
 
+// ArrangeFaults puts faults into the order of [Check], each once, and keeps the list short enough
+// for an event.
+func ArrangeFaults(list []Fault) []Fault { return bounded(sorted(list)) }
+
 // maxFaults is how many are told one by one: the answer must fit into a message.
 const maxFaults = 100
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Excerpt is the data of a command with its secrets replaced, for dead letters and people. It is nil where the data does not
@@ -60,19 +61,38 @@ func ShapeOf(body []byte) Shape {
 	return s
 }
 
-// Redact returns JSON data with what has the name of a secret replaced: a member whose name contains "password" or "pwd", and
-// what an object says of a directory property with such a name. Data that is no JSON becomes nil. It knows no schema;
-// where that matters, [Excerpt] does. The result has its members in alphabetical order.
+// Redact returns a JSON object with what may be a secret replaced: a member whose name contains "password" or "pwd", what an
+// object says of a directory property with such a name, and text that is JSON itself. Anything but an object becomes
+// nil. It knows no schema; where that matters, [Excerpt] does. The result has its members in alphabetical order.
 func Redact(data []byte) []byte {
 	v, faults := parse(data, math.MaxInt)
-	if len(faults) > 0 {
+	if _, isObject := v.(map[string]any); !isObject || len(faults) > 0 {
 		return nil
 	}
-	out, err := json.Marshal(hide(v, nil))
+	out, err := json.Marshal(hideEncoded(hide(v, nil)))
 	if err != nil {
 		return nil
 	}
 	return out
+}
+
+// hideEncoded hides texts that are JSON: data that a publisher encoded twice.
+func hideEncoded(v any) any {
+	switch v := v.(type) {
+	case string:
+		if strings.ContainsAny(v, "{[") && json.Valid([]byte(v)) {
+			return hidden{v}
+		}
+	case []any:
+		for i := range v {
+			v[i] = hideEncoded(v[i])
+		}
+	case map[string]any:
+		for name, member := range v {
+			v[name] = hideEncoded(member)
+		}
+	}
+	return v
 }
 
 // Secrets lists the secret texts in JSON data: what Redact would replace.

@@ -75,3 +75,18 @@ func TestShapeTellsNoValue(t *testing.T) {
 		}
 	}
 }
+
+func TestRedactShowsNoValueThatMayBeASecret(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{
+		`"{\"newPassword\":\"hunter2\"}"`,
+		`["unicodePwd","hunter2"]`,
+		`{"data":"{\"newPassword\":\"hunter2\"}"}`,
+		`{"properties":[{"propertyName":"unicodePwd","value":"hunter2"}]}`,
+		`{"a":"hunter2","a":1}`,
+	} {
+		if got := string(event.Redact([]byte(data))); containsSecret(got) {
+			t.Errorf("%s -> %s", data, got)
+		}
+	}
+}

@@ -30,21 +30,33 @@ func (c *Command) check(commands []event.Event) error {
 	return errors.New(text)
 }
 
+// problems says what is wrong with a command, in the words in which its service would reject it: what is checked is the message
+// itself.
 func (c *Command) problems(e event.Event) []string {
-	if !c.NoCheck {
-		if !event.IsCommand(e.Type()) {
-			return []string{fmt.Sprintf("%s is no command; commands are %s", words.Short(e.Type()), strings.Join(shortTypes(), ", "))}
-		}
-		if faults := event.Check(e); len(faults) > 0 {
-			var list []string
-			for _, f := range faults {
-				list = append(list, strings.TrimSpace(f.Field+" "+f.Problem))
-			}
-			return list
-		}
+	if !c.NoCheck && !event.IsCommand(e.Type()) {
+		return []string{fmt.Sprintf("%s is no command; commands are %s", words.Short(e.Type()), strings.Join(shortTypes(), ", "))}
 	}
-	if _, _, err := c.command(e).Message(); err != nil { // what --no-check can not pass over
+	if faults := event.Check(e); !c.NoCheck && len(faults) > 0 { // before a key is derived from the data
+		return texts(faults)
+	}
+	m, _, err := c.command(e).Message()
+	if err != nil { // what --no-check can not pass over
 		return []string{err.Error()}
 	}
-	return nil
+	command, err := event.ReadCommand(m.Header, m.Data)
+	switch {
+	case c.NoCheck:
+		return nil
+	case err != nil:
+		return []string{err.Error()}
+	default:
+		return texts(command.Check())
+	}
+}
+
+func texts(faults []event.Fault) (list []string) {
+	for _, f := range faults {
+		list = append(list, strings.TrimSpace(f.Field+" "+f.Problem))
+	}
+	return list
 }

@@ -153,7 +153,7 @@ func TestUsage(t *testing.T) {
 		"file and data":        {"", []string{"--data", "{}", "--file", "-"}, "--data does not go with it"},
 		"empty file":           {"", []string{"--file", "-"}, "holds no event"},
 		"file that ends early": {event1[:50], []string{"--file", "-"}, "event 1, near byte"},
-		"event without id":     {strings.Replace(event1, `"id":"1",`, "", 1), []string{"--file", "-"}, "event 1: not a valid CloudEvent: id"},
+		"event without id":     {strings.Replace(event1, `"id":"1",`, "", 1), []string{"--file", "-"}, "event 1: id is missing; it is required"},
 		"second event wrong":   {event1 + "\n" + strings.Replace(event1, "{}", `{"pageSize":0}`, 1), []string{"--file", "-"}, "event 2 (1): /pageSize must be at least 1"},
 		"foreign type":         {strings.Replace(event1, "io.mailwright", "com.example", 1), []string{"--file", "-", "--no-check"}, "belongs to no domain"},
 		"no key":               {"", []string{"mailbox.create", "--no-check"}, "nothing to derive a key from"},
