@@ -15,6 +15,8 @@ type Handler[C any] struct {
 	Once    bool
 	LookUp  func(C, context.Context, *operation.Run) (operation.Result, bool, error)
 	Plan    func(C, context.Context, *operation.Run) (event.Plan, error)
+	// ReadBack needs no client: it makes a command.
+	ReadBack func(*operation.Run) (eventType string, data any, err error)
 }
 
 // ForTenant makes a handler of one tenant's. A command whose tenant is not configured is rejected.
@@ -27,7 +29,7 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 		run.Tenant = name
 		return client, nil
 	}
-	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
 		client, err := of(run)
 		if err != nil {
 			return operation.Result{}, err
