@@ -10,6 +10,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
 	"github.com/ThreeDotsLabs/watermill/message"
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/lease"
 )
 
 // Delivery says where a message is stored and how often it has been handed out. Header and
@@ -33,7 +35,12 @@ type Delivery struct {
 	number uint64
 	// reply is where the server hears what becomes of it.
 	reply string
+	lease *lease.Lease
 }
+
+// Lease says whether the message is still this process's alone; nil where nothing keeps it from
+// others.
+func (d Delivery) Lease() *lease.Lease { return d.lease }
 
 // deliveryContext is a context that carries a delivery.
 type deliveryContext struct {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/lease"
 )
 
 // owner hands out the messages of a consumer with a pinned client: those of a subject one at a time and in the order of the stream,
@@ -38,7 +40,8 @@ type owner struct {
 	bytesAsked int                // of those held when more were asked for
 	out        int                // handed out, whatever the term
 	ended      chan ending
-	alive      *time.Ticker
+	asked      time.Duration // when messages were asked for last, by lease.Now
+	heartbeats *heartbeats
 }
 
 // held is a message that was delivered and is not settled.
@@ -49,7 +52,7 @@ type held struct {
 	// Of its last delivery: the term, and the connection's number of reconnects when that began.
 	term       int
 	reconnects uint64
-	lifeSign   time.Time // the last that the server had of it
+	lease      *lease.Lease
 	due        time.Time // when it comes back
 }
 
@@ -83,10 +86,11 @@ func newOwner(s *subscription) *owner {
 
 // work owns the consumer whenever it can, until ctx ends.
 func (o *owner) work(ctx context.Context) {
-	o.alive = time.NewTicker(o.ackWait / 3)
-	defer o.alive.Stop()
+	o.heartbeats = newHeartbeats(o.JS.Conn(), o.ackWait)
+	defer o.heartbeats.stop()
 	for ctx.Err() == nil {
 		if err := o.serve(ctx); err != nil {
+			o.endLeases()
 			o.complain("pulling again", err)
 			recovered := make(chan struct{})
 			go func() { defer close(recovered); o.recover(ctx) }()
@@ -106,8 +110,10 @@ func (o *owner) attend(done <-chan struct{}) {
 			return
 		case e := <-o.ended:
 			o.endAll(e)
-		case <-o.alive.C:
-			o.tellAlive()
+		case <-o.heartbeats.due.C:
+			o.heartbeat()
+		case m := <-o.heartbeats.confirmed:
+			o.heartbeats.confirm(m)
 		}
 	}
 }
@@ -156,8 +162,10 @@ func (o *owner) serve(ctx context.Context) error {
 		case e := <-o.ended:
 			o.endAll(e)
 		case <-ask:
-		case <-o.alive.C:
-			o.tellAlive()
+		case m := <-o.heartbeats.confirmed:
+			o.heartbeats.confirm(m)
+		case <-o.heartbeats.due.C:
+			o.heartbeat()
 			if o.overdue(2*o.ackWait) > 0 { // taken out of the stream, or another has it: whoever begins anew finds out
 				return errAway
 			}
@@ -193,7 +201,7 @@ func (o *owner) request(p *puller) error {
 			batch, bytes = due, 0
 		}
 	}
-	o.bytesAsked = o.bytes
+	o.bytesAsked, o.asked = o.bytes, lease.Now()
 	return p.ask(batch, bytes)
 }
 
@@ -241,7 +249,12 @@ func (o *owner) take(m *nats.Msg) {
 		o.bytes += m.Size() - h.size
 		h.d, h.size, h.state = d, m.Size(), waiting
 	}
-	h.term, h.reconnects, h.lifeSign = o.term, o.reconnects, time.Now()
+	if h.state == waiting || h.lease.Err() != nil { // a lease that the handler has lost stays lost
+		// It may have lain in a buffer while this process was paused: nothing but the request for
+		// it is surely older.
+		h.lease = lease.New(o.ackWait, o.asked)
+	}
+	h.term, h.reconnects = o.term, o.reconnects
 	o.ready = append(o.ready, d.Subject)
 }
 
@@ -266,7 +279,7 @@ func (o *owner) handOut(ctx context.Context) error {
 		if !o.surelyHere(h, o.connection()) {
 			return errAway
 		}
-		h.state = handedOut
+		h.state, h.d.lease = handedOut, h.lease
 		o.out++
 		go o.run(ctx, h)
 	}
@@ -359,7 +372,7 @@ func (o *owner) connection() connection {
 
 // surelyHere reports whether the server that delivered a message has heard ever since that somebody is at work on it.
 func (o *owner) surelyHere(h *held, c connection) bool {
-	return c.up && c.reconnects == h.reconnects && time.Since(h.lifeSign) < o.ackWait*2/3
+	return c.up && c.reconnects == h.reconnects && h.lease.Left() > 0
 }
 
 // forget takes a message out of its place. What is behind it may be handed out.
@@ -388,12 +401,26 @@ func (o *owner) handBack() {
 	o.ready = nil
 }
 
-// tellAlive keeps what lies here from being given to another.
-func (o *owner) tellAlive() {
+// heartbeat keeps what lies here from being given to another.
+func (o *owner) heartbeat() {
+	var list []*held
 	for _, h := range o.held {
 		if h.state != comesBack {
-			o.tell(h.d, inProgress)
-			h.lifeSign = time.Now()
+			list = append(list, h)
+		}
+	}
+	if err := o.heartbeats.send(list); err != nil {
+		o.log.Warn("no heartbeat could be sent; the messages will come again", "error", err)
+	}
+}
+
+// endLeases ends the leases of all that is handed out. A server that was restarted, or whose
+// leader was replaced, may have forgotten its deliveries and give the messages to another at
+// once.
+func (o *owner) endLeases() {
+	for _, h := range o.held {
+		if h.state == handedOut {
+			h.d.lease.End()
 		}
 	}
 }

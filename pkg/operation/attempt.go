@@ -10,6 +10,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/lease"
 )
 
 // verdict is what an attempt left its operation in: settled, to be tried again at a time, or detached, which means that the
@@ -74,33 +75,57 @@ func (o *outlast) detach() {
 	o.underWay.Store(o.run.ID, true)
 	defer o.underWay.Delete(o.run.ID)
 	o.tellSlow(o.run, o.last, o.writer)
+	since := lease.Now()
 	if o.err = o.release(); o.err != nil {
 		return
 	}
 	o.detached = true
+	held := lease.New(o.lease(), since)
+	if !o.Handlers[o.run.Command.Type()].Once { // its lease is the announcement
+		o.run.lease.Store(held)
+	}
 	o.settle()
 	o.run.place.leave()
-	renew := time.NewTicker(o.lease() / 3)
+	o.keep(held)
+}
+
+// keep has the wake-up of a detached attempt stay ahead until that has ended. A renewal that
+// fails is repeated soon: two thirds of the lease after the last that was confirmed, the attempt
+// is broken off.
+func (o *outlast) keep(held *lease.Lease) {
+	pause := o.lease() / renewalsPerLease
+	renew := time.NewTimer(pause)
 	defer renew.Stop()
 	for {
 		select {
 		case <-o.ended:
 			return
 		case <-renew.C:
-			if err := o.parking.wake(o.life, o.run.address, o.Now().Add(o.lease())); err != nil {
-				o.Log.Warn("the wake-up of a slow call could not be renewed", "operation", o.run.ID, "error", err)
+			sent := lease.Now()
+			err := o.parking.wake(o.life, o.run.address, o.Now().Add(o.lease()))
+			if err != nil {
+				o.Log.Warn("the lease of a slow call could not be renewed", "operation", o.run.ID, "error", err)
+				renew.Reset(min(pause, retryRenewal))
+				continue
 			}
+			held.Renew(sent, lease.Now())
+			renew.Reset(pause)
 		}
 	}
 }
 
+const (
+	renewalsPerLease = 3
+	retryRenewal     = time.Second
+)
+
 // reattach settles what a detached attempt came to: its key goes on at once, or waits for the next attempt.
 func (e *Engine) reattach(run *Run, v verdict, err error) {
+	at := v.nextAttempt // zero: now; the wake finds the operation settled and goes on with the next
 	if err != nil {
 		e.Log.Warn("a slow call could not be recorded; its key is woken by the schedule", "operation", run.ID, "error", err)
-		return
+		at = e.Now().Add(e.lease()) // the scheduled one may have come while the call was under way
 	}
-	at := v.nextAttempt // zero: now; the wake finds the operation settled and goes on with the next
 	if err := e.parking.wake(e.life, run.address, at); err != nil {
 		e.Log.Warn("a key could not be woken; the schedule will", "operation", run.ID, "error", err)
 	}
@@ -142,6 +167,10 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) 
 	if n, ok := errors.AsType[*notRecorded](err); ok {
 		return verdict{}, n
 	}
+	if e.leaseLost(run, err) {
+		e.Log.Warn("the lease was lost before the vendor was called to write; the command comes back", "operation", run.ID, "error", run.secrets.text(err.Error()))
+		return verdict{}, &notRecorded{lease.ErrLost}
+	}
 	var next time.Time
 	if err != nil {
 		result, next, err = e.decide(ctx, run, last, err)
@@ -159,6 +188,7 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) 
 		}
 	}
 	if err != nil {
+		e.readBack(run, result, err)
 		return verdict{}, fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, err)
 	}
 	e.Step("published-outcome")
@@ -196,6 +226,9 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer)
 			return result, err
 		}
 	}
+	if handler.Once {
+		run.lease.Store(lease.Until(e.CallTimeout, lease.Now()))
+	}
 	if handler.Once || last.sequence > 0 {
 		if err := e.announce(ctx, run, last, w); err != nil {
 			return Result{}, err
@@ -207,7 +240,7 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer)
 	if handler.Once {
 		result, err = e.performOnce(ctx, handler, run)
 	} else {
-		result, err = handler.Perform(ctx, run)
+		result, err = e.performRepeatable(ctx, handler, run)
 	}
 	e.Step("performed")
 	return result, err
@@ -216,7 +249,7 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer)
 // performOnce performs what must not be done twice. The call may have been made before a handler breaks down, by a panic or an error of which
 // no client has said what it means: then its answer is lost.
 func (e *Engine) performOnce(ctx context.Context, h Handler, run *Run) (result Result, err error) {
-	ctx, cancel := context.WithTimeout(ctx, e.CallTimeout)
+	ctx, cancel := context.WithTimeout(e.leased(ctx, run), e.CallTimeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -186,10 +186,17 @@ func (c *cluster) whole() bool {
 // serve runs a replica, over a connection of its own, until the test ends.
 func (c *cluster) serve(log *logBuffer) {
 	c.Helper()
-	engine, err := operation.New(c.Context(), operation.Config{
-		Domain: event.Delegation, JS: c.jetStream(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Unsafe: []string{operation.Partition},
-		Handlers: map[string]operation.Handler{event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }}},
+	c.serveWith(log, func(cfg *operation.Config) {
+		cfg.Unsafe = []string{operation.Partition}
+		cfg.Handlers = map[string]operation.Handler{event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }}}
 	})
+}
+
+func (c *cluster) serveWith(log *logBuffer, change func(*operation.Config)) {
+	c.Helper()
+	cfg := operation.Config{Domain: event.Delegation, JS: c.jetStream(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	change(&cfg)
+	engine, err := operation.New(c.Context(), cfg)
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -55,6 +55,7 @@ const (
 	Hold      = "hold"      // a slow call leaves its place
 	Redaction = "redaction" // secrets are replaced in what leaves the process
 	Bury      = "bury"      // what can not be read is dead-lettered
+	Lease     = "lease"     // a vendor is called only while the command is this replica's alone
 )
 
 func (c Config) unsafe(protection string) bool { return slices.Contains(c.Unsafe, protection) }
@@ -96,6 +97,8 @@ type Engine struct {
 	intake context.Context
 	// underWay holds the operations of detached calls: a wake-up that comes too soon does not begin them again here.
 	underWay sync.Map
+	// behind are the goroutines that publish beside an attempt.
+	behind sync.WaitGroup
 	// life ends when a stop has waited long enough for what is in flight.
 	life context.Context
 	end  context.CancelFunc
@@ -174,6 +177,7 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 	if err != nil {
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
 	}
+	run.lease.Store(d.Lease())
 	at, err := e.standing(run)
 	if err == nil && run.place.take(e.places) {
 		at, err = e.standing(run) // as it is by now
@@ -346,6 +350,9 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	run, err := read(d)
 	if err != nil {
 		return verdict{}, e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
+	}
+	if wakeUp, ok := bus.DeliveryFrom(ctx); ok {
+		run.lease.Store(wakeUp.Lease())
 	}
 	run.place.take(e.places)
 	defer run.place.leave()

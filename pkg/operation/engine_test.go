@@ -22,7 +22,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/operation"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // bundle is a NATS server of the test's own with the streams, and what the test does with it.
 type bundle struct {
@@ -79,7 +79,7 @@ func setupStreams(t *testing.T, domain event.Domain) *bundle {
 func (b *bundle) serve(commandType string, handler operation.Handler, change ...func(*operation.Config)) {
 	b.Helper()
 	cfg := operation.Config{
-		Domain: b.domain, JS: b.js, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+		Domain: b.domain, JS: b.js, Log: b.logger(),
 		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, Hold: 100 * time.Millisecond, Budget: operation.Budget{Tenant: 8},
 		Retries: operation.Retries{
 			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
@@ -107,6 +107,8 @@ func (b *bundle) serve(commandType string, handler operation.Handler, change ...
 	})
 	b.Cleanup(b.stop)
 }
+
+func (b *bundle) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
 
 const source = "/test"
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/lease"
 )
 
 // Handler carries out one type of command at its vendor. Its functions return *[Rejection] for a command that is wrong
@@ -39,6 +40,11 @@ type Handler struct {
 	LookUp func(ctx context.Context, run *Run) (result Result, found bool, err error)
 	// Plan says what Perform would do, and writes nothing. nil where that can not be told.
 	Plan func(ctx context.Context, run *Run) (event.Plan, error)
+	// ReadBack gives the command that reads what Perform writes, its type and its data, for a
+	// handler that is not Once. It is published where a replica may have written after another
+	// had taken the command over: see docs/operations.md, "Leases". nil where nothing compares
+	// what is read with what was written last.
+	ReadBack func(run *Run) (eventType string, data any, err error)
 }
 
 // ErrCanNotLookUp is what LookUp returns where this tenant's vendor can not be read: it is as if there were no LookUp.
@@ -76,6 +82,9 @@ type Run struct {
 	started  func() event.StartedData
 	step     func(name string)
 	place    place
+	// lease of the message that brought the command; of the wake-up that a detached call renews;
+	// or of what was announced.
+	lease atomic.Pointer[lease.Lease]
 	// performing says that the handler is at work, for those who watch how long it takes.
 	performing atomic.Bool
 }

@@ -229,7 +229,7 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 		}
 		ack, err := w.js.PublishMsg(context.WithoutCancel(ctx), msg) // once offered it is better to know; JetStream has seconds to answer
 		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			return nil, backoff.Permanent(fmt.Errorf("another replica has written first: %w", err))
+			return nil, backoff.Permanent(fmt.Errorf("%w: %w", errOvertaken, err))
 		}
 		if tooLarge(err) {
 			return nil, backoff.Permanent(&unpublishable{eventType, err})
@@ -242,6 +242,9 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 	w.sequence = ack.Sequence
 	return nil
 }
+
+// errOvertaken is the error of a writer that the record has gone on without.
+var errOvertaken = errors.New("another replica has written first")
 
 // append publishes an event that ends nothing: without it the attempt can not go on.
 func (w *writer) append(ctx context.Context, eventType string, data any) error {

@@ -31,6 +31,7 @@ func (l *later) Error() string { return "again in " + l.after.String() }
 // Serve runs the engine on every partition of its domain until ctx ends, and then lets what is under way finish.
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	e.intake = ctx
+	defer e.behind.Wait()
 	defer e.end()
 	context.AfterFunc(ctx, e.breakOff)
 	go e.clock.Keep(ctx)

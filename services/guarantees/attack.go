@@ -71,7 +71,7 @@ func (o *options) storm(ctx context.Context) (rows []row, lacking check.Violatio
 	return []row{
 		line("G1", "one outcome a command", storm+"; duplicates a day later", e.OneOutcome()),
 		line("G2", "one effect a command", storm+"; duplicates at once", append(e.OnceAtTheVendor(), e.InventoryIsTrue()...)),
-		line("G3", "order of a key", storm+"; replicas join and leave", e.InOrder()),
+		line("G3", "order of a key", storm+"; replicas join and leave, are paused, and are cut off", e.InOrder()),
 		line("G5", "rows equal replay", storm, e.RowsEqualReplay()),
 		line("G6", "no secret anywhere", storm+"; dead letters", e.NoSecret()),
 		line("G7", "nothing vanishes, crashes or loops", "malformed messages", e.NothingVanishes()),

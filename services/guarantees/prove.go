@@ -21,6 +21,7 @@ var protections = []struct {
 	{name: "look-up", found: "G2", faults: true},
 	{name: "partition", found: "G3", keys: 6},
 	{name: "park", found: "G3", faults: true},
+	{name: "lease", found: "G3", faults: true},
 	{name: "hold", found: "G4"},
 	{name: trial.AlteredRow, found: "G5"},
 	{name: "redaction", found: "G6"},

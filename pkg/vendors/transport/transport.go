@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/failure"
+	"github.com/mailwright/mailwright/pkg/lease"
 	"github.com/mailwright/mailwright/pkg/secret"
 )
 
@@ -86,18 +87,23 @@ const (
 //
 // Its errors: Throttled or Unavailable if [Limits] kept the request back; Unavailable if it
 // certainly did not reach the vendor, or was a Read; Unknown if a Write was sent and no complete
-// answer came back; Internal if the answer is too large to a Read. A cancelled ctx counts like any
-// other lost answer.
+// answer came back; Internal if the answer is too large to a Read. A cancelled ctx counts like
+// any other lost answer. Where the lease of ctx is lost, nothing is sent: Unavailable, with the
+// cause [lease.ErrLost].
 //
-// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever it
-// stands, since codes, links and ids of vendors are published: those of [Config.Secrets], of the
-// request's authorisation, and secrets, which are those of its body.
+// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever
+// it stands, since codes, links and ids of vendors are published: those of [Config.Secrets], of
+// the request's authorisation, and secrets, which are those of its body.
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	ctx, end := c.span(ctx, req)
 	defer func() { end(res, err) }()
 	done, err := c.gate.Enter(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if lease.Check(ctx) != nil {
+		done(context.Canceled) // tells nothing of the vendor
+		return nil, c.unleased()
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -111,9 +117,16 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 		// Without GetBody it can not repeat one with a body.
 		req.GetBody = nil
 	}
-	// Not an http.Client: it would read where a redirect points, and quote that and the request's
-	// URL in its errors.
-	answer, err := c.cfg.RoundTripper.RoundTrip(req.WithContext(ctx))
+	req = req.WithContext(ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = &leased{req.Body, func() error { return lease.Check(ctx) }}
+	}
+	// Not an http.Client: it would read where a redirect points, and quote that and the request's URL in its errors.
+	answer, err := c.cfg.RoundTripper.RoundTrip(req)
+	if errors.Is(err, lease.ErrLost) {
+		done(context.Canceled) // tells nothing of the vendor
+		return nil, c.unleased()
+	}
 	if err != nil {
 		done(err)
 		return nil, c.lost(effect, connected.Load(), err)
@@ -129,6 +142,26 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 	}
 	return withoutSecrets(&Response{Status: answer.StatusCode, Header: answer.Header, Body: body},
 		slices.Concat(c.cfg.Secrets, authorisation(req.Header), secrets)), nil
+}
+
+// leased is a request's body that is not sent once the lease is lost. The body is asked for when
+// there is a connection, so what passes between the check and the wire is no dialling and no
+// waiting. A vendor can do nothing with a request whose body lacks.
+type leased struct {
+	io.ReadCloser
+	check func() error
+}
+
+func (l *leased) Read(p []byte) (int, error) {
+	if err := l.check(); err != nil {
+		return 0, err
+	}
+	return l.ReadCloser.Read(p)
+}
+
+// unleased is the failure that a request was kept back, since the lease is lost.
+func (c *Client) unleased() error {
+	return &failure.Error{Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: lease.ErrLost, Text: "nothing was sent: another replica may be at work on the command"}
 }
 
 // authorisation gives the credentials in a request's headers.

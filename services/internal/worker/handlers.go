@@ -19,6 +19,8 @@ type Handler[C any] struct {
 	Once    bool
 	LookUp  func(C, context.Context, *operation.Run) (operation.Result, bool, error)
 	Plan    func(C, context.Context, *operation.Run) (event.Plan, error)
+	// ReadBack needs no client: it makes a command.
+	ReadBack func(*operation.Run) (eventType string, data any, err error)
 }
 
 // Check makes a [Handler]'s Check of a function that names the faults of a command's data.
@@ -49,7 +51,7 @@ func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Run)
 
 // ForTenant makes a handler of one tenant's. A command whose tenant is not configured is rejected.
 func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handler {
-	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
 		c, err := client(clients, h, run)
 		if err != nil {
 			return operation.Result{}, err

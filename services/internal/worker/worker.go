@@ -35,6 +35,7 @@ type Config struct {
 	// Unsafe and CrashAt serve the guarantee suite: see operation.Config.
 	Unsafe  []string `hidden:"" help:"Switch protections off; only the suite that proves its own checkers does."`
 	CrashAt []string `hidden:"" help:"Kill this process at the first of these steps that it comes to: NAME, or NAME:N for the N-th time."`
+	StopAt  []string `hidden:"" help:"Stop this process, as SIGSTOP does, at the first of these steps that it comes to."`
 	// ClockOff and ClockJumps make this machine's clock wrong, for the suite that proves that this does not matter.
 	ClockOff   time.Duration `hidden:"" help:"How wrong this machine's clock is."`
 	ClockJumps time.Duration `hidden:"" help:"How far this machine's wall clock is set ahead, and back again, while the process runs."`
@@ -90,7 +91,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
 		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), Hold: cfg.ParkAfter, Turn: cfg.RebalanceInterval, SweepAfter: cfg.RecheckAfter,
 		Budget: operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
-		Step:   crash.At(cfg.CrashAt), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
+		Step:   crash.Both(crash.At(cfg.CrashAt), crash.StopAt(cfg.StopAt)), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
 	})
 	if err != nil {
 		return err

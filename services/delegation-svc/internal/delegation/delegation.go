@@ -22,11 +22,11 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		return nil, err
 	}
 	return map[string]operation.Handler{
-		event.DelegationSet:    worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.set, Plan: delegator.planSet}),
-		event.DelegationChange: worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.change, Plan: delegator.planChange}),
+		event.DelegationSet:    worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.set, Plan: delegator.planSet, ReadBack: readBack}),
+		event.DelegationChange: worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.change, Plan: delegator.planChange, ReadBack: readBack}),
 		event.DelegationRead:   worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.read}),
-		event.FolderGrant:      worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.grant, Plan: delegator.planGrant}),
-		event.FolderRevoke:     worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.revoke, Plan: delegator.planRevoke}),
+		event.FolderGrant:      worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.grant, Plan: delegator.planGrant, ReadBack: readBackFolder}),
+		event.FolderRevoke:     worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.revoke, Plan: delegator.planRevoke, ReadBack: readBackFolder}),
 		event.FolderRead:       worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.readFolder}),
 	}, nil
 }

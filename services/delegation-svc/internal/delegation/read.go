@@ -119,3 +119,22 @@ func observed(m exchangeonline.Mailbox) event.DelegatedMailbox {
 	}
 	return out
 }
+
+// readBack is the command that reads the list which another command changes.
+func readBack(run *operation.Run) (eventType string, data any, err error) {
+	var changed struct {
+		Mailbox string `json:"mailbox"`
+	}
+	err = run.Decode(&changed)
+	return event.DelegationRead, event.DelegationReadData{Mailbox: changed.Mailbox}, err
+}
+
+// readBackFolder is the same for a folder's permissions.
+func readBackFolder(run *operation.Run) (eventType string, data any, err error) {
+	var changed struct {
+		Mailbox string `json:"mailbox"`
+		Folder  string `json:"folder"`
+	}
+	err = run.Decode(&changed)
+	return event.FolderRead, event.FolderReadData{Mailbox: changed.Mailbox, Folder: changed.Folder}, err
+}

@@ -76,7 +76,11 @@ type Evidence struct {
 	Commands []Command
 	Events   []Event
 	Effects  []Effect
-	Resent   []Resent
+	// ReadBack are the operations whose target was read again, since a replica may have written
+	// after another had taken over; Drift are those whose result, the last of its key, was found
+	// to be another by now.
+	ReadBack, Drift map[string]bool
+	Resent          []Resent
 	// Texts are logs, events, dead letters and rows; Secrets must be in none of them.
 	Texts   []Text
 	Secrets []string
@@ -186,7 +190,9 @@ func (e Evidence) InventoryIsTrue() (v Violations) {
 	return v
 }
 
-// InOrder is G3: the commands of a key took effect in the order in which they were published.
+// InOrder is G3: the commands of a key took effect in the order in which they were published. A
+// request that had left a replica before that lost its lease may take effect later: then the
+// target was read back, and what does not stand at the end is told as drift.
 func (e Evidence) InOrder() (v Violations) {
 	commands := map[string]Command{}
 	for _, c := range e.Commands {
@@ -194,16 +200,24 @@ func (e Evidence) InOrder() (v Violations) {
 	}
 	effects := slices.Clone(e.Effects)
 	slices.SortFunc(effects, func(a, b Effect) int { return cmp.Compare(a.At, b.At) })
-	last := map[string]int{}
+	last, stands, told := map[string]int{}, map[string]int{}, map[string]bool{}
+	for id := range e.Drift {
+		told[commands[id].Key] = true
+	}
 	for _, effect := range effects {
 		c := commands[effect.OperationID]
 		if c.Twice {
 			continue
 		}
-		if c.Number < last[c.Key] {
+		if c.Number < last[c.Key] && !e.ReadBack[c.OperationID] {
 			v.add("key %s: number %d took effect after number %d", c.Key, c.Number, last[c.Key])
 		}
-		last[c.Key] = max(last[c.Key], c.Number)
+		last[c.Key], stands[c.Key] = max(last[c.Key], c.Number), c.Number
+	}
+	for key, n := range stands {
+		if n < last[key] && !told[key] {
+			v.add("key %s: number %d stands, not number %d, and no drift tells it", key, n, last[key])
+		}
 	}
 	if len(last) == 0 {
 		v.add("nothing took effect, in whatever order")

@@ -39,6 +39,17 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	}
 }
 
+// TestARequestThatHadLeftIsTold: its effect is read back, and what stands in the end is told as
+// drift.
+func TestARequestThatHadLeftIsTold(t *testing.T) {
+	t.Parallel()
+	e := sound()
+	e.Effects[0].At, e.ReadBack, e.Drift = 9, map[string]bool{"a": true}, map[string]bool{"b": true}
+	if v := e.InOrder(); len(v) > 0 {
+		t.Error(v)
+	}
+}
+
 func TestNoDelay(t *testing.T) {
 	t.Parallel()
 	e := sound()
@@ -81,28 +92,30 @@ func TestEveryBreachIsFound(t *testing.T) {
 		breach func(*check.Evidence)
 		check  func(check.Evidence) check.Violations
 	}{
-		"no outcome":             {func(e *check.Evidence) { e.Events = e.Events[:2] }, check.Evidence.OneOutcome},
-		"two outcomes":           {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[2]) }, check.Evidence.OneOutcome},
-		"event after outcome":    {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[0]) }, check.Evidence.OneOutcome},
-		"nothing sent again":     {func(e *check.Evidence) { e.Resent = nil }, check.Evidence.OneOutcome},
-		"resent in vain":         {func(e *check.Evidence) { e.Resent[0].Second = 1 }, check.Evidence.OneOutcome},
-		"effect twice":           {func(e *check.Evidence) { e.Effects = append(e.Effects, e.Effects[0]) }, check.Evidence.OnceAtTheVendor},
-		"success without effect": {func(e *check.Evidence) { e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
-		"failure with effect":    {func(e *check.Evidence) { e.Events[2].State = "failed" }, check.Evidence.OnceAtTheVendor},
-		"failure":                {func(e *check.Evidence) { e.Events[2].State = "failed"; e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
-		"no effects":             {func(e *check.Evidence) { e.Commands, e.Effects = nil, nil }, check.Evidence.OnceAtTheVendor},
-		"mailbox untold":         {func(e *check.Evidence) { e.Told = nil }, check.Evidence.InventoryIsTrue},
-		"mailbox mistold":        {func(e *check.Evidence) { e.Told["1"] = "bob" }, check.Evidence.InventoryIsTrue},
-		"mailbox invented":       {func(e *check.Evidence) { e.Told["2"] = "bob" }, check.Evidence.InventoryIsTrue},
-		"no mailboxes":           {func(e *check.Evidence) { e.Scanned, e.Told = nil, nil }, check.Evidence.InventoryIsTrue},
-		"overtaken":              {func(e *check.Evidence) { e.Effects[0].At = 9 }, check.Evidence.InOrder},
-		"nothing in order":       {func(e *check.Evidence) { e.Effects = nil }, check.Evidence.InOrder},
-		"step not hit":           {func(e *check.Evidence) { e.Points[0].Hit = false }, check.Evidence.Lacking},
-		"fault missing":          {func(e *check.Evidence) { e.Faults["kill"] = 0 }, check.Evidence.Lacking},
-		"kills missing":          {func(e *check.Evidence) { e.LeastKills = 2 }, check.Evidence.Lacking},
-		"hot loop":               {func(e *check.Evidence) { e.Deliveries[0].Delivered = 1000 }, check.Evidence.NothingVanishes},
-		"deliveries uncounted":   {func(e *check.Evidence) { e.Deliveries = nil }, check.Evidence.NothingVanishes},
-		"row altered":            {func(e *check.Evidence) { e.Rows.Tables[0].Differences = 1 }, check.Evidence.RowsEqualReplay},
+		"no outcome":               {func(e *check.Evidence) { e.Events = e.Events[:2] }, check.Evidence.OneOutcome},
+		"two outcomes":             {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[2]) }, check.Evidence.OneOutcome},
+		"event after outcome":      {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[0]) }, check.Evidence.OneOutcome},
+		"nothing sent again":       {func(e *check.Evidence) { e.Resent = nil }, check.Evidence.OneOutcome},
+		"resent in vain":           {func(e *check.Evidence) { e.Resent[0].Second = 1 }, check.Evidence.OneOutcome},
+		"effect twice":             {func(e *check.Evidence) { e.Effects = append(e.Effects, e.Effects[0]) }, check.Evidence.OnceAtTheVendor},
+		"success without effect":   {func(e *check.Evidence) { e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
+		"failure with effect":      {func(e *check.Evidence) { e.Events[2].State = "failed" }, check.Evidence.OnceAtTheVendor},
+		"failure":                  {func(e *check.Evidence) { e.Events[2].State = "failed"; e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
+		"no effects":               {func(e *check.Evidence) { e.Commands, e.Effects = nil, nil }, check.Evidence.OnceAtTheVendor},
+		"mailbox untold":           {func(e *check.Evidence) { e.Told = nil }, check.Evidence.InventoryIsTrue},
+		"mailbox mistold":          {func(e *check.Evidence) { e.Told["1"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"mailbox invented":         {func(e *check.Evidence) { e.Told["2"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"no mailboxes":             {func(e *check.Evidence) { e.Scanned, e.Told = nil, nil }, check.Evidence.InventoryIsTrue},
+		"overtaken":                {func(e *check.Evidence) { e.Effects[0].At = 9 }, check.Evidence.InOrder},
+		"overtaken, and silence":   {func(e *check.Evidence) { e.Effects[0].At, e.ReadBack = 9, map[string]bool{"a": true} }, check.Evidence.InOrder},
+		"overtaken, not read back": {func(e *check.Evidence) { e.Effects[0].At, e.Drift = 9, map[string]bool{"b": true} }, check.Evidence.InOrder},
+		"nothing in order":         {func(e *check.Evidence) { e.Effects = nil }, check.Evidence.InOrder},
+		"step not hit":             {func(e *check.Evidence) { e.Points[0].Hit = false }, check.Evidence.Lacking},
+		"fault missing":            {func(e *check.Evidence) { e.Faults["kill"] = 0 }, check.Evidence.Lacking},
+		"kills missing":            {func(e *check.Evidence) { e.LeastKills = 2 }, check.Evidence.Lacking},
+		"hot loop":                 {func(e *check.Evidence) { e.Deliveries[0].Delivered = 1000 }, check.Evidence.NothingVanishes},
+		"deliveries uncounted":     {func(e *check.Evidence) { e.Deliveries = nil }, check.Evidence.NothingVanishes},
+		"row altered":              {func(e *check.Evidence) { e.Rows.Tables[0].Differences = 1 }, check.Evidence.RowsEqualReplay},
 		"row missing": {func(e *check.Evidence) {
 			e.Rows.Tables[0].Differences, e.Rows.Tables[0].Examples = 1, []replay.Difference{{Kind: replay.Missing}}
 		}, check.Evidence.RowsEqualReplay},

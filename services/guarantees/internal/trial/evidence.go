@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/postgres"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 	"github.com/mailwright/mailwright/services/internal/replay"
@@ -98,7 +100,7 @@ func (t *Trial) Evidence(ctx context.Context) (check.Evidence, error) {
 	e := t.evidence
 	e.Kills = t.kills
 	e.Secrets = []string{t.password(), "adaxes-sandbox-token", "entra-sandbox-secret", "enpower-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password"}
-	err := errors.Join(t.readEvents(ctx, &e), t.readDead(ctx, &e), t.readMailboxes(ctx, &e), t.readParked(ctx, &e), t.readEffects(ctx, &e), t.readScan(ctx, &e), t.readDeliveries(ctx, &e),
+	err := errors.Join(t.readEvents(ctx, &e), t.readDrift(ctx, &e), t.readDead(ctx, &e), t.readMailboxes(ctx, &e), t.readParked(ctx, &e), t.readEffects(ctx, &e), t.readScan(ctx, &e), t.readDeliveries(ctx, &e),
 		t.readRows(ctx, &e), t.readLogs(&e))
 	return e, err
 }
@@ -141,15 +143,35 @@ func (t *Trial) each(ctx context.Context, name string, read func(jetstream.Msg) 
 }
 
 func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
+	e.ReadBack = map[string]bool{}
 	return t.each(ctx, bus.Events, func(m jetstream.Msg) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
 		}
+		if id, _, ok := strings.Cut(event.Extension(v, event.CommandID), operation.ReadBackID); ok {
+			e.ReadBack[id] = true
+		}
 		state, _ := event.StateOf(v)
 		e.Events = append(e.Events, check.Event{OperationID: event.Extension(v, event.Operation), Type: v.Type(), State: string(state), Terminal: state.Terminal()})
 		e.Texts = append(e.Texts, check.Text{Where: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		return nil
+	})
+}
+
+// readDrift reads which results were found to be others in the end.
+func (t *Trial) readDrift(ctx context.Context, e *check.Evidence) error {
+	e.Drift = map[string]bool{}
+	return t.each(ctx, bus.Drift, func(m jetstream.Msg) error {
+		v, err := event.Decode(m.Headers(), m.Data())
+		if err != nil {
+			return err
+		}
+		var data event.DelegationDriftData
+		err = v.DataAs(&data)
+		e.Drift[data.Set.OperationID] = len(data.Drift) > 0
+		maps.DeleteFunc(e.Drift, func(_ string, differs bool) bool { return !differs })
+		return err
 	})
 }
 

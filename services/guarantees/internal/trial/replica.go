@@ -162,6 +162,13 @@ func (l *replicaLog) Write(p []byte) (int, error) {
 	return l.file.Write(p)
 }
 
+// stopped reports whether the replica has said that it is about to be stopped.
+func (l *replicaLog) stopped() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Contains(l.last, []byte(crash.ToldStop))
+}
+
 func (l *replicaLog) step() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -26,6 +26,8 @@ const (
 	dayLater         = "duplicate after JetStream forgot its id"
 	twoKeys          = "command on two keys at once"
 	malformedMessage = "malformed message"
+	paused           = "pause of a replica between a read and a write"
+	isolated         = "replica cut off from NATS"
 )
 
 // card is a fault that the storm deals.
@@ -52,18 +54,28 @@ func (t *Trial) Storm(ctx context.Context) error {
 	if t.NoFaults {
 		return nil
 	}
-	t.expect(atStep, twoKeys, malformedMessage)
+	t.expect(atStep, twoKeys, malformedMessage, paused, isolated)
 	for _, c := range deck {
 		t.expect(c.name)
 	}
 	if err := t.breakVendors(ctx); err != nil {
 		return err
 	}
-	if len(t.Unsafe) == 0 { // what is switched off has no steps
-		if err := t.walk(ctx); err != nil {
-			return err
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return t.overtake(ctx) })
+	both.Go(func() error {
+		if len(t.Unsafe) == 0 { // what is switched off has no steps
+			if err := t.walk(ctx); err != nil {
+				return err
+			}
 		}
-	}
+		return t.injectFaults(ctx)
+	})
+	return both.Wait()
+}
+
+// injectFaults injects every kind of fault, in random order, until there were enough kills.
+func (t *Trial) injectFaults(ctx context.Context) error {
 	for dealt := 0; dealt < len(deck) || t.Kills() < t.Plan.Kills; {
 		for _, at := range t.rng.Perm(len(deck)) {
 			pause(ctx, t.breath(100, 700))
