@@ -71,7 +71,7 @@ func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 
 // mostSwept is how many commands that still wait a sweep keeps an eye on. Beyond it, those stored later are looked
 // at later.
-const mostSwept = 10_000
+const mostSwept = 100_000
 
 // SweepConsumer is the durable consumer, named <domain>-sweep, that hands out every command of a domain a second
 // time, for a look at what became of it; and what no partition hands out: NATS takes a command whose key is a literal wildcard, but

@@ -36,6 +36,25 @@ type Delivery struct {
 	// reply is where the server hears what becomes of it.
 	reply string
 	lease *lease.Lease
+	// redeliverAfter is the delay that a handler has chosen; nil: none.
+	redeliverAfter *time.Duration
+}
+
+// RedeliverAfter says after what delay the message of a context comes back, should its handler return
+// an error. The delay travels in the context: a header would be the publisher's to set.
+func RedeliverAfter(ctx context.Context, delay time.Duration) {
+	if d, ok := ctx.Value(deliveryKey{}).(*Delivery); ok {
+		d.redeliverAfter = &delay
+	}
+}
+
+// RedeliveryDelay is what a handler has chosen by [RedeliverAfter]; ok is false where it has not.
+func RedeliveryDelay(ctx context.Context) (delay time.Duration, ok bool) {
+	d, found := ctx.Value(deliveryKey{}).(*Delivery)
+	if !found || d.redeliverAfter == nil {
+		return 0, false
+	}
+	return *d.redeliverAfter, true
 }
 
 // Lease says whether the message is still this process's alone; nil where nothing keeps it from

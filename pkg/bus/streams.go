@@ -97,7 +97,7 @@ func Streams(c Config) []jetstream.StreamConfig {
 	drift := stream(Drift, "How each mailbox differs from what the last command left", join("drift", "*", "*", "*"))
 	drift.MaxMsgsPerSubject = 1
 
-	parked := stream(Parked, "Commands that wait, and the messages that wake them", join("parked", ">"), join("schedule", ">"), join("wake", ">"))
+	parked := stream(Parked, "References to commands that wait, and the schedules that wake them", join("parked", ">"), join("schedule", ">"), join("notbefore", ">"), join("wake", ">"))
 	parked.AllowMsgSchedules = true
 	parked.AllowRollup = true // which schedules imply
 	// A wake-up is gone once it is acknowledged; what is parked has no consumer and stays until it is taken out.

@@ -76,6 +76,12 @@ func ScheduleSubject(a Address) string {
 	return join("schedule", a.Tenant, string(a.Domain), a.Key)
 }
 
+// NotBeforeSubject holds the schedule of a command that is not due yet:
+// mailwright.notbefore.<tenant>.<domain>.<operationid>. It does not hold up the command's key.
+func NotBeforeSubject(a Address, operationID string) string {
+	return join("notbefore", a.Tenant, string(a.Domain), operationID)
+}
+
 // WakeSubject is where the message appears that wakes a key:
 // mailwright.wake.<tenant>.<domain>.<partition>.<key token>.
 func WakeSubject(a Address) string {

@@ -19,6 +19,9 @@ type DeadLetter struct {
 	Sequence uint64 `json:"sequence"`
 	Subject  string `json:"subject"`
 	Consumer string `json:"consumer,omitempty"`
+	// Incarnation is that of the stream: when it was created. Another holds another message under the
+	// sequence.
+	Incarnation string `json:"incarnation,omitempty"`
 	// Source, ID, Type and OperationID are the command's, where it could be read.
 	Source      string `json:"source,omitempty"`
 	ID          string `json:"id,omitempty"`

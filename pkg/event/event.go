@@ -19,20 +19,21 @@ type Event = cloudevents.Event
 
 // Extension attributes of the envelope (docs/contract.md).
 const (
-	TenantID      = "tenantid"      // which configured tenant
-	CorrelationID = "correlationid" // carried through unchanged
-	CausationID   = "causationid"   // id of the event that caused this one
-	TraceParent   = "traceparent"   // W3C Trace Context
-	TraceState    = "tracestate"    // W3C Trace Context
-	NotBefore     = "notbefore"     // on commands: not carried out before then
-	ExpiryTime    = "expirytime"    // on commands: not begun after
-	DryRun        = "dryrun"        // on commands: "true" answers with the plan and writes nothing
-	CommandID     = "commandid"     // on results: id of the command
-	CommandSource = "commandsource" // on results: source of the command
-	Operation     = "operationid"   // on results: OperationID of the command
-	ContentHash   = "contenthash"   // on observations of mailboxes: a hash of the facts
-	MailboxList   = "mailboxlist"   // on observations of rooms and equipment: ResourceList
-	MailboxChange = "mailboxchange" // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
+	TenantID       = "tenantid"      // which configured tenant
+	CorrelationID  = "correlationid" // carried through unchanged
+	CausationID    = "causationid"   // id of the event that caused this one
+	TraceParent    = "traceparent"   // W3C Trace Context
+	TraceState     = "tracestate"    // W3C Trace Context
+	NotBefore      = "notbefore"     // on commands: not carried out before then
+	ExpiryTime     = "expirytime"    // on commands: not begun after
+	DryRun         = "dryrun"        // on commands: "true" answers with the plan and writes nothing
+	CommandID      = "commandid"     // on results: id of the command
+	CommandSource  = "commandsource" // on results: source of the command
+	Operation      = "operationid"   // on results: OperationID of the command
+	ContentHash    = "contenthash"   // on observations of mailboxes: a hash of the facts
+	MailboxList    = "mailboxlist"   // on observations of rooms and equipment: ResourceList
+	OperationState = "state"         // on results: the [State] that the event leaves its operation in
+	MailboxChange  = "mailboxchange" // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
 )
 
 // ResourceList is MailboxList's only value.

@@ -16,6 +16,8 @@ type OperationData struct {
 	Attempt int `json:"attempt"`
 	// Fingerprint is [Fingerprint] of the command.
 	Fingerprint string `json:"fingerprint"`
+	// Warnings say what its publisher should look at although the command was taken.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // Warning is something that the vendor could not do although the operation succeeded.

@@ -162,6 +162,11 @@ func (s State) Terminal() bool {
 	return s == Succeeded || s == Failed || s == Rejected || s == Cancelled
 }
 
+// Known reports whether a text is one of the states.
+func (s State) Known() bool {
+	return slices.Contains([]State{Received, Started, Waiting, Unknown, Succeeded, Failed, Rejected, Cancelled}, s)
+}
+
 // StateOf gives the state that a result leaves its operation in; ok is false where the
 // event is no result, such as a command or an observation of a single mailbox.
 // A delegation.observed that is not yet complete leaves the state as it was: Received.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -72,7 +71,7 @@ func (o *outlast) detach() {
 	default: // no room for another detached call: this one keeps its place
 		return
 	}
-	o.underWay.Store(o.run.ID, true)
+	o.underWay.Store(o.run.ID, o.run.address)
 	defer o.underWay.Delete(o.run.ID)
 	o.tellSlow(o.run, o.last, o.writer)
 	since := lease.Now()
@@ -206,10 +205,7 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer)
 			err = fmt.Errorf("handler of %s panicked: %v", run.Command.Type(), p)
 		}
 	}()
-	if faults := e.check(run); len(faults) > 0 {
-		return Result{}, &Rejection{Faults: faults}
-	}
-	if err := e.due(run, last); err != nil {
+	if err := e.mayBegin(run); err != nil {
 		return Result{}, err
 	}
 	handler := e.Handlers[run.Command.Type()]
@@ -218,7 +214,7 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer)
 		return Result{}, err
 	}
 	defer release()
-	if dryRun(run) {
+	if run.command.DryRun {
 		return plan(ctx, handler, run)
 	}
 	if handler.Once {
@@ -348,24 +344,25 @@ func (e *Engine) lease() time.Duration { return min(e.CallTimeout, longestLease)
 
 const longestLease = 30 * time.Second
 
-// check holds a command against its domain and its schema.
-func (e *Engine) check(run *Run) []event.Fault {
-	t := run.Command.Type()
-	if _, ours := e.Handlers[t]; !ours {
-		switch d := event.DomainOf(t); {
-		case event.IsCommand(t) && d != e.Domain:
-			return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.%s.<key>, not in the domain %s", t, run.Tenant, d, e.Domain)}}
-		case d != "":
-			return []event.Fault{{Field: "type", Problem: t + " is no command"}}
+// mayBegin says why a command must not be carried out. A call that may have been made is looked for all
+// the same.
+func (e *Engine) mayBegin(run *Run) error {
+	if run.Settling {
+		return nil
+	}
+	if !run.checked {
+		if faults := e.check(run); len(faults) > 0 {
+			return &Rejection{Faults: faults}
 		}
 	}
-	return run.document.Check()
+	if e.hasExpired(run) {
+		return errTooLate
+	}
+	return nil
 }
 
-// scheduled is the error that a command's notbefore has not come.
-type scheduled struct{ at time.Time }
-
-func (s *scheduled) Error() string { return "scheduled for " + s.at.Format(time.RFC3339) }
+// errTooLate is the error that a command's expirytime has come before it was begun.
+var errTooLate = errors.New("the command's expirytime has come before it was begun")
 
 // unsettled is the error that a lost answer, or what the vendor held, can not be settled by reading back.
 type unsettled struct{ held bool }
@@ -395,31 +392,6 @@ type notRecorded struct{ cause error }
 
 func (n *notRecorded) Error() string { return "not recorded: " + n.cause.Error() }
 func (n *notRecorded) Unwrap() error { return n.cause }
-
-// due holds a command back until its notbefore.
-func (e *Engine) due(run *Run, last *entry) error {
-	text := event.Extension(run.Command, event.NotBefore)
-	if text == "" || last.state == event.Started {
-		return nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return Reject(event.NotBefore, "must be a time as RFC 3339 has it, such as 2026-11-21T09:00:00Z")
-	}
-	if e.kept > 0 && at.After(run.Operation.ReceivedAt.Add(e.kept)) {
-		return Reject(event.NotBefore, fmt.Sprintf("must come within %v: commands are not kept for longer", e.kept))
-	}
-	if e.Now().Before(at) {
-		return &scheduled{at}
-	}
-	return nil
-}
-
-func dryRun(run *Run) bool { return isDryRun(run.Command) }
-
-func isDryRun(command event.Event) bool {
-	return strings.EqualFold(event.Extension(command, event.DryRun), "true")
-}
 
 // plan answers a dry run.
 func plan(ctx context.Context, h Handler, run *Run) (Result, error) {

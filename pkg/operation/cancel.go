@@ -2,7 +2,9 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/bus"
@@ -22,7 +24,7 @@ func (e *Engine) cancel(ctx context.Context, run *Run, last *entry) error {
 	if err != nil {
 		return err
 	}
-	if again && !dryRun(run) && e.Now().Sub(run.Operation.ReceivedAt) < cancelPatience {
+	if again && !run.command.DryRun && e.Now().Sub(run.Operation.ReceivedAt) < cancelPatience {
 		return &later{after: time.Second}
 	}
 	return w.publish(ctx, result.Type, result.Data)
@@ -33,12 +35,8 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 	fail := func(kind failure.Kind, text string) Result {
 		return Result{event.FailedType(e.Domain), event.FailedData{Operation: run.Operation, Failure: event.FailureData{Kind: string(kind), Text: text}}}
 	}
-	faults := run.document.Check()
-	if event.Extension(run.Command, event.NotBefore) != "" {
-		faults = append(faults, event.Fault{Field: event.NotBefore, Problem: "can not be given: a cancel takes effect at once"})
-	}
-	if len(faults) > 0 {
-		return Result{event.RejectedType(e.Domain), event.RejectedData{Operation: run.Operation, Faults: faults}}, false, nil
+	if e.hasExpired(run) {
+		return Result{event.FailedType(e.Domain), event.FailedData{Operation: run.Operation, Failure: tooLate}}, false, nil
 	}
 	var data event.OperationCancelData
 	if err := run.Decode(&data); err != nil {
@@ -46,8 +44,14 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 	}
 	target, err := e.record.lastOf(run.Tenant, e.Domain, data.OperationID)
 	switch {
+	case isRecordUnreadable(err):
+		return fail(failure.Refused, err.Error()), false, nil
 	case err != nil:
 		return Result{}, false, err
+	case target.sequence > 0 && !e.mayCancel(run, target):
+		return Result{event.RejectedType(e.Domain), event.RejectedData{Operation: run.Operation, Faults: []event.Fault{{
+			Field: "source", Problem: "may not cancel this operation: only the source of its command may, or one of the tenant's operators",
+		}}}}, false, nil
 	case target.cancelledBy(run):
 		// A delivery before this one got so far.
 	case target.state.Terminal():
@@ -56,17 +60,32 @@ func (e *Engine) cancelled(ctx context.Context, run *Run) (result Result, again 
 		return fail(failure.Refused, "the operation is under way at the vendor and can not be taken back"), true, nil
 	case target.state != event.Waiting:
 		return fail(failure.NotFound, "no such operation waits in this domain"), true, nil
-	case dryRun(run):
+	case run.command.DryRun:
 		return planned(run, event.Plan{Target: data.OperationID, Exists: true, Changes: []event.Change{{Action: "set", What: "state", Value: string(event.Cancelled)}}}), false, nil
 	default:
 		if err := e.writeCancelled(ctx, run, target); err != nil {
 			return Result{}, false, err
 		}
 	}
+	if err := e.parking.unschedule(ctx, bus.Address{Tenant: run.Tenant, Domain: e.Domain}, data.OperationID); err != nil {
+		return Result{}, false, err
+	}
 	if err := e.wakeKey(ctx, bus.Address{Tenant: run.Tenant, Domain: e.Domain, Key: target.operation.Key}); err != nil {
 		return Result{}, false, err
 	}
 	return Result{event.CancelCompleted, event.CancelCompletedData{Operation: run.Operation, Cancelled: data.OperationID}}, false, nil
+}
+
+func isRecordUnreadable(err error) bool {
+	_, ok := errors.AsType[*recordUnreadable](err)
+	return ok
+}
+
+// mayCancel reports whether a cancel reaches an operation. The tenant is the same, since the record is
+// read on a subject of the cancel's own tenant.
+func (e *Engine) mayCancel(run *Run, target *entry) bool {
+	source := run.Command.Source()
+	return source == target.envelope.attribute(event.CommandSource) || slices.Contains(e.Operators[run.Tenant], source) || e.unsafe(CancelRights)
 }
 
 // writeCancelled ends the target's record, unless an attempt was faster.
@@ -87,13 +106,6 @@ func (e *Engine) wakeKey(ctx context.Context, key bus.Address) error {
 	if err != nil || !parked {
 		return err
 	}
-	d, err := e.parking.original(ctx, head)
-	if err != nil {
-		return err
-	}
-	address, ok := bus.ParseCommandSubject(d.Subject)
-	if !ok {
-		return nil // its command has expired; the schedule wakes the key and says so
-	}
-	return e.parking.wake(ctx, address, time.Time{})
+	key.Partition = head.Partition
+	return e.parking.wake(ctx, key, time.Time{})
 }

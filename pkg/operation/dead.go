@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -17,10 +18,16 @@ import (
 
 // Reasons of the engine why a message ends in DEAD; JetStream's own are in package event.
 const (
-	Unreadable          = "unreadable"            // no CloudEvent can be made of it
-	Conflict            = "idempotency-conflict"  // source and id of an earlier command, other data
-	Expired             = "expired"               // it waited longer than COMMANDS keeps commands
-	OutcomeUnknown      = "outcome-unknown"       // whether it was carried out can not be read back: a person has to look
+	Unreadable     = "unreadable"           // no CloudEvent can be made of it
+	Conflict       = "idempotency-conflict" // source and id of an earlier command, other data
+	Expired        = "expired"              // it waited longer than COMMANDS keeps commands
+	OutcomeUnknown = "outcome-unknown"      // whether it was carried out can not be read back: a person has to look
+	// RecordUnreadable: the last event on its operation's subject says nothing of its state.
+	RecordUnreadable = "record-unreadable"
+	// ReferenceMismatch: what waited refers to another command, since COMMANDS was restored or made again.
+	ReferenceMismatch = "reference-mismatch"
+	// InternalFault: a fault of ours, which its publisher can not mend.
+	InternalFault       = "internal"
 	AckedWithoutOutcome = "acked-without-outcome" // delivered and acknowledged, but without an outcome
 )
 
@@ -29,13 +36,21 @@ const largestExcerpt = 16 << 10
 // letter is what the engine knows of a message that it gives up.
 type letter struct {
 	Reason, Detail string
-	run            *Run   // nil: unreadable, or gone
-	last           *entry // where an operation stands whose command is gone; else nil
+	run            *Run                   // nil: unreadable, or gone
+	unreadable     *event.UnreadableError // what is known of a command that no operation can come of; else nil
+	last           *entry                 // where an operation stands whose command is gone; else nil
+}
+
+// unreadable is the letter of a message that no operation can come of.
+func unreadable(err error) letter {
+	l := letter{Reason: Unreadable, Detail: err.Error()}
+	l.unreadable, _ = errors.AsType[*event.UnreadableError](err)
+	return l
 }
 
 // conflict is the letter of a command whose source and id an earlier one has used.
 func conflict(run *Run) letter {
-	return letter{Reason: Conflict, Detail: "a command with the same source and id but other data was accepted before", run: run}
+	return letter{Reason: Conflict, Detail: "a command with the same tenant, source and id, but with another type, data, notbefore or expirytime, was accepted before", run: run}
 }
 
 // bury publishes a dead letter. nil means that the message is settled.
@@ -47,26 +62,22 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		Reason: l.Reason, Detail: l.Detail, Stream: d.Stream, Sequence: d.Sequence, Subject: publishedSubject(d.Subject), Consumer: d.Consumer,
 		Tenant: tenantOf(d.Subject), Time: e.Now().UTC(), Size: len(d.Data),
 	}
-	body := d.Data
+	if l.unreadable != nil {
+		dead.Source, dead.ID, dead.Type = l.unreadable.Source, l.unreadable.ID, l.unreadable.Type
+	}
+	if d.Stream == bus.Commands {
+		dead.Incarnation = e.parking.incarnation
+	}
 	if l.run != nil {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
 		dead.Tenant = l.run.Tenant
 		dead.CorrelationID, dead.TraceParent = event.Extension(l.run.Command, event.CorrelationID), event.Extension(l.run.Command, event.TraceParent)
-		body = l.run.Command.Data()
 	} else if l.last != nil && l.last.sequence > 0 {
 		dead.Source, dead.ID = l.last.envelope.attribute(event.CommandSource), l.last.envelope.attribute(event.CommandID)
 		dead.Type, dead.OperationID, dead.Tenant = l.last.operation.CommandType, l.last.envelope.operationID, l.last.envelope.tenant
 		dead.CorrelationID, dead.TraceParent = l.last.envelope.attribute(event.CorrelationID), l.last.envelope.attribute(event.TraceParent)
 	}
-	if e.unsafe(Redaction) && json.Valid(body) {
-		dead.Excerpt = body
-	} else if excerpt := event.Redact(body); excerpt != nil && len(excerpt) <= largestExcerpt {
-		dead.Excerpt = excerpt
-	}
-	if len(event.Secrets(body)) == 0 {
-		sum := sha256.Sum256(d.Data)
-		dead.SHA256 = hex.EncodeToString(sum[:])
-	}
+	e.describe(&dead, l.run, d)
 	msg, err := e.deadMessage(dead)
 	if err != nil {
 		return err
@@ -78,6 +89,28 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	e.Step("buried")
 	e.Log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
+}
+
+// describe tells of a message what can be told. Only data that fits its schema is excerpted, since only
+// there is it known what is secret. Of any other the type, the size and the names of members are told.
+func (e *Engine) describe(dead *event.DeadLetter, run *Run, d bus.Delivery) {
+	if e.unsafe(Redaction) && json.Valid(d.Data) {
+		dead.Excerpt = d.Data
+		return
+	}
+	if run != nil && len(run.command.Document.Check()) == 0 {
+		if excerpt := event.Excerpt(run.command.Document); len(excerpt) <= largestExcerpt {
+			dead.Excerpt = excerpt
+		}
+		if len(run.command.Secrets()) == 0 {
+			sum := sha256.Sum256(d.Data)
+			dead.SHA256 = hex.EncodeToString(sum[:])
+		}
+	}
+	if dead.Excerpt == nil && len(d.Data) > 0 {
+		shape := event.ShapeOf(d.Data)
+		dead.Shape = &shape
+	}
 }
 
 // deadMessage makes the CloudEvent of a dead letter. Its id names the message and the reason, so that
@@ -117,7 +150,7 @@ func publishedSubject(stored string) string {
 // tenantOf gives the tenant of a command's subject; "" where it cannot stand in another subject.
 func tenantOf(subject string) string {
 	tenant, _ := bus.SubjectTokens(subject)
-	if checkToken("tenant", tenant, longestTenant) != nil {
+	if checkToken("tenant", tenant, maxTenant) != nil {
 		return ""
 	}
 	return tenant
@@ -134,14 +167,17 @@ func (e *Engine) buryRun(ctx context.Context, l letter) error {
 	return e.bury(ctx, l, d)
 }
 
-// expire ends an operation whose command is gone from COMMANDS. What its results carry stands in its record; nothing but a dead letter is
+// expire ends an operation whose command is gone from COMMANDS, for the reason of a letter. What its results carry stands in its record; nothing but a dead letter is
 // possible where there is none.
-func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand) error {
+func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand, l letter) error {
 	last, err := e.record.lastOf(key.Tenant, e.Domain, c.OperationID)
+	if isRecordUnreadable(err) {
+		last, err = &nothing, nil
+	}
 	if err != nil {
 		return err
 	}
-	l := letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits", last: last}
+	l.last = last
 	if err := e.bury(ctx, l, bus.Delivery{Stream: bus.Commands, Sequence: c.Sequence, Subject: bus.PublishedSubject(key)}); err != nil || last.sequence == 0 || last.state.Terminal() {
 		return err
 	}
@@ -151,11 +187,11 @@ func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand) e
 	}
 	w := &writer{record: e.record, sequence: last.sequence, envelope: last.envelope}
 	return w.publish(ctx, event.FailedType(e.Domain), event.FailedData{
-		Operation: last.operation, Failure: event.FailureData{Kind: string(kind), Code: Expired, Text: "it waited longer than commands are kept"}, Since: before(last.since, e.Now().UTC()),
+		Operation: last.operation, Failure: event.FailureData{Kind: string(kind), Code: l.Reason, Text: l.Detail}, Since: before(last.since, e.Now().UTC()),
 	})
 }
 
 // Malformed dead-letters what could not even be made a message.
 func (e *Engine) Malformed(ctx context.Context, d bus.Delivery, reason error) error {
-	return e.bury(ctx, letter{Reason: Unreadable, Detail: reason.Error()}, d)
+	return e.bury(ctx, unreadable(reason), d)
 }

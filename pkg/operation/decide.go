@@ -17,8 +17,8 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	if r, ok := errors.AsType[*Rejection](failed); ok {
 		return Result{event.RejectedType(domain), event.RejectedData{Operation: run.Operation, Faults: r.Faults}}, time.Time{}, nil
 	}
-	if s, ok := errors.AsType[*scheduled](failed); ok {
-		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitScheduled, Since: now, NextAttemptAt: s.at.UTC()}}, s.at, nil
+	if errors.Is(failed, errTooLate) {
+		return Result{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: tooLate, Since: before(last.since, now)}}, time.Time{}, nil
 	}
 	if u, ok := errors.AsType[*unpublishable](failed); ok {
 		e.Log.Error("an event can not be published", "operation", run.ID, "type", u.eventType, "error", run.secrets.text(u.cause.Error()))
@@ -29,7 +29,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	}
 	if n, ok := errors.AsType[*noTurn](failed); ok {
 		if !run.Settling {
-			next := now.Add(n.after)
+			next := run.beforeExpiry(now.Add(n.after))
 			return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitConcurrencyLimit, Since: cmp.Or(last.since, now), NextAttemptAt: next}}, next, nil
 		}
 		failed = &failure.Error{Kind: failure.Throttled, RetryAfter: n.after, Text: n.Error()}
@@ -66,9 +66,13 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	case open:
 		return Result{event.UnknownType(domain), event.UnknownData{Operation: run.Operation, Failure: data, SentAt: run.sentAt.UTC(), Since: since, NextAttemptAt: next}}, next, nil
 	default:
+		next = run.beforeExpiry(next)
 		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitFailure, Failure: &data, Since: since, NextAttemptAt: next}}, next, nil
 	}
 }
+
+// tooLate is the failure of a command whose expirytime has come before it was begun.
+var tooLate = event.FailureData{Kind: string(failure.Unavailable), Code: Expired, Text: errTooLate.Error()}
 
 // giveUp ends an operation of which nobody can tell whether it was carried out: a dead letter for a person, and the
 // outcome for those who wait.

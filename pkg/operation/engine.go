@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -33,6 +34,11 @@ type Config struct {
 	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and how much too late
 	// a key that waits may be woken. Default 10 minutes.
 	SweepAfter time.Duration
+	// Operators are, by tenant, the sources whose operation.cancel may end every operation of the
+	// tenant. Others may end those of their own source.
+	Operators map[string][]string
+	// StrictKeys names the tenants whose commands are rejected where their key is not the recommended one.
+	StrictKeys map[string]bool
 	// Budget limits each tenant's and each vendor's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream
@@ -48,14 +54,17 @@ type Config struct {
 
 // Protections that Unsafe may name.
 const (
-	Guard     = "guard"     // events are published under the record's last sequence
-	LookUp    = "look-up"   // a create is looked up before it is made or repeated
-	Partition = "partition" // a partition goes to one replica at a time, which works on the commands of a key one after another
-	Park      = "park"      // a command lines up behind those of its key that wait
-	Hold      = "hold"      // a slow call leaves its place
-	Redaction = "redaction" // secrets are replaced in what leaves the process
-	Bury      = "bury"      // what can not be read is dead-lettered
-	Lease     = "lease"     // a vendor is called only while the command is this replica's alone
+	Guard        = "guard"         // events are published under the record's last sequence
+	LookUp       = "look-up"       // a create is looked up before it is made or repeated
+	Partition    = "partition"     // a partition goes to one replica at a time, which works on the commands of a key one after another
+	Park         = "park"          // a command lines up behind those of its key that wait
+	Hold         = "hold"          // a slow call leaves its place
+	Redaction    = "redaction"     // secrets are replaced in what leaves the process
+	Bury         = "bury"          // what can not be read is dead-lettered
+	CancelRights = "cancel-rights" // a cancel reaches operations of its own source, or comes from an operator
+	Reference    = "reference"     // what waits is compared with the command that it refers to
+	Record       = "record"        // a command whose record can not be read is dead-lettered
+	Lease        = "lease"         // a vendor is called only while the command is this replica's alone
 )
 
 func (c Config) unsafe(protection string) bool { return slices.Contains(c.Unsafe, protection) }
@@ -157,10 +166,15 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.record = &record{js: cfg.JS, events: bus.NewLatest(cfg.JS, streams[bus.Events]), source: Source(cfg.Domain), name: rand.Text(), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
 	e.parking = &parking{
-		js: cfg.JS, parked: streams[bus.Parked], latest: bus.NewLatest(cfg.JS, streams[bus.Parked]), commands: streams[bus.Commands], step: e.Step, now: e.Now,
+		js: cfg.JS, parked: streams[bus.Parked], latest: bus.NewLatest(cfg.JS, streams[bus.Parked]), commands: streams[bus.Commands], incarnation: incarnationOf(streams[bus.Commands]), step: e.Step, now: e.Now,
 	}
 	e.budgets = newBudgets(cfg.Budget, e.Hold/2)
 	return e, nil
+}
+
+// incarnationOf names a stream as it is now: by when it was created.
+func incarnationOf(s jetstream.Stream) string {
+	return s.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 }
 
 // Now is the time by the NATS server's clock.
@@ -175,7 +189,7 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 	defer e.Step("acknowledge")
 	run, err := read(d)
 	if err != nil {
-		return e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
+		return e.bury(ctx, unreadable(err), d)
 	}
 	run.lease.Store(d.Lease())
 	at, err := e.standing(run)
@@ -183,6 +197,9 @@ func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) err
 		at, err = e.standing(run) // as it is by now
 	}
 	defer run.place.leave()
+	if u, ok := errors.AsType[*recordUnreadable](err); ok {
+		return e.withoutRecord(ctx, run, d.NumDelivered, u)
+	}
 	if err != nil {
 		return err
 	}
@@ -219,13 +236,64 @@ func (e *Engine) proceed(ctx context.Context, run *Run, at standing, settle func
 		return e.buryRun(ctx, conflict(run))
 	case at.last.state.Terminal():
 		return nil
+	}
+	if at.last.sequence == 0 {
+		if faults := e.check(run); len(faults) > 0 {
+			return e.reject(ctx, run, faults)
+		}
+		run.checked = true
+	}
+	switch {
 	case run.Command.Type() == event.OperationCancel:
 		return e.cancel(ctx, run, at.last)
+	case !e.isDue(run, at.last):
+		return e.schedule(ctx, run, at.last)
 	case at.parked:
 		return e.lineUp(ctx, run, at.last)
 	default:
 		return e.take(ctx, run, at.last, settle)
 	}
+}
+
+// reject ends an operation whose command is wrong, before it waits for anything.
+func (e *Engine) reject(ctx context.Context, run *Run, faults []event.Fault) error {
+	if p := run.command.Panicked(); p != "" { // our fault: somebody has to look at it
+		e.Log.Error("the check of a command's data panicked", "operation", run.ID, "type", run.Command.Type(), "panic", run.secrets.text(p))
+		if err := e.buryRun(ctx, letter{Reason: InternalFault, Detail: "its data could not be checked: the check itself failed", run: run}); err != nil {
+			return err
+		}
+	}
+	e.Step("publish-outcome")
+	err := e.record.writer(run, &nothing).publish(ctx, event.RejectedType(run.address.Domain), event.RejectedData{Operation: run.Operation, Faults: faults})
+	if err != nil {
+		return fmt.Errorf("reject operation %s: %w", run.ID, err)
+	}
+	e.Step("published-outcome")
+	return nil
+}
+
+// schedule lets a command that is not due yet wait beside the queue of its key, so that it holds nobody
+// up. It joins the queue when it is due.
+func (e *Engine) schedule(ctx context.Context, run *Run, last *entry) error {
+	if err := e.parking.schedule(ctx, run); err != nil || last.sequence > 0 {
+		return err
+	}
+	return e.record.writer(run, last).publish(ctx, event.WaitingType(run.address.Domain), event.WaitingData{
+		Operation: run.Operation, Reason: event.WaitScheduled, Since: e.Now().UTC(), NextAttemptAt: run.command.NotBefore.UTC(),
+	})
+}
+
+// maxRecordReads is how often a record that can not be read is read: another replica may be about to
+// write it anew.
+const maxRecordReads = 5
+
+// withoutRecord brings a command whose record can not be read back a few times, and then gives it up:
+// it would hold up its key for ever.
+func (e *Engine) withoutRecord(ctx context.Context, run *Run, deliveries uint64, why *recordUnreadable) error {
+	if deliveries < maxRecordReads || e.unsafe(Record) {
+		return &later{after: time.Second << min(deliveries, 4)}
+	}
+	return e.buryRun(ctx, letter{Reason: RecordUnreadable, Detail: why.Error(), run: run})
 }
 
 // lineUp parks a command behind those of its key that wait. Should those have been settled in the meantime, or was this
@@ -337,7 +405,10 @@ func (e *Engine) wake(ctx context.Context, address bus.Address, settle func()) e
 
 // resume makes an attempt at a parked command.
 func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand, settle func()) (verdict, error) {
-	if _, here := e.underWay.Load(head.OperationID); here {
+	if key, here := e.underWay.Load(head.OperationID); here {
+		if key != address { // a duplicate on another key: its end wakes the first key alone
+			return verdict{nextAttempt: e.Now().Add(e.lease())}, nil
+		}
 		return verdict{detached: true}, nil // its end wakes the key
 	}
 	d, err := e.parking.original(ctx, head)
@@ -345,11 +416,14 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 		return verdict{}, err
 	}
 	if d.Sequence == 0 {
-		return verdict{}, e.expire(ctx, address, head)
+		return verdict{}, e.expire(ctx, address, head, letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits"})
 	}
 	run, err := read(d)
+	if !e.refersTo(head, address, run) {
+		return verdict{}, e.expire(ctx, address, head, letter{Reason: ReferenceMismatch, Detail: "COMMANDS holds another command where the one that waits should be: the stream was restored or made again"})
+	}
 	if err != nil {
-		return verdict{}, e.bury(ctx, letter{Reason: Unreadable, Detail: err.Error()}, d)
+		return verdict{}, e.bury(ctx, unreadable(err), d)
 	}
 	if wakeUp, ok := bus.DeliveryFrom(ctx); ok {
 		run.lease.Store(wakeUp.Lease())
@@ -357,6 +431,10 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	run.place.take(e.places)
 	defer run.place.leave()
 	last, err := e.record.last(run)
+	if u, ok := errors.AsType[*recordUnreadable](err); ok {
+		wakeUp, _ := bus.DeliveryFrom(ctx)
+		return verdict{}, e.withoutRecord(ctx, run, wakeUp.NumDelivered, u)
+	}
 	if err != nil {
 		return verdict{}, err
 	}
@@ -366,5 +444,21 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if last.state.Terminal() {
 		return verdict{}, nil
 	}
+	if !e.isDue(run, last) { // it was queued too early
+		return verdict{}, e.schedule(ctx, run, last)
+	}
 	return e.attemptWithin(run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.lease())) }, settle)
+}
+
+// refersTo reports whether a reference is one to the command that was read at its sequence. run is nil
+// where that could not be read: then only the incarnation tells.
+func (e *Engine) refersTo(head parkedCommand, address bus.Address, run *Run) bool {
+	switch {
+	case e.unsafe(Reference):
+		return true
+	case head.Incarnation != e.parking.incarnation:
+		return false
+	default:
+		return run == nil || run.ID == head.OperationID && run.address == address
+	}
 }

@@ -293,7 +293,7 @@ func TestUnreadableIsDeadLetteredAndTheNextRuns(t *testing.T) {
 	b.publish(twice)
 	b.publish(command("2", valid))
 	b.outcome("2")
-	if l := b.dead(operation.Unreadable); l.Sequence != 1 || l.Detail == "" || l.Size != len(bad.Data) || l.SHA256 == "" {
+	if l := b.dead(operation.Unreadable); l.Sequence != 1 || l.Detail == "" || l.Size != len(bad.Data) || l.SHA256 != "" || l.Shape == nil {
 		t.Errorf("%+v", l)
 	}
 }

@@ -274,56 +274,118 @@ func TestSlowCallLeavesItsPartition(t *testing.T) {
 	b.nothingParked()
 }
 
-func TestNotBeforeAndCancel(t *testing.T) {
+// TestNotBeforeHoldsNobodyUp: a command that is not due yet waits beside the queue of its key, and takes
+// its place in it when it is.
+func TestNotBeforeHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	var calls atomic.Int64
+	var mu sync.Mutex
+	var order []string
 	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
-		calls.Add(1)
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, run.Command.ID())
 		return changed(run)
 	})
-	at := time.Now().Add(700 * time.Millisecond)
+	at := time.Now().Add(1500 * time.Millisecond)
 	soon := command("soon", valid)
 	soon.Header["ce-notbefore"] = []string{at.UTC().Format(time.RFC3339Nano)}
-	b.publish(on("soon", soon))
+	b.publish(soon)
+	b.publish(soon) // twice, which changes nothing
+	b.publish(command("behind", valid))
+	b.outcome("behind")
+	if now := time.Now(); now.After(at) {
+		t.Skipf("the machine took %v for a command", now.Sub(at))
+	}
+	b.wantHistory("soon", "delegation.waiting")
+	b.outcome("soon")
+	if time.Now().Before(at) {
+		t.Error("carried out too early")
+	}
+	b.wantHistory("soon", "delegation.waiting", "delegation.started", "delegation.changed")
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"behind", "soon"}; !slices.Equal(order, want) {
+		t.Errorf("carried out %v, want %v", order, want)
+	}
+	b.nothingParked()
+}
+
+// TestAScheduledCommandIsCancelled: its schedule goes with it.
+func TestAScheduledCommandIsCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
 	never := command("never", valid)
 	never.Header["ce-notbefore"] = []string{time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
-	b.publish(on("never", never))
-	b.publish(on("never", command("behind", valid)))
-	b.publish(on("never", command("in line", valid)))
-	b.await(bus.Events, bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "in line")), func(event.Event) bool { return true })
-	cancelInLine := command("cancel in line", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "in line")))
-	cancelInLine.Header["ce-type"] = []string{event.OperationCancel}
-	b.publish(on("never", cancelInLine))
-	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.Delegation) {
-		t.Errorf("%s", e)
-	}
-
-	cancel := command("cancel", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "never")))
-	cancel.Header["ce-type"] = []string{event.OperationCancel}
-	b.publish(on("never", cancel))
+	b.publish(never)
+	b.until("it is scheduled", func() bool { return len(b.history("never")) > 0 })
+	b.publish(cancelOf("cancel", "never"))
 	if e := b.outcome("cancel"); e.Type() != event.CancelCompleted {
 		t.Errorf("%s", e)
 	}
 	if e := b.outcome("never"); e.Type() != event.CancelledType(event.Delegation) || len(event.Check(e)) > 0 {
 		t.Errorf("%s %v", e, event.Check(e))
 	}
-	b.outcome("behind")
-	b.outcome("soon")
-	if time.Now().Before(at) {
-		t.Error("carried out too early")
-	}
-	b.wantHistory("soon", "delegation.waiting", "delegation.started", "delegation.changed")
-	if calls.Load() != 2 {
-		t.Errorf("%d calls", calls.Load())
-	}
-
-	again := command("cancel-2", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "soon")))
-	again.Header["ce-type"] = []string{event.OperationCancel}
-	b.publish(again)
+	b.publish(cancelOf("cancel-2", "never"))
 	if e := b.outcome("cancel-2"); e.Type() != event.FailedType(event.Delegation) || !strings.Contains(string(e.Data()), "has ended already") {
 		t.Errorf("%s", e)
 	}
 	b.nothingParked()
+}
+
+// cancelOf is an operation.cancel of the command with an id.
+func cancelOf(id, target string) *nats.Msg {
+	m := command(id, fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, target)))
+	m.Header["ce-type"] = []string{event.OperationCancel}
+	return m
+}
+
+// TestACommandInLineIsCancelled: what waits for its key can be taken back.
+func TestACommandInLineIsCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "head" {
+			return operation.Result{}, throttledFor(3600)
+		}
+		return changed(run)
+	})
+	b.publish(command("head", valid))
+	b.until("the head waits", func() bool { return len(b.history("head")) > 0 })
+	b.publish(command("in line", valid))
+	b.until("it waits in line", func() bool { return len(b.history("in line")) > 0 })
+	b.publish(cancelOf("cancel", "in line"))
+	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.Delegation) {
+		t.Errorf("%s", e)
+	}
+}
+
+// TestWhoMayCancel: the source of the command may, an operator of the tenant may, and nobody else.
+func TestWhoMayCancel(t *testing.T) {
+	t.Parallel()
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+			return operation.Result{}, throttledFor(3600)
+		},
+	}, func(c *operation.Config) {
+		c.Operators = map[string][]string{"contoso": {"/operator"}, "fabrikam": {"/theirs"}}
+	})
+	b.publish(command("waits", valid))
+	b.until("it waits", func() bool { return len(b.history("waits")) > 0 })
+	from := func(who string, m *nats.Msg) *nats.Msg { m.Header["ce-source"] = []string{who}; return m }
+	for i, c := range []struct {
+		message *nats.Msg
+		want    string
+	}{
+		{from("/somebody", cancelOf("0", "waits")), event.RejectedType(event.Delegation)},
+		{from("/theirs", cancelOf("1", "waits")), event.RejectedType(event.Delegation)},
+		{of("fabrikam", from("/theirs", cancelOf("2", "waits"))), event.FailedType(event.Delegation)}, // not found: another tenant's
+		{from("/operator", cancelOf("3", "waits")), event.CancelCompleted},
+	} {
+		b.publish(c.message)
+		if e := b.outcome(fmt.Sprint(i)); e.Type() != c.want || len(event.Check(e)) > 0 {
+			t.Errorf("cancel %d: %s %v", i, e, event.Check(e))
+		}
+	}
+	b.wantHistory("waits", "delegation.waiting", "delegation.cancelled")
 }
 
 func TestDryRunPlansAndWritesNothing(t *testing.T) {

@@ -38,6 +38,10 @@ type Handler struct {
 	// LookUp reads back whether this very operation has taken effect, and returns the success if so. It is asked before every
 	// call of a Once handler. nil where the vendor can not be read: a lost answer then ends with a person.
 	LookUp func(ctx context.Context, run *Run) (result Result, found bool, err error)
+	// Check returns a *[Rejection] of a command whose tenant or vendor is not configured, or that its
+	// tenant's policy does not allow. It is asked when the command arrives, and calls no vendor. nil
+	// where there is nothing to check.
+	Check func(run *Run) error
 	// Plan says what Perform would do, and writes nothing. nil where that can not be told.
 	Plan func(ctx context.Context, run *Run) (event.Plan, error)
 	// ReadBack gives the command that reads what Perform writes, its type and its data, for a
@@ -72,7 +76,8 @@ type Run struct {
 	// again since no look-up has found it. nil: no call before can have taken effect. Empty where a process died in the call.
 	Open *event.FailureData
 
-	document event.Document
+	command  event.Command
+	checked  bool // found right when it arrived
 	address  bus.Address
 	sequence uint64    // of the command in COMMANDS
 	sentAt   time.Time // when a call was announced whose answer is still open

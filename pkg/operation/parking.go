@@ -25,16 +25,24 @@ type parking struct {
 	parked   jetstream.Stream
 	latest   *bus.Latest // of PARKED
 	commands jetstream.Stream
-	step     func(string)
-	now      func() time.Time
+	// incarnation names COMMANDS as it is now: when it was created. Sequences of another incarnation
+	// refer to other commands.
+	incarnation string
+	step        func(string)
+	now         func() time.Time
 }
 
 // parkedCommand refers to a command that waits.
 type parkedCommand struct {
 	// Sequence is the command's in COMMANDS.
 	Sequence uint64 `json:"sequence"`
-	// OperationID is for people who look into the stream.
+	// Incarnation is that of COMMANDS to which the sequence belongs, and OperationID the command's. Both
+	// are compared before the command is carried out: a stream that was restored or made again holds
+	// another command under the sequence.
+	Incarnation string `json:"incarnation"`
 	OperationID string `json:"operationId"`
+	// Partition of the command, for the wake-up of its key.
+	Partition int `json:"partition"`
 
 	place uint64    // in PARKED
 	since time.Time // it has stood there
@@ -61,13 +69,77 @@ func (p *parking) head(ctx context.Context, a bus.Address) (c parkedCommand, par
 // add lets a command wait behind what waits on its key. Adding it twice does no harm: the second time it is
 // taken up, the record has its outcome.
 func (p *parking) add(ctx context.Context, run *Run) error {
-	raw, err := json.Marshal(parkedCommand{Sequence: run.sequence, OperationID: run.ID})
+	raw, err := json.Marshal(p.reference(run))
 	if err != nil {
 		return err
 	}
 	p.step("park")
-	if _, err := p.js.Publish(ctx, bus.ParkedSubject(run.address), raw, jetstream.WithMsgID("parked."+strconv.FormatUint(run.sequence, 10))); err != nil {
+	if err := p.enqueue(ctx, run.address, run.sequence, raw); err != nil {
 		return fmt.Errorf("park operation %s: %w", run.ID, err)
+	}
+	p.step("parked")
+	return nil
+}
+
+func (p *parking) reference(run *Run) parkedCommand {
+	return parkedCommand{Sequence: run.sequence, Incarnation: p.incarnation, OperationID: run.ID, Partition: run.address.Partition}
+}
+
+func (p *parking) enqueue(ctx context.Context, a bus.Address, sequence uint64, reference []byte) error {
+	_, err := p.js.Publish(ctx, bus.ParkedSubject(a), reference, jetstream.WithMsgID("parked."+strconv.FormatUint(sequence, 10)))
+	return err
+}
+
+// schedule has a command that is not due yet join the queue of its key when it is. The server keeps the
+// schedule and publishes the reference as a wake-up of the key. A later call replaces an earlier one.
+func (p *parking) schedule(ctx context.Context, run *Run) error {
+	raw, err := json.Marshal(p.reference(run))
+	if err != nil {
+		return err
+	}
+	p.step("schedule")
+	msg := scheduled(bus.NotBeforeSubject(run.address, run.ID), run.address, run.command.NotBefore)
+	msg.Data = raw
+	if _, err := p.js.PublishMsg(ctx, msg); err != nil {
+		return fmt.Errorf("schedule operation %s: %w", run.ID, err)
+	}
+	p.step("scheduled")
+	return nil
+}
+
+// isScheduled reports whether the server holds the schedule of a command that is not due yet.
+func (p *parking) isScheduled(ctx context.Context, run *Run) (bool, error) {
+	_, err := p.parked.GetLastMsgForSubject(ctx, bus.NotBeforeSubject(run.address, run.ID))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unschedule takes the schedule of a command out, if there is one.
+func (p *parking) unschedule(ctx context.Context, a bus.Address, operationID string) error {
+	msg, err := p.parked.GetLastMsgForSubject(ctx, bus.NotBeforeSubject(a, operationID))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = bus.Remove(ctx, p.parked, msg.Sequence)
+	}
+	if err != nil {
+		return fmt.Errorf("take the schedule of operation %s out: %w", operationID, err)
+	}
+	return nil
+}
+
+// join adds a command that is due to the queue of its key. What is no reference of ours joins nothing.
+func (p *parking) join(ctx context.Context, a bus.Address, reference []byte) error {
+	var c parkedCommand
+	if json.Unmarshal(reference, &c) != nil || c.Sequence == 0 {
+		return nil
+	}
+	p.step("park")
+	if err := p.enqueue(ctx, a, c.Sequence, reference); err != nil {
+		return fmt.Errorf("queue operation %s, which is due: %w", c.OperationID, err)
 	}
 	p.step("parked")
 	return nil
@@ -90,15 +162,20 @@ func (p *parking) wake(ctx context.Context, a bus.Address, at time.Time) error {
 	if now := p.now(); at.Before(now) {
 		at = now
 	}
-	msg := &nats.Msg{Subject: bus.ScheduleSubject(a), Header: nats.Header{
-		scheduleHeader:         {scheduleAt + at.UTC().Format(time.RFC3339Nano)},
-		"Nats-Schedule-Target": {bus.WakeSubject(a)},
-	}}
-	if _, err := p.js.PublishMsg(ctx, msg); err != nil {
+	if _, err := p.js.PublishMsg(ctx, scheduled(bus.ScheduleSubject(a), a, at)); err != nil {
 		return fmt.Errorf("schedule the wake-up of key %s: %w", a.Key, err)
 	}
 	p.step("woken")
 	return nil
+}
+
+// scheduled is a message on a subject that JetStream publishes as a wake-up of a key at a time (NATS
+// ADR-51).
+func scheduled(subject string, a bus.Address, at time.Time) *nats.Msg {
+	return &nats.Msg{Subject: subject, Header: nats.Header{
+		scheduleHeader:         {scheduleAt + at.UTC().Format(time.RFC3339Nano)},
+		"Nats-Schedule-Target": {bus.WakeSubject(a)},
+	}}
 }
 
 const (

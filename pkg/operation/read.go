@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -11,56 +12,52 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// read decodes a command and names its operation. It refuses what no result could be published of.
+// read reads a command and names its operation. Its error says why no result could be published: the
+// command has no usable id or source, or its subject no usable key or tenant. What else is wrong with
+// it is found by [Engine.check], and its publisher is answered.
 func read(d bus.Delivery) (*Run, error) {
-	command, err := event.Decode(d.Header, d.Data)
+	command, err := event.ReadCommand(d.Header, d.Data)
 	if err != nil {
 		return nil, err
 	}
 	address, ok := bus.ParseCommandSubject(d.Subject)
 	if !ok {
-		return nil, fmt.Errorf("subject %s is not one of a stored command: a key that is a wildcard of NATS belongs to no partition", d.Subject)
+		return nil, fmt.Errorf("subject %s is not one of a stored command: a key or a tenant that is a wildcard of NATS belongs to no partition", d.Subject)
 	}
-	if err := CheckEnvelope(address, command); err != nil {
+	if err := checkAddress(address); err != nil {
 		return nil, err
 	}
-	document := event.Read(command)
 	return &Run{
-		Command: command,
+		Command: command.Event,
 		Tenant:  address.Tenant,
-		ID:      event.OperationOf(address.Tenant, command),
+		ID:      event.OperationOf(address.Tenant, command.Event),
 		Operation: event.OperationData{
-			CommandType: command.Type(),
+			CommandType: command.Event.Type(),
 			Key:         address.Key,
 			ReceivedAt:  d.Stored.UTC(),
 			Attempt:     1,
-			Fingerprint: document.Fingerprint(),
+			Fingerprint: command.Fingerprint(),
 		},
-		document: document,
+		command:  command,
 		address:  address,
 		sequence: d.Sequence,
-		secrets:  secretsOf(document),
+		secrets:  secretsOf(command.Document),
 	}, nil
 }
 
 const (
-	// longestKey is the longest token of a key, in bytes: subjects that hold one, with what JetStream puts before them, must fit into the 4,096
-	// bytes of a line that a NATS server reads.
-	longestKey = 3000
-	// longestTenant is the longest token of a tenant. A longer one is no tenant's name in any case.
-	longestTenant = 255
-	// longestAttribute is the longest of the attributes that every result repeats, in bytes. They are seven, each byte may be sent as three, and
-	// JetStream takes 64 KiB of headers.
-	longestAttribute = 2 << 10
+	// maxKey is the longest token of a key, in bytes: a subject that holds one, with what JetStream
+	// puts before it, must fit into the 4,096 bytes of a line that a NATS server reads.
+	maxKey = 3000
+	// maxTenant is the longest token of a tenant, in bytes. A longer one is no tenant's name.
+	maxTenant = 255
 )
 
-// CheckEnvelope says why no operation can come of a command, whatever its data: its key or one of its attributes does not fit into what would
-// be published because of it.
-func CheckEnvelope(address bus.Address, command event.Event) error {
-	return errors.Join(checkToken("key", address.Key, longestKey), checkToken("tenant", address.Tenant, longestTenant), checkAttributes(command))
+// checkAddress holds the tokens of a subject against what can stand in another subject.
+func checkAddress(address bus.Address) error {
+	return errors.Join(checkToken("key", address.Key, maxKey), checkToken("tenant", address.Tenant, maxTenant))
 }
 
-// checkToken holds a token against what can stand in the subject of a stored message, and in a result.
 func checkToken(name, token string, longest int) error {
 	switch {
 	case len(token) > longest:
@@ -72,20 +69,82 @@ func checkToken(name, token string, longest int) error {
 	}
 }
 
-// checkAttributes bounds what results repeat of a command's envelope.
-func checkAttributes(command event.Event) error {
-	for _, a := range [...]struct{ name, value string }{
-		{"id", command.ID()},
-		{"source", command.Source()},
-		{"type", command.Type()},
-		{"subject", command.Subject()},
-		{event.TenantID, event.Extension(command, event.TenantID)},
-		{event.CorrelationID, event.Extension(command, event.CorrelationID)},
-		{event.TraceParent, event.Extension(command, event.TraceParent)},
-	} {
-		if len(a.value) > longestAttribute {
-			return fmt.Errorf("the attribute %s has %d bytes; at most %d are possible", a.name, len(a.value), longestAttribute)
+// check names what is wrong with a command, as far as that can be told without its vendor. It is asked
+// when the command arrives, so that a wrong command does not wait for its turn to be rejected.
+func (e *Engine) check(run *Run) []event.Fault {
+	faults := append(e.checkType(run), run.command.Check()...)
+	if id := run.command.TenantID; id != "" && id != run.Tenant {
+		faults = append(faults, event.Fault{Field: event.TenantID, Problem: "must be the tenant of the subject, " + run.Tenant + ", or absent"})
+	}
+	faults = append(append(faults, e.checkTimes(run)...), e.checkKey(run)...)
+	if len(faults) > 0 {
+		return event.ArrangeFaults(faults)
+	}
+	if h := e.Handlers[run.Command.Type()]; h.Check != nil {
+		if r, ok := errors.AsType[*Rejection](h.Check(run)); ok {
+			return r.Faults
 		}
 	}
 	return nil
+}
+
+// checkType holds a command's type against what this service carries out.
+func (e *Engine) checkType(run *Run) []event.Fault {
+	t := run.Command.Type()
+	if _, ours := e.Handlers[t]; ours || t == event.OperationCancel {
+		return nil
+	}
+	if d := event.DomainOf(t); event.IsCommand(t) && d != e.Domain {
+		return []event.Fault{{Field: "type", Problem: fmt.Sprintf("%s is carried out on mailwright.cmd.%s.%s.<key>, not in the domain %s", t, run.Tenant, d, e.Domain)}}
+	}
+	return nil
+}
+
+// checkTimes holds notbefore and expirytime against each other and against how long commands are kept.
+func (e *Engine) checkTimes(run *Run) (faults []event.Fault) {
+	from, until := run.command.NotBefore, run.command.ExpiryTime
+	switch {
+	case from.IsZero():
+	case run.Command.Type() == event.OperationCancel:
+		faults = append(faults, event.Fault{Field: event.NotBefore, Problem: "can not be given: a cancel takes effect at once"})
+	case e.kept > 0 && from.After(run.Operation.ReceivedAt.Add(e.kept)):
+		faults = append(faults, event.Fault{Field: event.NotBefore, Problem: fmt.Sprintf("must come within %v: commands are not kept for longer", e.kept)})
+	}
+	if !until.IsZero() && !from.IsZero() && !until.After(from) {
+		faults = append(faults, event.Fault{Field: event.ExpiryTime, Problem: "must come after notbefore"})
+	}
+	return faults
+}
+
+// checkKey compares a command's key with the recommended one: another may lose the order between two
+// commands about the same thing. It is a warning, or a fault where the tenant wants keys to be strict.
+func (e *Engine) checkKey(run *Run) []event.Fault {
+	recommended := run.command.Key()
+	if recommended == "" || event.Token(recommended) == run.address.Key {
+		return nil
+	}
+	problem := "the recommended key of this command is " + event.Token(recommended)
+	if e.StrictKeys[run.Tenant] {
+		return []event.Fault{{Field: "key", Problem: "must be the recommended one: " + problem}}
+	}
+	run.Operation.Warnings = []event.Warning{{Source: "mailwright", Text: problem + ": with another, it keeps no order with other commands about the same thing"}}
+	return nil
+}
+
+// isDue reports whether a command's notbefore has come. A call that was made stays due.
+func (e *Engine) isDue(run *Run, last *entry) bool {
+	return last.state == event.Started || last.state == event.Unknown || !e.Now().Before(run.command.NotBefore)
+}
+
+// hasExpired reports whether a command must not be begun any more.
+func (e *Engine) hasExpired(run *Run) bool {
+	return !run.command.ExpiryTime.IsZero() && !e.Now().Before(run.command.ExpiryTime)
+}
+
+// beforeExpiry gives the time of a next attempt; that of the command's expirytime where that comes first.
+func (r *Run) beforeExpiry(next time.Time) time.Time {
+	if until := r.command.ExpiryTime; !until.IsZero() && until.Before(next) {
+		return until.UTC()
+	}
+	return next
 }

@@ -86,14 +86,32 @@ func (r *record) answer(q bus.Question) (*entry, error) {
 	}
 	e, err := event.Decode(d.Header, d.Data)
 	if err != nil {
-		return nil, fmt.Errorf("event %d is not ours: %w", d.Sequence, err)
+		return nil, &recordUnreadable{fmt.Errorf("event %d is not ours: %w", d.Sequence, err)}
 	}
-	return entryOf(d.Sequence, e)
+	last, err := entryOf(d.Sequence, e)
+	if err != nil {
+		return nil, &recordUnreadable{err}
+	}
+	return last, nil
 }
+
+// recordUnreadable is the error that the last event on an operation's subject says nothing of its state:
+// another program wrote it, or a later version of this one.
+type recordUnreadable struct{ cause error }
+
+func (r *recordUnreadable) Error() string {
+	return "the operation's record can not be read: " + r.cause.Error()
+}
+func (r *recordUnreadable) Unwrap() error { return r.cause }
 
 // entryOf reads what an operation's last event says.
 func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	state, ok := event.StateOf(e)
+	if !ok {
+		// A later version may know further types. What they mean for the operation stands beside them.
+		state = event.State(event.Extension(e, event.OperationState))
+		ok = state.Known()
+	}
 	if !ok {
 		return nil, fmt.Errorf("event %d has a type that says nothing of an operation's state: %s", sequence, e.Type())
 	}
@@ -278,6 +296,9 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 		e.SetSubject(w.envelope.subject)
 	}
 	event.Extend(&e, w.envelope.attributes...)
+	if state, ok := event.StateOf(e); ok {
+		event.Extend(&e, event.Attribute{Name: event.OperationState, Value: string(state)})
+	}
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return nil, err

@@ -15,12 +15,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/bus"
 )
 
-const (
-	// retryAfter is the metadata by which a handler tells the subscriber when a message comes back.
-	retryAfter = "mailwright-retry-after"
-	// stopPatience is how long a stop waits for attempts that are under way, before their calls are broken off.
-	stopPatience = 10 * time.Second
-)
+// stopPatience is how long a stop waits for attempts that are under way, before their calls are broken off.
+const stopPatience = 10 * time.Second
 
 // later is an error that brings a message back after a delay. Nothing is wrong.
 type later struct{ after time.Duration }
@@ -82,12 +78,18 @@ func unordered(topic string) (string, jetstream.ConsumerConfig) {
 
 const unorderedParallel = 16
 
-// woken is wake for a delivered wake-up.
+// woken is wake for a delivered wake-up. One with a body tells that a scheduled command is due: it joins
+// the queue of its key before that is worked off.
 func (e *Engine) woken(ctx context.Context, d bus.Delivery, settle func()) error {
 	defer e.Step("acknowledge-wake")
 	address, ok := bus.ParseWakeSubject(d.Subject)
 	if !ok {
 		return fmt.Errorf("subject %s is not one of a wake-up", d.Subject)
+	}
+	if len(d.Data) > 0 {
+		if err := e.parking.join(ctx, address, d.Data); err != nil {
+			return err
+		}
 	}
 	return e.wake(ctx, address, settle)
 }
@@ -102,7 +104,7 @@ func consume(handle func(_ context.Context, _ bus.Delivery, settle func()) error
 		deepen(false)
 		err := handle(msg.Context(), d, func() { msg.Ack() })
 		if l, ok := errors.AsType[*later](err); ok {
-			msg.Metadata.Set(retryAfter, l.after.String())
+			bus.RedeliverAfter(msg.Context(), l.after)
 		}
 		return err
 	}
@@ -110,7 +112,7 @@ func consume(handle func(_ context.Context, _ bus.Delivery, settle func()) error
 
 // nakDelay obeys the engine where it said when, else backs off by the number of deliveries.
 func nakDelay(d bus.Delivery, msg *message.Message) time.Duration {
-	if after, err := time.ParseDuration(msg.Metadata.Get(retryAfter)); err == nil {
+	if after, ok := bus.RedeliveryDelay(msg.Context()); ok {
 		return after
 	}
 	return bus.Backoff(d, msg)

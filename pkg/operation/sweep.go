@@ -79,11 +79,17 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 	}
 	var last *entry
 	for range 2 {
-		if last, err = s.record.last(run); err != nil {
+		if last, err = s.record.last(run); isRecordUnreadable(err) {
+			return nil // its partition gives it up
+		}
+		if err != nil {
 			return err
 		}
 		if last.state.Terminal() || last.conflicts(run) {
 			return nil
+		}
+		if !s.isDue(run, last) {
+			return s.reschedule(ctx, run, last)
 		}
 		underWay, err := s.underWay(ctx, run)
 		if err != nil {
@@ -98,6 +104,16 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 		detail += fmt.Sprintf("; its record ends with %q", last.state)
 	}
 	return s.bury(ctx, letter{Reason: AckedWithoutOutcome, Detail: detail, run: run}, d)
+}
+
+// reschedule makes sure that a command which is not due yet has its schedule. It need not be looked at
+// again: the schedule is as durable as the command.
+func (s *sweep) reschedule(ctx context.Context, run *Run, last *entry) error {
+	found, err := s.parking.isScheduled(ctx, run)
+	if err != nil || found {
+		return err
+	}
+	return s.schedule(ctx, run, last)
 }
 
 // unreadable buries what no partition does.
@@ -116,8 +132,12 @@ func (s *sweep) underWay(ctx context.Context, run *Run) (bool, error) {
 		return true, err
 	}
 	head, parked, err := s.parking.head(ctx, run.address)
-	if err != nil || !parked {
+	if err != nil {
 		return false, err
+	}
+	if !parked {
+		pending, err := s.parking.alarm(ctx, run.address) // a wake-up may be about to queue it
+		return pending.wakeUp > 0, err
 	}
 	return true, s.rouse(ctx, run.address, head)
 }

@@ -184,3 +184,21 @@ func enpowerTenantFault(text string) string {
 	}
 	return ""
 }
+
+// Operators are, by tenant, the sources that may cancel every operation of the tenant.
+func (ts Tenants) Operators() map[string][]string {
+	out := map[string][]string{}
+	for name, t := range ts {
+		out[name] = t.Operators
+	}
+	return out
+}
+
+// StrictKeys names the tenants that reject a command whose key is not the recommended one.
+func (ts Tenants) StrictKeys() map[string]bool {
+	out := map[string]bool{}
+	for name, t := range ts {
+		out[name] = t.Keys == KeysStrict
+	}
+	return out
+}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -35,7 +34,7 @@ func (Commands) Read(records []projector.Record) (projector.Write, error) {
 	for _, record := range records {
 		address, addressed := bus.ParseCommandSubject(record.Subject)
 		e, err := decode(record)
-		if err != nil || !addressed || (len(e.Data()) > 0 && !json.Valid(e.Data())) || operation.CheckEnvelope(address, e) != nil {
+		if err != nil || !addressed || (len(e.Data()) > 0 && !json.Valid(e.Data())) {
 			continue
 		}
 		id := event.OperationOf(address.Tenant, e)

@@ -51,7 +51,11 @@ func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Run)
 
 // ForTenant makes a handler of one tenant's. A command whose tenant is not configured is rejected.
 func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handler {
-	out := operation.Handler{Once: h.Once, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	check := func(run *operation.Run) error {
+		_, err := client(clients, h, run)
+		return err
+	}
+	out := operation.Handler{Check: check, Once: h.Once, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
 		c, err := client(clients, h, run)
 		if err != nil {
 			return operation.Result{}, err

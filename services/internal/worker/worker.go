@@ -90,6 +90,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	engine, err := operation.New(ctx, operation.Config{
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
 		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), Hold: cfg.ParkAfter, Turn: cfg.RebalanceInterval, SweepAfter: cfg.RecheckAfter,
+		Operators: tenants.Operators(), StrictKeys: tenants.StrictKeys(),
 		Budget: operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
 		Step:   crash.Both(crash.At(cfg.CrashAt), crash.StopAt(cfg.StopAt)), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
 	})

@@ -8,7 +8,10 @@ import (
 )
 
 // DefaultSource says who asks: /mailwright-cli/<user>@<host>.
-func DefaultSource() string {
+func DefaultSource() string { return "/mailwright-cli/" + Caller() }
+
+// Caller names who calls, as user@host.
+func Caller() string {
 	name := cmp.Or(os.Getenv("USER"), "unknown")
 	if u, err := user.Current(); err == nil {
 		name = u.Username
@@ -17,5 +20,5 @@ func DefaultSource() string {
 	if err != nil {
 		host = "unknown"
 	}
-	return "/mailwright-cli/" + url.PathEscape(name) + "@" + url.PathEscape(host)
+	return url.PathEscape(name) + "@" + url.PathEscape(host)
 }

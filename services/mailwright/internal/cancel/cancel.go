@@ -19,6 +19,7 @@ import (
 type Command struct {
 	Operations []string      `arg:"" name:"operation" help:"Ids of operations; the beginning of an id is enough where no other begins so."`
 	Tenant     string        `env:"MAILWRIGHT_TENANT" help:"Their tenant. Default: where their events stand."`
+	Source     string        `default:"/mailwright-cli" env:"-" placeholder:"URI" help:"Who cancels. It must be the source of the operations' commands, or one of the tenant's operators in the services' configuration."`
 	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, for operations of which nothing has been recorded yet. Default: where their events stand."`
 	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
 	Timeout    time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
@@ -53,7 +54,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	}
 	var receipts []client.Receipt
 	for _, t := range targets {
-		r, err := t.cancel(ctx, js)
+		r, err := t.cancel(ctx, js, c.Source)
 		if err != nil {
 			return fmt.Errorf("operation %s: %w", t.operation, err)
 		}
@@ -69,12 +70,13 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 }
 
 // cancel publishes the command that cancels the target.
-func (t target) cancel(ctx context.Context, js jetstream.Publisher) (client.Receipt, error) {
-	e, err := event.New(watermill.NewUUID(), app.DefaultSource(), event.OperationCancel, event.OperationCancelData{OperationID: t.operation})
+func (t target) cancel(ctx context.Context, js jetstream.Publisher, source string) (client.Receipt, error) {
+	e, err := event.New(watermill.NewUUID(), source, event.OperationCancel, event.OperationCancelData{OperationID: t.operation})
 	if err != nil {
 		return client.Receipt{}, err
 	}
 	e.SetTime(time.Now().UTC())
+	e.SetSubject(app.Caller())
 	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
 }
 
