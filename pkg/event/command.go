@@ -71,11 +71,7 @@ func (c Command) Check() []Fault { return bounded(slices.Concat(c.faults, c.Docu
 
 // hold holds the attributes against cloudevent.json. An attribute with a fault is taken out.
 func (r *received) hold() {
-	for name, value := range r.attributes {
-		if value == nil {
-			delete(r.attributes, name)
-		}
-	}
+	r.dropAbsent()
 	faulty := len(r.faults)
 	for _, f := range envelopeFaults(r.attributes) {
 		f.Field = strings.TrimPrefix(f.Field, "/")
@@ -84,6 +80,29 @@ func (r *received) hold() {
 		}
 		r.faults = append(r.faults, f)
 		delete(r.attributes, f.Field)
+	}
+}
+
+// require holds an event of ours against what every CloudEvent has. Its lengths are not held against
+// cloudevent.json, which costs more than the reading: what was published by us fits.
+func (r *received) require() {
+	r.dropAbsent()
+	for _, name := range [...]string{"id", "source", "type"} {
+		if r.text(name) == "" && !r.isFaulty(name) {
+			r.fault(name, "is missing; it is required")
+		}
+	}
+	if v := r.text("specversion"); v != "1.0" && !r.isFaulty("specversion") {
+		r.fault("specversion", "must be 1.0")
+	}
+}
+
+// dropAbsent takes out the attributes that are null or refused.
+func (r *received) dropAbsent() {
+	for name, value := range r.attributes {
+		if value == nil {
+			delete(r.attributes, name)
+		}
 	}
 }
 
@@ -148,7 +167,7 @@ func Decode(header nats.Header, body []byte) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	r.hold()
+	r.require()
 	if len(r.faults) > 0 {
 		f := sorted(r.faults)[0]
 		return Event{}, &UnreadableError{Field: f.Field, Problem: f.Problem, ID: r.text("id"), Source: r.text("source"), Type: r.text("type")}
