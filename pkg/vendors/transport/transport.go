@@ -50,6 +50,10 @@ type Client struct {
 	gate *Gate
 }
 
+// maxIdleConns is how many connections to a vendor are kept for the next calls. With fewer than the
+// calls that may be under way, a burst closes and dials them again: each costs a TLS handshake.
+const maxIdleConns = 256
+
 // New returns a Client.
 func New(cfg Config) *Client {
 	if cfg.Timeout == 0 {
@@ -60,7 +64,7 @@ func New(cfg Config) *Client {
 	}
 	if cfg.RoundTripper == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 32 // one service drives one vendor from many partitions at once
+		t.MaxIdleConnsPerHost, t.MaxIdleConns = maxIdleConns, 0
 		cfg.RoundTripper = t
 	}
 	return &Client{cfg: cfg, gate: NewGate(cfg.Vendor, cfg.Limits)}
