@@ -20,6 +20,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
+	"github.com/mailwright/mailwright/services/mailwright/internal/key"
 	"github.com/mailwright/mailwright/services/mailwright/internal/projection"
 	"github.com/mailwright/mailwright/services/mailwright/internal/sandbox"
 	"github.com/mailwright/mailwright/services/mailwright/internal/send"
@@ -36,6 +37,7 @@ type commands struct {
 	Dev        dev.Command        `cmd:"" help:"Run everything on this machine: NATS, Postgres, the sandbox and the services."`
 	Demo       demo.Command       `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
 	Send       send.Command       `cmd:"" help:"Publish a command; with --wait, print its outcome."`
+	Key        key.Command        `cmd:"" help:"Print the recommended key of a command, and its subject."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
 	Cancel     cancel.Command     `cmd:"" help:"Take back operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard what was given up."`

@@ -18,7 +18,7 @@ import (
 type Command struct {
 	Bin     string        `help:"Folder with the programs; default: where mailwright itself is." type:"existingdir" placeholder:"DIR"`
 	Keep    bool          `help:"Stay up afterwards, and print where everything is and what to try." xor:"keep"`
-	Running bool          `help:"Use the system that runs, with an untouched sandbox, by --nats-url and --database-url or --state-dir; start and stop nothing." xor:"keep"`
+	Running bool          `help:"Use the system that runs, with an untouched sandbox, by --nats-url and --database-url or --state; start and stop nothing." xor:"keep"`
 	Timeout time.Duration `help:"How long the commands may take." default:"90s"`
 }
 

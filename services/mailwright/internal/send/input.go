@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -80,7 +79,7 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 
 // data is --data with every --set applied.
 func (c *Command) data(stdin io.Reader) (json.RawMessage, error) {
-	raw, err := read(c.Data, stdin)
+	raw, err := app.ReadValue(c.Data, stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -97,17 +96,6 @@ func (c *Command) data(stdin io.Reader) (json.RawMessage, error) {
 		}
 	}
 	return json.Marshal(doc)
-}
-
-// read gives what a value names: @file, - for standard input, or itself.
-func read(value string, stdin io.Reader) ([]byte, error) {
-	if value == "-" {
-		return io.ReadAll(stdin)
-	}
-	if name, ok := strings.CutPrefix(value, "@"); ok {
-		return os.ReadFile(name)
-	}
-	return []byte(value), nil
 }
 
 func decode(raw []byte) (any, error) {

@@ -1,0 +1,65 @@
+// Package contract holds docs/contract.md against real services. Its tests publish each row of the
+// page's tables, in each content mode, and read what becomes of it. They do what a publisher in any
+// language can do: they use nats.go and the page, and none of Mailwright's packages but the one that
+// starts the system.
+package contract
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit"
+)
+
+var update = flag.Bool("update", false, "write the tables of docs/contract.md anew")
+
+// bin holds the programs: built by make, or else here.
+var bin = os.Getenv("MAILWRIGHT_BIN")
+
+func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
+
+// withPrograms builds the programs where MAILWRIGHT_BIN does not say where they are.
+func withPrograms(m *testing.M) int {
+	if bin != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "mailwright-bin-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	args := []string{"build", "-o", dir + "/", "../mailwright", "../sandbox"}
+	for _, s := range stack.Services {
+		args = append(args, "../"+s)
+	}
+	build := exec.Command("go", args...)
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Println("the programs do not build:", err)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// start runs the part of the system that carries the commands of the tables out.
+func start(t *testing.T) *testkit.System {
+	t.Helper()
+	backend := testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), string(testkit.Embedded)))
+	s, err := testkit.Run(context.Background(), testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithServices("directory-svc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	return s
+}
