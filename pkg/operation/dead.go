@@ -19,7 +19,7 @@ import (
 // Reasons of the engine why a message ends in DEAD; JetStream's own are in package event.
 const (
 	Unreadable     = "unreadable"           // no CloudEvent can be made of it
-	Conflict       = "idempotency-conflict" // source and id of an earlier command, other data
+	Conflict       = "idempotency-conflict" // tenant, source and id of an earlier command, but another one
 	Expired        = "expired"              // it waited longer than COMMANDS keeps commands
 	OutcomeUnknown = "outcome-unknown"      // whether it was carried out can not be read back: a person has to look
 	// RecordUnreadable: the last event on its operation's subject says nothing of its state.
@@ -66,7 +66,7 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 		dead.Source, dead.ID, dead.Type = l.unreadable.Source, l.unreadable.ID, l.unreadable.Type
 	}
 	if d.Stream == bus.Commands {
-		dead.Incarnation = e.parking.incarnation
+		dead.Incarnation = e.parking.incarnation()
 	}
 	if l.run != nil {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
@@ -114,9 +114,13 @@ func (e *Engine) describe(dead *event.DeadLetter, run *Run, d bus.Delivery) {
 }
 
 // deadMessage makes the CloudEvent of a dead letter. Its id names the message and the reason, so that
-// JetStream stores one letter of them however often the message is delivered.
+// JetStream stores one letter of them however often the message is delivered. A stream that was made
+// again has other messages under the same sequences.
 func (e *Engine) deadMessage(dead event.DeadLetter) (*nats.Msg, error) {
 	id := fmt.Sprintf("%s/%d/%s", dead.Stream, dead.Sequence, dead.Reason)
+	if dead.Incarnation != "" {
+		id += "/" + dead.Incarnation
+	}
 	letter, err := event.New(id, Source(e.Domain), event.DeadLettered, dead)
 	if err != nil {
 		return nil, err
@@ -167,8 +171,9 @@ func (e *Engine) buryRun(ctx context.Context, l letter) error {
 	return e.bury(ctx, l, d)
 }
 
-// expire ends an operation whose command is gone from COMMANDS, for the reason of a letter. What its results carry stands in its record; nothing but a dead letter is
-// possible where there is none.
+// expire ends an operation whose command is gone from COMMANDS, for the reason of a letter. What its
+// results carry stands in its record. Only a dead letter is possible where there is none, or where it is
+// the record of a command on another key, whose own reference decides.
 func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand, l letter) error {
 	last, err := e.record.lastOf(key.Tenant, e.Domain, c.OperationID)
 	if isRecordUnreadable(err) {
@@ -178,7 +183,7 @@ func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand, l
 		return err
 	}
 	l.last = last
-	if err := e.bury(ctx, l, bus.Delivery{Stream: bus.Commands, Sequence: c.Sequence, Subject: bus.PublishedSubject(key)}); err != nil || last.sequence == 0 || last.state.Terminal() {
+	if err := e.bury(ctx, l, bus.Delivery{Stream: bus.Commands, Sequence: c.Sequence, Subject: bus.PublishedSubject(key)}); err != nil || last.state.Terminal() || last.operation.Key != key.Key || last.sequence == 0 {
 		return err
 	}
 	kind := failure.Unavailable // certainly not carried out

@@ -66,7 +66,9 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	case open:
 		return Result{event.UnknownType(domain), event.UnknownData{Operation: run.Operation, Failure: data, SentAt: run.sentAt.UTC(), Since: since, NextAttemptAt: next}}, next, nil
 	default:
-		next = run.beforeExpiry(next)
+		if f.Kind != failure.Suspended || !e.Handlers[run.Command.Type()].Once { // what the vendor holds is looked for beyond it
+			next = run.beforeExpiry(next)
+		}
 		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitFailure, Failure: &data, Since: since, NextAttemptAt: next}}, next, nil
 	}
 }

@@ -166,15 +166,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.record = &record{js: cfg.JS, events: bus.NewLatest(cfg.JS, streams[bus.Events]), source: Source(cfg.Domain), name: rand.Text(), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
 	e.parking = &parking{
-		js: cfg.JS, parked: streams[bus.Parked], latest: bus.NewLatest(cfg.JS, streams[bus.Parked]), commands: streams[bus.Commands], incarnation: incarnationOf(streams[bus.Commands]), step: e.Step, now: e.Now,
+		js: cfg.JS, parked: streams[bus.Parked], latest: bus.NewLatest(cfg.JS, streams[bus.Parked]), commands: streams[bus.Commands], step: e.Step, now: e.Now,
 	}
 	e.budgets = newBudgets(cfg.Budget, e.Hold/2)
 	return e, nil
-}
-
-// incarnationOf names a stream as it is now: by when it was created.
-func incarnationOf(s jetstream.Stream) string {
-	return s.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 }
 
 // Now is the time by the NATS server's clock.
@@ -187,7 +182,7 @@ func Source(d event.Domain) string { return "https://mailwright.io/" + string(d)
 // after another. nil settles the message, and settle does before that; an error brings it back, after the delay of a [*later].
 func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) error {
 	defer e.Step("acknowledge")
-	run, err := read(d)
+	run, err := e.read(d)
 	if err != nil {
 		return e.bury(ctx, unreadable(err), d)
 	}
@@ -283,15 +278,19 @@ func (e *Engine) schedule(ctx context.Context, run *Run, last *entry) error {
 	})
 }
 
-// maxRecordReads is how often a record that can not be read is read: another replica may be about to
-// write it anew.
-const maxRecordReads = 5
+const (
+	// maxRecordReads is how often a record that can not be read is read: another replica may be about
+	// to write it anew.
+	maxRecordReads = 5
+	// firstRecordPause is the time before the second of these. Each pause is twice as long as the last.
+	firstRecordPause = 500 * time.Millisecond
+)
 
 // withoutRecord brings a command whose record can not be read back a few times, and then gives it up:
 // it would hold up its key for ever.
 func (e *Engine) withoutRecord(ctx context.Context, run *Run, deliveries uint64, why *recordUnreadable) error {
 	if deliveries < maxRecordReads || e.unsafe(Record) {
-		return &later{after: time.Second << min(deliveries, 4)}
+		return &later{after: firstRecordPause << min(deliveries, maxRecordReads) >> 1}
 	}
 	return e.buryRun(ctx, letter{Reason: RecordUnreadable, Detail: why.Error(), run: run})
 }
@@ -303,7 +302,7 @@ func (e *Engine) lineUp(ctx context.Context, run *Run, last *entry) error {
 	if err != nil {
 		return err
 	}
-	if !parked || head.Sequence != run.sequence {
+	if !parked || !head.isOf(run) {
 		if err := e.parking.add(ctx, run); err != nil {
 			return err
 		}
@@ -311,7 +310,7 @@ func (e *Engine) lineUp(ctx context.Context, run *Run, last *entry) error {
 			return err // gone already: it was taken up and settled
 		}
 	}
-	if head.Sequence == run.sequence {
+	if head.isOf(run) {
 		return e.parking.wake(ctx, run.address, last.nextAttempt)
 	}
 	at, _, err := e.parking.rouse(ctx, run.address, e.missed())
@@ -405,6 +404,10 @@ func (e *Engine) wake(ctx context.Context, address bus.Address, settle func()) e
 
 // resume makes an attempt at a parked command.
 func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCommand, settle func()) (verdict, error) {
+	if head.foreign != nil {
+		return verdict{}, e.bury(ctx, letter{Reason: Unreadable, Detail: "it waits on a key, and is no reference to a command"},
+			bus.Delivery{Stream: bus.Parked, Sequence: head.place, Subject: bus.ParkedSubject(address), Data: head.foreign})
+	}
 	if key, here := e.underWay.Load(head.OperationID); here {
 		if key != address { // a duplicate on another key: its end wakes the first key alone
 			return verdict{nextAttempt: e.Now().Add(e.lease())}, nil
@@ -418,12 +421,12 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	if d.Sequence == 0 {
 		return verdict{}, e.expire(ctx, address, head, letter{Reason: Expired, Detail: "COMMANDS no longer holds the command that waits"})
 	}
-	run, err := read(d)
+	run, err := e.read(d)
 	if !e.refersTo(head, address, run) {
 		return verdict{}, e.expire(ctx, address, head, letter{Reason: ReferenceMismatch, Detail: "COMMANDS holds another command where the one that waits should be: the stream was restored or made again"})
 	}
-	if err != nil {
-		return verdict{}, e.bury(ctx, unreadable(err), d)
+	if err != nil { // it could be read when it was parked
+		return verdict{}, e.expire(ctx, address, head, unreadable(err))
 	}
 	if wakeUp, ok := bus.DeliveryFrom(ctx); ok {
 		run.lease.Store(wakeUp.Lease())
@@ -450,15 +453,16 @@ func (e *Engine) resume(ctx context.Context, address bus.Address, head parkedCom
 	return e.attemptWithin(run, last, func() error { return e.parking.wake(ctx, address, e.Now().Add(e.lease())) }, settle)
 }
 
-// refersTo reports whether a reference is one to the command that was read at its sequence. run is nil
-// where that could not be read: then only the incarnation tells.
+// refersTo reports whether a reference is one to the command that was read at its sequence: to the same
+// operation, on the same key. run is nil where the command could not be read: then only the incarnation
+// tells. A stream that was made again while this process ran may have references of either incarnation.
 func (e *Engine) refersTo(head parkedCommand, address bus.Address, run *Run) bool {
 	switch {
 	case e.unsafe(Reference):
 		return true
-	case head.Incarnation != e.parking.incarnation:
-		return false
+	case run == nil:
+		return head.Incarnation == e.parking.incarnation()
 	default:
-		return run == nil || run.ID == head.OperationID && run.address == address
+		return run.ID == head.OperationID && run.address == address
 	}
 }

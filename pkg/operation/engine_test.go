@@ -131,9 +131,8 @@ func (b *bundle) publish(m *nats.Msg) {
 
 // remember keeps where the results of a command will stand.
 func (b *bundle) remember(m *nats.Msg) {
-	address, ok := bus.ParsePublishedSubject(m.Subject)
 	e, err := event.Decode(m.Header, m.Data)
-	if !ok || err != nil {
+	if err != nil {
 		return
 	}
 	b.mu.Lock()
@@ -141,7 +140,17 @@ func (b *bundle) remember(m *nats.Msg) {
 	if b.events == nil {
 		b.events = map[string]string{}
 	}
-	b.events[e.ID()] = bus.EventSubject(address.Tenant, b.domain, event.OperationOf(address.Tenant, e))
+	b.events[e.ID()] = resultsOf(m)
+}
+
+// resultsOf is the subject where the results of a command stand; "" where it is none.
+func resultsOf(m *nats.Msg) string {
+	address, ok := bus.ParsePublishedSubject(m.Subject)
+	c, err := event.ReadCommand(m.Header, m.Data)
+	if !ok || err != nil {
+		return ""
+	}
+	return bus.EventSubject(address.Tenant, address.Domain, event.OperationOf(address.Tenant, c.Event))
 }
 
 // subject is where the results of a command stand.
@@ -157,7 +166,13 @@ func (b *bundle) subject(id string) string {
 // outcome waits for an operation's outcome.
 func (b *bundle) outcome(id string) event.Event {
 	b.Helper()
-	return b.await(bus.Events, b.subject(id), func(e event.Event) bool {
+	return b.outcomeOn(b.subject(id))
+}
+
+// outcomeOn waits for the outcome that stands on a subject.
+func (b *bundle) outcomeOn(subject string) event.Event {
+	b.Helper()
+	return b.await(bus.Events, subject, func(e event.Event) bool {
 		s, ok := event.StateOf(e)
 		return ok && s.Terminal()
 	})
@@ -189,6 +204,12 @@ func (b *bundle) await(stream, subject string, enough func(event.Event) bool) ev
 // dead waits for a dead letter with a reason.
 func (b *bundle) dead(reason string) event.DeadLetter {
 	b.Helper()
+	return b.deadWhere(reason, func(l event.DeadLetter) bool { return l.Reason == reason })
+}
+
+// deadWhere waits for a dead letter that is meant.
+func (b *bundle) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
+	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), patience)
 	defer cancel()
 	cons, err := b.js.OrderedConsumer(ctx, bus.Dead, jetstream.OrderedConsumerConfig{})
@@ -198,17 +219,20 @@ func (b *bundle) dead(reason string) event.DeadLetter {
 	for {
 		m, err := cons.Next(jetstream.FetchContext(ctx))
 		if err != nil {
-			b.Fatalf("no dead letter %s: %v", reason, err)
+			b.Fatalf("no dead letter %s: %v\n%s", what, err, b.log)
 		}
 		var l event.DeadLetter
 		if err := json.Unmarshal(m.Data(), &l); err != nil {
 			b.Fatal(err)
 		}
-		if l.Reason == reason {
+		if meant(l) {
 			return l
 		}
 	}
 }
+
+// letters counts what DEAD holds.
+func (b *bundle) letters() uint64 { return b.stream(bus.Dead).CachedInfo().State.Msgs }
 
 // count counts what the record of an operation holds.
 func (b *bundle) count(id string) uint64 {

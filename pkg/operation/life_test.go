@@ -35,15 +35,24 @@ func on(key string, m *nats.Msg) *nats.Msg {
 // history lists the types of an operation's events, without prefix and version.
 func (b *bundle) history(id string) []string {
 	b.Helper()
-	stream := b.stream(bus.Events)
 	var list []string
+	for _, m := range b.messagesOn(bus.Events, b.subject(id)) {
+		list = append(list, strings.TrimSuffix(strings.TrimPrefix(m.Header.Get("ce-type"), event.Prefix), ".v1"))
+	}
+	return list
+}
+
+// messagesOn are those that a stream holds on a subject.
+func (b *bundle) messagesOn(name, subject string) (list []*jetstream.RawStreamMsg) {
+	b.Helper()
+	stream := b.stream(name)
 	for sequence := uint64(1); ; sequence++ {
-		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(b.subject(id)))
+		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(subject))
 		if err != nil {
 			return list
 		}
 		sequence = m.Sequence
-		list = append(list, strings.TrimSuffix(strings.TrimPrefix(m.Header.Get("ce-type"), event.Prefix), ".v1"))
+		list = append(list, m)
 	}
 }
 

@@ -23,20 +23,23 @@ import (
 type parking struct {
 	js       jetstream.JetStream
 	parked   jetstream.Stream
-	latest   *bus.Latest // of PARKED
-	commands jetstream.Stream
-	// incarnation names COMMANDS as it is now: when it was created. Sequences of another incarnation
-	// refer to other commands.
-	incarnation string
-	step        func(string)
-	now         func() time.Time
+	latest   *bus.Latest      // of PARKED
+	commands jetstream.Stream // its cached info is as old as the clock's last look at most
+	step     func(string)
+	now      func() time.Time
+}
+
+// incarnation names COMMANDS as it is now: by when it was created. Sequences of another incarnation
+// may refer to other commands.
+func (p *parking) incarnation() string {
+	return p.commands.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 }
 
 // parkedCommand refers to a command that waits.
 type parkedCommand struct {
 	// Sequence is the command's in COMMANDS.
 	Sequence uint64 `json:"sequence"`
-	// Incarnation is that of COMMANDS to which the sequence belongs, and OperationID the command's. Both
+	// Incarnation is that of COMMANDS to which the sequence belongs, and OperationID the command's. They
 	// are compared before the command is carried out: a stream that was restored or made again holds
 	// another command under the sequence.
 	Incarnation string `json:"incarnation"`
@@ -44,8 +47,21 @@ type parkedCommand struct {
 	// Partition of the command, for the wake-up of its key.
 	Partition int `json:"partition"`
 
-	place uint64    // in PARKED
-	since time.Time // it has stood there
+	place   uint64    // in PARKED
+	since   time.Time // it has stood there
+	foreign []byte    // what stands there instead of a reference; else nil
+}
+
+// readReference reads what [parking.reference] has made; ok is false for anything else.
+func readReference(data []byte) (c parkedCommand, ok bool) {
+	ok = json.Unmarshal(data, &c) == nil && c.Sequence > 0
+	return c, ok
+}
+
+// isOf reports whether a reference is one to this very command. The sequence alone does not tell: the
+// reference may be older than the stream.
+func (c parkedCommand) isOf(run *Run) bool {
+	return c.Sequence == run.sequence && c.OperationID == run.ID
 }
 
 // head reads the first that waits on a key.
@@ -59,8 +75,9 @@ func (p *parking) head(ctx context.Context, a bus.Address) (c parkedCommand, par
 	if err != nil {
 		return c, false, fmt.Errorf("read what waits on key %s: %w", a.Key, err)
 	}
-	if err := json.Unmarshal(msg.Data, &c); err != nil {
-		return c, false, fmt.Errorf("parked message %d is not ours: %w", msg.Sequence, err)
+	c, ours := readReference(msg.Data)
+	if !ours {
+		c = parkedCommand{Partition: a.Partition, foreign: append([]byte{}, msg.Data...)}
 	}
 	c.place, c.since = msg.Sequence, msg.Time
 	return c, true, nil
@@ -69,12 +86,15 @@ func (p *parking) head(ctx context.Context, a bus.Address) (c parkedCommand, par
 // add lets a command wait behind what waits on its key. Adding it twice does no harm: the second time it is
 // taken up, the record has its outcome.
 func (p *parking) add(ctx context.Context, run *Run) error {
-	raw, err := json.Marshal(p.reference(run))
+	c := p.reference(run)
+	raw, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
 	p.step("park")
-	if err := p.enqueue(ctx, run.address, run.sequence, raw); err != nil {
+	// The sequence alone would not do: the stream may have been made again, which begins with 1.
+	id := jetstream.WithMsgID("parked." + c.OperationID + "." + strconv.FormatUint(c.Sequence, 10))
+	if _, err := p.js.Publish(ctx, bus.ParkedSubject(run.address), raw, id); err != nil {
 		return fmt.Errorf("park operation %s: %w", run.ID, err)
 	}
 	p.step("parked")
@@ -82,12 +102,7 @@ func (p *parking) add(ctx context.Context, run *Run) error {
 }
 
 func (p *parking) reference(run *Run) parkedCommand {
-	return parkedCommand{Sequence: run.sequence, Incarnation: p.incarnation, OperationID: run.ID, Partition: run.address.Partition}
-}
-
-func (p *parking) enqueue(ctx context.Context, a bus.Address, sequence uint64, reference []byte) error {
-	_, err := p.js.Publish(ctx, bus.ParkedSubject(a), reference, jetstream.WithMsgID("parked."+strconv.FormatUint(sequence, 10)))
-	return err
+	return parkedCommand{Sequence: run.sequence, Incarnation: p.incarnation(), OperationID: run.ID, Partition: run.address.Partition}
 }
 
 // schedule has a command that is not due yet join the queue of its key when it is. The server keeps the
@@ -132,13 +147,15 @@ func (p *parking) unschedule(ctx context.Context, a bus.Address, operationID str
 }
 
 // join adds a command that is due to the queue of its key. What is no reference of ours joins nothing.
+// It has no Nats-Msg-Id: a command that was woken too early is scheduled again, and must join a second
+// time within the stream's window.
 func (p *parking) join(ctx context.Context, a bus.Address, reference []byte) error {
-	var c parkedCommand
-	if json.Unmarshal(reference, &c) != nil || c.Sequence == 0 {
+	c, ours := readReference(reference)
+	if !ours {
 		return nil
 	}
 	p.step("park")
-	if err := p.enqueue(ctx, a, c.Sequence, reference); err != nil {
+	if _, err := p.js.Publish(ctx, bus.ParkedSubject(a), reference); err != nil {
 		return fmt.Errorf("queue operation %s, which is due: %w", c.OperationID, err)
 	}
 	p.step("parked")

@@ -69,6 +69,15 @@ func checkToken(name, token string, longest int) error {
 	}
 }
 
+// read reads a command that is to be carried out.
+func (e *Engine) read(d bus.Delivery) (*Run, error) {
+	run, err := read(d)
+	if err == nil {
+		e.warn(run)
+	}
+	return run, err
+}
+
 // check names what is wrong with a command, as far as that can be told without its vendor. It is asked
 // when the command arrives, so that a wrong command does not wait for its turn to be rejected.
 func (e *Engine) check(run *Run) []event.Fault {
@@ -116,19 +125,29 @@ func (e *Engine) checkTimes(run *Run) (faults []event.Fault) {
 	return faults
 }
 
-// checkKey compares a command's key with the recommended one: another may lose the order between two
-// commands about the same thing. It is a warning, or a fault where the tenant wants keys to be strict.
-func (e *Engine) checkKey(run *Run) []event.Fault {
+// otherKey says that a command's key is not the recommended one: it may lose its order with another
+// command about the same thing. "" where it is, or where there is none to recommend.
+func otherKey(run *Run) string {
 	recommended := run.command.Key()
 	if recommended == "" || event.Token(recommended) == run.address.Key {
-		return nil
+		return ""
 	}
-	problem := "the recommended key of this command is " + event.Token(recommended)
-	if e.StrictKeys[run.Tenant] {
+	return "the recommended key of this command is " + event.Token(recommended)
+}
+
+// checkKey is a fault where the key is another than the recommended one and the tenant wants it to be that.
+func (e *Engine) checkKey(run *Run) []event.Fault {
+	if problem := otherKey(run); problem != "" && e.StrictKeys[run.Tenant] {
 		return []event.Fault{{Field: "key", Problem: "must be the recommended one: " + problem}}
 	}
-	run.Operation.Warnings = []event.Warning{{Source: "mailwright", Text: problem + ": with another, it keeps no order with other commands about the same thing"}}
 	return nil
+}
+
+// warn has every result of a command warn of another key than the recommended one.
+func (e *Engine) warn(run *Run) {
+	if problem := otherKey(run); problem != "" && !e.StrictKeys[run.Tenant] {
+		run.Operation.Warnings = []event.Warning{{Source: "mailwright", Text: problem + ": with another, it keeps no order with other commands about the same thing"}}
+	}
 }
 
 // isDue reports whether a command's notbefore has come. A call that was made stays due.

@@ -48,7 +48,8 @@ type entry struct {
 	envelope    envelope
 }
 
-// conflicts reports whether the record belongs to a command with other type or data.
+// conflicts reports whether the record belongs to a command with another type, data, notbefore or
+// expirytime.
 func (e *entry) conflicts(run *Run) bool {
 	return e.sequence > 0 && e.operation.Fingerprint != run.Operation.Fingerprint
 }

@@ -84,7 +84,7 @@ func (e *Engine) woken(ctx context.Context, d bus.Delivery, settle func()) error
 	defer e.Step("acknowledge-wake")
 	address, ok := bus.ParseWakeSubject(d.Subject)
 	if !ok {
-		return fmt.Errorf("subject %s is not one of a wake-up", d.Subject)
+		return e.bury(ctx, letter{Reason: Unreadable, Detail: "its subject is not one of a wake-up"}, d)
 	}
 	if len(d.Data) > 0 {
 		if err := e.parking.join(ctx, address, d.Data); err != nil {

@@ -136,10 +136,22 @@ func (s *sweep) underWay(ctx context.Context, run *Run) (bool, error) {
 		return false, err
 	}
 	if !parked {
-		pending, err := s.parking.alarm(ctx, run.address) // a wake-up may be about to queue it
-		return pending.wakeUp > 0, err
+		return s.isAboutToJoin(ctx, run)
 	}
 	return true, s.rouse(ctx, run.address, head)
+}
+
+// isAboutToJoin reports whether a command that is due has yet to join the queue of its key: the server is
+// about to publish its wake-up, or a wake-up has come that nobody has taken.
+func (s *sweep) isAboutToJoin(ctx context.Context, run *Run) (bool, error) {
+	if run.command.NotBefore.IsZero() {
+		return false, nil
+	}
+	if scheduled, err := s.parking.isScheduled(ctx, run); err != nil || scheduled {
+		return scheduled, err
+	}
+	pending, err := s.parking.alarm(ctx, run.address)
+	return pending.wakeUp > 0, err
 }
 
 // rouse wakes a key that should have been woken SweepAfter ago, or that nothing will wake any more: its schedule was lost.
@@ -150,7 +162,7 @@ func (s *sweep) rouse(ctx context.Context, a bus.Address, head parkedCommand) er
 	}
 	_, roused, err := s.parking.rouse(ctx, a, overdue)
 	if roused && err == nil {
-		s.Log.Warn("a key had overslept; it is woken", "key", a.Key, "operation", head.OperationID)
+		s.Log.Warn("a wake-up was overdue and has been scheduled again", "key", a.Key, "operation", head.OperationID)
 	}
 	return err
 }
