@@ -30,17 +30,17 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 		id     string   // of the operation that is rejected; "" where it ends in DEAD
 		expect []string // of every fault's field and problem, or of the dead letter's detail
 	}{
-		{"unreadable bytes", raw(event.Delegation, "\xff\xfe\x00\x01", nil), "", []string{"not UTF-8"}},
-		{"empty message", raw(event.Delegation, "", nil), "", []string{"the message is empty"}},
-		{"header twice", raw(event.Delegation, "{}", nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"a", "b"}, "ce-source": {"/x"}, "ce-type": {event.DelegationRead}}), "", []string{"ce-id"}},
-		{"deep JSON", raw(event.Delegation, strings.Repeat("[", 20000), nil), "", []string{"not a CloudEvent"}},
-		{"half a megabyte of nothing", raw(event.Delegation, strings.Repeat("x", 1<<19), nil), "", []string{"not a CloudEvent"}},
+		{"unreadable bytes", raw(event.Delegation, "\xff\xfe\x00\x01", nil), "", []string{"body is in UTF-16"}},
+		{"empty message", raw(event.Delegation, "", nil), "", []string{"body is empty"}},
+		{"header twice", raw(event.Delegation, "{}", nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"a", "b"}, "ce-source": {"/x"}, "ce-type": {event.DelegationRead}}), "", []string{"id"}},
+		{"deep JSON", raw(event.Delegation, strings.Repeat("[", 20000), nil), "", []string{"body is not a JSON object"}},
+		{"half a megabyte of nothing", raw(event.Delegation, strings.Repeat("x", 1<<19), nil), "", []string{"body is not a JSON object"}},
 		{"unknown type", command{"unknown-type", "com.example.nonsense", key, `{}`}.message(), "unknown-type", []string{"type", "is not a type that this system knows"}},
 		{"missing field", command{"missing", event.DelegationSet, key, `{"delegates":[]}`}.message(), "missing", []string{"/mailbox", "is missing; it is required"}},
 		{"wrong types", command{"wrong-type", event.DelegationSet, key, `{"mailbox":5,"delegates":"x"}`}.message(), "wrong-type", []string{"/mailbox", "must be string", "/delegates", "must be array"}},
 		{"unknown objectType", command{"object-type", event.ObjectCreate, key, `{"createIn":"OU=x,DC=y","objectType":"robot","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]}]}`}.message(), "object-type", []string{"/objectType", "must be one of organizationalUnit, container, user"}},
 		{"alias and template both absent", command{"no-alias", event.MailboxCreate, key, `{"directoryObject":"CN=x,DC=y","mailboxParameters":{}}`}.message(), "no-alias", []string{"/mailboxParameters", "needs one of: alias, aliasTemplate"}},
-		{"unknown tenant", tenant, "unknown-tenant", []string{"tenantid", "names no tenant that is configured"}},
+		{"another tenant", tenant, "unknown-tenant", []string{"tenantid"}},
 	}
 	cases[5].msg.Subject = bus.CommandSubject("contoso", event.Delegation, key) // its type names no domain
 	for i, c := range cases {
@@ -84,7 +84,10 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 	}
 }
 
-func domainOf(subject string) event.Domain { return event.Domain(strings.Split(subject, ".")[2]) }
+func domainOf(subject string) event.Domain {
+	_, domain := bus.SubjectTokens(subject)
+	return domain
+}
 
 func containsAll(s string, parts []string) bool {
 	return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(s, p) })

@@ -1,4 +1,4 @@
-// plain is a publisher as somebody without Mailwright's packages would write it: nats.go, and pgx to read the row. It publishes
+// plain is a publisher as somebody without Mailwright's packages would write it, by docs/contract.md: nats.go, and pgx to read the row. It publishes
 // one command in each content mode by hand, waits for each outcome on the subject that it computed itself, and reads the
 // operations' rows.
 //
@@ -21,7 +21,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const source = "https://hr.example.com/plain"
+const (
+	tenant = "contoso"
+	source = "https://hr.example.com/plain"
+	key    = "alex%40contoso%2Ecom" // the recommended one of alex@contoso.com
+)
 
 func main() {
 	natsURL := flag.String("nats", nats.DefaultURL, "NATS server")
@@ -47,7 +51,7 @@ func publish(ctx context.Context, natsURL, postgresURL, run string) error {
 	}
 
 	// Binary mode: attributes are headers, the body is the data.
-	binary := nats.NewMsg("mailwright.cmd.contoso.delegation.alex")
+	binary := nats.NewMsg("mailwright.cmd." + tenant + ".delegation." + key)
 	binary.Header.Set("ce-specversion", "1.0")
 	binary.Header.Set("ce-id", run+"-binary")
 	binary.Header.Set("ce-source", source)
@@ -56,7 +60,7 @@ func publish(ctx context.Context, natsURL, postgresURL, run string) error {
 	binary.Data = []byte(`{"mailbox": "alex@contoso.com", "add": ["delegate3@contoso.com"]}`)
 
 	// Structured mode: the body is the whole event.
-	structured := nats.NewMsg("mailwright.cmd.contoso.delegation.alex")
+	structured := nats.NewMsg("mailwright.cmd." + tenant + ".delegation." + key)
 	structured.Header.Set("content-type", "application/cloudevents+json")
 	structured.Data = []byte(`{"specversion": "1.0", "id": "` + run + `-structured", "source": "` + source + `",
 		"type": "io.mailwright.delegation.read.v1", "data": {"mailbox": "alex@contoso.com"}}`)
@@ -82,15 +86,15 @@ func publish(ctx context.Context, natsURL, postgresURL, run string) error {
 	return nil
 }
 
-// operationID: the first 26 characters of lower-case base32 of SHA-256(source + "\n" + id).
+// operationID: the first 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source + "\n" + id).
 func operationID(id string) string {
-	sum := sha256.Sum256([]byte(source + "\n" + id))
+	sum := sha256.Sum256([]byte(tenant + "\n" + source + "\n" + id))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:26]
 }
 
 // await reads the operation's subject until an outcome stands there.
 func await(ctx context.Context, js jetstream.JetStream, domain, id string) (string, error) {
-	subject := "mailwright.evt." + domain + "." + operationID(id)
+	subject := "mailwright.evt." + tenant + "." + domain + "." + operationID(id)
 	consumer, err := js.OrderedConsumer(ctx, "EVENTS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
 		return "", err
@@ -101,12 +105,22 @@ func await(ctx context.Context, js jetstream.JetStream, domain, id string) (stri
 			return "", fmt.Errorf("no outcome of %s on %s: %w", id, subject, err)
 		}
 		eventType := msg.Headers().Get("ce-type")
-		if strings.HasSuffix(eventType, ".waiting.v1") || strings.HasSuffix(eventType, ".unknown.v1") {
+		if isOnTheWay(eventType) {
 			continue
 		}
 		var data json.RawMessage = msg.Data()
 		return eventType + " " + string(data), nil
 	}
+}
+
+// isOnTheWay tells the events after which others follow.
+func isOnTheWay(eventType string) bool {
+	for _, state := range []string{"started", "waiting", "unknown", "progress"} {
+		if strings.HasSuffix(eventType, "."+state+".v1") {
+			return true
+		}
+	}
+	return false
 }
 
 // row waits until the projection has the operation's outcome.
