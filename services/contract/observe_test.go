@@ -33,12 +33,13 @@ func (r result) state() string {
 	return parts[len(parts)-2]
 }
 
+// warnings are what the result tells its publisher about the command.
 func (r result) warnings() string {
 	var data struct {
-		Warnings []struct{ Text string }
+		Operation struct{ Warnings []struct{ Text string } }
 	}
 	_ = json.Unmarshal(r.data, &data) // no data, no warnings
-	return fmt.Sprint(data.Warnings)
+	return fmt.Sprint(data.Operation.Warnings)
 }
 
 // letter is a dead letter about a message of COMMANDS.

@@ -233,7 +233,7 @@ func ours() []row {
 	for _, a := range []struct {
 		name, text string
 		longest    int
-	}{{"correlationid", "CHG-17", 512}, {"causationid", "evt-9", 512}, {"traceparent", traceParent, 128}, {"tracestate", "a=1", 512}} {
+	}{{"correlationid", "CHG-17", 512}, {"causationid", "evt-9", 1024}, {"traceparent", traceParent, 128}, {"tracestate", "a=1", 512}} {
 		row := row{topic: "`" + a.name + "`", form: fmt.Sprintf("text of at most %d characters", a.longest), both: all(a.name, a.text), want: done}
 		if a.name == "correlationid" {
 			row.seen = func(r result) string { return lacks("ce-correlationid", r.header.Get("ce-correlationid"), a.text) }
@@ -340,7 +340,7 @@ func placeRows() []row {
 	})
 	return []row{
 		{topic: "NATS subject", form: "a key that is not the recommended one", both: one(subject("mailwright.cmd.contoso.directory.Other")), want: done, says: "a warning of the result names the recommended key", seen: func(r result) string {
-			return lacks("the warning", r.warnings(), "key")
+			return lacks("the warning", r.warnings(), r.header.Get("ce-commandid"))
 		}},
 		{topic: "NATS subject", form: "a tenant that is not configured", both: one(elsewhere("nobody")), want: verdict{state: rejected, why: "tenantid"}, says: "`tenantid` names no tenant that is configured"},
 		{topic: "NATS subject", form: "a domain that does not exist; a key with a dot", both: []change{subject("mailwright.cmd.contoso.mailboxes.a"), subject("mailwright.cmd.contoso.directory.alex@contoso.com")}, want: lost("no stream takes it: “no responders” at once")},
