@@ -47,7 +47,7 @@ CREATE INDEX operations_ended_badly ON mailwright.operations (finished_at DESC)
     WHERE state IN ('failed', 'rejected');
 CREATE INDEX operations_correlation ON mailwright.operations (correlation_id) WHERE correlation_id <> '';
 -- A btree refuses rows above 2,704 bytes, and with them the operation: a command's id and source may
--- have 2,048 bytes each, its key 3,000. A hash index, or one over a hash, takes texts of any length.
+-- have 1,024 characters each, its key 3,000 bytes. A hash index, or one over a hash, takes texts of any length.
 CREATE INDEX operations_command ON mailwright.operations USING hash (command_id);
 CREATE INDEX operations_domain_key ON mailwright.operations (domain, md5(key));
 -- The queue of each key: who waits looks up the earliest that is open.

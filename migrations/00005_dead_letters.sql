@@ -21,6 +21,7 @@ CREATE TABLE mailwright.dead_letters (
     size            bigint,
     sha256          text        NOT NULL DEFAULT '',
     excerpt         jsonb,
+    shape           jsonb,
     dead_at         timestamptz NOT NULL
 );
 

@@ -67,16 +67,16 @@ SELECT operation_id,
   FROM mailwright.operations;
 
 COMMENT ON VIEW mailwright_views.operations IS 'One row a command: where it stands and what came of it.';
-COMMENT ON COLUMN mailwright_views.operations.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(tenant, newline, command_source, newline, command_id).';
+COMMENT ON COLUMN mailwright_views.operations.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(tenant, newline, command_source, newline, command_id; of a dry run also newline, plan).';
 COMMENT ON COLUMN mailwright_views.operations.command_source IS 'CloudEvents source of the command: who asked.';
 COMMENT ON COLUMN mailwright_views.operations.command_id IS 'CloudEvents id of the command, unique within its source.';
 COMMENT ON COLUMN mailwright_views.operations.command_type IS 'CloudEvents type of the command.';
 COMMENT ON COLUMN mailwright_views.operations.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.operations.key IS 'Key of the command''s subject: commands with the same domain and key take effect in order.';
-COMMENT ON COLUMN mailwright_views.operations.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.operations.key IS 'Key of the command''s subject: commands with the same tenant, domain and key take effect in order.';
+COMMENT ON COLUMN mailwright_views.operations.tenant IS 'Tenant of the subject that the command was published to.';
 COMMENT ON COLUMN mailwright_views.operations.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
 COMMENT ON COLUMN mailwright_views.operations.subject IS 'Whom it is about, for people; '''' where absent.';
-COMMENT ON COLUMN mailwright_views.operations.fingerprint IS 'SHA-256 of the command''s type and data without secrets.';
+COMMENT ON COLUMN mailwright_views.operations.fingerprint IS 'SHA-256 of the command''s type, notbefore, expirytime, and data without secrets.';
 COMMENT ON COLUMN mailwright_views.operations.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
 COMMENT ON COLUMN mailwright_views.operations.attempts IS 'Attempts at the vendor so far.';
 COMMENT ON COLUMN mailwright_views.operations.failure_kind IS 'Kind of the latest failure, while waiting, unknown or failed; else ''''.';
@@ -146,7 +146,7 @@ SELECT date_trunc('hour', received_at, 'UTC'),
 
 COMMENT ON VIEW mailwright_views.operations_by_hour IS 'Operations counted by hour, tenant, kind and state.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.hour IS 'Start of the hour, UTC, in which the operation ended; of one without an outcome, in which it was received.';
-COMMENT ON COLUMN mailwright_views.operations_by_hour.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
+COMMENT ON COLUMN mailwright_views.operations_by_hour.tenant IS 'Tenant of the operation; '''' where no vendor has been called for it yet.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.command_type IS 'CloudEvents type of the command; '''' of one that ended and is none of ours.';
 COMMENT ON COLUMN mailwright_views.operations_by_hour.state IS 'received, started, waiting, unknown, succeeded, failed, rejected or cancelled.';
@@ -193,10 +193,10 @@ SELECT operation_id,
  WHERE state IN ('received', 'started', 'waiting', 'unknown');
 
 COMMENT ON VIEW mailwright_views.waiting IS 'Operations without an outcome yet, and what each waits for.';
-COMMENT ON COLUMN mailwright_views.waiting.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(tenant, newline, command_source, newline, command_id).';
+COMMENT ON COLUMN mailwright_views.waiting.operation_id IS 'Identity: first 26 characters of lower-case base32 of SHA-256(tenant, newline, command_source, newline, command_id; of a dry run also newline, plan).';
 COMMENT ON COLUMN mailwright_views.waiting.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
-COMMENT ON COLUMN mailwright_views.waiting.key IS 'Key of the command''s subject: commands with the same domain and key take effect in order.';
-COMMENT ON COLUMN mailwright_views.waiting.tenant IS 'Configured tenant; '''' where the command named none.';
+COMMENT ON COLUMN mailwright_views.waiting.key IS 'Key of the command''s subject: commands with the same tenant, domain and key take effect in order.';
+COMMENT ON COLUMN mailwright_views.waiting.tenant IS 'Tenant of the subject that the command was published to.';
 COMMENT ON COLUMN mailwright_views.waiting.command_type IS 'CloudEvents type of the command.';
 COMMENT ON COLUMN mailwright_views.waiting.correlation_id IS 'Carried through unchanged from the command, such as a ticket; '''' where absent.';
 COMMENT ON COLUMN mailwright_views.waiting.subject IS 'Whom it is about, for people; '''' where absent.';
@@ -231,7 +231,7 @@ SELECT domain,
 COMMENT ON VIEW mailwright_views.failures_by_reason IS 'Failed and rejected operations, counted by reason.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
-COMMENT ON COLUMN mailwright_views.failures_by_reason.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
+COMMENT ON COLUMN mailwright_views.failures_by_reason.tenant IS 'Tenant of the operation; '''' where no vendor has been called for it yet.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.state IS 'failed or rejected.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_vendor IS 'API that failed; '''' where no vendor was involved.';
 COMMENT ON COLUMN mailwright_views.failures_by_reason.failure_kind IS 'Kind of the failure; invalid for a rejected command.';
@@ -257,7 +257,7 @@ SELECT hour,
 
 COMMENT ON VIEW mailwright_views.failures_by_hour IS 'Failed and rejected operations, counted by hour and reason.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.hour IS 'Start of the hour in which they ended, UTC.';
-COMMENT ON COLUMN mailwright_views.failures_by_hour.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
+COMMENT ON COLUMN mailwright_views.failures_by_hour.tenant IS 'Tenant of the operation; '''' where no vendor has been called for it yet.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
 COMMENT ON COLUMN mailwright_views.failures_by_hour.state IS 'failed or rejected.';
@@ -280,7 +280,7 @@ SELECT hour,
 
 COMMENT ON VIEW mailwright_views.operation_durations IS 'How long operations took from the command to the outcome: a histogram an hour, tenant, kind and outcome.';
 COMMENT ON COLUMN mailwright_views.operation_durations.hour IS 'Start of the hour in which they ended, UTC.';
-COMMENT ON COLUMN mailwright_views.operation_durations.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
+COMMENT ON COLUMN mailwright_views.operation_durations.tenant IS 'Tenant of the operation; '''' where no vendor has been called for it yet.';
 COMMENT ON COLUMN mailwright_views.operation_durations.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
 COMMENT ON COLUMN mailwright_views.operation_durations.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
 COMMENT ON COLUMN mailwright_views.operation_durations.state IS 'succeeded, failed, rejected or cancelled.';
@@ -305,7 +305,7 @@ SELECT hour,
 
 COMMENT ON VIEW mailwright_views.durations_by_hour IS 'Time from the command to the outcome, as percentiles an hour, tenant, kind and outcome.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.hour IS 'Start of the hour in which they ended, UTC.';
-COMMENT ON COLUMN mailwright_views.durations_by_hour.tenant IS 'Configured tenant; '''' where the command named none, or one for which no vendor has been called yet.';
+COMMENT ON COLUMN mailwright_views.durations_by_hour.tenant IS 'Tenant of the operation; '''' where no vendor has been called for it yet.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.domain IS 'directory, mailbox, delegation or inventory: the service that carries it out.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.command_type IS 'CloudEvents type of the command; '''' where it is none of ours.';
 COMMENT ON COLUMN mailwright_views.durations_by_hour.state IS 'succeeded, failed, rejected or cancelled.';

@@ -2,6 +2,7 @@
 
 CREATE VIEW mailwright_views.dead_letters AS
 SELECT sequence,
+       tenant,
        domain,
        operation_id,
        reason,
@@ -13,18 +14,22 @@ SELECT sequence,
        command_source,
        command_id,
        type,
+       correlation_id,
+       trace_parent,
        given_up_at,
        size,
        sha256,
        excerpt,
+       shape,
        dead_at
   FROM mailwright.dead_letters;
 
 COMMENT ON VIEW mailwright_views.dead_letters IS 'What stands in the stream DEAD: messages that could not be settled.';
 COMMENT ON COLUMN mailwright_views.dead_letters.sequence IS 'Position in the stream DEAD: what mailwright dead calls it.';
+COMMENT ON COLUMN mailwright_views.dead_letters.tenant IS 'Tenant of the subject that the message was published to; '''' where not known.';
 COMMENT ON COLUMN mailwright_views.dead_letters.domain IS 'Domain; '''' where not known.';
 COMMENT ON COLUMN mailwright_views.dead_letters.operation_id IS 'Operation; '''' where the message could not be read so far.';
-COMMENT ON COLUMN mailwright_views.dead_letters.reason IS 'Short code, such as unreadable, idempotency-conflict or max-deliveries.';
+COMMENT ON COLUMN mailwright_views.dead_letters.reason IS 'Short code, such as unreadable, idempotency-conflict or max-deliveries; docs/operations.md lists them.';
 COMMENT ON COLUMN mailwright_views.dead_letters.detail IS 'One sentence, free of secrets.';
 COMMENT ON COLUMN mailwright_views.dead_letters.origin_stream IS 'Stream that the message stood in.';
 COMMENT ON COLUMN mailwright_views.dead_letters.origin_sequence IS 'Its position there.';
@@ -33,10 +38,13 @@ COMMENT ON COLUMN mailwright_views.dead_letters.consumer IS 'Consumer that gave 
 COMMENT ON COLUMN mailwright_views.dead_letters.command_source IS 'CloudEvents source, where it could be read.';
 COMMENT ON COLUMN mailwright_views.dead_letters.command_id IS 'CloudEvents id, where it could be read.';
 COMMENT ON COLUMN mailwright_views.dead_letters.type IS 'CloudEvents type, where it could be read.';
+COMMENT ON COLUMN mailwright_views.dead_letters.correlation_id IS 'The command''s correlationid; '''' where absent.';
+COMMENT ON COLUMN mailwright_views.dead_letters.trace_parent IS 'The command''s traceparent (W3C Trace Context); '''' where absent.';
 COMMENT ON COLUMN mailwright_views.dead_letters.given_up_at IS 'When it was given up, by the service''s clock.';
 COMMENT ON COLUMN mailwright_views.dead_letters.size IS 'Size of its body in bytes.';
-COMMENT ON COLUMN mailwright_views.dead_letters.sha256 IS 'SHA-256 of its body; '''' where it holds a secret, which a hash would let guess.';
-COMMENT ON COLUMN mailwright_views.dead_letters.excerpt IS 'Its data with secrets redacted; NULL where it is no JSON, or large.';
+COMMENT ON COLUMN mailwright_views.dead_letters.sha256 IS 'SHA-256 of its body, in hexadecimal; '''' where it holds a secret, which a hash would let guess, or does not fit its schema.';
+COMMENT ON COLUMN mailwright_views.dead_letters.excerpt IS 'Its data with secrets redacted; NULL where they do not fit their schema, or are large.';
+COMMENT ON COLUMN mailwright_views.dead_letters.shape IS 'What can be told of any other body without a value of it: {kind, size, members}, which are the type of the JSON value, bytes, and names.';
 COMMENT ON COLUMN mailwright_views.dead_letters.dead_at IS 'When it was stored in DEAD.';
 
 CREATE VIEW mailwright_views.projections AS

@@ -12,7 +12,7 @@ import (
 // Excerpt is the data of a command with its secrets replaced, for dead letters and people. It is nil where the data does not
 // fit the schema of its type: only there is it known what is secret.
 func Excerpt(d Document) json.RawMessage {
-	if len(d.faults) > 0 {
+	if len(d.faults) > 0 || d.data == nil { // nil: the envelope has a fault, so that the data was not read
 		return nil
 	}
 	out, err := json.Marshal(d.data)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -67,7 +66,7 @@ func main() {
 	err = parsed.Run(a)
 	stop()
 	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "mailwright:", err)
+		a.PrintError(err)
 	}
 	os.Exit(app.Code(err))
 }

@@ -155,7 +155,8 @@ func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
 // result publishes an event of an operation.
 func (b *bed) result(e event.Event) uint64 {
 	b.Helper()
-	subject := bus.EventSubject("contoso", domainOf(e.Type()), event.Extension(e, event.Operation))
+	tenant := cmp.Or(event.Extension(e, event.TenantID), "contoso")
+	subject := bus.EventSubject(tenant, domainOf(e.Type()), event.Extension(e, event.Operation))
 	return b.event(subject, e)
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// keep gives the tables the care of a time, as the leading process does every hour.
+// keep maintains the tables as of a time, as the leading process does every hour.
 func (b *bed) keep(history projection.Retention, now time.Time) {
 	b.Helper()
 	err := postgres.InTx(b.Context(), b.db, func(tx pgx.Tx) error {
@@ -151,8 +151,8 @@ func TestWhatTheDefaultHoldsIsArchivedToo(t *testing.T) {
 	b.await("", "SELECT * FROM mailwright.operation_events")
 }
 
-// Who may make no schema can not archive; the rows come all the same.
-func TestCareThatFailsStopsNothing(t *testing.T) {
+// TestMaintenanceThatFailsStopsNothing: an archive that can not be written to leaves the rows coming.
+func TestMaintenanceThatFailsStopsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.exec("CREATE SCHEMA mailwright_archive; CREATE TABLE mailwright_archive.operation_events_2020_02 (nothing int)")
@@ -168,7 +168,7 @@ func TestCareThatFailsStopsNothing(t *testing.T) {
 	b.result(example(t, event.MailboxCreated))
 	b.await(`{"operations": 1}`, "SELECT count(*) AS operations FROM mailwright_views.operations")
 	b.ready([]*projector.Projector{p}, "")
-	if !strings.Contains(log.String(), "the care that they need") {
+	if !strings.Contains(log.String(), "the maintenance of tables failed") {
 		t.Errorf("%s", log)
 	}
 }

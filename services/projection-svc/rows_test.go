@@ -31,8 +31,8 @@ func TestEveryResultExampleLands(t *testing.T) {
 	b := newBed(t)
 	b.follow(b.db, quick)
 	for i, eventType := range event.ResultTypes() {
-		if eventType == event.MailboxObserved || eventType == event.MailboxMissing || eventType == event.DelegationDrift {
-			continue
+		if eventType == event.MailboxObserved || eventType == event.MailboxMissing || eventType == event.DelegationDrift || eventType == event.DeadLettered {
+			continue // on streams of their own
 		}
 		id := fmt.Sprintf("command-%d", i)
 		e := of(example(t, eventType), "/test", id)
@@ -85,6 +85,69 @@ func TestEveryCommandExampleIsReceived(t *testing.T) {
 		t.Errorf("a password is in the rows, or %v", err)
 	}
 	b.await(fmt.Sprintf(`{"operations": %d}`, len(event.CommandTypes())), "SELECT sum(operations) AS operations FROM mailwright_views.operations_by_state WHERE state = 'received'")
+}
+
+// TestEveryCommandThatIsAnsweredHasARow: a command with faults is rejected, and so it has a row from the
+// start; a dry run has one beside the command of the same source and id. The tenant is the subject's.
+func TestEveryCommandThatIsAnsweredHasARow(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.follow(b.db, quick)
+	publish := func(id, data string, attributes map[string]string) (nats.Header, []byte) {
+		t.Helper()
+		h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"/test"}, "ce-type": {event.DelegationRead}}
+		for name, value := range attributes {
+			h["ce-"+name] = []string{value}
+		}
+		b.publish(bus.CommandSubject("contoso", event.Delegation, "k"), h, []byte(data))
+		return h, []byte(data)
+	}
+	for id, c := range map[string]struct {
+		data       string
+		attributes map[string]string
+		operation  string
+	}{
+		"sound":          {`{}`, nil, event.OperationID("contoso", "/test", "sound")},
+		"dry run":        {`{}`, map[string]string{"dryrun": "true"}, event.PlanID("contoso", "/test", "dry run")},
+		"another tenant": {`{}`, map[string]string{"tenantid": "fabrikam"}, event.OperationID("contoso", "/test", "another tenant")},
+		"attribute":      {`{}`, map[string]string{"notbefore": "tomorrow", "time": "noon"}, event.OperationID("contoso", "/test", "attribute")},
+		"data":           {`{"mailbox":7}`, nil, event.OperationID("contoso", "/test", "data")},
+		"no JSON":        {`<mailbox/>`, nil, event.OperationID("contoso", "/test", "no JSON")},
+		"type":           {`{}`, map[string]string{"type": "com.example.post.v1"}, event.OperationID("contoso", "/test", "type")},
+	} {
+		command, err := event.ReadCommand(publish(id, c.data, c.attributes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.await(fmt.Sprintf(`{"state": "received", "tenant": "contoso", "command_id": %q, "fingerprint": %q}`, id, command.Fingerprint()),
+			"SELECT state, tenant, command_id, fingerprint FROM mailwright_views.operations WHERE operation_id = $1", c.operation)
+	}
+	publish("", `{}`, nil) // of no id
+	b.caughtUp(b.db)
+	b.await(`{"operations": 7}`, "SELECT count(*) AS operations FROM mailwright_views.operations")
+	b.await("", "SELECT * FROM mailwright_views.projection_errors")
+}
+
+func TestADeadLetterHasARow(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.follow(b.db, quick)
+	e := example(t, event.DeadLettered)
+	b.event(bus.DeadSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), e)
+	b.await(`{"shape": null, "domain": "mailbox", "reason": "idempotency-conflict", "tenant": "contoso", "trace_parent": "", "correlation_id": "TICKET-4711"}`,
+		"SELECT tenant, domain, reason, correlation_id, trace_parent, shape FROM mailwright_views.dead_letters WHERE excerpt IS NOT NULL")
+	faulty := event.DeadLetter{
+		Reason: "unreadable", Stream: bus.Commands, Sequence: 9, Subject: "mailwright.cmd.contoso.mailbox.k", TraceParent: "00-1-2-01",
+		Shape: &event.Shape{Kind: "object", Size: 41, Members: []string{"alias"}},
+	}
+	raw, err := json.Marshal(faulty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.publish(bus.DeadSubject("contoso", event.Mailbox, ""), nil, raw)
+	b.publish(bus.DeadSubject("", event.Mailbox, ""), nil, []byte("{}"))
+	b.await(`{"shape": {"kind": "object", "size": 41, "members": ["alias"]}, "tenant": "contoso", "trace_parent": "00-1-2-01"}
+{"shape": null, "tenant": "", "trace_parent": ""}`, "SELECT tenant, trace_parent, shape FROM mailwright_views.dead_letters WHERE excerpt IS NULL ORDER BY sequence")
 }
 
 func TestLifeOfAnOperation(t *testing.T) {

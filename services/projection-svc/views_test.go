@@ -185,7 +185,13 @@ func TestWhatAnOperationWaitsForIsTold(t *testing.T) {
 	b := newBed(t)
 	b.follow(b.db, quick)
 	for _, reason := range []string{event.WaitFailure, event.WaitScheduled, event.WaitConcurrencyLimit, event.WaitBlockedByKey} {
-		b.result(with(t, of(example(t, event.WaitingType(event.Mailbox)), "/test", reason), map[string]any{"reason": reason}))
+		waiting := map[string]any{"reason": reason}
+		if reason == event.WaitBlockedByKey { // behind the others
+			waiting["operation"] = map[string]any{
+				"commandType": event.MailboxCreate, "key": "jsmith", "receivedAt": "2026-11-21T09:00:01Z", "attempt": 1, "fingerprint": strings.Repeat("0", 64),
+			}
+		}
+		b.result(with(t, of(example(t, event.WaitingType(event.Mailbox)), "/test", reason), waiting))
 		due := reason != event.WaitBlockedByKey // the operations before it of its key have started
 		b.await(fmt.Sprintf(`{"due": %t, "state": "waiting", "waiting_reason": %q}`, due, reason),
 			"SELECT state, waiting_reason, next_attempt_at IS NOT NULL AS due FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("contoso", "/test", reason))

@@ -1,9 +1,10 @@
 package projection
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
@@ -26,31 +27,49 @@ func (Commands) Subjects() []string { return nil }
 // received is what a command alone tells of its operation.
 var received = table[operationRow]{name: "operations", key: "operation_id", existing: keep}
 
-// Read makes the rows. A command that can not be read is no fault of this projection: its service puts
-// it into DEAD, and the row is in dead_letters.
+// Read makes the rows. A message that names no operation is no fault of this projection: its service
+// puts it into DEAD, and the row is in dead_letters.
 func (Commands) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]operationRow, 0, len(records))
 	seen := make(map[string]bool, len(records))
 	for _, record := range records {
-		address, addressed := bus.ParseCommandSubject(record.Subject)
-		e, err := decode(record)
-		if err != nil || !addressed || (len(e.Data()) > 0 && !json.Valid(e.Data())) {
+		row, ok := commandRow(record)
+		if !ok || seen[row.OperationID] {
 			continue
 		}
-		id := event.OperationOf(address.Tenant, e)
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		row := newOperationRow(e, id, string(address.Domain))
-		row.CommandSource, row.CommandID, row.CommandType = text(e.Source()), text(e.ID()), text(e.Type())
-		row.Tenant = text(address.Tenant)
-		row.Key, row.Fingerprint = text(address.Key), event.Fingerprint(e)
-		row.State = string(event.Received)
-		row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt
+		seen[row.OperationID] = true
 		rows = append(rows, row)
 	}
 	return received.write(byOperation(rows)), nil
+}
+
+// commandRow gives the row of a command, also of one whose envelope or data has faults: its service
+// answers that one with a result. ok is false where no result can follow.
+func commandRow(record projector.Record) (row operationRow, ok bool) {
+	address, ok := bus.ParseCommandSubject(record.Subject)
+	if !ok || !canBePublished(address.Tenant, longestTenant) || !canBePublished(address.Key, longestKey) {
+		return operationRow{}, false
+	}
+	command, err := event.ReadCommand(record.Header, record.Data)
+	if err != nil {
+		return operationRow{}, false
+	}
+	e := command.Event
+	row = newOperationRow(e, address.Tenant, string(address.Domain), event.OperationOf(address.Tenant, e))
+	row.CommandSource, row.CommandID, row.CommandType = text(e.Source()), text(e.ID()), text(e.Type())
+	row.Key, row.Fingerprint = text(address.Key), command.Fingerprint()
+	row.State = string(event.Received)
+	row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt
+	return row, true
+}
+
+// The longest tokens of which package operation publishes a result, in bytes.
+const longestTenant, longestKey = 255, 3000
+
+// canBePublished holds a token against what can stand in the subject of a result. A command with any
+// other is unreadable to its service.
+func canBePublished(token string, longest int) bool {
+	return len(token) <= longest && utf8.ValidString(token) && !strings.ContainsFunc(token, unicode.IsControl)
 }
 
 // byOperation sorts rows: two projections write to operations, and in the same order they can not

@@ -46,6 +46,7 @@ type deadRow struct {
 	Size           *int64          `db:"size"`
 	SHA256         string          `db:"sha256"`
 	Excerpt        json.RawMessage `db:"excerpt"`
+	Shape          json.RawMessage `db:"shape"`
 	DeadAt         time.Time       `db:"dead_at"`
 }
 
@@ -87,11 +88,23 @@ func dead(record projector.Record) deadRow {
 	row.CommandSource, row.CommandID, row.Type = letter.Source, letter.ID, letter.Type
 	row.CorrelationID, row.TraceParent = letter.CorrelationID, letter.TraceParent
 	row.OriginSequence, row.Size = positive(int64(letter.Sequence)), positive(int64(letter.Size))
-	row.SHA256, row.Excerpt = letter.SHA256, letter.Excerpt
+	row.SHA256, row.Excerpt, row.Shape = letter.SHA256, letter.Excerpt, shape(letter.Shape)
 	if !letter.Time.IsZero() {
 		row.GivenUpAt = &letter.Time
 	}
 	return row
+}
+
+// shape gives NULL for a letter that has none.
+func shape(s *event.Shape) json.RawMessage {
+	if s == nil {
+		return nil
+	}
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return nil // texts and a number: never
+	}
+	return raw
 }
 
 // known gives a token of a dead letter's subject; "" where it says that nothing is known.

@@ -118,10 +118,10 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 	return projector.InOrder(operations.write(byOperation(rows)), ensureMonths(history), operationEvents.write(history), countOutcomes(ended)), nil
 }
 
-func newOperationRow(e event.Event, id, domain string) operationRow {
+// newOperationRow makes a row with what a command and its results say in the same attributes.
+func newOperationRow(e event.Event, tenant, domain, id string) operationRow {
 	return operationRow{
-		OperationID: id, Domain: text(domain),
-		Tenant: attribute(e, event.TenantID), CorrelationID: attribute(e, event.CorrelationID), Subject: text(e.Subject()),
+		OperationID: id, Tenant: text(tenant), Domain: text(domain), CorrelationID: attribute(e, event.CorrelationID), Subject: text(e.Subject()),
 		Faults: list[event.Fault](nil), Warnings: list[event.Warning](nil),
 	}
 }
@@ -132,7 +132,7 @@ func (r *result) operation(data *outcome) (operationRow, error) {
 	if !ok {
 		return operationRow{}, projector.Unfitf("type %s is not one of a result that this version knows", text(r.event.Type()))
 	}
-	row := newOperationRow(r.event, r.operationID, r.domain)
+	row := newOperationRow(r.event, r.tenant, r.domain, r.operationID)
 	row.CommandSource, row.CommandID = attribute(r.event, event.CommandSource), attribute(r.event, event.CommandID)
 	row.CommandType, row.Key, row.Fingerprint = data.Operation.CommandType, data.Operation.Key, data.Operation.Fingerprint
 	row.State, row.Attempts = string(state), int64(data.Operation.Attempt)

@@ -18,10 +18,9 @@ import (
 // result is one event of an operation, as every projection of EVENTS starts from it.
 type result struct {
 	projector.Record
-	event       event.Event
-	domain      string
-	operationID string // from the subject, which is what makes events one operation's
-	tenant      string
+	event event.Event
+	// Those are the subject's tokens: what makes events one operation's.
+	tenant, domain, operationID string
 }
 
 // readResult reads an event of the stream EVENTS.
@@ -30,13 +29,12 @@ func readResult(r projector.Record) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	tokens := strings.Split(r.Subject, ".") // mailwright.evt.<domain>.<operationid>
-	if len(tokens) != 4 {
+	tokens := strings.Split(r.Subject, ".") // mailwright.evt.<tenant>.<domain>.<operationid>
+	if len(tokens) != 5 {
 		return result{}, projector.Unfitf("the subject is not one of an operation")
 	}
 	return result{
-		Record: r, event: e, domain: tokens[2], operationID: text(tokens[3]),
-		tenant: attribute(e, event.TenantID),
+		Record: r, event: e, tenant: text(tokens[2]), domain: tokens[3], operationID: text(tokens[4]),
 	}, nil
 }
 

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,7 +64,7 @@ func Code(err error) int {
 // directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
-	State       string `name:"state" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given." default:".mailwright" type:"path" placeholder:"DIR"`
+	State       string `name:"state" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given. Default: .mailwright." type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
@@ -87,17 +88,33 @@ func (a *App) Stdin() io.Reader {
 	return a.In
 }
 
-// Endpoints resolves where the servers are.
+// defaultState is the state directory where none is given.
+const defaultState = ".mailwright"
+
+// StateDir is the state directory, as an absolute path.
+func (g Globals) StateDir() string {
+	dir := cmp.Or(g.State, defaultState)
+	if absolute, err := filepath.Abs(dir); err == nil {
+		return absolute
+	}
+	return dir
+}
+
+// Endpoints resolves where the servers are. A state directory that was given must be that of a system:
+// with a mistyped one the call would go to another system on the usual local ports.
 func (a *App) Endpoints() (stack.Endpoints, error) {
 	e := stack.Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
-	raw, err := os.ReadFile(filepath.Join(a.State, stack.EndpointsFile))
+	file := filepath.Join(a.StateDir(), stack.EndpointsFile)
+	raw, err := os.ReadFile(file)
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return e, fmt.Errorf("%s: %w", filepath.Join(a.State, stack.EndpointsFile), err)
+			return e, fmt.Errorf("%s: %w", file, err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return e, err
+	case a.State != "":
+		return e, Usage("--state %s: no system runs there, since it has no %s; give the directory of a running 'mailwright dev', or leave --state out and give --nats-url", a.State, stack.EndpointsFile)
 	}
 	if a.NATSURL != "" {
 		e.NATS = a.NATSURL
@@ -128,6 +145,3 @@ var userinfo = regexp.MustCompile(`//[^/@]*@`)
 
 // withoutUser takes user names and passwords out of a list of URLs.
 func withoutUser(urls string) string { return userinfo.ReplaceAllString(urls, "//") }
-
-// PrintJSON writes one document on one line.
-func (a *App) PrintJSON(v any) error { return json.NewEncoder(a.Out).Encode(v) }

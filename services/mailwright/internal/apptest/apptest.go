@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -62,7 +61,7 @@ func Run(ctx context.Context, t *testing.T, c Call) Result {
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	if err = parsed.Run(a); err != nil {
-		_, _ = fmt.Fprintln(&messages, "mailwright:", err)
+		(&app.App{Err: &messages}).PrintError(err)
 	}
 	return Result{Out: out.String(), Err: messages.String(), Code: app.Code(err)}
 }

@@ -90,7 +90,7 @@ func TestCancelsWhatWaits(t *testing.T) {
 			t.Parallel()
 			s := serving(t)
 			r := publish(t, s, "1", "busy")
-			want(t, run(t, s, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (delegation)")
+			want(t, run(t, s, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (contoso, delegation)")
 			o, err := client.Await(t.Context(), s.JS, r)
 			if err != nil || o.State != event.Cancelled {
 				t.Errorf("%s %v", o, err)
@@ -134,7 +134,7 @@ func TestWhatCanNotBeFoundIsNotCancelled(t *testing.T) {
 	want(t, run(t, s, "aaaa"), app.ExitFailure, "", "2 operations begin with aaaa: aaaab, aaaac")
 	want(t, run(t, s), app.ExitUsage, "", "expected")
 	want(t, run(t, apptest.StartNATS(t), "aaaa"), app.ExitFailure, "", "'mailwright dev'")
-	want(t, run(t, s, strings.Repeat("a", 26), "--domain", "mailbox", "--timeout", "300ms"), app.ExitNoOutcome, "", "no outcome yet")
+	want(t, run(t, s, strings.Repeat("a", 26), "--tenant", "contoso", "--domain", "mailbox", "--timeout", "300ms"), app.ExitNoOutcome, "", "no outcome yet")
 	commands, err := s.JS.Stream(t.Context(), bus.Commands)
 	if err != nil || commands.CachedInfo().State.Msgs != 1 {
 		t.Errorf("%d commands, %v: want the last call's", commands.CachedInfo().State.Msgs, err)

@@ -1,6 +1,7 @@
 package dead
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // box is the stream DEAD, and where its letters' originals are.
@@ -93,14 +95,14 @@ func (b *box) received(ctx context.Context, m jetstream.Msg, seen uint64) (Lette
 	return b.complete(ctx, read(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data()))
 }
 
-// letter reads one; found is false where it is there no longer.
+// letter reads one; found is false where it is not there.
 func (b *box) letter(ctx context.Context, sequence uint64) (l Letter, found bool, err error) {
 	m, err := b.dead.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Letter{}, false, nil
 	}
 	if err != nil {
-		return Letter{}, false, fmt.Errorf("read letter %d: %w", sequence, err)
+		return Letter{}, false, fmt.Errorf("read dead letter %d: %w", sequence, err)
 	}
 	l, err = b.complete(ctx, read(m.Sequence, m.Time, m.Subject, m.Data))
 	return l, true, err
@@ -115,13 +117,37 @@ func (b *box) complete(ctx context.Context, l Letter) (Letter, error) {
 	if err != nil || m == nil {
 		return l, err
 	}
-	l.Letter.Subject, l.Letter.Size = m.Subject, len(m.Data)
-	if e, err := event.Decode(m.Header, m.Data); err == nil {
-		l.Letter.Source, l.Letter.ID, l.Letter.Type = e.Source(), e.ID(), e.Type()
-		address, _ := bus.ParseCommandSubject(m.Subject)
-		l.Letter.Tenant, l.Letter.OperationID = address.Tenant, event.OperationID(address.Tenant, e.Source(), e.ID())
+	address, ok := bus.ParseCommandSubject(m.Subject)
+	if !ok {
+		l.Letter.Subject, l.Letter.Size = m.Subject, cmp.Or(l.Letter.Size, len(m.Data))
+		return l, nil
 	}
+	l.Domain = cmp.Or(l.Domain, address.Domain)
+	found, of := identify(m, address), &l.Letter
+	of.Subject, of.Tenant, of.Size = bus.PublishedSubject(address), cmp.Or(of.Tenant, address.Tenant), cmp.Or(of.Size, len(m.Data))
+	of.Source, of.ID, of.Type = cmp.Or(of.Source, found.source), cmp.Or(of.ID, found.id), cmp.Or(of.Type, found.eventType)
+	of.OperationID = cmp.Or(of.OperationID, found.operation)
+	of.CorrelationID, of.TraceParent = cmp.Or(of.CorrelationID, found.correlation), cmp.Or(of.TraceParent, found.trace)
 	return l, nil
+}
+
+// identity is what a stored command says of itself, as far as it can be read.
+type identity struct {
+	source, id, eventType, operation, correlation, trace string
+	// unreadable says why no service could answer it; nil where one could.
+	unreadable error
+}
+
+func identify(m *jetstream.RawStreamMsg, address bus.Address) identity {
+	command, err := event.ReadCommand(m.Header, m.Data)
+	if u, ok := errors.AsType[*event.UnreadableError](err); ok {
+		return identity{source: u.Source, id: u.ID, eventType: u.Type, unreadable: u}
+	}
+	e := command.Event
+	return identity{
+		source: e.Source(), id: e.ID(), eventType: e.Type(), operation: event.OperationOf(address.Tenant, e),
+		correlation: event.Extension(e, event.CorrelationID), trace: event.Extension(e, event.TraceParent),
+	}
 }
 
 // original reads the message that a letter is about; nil where its stream holds it no longer.
@@ -136,13 +162,16 @@ func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, 
 			return m, nil
 		}
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrInvalidStreamName) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, l.Letter.Stream, err)
+	return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, words.OneLine(l.Letter.Stream), err)
 }
 
-// outcome reads an operation's; "" where it has none.
+// errRecord says that a service can not tell either where an operation stands.
+var errRecord = errors.New("the record of its operation can not be read")
+
+// outcome reads an operation's; "" where it has none. The error wraps errRecord where no event of ours is the last.
 func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
 	if operationID == "" {
 		return "", nil
@@ -160,7 +189,7 @@ func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, o
 	}
 	e, err := event.Decode(m.Header, m.Data)
 	if err != nil {
-		return "", fmt.Errorf("event %d is not ours: %w", m.Sequence, err)
+		return "", fmt.Errorf("%w: message %d of %s: %w", errRecord, m.Sequence, bus.Events, err)
 	}
 	state, _ := event.StateOf(e)
 	if !state.Terminal() {
@@ -172,7 +201,7 @@ func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, o
 // discard takes a letter out.
 func (b *box) discard(ctx context.Context, l Letter) error {
 	if err := bus.Remove(ctx, b.dead, l.Sequence); err != nil {
-		return fmt.Errorf("take letter %d out of %s: %w", l.Sequence, bus.Dead, err)
+		return fmt.Errorf("take dead letter %d out of %s: %w", l.Sequence, bus.Dead, err)
 	}
 	return nil
 }

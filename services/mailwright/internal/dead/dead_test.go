@@ -119,7 +119,7 @@ func (b *bundle) outcome(id string) {
 	})
 }
 
-// taken publishes commands and takes each by a foreign hand.
+// taken publishes commands and has each taken by something other than a service.
 func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
 	b.Helper()
 	for _, m := range commands {
@@ -156,7 +156,7 @@ func terminated(m jetstream.Msg) error   { return m.TermWithReason("by hand") }
 // sweepSoon is for tests that want to find what was lost.
 func sweepSoon(c *operation.Config) { c.SweepAfter = 50 * time.Millisecond }
 
-// five has five letters: unreadable, conflict, unsettled, an advisory, and lost.
+// five has five letters: unreadable, a conflict, an unknown outcome, an advisory, and one whose original is gone.
 func five(t *testing.T) *bundle {
 	t.Helper()
 	b := start(t)
@@ -177,9 +177,9 @@ func five(t *testing.T) *bundle {
 		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0", map[string]any{
 			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": bus.Commands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
 		}},
-		{bus.DeadSubject("contoso", event.Mailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
+		{bus.DeadSubject("fabrikam", event.Mailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
 			Reason: operation.AckedWithoutOutcome, Detail: "acknowledged without an outcome\x1b[2J", Stream: bus.Commands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
-			Subject: "mailwright.cmd.contoso.mailbox.1.jsmith", OperationID: "fuom5ln32nj4obpm5vearkc6kh", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
+			Subject: "mailwright.cmd.fabrikam.mailbox.jsmith", OperationID: "fuom5ln32nj4obpm5vearkc6kh", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
 		}},
 	} {
 		raw, err := json.Marshal(l.body)
@@ -212,6 +212,8 @@ func TestList(t *testing.T) {
 		want []uint64
 	}{
 		"all":      {nil, []uint64{1, 2, 3, 4, 5}},
+		"tenant":   {[]string{"--tenant", "fabrikam"}, []uint64{5}},
+		"tenants":  {[]string{"--tenant", "contoso,adatum", "--reason", "unreadable,max-deliveries"}, []uint64{1, 4}},
 		"domain":   {[]string{"--domain", "mailbox,inventory"}, []uint64{5}},
 		"advisory": {[]string{"--reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
 		"reason":   {[]string{"--reason", "unreadable", "--reason", "acked-without-outcome"}, []uint64{1, 5}},
@@ -257,7 +259,7 @@ func TestListMoreThanABatch(t *testing.T) {
 	if n := strings.Count(b.run(0, "", "ls", "--json"), "\n"); n != many {
 		t.Errorf("%d lines", n)
 	}
-	b.run(0, "1234 letters done", "discard", "--all", "--yes")
+	b.run(0, "1234 dead letters done", "discard", "--all", "--yes")
 	if b.held() != 0 {
 		t.Errorf("%d are left", b.held())
 	}
@@ -266,10 +268,10 @@ func TestListMoreThanABatch(t *testing.T) {
 func TestShow(t *testing.T) {
 	t.Parallel()
 	b := five(t)
-	for i, name := range []string{"unreadable", "conflict", "unsettled", "advisory", "gone"} {
+	for i, name := range []string{"unreadable", "conflict", "outcome-unknown", "advisory", "gone"} {
 		apptest.Golden(t, "show-"+name+".txt", b.run(0, "", "show", fmt.Sprint(i+1)))
 	}
-	b.run(app.ExitFailure, "there is no letter 17", "show", "17")
+	b.run(app.ExitFailure, "there is no dead letter 17", "show", "17")
 	var doc struct {
 		Letter   event.DeadLetter
 		Original *struct{ Body event.DelegationChangeData }
@@ -290,6 +292,9 @@ func TestShowRedacts(t *testing.T) {
 		"binary":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.BusinessUserCreate}, "ce-userpassword": {"hunter2-secret"}}, Data: []byte(user)},
 		"structured":         {Data: fmt.Appendf(nil, whole, `"userpassword":"hunter2-secret","data":`+user)},
 		"base64":             {Data: fmt.Appendf(nil, whole, `"data_base64":"aHVudGVyMi1zZWNyZXQ="`)}, // hunter2-secret
+		"faulty":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.BusinessUserCreate}}, Data: []byte(`{"note":"hunter2-secret","mobile":["hunter2-secret"]}`)},
+		"of no known type":   {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {"com.example.x"}}, Data: []byte(`{"note":"hunter2-secret"}`)},
+		"no type":            {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}}, Data: []byte(`{"note":"hunter2-secret"}`)},
 		"unreadable":         {Data: []byte(user)},
 		"unreadable, base64": {Data: fmt.Appendf(nil, strings.Replace(whole, "1.0", "0.1", 1), `"data_base64":"aHVudGVyMi1zZWNyZXQ="`)},
 		"no JSON":            {Header: nats.Header{"Authorization": {"hunter2-secret"}}, Data: []byte("password=hunter2-secret")},
@@ -300,20 +305,92 @@ func TestShowRedacts(t *testing.T) {
 			m.Subject = bus.CommandSubject("contoso", event.Directory, "a")
 			b.about(m)
 			for _, args := range [][]string{{"show", "1"}, {"show", "1", "--json"}, {"ls"}, {"ls", "--json"}, {"replay", "1", "--dry-run"}} {
-				if out := b.run(0, "", args...); strings.Contains(out, "hunter2") || strings.Contains(out, "aHVudGVy") {
-					t.Errorf("%v: a secret shows:\n%s", args, out)
+				r := b.call(apptest.Call{Args: args})
+				if out := r.Out + r.Err; args[0] != "replay" && r.Code != 0 || strings.Contains(out, "hunter2") || strings.Contains(out, "aHVudGVy") {
+					t.Errorf("%v: a secret shows, or exit code %d:\n%s", args, r.Code, out)
 				}
 			}
 		})
 	}
 }
 
+// TestShowTellsTheShapeOfWhatItDoesNotShow: of data that does not fit its schema.
+func TestShowTellsTheShapeOfWhatItDoesNotShow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		m    *nats.Msg
+		want string
+	}{
+		"faulty":     {command("1", `{"mailbox":7,"note":"x"}`), "object of 24 bytes with the members mailbox, note"},
+		"list":       {command("1", `["x"]`), "array of 5 bytes"},
+		"no JSON":    {command("1", "<x/>"), "no JSON of 4 bytes"},
+		"no type":    {withHeader(command("1", change), "ce-type", ""), "object of 57 bytes with the members add, mailbox"},
+		"unreadable": {withHeader(command("1", change), "ce-id", ""), "object of 57 bytes with the members add, mailbox"},
+		"structured": {&nats.Msg{Subject: command("1", "").Subject, Data: []byte(`{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.DelegationChange + `","data":{"x":1}}`)}, "object of 7 bytes with the members x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t)
+			b.about(c.m)
+			out := b.run(0, "", "show", "1")
+			if !strings.Contains(out, "the data is not shown, since it does not fit a schema: "+c.want+")") {
+				t.Errorf("no %q in:\n%s", c.want, out)
+			}
+			if name == "structured" && !strings.Contains(out, `"source": "/hr"`) {
+				t.Errorf("no attributes:\n%s", out)
+			}
+		})
+	}
+}
+
+func withHeader(m *nats.Msg, name, value string) *nats.Msg {
+	m.Header.Set(name, value)
+	if value == "" {
+		delete(m.Header, name)
+	}
+	return m
+}
+
+// TestForeignTextStaysInItsCell: whoever may write to DEAD chooses every text of a letter.
+func TestForeignTextStaysInItsCell(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	const evil = "x\u009b2J\x1b[2J\nrow\tcell\u202e"
+	raw, err := json.Marshal(event.DeadLetter{
+		Reason: evil, Detail: evil, Stream: evil, Sequence: 9, Subject: evil, Consumer: evil, Source: evil, ID: evil, Type: evil, OperationID: evil, Tenant: evil,
+		CorrelationID: evil, TraceParent: evil, Shape: &event.Shape{Kind: evil, Members: []string{evil}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.JS.PublishMsg(t.Context(), &nats.Msg{Subject: "mailwright.dead.x\u009b2J.x\u009b2J.x", Data: raw}); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"ls", "ls --json", "ls --histogram", "ls --histogram --json", "show 1", "show 1 --json", "replay 1 --dry-run", "discard 1 --dry-run", "discard 1 --dry-run --json"} {
+		r := b.call(apptest.Call{Args: strings.Fields(args)})
+		out := r.Out + r.Err
+		if strings.ContainsAny(out, "\u009b\x1b\u202e\t") || strings.Contains(out, "\nrow") || r.Out == "" {
+			t.Errorf("%s: %q", args, out)
+		}
+	}
+}
+
 // about publishes a message and has a letter about it.
-func (b *bundle) about(m *nats.Msg) {
+func (b *bundle) about(m *nats.Msg, change ...func(*event.DeadLetter)) {
 	b.Helper()
 	m.Header.Del(nats.MsgIdHdr)
 	b.publish(m)
-	raw, err := json.Marshal(event.DeadLetter{Reason: operation.Unreadable, Stream: bus.Commands, Sequence: b.stream(bus.Commands).CachedInfo().State.LastSeq})
+	b.letter(b.stream(bus.Commands).CachedInfo().State.LastSeq, change...)
+}
+
+// letter has a letter about a message of COMMANDS.
+func (b *bundle) letter(sequence uint64, change ...func(*event.DeadLetter)) {
+	b.Helper()
+	letter := event.DeadLetter{Reason: operation.Unreadable, Stream: bus.Commands, Sequence: sequence}
+	for _, c := range change {
+		c(&letter)
+	}
+	raw, err := json.Marshal(letter)
 	if err != nil {
 		b.Fatal(err)
 	}

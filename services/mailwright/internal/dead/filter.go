@@ -11,6 +11,7 @@ import (
 
 // Filter says which letters are meant: those that fit all of it.
 type Filter struct {
+	Tenant []string `env:"-" help:"Only these tenants."`
 	Domain []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: directory, mailbox, delegation, inventory."`
 	Reason []string `enum:"unreadable,idempotency-conflict,expired,outcome-unknown,acked-without-outcome,record-unreadable,reference-mismatch,internal,max-deliveries,terminated" env:"-" help:"Only these reasons; see 'mailwright dead --help'."`
 	Type   []string `env:"-" help:"Only commands of these types, in full or short: mailbox.create."`
@@ -21,7 +22,7 @@ type Filter struct {
 
 // given reports whether the filter leaves any letter out.
 func (f *Filter) given() bool {
-	return len(f.Domain)+len(f.Reason)+len(f.Type) > 0 || f.Source != "" || f.Since != "" || f.Limit != 0
+	return len(f.Tenant)+len(f.Domain)+len(f.Reason)+len(f.Type) > 0 || f.Source != "" || f.Since != "" || f.Limit != 0
 }
 
 // check reads the filter; fits says which letters are meant, but for the limit.
@@ -41,7 +42,7 @@ func (f *Filter) check(now time.Time) (fits func(Letter) bool, err error) {
 	}
 	oneOf := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	return func(l Letter) bool {
-		return oneOf(f.Domain, string(l.Domain)) && oneOf(f.Reason, l.Letter.Reason) && oneOf(types, l.Letter.Type) &&
+		return oneOf(f.Tenant, l.Letter.Tenant) && oneOf(f.Domain, string(l.Domain)) && oneOf(f.Reason, l.Letter.Reason) && oneOf(types, l.Letter.Type) &&
 			(f.Source == "" || f.Source == l.Letter.Source) && !l.StoredAt.Before(since)
 	}, nil
 }

@@ -45,7 +45,7 @@ func (h *histogram) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "REASON\tDOMAIN\tLETTERS\tOLDEST\tNEWEST")
 	for _, b := range h.Reasons {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", cell(b.Reason), cmp.Or(b.Domain, "-"), b.Letters, words.Clock(b.Oldest), words.Clock(b.Newest))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", cell(b.Reason), cell(string(b.Domain)), b.Letters, words.Clock(b.Oldest), words.Clock(b.Newest))
 	}
 	_, _ = fmt.Fprintf(w, "all\t\t%d\n", h.Letters)
 	return w.Flush()

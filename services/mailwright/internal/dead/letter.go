@@ -1,12 +1,12 @@
 package dead
 
 import (
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // Letter is a message of DEAD.
@@ -26,20 +26,8 @@ func read(sequence uint64, storedAt time.Time, subject string, data []byte) Lett
 		letter.Reason, letter.Detail = operation.Unreadable, err.Error()
 	}
 	l := Letter{Sequence: sequence, StoredAt: storedAt.UTC(), Letter: letter}
-	if tokens := strings.Split(subject, "."); tokens[0] == "mailwright" && len(tokens) > 3 {
-		l.Domain = event.Domain(tokens[3])
-	} else { // an advisory; consumers are named <domain>-…
-		l.Domain = domainOf(letter.Consumer)
-	}
+	l.Letter.Tenant, l.Domain = words.PlaceOfDead(subject, letter)
 	return l
-}
-
-func domainOf(consumer string) event.Domain {
-	name, _, _ := strings.Cut(consumer, "-")
-	if d := event.Domain(name); slices.Contains(event.Domains(), d) {
-		return d
-	}
-	return ""
 }
 
 // who names the command: its source and id, "" where they are not known.

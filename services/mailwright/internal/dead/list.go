@@ -19,10 +19,10 @@ type List struct {
 
 // Help implements kong.HelpProvider.
 func (List) Help() string {
-	return `One line a letter, the oldest first: its sequence in DEAD, when it was given up, domain, reason, the command's type, source and id, and the reason in words. With --json each line is one letter.
+	return `One line a letter, the oldest first: its sequence in DEAD, when it was given up, tenant, domain, reason, the command's type, source and id, and the reason in words. With --json each line is one letter.
 
   mailwright dead ls --since 24h
-  mailwright dead ls --histogram
+  mailwright dead ls --tenant contoso --histogram
   mailwright dead ls --reason acked-without-outcome --json | jq .letter.operationId
 
 Exit codes: 0 listed, be it nothing; 1 NATS is away; 2 the call is wrong.`
@@ -65,10 +65,10 @@ func (c *List) table(ctx context.Context, a *app.App, b *box, fits func(Letter) 
 	n := 0
 	err := c.each(ctx, b, fits, func(l Letter) error {
 		if n++; n == 1 {
-			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush tells of an error
+			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tTENANT\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush tells of an error
 		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, words.Clock(l.StoredAt), cmp.Or(l.Domain, "-"), l.Letter.Reason,
-			cell(words.Short(l.Letter.Type)), cell(l.who()), cell(l.Letter.Detail))
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, words.Clock(l.StoredAt), cell(l.Letter.Tenant), cell(string(l.Domain)),
+			cell(l.Letter.Reason), cell(words.Short(l.Letter.Type)), cell(l.who()), cell(l.Letter.Detail))
 		return err
 	})
 	if err != nil {

@@ -17,7 +17,7 @@ type Done struct {
 	Action string `json:"action"`
 	// Detail says in words what the letter was about, or why it was refused.
 	Detail string `json:"detail,omitempty"`
-	// Subject that a command was published to, its sequence in COMMANDS, and its how manyth replay it is.
+	// Subject that a command was published to, its sequence in COMMANDS, and the number of its replay.
 	Subject string `json:"subject,omitempty"`
 	Command uint64 `json:"command,omitempty"`
 	Replay  int    `json:"replay,omitempty"`
@@ -99,5 +99,5 @@ func (p *progress) end(dryRun bool, letters []Letter) error {
 }
 
 func letterCount(n int) string {
-	return fmt.Sprintf("%d %s", n, cmp.Or(map[bool]string{true: "letter"}[n == 1], "letters"))
+	return fmt.Sprintf("%d %s", n, cmp.Or(map[bool]string{true: "dead letter"}[n == 1], "dead letters"))
 }

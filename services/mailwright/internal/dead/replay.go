@@ -3,6 +3,7 @@ package dead
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	// replayHeader counts how often a message was replayed. A replayed one that dies again carries it back here.
+	// replayHeader counts how often a message was replayed. It comes back here with the dead letter of a replayed one.
 	replayHeader = "Mailwright-Replay"
 	mostReplays  = 3
 )
@@ -33,9 +34,9 @@ type Replay struct {
 
 // Help implements kong.HelpProvider.
 func (Replay) Help() string {
-	return `Publishes the original message again, headers and body as they are stored, to the subject that it came on, with a header Mailwright-Replay that counts. Once that is confirmed the letter is taken out of DEAD. Letters are replayed in the order in which their commands were published. What is replayed lines up behind what was published to its key meanwhile.
+	return `Publishes the original message again, headers and body as they are stored, to the subject that it came on, with a header Mailwright-Replay that counts. Once that is confirmed the letter is taken out of DEAD. Letters are replayed in the order in which their commands were published. What is replayed is queued behind what was published to its key meanwhile.
 
-Refused is what a replay can not cure, with the remedy. An idempotency-conflict: publish it under a new id. One whose outcome is unknown: its operation has the outcome "failed", which would be the answer; look at the vendor whether it was carried out, and publish a new command if not. What has an outcome by now: discard the letter. What is gone from COMMANDS: publish it anew. What was replayed 3 times before: find out why. --force replays the first and the last of these all the same.
+Refused is what a replay can not cure, with the remedy. An idempotency-conflict: publish it under a new id. One whose outcome is unknown: its operation has the outcome "failed", which would be the answer; look at the vendor whether it was carried out, and publish a new command if not. What has an outcome by now: discard the dead letter. What is unreadable: whoever publishes it mends it. What is gone from COMMANDS, or where COMMANDS holds another message in its place, as after a restore: publish it anew. What was replayed 3 times before: find out why. --force replays the first and the last of these all the same.
 
   mailwright dead replay 17
   mailwright dead replay --reason acked-without-outcome --since 24h --dry-run
@@ -105,8 +106,8 @@ func (c *Replay) replay(ctx context.Context, a *app.App, b *box, letters []Lette
 	return p.end(c.DryRun, letters)
 }
 
-// inPublishedOrder sorts letters as their commands were published, for commands of one key build on each other. They may be buried in
-// another order: by several hands, and after as many tries as each was worth.
+// inPublishedOrder sorts letters as their commands were published, for commands of one key build on each
+// other. DEAD may have them in another order: several services write to it, each after its own retries.
 func inPublishedOrder(letters []Letter) {
 	slices.SortStableFunc(letters, func(a, b Letter) int { return cmp.Compare(a.Letter.Sequence, b.Letter.Sequence) })
 }
@@ -141,15 +142,24 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 	}
 	address, ok := bus.ParseCommandSubject(original.Subject)
 	if !ok {
-		return no("it is stored on %s, which is no command's subject", cell(original.Subject))
+		return no("it is stored on %s, which is no command's subject: publish it anew with another key", cell(original.Subject))
+	}
+	found := identify(original, address)
+	if other := mismatch(l, original, address, found); other != "" {
+		return no("message %d of COMMANDS is another one than the dead letter is about, since its %s differs, as after a restore of COMMANDS: publish the command anew, then discard the dead letter", original.Sequence, other)
+	}
+	if found.unreadable != nil {
+		return no("it is unreadable, and would be again: %v. Whoever publishes it has to mend that and publish it anew; then discard the dead letter", found.unreadable)
 	}
 	if !conflict {
-		state, err := b.outcome(ctx, address.Tenant, address.Domain, l.Letter.OperationID)
-		if err != nil {
+		state, err := b.outcome(ctx, address.Tenant, address.Domain, found.operation)
+		switch {
+		case errors.Is(err, errRecord):
+			return no("%v, and a replay would end in DEAD again: look at the vendor whether it was carried out, and publish a command with a new id if not", err)
+		case err != nil:
 			return replayed{}, err
-		}
-		if state != "" {
-			return no("its operation has an outcome by now, %q, which would be the answer: discard the letter", state)
+		case state != "":
+			return no("its operation has an outcome by now, %q, which would be the answer: discard the dead letter", state)
 		}
 	}
 	before, _ := strconv.Atoi(original.Header.Get(replayHeader)) // absent, or not ours: 0
@@ -158,12 +168,40 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 	}
 	return replayed{
 		Done:   Done{Letter: l.Sequence, Action: "replayed", Detail: l.about(), Subject: bus.PublishedSubject(address), Replay: before + 1},
-		letter: l, message: again(original, bus.PublishedSubject(address), l, before+1),
+		letter: l, message: again(original, bus.PublishedSubject(address), before+1),
 	}, nil
 }
 
-// again is the original as it was published, with the count.
-func again(original *jetstream.RawStreamMsg, subject string, l Letter, replay int) *nats.Msg {
+// clockSkew is how far the clocks of NATS servers may be apart: each stream's leader stamps its messages.
+const clockSkew = time.Minute
+
+// mismatch names what tells a message from the one that a letter was written about; "" for nothing. Where
+// COMMANDS was made anew or restored, another message has the sequence.
+func mismatch(l Letter, m *jetstream.RawStreamMsg, address bus.Address, found identity) string {
+	kept := l.Letter
+	for _, of := range []struct{ name, kept, found string }{
+		{"subject", kept.Subject, bus.PublishedSubject(address)},
+		{"source", kept.Source, found.source},
+		{"id", kept.ID, found.id},
+		{"operation", kept.OperationID, found.operation},
+	} {
+		if of.kept != "" && of.kept != of.found {
+			return of.name
+		}
+	}
+	switch {
+	case kept.Size > 0 && kept.Size != len(m.Data):
+		return "size"
+	case m.Time.After(l.StoredAt.Add(clockSkew)):
+		return "time"
+	default:
+		return ""
+	}
+}
+
+// again is the original as it was published, with the count. It has no Nats-Msg-Id: a replay that is
+// made twice is carried out once all the same, since source and id name its operation.
+func again(original *jetstream.RawStreamMsg, subject string, replay int) *nats.Msg {
 	header := nats.Header{replayHeader: {strconv.Itoa(replay)}}
 	for name, values := range original.Header {
 		// Those are the server's, or were meant for one publish.
@@ -171,8 +209,6 @@ func again(original *jetstream.RawStreamMsg, subject string, l Letter, replay in
 			header[name] = values
 		}
 	}
-	// A replay whose confirmation was lost, and that is made once more, is stored once.
-	header.Set(nats.MsgIdHdr, fmt.Sprintf("replay.%d.%d", l.Sequence, original.Sequence))
 	return &nats.Msg{Subject: subject, Header: header, Data: original.Data}
 }
 
@@ -185,7 +221,7 @@ func (b *box) replay(ctx context.Context, r *replayed) error {
 	defer cancel()
 	ack, err := client.Store(ctx, b.js, r.message)
 	if err != nil {
-		return fmt.Errorf("publish letter %d's command: %w", r.Letter, err)
+		return fmt.Errorf("publish the command of dead letter %d: %w", r.Letter, err)
 	}
 	r.Command = ack.Sequence
 	return b.discard(ctx, r.letter)

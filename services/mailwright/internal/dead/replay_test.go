@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
@@ -28,7 +30,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if strings.Count(out, "would be replayed") != 4 || b.held() != 4 {
 		t.Fatalf("%s", out)
 	}
-	b.run(0, "3 letters done", "replay", "--reason", "acked-without-outcome", "--rate", "1000", "--yes")
+	b.run(0, "3 dead letters done", "replay", "--reason", "acked-without-outcome", "--rate", "1000", "--yes")
 	for _, id := range []string{"1", "2", "3"} {
 		b.outcome(id)
 	}
@@ -46,7 +48,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if stored.Header.Get(nats.MsgIdHdr) == original.Header.Get(nats.MsgIdHdr) {
 		t.Error("the original's Nats-Msg-Id would have it dropped")
 	}
-	out = b.run(app.ExitFailure, "1 letter of 1 refused", "replay", "--reason", "terminated", "--yes")
+	out = b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--reason", "terminated", "--yes")
 	if !strings.Contains(out, `has an outcome by now, "succeeded"`) || b.held() != 1 {
 		t.Errorf("%s", out)
 	}
@@ -60,8 +62,8 @@ func TestReplayRefusesWhatItCanNotCure(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "refused.txt", r.Out+r.Err)
-	b.run(app.ExitFailure, "1 letter of 1 refused", "replay", "3", "--force")
-	b.run(0, "1 letter done", "replay", "2", "--force")
+	b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force")
+	b.run(0, "1 dead letter done", "replay", "2", "--force")
 	b.letters(6)
 	if out := b.run(0, "", "ls", "--reason", "idempotency-conflict"); !strings.Contains(out, "\n6 ") {
 		t.Errorf("it conflicts again:\n%s", out)
@@ -71,16 +73,16 @@ func TestReplayRefusesWhatItCanNotCure(t *testing.T) {
 func TestReplayEndsALoop(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	b.serve()
-	bad := command("x", change)
-	bad.Header["ce-type"] = []string{"a", "b"}
-	b.publish(bad)
-	for i := range 3 {
-		b.letters(uint64(i + 1))
-		b.run(0, "1 letter done", "replay", "--reason", "unreadable", "--yes")
+	b.about(command("x", change), lost)
+	for range 3 {
+		b.run(0, "1 dead letter done", "replay", "--reason", "acked-without-outcome", "--yes")
+		last, err := b.stream(bus.Commands).GetMsg(t.Context(), b.stream(bus.Commands).CachedInfo().State.LastSeq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.letter(last.Sequence, lost)
 	}
-	b.letters(4)
-	if out := b.run(app.ExitFailure, "1 letter of 1 refused", "replay", "4"); !strings.Contains(out, "it was replayed 3 times before; --force replays it again") || b.held() != 1 {
+	if out := b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "4"); !strings.Contains(out, "it was replayed 3 times before; --force replays it again") || b.held() != 1 {
 		t.Errorf("%s", out)
 	}
 	out := b.run(0, "", "replay", "4", "--force", "--json")
@@ -88,8 +90,73 @@ func TestReplayEndsALoop(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(dead.Done{Letter: 4, Action: "replayed", Detail: "unreadable", Subject: "mailwright.cmd.contoso.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
+	if diff := cmp.Diff(dead.Done{Letter: 4, Action: "replayed", Detail: "acked-without-outcome delegation.change /hr x", Subject: "mailwright.cmd.contoso.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// lost makes a letter one of a command that a replay brings back.
+func lost(l *event.DeadLetter) { l.Reason = operation.AckedWithoutOutcome }
+
+// TestReplayPublishesOnlyWhatTheLetterIsAbout: after a restore of COMMANDS another message has the sequence.
+func TestReplayPublishesOnlyWhatTheLetterIsAbout(t *testing.T) {
+	t.Parallel()
+	id := event.OperationID("contoso", source, "1")
+	for name, c := range map[string]struct {
+		change  func(*event.DeadLetter)
+		differs string // "": nothing
+	}{
+		"the same": {func(l *event.DeadLetter) {
+			l.Source, l.ID, l.OperationID, l.Subject, l.Size = source, "1", id, "mailwright.cmd.contoso.delegation.alex", len(change)
+		}, ""},
+		"nothing is known": {func(*event.DeadLetter) {}, ""},
+		"source":           {func(l *event.DeadLetter) { l.Source = "/itsm" }, "source"},
+		"id":               {func(l *event.DeadLetter) { l.Source, l.ID = source, "2" }, "id"},
+		"operation":        {func(l *event.DeadLetter) { l.OperationID = event.PlanID("contoso", source, "1") }, "operation"},
+		"subject":          {func(l *event.DeadLetter) { l.Subject = "mailwright.cmd.contoso.delegation.dana" }, "subject"},
+		"size":             {func(l *event.DeadLetter) { l.Size = 5 }, "size"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t)
+			b.about(command("1", change), lost, c.change)
+			if c.differs == "" {
+				b.run(0, "1 dead letter done", "replay", "1")
+				return
+			}
+			out := b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1", "--force")
+			if !strings.Contains(out, "is another one than the dead letter is about, since its "+c.differs+" differs") || b.held() != 1 {
+				t.Errorf("%s", out)
+			}
+			if stored := b.stream(bus.Commands).CachedInfo().State.Msgs; stored != 1 {
+				t.Errorf("%d commands", stored)
+			}
+		})
+	}
+}
+
+// TestReplayRefusesWhatIsUnreadable: as long as it is.
+func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.about(withHeader(command("1", change), "ce-id", ""))
+	b.about(withHeader(command("2", change), "ce-time", "noon")) // to a service of now readable, and rejected
+	out := b.run(app.ExitFailure, "1 dead letter of 2 refused", "replay", "1", "2", "--force")
+	if !strings.Contains(out, "it is unreadable, and would be again: id is missing; it is required. Whoever publishes it has to mend that") || b.held() != 1 {
+		t.Errorf("%s", out)
+	}
+}
+
+// TestReplayRefusesWhoseRecordCanNotBeRead: its service would refuse it again.
+func TestReplayRefusesWhoseRecordCanNotBeRead(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	if _, err := b.JS.Publish(t.Context(), bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
+		t.Fatal(err)
+	}
+	b.about(command("1", change), lost)
+	if out := b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1"); !strings.Contains(out, "the record of its operation can not be read: message 1 of EVENTS") {
+		t.Errorf("%s", out)
 	}
 }
 
@@ -97,10 +164,10 @@ func TestReplayKeepsItsRate(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	for range 3 {
-		b.about(command("x", "unreadable"))
+		b.about(command("x", change), lost)
 	}
 	began := time.Now()
-	b.run(0, "3 letters done", "replay", "3", "1", "2", "3", "--rate", "5")
+	b.run(0, "3 dead letters done", "replay", "3", "1", "2", "3", "--rate", "5")
 	if took := time.Since(began); took < 400*time.Millisecond || b.held() != 0 {
 		t.Errorf("three in %v, %d letters left", took, b.held())
 	}
@@ -151,11 +218,11 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 		"ls --domain post":     "--domain must be one of",
 		"show":                 "expected \"<letter>\"",
 		"show x":               "<letter>",
-		"replay":               "which letters?",
-		"discard":              "which letters?",
+		"replay":               "which dead letters?",
+		"discard":              "which dead letters?",
 		"replay 1 --reason acked-without-outcome": "either by number or by a filter",
 		"discard --all --limit 3":                 "--all leaves nothing to the filter",
-		"replay 1 17":                             "there is no letter 17; nothing was done",
+		"replay 1 17":                             "there is no dead letter 17; nothing was done",
 		"replay 1 --rate 0":                       "--rate 0",
 	} {
 		t.Run(words, func(t *testing.T) {

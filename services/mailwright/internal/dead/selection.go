@@ -11,9 +11,9 @@ import (
 
 // Selection are the letters that something is to be done to, and the person's consent.
 type Selection struct {
-	Sequences []uint64 `arg:"" optional:"" name:"letter" help:"Letters by number. Without any: those that the filter means."`
+	Sequences []uint64 `arg:"" optional:"" name:"letter" help:"Dead letters by number. Without any: those that the filter means."`
 	Filter
-	All    bool `env:"-" help:"All letters."`
+	All    bool `env:"-" help:"All dead letters."`
 	DryRun bool `short:"n" env:"-" help:"Say what would be done, with a count by reason, and do nothing."`
 	Yes    bool `short:"y" env:"-" help:"Do not ask. Where nobody sits at a terminal it is needed, unless letters are named by number."`
 }
@@ -25,11 +25,11 @@ func (s *Selection) named() bool { return len(s.Sequences) > 0 }
 func (s *Selection) check(a *app.App, now time.Time) (fits func(Letter) bool, err error) {
 	switch {
 	case s.named() && (s.given() || s.All):
-		return nil, app.Usage("letters are named either by number or by a filter")
+		return nil, app.Usage("dead letters are named either by number or by a filter")
 	case s.All && s.given():
 		return nil, app.Usage("--all leaves nothing to the filter")
 	case !s.named() && !s.given() && !s.All:
-		return nil, app.Usage("which letters? Name them by number, by a filter, or say --all")
+		return nil, app.Usage("which dead letters? Name them by number, by a filter, or say --all")
 	case !s.named() && !s.Yes && !s.DryRun && a.Person == nil:
 		return nil, app.Usage("nobody is at the terminal to be asked: add --yes, or name the letters by number")
 	}
@@ -53,7 +53,7 @@ func (s *Selection) letters(ctx context.Context, b *box, fits func(Letter) bool)
 			return nil, err
 		}
 		if !found {
-			return nil, app.Usage("there is no letter %d; nothing was done", sequence)
+			return nil, app.Usage("there is no dead letter %d; nothing was done", sequence)
 		}
 		_ = keep(l)
 	}

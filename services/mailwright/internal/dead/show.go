@@ -2,6 +2,7 @@ package dead
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,12 +22,12 @@ import (
 
 // Show is `mailwright dead show`.
 type Show struct {
-	Sequence uint64 `arg:"" name:"letter" help:"The letter's number."`
+	Sequence uint64 `arg:"" name:"letter" help:"The dead letter's number."`
 }
 
 // Help implements kong.HelpProvider.
 func (Show) Help() string {
-	return `Shows a letter, and the message that it is about, from its stream, with secrets redacted. What is no JSON is not shown: nobody can tell what is in it.
+	return `Shows a dead letter, and the message that it is about, from its stream, with secrets redacted. Data that does not fit the schema of its type is not shown, since nobody knows where its secrets are: only its type, its size and the names of its members are.
 
 Exit codes: 0 shown; 1 there is no such letter, or NATS is away; 2 the call is wrong.`
 }
@@ -44,9 +45,11 @@ type original struct {
 	Subject  string    `json:"subject"`
 	// Header has the values of CloudEvents' and of our own; of others the names.
 	Header map[string]string `json:"header"`
-	// Body is absent where it is no JSON.
-	Body json.RawMessage `json:"body,omitempty"`
-	Size int             `json:"size"`
+	// Body is the data, or of a message in structured mode the whole event. Data that does not fit its
+	// schema is left out, since nobody knows where its secrets are; Shape tells what can be told of it.
+	Body  json.RawMessage `json:"body,omitempty"`
+	Shape *event.Shape    `json:"shape,omitempty"`
+	Size  int             `json:"size"`
 }
 
 // Run shows.
@@ -61,7 +64,7 @@ func (c *Show) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	if !found {
-		return fmt.Errorf("there is no letter %d", c.Sequence)
+		return fmt.Errorf("there is no dead letter %d", c.Sequence)
 	}
 	m, err := b.original(ctx, l)
 	if err != nil {
@@ -79,7 +82,8 @@ func (c *Show) Run(ctx context.Context, a *app.App) error {
 
 // visible makes of a message what a person may see.
 func visible(m *jetstream.RawStreamMsg) *original {
-	return &original{StoredAt: m.Time.UTC(), Subject: m.Subject, Header: visibleHeader(m.Header), Body: visibleBody(m.Header, m.Data), Size: len(m.Data)}
+	body, shape := visibleBody(m.Header, m.Data)
+	return &original{StoredAt: m.Time.UTC(), Subject: m.Subject, Header: visibleHeader(m.Header), Body: body, Shape: shape, Size: len(m.Data)}
 }
 
 const hidden = "[not shown]"
@@ -102,58 +106,75 @@ func visibleHeader(header nats.Header) map[string]string {
 	return redacted
 }
 
-// visibleBody is the data, or in structured mode the whole event, with its secrets redacted.
-func visibleBody(header nats.Header, body []byte) json.RawMessage {
-	e, err := event.Decode(header, body)
+// visibleBody is the data with its secrets redacted, in structured mode within the whole event; and the
+// shape of what is not shown.
+func visibleBody(header nats.Header, body []byte) (json.RawMessage, *event.Shape) {
+	command, err := event.ReadCommand(header, body)
 	if err != nil {
-		if bytes.Contains(bytes.ToLower(body), []byte("data_base64")) {
-			return nil // what it encodes can not be redacted
-		}
-		return event.Redact(body)
+		shape := event.ShapeOf(body)
+		return nil, &shape
 	}
-	data := event.Redact(e.Data())
-	for name := range header {
-		if strings.EqualFold(name, "ce-specversion") {
-			return data
-		}
+	excerpt, shape := event.Excerpt(command.Document), (*event.Shape)(nil)
+	if excerpt == nil {
+		of := event.ShapeOf(command.Event.Data())
+		shape = &of
 	}
-	e.DataEncoded, e.DataBase64 = data, false
-	whole, err := json.Marshal(e)
+	if !structured(header) {
+		return excerpt, shape
+	}
+	whole := command.Event
+	whole.DataEncoded, whole.DataBase64 = excerpt, false
+	raw, err := json.Marshal(whole)
 	if err != nil {
-		return nil
+		return nil, shape
 	}
-	return event.Redact(whole)
+	return event.Redact(raw), shape // of the attributes
+}
+
+// structured tells whether the body of a readable message is the whole event.
+func structured(header nats.Header) bool {
+	binary := false
+	for name, values := range header {
+		switch lower := strings.ToLower(name); {
+		case lower == "content-type" && strings.HasPrefix(strings.ToLower(strings.Join(values, "")), "application/cloudevents"):
+			return true
+		case strings.HasPrefix(lower, "ce-"):
+			binary = true
+		}
+	}
+	return !binary
 }
 
 func (s shown) print(out io.Writer) error {
 	var b bytes.Buffer
 	l := s.Letter.Letter
-	fmt.Fprintf(&b, "Letter %d\n", s.Sequence)
+	fmt.Fprintf(&b, "Dead letter %d\n", s.Sequence)
 	for _, f := range []struct{ name, value string }{
-		{"given up", moment(l.Time)}, {"stored", moment(s.StoredAt)}, {"domain", string(s.Domain)}, {"reason", l.Reason}, {"detail", l.Detail},
+		{"given up", moment(l.Time)}, {"stored", moment(s.StoredAt)}, {"tenant", l.Tenant}, {"domain", string(s.Domain)}, {"reason", l.Reason}, {"detail", l.Detail},
 		{"about", fmt.Sprintf("message %d of %s", l.Sequence, l.Stream)}, {"subject", l.Subject}, {"consumer", l.Consumer},
-		{"type", l.Type}, {"source", l.Source}, {"id", l.ID}, {"operation", l.OperationID}, {"sha256", l.SHA256},
+		{"type", l.Type}, {"source", l.Source}, {"id", l.ID}, {"operation", l.OperationID}, {"correlation", l.CorrelationID}, {"trace", l.TraceParent}, {"sha256", l.SHA256},
 	} {
 		if f.value != "" {
-			fmt.Fprintf(&b, "  %-10s %s\n", f.name, words.OneLine(f.value))
+			fmt.Fprintf(&b, "  %-11s %s\n", f.name, words.OneLine(f.value))
 		}
 	}
 	if s.Original == nil {
-		fmt.Fprintf(&b, "\nThe original is gone: %s no longer holds it. The letter keeps of it:\n", cell(l.Stream))
-		return writeJSON(out, &b, l.Excerpt, "(nothing)\n")
+		fmt.Fprintf(&b, "\nThe original is gone: %s no longer holds it. The dead letter keeps of it:\n", cell(l.Stream))
+		return writeJSON(out, &b, l.Excerpt, l.Shape)
 	}
 	fmt.Fprintf(&b, "\nOriginal, stored %s, %d bytes\n", moment(s.Original.StoredAt), s.Original.Size)
 	for _, name := range slices.Sorted(maps.Keys(s.Original.Header)) {
 		fmt.Fprintf(&b, "  %s: %s\n", words.OneLine(name), words.OneLine(s.Original.Header[name]))
 	}
-	return writeJSON(out, &b, s.Original.Body, "(the body is no JSON: not shown)\n")
+	return writeJSON(out, &b, s.Original.Body, s.Original.Shape)
 }
 
-// writeJSON ends a page with an indented document.
-func writeJSON(out io.Writer, b *bytes.Buffer, doc json.RawMessage, otherwise string) error {
-	if len(doc) == 0 {
-		b.WriteString(otherwise)
-	} else {
+// writeJSON ends a page with an indented document, and the shape of what is not shown.
+func writeJSON(out io.Writer, b *bytes.Buffer, doc json.RawMessage, shape *event.Shape) error {
+	if len(doc) == 0 && shape == nil {
+		b.WriteString("(nothing)\n")
+	}
+	if len(doc) > 0 {
 		var page bytes.Buffer
 		if err := json.Indent(&page, doc, "", "  "); err != nil {
 			return err
@@ -163,8 +184,20 @@ func writeJSON(out io.Writer, b *bytes.Buffer, doc json.RawMessage, otherwise st
 			b.WriteString(words.OneLine(strings.TrimSuffix(line, "\n")) + "\n")
 		}
 	}
+	if shape != nil {
+		fmt.Fprintf(b, "\n(the data is not shown, since it does not fit a schema: %s)\n", outline(*shape))
+	}
 	_, err := out.Write(b.Bytes())
 	return err
+}
+
+// outline says a shape in words.
+func outline(s event.Shape) string {
+	text := fmt.Sprintf("%s of %d bytes", cmp.Or(s.Kind, "no JSON"), s.Size)
+	if len(s.Members) > 0 {
+		text += " with the members " + strings.Join(s.Members, ", ")
+	}
+	return words.OneLine(text)
 }
 
 func moment(t time.Time) string {

@@ -35,7 +35,7 @@ system there.`
 // Run implements the command.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
 	log := slog.New(slog.NewTextHandler(a.Err, nil))
-	s, err := stack.Start(ctx, stack.Options{Dir: a.State, Bin: c.Bin, Log: log, Env: c.Env})
+	s, err := stack.Start(ctx, stack.Options{Dir: a.StateDir(), Bin: c.Bin, Log: log, Env: c.Env})
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *Command) announce(a *app.App, s *stack.Stack) error {
 		return a.PrintJSON(s.Endpoints)
 	}
 	PrintEndpoints(a, s)
-	_, err := fmt.Fprintf(a.Out, "\nTry:  mailwright --state %s send --help\nStop: Ctrl-C\n", a.State)
+	_, err := fmt.Fprintf(a.Out, "\nTry:  mailwright --state %s send --help\nStop: Ctrl-C\n", a.StateDir())
 	return err
 }
 
@@ -65,6 +65,6 @@ func PrintEndpoints(a *app.App, s *stack.Stack) {
 	for _, name := range stack.Services {
 		_, _ = fmt.Fprintf(w, "%s\t%s/readyz\n", name, s.Endpoints.Services[name])
 	}
-	_, _ = fmt.Fprintf(w, "Logs\t%s\n", filepath.Join(a.State, "logs"))
+	_, _ = fmt.Fprintf(w, "Logs\t%s\n", filepath.Join(a.StateDir(), "logs"))
 	_ = w.Flush()
 }

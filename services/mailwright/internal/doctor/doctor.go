@@ -51,7 +51,7 @@ type Finding struct {
 func (c *Command) Run(ctx context.Context, a *app.App) error {
 	file := c.File
 	if file == "" {
-		file = filepath.Join(a.State, stack.ConfigFile)
+		file = filepath.Join(a.StateDir(), stack.ConfigFile)
 	}
 	tenants, err := tenant.Load(file)
 	if err != nil {

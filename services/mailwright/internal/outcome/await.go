@@ -34,7 +34,7 @@ func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []c
 // show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
 func show(a *app.App, progress *app.Lines, n client.News) error {
 	if n.Dead != nil {
-		line := words.LineOfDead(*n.Dead, string(n.Receipt.Domain))
+		line := words.LineOfDead(*n.Dead, n.Receipt.Domain)
 		line.Operation = n.Receipt.OperationID
 		return progress.Print("", line.Format(false))
 	}

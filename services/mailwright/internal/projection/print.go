@@ -87,7 +87,7 @@ func value(v any) string {
 	if err != nil {
 		return "?"
 	}
-	text := []rune(string(raw))
+	text := []rune(string(app.EscapeJSON(raw)))
 	if len(text) > longest {
 		return string(text[:longest]) + "…"
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
 // Command is `mailwright sandbox`.
@@ -70,14 +70,20 @@ func (c *Command) do(ctx context.Context, a *app.App, method, path string, body,
 	return client.Do(ctx, method, path, body, into)
 }
 
-// show prints an answer as it came with --json, else as rows below a heading, their columns apart by tabs.
-func show(a *app.App, answer any, heading string, rows func(io.Writer)) error {
+// show prints an answer as it came with --json, else as rows below a heading. The cells may be foreign text.
+func show(a *app.App, answer any, heading string, rows func(row func(cells ...any))) error {
 	if a.JSON {
 		return a.PrintJSON(answer)
 	}
 	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, heading)
-	rows(t)
+	rows(func(cells ...any) {
+		texts := make([]string, len(cells))
+		for i, cell := range cells {
+			texts[i] = words.OneLine(fmt.Sprint(cell))
+		}
+		_, _ = fmt.Fprintln(t, strings.Join(texts, "\t")) // Flush tells of an error
+	})
 	return t.Flush()
 }
 
@@ -87,7 +93,7 @@ func done(a *app.App, format string, args ...any) error {
 	if a.JSON {
 		return a.PrintJSON(map[string]any{"done": text})
 	}
-	_, err := fmt.Fprintln(a.Out, text)
+	_, err := fmt.Fprintln(a.Out, words.OneLine(text))
 	return err
 }
 
@@ -183,9 +189,9 @@ func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
 	if err := parent.do(ctx, a, http.MethodGet, "switches", nil, &all); err != nil {
 		return err
 	}
-	return show(a, all, "SWITCH\tVALUE\tDEFAULT\tMEANING", func(t io.Writer) {
+	return show(a, all, "SWITCH\tVALUE\tDEFAULT\tMEANING", func(row func(...any)) {
 		for _, s := range all.Switches {
-			_, _ = fmt.Fprintf(t, "%s\t%v\t%v\t%s\n", s.Name, s.Value, s.Default, s.Meaning)
+			row(s.Name, s.Value, s.Default, s.Meaning)
 		}
 	})
 }
@@ -227,14 +233,14 @@ func (c *Faults) Run(ctx context.Context, a *app.App, parent *Command) error {
 	if err := client.Do(ctx, http.MethodGet, "faults", nil, &standing); err != nil {
 		return err
 	}
-	return show(a, standing, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS", func(t io.Writer) {
+	return show(a, standing, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS", func(row func(...any)) {
 		for _, f := range standing.Faults {
 			left := "any"
 			if f.Count > 0 {
 				left = fmt.Sprint(f.Count)
 			}
 			params, _ := json.Marshal(f.Params) // texts and a number: never fails
-			_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", f.ID, f.Kind, orAny(f.Vendor), orAny(f.Call), orAny(f.Match), left, f.Struck, strings.Trim(string(params), "{}"))
+			row(f.ID, f.Kind, orAny(f.Vendor), orAny(f.Call), orAny(f.Match), left, f.Struck, strings.Trim(string(params), "{}"))
 		}
 	})
 }
@@ -270,13 +276,13 @@ func (c *Journal) Run(ctx context.Context, a *app.App, parent *Command) error {
 	if err := parent.do(ctx, a, http.MethodGet, "journal?"+query.Encode(), nil, &page); err != nil {
 		return err
 	}
-	return show(a, page, "TIME\tVENDOR\tCALL\tSTATUS\tOUTCOME\tFAULT\tTARGET", func(t io.Writer) {
+	return show(a, page, "TIME\tVENDOR\tCALL\tSTATUS\tOUTCOME\tFAULT\tTARGET", func(row func(...any)) {
 		for _, e := range page.Entries {
 			outcome := e.Outcome
 			if e.Committed {
 				outcome += " *"
 			}
-			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.Time.Local().Format(time.TimeOnly), e.Vendor, e.Call, e.Status, outcome, e.Fault, e.Target)
+			row(e.Time.Local().Format(time.TimeOnly), e.Vendor, e.Call, e.Status, outcome, e.Fault, e.Target)
 		}
 	})
 }

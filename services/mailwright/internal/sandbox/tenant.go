@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -40,9 +39,9 @@ func (c *Approvals) Run(ctx context.Context, a *app.App, parent *Command) error 
 	if err := parent.do(ctx, a, http.MethodGet, "approvals", nil, &page); err != nil {
 		return err
 	}
-	return show(a, page, "ID\tSTATE\tCALL\tTARGET", func(t io.Writer) {
+	return show(a, page, "ID\tSTATE\tCALL\tTARGET", func(row func(...any)) {
 		for _, p := range page.Approvals {
-			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.ID, p.State, p.Call, p.Target)
+			row(p.ID, p.State, p.Call, p.Target)
 		}
 	})
 }
@@ -69,7 +68,7 @@ func (c *Objects) Run(ctx context.Context, a *app.App, parent *Command) error {
 		return err
 	}
 	for _, row := range rows {
-		if _, err := fmt.Fprintf(a.Out, "%s\n", row); err != nil {
+		if _, err := fmt.Fprintf(a.Out, "%s\n", app.EscapeJSON(row)); err != nil {
 			return err
 		}
 	}

@@ -90,13 +90,22 @@ func (c *Command) data(stdin io.Reader) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
+	if !fromElsewhere(c.Data) && c.hasSecret(doc) {
+		return nil, fmt.Errorf("--data holds a secret, %s", onCommandLine)
+	}
 	for _, assignment := range c.Set {
 		if doc, err = set(doc, assignment); err != nil {
 			return nil, fmt.Errorf("--set: %w", err)
 		}
 	}
+	if path := c.secretSet(doc); path != "" {
+		return nil, fmt.Errorf("--set %s is a secret, %s", path, onCommandLine)
+	}
 	return json.Marshal(doc)
 }
+
+// fromElsewhere tells whether a value names a file or standard input.
+func fromElsewhere(value string) bool { return value == "-" || strings.HasPrefix(value, "@") }
 
 func decode(raw []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))

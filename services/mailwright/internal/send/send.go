@@ -20,8 +20,8 @@ import (
 // Command is `mailwright send`.
 type Command struct {
 	Type        string        `arg:"" optional:"" help:"Type of one command, in full or short: mailbox.create."`
-	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself (which stays in the shell's history)."`
-	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. The value is JSON where it can be read as JSON, else text."`
+	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself, unless it holds a secret."`
+	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. The value is JSON where it can be read as JSON, else text. No secret."`
 	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: whole CloudEvents in JSON, one, an array, or one after another (JSON lines)."`
 	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Where operation.cancel goes: the domain of the operation that it cancels. Every other type says it itself."`
 	Key         string        `env:"-" help:"Commands with the same tenant, domain and key take effect in the order published. Default: what the command is about; see above."`
@@ -31,7 +31,7 @@ type Command struct {
 	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant. Default: the event's tenantid, else the only tenant of the running system."`
 	Correlation string        `env:"-" placeholder:"ID" help:"Carried through to every result, such as a ticket's number."`
 	NotBefore   string        `env:"-" placeholder:"TIME|2h" help:"Carried out no earlier: a time as RFC 3339 has it, or a time from now. Until then it can be cancelled."`
-	Plan        bool          `env:"-" help:"Have the service answer with what it would do, and do nothing: a dry run at the vendor. --dry-run publishes nothing."`
+	Plan        bool          `env:"-" help:"Have the service answer with what it would do, and do nothing: a dry run at the vendor. A plan is an operation of its own: the command may have the same --id afterwards. --dry-run publishes nothing."`
 	Mode        string        `enum:"binary,structured" default:"binary" env:"-" help:"Content mode of the message: binary or structured."`
 	Wait        bool          `short:"w" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
 	Timeout     time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
@@ -42,19 +42,19 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `What holds a password comes from a file or from standard input: what stands on the command line stays in the shell's history.
+	return `What holds a password comes from a file or from standard input, and is refused on the command line: the shell's history and the list of processes would show it.
 
   mailwright send directory.businessuser.create --data @user.json --wait
   make-user | mailwright send directory.businessuser.create --data - --wait
   mailwright send --file commands.jsonl --wait --json
   mailwright send delegation.change --set mailbox=alex@contoso.com --set add.0=dana@contoso.com
-  mailwright send mailbox.create --data @mailbox.json --plan --wait
+  mailwright send mailbox.create --tenant contoso --data @mailbox.json --id joiner-3 --plan --wait
   mailwright send mailbox.create --data @mailbox.json --not-before 2h
   mailwright send mailbox.create --data @mailbox.json --dry-run
 
 Types: ` + strings.Join(shortTypes(), ", ") + `.
 
-The key decides what keeps its order. By default it is what the command is about, in lower case:
+A command goes to a tenant, a domain and a key: commands with the same three take effect in the order published. The domain is that of the type. The key is by default what the command is about, in lower case:
 
   directory.object.create        the object's cn, else ou, sAMAccountName, userPrincipalName
   directory.businessuser.create  userPrincipalName

@@ -25,6 +25,12 @@ import (
 
 func run(t *testing.T, stdin string, args ...string) apptest.Result {
 	t.Helper()
+	return runBare(t, stdin, append([]string{"--tenant", "contoso"}, args...)...)
+}
+
+// runBare is run without a tenant.
+func runBare(t *testing.T, stdin string, args ...string) apptest.Result {
+	t.Helper()
 	return apptest.Run(t.Context(), t, apptest.Call{Name: "send", Command: &send.Command{}, Args: args, Stdin: stdin})
 }
 
@@ -50,7 +56,7 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 			t.Parallel()
 			s := apptest.Start(t)
 			r := run(t, change, "delegation.change", "--data", "-", "--mode", mode, "--id", "1", "--source", "/hr", "--subject", "Alex",
-				"--tenant", "contoso", "--correlation", "T-1", "--nats-url", s.URL)
+				"--correlation", "T-1", "--nats-url", s.URL)
 			want(t, r, 0, "")
 			apptest.Golden(t, "published.txt", r.Out)
 
@@ -59,7 +65,7 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			address, ok := bus.ParseCommandSubject(stored.Subject)
-			if !ok || address.Domain != event.Delegation || address.Key != event.Token("alex@contoso.com") {
+			if !ok || address.Tenant != "contoso" || address.Domain != event.Delegation || address.Key != event.Token("alex@contoso.com") {
 				t.Errorf("stored on %s", stored.Subject)
 			}
 			if structured := stored.Header.Get("content-type") == "application/cloudevents+json"; structured != (mode == "structured") {
@@ -69,8 +75,8 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := []string{e.Type(), e.ID(), e.Source(), e.Subject(), event.Extension(e, event.TenantID), event.Extension(e, event.CorrelationID), e.DataSchema()}
-			if diff := cmp.Diff([]string{event.DelegationChange, "1", "/hr", "Alex", "contoso", "T-1", event.SchemaURI(event.DelegationChange)}, got); diff != "" {
+			got := []string{e.Type(), e.ID(), e.Source(), e.Subject(), event.Extension(e, event.CorrelationID), e.DataSchema()}
+			if diff := cmp.Diff([]string{event.DelegationChange, "1", "/hr", "Alex", "T-1", event.SchemaURI(event.DelegationChange)}, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if e.Time().IsZero() {
@@ -164,7 +170,7 @@ func TestUsage(t *testing.T) {
 		"another domain":       {"", []string{"inventory.sync", "--domain", "mailbox"}, "inventory.sync.v1 goes to the domain inventory, not to mailbox"},
 		"domain":               {"", []string{"operation.cancel", "--domain", "post"}, "--domain must be one of"},
 		"not before when":      {"", []string{"inventory.sync", "--not-before", "tomorrow"}, "--not-before tomorrow: want a duration"},
-		"plan and id":          {"", []string{"inventory.sync", "--plan", "--id", "1"}, "--plan does not go with --id"},
+		"tenant":               {"", []string{"inventory.sync", "--tenant", "Contoso"}, `"Contoso" is no name of a tenant`},
 		"plan and file":        {event1, []string{"--plan", "--file", "-"}, "--plan does not go with it"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,6 +198,80 @@ func TestSet(t *testing.T) {
 		"list": []any{1.0, "1", map[string]any{"deep": true}}, "text": "",
 	}, p.Body); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestSecretsAreRefusedOnTheCommandLine: whatever form they have, and only they.
+func TestSecretsAreRefusedOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	const user = `{"container":"LDAP://OU=x,DC=contoso,DC=com","userPrincipalName":"a@contoso.com","preferredDomainController":"AD01.contoso.com","isAdmin":false}`
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"set":            {[]string{"--data", "-", "--set", "newPassword=hunter2"}, "--set newPassword is a secret"},
+		"set a number":   {[]string{"--data", "-", "--set", "newPassword=22222222"}, "--set newPassword is a secret"},
+		"set by pointer": {[]string{"--data", "-", "--set", "/newPassword=hunter2"}, "--set /newPassword is a secret"},
+		"set a property": {[]string{"--data", "-", "--set", "properties.0.name=unicodePwd", "--set", "properties.0.values.0=hunter2"}, "--set properties.0.values.0 is a secret"},
+		"set an object":  {[]string{"--data", "-", "--set", `properties.0={"name":"unicodePwd","values":["hunter2"]}`}, "--set properties.0 is a secret"},
+		"set a list":     {[]string{"--data", "-", "--set", `properties=[{"name":"unicodePwd","values":["hunter2"]}]`}, "--set properties is a secret"},
+		"of no schema":   {[]string{"--no-check", "--set", "a.userPassword=hunter2"}, "--set a.userPassword is a secret"},
+		"data":           {[]string{"--data", strings.Replace(user, "{", `{"newPassword":"hunter2",`, 1)}, "--data holds a secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, user, append([]string{"directory.businessuser.create", "--dry-run"}, c.args...)...)
+			want(t, r, app.ExitUsage, c.want)
+			if strings.Contains(r.Err, "hunter2") || !strings.Contains(r.Err, "--data @FILE") {
+				t.Errorf("the secret, or no remedy: %s", r.Err)
+			}
+		})
+	}
+	for name, args := range map[string][]string{
+		"piped":            {"--data", "-"},
+		"beside":           {"--data", "-", "--set", "sn=hunter2"},
+		"another property": {"--data", "-", "--set", "properties.0.name=street", "--set", "properties.0.values.0=hunter2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stdin := strings.Replace(user, "{", `{"newPassword":"hunter2",`, 1)
+			want(t, run(t, stdin, append([]string{"directory.businessuser.create", "--dry-run"}, args...)...), 0, "")
+		})
+	}
+}
+
+// TestAPlanIsAnOperationOfItsOwn: the command may have the same id before and after.
+func TestAPlanIsAnOperationOfItsOwn(t *testing.T) {
+	t.Parallel()
+	operations := map[string]bool{}
+	for _, args := range [][]string{{"--plan"}, {}} {
+		r := run(t, change, append([]string{"delegation.change", "--data", "-", "--id", "1", "--source", "/hr", "--dry-run", "--json"}, args...)...)
+		want(t, r, 0, "")
+		var p struct{ OperationID string }
+		if err := json.Unmarshal([]byte(r.Out), &p); err != nil {
+			t.Fatal(err)
+		}
+		operations[p.OperationID] = true
+	}
+	if !operations[event.PlanID("contoso", "/hr", "1")] || !operations[event.OperationID("contoso", "/hr", "1")] {
+		t.Errorf("%v", operations)
+	}
+}
+
+func TestATenantIsNeededOnce(t *testing.T) {
+	t.Parallel()
+	want(t, runBare(t, "", "inventory.sync", "--dry-run"), app.ExitUsage, "the command names no tenant")
+	e := `{"specversion":"1.0","id":"1","source":"/hr","tenantid":"fabrikam","type":"io.mailwright.inventory.sync.v1","data":{}}`
+	if r := runBare(t, e, "--file", "-", "--dry-run"); r.Code != 0 || !strings.Contains(r.Out, "mailwright.cmd.fabrikam.inventory.all") {
+		t.Errorf("%+v", r)
+	}
+	want(t, run(t, e, "--file", "-", "--dry-run"), app.ExitUsage, `tenantid is "fabrikam", but the command is for tenant "contoso"`)
+	dir := t.TempDir() // of a system with one tenant
+	if err := os.WriteFile(filepath.Join(dir, "endpoints.json"), []byte(`{"tenant":"adatum"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := runBare(t, "", "inventory.sync", "--dry-run", "--state", dir); r.Code != 0 || !strings.Contains(r.Out, "mailwright.cmd.adatum.inventory.all") {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -243,8 +323,8 @@ func TestFileForms(t *testing.T) {
 		want(t, run(t, file, "--file", "-", "--nats-url", s.URL), 0, "")
 	}
 	info, err := stream(t, s).Info(t.Context())
-	if err != nil || info.State.Msgs != 5 {
-		t.Errorf("%d commands stored, %v; want 5, the repeated one once", info.State.Msgs, err)
+	if err != nil || info.State.Msgs != 6 { // the services find out that one is repeated
+		t.Errorf("%d commands stored, %v; want 6", info.State.Msgs, err)
 	}
 }
 

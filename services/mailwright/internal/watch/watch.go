@@ -23,7 +23,7 @@ type Command struct {
 	Domain    []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: directory, mailbox, delegation, inventory."`
 	Type      []string `env:"-" help:"Only these types of events, in full or short: mailbox.created."`
 	Operation string   `short:"o" env:"-" placeholder:"ID" help:"Only this operation; the beginning of its id is enough."`
-	Tenant    string   `env:"-" help:"Only this tenant."`
+	Tenant    string   `env:"-" help:"Only this tenant. Of what was given up, only where the tenant is known: JetStream itself does not tell it."`
 	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states: started, waiting, unknown, succeeded, failed, rejected, cancelled; observed and missing mailboxes; dead."`
 	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"From where on: now, all, a time ago, or a time as RFC 3339 has it. Default: now, with --operation all."`
 	Mailboxes bool     `env:"-" help:"Also the observations of mailboxes by inventories."`
@@ -34,7 +34,7 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Follows the events of operations until Ctrl-C: time, operation, domain, state, what it is about, and what happened, or why it waits and until when. With --json each line is a CloudEvent; a dead letter is none, and has a member "reason".
+	return `Follows the events of operations until Ctrl-C: time, operation, domain, state, what it is about, and what happened, or why it waits and until when. With --json each line is a CloudEvent, save for what was given up: that is a dead letter's data, with a member "reason".
 
   mailwright watch --domain mailbox --in failed,rejected --since 24h
   mailwright watch --operation ng35avui
@@ -195,21 +195,15 @@ func read(m jetstream.Msg) (item, bool) {
 		if err != nil {
 			return item{}, false
 		}
-		return item{line: words.LineOfDead(letter, token(m.Subject(), 3)), tenant: letter.Tenant, eventType: letter.Type, document: letter}, true
+		var domain event.Domain
+		letter.Tenant, domain = words.PlaceOfDead(m.Subject(), letter)
+		return item{line: words.LineOfDead(letter, domain), tenant: letter.Tenant, eventType: letter.Type, document: letter}, true
 	}
 	e, err := event.Decode(m.Headers(), m.Data())
 	if err != nil {
 		return item{}, false
 	}
 	return item{line: words.LineOf(e), tenant: event.Extension(e, event.TenantID), eventType: e.Type(), document: e}, true
-}
-
-func token(subject string, i int) string {
-	tokens := strings.Split(subject, ".")
-	if i >= len(tokens) {
-		return ""
-	}
-	return tokens[i]
 }
 
 func (c *Command) wants(i item, types []string) bool {

@@ -64,6 +64,9 @@ func observation(eventType string) bool {
 func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 	t.Helper()
 	for _, eventType := range event.ResultTypes() {
+		if eventType == event.DeadLettered {
+			continue
+		}
 		publish(t, s, eventType)
 		switch {
 		case observation(eventType):
@@ -73,8 +76,8 @@ func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 		}
 	}
 	for _, l := range []event.DeadLetter{
-		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.contoso.mailbox.1.jsmith"},
-		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.1.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
+		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.contoso.mailbox.jsmith"},
+		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
 	} {
 		body, err := json.Marshal(l)
 		if err != nil {
@@ -103,6 +106,42 @@ func example(t *testing.T, eventType string) event.Event {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	apptest.Golden(t, "help.txt", apptest.Help(t, "watch", &watch.Command{}))
+}
+
+// TestTheTenantOfWhatWasGivenUp: its subject tells it where the letter does not, and JetStream's own
+// advisories have none.
+func TestTheTenantOfWhatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	for subject, data := range map[string]string{
+		bus.DeadSubject("contoso", event.Mailbox, ""):                      `{"reason":"unreadable","detail":"of its subject","stream":"COMMANDS","sequence":1}`,
+		bus.DeadSubject("", event.Mailbox, ""):                             `{"reason":"unreadable","detail":"of the letter","stream":"COMMANDS","sequence":2,"tenant":"contoso"}`,
+		bus.DeadSubject("fabrikam", event.Mailbox, ""):                     `{"reason":"unreadable","detail":"of another","stream":"COMMANDS","sequence":3,"tenant":"fabrikam"}`,
+		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0": `{"type":"io.nats.jetstream.advisory.v1.max_deliver","timestamp":"2026-11-21T09:00:00Z","stream":"COMMANDS","consumer":"delegation-0","stream_seq":4,"deliveries":5}`,
+	} {
+		if _, err := s.JS.Publish(t.Context(), subject, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"of a tenant": {[]string{"--tenant", "contoso", "--count", "2"}, []string{"of its subject", "of the letter"}},
+		"of a domain": {[]string{"--domain", "delegation", "--count", "1"}, []string{"delegation  dead"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			r := apptest.Run(ctx, t, apptest.Call{Name: "watch", Command: &watch.Command{}, Args: append(c.args, "--dead", "--since", "all", "--nats-url", s.URL)})
+			for _, text := range c.want {
+				if !strings.Contains(r.Out, text) || strings.Contains(r.Out, "of another") {
+					t.Errorf("no %q in:\n%s%s", text, r.Out, r.Err)
+				}
+			}
+		})
+	}
 }
 
 func TestEveryEventHasALine(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -68,11 +69,30 @@ func stateOf(e event.Event) string {
 	}
 }
 
-// LineOfDead makes the line of a dead letter; domain is the fourth token of its subject.
-func LineOfDead(l event.DeadLetter, domain string) Line {
-	address, _ := bus.ParsePublishedSubject(l.Subject)
+// PlaceOfDead gives the tenant and the domain of a message of DEAD, "" for what is not known. Advisories
+// of JetStream's stand on a subject of its own; the consumer's name, <domain>-<partition>, tells the domain.
+func PlaceOfDead(subject string, l event.DeadLetter) (tenant string, domain event.Domain) {
+	tenant, domain = bus.SubjectTokens(subject)
+	if tenant == unknownToken {
+		tenant = ""
+	}
+	if domain == "" {
+		name, _, _ := strings.Cut(l.Consumer, "-")
+		if d := event.Domain(name); slices.Contains(event.Domains(), d) {
+			domain = d
+		}
+	}
+	return cmp.Or(l.Tenant, tenant), domain
+}
+
+// unknownToken stands in the subject of a dead letter whose tenant is not known.
+const unknownToken = "-"
+
+// LineOfDead makes the line of a dead letter of a domain; see [PlaceOfDead].
+func LineOfDead(l event.DeadLetter, domain event.Domain) Line {
+	address, _ := bus.ParsePublishedSubject(l.Subject) // of an advisory of JetStream's: none
 	return Line{
-		Time: l.Time, Operation: l.OperationID, Domain: domain, State: Dead,
+		Time: l.Time, Operation: l.OperationID, Domain: string(domain), State: Dead,
 		About: keyText(address.Key), Text: DescribeDead(l),
 	}
 }
@@ -98,7 +118,8 @@ func ShortOperation(id string) string {
 	if id == "" {
 		return "-"
 	}
-	return id[:min(len(id), widthOperation)]
+	characters := []rune(OneLine(id))
+	return string(characters[:min(len(characters), widthOperation)])
 }
 
 // Format writes a line in columns, the state in colour if wanted.
@@ -108,7 +129,7 @@ func (l Line) Format(colour bool) string {
 		state = "\x1b[" + code + "m" + state + "\x1b[0m"
 	}
 	columns := []string{
-		Clock(l.Time), pad(ShortOperation(l.Operation), widthOperation), pad(l.Domain, widthDomain), state,
+		Clock(l.Time), pad(ShortOperation(l.Operation), widthOperation), pad(OneLine(l.Domain), widthDomain), state,
 		pad(OneLine(l.About), widthAbout), OneLine(l.Text),
 	}
 	return strings.TrimRight(strings.Join(columns, "  "), " ")

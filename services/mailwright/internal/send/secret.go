@@ -1,0 +1,66 @@
+package send
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+)
+
+// onCommandLine says why a secret is refused there, and where it belongs.
+const onCommandLine = "which the shell's history and the list of processes would show: write it to a file and give --data @FILE, or pipe it to --data -"
+
+// hasSecret tells whether data of the command's type holds a secret.
+func (c *Command) hasSecret(doc any) bool { return len(c.secrets(doc)) > 0 }
+
+// secretSet gives the path of an assignment that puts a secret into the data; "" for none. doc has all
+// assignments applied.
+func (c *Command) secretSet(doc any) string {
+	const mark = "mailwright:this stands in a secret's place" // in the place of a value of any JSON type
+	for _, assignment := range c.Set {
+		path, text, _ := strings.Cut(assignment, "=")
+		if value, err := decode([]byte(text)); err == nil && c.hasSecret(beside(path, value)) {
+			return path // an object or a list that holds a secret
+		}
+		marked, err := put(copied(doc), segments(path), mark)
+		if err == nil && slices.Contains(c.secrets(marked), mark) {
+			return path
+		}
+	}
+	return ""
+}
+
+// beside is a document with one member alone.
+func beside(path string, value any) any {
+	segments := segments(path)
+	return map[string]any{segments[len(segments)-1]: value}
+}
+
+// secrets lists the secret texts in data of the command's type: what its schema says, and what is named
+// like a secret where the data does not fit it.
+func (c *Command) secrets(doc any) []string {
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return nil
+	}
+	e, err := event.New("x", "/x", words.Long(c.Type), json.RawMessage(raw))
+	if err != nil {
+		return nil
+	}
+	return append(event.Read(e).Secrets(), event.Secrets(raw)...)
+}
+
+// copied is a copy of a JSON document, so that put leaves the first as it is.
+func copied(doc any) any {
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return nil
+	}
+	again, err := decode(raw)
+	if err != nil {
+		return nil
+	}
+	return again
+}
