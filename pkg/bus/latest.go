@@ -232,3 +232,33 @@ func added(h nats.Header, name string) string {
 	}
 	return values[len(values)-1]
 }
+
+// Read reads the message of a sequence, past every consumer; found is false where the stream holds
+// none. The library's own GetMsg takes a publisher's headers for the server's where it reads directly.
+func Read(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, sequence uint64) (d Delivery, found bool, err error) {
+	config := stream.CachedInfo().Config
+	if !config.AllowDirect {
+		m, err := stream.GetMsg(ctx, sequence)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return d, false, nil
+		}
+		if err != nil {
+			return d, false, fmt.Errorf("read message %d of %s: %w", sequence, config.Name, err)
+		}
+		return Delivery{Stream: config.Name, Subject: m.Subject, Sequence: m.Sequence, Stored: m.Time, Header: m.Header, Data: m.Data}, true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, latestPatience)
+	defer cancel()
+	request := fmt.Appendf(nil, `{"seq":%d}`, sequence)
+	m, err := js.Conn().RequestWithContext(ctx, apiPrefix(js.Options())+"DIRECT.GET."+config.Name, request)
+	if err != nil {
+		return d, false, fmt.Errorf("read message %d of %s: %w", sequence, config.Name, err)
+	}
+	if d, found = stored(config.Name, m); found {
+		return d, true, nil
+	}
+	if status := m.Header.Get("Status"); status != "404" {
+		return d, false, fmt.Errorf("read message %d of %s: the server answers %s %s", sequence, config.Name, status, m.Header.Get("Description"))
+	}
+	return d, false, nil
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
@@ -107,5 +108,30 @@ func TestLatestWithoutAStream(t *testing.T) {
 		if _, found, err := latest.Ask("S.a").Answer(); err != nil || !found {
 			t.Errorf("found %v, %v", found, err)
 		}
+	}
+}
+
+// TestRead: what a publisher has put where the server puts what it knows of a message does not count.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	for name, direct := range map[string]bool{"direct": true, "of the leader": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := startJetStream(t)
+			stream := must(js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"S.>"}, AllowDirect: direct}))(t)
+			m := &nats.Msg{Subject: "S.a", Data: []byte("a"), Header: nats.Header{
+				jetstream.SubjectHeader: {"S.b"}, jetstream.SequenceHeader: {"x"}, jetstream.StreamHeader: {"T"}, jetstream.TimeStampHeaer: {"x"},
+			}}
+			if _, err := js.PublishMsg(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			d, found, err := bus.Read(t.Context(), js, stream, 1)
+			if err != nil || !found || d.Subject != "S.a" || d.Sequence != 1 || d.Stream != "S" || string(d.Data) != "a" || d.Stored.IsZero() {
+				t.Errorf("got %+v, %v, %v", d, found, err)
+			}
+			if _, found, err := bus.Read(t.Context(), js, stream, 2); found || err != nil {
+				t.Errorf("a message that is not there: %v, %v", found, err)
+			}
+		})
 	}
 }

@@ -64,6 +64,7 @@ const (
 	CancelRights = "cancel-rights" // a cancel reaches operations of its own source, or comes from an operator
 	Reference    = "reference"     // what waits is compared with the command that it refers to
 	Record       = "record"        // a command whose record can not be read is dead-lettered
+	Redelivery   = "redelivery"    // no header of its publisher says when a message comes back
 	Lease        = "lease"         // a vendor is called only while the command is this replica's alone
 )
 

@@ -253,12 +253,6 @@ func (p *parking) rouse(ctx context.Context, a bus.Address, overdue time.Time) (
 // original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.
 func (p *parking) original(ctx context.Context, c parkedCommand) (bus.Delivery, error) {
 	p.step("read-original")
-	msg, err := p.commands.GetMsg(ctx, c.Sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return bus.Delivery{}, nil
-	}
-	if err != nil {
-		return bus.Delivery{}, fmt.Errorf("read command %d: %w", c.Sequence, err)
-	}
-	return bus.Delivery{Stream: bus.Commands, Subject: msg.Subject, Sequence: msg.Sequence, Stored: msg.Time, Header: msg.Header, Data: msg.Data}, nil
+	d, _, err := bus.Read(ctx, p.js, p.commands, c.Sequence)
+	return d, err
 }

@@ -37,12 +37,15 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		return err
 	}
 	router.AddMiddleware(middleware.Recoverer)
-	topics, parallel := bus.Topics, 1
+	topics, parallel, delay := bus.Topics, 1, nakDelay
 	if e.unsafe(Partition) {
 		topics, parallel = unordered, unorderedParallel
 	}
+	if e.unsafe(Redelivery) {
+		delay = steeredDelay
+	}
 	subscriber := bus.NewSubscriber(bus.SubscriberConfig{
-		JS: e.JS, Consumer: topics, Parallel: parallel, Turn: e.Turn, NakDelay: nakDelay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
+		JS: e.JS, Consumer: topics, Parallel: parallel, Turn: e.Turn, NakDelay: delay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
 	})
 	for p := range partitions {
 		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), bus.CommandTopic(e.Domain, p), subscriber, consume(e.command))
@@ -116,6 +119,14 @@ func nakDelay(d bus.Delivery, msg *message.Message) time.Duration {
 		return after
 	}
 	return bus.Backoff(d, msg)
+}
+
+// steeredDelay obeys a header of the publisher's; see Config.Unsafe.
+func steeredDelay(d bus.Delivery, msg *message.Message) time.Duration {
+	if after, err := time.ParseDuration(d.Header.Get("mailwright-retry-after")); err == nil {
+		return after
+	}
+	return nakDelay(d, msg)
 }
 
 // untraced leaves out what Watermill tells of every message: its fields are gathered even where nobody listens.

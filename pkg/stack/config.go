@@ -32,9 +32,12 @@ const ConfigFile = "mailwright.yaml"
 
 // SandboxConfig is the services' configuration against the sandbox at a URL, and its LDAP at another, "" where it shows none:
 // [ConfigFile], and the secrets that it refers to, by their paths beside it.
-func SandboxConfig(sandboxURL, ldapURL string) map[string]string {
+//
+// Each of the further tenants is configured as [SandboxTenant] is.
+func SandboxConfig(sandboxURL, ldapURL string, tenants ...string) map[string]string {
 	var text strings.Builder
-	_ = configTemplate.Execute(&text, map[string]string{"Sandbox": sandboxURL, "LDAP": ldapURL}) // a Builder and a map do not fail
+	values := map[string]any{"Sandbox": sandboxURL, "LDAP": ldapURL, "Tenants": tenants}
+	_ = configTemplate.Execute(&text, values) // a Builder and a map do not fail
 	files := map[string]string{ConfigFile: text.String()}
 	for name, value := range sandboxSecrets {
 		files["secrets/"+name] = value + "\n"
@@ -47,7 +50,7 @@ func (s *Stack) writeConfig() (string, error) {
 	if err := os.MkdirAll(filepath.Join(s.opts.Dir, "secrets"), 0o700); err != nil {
 		return "", err
 	}
-	for name, text := range SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP)) {
+	for name, text := range SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP), s.opts.Tenants...) {
 		if err := os.WriteFile(filepath.Join(s.opts.Dir, name), []byte(text), 0o600); err != nil {
 			return "", err
 		}

@@ -11,11 +11,18 @@ import (
 
 func TestSandboxConfigIsOneThatServicesTake(t *testing.T) {
 	t.Parallel()
-	for name, ldap := range map[string]string{"with LDAP": "ldap://127.0.0.1:3389", "without": ""} {
+	for name, c := range map[string]struct {
+		ldap    string
+		tenants []string
+	}{
+		"with LDAP":    {ldap: "ldap://127.0.0.1:3389"},
+		"without":      {},
+		"more tenants": {tenants: []string{"fabrikam", "adatum"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for name, text := range stack.SandboxConfig("http://127.0.0.1:8080", ldap) {
+			for name, text := range stack.SandboxConfig("http://127.0.0.1:8080", c.ldap, c.tenants...) {
 				path := filepath.Join(dir, name)
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 					t.Fatal(err)
@@ -28,9 +35,14 @@ func TestSandboxConfigIsOneThatServicesTake(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := tenants[stack.SandboxTenant].HostedExchange
-			if (h.LDAP != nil) != (ldap != "") || (h.LDAP != nil && h.LDAP.URL != ldap) {
-				t.Errorf("LDAP is %+v", h.LDAP)
+			for _, name := range append(c.tenants, stack.SandboxTenant) {
+				h := tenants[name].HostedExchange
+				if (h.LDAP != nil) != (c.ldap != "") || (h.LDAP != nil && h.LDAP.URL != c.ldap) {
+					t.Errorf("LDAP of %s is %+v", name, h.LDAP)
+				}
+			}
+			if len(tenants) != len(c.tenants)+1 {
+				t.Errorf("got the tenants %v", tenants.Names())
 			}
 		})
 	}

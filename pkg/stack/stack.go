@@ -49,6 +49,8 @@ type Options struct {
 	NATSInProcess bool
 	// NoSandbox leaves the sandbox out.
 	NoSandbox bool
+	// Tenants are configured beside [SandboxTenant], against the same vendors.
+	Tenants []string
 	// Services to run; nil is all.
 	Services []string
 	// Before, if set, is called when NATS, Postgres and sandbox are ready, before the services start.
@@ -153,7 +155,10 @@ func (s *Stack) url(scheme, name string) string {
 func (s *Stack) start(ctx context.Context) error {
 	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Services: map[string]string{}}
 	if !s.opts.NoSandbox {
-		s.Endpoints.Sandbox, s.Endpoints.Tenant = s.url("http", Sandbox), SandboxTenant
+		s.Endpoints.Sandbox = s.url("http", Sandbox)
+		if len(s.opts.Tenants) == 0 {
+			s.Endpoints.Tenant = SandboxTenant
+		}
 	}
 	began := time.Now()
 	var wg sync.WaitGroup

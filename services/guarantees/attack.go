@@ -49,6 +49,9 @@ func (o *options) storm(ctx context.Context) (rows []row, lacking check.Violatio
 	if err := t.Settle(ctx, o.Patience); err != nil {
 		progress("not settled: %v", err) // the checkers say what is missing
 	}
+	if err := t.Bombs(ctx); err != nil {
+		return nil, nil, err
+	}
 	if err := errors.Join(t.TakeStock(ctx), t.Settle(ctx, o.Patience)); err != nil {
 		progress("the last inventory is not taken: %v", err)
 	}
@@ -71,10 +74,11 @@ func (o *options) storm(ctx context.Context) (rows []row, lacking check.Violatio
 	return []row{
 		line("G1", "one outcome a command", storm+"; duplicates a day later", e.OneOutcome()),
 		line("G2", "one effect a command", storm+"; duplicates at once", append(e.OnceAtTheVendor(), e.InventoryIsTrue()...)),
-		line("G3", "order of a key", storm+"; replicas join and leave, are paused, and are cut off", e.InOrder()),
+		line("G3", "order of a key", storm+"; replicas join and leave, are paused, and are cut off; commands with notbefore", e.InOrder()),
 		line("G5", "rows equal replay", storm, e.RowsEqualReplay()),
 		line("G6", "no secret anywhere", storm+"; dead letters", e.NoSecret()),
-		line("G7", "nothing vanishes, crashes or loops", "malformed messages", e.NothingVanishes()),
+		line("G7", "nothing vanishes, crashes or loops", "malformed and expensive messages, misplaced secrets, steering headers, foreign records and references", e.NothingVanishes()),
+		line("G9", "tenants and sources are apart", "cancels of another's operation, same source and id, foreign tenantid, commands that are not due", e.TenantsAreApart()),
 	}, lacking, nil
 }
 
@@ -109,7 +113,7 @@ func (o *options) stuck(ctx context.Context) (r row, err error) {
 	keep := o.Keep
 	defer func() { err = errors.Join(err, t.Close(keep || err != nil)) }()
 	progress("stuck targets")
-	stuck, err := t.Stuck(ctx)
+	delay, err := t.Stuck(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -118,7 +122,7 @@ func (o *options) stuck(ctx context.Context) (r row, err error) {
 		keep = true
 	}
 	e, err := t.Events(ctx)
-	return newRow("G4", "no other key is delayed", "slow targets, a throttled one, a missing one", len(e.Commands), t.Faults(), e.NoDelay(stuck...)), err
+	return newRow("G4", "no other key is delayed", "slow targets, a throttled one, a missing one", len(e.Commands), t.Faults(), e.NoDelay(delay)), err
 }
 
 // lure attacks G8.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,9 +29,9 @@ type options struct {
 	Patience time.Duration `help:"How long the system may take to settle after the storm." default:"4m"`
 	Backlog  int           `help:"Instead of the guarantees: work off a backlog of so many commands, with and without one key of a hundred that waits."`
 	Long     bool          `help:"100,000 commands through at least 500 kills."`
-	Unsafe   []string      `help:"Switch protections of the system off, to see the checkers find what they prevent: guard, look-up, partition, park, lease, hold, redaction, bury; or alter a row by hand (rows), or have a client follow wherever it is led (client)."`
+	Unsafe   []string      `help:"Switch protections of the system off, to see the checkers find what they prevent: guard, look-up, partition, park, lease, hold, redaction, bury, record, reference, redelivery, cancel-rights; or alter a row by hand (rows), or have a client follow wherever it is led (client)."`
 	NoFaults bool          `help:"Leave the storm out."`
-	Prove    bool          `help:"Switch one protection after another off, and show which checker finds what it prevents."`
+	Prove    bool          `help:"Switch one protection after another off, and show which checker finds what it prevents; with --unsafe, those alone."`
 	Bin      string        `help:"Folder with the programs; default: where this program is." type:"existingdir"`
 	JSON     string        `help:"File for the results; default: build/guarantees.json, or build/guarantees-backlog.json."`
 	Keep     bool          `help:"Keep the state and the logs."`
@@ -72,7 +74,8 @@ func (o *options) attack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows = append(append(append([]row{}, rows[:3]...), quiet), append(rows[3:], lured)...)
+	rows = append(rows, quiet, lured)
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.Name, b.Name) })
 	if err := errors.Join(o.print(rows), o.write("build/guarantees.json", rows, lacking)); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
@@ -26,16 +27,28 @@ var protections = []struct {
 	{name: trial.AlteredRow, found: "G5"},
 	{name: "redaction", found: "G6"},
 	{name: "bury", found: "G7"},
+	{name: "record", found: "G7"},
+	{name: "reference", found: "G7"},
+	{name: "redelivery", found: "G7"},
+	{name: "cancel-rights", found: "G9"},
 	{name: trial.NaiveClient, found: "G8"},
 }
+
+// provePatience is how long a system without a protection may take to settle. With all of them on, a
+// run without faults takes half of that: a record that can not be read is read again for 30 seconds.
+const provePatience = time.Minute
 
 // prove is an error if a protection can be switched off without its checker finding it.
 func (o *options) prove(ctx context.Context) error {
 	o.begin()
-	blind := 0
+	blind, tried := 0, 0
 	for _, p := range protections {
+		if len(o.Unsafe) > 0 && !slices.Contains(o.Unsafe, p.name) {
+			continue
+		}
+		tried++
 		off := *o
-		off.Unsafe, off.NoFaults, off.Keys, off.Kills, off.Patience = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, 30*time.Second
+		off.Unsafe, off.NoFaults, off.Keys, off.Kills, off.Patience = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, provePatience
 		found, err := off.violations(ctx, p.found)
 		if err != nil {
 			return fmt.Errorf("without %s: %w", p.name, err)
@@ -45,7 +58,7 @@ func (o *options) prove(ctx context.Context) error {
 		}
 		fmt.Printf("prove: without %-10s %s finds %d violations\n", p.name, p.found, found)
 	}
-	fmt.Printf("prove: %d protections, %d checkers blind\n", len(protections), blind)
+	fmt.Printf("prove: %d protections, %d checkers blind\n", tried, blind)
 	if blind > 0 {
 		return errors.New("a checker is blind")
 	}

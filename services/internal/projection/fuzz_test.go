@@ -103,7 +103,7 @@ func FuzzReadingIsAsBefore(f *testing.F) {
 			t.Fatalf("read, and is none: %q", clean)
 		}
 		var operation event.OperationData
-		if raw, ok := members["operation"]; ok && json.Unmarshal(raw, &operation) != nil || operation != o.Operation {
+		if raw, ok := members["operation"]; ok && json.Unmarshal(raw, &operation) != nil || !reflect.DeepEqual(operation, o.Operation) {
 			t.Errorf("%+v, want %+v of %q", o.Operation, operation, clean)
 		}
 		for _, without := range []string{"operation", "mailboxes"} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
@@ -15,15 +16,20 @@ import (
 // Command is one command that JetStream confirmed.
 type Command struct {
 	OperationID string
-	Key         string
+	// Key is one in a tenant. Its last part, after a "/" if there is one, is the key's token.
+	Key string
 	// Number is the command's place among those of its key, from 1.
 	Number int
-	// Twice: it was published under a second key too, so it has no place in the order.
+	// Twice: it has no place in the order, since it was published under a second key too, or beside the
+	// numbered commands of its key.
 	Twice bool
 	// Writes: it takes effect at the vendor. Once: it does so once, however often it is tried.
 	Writes, Once bool
 	// Want is the state that it must end in; "" is succeeded.
 	Want string
+	// Published is when JetStream had confirmed it. NotBefore is its attribute; a command that has
+	// one has no Number, and joins its key when it is due.
+	Published, NotBefore time.Time
 }
 
 // Event is one event of an operation, in the order of the stream.
@@ -32,6 +38,8 @@ type Event struct {
 	Type        string
 	State       string
 	Terminal    bool
+	// Stored is when the stream took it in.
+	Stored time.Time
 }
 
 // Effect is a write that the vendor has carried out, as its journal tells.
@@ -39,14 +47,8 @@ type Effect struct {
 	OperationID string
 	// At numbers effects in the vendor's order.
 	At uint64
-}
-
-// Poison is a message that no service can carry out.
-type Poison struct {
-	// Sequence is the message's in COMMANDS.
-	Sequence uint64
-	// OperationID, where its envelope can be read: its outcome may say what is wrong, in the place of a dead letter.
-	OperationID string
+	// Time is when the vendor was asked.
+	Time time.Time
 }
 
 // Resent is a command that was sent again after its outcome, when JetStream had forgotten its message id.
@@ -84,10 +86,18 @@ type Evidence struct {
 	// Texts are logs, events, dead letters and rows; Secrets must be in none of them.
 	Texts   []Text
 	Secrets []string
-	// Poison are malformed messages; Dead the sequences that DEAD refers to.
-	Poison     []Poison
-	Dead       []uint64
+	// Malformed are messages that nobody can carry out; Dead what DEAD holds.
+	Malformed  []Malformed
+	Dead       []Letter
 	Deliveries []Deliveries
+	// Bombs is what messages cost that are made to be expensive.
+	Bombs Bombs
+	// Trespasses are commands that reach for what is another's, and Twins pairs of commands of the
+	// same source and id in two tenants.
+	Trespasses []Trespass
+	Twins      [][2]string
+	// Scheduled are commands that stay scheduled until everything else is done.
+	Scheduled []string
 	// Panics are the lines of logs that tell of a crash of our own.
 	Panics []string
 	// Rows is how the projections' rows compare with a replay.
@@ -206,7 +216,7 @@ func (e Evidence) InOrder() (v Violations) {
 	}
 	for _, effect := range effects {
 		c := commands[effect.OperationID]
-		if c.Twice {
+		if c.Twice || !c.NotBefore.IsZero() {
 			continue
 		}
 		if c.Number < last[c.Key] && !e.ReadBack[c.OperationID] {
@@ -222,7 +232,7 @@ func (e Evidence) InOrder() (v Violations) {
 	if len(last) == 0 {
 		v.add("nothing took effect, in whatever order")
 	}
-	return v
+	return append(v, e.dueInOrder(effects)...)
 }
 
 // Lacking is what the run should have attacked and has not: it proves less than it says.
@@ -273,62 +283,6 @@ func (e Evidence) NoSecret() (v Violations) {
 				break
 			}
 		}
-	}
-	return v
-}
-
-// mostDeliveries is how often a message may be handed out on average: every kill brings back what was in flight.
-const mostDeliveries = 10
-
-// NothingVanishes is G7: what is malformed ends in DEAD, or has an outcome that says so; nothing crashed on it, nor went round and round.
-func (e Evidence) NothingVanishes() (v Violations) {
-	if len(e.Poison) == 0 {
-		v.add("no malformed message was tried")
-	}
-	final := e.final()
-	for _, p := range e.Poison {
-		state := final[p.OperationID]
-		if refused := state == "rejected" || state == "failed"; !refused && !slices.Contains(e.Dead, p.Sequence) {
-			v.add("message %d of COMMANDS is neither in DEAD nor refused (%s)", p.Sequence, cmp.Or(state, "no outcome"))
-		}
-	}
-	for _, line := range e.Panics {
-		v.add("crashed: %.200s", line)
-	}
-	if len(e.Deliveries) == 0 {
-		v.add("nobody counted the deliveries")
-	}
-	for _, d := range e.Deliveries {
-		if d.Delivered > mostDeliveries*d.Messages+100 {
-			v.add("consumer %s delivered %d messages %d times", d.Consumer, d.Messages, d.Delivered)
-		}
-	}
-	return v
-}
-
-// NoDelay is G4: every other operation had its outcome before any of the stuck ones, which were published first; and those have theirs.
-func (e Evidence) NoDelay(stuck ...string) (v Violations) {
-	over := false
-	others := 0
-	final := e.final()
-	for _, c := range e.Commands {
-		if final[c.OperationID] == "" {
-			v.add("operation %s has no outcome", c.OperationID)
-		}
-	}
-	for _, event := range e.Events {
-		switch {
-		case !event.Terminal:
-		case slices.Contains(stuck, event.OperationID):
-			over = true
-		case over:
-			v.add("operation %s had its outcome only after a stuck one", event.OperationID)
-		default:
-			others++
-		}
-	}
-	if others == 0 {
-		v.add("no other operation had its outcome before the stuck ones")
 	}
 	return v
 }

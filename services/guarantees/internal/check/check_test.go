@@ -1,24 +1,41 @@
 package check_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
+// start is when the first command was published.
+var start = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+
 // sound is evidence of a system that keeps every promise.
 func sound() check.Evidence {
 	return check.Evidence{
-		Commands: []check.Command{{OperationID: "a", Key: "k", Number: 1, Writes: true, Once: true}, {OperationID: "b", Key: "k", Number: 2, Writes: true, Once: true}},
+		Commands: []check.Command{
+			{OperationID: "a", Key: "k", Number: 1, Writes: true, Once: true, Published: start.Add(time.Second)},
+			{OperationID: "b", Key: "k", Number: 2, Writes: true, Once: true, Published: start.Add(2 * time.Second)},
+			{OperationID: "due", Key: "k", Writes: true, Once: true, Published: start, NotBefore: start.Add(time.Minute)},
+			{OperationID: "not due", Key: "tenant/k", Want: "cancelled", Published: start, NotBefore: start.Add(time.Hour)},
+		},
 		Events: []check.Event{
 			{OperationID: "a", Type: "started", State: "started"}, {OperationID: "a", Type: "created", State: "succeeded", Terminal: true},
 			{OperationID: "b", Type: "created", State: "succeeded", Terminal: true},
+			{OperationID: "c", Type: "rejected", State: "rejected", Terminal: true},
+			{OperationID: "due", Type: "created", State: "succeeded", Terminal: true},
+			{OperationID: "not due", Type: "cancelled", State: "cancelled", Terminal: true},
 		},
-		Effects: []check.Effect{{OperationID: "a", At: 5}, {OperationID: "b", At: 6}},
-		Resent:  []check.Resent{{OperationID: "a", First: 1, Second: 9}},
-		Texts:   []check.Text{{Where: "a log", Text: "created"}}, Secrets: []string{"hunter2"},
-		Poison: []check.Poison{{Sequence: 7}}, Dead: []uint64{7},
+		Effects:    []check.Effect{{OperationID: "a", At: 5}, {OperationID: "b", At: 6}, {OperationID: "due", At: 7, Time: start.Add(time.Minute)}},
+		Trespasses: []check.Trespass{{Kind: "a cancel", OperationID: "c", Target: "a"}},
+		Twins:      [][2]string{{"a", "b"}}, Scheduled: []string{"not due"},
+		Resent: []check.Resent{{OperationID: "a", First: 1, Second: 9}},
+		Texts:  []check.Text{{Where: "a log", Text: "created"}}, Secrets: []string{"hunter2"},
+		Malformed:  []check.Malformed{{Kind: "garbage", Sequence: 7, Want: "unreadable"}, {Kind: "wrong data", Sequence: 8, OperationID: "c", Want: "rejected"}},
+		Dead:       []check.Letter{{Sequence: 7, Reason: "unreadable"}},
+		Bombs:      check.Bombs{Messages: 10, Bytes: 1 << 20, CPU: time.Second / 10, Alone: time.Millisecond, Behind: 20 * time.Millisecond},
 		Deliveries: []check.Deliveries{{Consumer: "directory-0", Messages: 3, Delivered: 4}},
 		Scanned:    map[string]string{"1": "alex"}, Told: map[string]string{"1": "alex"},
 		Points: []check.Point{{Service: "directory-svc", Step: "perform", Hit: true}}, Faults: map[string]int{"kill": 1}, Kills: 1, LeastKills: 1,
@@ -30,7 +47,7 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	t.Parallel()
 	e := sound()
 	for name, v := range map[string]check.Violations{
-		"G1": e.OneOutcome(), "G2": e.OnceAtTheVendor(), "G3": e.InOrder(), "G5": e.RowsEqualReplay(), "G6": e.NoSecret(), "G7": e.NothingVanishes(),
+		"G1": e.OneOutcome(), "G2": e.OnceAtTheVendor(), "G3": e.InOrder(), "G5": e.RowsEqualReplay(), "G6": e.NoSecret(), "G7": e.NothingVanishes(), "G9": e.TenantsAreApart(),
 		"the inventory": e.InventoryIsTrue(), "the attack": e.Lacking(),
 	} {
 		if len(v) > 0 {
@@ -52,16 +69,33 @@ func TestARequestThatHadLeftIsTold(t *testing.T) {
 
 func TestNoDelay(t *testing.T) {
 	t.Parallel()
-	e := sound()
-	if v := e.NoDelay("b"); len(v) > 0 { // a before b
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	e := check.Evidence{
+		Commands: []check.Command{{OperationID: "alone"}, {OperationID: "stuck"}, {OperationID: "beside"}},
+		Events: []check.Event{
+			{OperationID: "alone", State: "succeeded", Terminal: true, Stored: at(4 * time.Second)},
+			{OperationID: "beside", State: "succeeded", Terminal: true, Stored: at(27 * time.Second)},
+			{OperationID: "stuck", State: "succeeded", Terminal: true, Stored: at(40 * time.Second)},
+		},
+	}
+	d := check.Delay{Alone: []string{"alone"}, Beside: []string{"beside"}, Stuck: []string{"stuck"}, AloneSince: start, BesideSince: at(10 * time.Second)}
+	if v := e.NoDelay(d); len(v) > 0 { // 17 s, and 4 alone
 		t.Error(v)
 	}
-	if v := e.NoDelay("a"); len(v) == 0 {
-		t.Error("a delayed operation is not found")
-	}
-	e.Commands = append(e.Commands, check.Command{OperationID: "never"})
-	if v := e.NoDelay("b"); len(v) != 1 {
-		t.Error("an operation without an outcome is not found", v)
+	for name, breach := range map[string]func(*check.Evidence, *check.Delay){
+		"delayed":          func(e *check.Evidence, _ *check.Delay) { e.Events[1].Stored = at(28 * time.Second) },
+		"never":            func(e *check.Evidence, _ *check.Delay) { e.Events[1].Terminal = false },
+		"stuck for ever":   func(e *check.Evidence, _ *check.Delay) { e.Events[2].Terminal = false },
+		"nothing stuck":    func(_ *check.Evidence, d *check.Delay) { d.Stuck = nil },
+		"not stuck enough": func(e *check.Evidence, _ *check.Delay) { e.Events[2].Stored = at(9 * time.Second) },
+		"no control":       func(_ *check.Evidence, d *check.Delay) { d.Alone = nil },
+	} {
+		broken, d := e, d
+		broken.Events = slices.Clone(e.Events)
+		breach(&broken, &d)
+		if len(broken.NoDelay(d)) == 0 {
+			t.Errorf("%s: the checker does not find it", name)
+		}
 	}
 }
 
@@ -123,7 +157,23 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"secret":           {func(e *check.Evidence) { e.Texts[0].Text = "password hunter2" }, check.Evidence.NoSecret},
 		"nothing searched": {func(e *check.Evidence) { e.Texts = nil }, check.Evidence.NoSecret},
 		"vanished":         {func(e *check.Evidence) { e.Dead = nil }, check.Evidence.NothingVanishes},
-		"crash":            {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
+		"wrong reason":     {func(e *check.Evidence) { e.Dead[0].Reason = "expired" }, check.Evidence.NothingVanishes},
+		"not rejected":     {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.NothingVanishes},
+		"bombs unmeasured": {func(e *check.Evidence) { e.Bombs = check.Bombs{} }, check.Evidence.NothingVanishes},
+		"bombs burn":       {func(e *check.Evidence) { e.Bombs.CPU = time.Minute }, check.Evidence.NothingVanishes},
+		"bombs block":      {func(e *check.Evidence) { e.Bombs.Behind = time.Minute }, check.Evidence.NothingVanishes},
+		"too early":        {func(e *check.Evidence) { e.Effects[2].Time = start.Add(59 * time.Second) }, check.Evidence.InOrder},
+		"due, and overtaken": {func(e *check.Evidence) {
+			e.Commands[0].Published = start.Add(2 * time.Minute)
+		}, check.Evidence.InOrder},
+		"cancelled by another": {func(e *check.Evidence) { e.Events[1].State = "cancelled" }, check.Evidence.TenantsAreApart},
+		"a cancel succeeds":    {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.TenantsAreApart},
+		"one twin":             {func(e *check.Evidence) { e.Twins[0][1] = "a" }, check.Evidence.TenantsAreApart},
+		"a twin unanswered":    {func(e *check.Evidence) { e.Twins[0][1] = "never" }, check.Evidence.TenantsAreApart},
+		"held up":              {func(e *check.Evidence) { e.Events[1], e.Events[5] = e.Events[5], e.Events[1] }, check.Evidence.TenantsAreApart},
+		"nobody behind":        {func(e *check.Evidence) { e.Commands[3].Key = "l" }, check.Evidence.TenantsAreApart},
+		"nobody tried":         {func(e *check.Evidence) { e.Trespasses = nil }, check.Evidence.TenantsAreApart},
+		"crash":                {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

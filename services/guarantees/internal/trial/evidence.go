@@ -34,25 +34,25 @@ func (t *Trial) Settle(ctx context.Context, patience time.Duration) error {
 	for i, c := range t.evidence.Commands {
 		commands[i] = c.OperationID
 	}
-	poison := t.evidence.Poison
+	malformed := t.evidence.Malformed
 	return until(ctx, patience, func(ctx context.Context) (string, error) {
 		undone, err := t.undone(ctx, commands)
 		if err != nil {
 			return "", err
 		}
-		unburied, err := t.unburied(ctx, poison)
+		unsettled, err := t.unsettled(ctx, malformed)
 		if err != nil {
 			return "", err
 		}
-		var open int
-		if err := t.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE finished_at IS NULL`).Scan(&open); err != nil {
+		open, err := t.open(ctx)
+		if err != nil {
 			return "", err
 		}
 		t.tell("%d of %d commands are done", len(t.evidence.Commands)-len(undone), len(t.evidence.Commands))
-		commands, poison = undone, unburied // an outcome stands, and need not be asked for again
-		if len(undone)+len(unburied)+open > 0 {
+		commands, malformed = undone, unsettled // an outcome stands, and need not be asked for again
+		if len(undone)+len(unsettled)+open > 0 {
 			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no letter, %d operations are open",
-				len(undone), len(t.evidence.Commands), undone[:min(len(undone), 3)], len(unburied), len(t.evidence.Poison), open), nil
+				len(undone), len(t.evidence.Commands), undone[:min(len(undone), 3)], len(unsettled), len(t.evidence.Malformed), open), nil
 		}
 		return "", nil
 	})
@@ -64,19 +64,31 @@ func (t *Trial) undone(ctx context.Context, commands []string) ([]string, error)
 		WHERE NOT EXISTS (SELECT FROM mailwright.operations WHERE operation_id = id AND finished_at IS NOT NULL)`, commands)
 }
 
-// unburied are those of the malformed messages that have neither a letter nor an outcome.
-func (t *Trial) unburied(ctx context.Context, poison []check.Poison) ([]check.Poison, error) {
-	buried, err := column[uint64](ctx, t.db, `SELECT origin_sequence FROM mailwright.dead_letters WHERE origin_sequence IS NOT NULL`)
+// unsettled are those of the malformed messages that have neither a letter nor an outcome.
+func (t *Trial) unsettled(ctx context.Context, list []check.Malformed) ([]check.Malformed, error) {
+	settled, err := column[uint64](ctx, t.db, `SELECT origin_sequence FROM mailwright.dead_letters WHERE origin_sequence IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
-	poison = slices.DeleteFunc(slices.Clone(poison), func(p check.Poison) bool { return slices.Contains(buried, p.Sequence) })
-	ids := make([]string, len(poison))
-	for i, p := range poison {
-		ids[i] = p.OperationID
+	list = slices.DeleteFunc(slices.Clone(list), func(m check.Malformed) bool { return slices.Contains(settled, m.Sequence) })
+	ids := make([]string, len(list))
+	for i, m := range list {
+		ids[i] = m.OperationID
 	}
 	undone, err := t.undone(ctx, ids)
-	return slices.DeleteFunc(poison, func(p check.Poison) bool { return !slices.Contains(undone, p.OperationID) }), err
+	return slices.DeleteFunc(list, func(m check.Malformed) bool { return !slices.Contains(undone, m.OperationID) }), err
+}
+
+// open counts the operations that have no outcome, but for those that have a dead letter in its place
+// and those that stay scheduled.
+func (t *Trial) open(ctx context.Context) (n int, err error) {
+	scheduled := make([]string, len(t.scheduled))
+	for i, c := range t.scheduled {
+		scheduled[i] = c.OperationID
+	}
+	err = t.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations o WHERE finished_at IS NULL AND operation_id <> ALL ($1)
+		AND NOT EXISTS (SELECT FROM mailwright.dead_letters d WHERE d.operation_id = o.operation_id)`, scheduled).Scan(&n)
+	return n, err
 }
 
 // TakeStock sends some commands again, has the vendor scan what the storm has left, and takes one more inventory.
@@ -86,6 +98,9 @@ func (t *Trial) TakeStock(ctx context.Context) error {
 		return err
 	}
 	if _, err := t.controlRaw(ctx, "POST", "scan", nil); err != nil {
+		return err
+	}
+	if err := t.cancelScheduled(ctx); err != nil {
 		return err
 	}
 	k := &kinds[len(kinds)-1]
@@ -145,6 +160,10 @@ func (t *Trial) each(ctx context.Context, name string, read func(jetstream.Msg) 
 func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 	e.ReadBack = map[string]bool{}
 	return t.each(ctx, bus.Events, func(m jetstream.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil || t.forged[meta.Sequence.Stream] {
+			return err
+		}
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
@@ -153,7 +172,9 @@ func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 			e.ReadBack[id] = true
 		}
 		state, _ := event.StateOf(v)
-		e.Events = append(e.Events, check.Event{OperationID: event.Extension(v, event.Operation), Type: v.Type(), State: string(state), Terminal: state.Terminal()})
+		e.Events = append(e.Events, check.Event{
+			OperationID: event.Extension(v, event.Operation), Type: v.Type(), State: string(state), Terminal: state.Terminal(), Stored: meta.Timestamp,
+		})
 		e.Texts = append(e.Texts, check.Text{Where: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		return nil
 	})
@@ -181,7 +202,7 @@ func (t *Trial) readDead(ctx context.Context, e *check.Evidence) error {
 		if err != nil {
 			return err
 		}
-		e.Dead = append(e.Dead, letter.Sequence)
+		e.Dead = append(e.Dead, check.Letter{Sequence: letter.Sequence, Reason: letter.Reason})
 		e.Texts = append(e.Texts, check.Text{Where: "a dead letter on " + m.Subject(), Text: string(m.Data())})
 		return nil
 	})
@@ -232,6 +253,7 @@ func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
 	var journal struct {
 		Entries []struct {
 			Sequence                     uint64
+			Time                         time.Time
 			Vendor, Call, Target, Detail string
 		}
 	}
@@ -241,7 +263,7 @@ func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
 	for _, entry := range journal.Entries {
 		mark := strings.TrimSpace(entry.Vendor + " " + entry.Call + " " + entry.Target + " " + entry.Detail)
 		if id := t.marks[mark]; id != "" {
-			e.Effects = append(e.Effects, check.Effect{OperationID: id, At: entry.Sequence})
+			e.Effects = append(e.Effects, check.Effect{OperationID: id, At: entry.Sequence, Time: entry.Time})
 		}
 	}
 	return nil

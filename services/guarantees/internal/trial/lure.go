@@ -46,6 +46,9 @@ var hostile = map[string]func(here, elsewhere string, w http.ResponseWriter, r *
 	},
 }
 
+// hostileTenant is the name of the tenant whose vendor is hostile.
+const hostileTenant = "lure"
+
 // memoryLimit is what a service may take whatever it is answered.
 const memoryLimit = 512 << 20
 
@@ -73,7 +76,7 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	for kind := range hostile {
 		result.Tried = append(result.Tried, kind)
 		t.injected("hostile answer")
-		if _, err := t.store(ctx, message(event.Inventory, kind, "lure-"+kind, event.InventorySync, fmt.Sprintf(`{"tenant":%q}`, kind))); err != nil {
+		if _, err := t.store(ctx, messageOf(hostileTenant, event.Inventory, kind, "lure-"+kind, event.InventorySync, fmt.Sprintf(`{"tenant":%q}`, kind))); err != nil {
 			return result, err
 		}
 	}
@@ -137,7 +140,7 @@ func answer(here, elsewhere string, w http.ResponseWriter, r *http.Request) {
 // inventoryAgainst starts an inventory-svc whose only tenant is the given vendor's.
 func (t *Trial) inventoryAgainst(ctx context.Context, url string) (*exec.Cmd, error) {
 	config := filepath.Join(t.dir, "lure.yaml")
-	text := fmt.Sprintf("tenants:\n  lure:\n    enpower: {url: %q, tokenUrl: %q, clientId: lure, clientSecret: {file: secrets/enpower-client-secret}}\n", url, url+"/token")
+	text := fmt.Sprintf("tenants:\n  "+hostileTenant+":\n    policy: {enpower: {tenants: [\"*\"]}}\n    enpower: {url: %q, tokenUrl: %q, clientId: lure, clientSecret: {file: secrets/enpower-client-secret}}\n", url, url+"/token")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

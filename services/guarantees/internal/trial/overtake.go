@@ -47,7 +47,10 @@ func (t *Trial) overtake(ctx context.Context) error {
 	return both.Wait()
 }
 
-const delegationService = "delegation-svc"
+const (
+	directoryService  = "directory-svc"
+	delegationService = "delegation-svc"
+)
 
 // pauseReplica stops a replica between its read and its write, the only one of its kind that
 // writes whole lists.

@@ -27,6 +27,12 @@ const (
 	dayLater         = "duplicate after JetStream forgot its id"
 	twoKeys          = "command on two keys at once"
 	malformedMessage = "malformed message"
+	forgedRecord     = "event that no service wrote"
+	forgedReference  = "reference that no service wrote"
+	trespass         = "command that reaches for another's operation"
+	sameID           = "source and id of another tenant's command"
+	scheduledSoon    = "command that is due during the run"
+	scheduledLater   = "command that is not due during the run"
 	paused           = "pause of a replica between a read and a write"
 	isolated         = "replica cut off from NATS"
 )
@@ -58,7 +64,7 @@ func (t *Trial) Storm(ctx context.Context) error {
 	if slices.Contains(t.Unsafe, operation.Lease) { // a late write meets no other fault, and shows
 		return t.overtake(ctx)
 	}
-	t.expect(atStep, twoKeys, malformedMessage, paused, isolated)
+	t.expect(atStep, twoKeys, malformedMessage, forgedRecord, forgedReference, trespass, sameID, scheduledSoon, scheduledLater, paused, isolated)
 	for _, c := range deck {
 		t.expect(c.name)
 	}

@@ -63,6 +63,8 @@ type Trial struct {
 	publishing *publisher
 	marks      map[string]string // operations by how the vendor's journal shows them
 	traces     *listener
+	forged     map[uint64]bool // sequences of EVENTS that no service wrote
+	scheduled  []check.Command // they stay scheduled until everything else is done
 
 	mu       sync.Mutex
 	evidence check.Evidence
@@ -71,7 +73,7 @@ type Trial struct {
 }
 
 // LongestCall is a VendorTimeout that no slow answer comes near.
-const LongestCall = time.Minute
+const LongestCall = 3 * time.Minute
 
 // duplicates is how long a duplicate is kept back: it is published long after the command that it repeats.
 const duplicates = 2 * time.Second
@@ -85,7 +87,7 @@ func Start(ctx context.Context, plan Plan) (*Trial, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user below it
 		return nil, err
 	}
-	t := &Trial{Plan: plan, dir: dir, marks: map[string]string{}}
+	t := &Trial{Plan: plan, dir: dir, marks: map[string]string{}, forged: map[uint64]bool{}}
 	t.rng = t.dice(-1)
 	t.evidence.Faults = map[string]int{}
 	t.publishing = &publisher{Trial: t, made: map[*kind]int{}, numbers: map[string]int{}}
@@ -100,7 +102,7 @@ func (t *Trial) start(ctx context.Context) (err error) {
 		return err
 	}
 	t.Stack, err = stack.Start(ctx, stack.Options{
-		Dir: t.dir, Bin: t.Bin, Volatile: true, Log: t.Log, Services: t.services(), Env: t.environment(),
+		Dir: t.dir, Bin: t.Bin, Volatile: true, Log: t.Log, Services: t.services(), Env: t.environment(), Tenants: []string{otherTenant},
 		SandboxEnv: []string{fmt.Sprint("MAILWRIGHT_SANDBOX_FAULT_SEED=", t.Seed), fmt.Sprint("MAILWRIGHT_SANDBOX_JOURNAL_SIZE=", 100_000+20*t.Commands)},
 	})
 	if err != nil {

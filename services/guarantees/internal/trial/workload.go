@@ -18,8 +18,9 @@ import (
 
 const (
 	source = "/guarantees"
-	// poisonEvery and twiceEvery are how often a malformed message and a command under a second key come by.
-	poisonEvery, twiceEvery = 40, 12
+	// malformedEvery and twiceEvery are how often a malformed message and a command under a second key
+	// come by, and acrossEvery one that concerns another tenant or publisher.
+	malformedEvery, twiceEvery, acrossEvery = 24, 12, 17
 	// tail is how fast commands follow when all of the plan are published and the storm is not over.
 	tail = 50 * time.Millisecond
 )
@@ -37,6 +38,10 @@ type publisher struct {
 	*Trial
 	made    map[*kind]int
 	numbers map[string]int
+	// later are messages that follow others after a while.
+	later []later
+	// sideNumber numbers the commands that stand in no order.
+	sideNumber int
 }
 
 // Publish publishes the whole workload, spread over the keys, and goes on until the storm is over. Now and then comes a create that is published twice at
@@ -63,17 +68,30 @@ func (t *Trial) Publish(ctx context.Context, stormed <-chan struct{}) error {
 			}
 		}
 		if i >= t.Commands && over {
-			return nil
+			return t.publishing.follow(ctx, true)
 		}
-		if err := t.publishing.publish(ctx, i); err != nil {
+		if err := t.publishing.turn(ctx, i); err != nil {
 			return err
 		}
-		if i%poisonEvery == 25 {
-			if err := t.poison(ctx, i/poisonEvery); err != nil {
-				return err
-			}
+	}
+}
+
+// turn publishes command i, and what comes by beside it.
+func (p *publisher) turn(ctx context.Context, i int) error {
+	if err := p.publish(ctx, i); err != nil {
+		return err
+	}
+	if i%malformedEvery == malformedEvery-1 {
+		if err := p.malformed(ctx, i/malformedEvery); err != nil {
+			return err
 		}
 	}
+	if i%acrossEvery == acrossEvery-1 && slices.Contains(p.services(), directoryService) {
+		if err := p.across(ctx, i); err != nil {
+			return err
+		}
+	}
+	return p.follow(ctx, false)
 }
 
 // pace spreads the workload over the storm: about two seconds a fault, or one in a hurry.
@@ -124,6 +142,7 @@ func (p *publisher) publish(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	c.Published = time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.evidence.Commands = append(p.evidence.Commands, c)
@@ -135,7 +154,11 @@ func (p *publisher) publish(ctx context.Context, i int) error {
 
 // message makes a command.
 func message(domain event.Domain, key, id, eventType, data string) *nats.Msg {
-	return &nats.Msg{Subject: bus.CommandSubject(stack.SandboxTenant, domain, key), Data: []byte(data), Header: nats.Header{
+	return messageOf(stack.SandboxTenant, domain, key, id, eventType, data)
+}
+
+func messageOf(tenant string, domain event.Domain, key, id, eventType, data string) *nats.Msg {
+	return &nats.Msg{Subject: bus.CommandSubject(tenant, domain, key), Data: []byte(data), Header: nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {eventType}, "content-type": {"application/json"}, jetstream.MsgIDHeader: {id},
 	}}
 }

@@ -156,16 +156,17 @@ func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, 
 		return nil, nil
 	}
 	stream, err := b.js.Stream(ctx, l.Letter.Stream)
-	if err == nil {
-		var m *jetstream.RawStreamMsg
-		if m, err = stream.GetMsg(ctx, l.Letter.Sequence); err == nil {
-			return m, nil
-		}
-	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrInvalidStreamName) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrInvalidStreamName) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, words.OneLine(l.Letter.Stream), err)
+	if err != nil {
+		return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, words.OneLine(l.Letter.Stream), err)
+	}
+	d, found, err := bus.Read(ctx, b.js, stream, l.Letter.Sequence)
+	if err != nil || !found {
+		return nil, err
+	}
+	return &jetstream.RawStreamMsg{Subject: d.Subject, Sequence: d.Sequence, Header: d.Header, Data: d.Data, Time: d.Stored}, nil
 }
 
 // errRecord says that a service can not tell either where an operation stands.

@@ -1,0 +1,73 @@
+package check
+
+import (
+	"cmp"
+	"path"
+)
+
+// Trespass is a command by which a publisher reaches for what is another's.
+type Trespass struct {
+	// Kind names what was tried.
+	Kind string
+	// OperationID is the command's own, and Target that of the operation it is aimed at; "" where it
+	// is aimed at none.
+	OperationID, Target string
+}
+
+// TenantsAreApart is G9, as far as it does not take NATS permissions: who reaches for another's
+// operation is refused, and that operation succeeds; commands of two tenants with the same source and
+// id are two; and a command that is not due holds up no other.
+func (e Evidence) TenantsAreApart() (v Violations) {
+	if len(e.Trespasses) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
+		v.add("nobody reached for what is another's")
+	}
+	final := e.final()
+	for _, t := range e.Trespasses {
+		if state := final[t.OperationID]; state != "rejected" && state != "failed" {
+			v.add("%s: operation %s is %s, not refused", t.Kind, t.OperationID, cmp.Or(state, "without outcome"))
+		}
+		if state := final[t.Target]; t.Target != "" && state != "succeeded" {
+			v.add("%s: its target %s is %s, not succeeded", t.Kind, t.Target, cmp.Or(state, "without outcome"))
+		}
+	}
+	for _, twins := range e.Twins {
+		for _, id := range twins {
+			if twins[0] == twins[1] || final[id] != "succeeded" {
+				v.add("operation %s has the source and id of one of another tenant, and is %s", id, cmp.Or(final[id], "without outcome"))
+			}
+		}
+	}
+	return append(v, e.heldUp()...)
+}
+
+// heldUp finds the commands that had their outcome only after a command that is not due, of their key
+// or of one with its name in another tenant.
+func (e Evidence) heldUp() (v Violations) {
+	outcome := map[string]int{} // where it stands in the stream
+	for at, event := range e.Events {
+		if event.Terminal {
+			outcome[event.OperationID] = at
+		}
+	}
+	commands := map[string]Command{}
+	for _, c := range e.Commands {
+		commands[c.OperationID] = c
+	}
+	for _, id := range e.Scheduled {
+		scheduled, ended := commands[id], outcome[id]
+		behind := 0
+		for _, c := range e.Commands {
+			if path.Base(c.Key) != path.Base(scheduled.Key) || c.OperationID == id || !c.NotBefore.IsZero() || c.Published.Before(scheduled.Published) {
+				continue
+			}
+			if at, ok := outcome[c.OperationID]; !ok || at > ended {
+				v.add("operation %s waited for operation %s, which is not due", c.OperationID, id)
+			}
+			behind++
+		}
+		if behind == 0 {
+			v.add("no command came behind operation %s, which is not due", id)
+		}
+	}
+	return v
+}

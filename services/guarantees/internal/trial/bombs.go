@@ -1,0 +1,211 @@
+package trial
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+)
+
+// bomb is data of a command that costs little to send and is made to be expensive to check. A service
+// must reject it.
+type bomb struct {
+	kind string
+	data func() string
+}
+
+// bombSize is close to the largest message that NATS takes by default, 1 MiB.
+const bombSize = 900_000
+
+// bombs by kind.
+var bombs = []bomb{
+	{"numbers with huge exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e", 999_999-i) }) }},
+	{"numbers with huge negative exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) }) }},
+	{"as many large numbers as may be", func() string { return valuesOf(few(func(i int) string { return fmt.Sprintf("%d.0e20", i) })) }},
+	{"a number of many digits", func() string { return valuesOf(strings.Repeat("9", bombSize)) }},
+	{"100,000 items", func() string { return listOf(func(int) string { return "1234567" }) }},
+	{"a deep object", func() string { return nested(`{"createIn":`, "1", "}") }},
+	{"a deep array", func() string { return nested("[", "1", "]") }},
+	{"a member over and over", func() string {
+		return "{" + strings.TrimSuffix(strings.Repeat(`"createIn":"x",`, bombSize/15), ",") + "}"
+	}},
+	{"1 MiB of unknown members", func() string { return objectOf(bombSize/20, 1) }},
+	{"as many long unknown members as may be", func() string { return objectOf(4_900, 170) }},
+	{"as many wrong properties as may be", func() string {
+		return `{"createIn":"x","objectType":"user","properties":[` + few(func(i int) string { return strconv.Itoa(i) }) + `]}`
+	}},
+	{"escapes", func() string { return `{"createIn":"` + strings.Repeat(`\ud83d\ude00`, bombSize/12) + `"}` }},
+	{"a long text", func() string { return `{"createIn":"` + strings.Repeat("x", bombSize) + `"}` }},
+}
+
+// valuesOf makes a command that sets one property to some values.
+func valuesOf(values string) string {
+	return `{"createIn":"x","objectType":"user","properties":[{"propertyName":"title","propertyType":"Integer","values":[` + values + `]}]}`
+}
+
+// listOf fills a list of values up to bombSize, each different if item makes it so.
+func listOf(item func(i int) string) string {
+	var b strings.Builder
+	for i := 0; b.Len() < bombSize; i++ {
+		b.WriteString(item(i) + ",")
+	}
+	return valuesOf(strings.TrimSuffix(b.String(), ","))
+}
+
+// few makes nearly as many items as a command may have values.
+func few(item func(i int) string) string {
+	const values = 4_900
+	items := make([]string, values)
+	for i := range items {
+		items[i] = item(i)
+	}
+	return strings.Join(items, ",")
+}
+
+func objectOf(members, length int) string {
+	list := make([]string, members)
+	for i := range list {
+		list[i] = fmt.Sprintf(`"%s%d":1`, strings.Repeat("m", length), i)
+	}
+	return "{" + strings.Join(list, ",") + "}"
+}
+
+func nested(open, core, end string) string {
+	depth := bombSize / (len(open) + len(end))
+	return strings.Repeat(open, depth) + core + strings.Repeat(end, depth)
+}
+
+const (
+	// bombRounds is how often each bomb is published, one right after another.
+	bombRounds = 4
+	// bombPatience is how long a command may wait behind them before nobody waits for it any more.
+	bombPatience = time.Minute
+)
+
+// Bombs publishes every bomb a few times while the system has nothing else to do, and a command behind
+// them. It measures what that costs the service and how long the command takes.
+func (t *Trial) Bombs(ctx context.Context) error {
+	cost := &t.evidence.Bombs
+	var err error
+	if cost.Alone, err = t.roundTrip(ctx, "alone"); err != nil {
+		return err
+	}
+	before, err := t.cpuOf(ctx, directoryService)
+	if err != nil {
+		return err
+	}
+	for i := range bombRounds * len(bombs) {
+		b, id := bombs[i%len(bombs)], fmt.Sprint("bomb-", i)
+		m := message(event.Directory, id, id, event.ObjectCreate, b.data())
+		if err := t.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: string(event.Rejected)}); err != nil {
+			return err
+		}
+		cost.Messages++
+		cost.Bytes += int64(len(m.Data))
+	}
+	if cost.Behind, err = t.roundTrip(ctx, "behind"); err != nil {
+		return err
+	}
+	if err := t.refused(ctx); err != nil {
+		return err
+	}
+	after, err := t.cpuOf(ctx, directoryService)
+	cost.CPU = after - before
+	t.Progress("%d expensive messages of %d MB in all took %v of CPU; a command behind them had its outcome after %v, without them after %v",
+		cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond), cost.Behind.Round(time.Millisecond), cost.Alone.Round(time.Millisecond))
+	return err
+}
+
+// refused waits until every bomb has its outcome.
+func (t *Trial) refused(ctx context.Context) error {
+	deadline := time.Now().Add(bombPatience)
+	for i := range bombRounds * len(bombs) {
+		if _, err := t.outcome(ctx, operationOf(fmt.Sprint("bomb-", i)), time.Until(deadline)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roundTrip publishes a command on a key of its own and measures how long it takes to its outcome, by
+// JetStream's clock. One that has none in time takes bombPatience.
+func (t *Trial) roundTrip(ctx context.Context, name string) (time.Duration, error) {
+	id := "bombs-" + name
+	ack, err := t.store(ctx, message(event.Directory, id, id, event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))))
+	if err != nil {
+		return 0, err
+	}
+	stream, err := t.js.Stream(ctx, bus.Commands)
+	if err != nil {
+		return 0, err
+	}
+	command, err := stream.GetMsg(ctx, ack.Sequence)
+	if err != nil {
+		return 0, err
+	}
+	at, err := t.outcome(ctx, operationOf(id), bombPatience)
+	if err != nil || at.IsZero() {
+		return bombPatience, err
+	}
+	return at.Sub(command.Time), nil
+}
+
+// outcome waits for the outcome of an operation of directory-svc, and says when it was stored; zero
+// where it does not come in time.
+func (t *Trial) outcome(ctx context.Context, id string, patience time.Duration) (at time.Time, err error) {
+	events, err := t.js.Stream(ctx, bus.Events)
+	if err != nil {
+		return at, err
+	}
+	late := until(ctx, patience, func(ctx context.Context) (string, error) {
+		m, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(stack.SandboxTenant, event.Directory, id))
+		if err != nil || !isOutcome(m) {
+			return "no outcome", nil
+		}
+		at = m.Time
+		return "", nil
+	})
+	if late != nil {
+		t.Progress("operation %s: %v", id, late) // the checker says what is missing
+	}
+	return at, ctx.Err()
+}
+
+func isOutcome(m *jetstream.RawStreamMsg) bool {
+	v, err := event.Decode(m.Header, m.Data)
+	if err != nil {
+		return false
+	}
+	state, _ := event.StateOf(v)
+	return state.Terminal()
+}
+
+// cpuOf is how much CPU a service has used since it was started, as its metrics tell.
+func (t *Trial) cpuOf(ctx context.Context, service string) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Endpoints.Services[service]+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "process_cpu_seconds_total "); ok {
+			seconds, err := strconv.ParseFloat(text, 64)
+			return time.Duration(seconds * float64(time.Second)), err
+		}
+	}
+	return 0, fmt.Errorf("%s does not tell what CPU it has used", service)
+}

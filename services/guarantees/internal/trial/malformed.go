@@ -1,0 +1,277 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+)
+
+// malformed is a message that nobody can carry out, on a key of its own where it does not name one.
+type malformed struct {
+	kind string
+	// want is the reason of the dead letter, or the state, in which it must end.
+	want string
+	make func(t *Trial, id string) *nats.Msg
+}
+
+// enveloped makes a command with a sound envelope and wrong data.
+func enveloped(data func(t *Trial) string) func(*Trial, string) *nats.Msg {
+	return func(t *Trial, id string) *nats.Msg { return create("", id, data(t)) }
+}
+
+// bare makes a message that has a body alone.
+func bare(data func(t *Trial) string) func(*Trial, string) *nats.Msg {
+	return func(t *Trial, _ string) *nats.Msg { return &nats.Msg{Data: []byte(data(t))} }
+}
+
+func text(s string) func(*Trial) string { return func(*Trial) string { return s } }
+
+// rejected is a state in which what is malformed may end.
+const rejected = string(event.Rejected)
+
+// malformedMessages are published by turns.
+var malformedMessages = []malformed{
+	{"nothing at all", operation.Unreadable, bare(text(""))},
+	{"garbage", operation.Unreadable, bare(text("\xff\xfe\x00"))},
+	{"half an object with a secret", operation.Unreadable, bare(func(t *Trial) string { return `{"newPassword":"` + t.password() + `"` })},
+	{"a deep array without an envelope", operation.Unreadable, bare(text(strings.Repeat("[", 50_000)))},
+	{"1 MB without an envelope", operation.Unreadable, bare(text(strings.Repeat("x", 1_000_000)))},
+	{"two ids", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return with(create("", id, "{}"), "ce-id", id, "another") }},
+	{"an id that is no text", operation.Unreadable, func(*Trial, string) *nats.Msg { return create("", "\xff", "{}") }},
+	{"a long id", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return create("", id+strings.Repeat("x", 20_000), "{}") }},
+	{"a wildcard as key", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return create("*", id, "{}") }},
+	{"a wildcard of all as key", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return create(">", id, "{}") }},
+	{"a foreign record", operation.RecordUnreadable, nil},
+	{"a foreign record, and a delay of 10 years", operation.RecordUnreadable, nil},
+	{"a foreign record, and no delay", operation.RecordUnreadable, nil},
+	{"a record with a state and nothing else", operation.Conflict, nil},
+	{"a reference to another incarnation", operation.ReferenceMismatch, nil},
+	{"a reference to another operation", operation.ReferenceMismatch, nil},
+	{"a reference to another domain", operation.ReferenceMismatch, nil},
+	{"JSON in a text", rejected, enveloped(func(t *Trial) string { return fmt.Sprintf("%q", t.secretObject()) })},
+	{"value in place of values", rejected, enveloped((*Trial).misspelt)},
+	{"a secret in an array", rejected, enveloped(func(t *Trial) string { return fmt.Sprintf(`["unicodePwd",%q]`, t.password()) })},
+	{"a secret as the type of an object", rejected, enveloped(func(t *Trial) string {
+		return fmt.Sprintf(`{"createIn":"x","objectType":%q,"properties":[]}`, t.password())
+	})},
+	{"a structured event without id, JSON in a text", operation.Unreadable, func(t *Trial, _ string) *nats.Msg {
+		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":%q}`, source, event.ObjectCreate, t.secretObject()))
+	}},
+	{"a structured event without id, a secret in an array", operation.Unreadable, func(t *Trial, _ string) *nats.Msg {
+		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":["unicodePwd",%q]}`, source, event.ObjectCreate, t.password()))
+	}},
+	{"another command under a used id", operation.Conflict, used(func(t *Trial) string { data, _ := t.object(1, 0, 0); return data })},
+	{"JSON in a text under a used id", operation.Conflict, used(func(t *Trial) string { return fmt.Sprintf("%q", t.secretObject()) })},
+	{"value in place of values under a used id", operation.Conflict, used((*Trial).misspelt)},
+	{"a secret in an array under a used id", operation.Conflict, used(func(t *Trial) string { return fmt.Sprintf(`["unicodePwd",%q]`, t.password()) })},
+}
+
+func (t *Trial) secretObject() string { return fmt.Sprintf(`{"unicodePwd":%q}`, t.password()) }
+
+func (t *Trial) misspelt() string {
+	return fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[{"propertyName":"unicodePwd","propertyType":"String","value":%q}]}`, unit, t.password())
+}
+
+// create makes a command on a key token as it is; "" leaves the key open.
+func create(token, id, data string) *nats.Msg {
+	m := message(event.Directory, "", id, event.ObjectCreate, data)
+	m.Header.Del(nats.MsgIdHdr)
+	m.Subject = ""
+	if token != "" {
+		m.Subject = strings.TrimSuffix(bus.CommandSubject(stack.SandboxTenant, event.Directory, ""), event.Token("")) + token
+	}
+	return m
+}
+
+func structured(body string) *nats.Msg {
+	return &nats.Msg{Data: []byte(body), Header: nats.Header{"content-type": {"application/cloudevents+json"}}}
+}
+
+// with sets a header.
+func with(m *nats.Msg, name string, values ...string) *nats.Msg {
+	m.Header[name] = values
+	return m
+}
+
+// usedID is the id of a command whose outcome stands when its turn comes.
+const usedID = "0"
+
+func used(data func(*Trial) string) func(*Trial, string) *nats.Msg {
+	return func(t *Trial, _ string) *nats.Msg { return create("other", usedID, data(t)) }
+}
+
+// malformed publishes one malformed message, by turns; after those above the bombs, once: they are large.
+func (p *publisher) malformed(ctx context.Context, turn int) error {
+	at, id := turn%len(malformedMessages), fmt.Sprint("malformed-", turn)
+	if bomb := turn - len(malformedMessages); bomb >= 0 && bomb < len(bombs) {
+		b := bombs[bomb]
+		m := message(event.Directory, id, id, event.ObjectCreate, b.data())
+		return p.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: rejected})
+	}
+	w := malformedMessages[at]
+	switch w.want {
+	case operation.RecordUnreadable:
+		return p.foreignRecord(ctx, w, id)
+	case operation.ReferenceMismatch:
+		return p.foreignReference(ctx, w, id)
+	}
+	if w.make == nil {
+		return p.emptyRecord(ctx, w, id)
+	}
+	m := w.make(p.Trial, id)
+	if m.Subject == "" {
+		m.Subject = bus.CommandSubject(stack.SandboxTenant, event.Directory, id)
+	}
+	entry := check.Malformed{Kind: w.kind, Want: w.want}
+	if w.want == rejected {
+		entry.OperationID = operationOf(id)
+	}
+	return p.storeMalformed(ctx, m, entry)
+}
+
+// operationOf names the operation of a command of ours.
+func operationOf(id string) string { return event.OperationID(stack.SandboxTenant, source, id) }
+
+// storeMalformed publishes a message and takes note of how it must end.
+func (t *Trial) storeMalformed(ctx context.Context, m *nats.Msg, entry check.Malformed) error {
+	ack, err := t.store(ctx, m)
+	if err != nil {
+		return err
+	}
+	entry.Sequence = ack.Sequence
+	t.noteMalformed(entry)
+	t.injected(malformedMessage)
+	return nil
+}
+
+func (t *Trial) noteMalformed(entry check.Malformed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.evidence.Malformed = append(t.evidence.Malformed, entry)
+}
+
+// foreignRecord has something that is no event of ours stand on the subject of an operation before its
+// command comes. By turns the command has a header that once said when it is redelivered.
+func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) error {
+	foreign := &nats.Msg{Data: []byte("not an event"), Header: nats.Header{}}
+	if err := p.forge(ctx, id, foreign); err != nil {
+		return err
+	}
+	data, _ := p.object(sidePath, 0, 0)
+	m := message(event.Directory, id, id, event.ObjectCreate, data)
+	switch {
+	case strings.HasSuffix(w.kind, "10 years"):
+		m = with(m, "mailwright-retry-after", "87600h")
+	case strings.HasSuffix(w.kind, "no delay"):
+		m = with(m, "mailwright-retry-after", "0s")
+	}
+	return p.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, OperationID: operationOf(id), Want: w.want})
+}
+
+// emptyRecord has an event stand there that tells a state, of a type that no version of ours knows, and
+// nothing of the command.
+func (p *publisher) emptyRecord(ctx context.Context, w malformed, id string) error {
+	if err := p.forge(ctx, id, laterVersion(id, event.OperationData{})); err != nil {
+		return err
+	}
+	data, _ := p.object(sidePath, 0, 0)
+	return p.storeMalformed(ctx, message(event.Directory, id, id, event.ObjectCreate, data), check.Malformed{Kind: w.kind, Want: w.want})
+}
+
+// sidePath is a number of a command that is none of the workload's.
+const sidePath = 10_000_000
+
+// laterVersion makes an event as a later version may write it: of an unknown type, with the state that
+// it leaves its operation in.
+func laterVersion(id string, of event.OperationData) *nats.Msg {
+	e, err := event.New(id+".later", operation.Source(event.Directory), event.Prefix+"directory.paused.v1", event.WaitingData{Operation: of, Reason: "paused", Since: time.Now().UTC()})
+	if err != nil {
+		panic(err) // it depends on nothing
+	}
+	event.Extend(&e, event.Attribute{Name: event.TenantID, Value: stack.SandboxTenant}, event.Attribute{Name: event.CommandID, Value: id},
+		event.Attribute{Name: event.CommandSource, Value: source}, event.Attribute{Name: event.Operation, Value: operationOf(id)},
+		event.Attribute{Name: event.OperationState, Value: string(event.Waiting)})
+	header, body, err := event.Encode(e, event.Binary)
+	if err != nil {
+		panic(err)
+	}
+	return &nats.Msg{Header: header, Data: body}
+}
+
+// forge publishes a message on the subject of an operation's events.
+func (p *publisher) forge(ctx context.Context, id string, m *nats.Msg) error {
+	m.Subject = bus.EventSubject(stack.SandboxTenant, event.Directory, operationOf(id))
+	m.Header.Set(nats.MsgIdHdr, "forged-"+id)
+	ack, err := p.store(ctx, m)
+	if err != nil {
+		return err
+	}
+	p.forged[ack.Sequence] = true
+	p.injected(forgedRecord)
+	return nil
+}
+
+// foreignReference puts a reference into the queue of a key that points to a command which does not
+// belong there, and wakes the key.
+func (p *publisher) foreignReference(ctx context.Context, w malformed, id string) error {
+	domain := event.Directory
+	if strings.HasSuffix(w.kind, "domain") {
+		domain = event.Inventory
+	}
+	// What it points to is malformed itself: it takes no effect where nobody carries it out twice.
+	target := message(domain, id, id, event.ObjectCreate, "{}")
+	ack, err := p.store(ctx, target)
+	if err != nil {
+		return err
+	}
+	p.noteMalformed(check.Malformed{Kind: "the target of " + w.kind, Sequence: ack.Sequence, OperationID: operationOf(id), Want: rejected})
+	commands, err := p.js.Stream(ctx, bus.Commands)
+	if err != nil {
+		return err
+	}
+	stored, err := patiently(ctx, func() (*jetstream.RawStreamMsg, error) { return commands.GetMsg(ctx, ack.Sequence) })
+	if err != nil {
+		return err
+	}
+	key, ok := bus.ParseCommandSubject(stored.Subject)
+	if !ok {
+		return fmt.Errorf("command %d has no address", ack.Sequence)
+	}
+	key.Domain = event.Directory
+	incarnation, operationID := commands.CachedInfo().Created.UTC(), operationOf(id)
+	switch {
+	case strings.HasSuffix(w.kind, "incarnation"):
+		incarnation = incarnation.Add(-time.Hour)
+	case strings.HasSuffix(w.kind, "operation"):
+		operationID = operationOf(id + "-another")
+	}
+	reference := fmt.Sprintf(`{"sequence":%d,"incarnation":%q,"operationId":%q,"partition":%d}`, ack.Sequence, incarnation.Format(time.RFC3339Nano), operationID, key.Partition)
+	for _, m := range []*nats.Msg{{Subject: bus.ParkedSubject(key), Data: []byte(reference)}, {Subject: bus.WakeSubject(key)}} {
+		if _, err := p.store(ctx, m); err != nil {
+			return err
+		}
+	}
+	p.noteMalformed(check.Malformed{Kind: w.kind, Sequence: ack.Sequence, Want: w.want})
+	p.injected(forgedReference)
+	return nil
+}
+
+// patiently reads again while JetStream is away.
+func patiently[T any](ctx context.Context, read func() (T, error)) (v T, err error) {
+	late := until(ctx, time.Minute, func(context.Context) (string, error) {
+		v, err = read()
+		return "", err
+	})
+	return v, errors.Join(late, err)
+}
