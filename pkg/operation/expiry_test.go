@@ -97,15 +97,15 @@ func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
 				},
 			}, func(c *operation.Config) {
 				c.CallTimeout = patience
-				slow := operation.Retry{First: 300 * time.Millisecond, Most: 300 * time.Millisecond, Horizon: time.Hour}
+				slow := operation.Retry{First: time.Second, Most: time.Second, Horizon: time.Hour}
 				c.Retries[failure.Unknown], c.Retries[failure.Suspended] = slow, slow
 			})
 			b.publish(with("expirytime", expires.UTC().Format(time.RFC3339Nano), command("1", valid)))
 			if e := b.outcome("1"); e.Type() != event.DelegationChanged || asked.Load() != 1 {
 				t.Errorf("asked %d times: %s", asked.Load(), e)
 			}
-			// Three looks that are 225 ms apart at least: they must not follow each other at once.
-			if took := time.Since(expires); took < 400*time.Millisecond {
+			// Three looks, each 750 ms after the one before at least: the pause is not cut short.
+			if took := time.Since(expires); took < 1200*time.Millisecond {
 				t.Errorf("looked %d times within %v of the expiry time", late.Load(), took)
 			}
 		})
