@@ -14,6 +14,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
@@ -36,6 +37,7 @@ type commands struct {
 	Dev        dev.Command        `cmd:"" help:"Run everything on this machine: NATS, Postgres, the sandbox and the services."`
 	Demo       demo.Command       `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
 	Send       send.Command       `cmd:"" help:"Publish a command; with --wait, print its outcome."`
+	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and keep what becomes of each."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
 	Cancel     cancel.Command     `cmd:"" help:"Take back operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard what was given up."`
