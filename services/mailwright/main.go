@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
@@ -37,6 +38,7 @@ type commands struct {
 	Demo       demo.Command       `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
 	Send       send.Command       `cmd:"" help:"Publish a command; with --wait, print its outcome."`
 	Key        key.Command        `cmd:"" help:"Print the recommended key of a command, and its subject."`
+	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and keep what becomes of each."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
 	Cancel     cancel.Command     `cmd:"" help:"Take back operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard what was given up."`

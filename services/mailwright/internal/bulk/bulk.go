@@ -1,0 +1,172 @@
+// Package bulk is `mailwright import`: it makes commands of the rows of a spreadsheet, publishes
+// them, and keeps what becomes of each.
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+)
+
+// Command is `mailwright import`.
+type Command struct {
+	File        string        `arg:"" help:"CSV file in UTF-8, or .xlsx workbook. Its first row names the columns."`
+	Map         string        `short:"m" required:"" env:"-" placeholder:"FILE" help:"YAML file that says how a row becomes a command."`
+	Sheet       string        `env:"-" placeholder:"NAME" help:"Which sheet of a workbook. Default: the first."`
+	Separator   string        `env:"-" placeholder:",|;|tab" help:"What stands between the cells of a CSV file. Default: what its header has most of."`
+	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant, where the mapping names none. Default: the only tenant of the running system."`
+	DryRun      bool          `short:"n" env:"-" help:"Check every row, say what would be published, secrets redacted, and publish nothing."`
+	Examples    int           `default:"3" env:"-" placeholder:"N" help:"How many commands --dry-run shows."`
+	Plan        bool          `env:"-" help:"Have the services answer what they would do, and do nothing: a dry run at the vendor."`
+	SkipInvalid bool          `env:"-" help:"Publish the other rows although some are wrong."`
+	Rate        float64       `env:"-" placeholder:"N" help:"Publish at most so many rows a second. Default: no limit."`
+	InFlight    int           `default:"500" env:"-" placeholder:"N" help:"At most so many rows published and not yet carried out. One that waits for a later attempt does not count."`
+	Wait        bool          `default:"true" negatable:"" env:"-" help:"Wait for the outcomes."`
+	Timeout     time.Duration `default:"10m" env:"-" help:"How long to wait for outcomes once every row is published."`
+	Result      string        `env:"-" placeholder:"FILE" help:"CSV file that keeps what became of each row. Default: beside the input, with .result.csv (for --plan .plan.csv) in the place of its ending."`
+	OnlyFailed  string        `env:"-" placeholder:"FILE" help:"Of the rows, only those that failed by the result file of an earlier run; with --attempt."`
+	Attempt     int           `default:"1" env:"-" placeholder:"N" help:"Which attempt this is: with --only-failed 2, then 3 and so on. It becomes a part of each id."`
+}
+
+// Help implements kong.HelpProvider.
+func (Command) Help() string {
+	return `Each row becomes one command, by a mapping:
+
+  type: delegation.change
+  tenant: contoso
+  source: https://itsm.example.com/imports
+  identify: [ticket]
+  data:
+    mailbox: '{{ .mailbox | lower }}'
+    add: !list '{{ .delegates }}'
+
+  mailwright import delegates.csv --map delegates.yaml --dry-run
+  mailwright import delegates.csv --map delegates.yaml
+  mailwright import hires.xlsx --sheet December --map joiner.yaml --rate 5
+  mailwright import hires.csv --map joiner.yaml --only-failed hires.result.csv --attempt 2
+
+Templates are those of Go's text/template over the columns: .login, or col "First name". Functions: lower, upper, trim, replace "OLD" "NEW", default "VALUE", required, dn, date "FORM". A value is a text unless a tag says more: !!int, !!float, !!bool, !list (split at ; and line breaks). What has templates that all give nothing is left out. docs/import.md has it all.
+
+Every row is checked before the first is published. An id comes from the row alone, so the same call again repeats nothing: it goes on where it was interrupted, and passes over rows that have an outcome in the result file. An id that has failed is answered by its record for good: --only-failed with --attempt tries again under others.
+
+Exit codes: 0 all rows succeeded (with --no-wait: are published); 1 one failed, was rejected, cancelled, given up or left out as invalid, or NATS is away; 2 the call, the mapping or a row is wrong, nothing was published; 3 rows have no outcome yet, or it was interrupted: the same call goes on.`
+}
+
+func (c *Command) check() error {
+	switch {
+	case c.InFlight < 1:
+		return errors.New("--in-flight must be at least 1")
+	case c.Rate < 0:
+		return errors.New("--rate must not be negative")
+	case c.Attempt < 1:
+		return errors.New("--attempt must be at least 1")
+	case c.OnlyFailed != "" && c.Attempt == 1:
+		return errors.New("--only-failed needs --attempt: 2 after the first run, 3 after the second; it keeps a retry that is interrupted from becoming another")
+	case c.OnlyFailed == "" && c.Attempt > 1:
+		return errors.New("--attempt needs --only-failed: without it every row would be carried out again")
+	}
+	return nil
+}
+
+// Run imports.
+func (c *Command) Run(ctx context.Context, a *app.App) error {
+	p, err := c.prepare(a)
+	if err != nil {
+		return &app.ExitError{Code: app.ExitUsage, Err: err}
+	}
+	if faults := faultsOf(p.entries); len(faults) > 0 && !c.SkipInvalid {
+		return app.Usage("nothing was published:%s\n--skip-invalid leaves such rows out", describeFaults(faults))
+	} else if len(faults) > 0 {
+		_, _ = fmt.Fprintf(a.Err, "left out as invalid:%s\n", describeFaults(faults))
+	}
+	if c.DryRun {
+		return summarise(len(p.entries), len(p.invalid), len(p.settled), c.Examples, p.open).print(a)
+	}
+	return c.publish(ctx, a, p)
+}
+
+// prepared is an import before anything of it is published.
+type prepared struct {
+	entries []*entry // the rows that were chosen
+	invalid []*entry
+	settled []record // of the valid ones, those that have an outcome
+	open    []*entry // those that have none: to be published
+	result  string
+	whole   int64 // length of the result file
+}
+
+// prepare reads everything, and makes and checks every command.
+func (c *Command) prepare(a *app.App) (*prepared, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	m, err := readMapping(c.Map)
+	if err != nil {
+		return nil, err
+	}
+	t, err := readTable(source{path: c.File, separator: c.Separator, sheet: c.Sheet})
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkColumns(t, c.File); err != nil {
+		return nil, err
+	}
+	endpoints, err := a.Endpoints()
+	if err != nil {
+		return nil, err
+	}
+	maker := maker{mapping: m, tenant: c.Tenant, onlyTenant: endpoints.Tenant, plan: c.Plan, attempt: c.Attempt, now: time.Now().UTC(), used: m.usedColumns()}
+	p := &prepared{entries: maker.makeAll(t), result: c.Result}
+	if p.result == "" {
+		p.result = defaultResults(c.File, c.Plan)
+	}
+	return p, c.choose(p)
+}
+
+// choose divides the rows by what earlier runs made of them.
+func (c *Command) choose(p *prepared) error {
+	if c.OnlyFailed != "" {
+		earlier, _, err := readResults(c.OnlyFailed)
+		if err != nil {
+			return fmt.Errorf("--only-failed: %w", err)
+		}
+		p.entries = slices.DeleteFunc(p.entries, func(e *entry) bool { return !e.failedIn(earlier) })
+		if len(p.entries) == 0 {
+			return fmt.Errorf("--only-failed: no row of %s failed by %s before attempt %d", c.File, c.OnlyFailed, c.Attempt)
+		}
+	}
+	results, whole, err := earlierResults(p.result)
+	if err != nil {
+		return err
+	}
+	p.whole = whole
+	for _, e := range p.entries {
+		r, known := results[e.receipt.OperationID]
+		switch {
+		case len(e.faults) > 0:
+			p.invalid = append(p.invalid, e)
+		case known && r.isFinal():
+			p.settled = append(p.settled, r)
+		default:
+			p.open = append(p.open, e)
+		}
+	}
+	return nil
+}
+
+// failedIn reports whether the last attempt of the row before this one failed.
+func (e *entry) failedIn(earlier outcomes) bool {
+	if e.id == "" {
+		return true // a fault keeps its id from being known: it must not be passed over in silence
+	}
+	for attempt := e.attempt - 1; attempt > 0; attempt-- {
+		if r, known := earlier[e.operation(attempt)]; known {
+			return r.hasFailed()
+		}
+	}
+	return false
+}

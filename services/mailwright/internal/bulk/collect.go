@@ -1,0 +1,199 @@
+package bulk
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/client"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+)
+
+// collector keeps what becomes of the rows of a run: in the result file, on standard output and in
+// the tally.
+type collector struct {
+	app     *app.App
+	file    *resultFile
+	bar     *app.Bar
+	timeout time.Duration // of the waiting, from the last row's publishing on
+	*publisher
+
+	entries   map[string]*entry // to be published, by operation
+	open      map[string]*standing
+	waiting   int // of the open ones, those that wait for a later attempt
+	published int
+	tally     tally
+	bad       []record  // that did not succeed, the first ones
+	deadline  time.Time // zero before all rows are published
+}
+
+// standing is how far a published row has come.
+type standing struct {
+	entry    *entry
+	released bool      // of its slot
+	next     time.Time // the next attempt; zero: the operation does not wait
+	reason   string    // why it waits
+}
+
+// collect takes updates until there are no more. Its error is that a result could not be written;
+// then it ends the run.
+func (c *collector) collect(stop func()) error {
+	var failed error
+	for u := range c.updates {
+		if failed != nil {
+			continue // the publisher must not block
+		}
+		failed = c.take(u)
+		if failed == nil && len(c.updates) == 0 {
+			failed = c.file.sync()
+		}
+		if failed != nil {
+			stop()
+		}
+	}
+	return failed
+}
+
+func (c *collector) take(u update) error {
+	switch {
+	case u.all:
+		c.deadline = time.Now().Add(c.timeout)
+		time.AfterFunc(c.timeout, c.giveUp)
+	case u.published != nil:
+		c.published++
+		if !c.wait {
+			return c.keep(u.published.record(statePublished, ""))
+		}
+		c.open[u.published.receipt.OperationID] = &standing{entry: u.published}
+	default:
+		if err := c.hear(*u.news); err != nil {
+			return err
+		}
+	}
+	if c.deferred() {
+		c.giveUp()
+	}
+	done := c.published
+	if c.wait {
+		done -= len(c.open)
+	}
+	c.bar.Set("import", uint64(done), uint64(len(c.entries)), "rows")
+	return nil
+}
+
+// hear takes news of a row. A row that waits for a later attempt gives its slot to another: nobody
+// calls its vendor.
+func (c *collector) hear(n client.News) error {
+	id := n.Receipt.OperationID
+	s := c.open[id]
+	if s == nil {
+		return nil // settled already
+	}
+	if !s.next.IsZero() {
+		c.waiting--
+	}
+	s.next, s.reason = nextAttempt(n)
+	if !s.next.IsZero() {
+		c.waiting++
+	}
+	if !s.released && (n.Settled() || !s.next.IsZero()) {
+		s.released = true
+		<-c.slots
+	}
+	if !n.Settled() {
+		return nil
+	}
+	delete(c.open, id)
+	return c.settle(outcomeOf(s.entry, n))
+}
+
+// nextAttempt tells when a waiting operation goes on, and why it waits.
+func nextAttempt(n client.News) (time.Time, string) {
+	if n.Dead != nil || n.State != event.Waiting && n.State != event.Unknown {
+		return time.Time{}, ""
+	}
+	var data struct {
+		NextAttemptAt time.Time `json:"nextAttemptAt"`
+	}
+	_ = n.Event.DataAs(&data) // unreadable: the time is not known
+	return data.NextAttemptAt, words.Describe(n.Event)
+}
+
+// deferred reports whether it is of no use to wait: every open row goes on only after the deadline.
+func (c *collector) deferred() bool {
+	if c.deadline.IsZero() || len(c.open) == 0 || c.waiting < len(c.open) {
+		return false
+	}
+	for _, s := range c.open {
+		if s.next.Before(c.deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle keeps the outcome of a row.
+func (c *collector) settle(r record) error {
+	c.tally.count(r)
+	if r.State != string(event.Succeeded) && len(c.bad) < maxShownRows {
+		c.bad = append(c.bad, r)
+	}
+	return c.keep(r)
+}
+
+// keep writes a record to the result file, and to standard output where JSON is wanted.
+func (c *collector) keep(r record) error {
+	if err := c.file.write(r); err != nil {
+		return fmt.Errorf("result file: %w", err)
+	}
+	if c.app.JSON {
+		return c.app.PrintJSON(r)
+	}
+	return nil
+}
+
+// keepOpen writes which rows have no outcome, in the order of their rows.
+func (c *collector) keepOpen() error {
+	var list []*standing
+	for _, s := range c.open {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *standing) int { return cmp.Compare(a.entry.row, b.entry.row) })
+	for _, s := range list {
+		if err := c.keep(s.entry.record(stateOpen, s.reason)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *entry) record(state, reason string) record {
+	operation := e.receipt.OperationID
+	if operation == "" && e.id != "" { // there is no message: its row is invalid
+		operation = e.operation(e.attempt)
+	}
+	return record{Row: e.row, ID: attemptID(e.id, e.attempt), Operation: operation, Attempt: e.attempt, State: state, Reason: reason}
+}
+
+// outcomeOf is the record of a row that is settled.
+func outcomeOf(e *entry, n client.News) record {
+	if n.Dead != nil {
+		return e.record(stateDead, words.DescribeDead(*n.Dead))
+	}
+	r := e.record(string(n.State), "")
+	if n.State != event.Succeeded || n.Event.Type() == event.PlannedType(n.Receipt.Domain) {
+		r.Reason = words.Describe(n.Event)
+	}
+	var data struct {
+		Operation event.OperationData `json:"operation"`
+		Warnings  []event.Warning     `json:"warnings"`
+	}
+	_ = n.Event.DataAs(&data) // unreadable: no warnings
+	for _, w := range slices.Concat(data.Operation.Warnings, data.Warnings) {
+		r.Warnings = append(r.Warnings, words.OneLine(w.Text))
+	}
+	return r
+}

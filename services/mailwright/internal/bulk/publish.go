@@ -1,0 +1,150 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/mailwright/mailwright/pkg/client"
+)
+
+// update is one thing that the publisher tells: that an entry is published, news of one, or that
+// all are published.
+type update struct {
+	published *entry
+	news      *client.News
+	all       bool
+}
+
+// publisher publishes entries in their order, not too many at once, and follows what becomes of
+// them.
+type publisher struct {
+	js      jetstream.JetStream
+	limiter *rate.Limiter
+	slots   chan struct{} // holds one for each row in flight
+	wait    bool
+	updates chan update
+
+	group    *errgroup.Group
+	ctx      context.Context // of the publishing; an error of the group ends it
+	outcomes context.Context // of the waiting for outcomes
+	giveUp   context.CancelFunc
+	pending  []client.Receipt // published, and not followed yet
+	since    time.Time        // the first of pending was published
+}
+
+// Rows are followed in groups: each costs the server two consumers, and an outcome shows only once
+// its row's group is complete.
+const (
+	groupSize  = 100
+	groupDelay = 500 * time.Millisecond
+)
+
+func newPublisher(ctx context.Context, js jetstream.JetStream, inFlight int, perSecond float64, wait bool) *publisher {
+	limit := rate.Inf
+	if perSecond > 0 {
+		limit = rate.Limit(perSecond)
+	}
+	p := &publisher{
+		js: js, limiter: rate.NewLimiter(limit, 1), slots: make(chan struct{}, inFlight), wait: wait,
+		updates: make(chan update, groupSize),
+	}
+	p.group, p.ctx = errgroup.WithContext(ctx)
+	p.outcomes, p.giveUp = context.WithCancel(p.ctx)
+	return p
+}
+
+// run publishes all entries, and returns when each is settled or the waiting has ended. It closes
+// updates.
+func (p *publisher) run(entries []*entry) error {
+	defer close(p.updates)
+	err := p.publish(entries)
+	if err != nil {
+		p.giveUp()
+	} else {
+		p.followPending()
+		p.updates <- update{all: true}
+	}
+	return errors.Join(err, p.group.Wait())
+}
+
+func (p *publisher) publish(entries []*entry) error {
+	for _, e := range entries {
+		if err := p.turn(); err != nil {
+			return err
+		}
+		ack, err := client.Store(p.ctx, p.js, e.message)
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			err = client.ErrNoStreams
+		}
+		if err != nil {
+			return fmt.Errorf("row %d: %w", e.row, err)
+		}
+		e.receipt.Sequence = ack.Sequence
+		p.updates <- update{published: e}
+		if p.wait {
+			p.expect(e.receipt)
+		}
+	}
+	return nil
+}
+
+// expect adds a published row to those that are followed next.
+func (p *publisher) expect(r client.Receipt) {
+	if len(p.pending) == 0 {
+		p.since = time.Now()
+	}
+	p.pending = append(p.pending, r)
+	if len(p.pending) == groupSize || time.Since(p.since) > groupDelay {
+		p.followPending()
+	}
+}
+
+// turn waits until the next row may be published: by the rate, and by the rows in flight.
+func (p *publisher) turn() error {
+	delay := p.limiter.Reserve().Delay()
+	if delay > groupDelay {
+		p.followPending()
+	}
+	select {
+	case <-time.After(delay):
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+	if !p.wait {
+		return nil
+	}
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	p.followPending() // a slot comes free only by news of a row that is followed
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// followPending begins to follow the rows that have been published since it was last called.
+func (p *publisher) followPending() {
+	receipts := p.pending
+	p.pending = nil
+	if len(receipts) == 0 {
+		return
+	}
+	p.group.Go(func() error {
+		err := client.AwaitAll(p.outcomes, p.js, receipts, func(n client.News) { p.updates <- update{news: &n} })
+		if errors.Is(err, client.ErrNoOutcome) {
+			return nil
+		}
+		return err
+	})
+}

@@ -1,0 +1,120 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+)
+
+// maxShownRows is how many rows without success are told at the end; the result file has them all.
+const maxShownRows = 20
+
+// publish publishes the open rows of an import, and keeps what becomes of them.
+func (c *Command) publish(ctx context.Context, a *app.App, p *prepared) (err error) {
+	connecting, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	defer cancel()
+	nc, js, err := a.Connect(connecting)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if err := checkSizes(p.open, nc.MaxPayload()); err != nil {
+		return err
+	}
+	file, err := openResults(p.result, p.whole)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	col := &collector{
+		app: a, file: file, bar: a.NewBar(), timeout: c.Timeout, publisher: newPublisher(ctx, js, c.InFlight, c.Rate, c.Wait),
+		entries: map[string]*entry{}, open: map[string]*standing{},
+	}
+	err = col.importAll(p, stop)
+	if closing := file.close(); err == nil {
+		err = closing
+	}
+	return col.end(ctx, p, err)
+}
+
+// checkSizes finds a command that the server would not take, such as one with a large photo.
+func checkSizes(entries []*entry, most int64) error {
+	for _, e := range entries {
+		if size := int64(e.message.Size()); size > most {
+			return app.Usage("nothing was published: row %d makes a command of %d bytes, and the server takes %d", e.row, size, most)
+		}
+	}
+	return nil
+}
+
+// importAll publishes the open rows. Rows that are invalid or settled count.
+func (c *collector) importAll(p *prepared, stop func()) error {
+	for _, r := range p.settled {
+		c.tally.count(r)
+	}
+	for _, e := range p.invalid {
+		texts := make([]string, len(e.faults))
+		for i, f := range e.faults {
+			texts[i] = f.text()
+		}
+		if err := c.settle(e.record(stateInvalid, strings.Join(texts, "; "))); err != nil {
+			return err
+		}
+	}
+	for _, e := range p.open {
+		c.entries[e.receipt.OperationID] = e
+	}
+	published := make(chan error, 1)
+	go func() { published <- c.run(p.open) }()
+	err := c.collect(stop)
+	if publishing := <-published; err == nil {
+		err = publishing
+	}
+	if keeping := c.keepOpen(); err == nil {
+		err = keeping
+	}
+	return err
+}
+
+// end tells what became of the rows; its error has the exit code.
+func (c *collector) end(ctx context.Context, p *prepared, err error) error {
+	c.tally.open, c.tally.unpublished = len(c.open), len(p.open)-c.published
+	c.tellBad(p.result)
+	unfinished := c.tally.open+c.tally.unpublished > 0
+	switch {
+	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) && unfinished:
+		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("interrupted; the same call goes on from here\n%s", c.tally)}
+	case err != nil:
+		return fmt.Errorf("%w; the same call goes on from here\n%s", err, c.tally)
+	case c.tally.failed+c.tally.invalid > 0:
+		return errors.New(c.tally.String())
+	case c.tally.open > 0:
+		return &app.ExitError{Code: app.ExitNoOutcome, Err: errors.New(c.tally.String())}
+	}
+	text := c.tally.String()
+	if !c.wait {
+		text = words.Count(c.published, "row", "rows") + " published, nobody waits for outcomes; " + text
+	}
+	out := c.app.Out
+	if c.app.JSON {
+		out = c.app.Err
+	}
+	_, err = fmt.Fprintln(out, text)
+	return err
+}
+
+// tellBad tells the rows that did not succeed, and where all results stand.
+func (c *collector) tellBad(result string) {
+	for _, r := range c.bad {
+		_, _ = fmt.Fprintf(c.app.Err, "row %d  %s  %s\n", r.Row, r.State, words.OneLine(r.Reason))
+	}
+	if more := c.tally.failed + c.tally.invalid - len(c.bad); more > 0 {
+		_, _ = fmt.Fprintf(c.app.Err, "and %s more\n", words.Thousands(more))
+	}
+	_, _ = fmt.Fprintf(c.app.Err, "results: %s\n", result)
+}

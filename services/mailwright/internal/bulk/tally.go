@@ -1,0 +1,49 @@
+package bulk
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+)
+
+// tally counts what became of rows.
+type tally struct {
+	succeeded, warned int // warned of the succeeded
+	failed            int // failed, rejected, cancelled or given up
+	invalid           int
+	open              int // published, without an outcome
+	unpublished       int
+}
+
+func (t *tally) count(r record) {
+	switch {
+	case r.State == string(event.Succeeded):
+		t.succeeded++
+		if len(r.Warnings) > 0 {
+			t.warned++
+		}
+	case r.State == stateInvalid:
+		t.invalid++
+	default:
+		t.failed++
+	}
+}
+
+// String is the last line of a run: 998 succeeded (12 with warnings), 2 failed, 0 open.
+func (t tally) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s succeeded", words.Thousands(t.succeeded))
+	if t.warned > 0 {
+		fmt.Fprintf(&b, " (%s with warnings)", words.Thousands(t.warned))
+	}
+	fmt.Fprintf(&b, ", %s failed, %s open", words.Thousands(t.failed), words.Thousands(t.open))
+	if t.invalid > 0 {
+		fmt.Fprintf(&b, ", %s left out as invalid", words.Thousands(t.invalid))
+	}
+	if t.unpublished > 0 {
+		fmt.Fprintf(&b, ", %s not published", words.Thousands(t.unpublished))
+	}
+	return b.String()
+}
