@@ -31,7 +31,7 @@ var (
 
 func reject(why string) verdict     { return verdict{state: rejected, why: why} }
 func unreadable(why string) verdict { return verdict{state: dead, reason: "unreadable", why: why} }
-func lost(why string) verdict       { return verdict{state: notStored, why: why} }
+func unstored(why string) verdict   { return verdict{state: notStored, why: why} }
 
 var (
 	expired  = verdict{state: failed, reason: "expired"}
