@@ -196,7 +196,11 @@ func (e *Engine) expire(ctx context.Context, key bus.Address, c parkedCommand, l
 	})
 }
 
-// Malformed dead-letters what could not even be made a message.
+// Malformed takes what could not be made a message of Watermill's, such as a header that is given
+// twice. A command is read all the same: its publisher is answered wherever that is possible.
 func (e *Engine) Malformed(ctx context.Context, d bus.Delivery, reason error) error {
+	if _, ok := bus.ParseCommandSubject(d.Subject); ok {
+		return e.command(ctx, d, func() {})
+	}
 	return e.bury(ctx, unreadable(reason), d)
 }

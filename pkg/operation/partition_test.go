@@ -142,7 +142,7 @@ func TestTheUnreadableHoldsNothingUp(t *testing.T) {
 	for i := range 20 {
 		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("good", i), valid)))
 		bad := on(fmt.Sprint("key", i), command(fmt.Sprint("bad", i), valid))
-		bad.Header["X-Twice"] = []string{"a", "b"}
+		bad.Header["ce-id"] = []string{fmt.Sprint("bad", i), "another"}
 		b.publish(bad)
 		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("behind", i), valid)))
 	}
