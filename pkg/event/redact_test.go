@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
@@ -87,6 +88,25 @@ func TestRedactShowsNoValueThatMayBeASecret(t *testing.T) {
 	} {
 		if got := string(event.Redact([]byte(data))); containsSecret(got) {
 			t.Errorf("%s -> %s", data, got)
+		}
+	}
+}
+
+// TestAnExcerptNeedsDataThatWasRead: where the envelope has a fault in the type or the content type, the
+// data is not held against a schema.
+func TestAnExcerptNeedsDataThatWasRead(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]nats.Header{
+		"no type":      {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/x"}},
+		"type twice":   {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/x"}, "ce-type": {"a", "b"}},
+		"unknown type": {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/x"}, "ce-type": {"com.example.x"}},
+	} {
+		command, err := event.ReadCommand(h, []byte(`{"note":"hunter2"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if excerpt := event.Excerpt(command.Document); excerpt != nil {
+			t.Errorf("%s: %s", name, excerpt)
 		}
 	}
 }

@@ -330,7 +330,7 @@ func TestInventoryFollowsEachMailbox(t *testing.T) {
 	b.event(bus.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
 	expect(seen)
 	b.event(bus.MailboxSubject("fabrikam", id), example(t, event.MailboxObserved))
-	expect(strings.Replace(seen, "contoso", "fabrikam", 1) + "\n" + seen)
+	expect(seen + "\n" + strings.Replace(seen, "contoso", "fabrikam", 1))
 }
 
 func TestDeadLettersMirrorTheirStream(t *testing.T) {

@@ -110,7 +110,7 @@ func (b *env) run(eventType, data string) *operation.Run {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &operation.Run{Command: e, ID: "id", Operation: event.OperationData{ReceivedAt: time.Now()}}
+	return &operation.Run{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: time.Now()}}
 }
 
 func (b *env) perform(eventType, data string) (operation.Result, error) {

@@ -48,6 +48,9 @@ func start(t *testing.T) system {
 
 func (s system) run(code int, args ...string) apptest.Result {
 	s.Helper()
+	if args[0] == "sync" {
+		args = append(args, "--tenant", s.Endpoints.Tenant)
+	}
 	r := apptest.Run(context.Background(), s.T, apptest.Call{Name: "inventory", Command: &inventory.Command{},
 		Args: append([]string{"--nats-url", s.Endpoints.NATS, "--database-url", s.Endpoints.Postgres}, args...)})
 	if r.Code != code {
@@ -171,6 +174,7 @@ func TestWrongCalls(t *testing.T) {
 		says string
 	}{
 		{[]string{"sync", "--page-size", "2000"}, app.ExitUsage, "/pageSize must be at most 1000"},
+		{[]string{"sync"}, app.ExitUsage, "which tenant?"},
 		{[]string{"ls", "--inactive", "yesterday"}, app.ExitUsage, "--inactive yesterday"},
 		{[]string{"ls", "--missing", "--all"}, app.ExitUsage, "can't be used together"},
 		{[]string{"diff"}, app.ExitUsage, "--since"},

@@ -42,6 +42,14 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
+	endpoints, err := a.Endpoints()
+	if err != nil {
+		return err
+	}
+	tenant := cmp.Or(c.Tenant, endpoints.Tenant)
+	if tenant == "" {
+		return app.Usage("which tenant? --tenant names a configured one")
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("given up after %v", c.Timeout))
 	defer cancel()
 	nc, js, err := a.Connect(ctx)
@@ -49,11 +57,7 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	defer nc.Close()
-	endpoints, err := a.Endpoints()
-	if err != nil {
-		return err
-	}
-	receipt, err := client.Send(ctx, js, client.Command{Event: e, Tenant: cmp.Or(c.Tenant, endpoints.Tenant)})
+	receipt, err := client.Send(ctx, js, client.Command{Event: e, Tenant: tenant})
 	if err != nil {
 		return err
 	}

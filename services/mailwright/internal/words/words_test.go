@@ -37,11 +37,21 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 	}
 }
 
+// TestALineHoldsNothingThatATerminalActsUpon: whoever may write to EVENTS or DEAD chooses every text of it.
+func TestALineHoldsNothingThatATerminalActsUpon(t *testing.T) {
+	t.Parallel()
+	const evil = "\u009b2J\x1b[2J\n\t\u202e"
+	line := words.LineOfDead(event.DeadLetter{Reason: evil, Detail: evil, Stream: evil, Subject: evil, OperationID: evil}, evil).Format(false)
+	if strings.ContainsAny(line, "\u009b\x1b\n\t\u202e") {
+		t.Errorf("%q", line)
+	}
+}
+
 func TestLineInColumns(t *testing.T) {
 	t.Parallel()
 	l := words.Line{Time: time.Now(), Operation: "fuom5ln32nj4obpm5vearkc6kh", Domain: "mailbox", State: "failed", About: strings.Repeat("ä", 40), Text: "text"}
 	now := l.Time.Format(time.TimeOnly)
-	if got, want := l.Format(false), now+"  ng35avui  mailbox     failed     "+strings.Repeat("ä", 27)+"…  text"; got != want {
+	if got, want := l.Format(false), now+"  fuom5ln3  mailbox     failed     "+strings.Repeat("ä", 27)+"…  text"; got != want {
 		t.Errorf("\n got %q\nwant %q", got, want)
 	}
 	if got := l.Format(true); !strings.Contains(got, "\x1b[31mfailed   \x1b[0m") {
