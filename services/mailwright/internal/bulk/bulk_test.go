@@ -31,7 +31,7 @@ func files(t *testing.T, contents map[string]string) string {
 
 func call(dir string, args ...string) apptest.Call {
 	return apptest.Call{Name: "import", Command: &bulk.Command{}, Args: append([]string{
-		filepath.Join(dir, "in.csv"), "--map", filepath.Join(dir, "map.yaml"), "--state", dir,
+		filepath.Join(dir, "in.csv"), "--map", filepath.Join(dir, "map.yaml"),
 	}, args...)}
 }
 
