@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/bus"
@@ -129,6 +130,27 @@ func TestAStreamThatLostItsEndAndHasGrownAgainStopsTheProjection(t *testing.T) {
 	b.await(`{"n": 20}`, "SELECT count(*) AS n FROM mailwright_views.operations")
 	stop()
 	b.equal(b.verify(), "operations")
+}
+
+// TestHeadersOfAPublisherStopNoProjection: JetStream answers a direct read with headers that say which
+// message it is, behind those that the publisher of the message has set.
+func TestHeadersOfAPublisherStopNoProjection(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{"Nats-Time-Stamp": "1970-01-01T00:00:00Z", "Nats-Sequence": "x"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			subject := bus.CommandSubject("contoso", event.Directory, "key")
+			b.publish(subject, nats.Header{name: {value}}, []byte("not a command"))
+			running, stop := b.follow(b.db, quick)
+			b.caughtUp(b.db)
+			b.ready(running, "")
+			stop()
+			running, stop = b.follow(b.db, quick)
+			b.ready(running, "")
+			stop()
+		})
+	}
 }
 
 // A position that somebody has set back does not go with the rows: what they count would be counted twice.

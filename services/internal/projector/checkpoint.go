@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/bus"
 )
 
 // Checkpoint is a projection's position: the sequence of the last message that the rows reflect, in the
@@ -67,10 +69,10 @@ func Start(stream jetstream.Stream) Checkpoint {
 }
 
 // Last is the position at a stream's last message.
-func Last(ctx context.Context, stream jetstream.Stream) (c Checkpoint, err error) {
+func Last(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) (c Checkpoint, err error) {
 	c = Start(stream)
 	c.Sequence = int64(stream.CachedInfo().State.LastSeq)
-	c.StoredAt, err = storedAt(ctx, stream, c.Sequence)
+	c.StoredAt, err = storedAt(ctx, js, stream, c.Sequence)
 	return c, err
 }
 
@@ -84,13 +86,13 @@ func (c Checkpoint) Put(ctx context.Context, tx pgx.Tx, p Projection) error {
 }
 
 // Check tells whether a projection whose live rows are at c can go on with the stream as it is now. Where it can not, the error is a [*Halt].
-func (c Checkpoint) Check(ctx context.Context, p Projection, stream jetstream.Stream) error {
+func (c Checkpoint) Check(ctx context.Context, js jetstream.JetStream, p Projection, stream jetstream.Stream) error {
 	info := stream.CachedInfo()
 	if err := errors.Join(c.fits(info), c.unread(p, info)); err != nil || c.StoredAt == nil {
 		return err
 	}
 	// A stream that lost its end and has grown again is as long as it was: other messages stand at the same positions.
-	at, err := storedAt(ctx, stream, c.Sequence)
+	at, err := storedAt(ctx, js, stream, c.Sequence)
 	if err != nil || at == nil || at.Equal(*c.StoredAt) {
 		return err
 	}
@@ -128,18 +130,15 @@ func incarnation(info *jetstream.StreamInfo) time.Time { return exactly(info.Cre
 func exactly(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // storedAt is when the message at a position was stored; nil where none stands there (any more).
-func storedAt(ctx context.Context, stream jetstream.Stream, sequence int64) (*time.Time, error) {
+func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, sequence int64) (*time.Time, error) {
 	if sequence == 0 {
 		return nil, nil
 	}
-	m, err := stream.GetMsg(ctx, uint64(sequence))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
+	d, found, err := bus.Read(ctx, js, stream, uint64(sequence))
+	if err != nil || !found {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("stream: %w", err)
-	}
-	at := exactly(m.Time)
+	at := exactly(d.Stored)
 	return &at, nil
 }
 

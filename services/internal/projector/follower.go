@@ -19,6 +19,7 @@ import (
 type follower struct {
 	place
 	members   []*member
+	js        jetstream.JetStream
 	stream    jetstream.Stream
 	reader    *reader
 	log       *slog.Logger
@@ -281,7 +282,7 @@ func (f *follower) idle(ctx context.Context) error {
 	}
 	for _, m := range f.members {
 		if f.schema == Live {
-			if err := m.at.Check(ctx, m, f.stream); err != nil {
+			if err := m.at.Check(ctx, f.js, m, f.stream); err != nil {
 				return err
 			}
 		}

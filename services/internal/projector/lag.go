@@ -29,7 +29,7 @@ func Behind(ctx context.Context, js jetstream.JetStream, p Projection, at Checkp
 	}
 	lag := Lag{Last: stream.CachedInfo().State.LastSeq}
 	if !at.Incarnation.IsZero() {
-		err = at.Check(ctx, p, stream)
+		err = at.Check(ctx, js, p, stream)
 	}
 	if halt, ok := errors.AsType[*Halt](err); ok {
 		lag.Halt = halt

@@ -222,7 +222,7 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	rows := place{conn, Live}
 	at, err := position(ctx, rows, p.projection, stream)
 	if err == nil {
-		err = at.Check(ctx, p.projection, stream)
+		err = at.Check(ctx, p.js, p.projection, stream)
 	}
 	if err != nil {
 		return false, err
@@ -234,6 +234,6 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	defer r.close()
 	p.log.Info("following", "from", at.Sequence)
 	p.setState(nil)
-	f := &follower{place: rows, members: []*member{newMember(p.projection, at, endless)}, stream: stream, reader: r, log: p.log, step: p.tuning.Step}
+	f := &follower{place: rows, members: []*member{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, step: p.tuning.Step}
 	return f.follow(ctx)
 }

@@ -76,11 +76,8 @@ func (r *run) gone(ctx context.Context, name string, sequence int64) (bool, erro
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", name, err)
 	}
-	_, err = stream.GetMsg(ctx, uint64(sequence))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return uint64(sequence) <= stream.CachedInfo().State.LastSeq, nil
-	}
-	return false, err
+	_, found, err := bus.Read(ctx, r.JS, stream, uint64(sequence))
+	return err == nil && !found && uint64(sequence) <= stream.CachedInfo().State.LastSeq, err
 }
 
 func (d Difference) text(column string) string {

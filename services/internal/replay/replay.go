@@ -233,9 +233,9 @@ func (r *run) targets(ctx context.Context, tx pgx.Tx, lock bool) (targets, error
 		if !ran {
 			c = projector.Start(stream)
 		}
-		halted := c.Check(ctx, p, stream)
+		halted := c.Check(ctx, r.JS, p, stream)
 		if _, ok := errors.AsType[*projector.Halt](halted); ok {
-			c, err = projector.Last(ctx, stream)
+			c, err = projector.Last(ctx, r.JS, stream)
 		} else {
 			halted, err = nil, halted
 		}
