@@ -63,7 +63,8 @@ func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]op
 	soon := operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour}
 	cfg := operation.Config{
 		Domain: domain, Handlers: handlers, JS: s.JS, Log: slog.New(slog.DiscardHandler),
-		Retries: operation.Retries{failure.Unavailable: soon, failure.Unknown: soon, failure.Throttled: soon},
+		Operators: map[string][]string{"contoso": {"/mailwright-cli"}}, // as the sandbox is configured
+		Retries:   operation.Retries{failure.Unavailable: soon, failure.Unknown: soon, failure.Throttled: soon},
 	}
 	for _, c := range change {
 		c(&cfg)
