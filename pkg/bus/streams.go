@@ -38,6 +38,10 @@ type Config struct {
 	// CommandAge is how long COMMANDS keeps a command, settled or not; 0 is 30 days. It must
 	// exceed the longest time that every replica of a service may be down.
 	CommandAge time.Duration
+	// MaxBytes is the size of each stream that is made, in bytes; 0: unlimited, which some accounts
+	// refuse. A full stream refuses what is new; PARKED alone drops its oldest reference. The size of a
+	// stream that exists is the operator's.
+	MaxBytes int64
 }
 
 const (
@@ -56,14 +60,17 @@ const advisories = "$JS.EVENT.ADVISORY.CONSUMER."
 func Streams(c Config) []jetstream.StreamConfig {
 	stream := func(name, description string, subjects ...string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
-			Name:              name,
-			Description:       description,
-			Subjects:          subjects,
-			Storage:           c.Storage,
-			Replicas:          cmp.Or(c.Replicas, 1),
-			Retention:         jetstream.LimitsPolicy,
-			MaxMsgs:           -1,
-			MaxBytes:          -1,
+			Name:        name,
+			Description: description,
+			Subjects:    subjects,
+			Storage:     c.Storage,
+			Replicas:    cmp.Or(c.Replicas, 1),
+			Retention:   jetstream.LimitsPolicy,
+			MaxMsgs:     -1,
+			MaxBytes:    cmp.Or(c.MaxBytes, -1),
+			// Where a stream is full, refuse the new message, whose publisher hears of it, rather than
+			// drop the oldest, which may not have been carried out.
+			Discard:           jetstream.DiscardNew,
 			MaxMsgsPerSubject: -1,
 			MaxMsgSize:        -1,
 			Duplicates:        duplicates,
@@ -81,12 +88,8 @@ func Streams(c Config) []jetstream.StreamConfig {
 	// Nats-Msg-Id is the publisher's own: two publishers may use the same one for two commands, and
 	// the server would swallow the second. A duplicate is answered from EVENTS instead.
 	commands.Duplicates = minDuplicates
-	// Where an account's limit fills up, refuse the new command, whose publisher hears of it,
-	// rather than drop the oldest, which may not have been carried out.
-	commands.Discard = jetstream.DiscardNew
 
 	events := stream(Events, "The record: every event of every operation", join("evt", "*", "*", "*"))
-	events.Discard = jetstream.DiscardNew
 	// No single event may be taken out of an operation's history: the last one answers a command
 	// that is sent again. Purging the subject of an operation stays possible, for erasure on request.
 	events.DenyDelete = true
@@ -99,6 +102,9 @@ func Streams(c Config) []jetstream.StreamConfig {
 
 	parked := stream(Parked, "References to commands that wait, and the schedules that wake them", join("parked", ">"), join("schedule", ">"), join("notbefore", ">"), join("wake", ">"))
 	parked.AllowMsgSchedules = true
+	// The server refuses schedules in a stream that discards new messages. Should the stream be full,
+	// the oldest reference goes; the check of every command then finds the command without an outcome.
+	parked.Discard = jetstream.DiscardOld
 	parked.AllowRollup = true // which schedules imply
 	// A wake-up is gone once it is acknowledged; what is parked has no consumer and stays until it is taken out.
 	parked.Retention = jetstream.WorkQueuePolicy
@@ -110,7 +116,6 @@ func Streams(c Config) []jetstream.StreamConfig {
 			dead.Subjects = append(dead.Subjects, advisories+given+"."+source+".*")
 		}
 	}
-	dead.Discard = jetstream.DiscardNew
 
 	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead}
 }
@@ -176,7 +181,6 @@ var streamFields = []field[jetstream.StreamConfig]{
 	{name: "discard", value: func(s jetstream.StreamConfig) any { return s.Discard }},
 	{name: "max_age", value: func(s jetstream.StreamConfig) any { return s.MaxAge }},
 	{name: "max_msgs", value: func(s jetstream.StreamConfig) any { return s.MaxMsgs }},
-	{name: "max_bytes", value: func(s jetstream.StreamConfig) any { return s.MaxBytes }},
 	{name: "max_msgs_per_subject", value: func(s jetstream.StreamConfig) any { return s.MaxMsgsPerSubject }},
 	{name: "max_msg_size", value: func(s jetstream.StreamConfig) any { return s.MaxMsgSize }},
 	{name: "duplicate_window", value: func(s jetstream.StreamConfig) any { return s.Duplicates }},

@@ -3,10 +3,13 @@ package bus_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -224,4 +227,42 @@ func TestAdvisoriesAreKept(t *testing.T) {
 		_, err := stream.GetLastMsgForSubject(t.Context(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.COMMANDS.careless")
 		return err == nil
 	})
+}
+
+// TestAnAccountThatDemandsSizes: hosted NATS refuses a stream that does not say how large it may grow.
+// An operator may also make the streams beforehand.
+func TestAnAccountThatDemandsSizes(t *testing.T) {
+	t.Parallel()
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf(`port: -1
+jetstream { store_dir: %q, max_file_store: 10G }
+accounts { MAILWRIGHT {
+  users: [ { user: mailwright, password: example } ]
+  jetstream { max_file: 1G, max_mem: 0, max_streams: 20, max_consumers: 200, max_bytes_required: true }
+} }`, t.TempDir())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := must(natsserver.ProcessConfigFile(config))(t)
+	options.NoLog, options.NoSigs = true, true
+	own := must(natsserver.NewServer(options))(t)
+	own.Start()
+	t.Cleanup(own.Shutdown)
+	if !own.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	nc := must(nats.Connect(own.ClientURL(), nats.UserInfo("mailwright", "example")))(t)
+	t.Cleanup(nc.Close)
+	js := must(jetstream.New(nc))(t)
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err == nil {
+		t.Error("the account takes streams without a size: the test shows nothing")
+	}
+	for range 2 {
+		if err := bus.Ensure(t.Context(), js, bus.Config{MaxBytes: 64 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := bus.Ensure(t.Context(), js, bus.Config{}); err != nil {
+		t.Errorf("streams that the operator has made: %v", err)
+	}
 }

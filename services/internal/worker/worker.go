@@ -23,10 +23,11 @@ import (
 type Config struct {
 	process.Config
 	bus.Server
-	Partitions    int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"8"`
-	Replicas      int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
-	VendorTimeout time.Duration `help:"How long one request to a vendor may take, where its limits in the configuration name no timeout." default:"60s"`
-	ParkAfter     time.Duration `help:"How long a command may keep a slot, waiting for its vendor or a short retry, before its key is parked." default:"2s"`
+	Partitions     int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"8"`
+	Replicas       int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
+	StreamMaxBytes int64         `help:"How large each stream may grow, in bytes, where the streams are created; 0: unlimited. Accounts that demand a size need one. A full stream refuses what is new." default:"0"`
+	VendorTimeout  time.Duration `help:"How long one request to a vendor may take, where its limits in the configuration name no timeout." default:"60s"`
+	ParkAfter      time.Duration `help:"How long a command may keep a slot, waiting for its vendor or a short retry, before its key is parked." default:"2s"`
 	// RebalanceInterval is the shortest tenure of a partition.
 	RebalanceInterval time.Duration `help:"How long this replica keeps a partition for which another waits, at least; at most twice as long." default:"30s"`
 	RecheckAfter      time.Duration `help:"How long after its arrival each command is checked once more, for one that has no outcome and is not delivered any more." default:"10m"`
@@ -80,7 +81,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	p.OnStop("NATS connection", func(ctx context.Context) error { return bus.Disconnect(ctx, nc) })
 	p.Starting("the streams")
-	if err := bus.Ensure(ctx, js, bus.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas}); err != nil {
+	if err := bus.Ensure(ctx, js, bus.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
 		return err
 	}
 	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
