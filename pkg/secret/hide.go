@@ -154,7 +154,7 @@ func entity(text []byte) (r rune, size int) {
 	if end < 0 {
 		return 0, 0
 	}
-	r, size = utf8.DecodeRuneInString(html.UnescapeString(string(text[:end+1])))
+	r, _ = utf8.DecodeRuneInString(html.UnescapeString(string(text[:end+1])))
 	if r == '&' && !bytes.EqualFold(text[:end+1], []byte("&amp;")) && text[1] != '#' {
 		return 0, 0 // no reference
 	}

@@ -14,7 +14,7 @@ import (
 // the new object, or whoever named it, power that the right to create an object does not imply.
 //
 // member is not among them: it puts others into a group that is new, and so has no rights yet.
-var powerful = map[string]string{
+var powerful = map[string]string{ //nolint:gosec // names of attributes, and what they do
 	"memberOf":                 "joins groups, with all their rights",
 	"primaryGroupID":           "joins a group, with all its rights, that memberOf does not show",
 	"sIDHistory":               "takes over the rights of another account",

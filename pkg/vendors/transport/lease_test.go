@@ -43,7 +43,7 @@ func TestNoRequestLeavesWithoutItsLease(t *testing.T) {
 			vendor.StartTLS()
 			t.Cleanup(vendor.Close)
 			client := transport.New(transport.Config{Vendor: "v", RoundTripper: &http.Transport{
-				TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: c.http2, //nolint:gosec // a server of the test's
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: c.http2,
 			}})
 			var current atomic.Pointer[lease.Lease]
 			current.Store(lease.New(time.Hour, lease.Now()))
