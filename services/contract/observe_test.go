@@ -122,7 +122,7 @@ func (p *publisher) await(ctx context.Context, m *message, sequence uint64) (ver
 		if err != nil {
 			return verdict{}, r, err
 		}
-		if v := r.verdict(); v.state != "" && !(v.state == waits && v.reason != "scheduled") {
+		if v := r.verdict(); v.state != "" && (v.state != waits || v.reason == "scheduled") {
 			return v, r, nil
 		}
 		select {
