@@ -56,7 +56,6 @@ var malformedMessages = []malformed{
 	{"a foreign record, and a delay of 10 years", operation.RecordUnreadable, nil},
 	{"a foreign record, and no delay", operation.RecordUnreadable, nil},
 	{"a record with a state and nothing else", operation.Conflict, nil},
-	{"a reference to another incarnation", operation.ReferenceMismatch, nil},
 	{"a reference to another operation", operation.ReferenceMismatch, nil},
 	{"a reference to another domain", operation.ReferenceMismatch, nil},
 	{"JSON in a text", rejected, enveloped(func(t *Trial) string { return fmt.Sprintf("%q", t.secretObject()) })},
