@@ -2,9 +2,13 @@ package bus
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
@@ -64,6 +68,34 @@ type Address struct {
 	// Key is the token as its publisher chose it. Ours is made by [event.Token]. Another publisher
 	// may use any token, so it is compared and passed on as it is, and never decoded.
 	Key string
+}
+
+const (
+	// maxKey is the longest token of a key, in bytes: a subject that holds one, with what JetStream
+	// puts before it, must fit into the 4,096 bytes of a line that a NATS server reads.
+	maxKey = 3000
+	// maxTenant is the longest token of a tenant, in bytes. A longer one is no tenant's name.
+	maxTenant = 255
+)
+
+// Check holds the tokens of an address against what can stand in another subject. No operation can come
+// of a command whose address fails: its result would have no subject.
+func (a Address) Check() error {
+	return errors.Join(checkToken("key", a.Key, maxKey), CheckTenant(a.Tenant))
+}
+
+// CheckTenant is [Address.Check] of the token of a tenant alone.
+func CheckTenant(token string) error { return checkToken("tenant", token, maxTenant) }
+
+func checkToken(name, token string, longest int) error {
+	switch {
+	case len(token) > longest:
+		return fmt.Errorf("the %s has %d bytes; at most %d are possible", name, len(token), longest)
+	case !utf8.ValidString(token), strings.ContainsFunc(token, unicode.IsControl):
+		return fmt.Errorf("the %s %q is not UTF-8, or has control characters", name, token)
+	default:
+		return nil
+	}
 }
 
 // ParkedSubject holds what waits on a key, in order: mailwright.parked.<tenant>.<domain>.<key token>.

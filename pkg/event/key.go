@@ -26,16 +26,7 @@ var naming = []string{"cn", "ou", "sAMAccountName", "userPrincipalName"}
 //	delegation.*                   mailbox, else "all"
 //	inventory.sync                 tenant, else "all"
 //	operation.cancel               operationId
-func Key(e Event) string { return keyOf(about(e)) }
-
-// Key is the recommended [Key] of a command that was read.
-func (c Command) Key() string {
-	return Key(c.Event)
-}
-
-func keyOf(about string) string {
-	return norm.NFC.String(strings.ToLower(strings.TrimSpace(about)))
-}
+func Key(e Event) string { return norm.NFC.String(strings.ToLower(strings.TrimSpace(about(e)))) }
 
 func about(e Event) string {
 	var data struct {

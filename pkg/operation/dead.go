@@ -154,7 +154,7 @@ func publishedSubject(stored string) string {
 // tenantOf gives the tenant of a command's subject; "" where it cannot stand in another subject.
 func tenantOf(subject string) string {
 	tenant, _ := bus.SubjectTokens(subject)
-	if checkToken("tenant", tenant, maxTenant) != nil {
+	if bus.CheckTenant(tenant) != nil {
 		return ""
 	}
 	return tenant

@@ -3,10 +3,7 @@ package operation
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
@@ -24,7 +21,7 @@ func read(d bus.Delivery) (*Run, error) {
 	if !ok {
 		return nil, fmt.Errorf("subject %s is not one of a stored command: a key or a tenant that is a wildcard of NATS belongs to no partition", d.Subject)
 	}
-	if err := checkAddress(address); err != nil {
+	if err := address.Check(); err != nil {
 		return nil, err
 	}
 	return &Run{
@@ -43,30 +40,6 @@ func read(d bus.Delivery) (*Run, error) {
 		sequence: d.Sequence,
 		secrets:  secretsOf(command.Document),
 	}, nil
-}
-
-const (
-	// maxKey is the longest token of a key, in bytes: a subject that holds one, with what JetStream
-	// puts before it, must fit into the 4,096 bytes of a line that a NATS server reads.
-	maxKey = 3000
-	// maxTenant is the longest token of a tenant, in bytes. A longer one is no tenant's name.
-	maxTenant = 255
-)
-
-// checkAddress holds the tokens of a subject against what can stand in another subject.
-func checkAddress(address bus.Address) error {
-	return errors.Join(checkToken("key", address.Key, maxKey), checkToken("tenant", address.Tenant, maxTenant))
-}
-
-func checkToken(name, token string, longest int) error {
-	switch {
-	case len(token) > longest:
-		return fmt.Errorf("the %s has %d bytes; at most %d are possible", name, len(token), longest)
-	case !utf8.ValidString(token), strings.ContainsFunc(token, unicode.IsControl):
-		return fmt.Errorf("the %s %q is not UTF-8, or has control characters", name, token)
-	default:
-		return nil
-	}
 }
 
 // read reads a command that is to be carried out.
@@ -128,7 +101,7 @@ func (e *Engine) checkTimes(run *Run) (faults []event.Fault) {
 // otherKey says that a command's key is not the recommended one: it may lose its order with another
 // command about the same thing. "" where it is, or where there is none to recommend.
 func otherKey(run *Run) string {
-	recommended := run.command.Key()
+	recommended := event.Key(run.Command)
 	if recommended == "" || event.Token(recommended) == run.address.Key {
 		return ""
 	}

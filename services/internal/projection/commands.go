@@ -3,8 +3,6 @@ package projection
 import (
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
@@ -47,7 +45,7 @@ func (Commands) Read(records []projector.Record) (projector.Write, error) {
 // answers that one with a result. ok is false where no result can follow.
 func commandRow(record projector.Record) (row operationRow, ok bool) {
 	address, ok := bus.ParseCommandSubject(record.Subject)
-	if !ok || !canBePublished(address.Tenant, longestTenant) || !canBePublished(address.Key, longestKey) {
+	if !ok || address.Check() != nil {
 		return operationRow{}, false
 	}
 	command, err := event.ReadCommand(record.Header, record.Data)
@@ -61,15 +59,6 @@ func commandRow(record projector.Record) (row operationRow, ok bool) {
 	row.State = string(event.Received)
 	row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt
 	return row, true
-}
-
-// The longest tokens of which package operation publishes a result, in bytes.
-const longestTenant, longestKey = 255, 3000
-
-// canBePublished holds a token against what can stand in the subject of a result. A command with any
-// other is unreadable to its service.
-func canBePublished(token string, longest int) bool {
-	return len(token) <= longest && utf8.ValidString(token) && !strings.ContainsFunc(token, unicode.IsControl)
 }
 
 // byOperation sorts rows: two projections write to operations, and in the same order they can not
