@@ -1,5 +1,5 @@
 // Package migrations holds the numbered SQL files that build Mailwright's projections in
-// Postgres, in goose's format. pkg/postgres applies them.
+// Postgres, in goose's format. [Migrate] applies them.
 //
 // Schema mailwright holds the tables, which may change from one version to the next. Schema
 // mailwright_views holds the views, which are the stable surface for dashboards.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // ErrNoOutcome says that ctx ended before every operation had its outcome. The operations go on.
@@ -27,7 +27,8 @@ func (e *DeadError) Error() string {
 type Outcome struct {
 	// State is succeeded, failed, rejected or cancelled.
 	State event.State
-	// Event says what was done, or why not: its DataAs gives the data, such as [event.MailboxCreatedData] or [event.FailedData].
+	// Event says what was done, or why not: its DataAs gives the data, such as
+	// [event.MailboxCreatedData] or [event.FailedData].
 	Event event.Event
 }
 
@@ -38,12 +39,14 @@ func (o Outcome) String() string {
 
 // Await waits for the outcome of a command that [Send] has stored.
 //
-// The receipt of [Command.Message] serves too, where somebody else has published the command, and so does Receipt{Tenant: tenant, OperationID: id}, for
-// a program that was restarted since. Without the Sequence, a dead letter about any command with that source and id counts; without the
+// The receipt of [Command.Message] serves too, where somebody else has published the command, and
+// so does Receipt{Tenant: tenant, OperationID: id}, for a program that was restarted since. Without
+// the Sequence, a dead letter about any command with that source and id counts; without the
 // command, so does the outcome of one with other data.
 //
-// Errors: [ErrNoOutcome], with ctx's own, where ctx ended before; the Outcome is then the latest that was heard, and its Event is zero
-// where no service has taken the command up. *[DeadError] where the command was given up. [ErrNoStreams].
+// Errors: [ErrNoOutcome], with ctx's own, where ctx ended before; the Outcome is then the latest
+// that was heard, and its Event is zero where no service has taken the command up. *[DeadError]
+// where the command was given up. [ErrNoStreams].
 func Await(ctx context.Context, js jetstream.JetStream, r Receipt) (Outcome, error) {
 	var last News
 	err := AwaitAll(ctx, js, []Receipt{r}, func(n News) { last = n })
@@ -53,7 +56,8 @@ func Await(ctx context.Context, js jetstream.JetStream, r Receipt) (Outcome, err
 	return Outcome{State: last.State, Event: last.Event}, err
 }
 
-// News is one thing heard of a published command: an event of its operation, or that it was given up.
+// News is one thing heard of a published command: an event of its operation, or that it was given
+// up.
 type News struct {
 	Receipt Receipt
 	Event   event.Event       // where Dead is nil
@@ -64,8 +68,9 @@ type News struct {
 // Settled reports whether nothing more will happen.
 func (n News) Settled() bool { return n.Dead != nil || n.State.Terminal() }
 
-// AwaitAll hands on all news of the commands, from each operation's first event on, as they come, until each is settled; a command that
-// is among them twice is told of once. on is called by the goroutine of the caller. Where ctx ends before, the error is [ErrNoOutcome].
+// AwaitAll hands on all news of the commands, from each operation's first event on, as they come,
+// until each is settled; a command that is among them twice is told of once. on is called by the
+// goroutine of the caller. Where ctx ends before, the error is [ErrNoOutcome].
 func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, on func(News)) error {
 	w := waiting{open: map[command]Receipt{}, results: map[string][]command{}}
 	var results, letters []string
@@ -74,15 +79,15 @@ func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, o
 			return fmt.Errorf("the receipt of operation %s names no tenant", r.OperationID)
 		}
 		for _, domain := range r.domains() {
-			w.add(r, bus.EventSubject(r.Tenant, domain, r.OperationID))
-			results = append(results, bus.EventSubject(r.Tenant, domain, r.OperationID))
-			letters = append(letters, bus.DeadSubject(r.Tenant, domain, r.OperationID), bus.DeadSubject(r.Tenant, domain, ""))
+			w.add(r, topology.EventSubject(r.Tenant, domain, r.OperationID))
+			results = append(results, topology.EventSubject(r.Tenant, domain, r.OperationID))
+			letters = append(letters, topology.DeadSubject(r.Tenant, domain, r.OperationID), topology.DeadSubject(r.Tenant, domain, ""))
 		}
 	}
 	if len(w.open) == 0 {
 		return nil
 	}
-	messages, err := Follow(ctx, js, slices.Concat(sources(bus.Events, results), sources(bus.Dead, letters))...)
+	messages, err := Follow(ctx, js, slices.Concat(sources(topology.StreamEvents, results), sources(topology.StreamDead, letters))...)
 	if ctx.Err() != nil {
 		return noOutcome(ctx)
 	}
@@ -127,8 +132,9 @@ func sources(stream string, subjects []string) []Source {
 	return list
 }
 
-// command tells commands apart, by their sequence in COMMANDS: one that was published twice stands there once, and two may share source
-// and id by mistake. Where the sequence is not known, the operation has to do.
+// command tells commands apart, by their sequence in COMMANDS: one that was published twice stands
+// there once, and two may share source and id by mistake. Where the sequence is not known, the
+// operation has to do.
 type command struct {
 	sequence    uint64
 	operationID string // where sequence is 0
@@ -157,7 +163,7 @@ func (w waiting) add(r Receipt, results string) {
 
 // read tells whom a message is news for. What is not for us, or not readable, is news for nobody.
 func (w waiting) read(m jetstream.Msg) []News {
-	if meta, err := m.Metadata(); err == nil && meta.Stream == bus.Dead {
+	if meta, err := m.Metadata(); err == nil && meta.Stream == topology.StreamDead {
 		return w.readLetter(m.Data())
 	}
 	e, err := event.Decode(m.Headers(), m.Data())
@@ -179,7 +185,7 @@ func (w waiting) read(m jetstream.Msg) []News {
 
 func (w waiting) readLetter(body []byte) []News {
 	letter, err := event.ReadDeadLetter(body)
-	if err != nil || letter.Stream != bus.Commands {
+	if err != nil || letter.Stream != topology.StreamCommands {
 		return nil
 	}
 	var news []News
@@ -191,8 +197,9 @@ func (w waiting) readLetter(body []byte) []News {
 	return news
 }
 
-// answeredBy reports whether an event of the operation is about this command. With another fingerprint it is
-// about an earlier command with the same source and id, whose outcome is not ours: ours will end in DEAD.
+// answeredBy reports whether an event of the operation is about this command. With another
+// fingerprint it is about an earlier command with the same source and id, whose outcome is not
+// ours: ours will end in DEAD.
 func (r Receipt) answeredBy(e event.Event) bool {
 	var data struct {
 		Operation event.OperationData `json:"operation"`

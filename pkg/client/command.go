@@ -7,11 +7,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// Command is a command as its publisher has it: the event, and where it goes. The event's methods serve for what is optional:
+// Command is a command as its publisher has it: the event, and where it goes. The event's methods
+// serve for what is optional:
 //
 //	cmd.SetExtension(event.CorrelationID, "CHG-17")  // carried through to every result
 //	cmd.SetExtension(event.NotBefore, "2026-12-01T06:00:00Z")
@@ -20,11 +21,11 @@ type Command struct {
 	event.Event
 	// Tenant is the name of a configured tenant; "" stands for the event's tenantid.
 	Tenant string
-	// Domain that carries the command out; "" stands for that of its type. It is needed where the type belongs to every domain:
-	// operation.cancel goes to the domain of the operation.
+	// Domain that carries the command out; "" stands for that of its type. It is needed where the
+	// type belongs to every domain: operation.cancel goes to the domain of the operation.
 	Domain event.Domain
-	// Key: commands with the same tenant, domain and key take effect in the order published. It is any
-	// text of up to 1,000 bytes; "" stands for [event.Key], which is recommended.
+	// Key: commands with the same tenant, domain and key take effect in the order published. It is
+	// any text of up to 1,000 bytes; "" stands for [event.Key], which is recommended.
 	Key string
 	// Mode of the message; the zero value is binary, with the attributes as headers.
 	Mode event.Mode
@@ -38,8 +39,9 @@ type Data interface {
 		event.InventorySyncData | event.OperationCancelData
 }
 
-// New makes the command of a tenant that its data belong to. source names who asks, as a URI reference such as https://hr.example.com; id is
-// unique within it, such as the number of a ticket. The error is that the data are not JSON, which raw JSON within them may cause.
+// New makes the command of a tenant that its data belong to. source names who asks, as a URI
+// reference such as https://hr.example.com; id is unique within it, such as the number of a ticket.
+// The error is that the data are not JSON, which raw JSON within them may cause.
 func New[D Data](tenant, source, id string, data D) (Command, error) {
 	e, err := event.New(id, source, typeOf(data), data)
 	if err != nil {
@@ -85,7 +87,8 @@ func (c Command) tenant() string {
 	return cmp.Or(c.Tenant, event.Extension(c.Event, event.TenantID))
 }
 
-// longestKey keeps the subject, in which a byte of the key may take three, under NATS' limit of about 4,000 bytes.
+// longestKey keeps the subject, in which a byte of the key may take three, under NATS' limit of
+// about 4,000 bytes.
 const longestKey = 1000
 
 // addressed gives the command with tenant, domain and key filled in.
@@ -114,12 +117,12 @@ func (c Command) addressed() (Command, error) {
 	return c, nil
 }
 
-// Message makes the message of a command, and the receipt as far as it is known before the message is stored. The error says what is
-// wrong with the event, its tenant, its domain or its key.
+// Message makes the message of a command, and the receipt as far as it is known before the message
+// is stored. The error says what is wrong with the event, its tenant, its domain or its key.
 //
 // The message has no Nats-Msg-Id: a server answers a second message with the same one as though it
-// were stored. A command that is published twice is carried out once all the same, since its tenant,
-// source and id name its operation.
+// were stored. A command that is published twice is carried out once all the same, since its
+// tenant, source and id name its operation.
 func (c Command) Message() (*nats.Msg, Receipt, error) {
 	c, err := c.addressed()
 	if err != nil {
@@ -132,7 +135,7 @@ func (c Command) Message() (*nats.Msg, Receipt, error) {
 	id := c.OperationID()
 	r := Receipt{
 		OperationID: id, Type: c.Type(), Tenant: c.Tenant, Domain: c.Domain, Key: c.Key,
-		Subject: bus.CommandSubject(c.Tenant, c.Domain, c.Key), Results: bus.EventSubject(c.Tenant, c.Domain, id), fingerprint: event.Fingerprint(c.Event),
+		Subject: topology.CommandSubject(c.Tenant, c.Domain, c.Key), Results: topology.EventSubject(c.Tenant, c.Domain, id), fingerprint: event.Fingerprint(c.Event),
 	}
 	return &nats.Msg{Subject: r.Subject, Header: header, Data: body}, r, nil
 }

@@ -1,18 +1,20 @@
-// Package client is Mailwright for Go programs that publish commands: make a command, store it until the stream has confirmed it, and
-// await what becomes of it. It needs a connection to NATS and nothing else; [Send] and [Await] are most of it.
+// Package client is Mailwright for Go programs that publish commands: make a command, store it
+// until the stream has confirmed it, and await what becomes of it. It needs a connection to NATS
+// and nothing else; [Send] and [Await] are most of it.
 //
 //	cmd, err := client.New("contoso", "https://hr.example.com", "joiner-4711", event.MailboxCreateData{DirectoryObject: dn, Parameters: event.MailboxParameters{Alias: "msmith"}})
 //	receipt, err := client.Send(ctx, js, cmd)      // stored: it will be carried out
 //	outcome, err := client.Await(ctx, js, receipt) // succeeded, failed, rejected or cancelled, and why
 //
-// The subjects, headers and types are those of schemas/asyncapi.yaml, so that a program in another language does the same by hand;
-// services/e2e/plain does so with nats.go alone.
+// The subjects, headers and types are those of schemas/asyncapi.yaml, so that a program in another
+// language does the same by hand; services/e2e/plain does so with nats.go alone.
 //
 // # Sending again
 //
-// A command is known by its tenant, source and id. Whoever does not know whether a command was stored sends it again, with the same source, id
-// and data, also days later: it is carried out once, and Await gives the same outcome. Other data under a used source and id are a
-// mistake; that command is not carried out, and Await gives a [DeadError] with the reason "idempotency-conflict".
+// A command is known by its tenant, source and id. Whoever does not know whether a command was
+// stored sends it again, with the same source, id and data, also days later: it is carried out
+// once, and Await gives the same outcome. Other data under a used source and id are a mistake; that
+// command is not carried out, and Await gives a [DeadError] with the reason "idempotency-conflict".
 package client
 
 import (
@@ -49,11 +51,13 @@ type Receipt struct {
 	fingerprint string // of the command's type and data; "": not known
 }
 
-// Send stores a command and returns when the stream has confirmed it. While NATS is away it holds on until ctx ends.
+// Send stores a command and returns when the stream has confirmed it. While NATS is away it holds
+// on until ctx ends.
 //
-// Errors: what is wrong with the command ([Command.Message]); [ErrNoStreams]; ctx's own. An error of the last kind leaves open whether
-// the command is stored; sending it again is safe. Whether the data are what the type asks for is not checked here but by the service,
-// which rejects the command; [event.Check] tells before.
+// Errors: what is wrong with the command ([Command.Message]); [ErrNoStreams]; ctx's own. An error
+// of the last kind leaves open whether the command is stored; sending it again is safe. Whether the
+// data are what the type asks for is not checked here but by the service, which rejects the
+// command; [event.Check] tells before.
 func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, error) {
 	msg, receipt, err := c.Message()
 	if err != nil {
@@ -70,9 +74,10 @@ func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, erro
 	return receipt, nil
 }
 
-// Store publishes a message that [Command.Message] has made, and returns when its stream has confirmed
-// it: for a program that keeps its messages in an outbox. While NATS is away it holds on until ctx
-// ends. A message whose confirmation was lost is stored twice; its command is carried out once.
+// Store publishes a message that [Command.Message] has made, and returns when its stream has
+// confirmed it: for a program that keeps its messages in an outbox. While NATS is away it holds on
+// until ctx ends. A message whose confirmation was lost is stored twice; its command is carried out
+// once.
 func Store(ctx context.Context, js jetstream.Publisher, msg *nats.Msg) (*jetstream.PubAck, error) {
 	return persist(ctx, func(ctx context.Context) (*jetstream.PubAck, error) { return js.PublishMsg(ctx, msg) })
 }
@@ -81,7 +86,8 @@ func Store(ctx context.Context, js jetstream.Publisher, msg *nats.Msg) (*jetstre
 // while the connection broke is lost.
 const answer = 5 * time.Second
 
-// persist asks again while NATS is away. An attempt that fails at once is followed by a pause, for the rest of its time.
+// persist asks again while NATS is away. An attempt that fails at once is followed by a pause, for
+// the rest of its time.
 func persist[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, answer)

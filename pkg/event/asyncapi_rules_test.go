@@ -13,7 +13,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
 )
 
@@ -156,7 +156,7 @@ func TestAsyncAPIHasEveryStreamThatOthersMayRead(t *testing.T) {
 		streams = append(streams, channel.(map[string]any)["x-jetstream-stream"].(string))
 	}
 	slices.Sort(streams)
-	want := slices.Sorted(slices.Values([]string{bus.Commands, bus.Events, bus.Mailboxes, bus.Drift, bus.Dead}))
+	want := slices.Sorted(slices.Values([]string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead}))
 	if diff := cmp.Diff(want, slices.Compact(streams)); diff != "" {
 		t.Errorf("(-want +channels):\n%s", diff)
 	}
@@ -171,8 +171,8 @@ func TestAsyncAPIHasEveryStreamThatOthersMayRead(t *testing.T) {
 	}
 }
 
-// TestAsyncAPIHeadersAreTheEnvelopes: every attribute of cloudevent.json but the data is a header of
-// some message.
+// TestAsyncAPIHeadersAreTheEnvelopes: every attribute of cloudevent.json but the data is a header
+// of some message.
 func TestAsyncAPIHeadersAreTheEnvelopes(t *testing.T) {
 	t.Parallel()
 	raw, err := schemas.FS.ReadFile("cloudevent.json")

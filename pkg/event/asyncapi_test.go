@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
 )
 
@@ -76,22 +76,22 @@ func TestAsyncAPIAgreesWithTypesSubjectsAndSchemas(t *testing.T) {
 func belongs(eventType, address, stream string) bool {
 	placeholder := strings.NewReplacer("KEY", "{key}", "OPERATION", "{operationid}", "TENANT", "{tenant}", "MAILBOX", "{mailbox}").Replace
 	if eventType == event.MailboxObserved || eventType == event.MailboxMissing {
-		return address == placeholder(bus.MailboxSubject("TENANT", "MAILBOX")) && stream == bus.Mailboxes
+		return address == placeholder(topology.MailboxSubject("TENANT", "MAILBOX")) && stream == topology.StreamMailboxes
 	}
 	if eventType == event.DelegationDrift {
-		return address == placeholder(bus.DriftSubject("TENANT", "MAILBOX")) && stream == bus.Drift
+		return address == placeholder(topology.DriftSubject("TENANT", "MAILBOX")) && stream == topology.StreamDrift
 	}
 	if eventType == event.DeadLettered {
-		return address == placeholder(bus.DeadSubject("TENANT", "{domain}", "OPERATION")) && stream == bus.Dead
+		return address == placeholder(topology.DeadSubject("TENANT", "{domain}", "OPERATION")) && stream == topology.StreamDead
 	}
 	for _, d := range event.Domains() {
 		if own := event.DomainOf(eventType); own != "" && own != d {
 			continue
 		}
-		if event.IsCommand(eventType) && address == placeholder(bus.CommandSubject("TENANT", d, "KEY")) && stream == bus.Commands {
+		if event.IsCommand(eventType) && address == placeholder(topology.CommandSubject("TENANT", d, "KEY")) && stream == topology.StreamCommands {
 			return true
 		}
-		if !event.IsCommand(eventType) && address == placeholder(bus.EventSubject("TENANT", d, "OPERATION")) && stream == bus.Events {
+		if !event.IsCommand(eventType) && address == placeholder(topology.EventSubject("TENANT", d, "OPERATION")) && stream == topology.StreamEvents {
 			return true
 		}
 	}

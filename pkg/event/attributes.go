@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// form reads the value of an attribute: text in binary mode; text, a boolean or a json.Number in structured mode.
-// normal is nil where the attribute counts as absent. problem says what would be right, and never repeats the value.
+// form reads the value of an attribute: text in binary mode; text, a boolean or a json.Number in
+// structured mode. normal is nil where the attribute counts as absent. problem says what would be
+// right, and never repeats the value.
 type form func(value any) (normal any, problem string)
 
-// attributes is the table of the envelope: what may stand in each attribute, in either mode. Their lengths, and which of them
-// have to be there, stand in cloudevent.json.
+// attributes is the table of the envelope: what may stand in each attribute, in either mode. Their
+// lengths, and which of them have to be there, stand in cloudevent.json.
 var attributes = map[string]form{
 	"specversion":     text,
 	"id":              text,
@@ -38,7 +39,8 @@ var attributes = map[string]form{
 	ExpiryTime:    timestamp,
 }
 
-// formOf gives the form of an attribute. One that is not in the table is an extension of somebody else's.
+// formOf gives the form of an attribute. One that is not in the table is an extension of somebody
+// else's.
 func formOf(name string) form {
 	if f, ok := attributes[name]; ok {
 		return f
@@ -51,7 +53,8 @@ func formOf(name string) form {
 
 const maxAttributeName = 64
 
-// isAttributeName says whether the specification allows a name (section "Attribute Naming Convention").
+// isAttributeName says whether the specification allows a name (section "Attribute Naming
+// Convention").
 func isAttributeName(name string) bool {
 	outside := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }
 	return name != "" && len(name) <= maxAttributeName && !strings.ContainsFunc(name, outside)
@@ -102,8 +105,8 @@ func timestamp(value any) (any, string) {
 	return value, ""
 }
 
-// instant reads an RFC 3339 time; zero where it is none. The standard library also takes an hour of one digit, and a comma
-// before a fraction of a second.
+// instant reads an RFC 3339 time; zero where it is none. The standard library also takes an hour of
+// one digit, and a comma before a fraction of a second.
 func instant(s string) time.Time {
 	const hour = len("2006-01-02T15")
 	t, err := time.Parse(time.RFC3339, s)
@@ -124,7 +127,8 @@ func absoluteURI(value any) (any, string) {
 	return s, ""
 }
 
-// jsonMedia is the media type of JSON: */json or */*+json, in any case of letters (JSON event format, section 3.1.1).
+// jsonMedia is the media type of JSON: */json or */*+json, in any case of letters (JSON event
+// format, section 3.1.1).
 func jsonMedia(value any) (any, string) {
 	s, problem := text(value)
 	if problem != "" || s == nil || s == contentTypeJSON {
@@ -141,7 +145,8 @@ func jsonMedia(value any) (any, string) {
 	return s, ""
 }
 
-// extension is a value of an attribute that Mailwright does not know: a String, a Boolean or an Integer of 32 bits.
+// extension is a value of an attribute that Mailwright does not know: a String, a Boolean or an
+// Integer of 32 bits.
 func extension(value any) (any, string) {
 	switch v := value.(type) {
 	case bool:

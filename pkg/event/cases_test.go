@@ -14,7 +14,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// TestCasesOfTheField reads what publishers in other languages really send, and what they send by mistake.
+// TestCasesOfTheField reads what publishers in other languages really send, and what they send by
+// mistake.
 func TestCasesOfTheField(t *testing.T) {
 	t.Parallel()
 	const dryRun = "dryrun must be true or false, as a boolean or as text"
@@ -116,8 +117,8 @@ func headerFile(t *testing.T, name string) nats.Header {
 	return h
 }
 
-// TestSourceIsKeptAsWritten: whoever publishes computes the subject of the answer from source and id, and knows no other
-// spelling than the own one.
+// TestSourceIsKeptAsWritten: whoever publishes computes the subject of the answer from source and
+// id, and knows no other spelling than the own one.
 func TestSourceIsKeptAsWritten(t *testing.T) {
 	t.Parallel()
 	var expected map[string]struct{ Source, ID string }

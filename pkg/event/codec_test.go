@@ -16,7 +16,8 @@ func containsSecret(s string) bool { return strings.Contains(s, "hunter2") }
 
 func TestOperationID(t *testing.T) {
 	t.Parallel()
-	// Computed by: printf 'https://hr.example.com/joiners\njoiner-1' | sha256sum, base32, lower case, 26 characters.
+	// Computed by: printf 'https://hr.example.com/joiners\njoiner-1' | sha256sum, base32, lower
+	// case, 26 characters.
 	if got, want := event.OperationID("contoso", "https://hr.example.com/joiners", "joiner-1"), operationOfExample(t); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -11,8 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Command is a command as it was read: its envelope by the table of attributes, its data by its schema. Its Event holds only
-// what is in its form and within its bounds, so that results can repeat it.
+// Command is a command as it was read: its envelope by the table of attributes, its data by its
+// schema. Its Event holds only what is in its form and within its bounds, so that results can
+// repeat it.
 type Command struct {
 	Document
 	// TenantID is the attribute tenantid; "" where it is absent.
@@ -37,12 +38,14 @@ type UnreadableError struct {
 // Error implements error.
 func (e *UnreadableError) Error() string { return e.Field + " " + e.Problem }
 
-// ReadCommand reads a command from a NATS message in either content mode (CloudEvents 1.0, NATS protocol binding), and holds
-// its envelope and its data against their schemas. What is wrong with it is in [Command.Check]. The error is an
-// *[UnreadableError] where the message has no usable id or source, so that no result could name the command.
+// ReadCommand reads a command from a NATS message in either content mode (CloudEvents 1.0, NATS
+// protocol binding), and holds its envelope and its data against their schemas. What is wrong with
+// it is in [Command.Check]. The error is an *[UnreadableError] where the message has no usable id
+// or source, so that no result could name the command.
 //
-// It takes what publishers do differently and what still has one meaning: names of attributes in any case of letters, the
-// content type in ce-datacontenttype or content-type, a structured event with no header at all, a byte order mark.
+// It takes what publishers do differently and what still has one meaning: names of attributes in
+// any case of letters, the content type in ce-datacontenttype or content-type, a structured event
+// with no header at all, a byte order mark.
 func ReadCommand(header nats.Header, body []byte) (Command, error) {
 	r, err := receive(header, body)
 	if err != nil {
@@ -83,8 +86,8 @@ func (r *received) hold() {
 	}
 }
 
-// require holds an event of ours against what every CloudEvent has. Its lengths are not held against
-// cloudevent.json, which costs more than the reading: what was published by us fits.
+// require holds an event of ours against what every CloudEvent has. Its lengths are not held
+// against cloudevent.json, which costs more than the reading: what was published by us fits.
 func (r *received) require() {
 	r.dropAbsent()
 	for _, name := range [...]string{"id", "source", "type"} {
@@ -127,7 +130,8 @@ func (r *received) isFaulty(name string) bool {
 
 func (r *received) instant(name string) time.Time { return instant(r.text(name)) }
 
-// build makes the SDK's event of the attributes. Its setters would rewrite them: they trim, and normalise a source.
+// build makes the SDK's event of the attributes. Its setters would rewrite them: they trim, and
+// normalise a source.
 func (r *received) build() Event {
 	c := &cloudevents.EventContextV1{ID: r.text("id"), Type: r.text("type"), Source: verbatim(r.text("source"))}
 	media := contentTypeJSON
@@ -154,14 +158,16 @@ func (r *received) build() Event {
 	return Event{Context: c, DataEncoded: r.data}
 }
 
-// verbatim is a source that stays as it is written: an opaque URL is given back as it is, and nothing is normalised.
+// verbatim is a source that stays as it is written: an opaque URL is given back as it is, and
+// nothing is normalised.
 func verbatim(source string) (ref types.URIRef) {
 	ref.Opaque = source
 	return ref
 }
 
-// Decode reads an event of ours, such as a result, in either content mode. Its error names the first thing that is wrong with
-// the envelope, and never quotes a value; the data is not looked at. Commands are read by [ReadCommand].
+// Decode reads an event of ours, such as a result, in either content mode. Its error names the
+// first thing that is wrong with the envelope, and never quotes a value; the data is not looked at.
+// Commands are read by [ReadCommand].
 func Decode(header nats.Header, body []byte) (Event, error) {
 	r, err := receive(header, body)
 	if err != nil {

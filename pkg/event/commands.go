@@ -43,7 +43,8 @@ type LicenseModification struct {
 	DisabledServices []string `json:"disabledServices,omitempty"`
 }
 
-// BusinessUserCreateData is the data of directory.businessuser.create: Hosted Exchange, CreateBusinessUser.
+// BusinessUserCreateData is the data of directory.businessuser.create: Hosted Exchange,
+// CreateBusinessUser.
 type BusinessUserCreateData struct {
 	// Container is the LDAP path of the organisation's OU.
 	Container                 string     `json:"container"`
@@ -119,7 +120,8 @@ type DelegationReadData struct {
 	Select []string `json:"select,omitempty"`
 }
 
-// FolderGrantData is the data of delegation.folder.grant: gives a delegate exactly these rights on a folder.
+// FolderGrantData is the data of delegation.folder.grant: gives a delegate exactly these rights on
+// a folder.
 type FolderGrantData struct {
 	Mailbox string `json:"mailbox"`
 	// Folder is its path: "Calendar", "Inbox\Projects".
@@ -128,7 +130,8 @@ type FolderGrantData struct {
 	Delegate string `json:"delegate"`
 	// AccessRights are roles or single rights: Editor, ReadItems, …
 	AccessRights []string `json:"accessRights"`
-	// SharingPermissionFlags are Delegate and CanViewPrivateItems, for a calendar; empty: as they are.
+	// SharingPermissionFlags are Delegate and CanViewPrivateItems, for a calendar; empty: as they
+	// are.
 	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
 }
 
@@ -150,7 +153,8 @@ type FolderReadData struct {
 type InventorySyncData struct {
 	// Tenant restricts to one tenant as EnPower names it; empty: all.
 	Tenant string `json:"tenant,omitempty"`
-	// MailboxType is all (user and shared), user, shared, resource (rooms and equipment), room or equipment; empty: all.
+	// MailboxType is all (user and shared), user, shared, resource (rooms and equipment), room or
+	// equipment; empty: all.
 	MailboxType string `json:"mailboxType,omitempty"`
 	// PageSize is 1 to 1000; 0: 1000.
 	PageSize Int `json:"pageSize,omitempty"`

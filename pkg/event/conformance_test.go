@@ -12,7 +12,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// headerOf is the header of a valid command in binary mode, with changes: a value of "" takes a header away.
+// headerOf is the header of a valid command in binary mode, with changes: a value of "" takes a
+// header away.
 func headerOf(changes ...string) nats.Header {
 	h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}}
 	for i := 0; i < len(changes); i += 2 {
@@ -30,8 +31,8 @@ func structuredOf(further string) string {
 	return `{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.InventorySync + `"` + further + `}`
 }
 
-// TestNATSBindingReads holds ReadCommand against the CloudEvents NATS protocol binding, the JSON event format and the
-// specification, each rule by its section.
+// TestNATSBindingReads holds ReadCommand against the CloudEvents NATS protocol binding, the JSON
+// event format and the specification, each rule by its section.
 func TestNATSBindingReads(t *testing.T) {
 	t.Parallel()
 	const emptyData = `,"data":{}`
@@ -129,7 +130,8 @@ func TestNATSBindingReads(t *testing.T) {
 	}
 }
 
-// TestNATSBindingValues holds the encoding of header values against section 3.1.3.2, in both directions.
+// TestNATSBindingValues holds the encoding of header values against section 3.1.3.2, in both
+// directions.
 func TestNATSBindingValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -168,7 +170,8 @@ func TestNATSBindingValues(t *testing.T) {
 	}
 }
 
-// TestBothModesSayTheSame sends one event in both modes: what is read is the same, down to the fingerprint.
+// TestBothModesSayTheSame sends one event in both modes: what is read is the same, down to the
+// fingerprint.
 func TestBothModesSayTheSame(t *testing.T) {
 	t.Parallel()
 	want, err := event.New("ä 1", "https://hr.example.com/Büro", event.DelegationRead, event.DelegationReadData{Mailbox: "müller@example.com"})

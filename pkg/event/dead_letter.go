@@ -19,22 +19,23 @@ type DeadLetter struct {
 	Sequence uint64 `json:"sequence"`
 	Subject  string `json:"subject"`
 	Consumer string `json:"consumer,omitempty"`
-	// Incarnation is that of the stream: when it was created. Another holds another message under the
-	// sequence.
+	// Incarnation is that of the stream: when it was created. Another holds another message under
+	// the sequence.
 	Incarnation string `json:"incarnation,omitempty"`
 	// Source, ID, Type and OperationID are the command's, where it could be read.
 	Source      string `json:"source,omitempty"`
 	ID          string `json:"id,omitempty"`
 	Type        string `json:"type,omitempty"`
 	OperationID string `json:"operationId,omitempty"`
-	// Tenant is that of the subject, where it has one. CorrelationID and TraceParent are the command's.
+	// Tenant is that of the subject, where it has one. CorrelationID and TraceParent are the
+	// command's.
 	Tenant        string `json:"tenant,omitempty"`
 	CorrelationID string `json:"correlationId,omitempty"`
 	TraceParent   string `json:"traceParent,omitempty"`
 	// Time is when it was given up.
 	Time time.Time `json:"time"`
-	// Size in bytes and SHA256 of the original's body. SHA256 is absent unless the data fits its schema and has no secret: a
-	// secret can be guessed from a hash.
+	// Size in bytes and SHA256 of the original's body. SHA256 is absent unless the data fits its
+	// schema and has no secret: a secret can be guessed from a hash.
 	Size   int    `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 	// Excerpt is the data with its secrets redacted, if it fits its schema and is not large.
@@ -60,7 +61,8 @@ const (
 	Terminated    = "terminated"     // somebody terminated it
 )
 
-// ReadDeadLetter reads a message of the stream DEAD: a letter of ours, or an advisory of JetStream's.
+// ReadDeadLetter reads a message of the stream DEAD: a letter of ours, or an advisory of
+// JetStream's.
 func ReadDeadLetter(data []byte) (DeadLetter, error) {
 	var l DeadLetter
 	if err := json.Unmarshal(data, &l); err != nil {

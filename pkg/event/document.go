@@ -17,7 +17,8 @@ import (
 // Document is an event with its data, read and checked once for all that is asked of it.
 type Document struct {
 	Event Event
-	// data is what was read, with a [hidden] in the place of each secret. It counts only where there is no fault.
+	// data is what was read, with a [hidden] in the place of each secret. It counts only where
+	// there is no fault.
 	data     any
 	faults   []Fault
 	panicked string
@@ -57,22 +58,24 @@ func readData(e Event, values int) Document {
 // Check returns every fault of the data, in the order of their fields; none means valid.
 func (d Document) Check() []Fault { return bounded(d.faults) }
 
-// Panicked is what a panic of the schema library said while it checked the data; "" as a rule. Then Check has the fault that
-// the data can not be checked, which is our fault and not the publisher's.
+// Panicked is what a panic of the schema library said while it checked the data; "" as a rule. Then
+// Check has the fault that the data can not be checked, which is our fault and not the publisher's.
 func (d Document) Panicked() string { return d.panicked }
 
 // Secrets lists the secret texts in the data: what [Excerpt] would replace.
 func (d Document) Secrets() []string { return collect(d.data, false, nil) }
 
-// Fingerprint tells two commands with the same source and id apart: SHA-256, in hex, of the type, the data, notbefore and
-// expirytime, whatever the order of members and however a number or a time is written. Secrets are left out, since a hash of
-// a password could be guessed from; commands that differ only there count as the same. Of data with a fault it is not known
-// where its secrets are: there the faults stand for it.
+// Fingerprint tells two commands with the same source and id apart: SHA-256, in hex, of the type,
+// the data, notbefore and expirytime, whatever the order of members and however a number or a time
+// is written. Secrets are left out, since a hash of a password could be guessed from; commands that
+// differ only there count as the same. Of data with a fault it is not known where its secrets are:
+// there the faults stand for it.
 func (d Document) Fingerprint() string {
 	return fingerprint(d, d.faults, extensionTime(d.Event, NotBefore), extensionTime(d.Event, ExpiryTime))
 }
 
-// Fingerprint is [Document.Fingerprint], where faults of the envelope count as well. A dry run has that of its command.
+// Fingerprint is [Document.Fingerprint], where faults of the envelope count as well. A dry run has
+// that of its command.
 func (c Command) Fingerprint() string {
 	return fingerprint(c.Document, slices.Concat(c.faults, c.Document.faults), c.NotBefore, c.ExpiryTime)
 }

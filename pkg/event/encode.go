@@ -18,8 +18,9 @@ const (
 	Structured
 )
 
-// Encode writes an event as header and body, as the NATS protocol binding has it. In binary mode the content type stands in
-// ce-datacontenttype, where the binding wants it, and in content-type, where other tools look.
+// Encode writes an event as header and body, as the NATS protocol binding has it. In binary mode
+// the content type stands in ce-datacontenttype, where the binding wants it, and in content-type,
+// where other tools look.
 func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	if err := e.Validate(); err != nil {
 		return nil, nil, err
@@ -32,8 +33,8 @@ func Encode(e Event, mode Mode) (nats.Header, []byte, error) {
 	return h, e.Data(), err
 }
 
-// What a header is given room for, so that it does not grow one by one: the attributes that our events have without an
-// extension, and what JetStream is told beside them.
+// What a header is given room for, so that it does not grow one by one: the attributes that our
+// events have without an extension, and what JetStream is told beside them.
 const (
 	usualAttributes = 9
 	publishHeaders  = 2
@@ -66,7 +67,8 @@ func binaryHeader(e Event) (nats.Header, error) {
 	return h, nil
 }
 
-// coreAttributes are the attributes of the CloudEvents specification as text; empty where an event has none.
+// coreAttributes are the attributes of the CloudEvents specification as text; empty where an event
+// has none.
 func coreAttributes(e Event) [8]Attribute {
 	at := ""
 	if t := e.Time(); !t.IsZero() {
@@ -78,7 +80,8 @@ func coreAttributes(e Event) [8]Attribute {
 	}
 }
 
-// structured writes an event in the JSON event format. The SDK's own writer knows only four media types as JSON.
+// structured writes an event in the JSON event format. The SDK's own writer knows only four media
+// types as JSON.
 func structured(e Event) ([]byte, error) {
 	members := make(map[string]any, usualAttributes+len(extensions(e)))
 	for _, a := range coreAttributes(e) {

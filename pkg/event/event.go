@@ -39,16 +39,16 @@ const (
 // ResourceList is MailboxList's only value.
 const ResourceList = "resource"
 
-// OperationID names the operation that the command with this tenant, source and id starts: the first
-// 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source + "\n" + id), with source and id
-// as the publisher wrote them. Whoever publishes a command therefore knows on which subject its
-// results will stand.
+// OperationID names the operation that the command with this tenant, source and id starts: the
+// first 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source + "\n" + id), with
+// source and id as the publisher wrote them. Whoever publishes a command therefore knows on which
+// subject its results will stand.
 func OperationID(tenant, source, id string) string {
 	return operationID(tenant + "\n" + source + "\n" + id)
 }
 
-// PlanID names the operation of a dry run. It is another than that of the command with the same source
-// and id, so that a plan never answers or blocks the command.
+// PlanID names the operation of a dry run. It is another than that of the command with the same
+// source and id, so that a plan never answers or blocks the command.
 func PlanID(tenant, source, id string) string {
 	return operationID(tenant + "\n" + source + "\n" + id + "\nplan")
 }
@@ -83,8 +83,8 @@ func Extension(e Event, name string) string {
 // Attribute is an extension attribute.
 type Attribute struct{ Name, Value string }
 
-// Extend sets extension attributes, those that have a value, on an event made by [New]. Their names are this package's, so they are not
-// checked one by one as the SDK would.
+// Extend sets extension attributes, those that have a value, on an event made by [New]. Their names
+// are this package's, so they are not checked one by one as the SDK would.
 func Extend(e *Event, attributes ...Attribute) {
 	c, ok := e.Context.(*cloudevents.EventContextV1)
 	if !ok {

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// decodeValue reads a header's value by the NATS protocol binding, section 3.1.3.2: white space around it does not count,
-// double quotes are taken away, and percent-encoding is decoded once.
+// decodeValue reads a header's value by the NATS protocol binding, section 3.1.3.2: white space
+// around it does not count, double quotes are taken away, and percent-encoding is decoded once.
 func decodeValue(value string) (decoded, problem string) {
 	value, problem = unquote(strings.Trim(value, " \t"))
 	if problem == "" && strings.Contains(value, "%") {
@@ -65,7 +65,8 @@ func hexValue(c byte) byte {
 
 const upperHex = "0123456789ABCDEF"
 
-// percentEncode is the binding's percent-encoding: of space, double quote, percent, and everything outside printable ASCII.
+// percentEncode is the binding's percent-encoding: of space, double quote, percent, and everything
+// outside printable ASCII.
 func percentEncode(s string) string {
 	plain := 0
 	for plain < len(s) && !toEncode(s[plain]) {

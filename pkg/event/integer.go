@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/mailwright/mailwright/pkg/internal/integer"
+	"github.com/mailwright/mailwright/pkg/integer"
 )
 
 // Integer reads a JSON number whose value is an integer, as JSON Schema has it: 512, 512.0 and

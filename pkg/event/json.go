@@ -31,8 +31,8 @@ type parser struct {
 	faults []Fault
 }
 
-// parse reads a JSON text once. The value counts only where there is no fault: a member that is given twice, a bound that
-// is broken, or a text that is not one JSON value in UTF-8.
+// parse reads a JSON text once. The value counts only where there is no fault: a member that is
+// given twice, a bound that is broken, or a text that is not one JSON value in UTF-8.
 func parse(text []byte, values int) (any, []Fault) {
 	if problem := encodingProblem(text); problem != "" {
 		return nil, []Fault{{Field: "data", Problem: problem}}
@@ -133,7 +133,8 @@ func (p *parser) at(step string) (any, error) {
 	return v, err
 }
 
-// number reads a number. A whole one is written one way, so that 512, 512.0 and 5.12e2 are the same.
+// number reads a number. A whole one is written one way, so that 512, 512.0 and 5.12e2 are the
+// same.
 func (p *parser) number(text string) (any, error) {
 	if len(text) > maxNumberLength {
 		return nil, p.breaks(fmt.Sprintf("is too long a number: at most %d characters are possible", maxNumberLength))
@@ -182,12 +183,14 @@ func encodingProblem(text []byte) string {
 	}
 }
 
-// isWide recognises UTF-16 and UTF-32 by a byte order mark, or by a NUL among the first two bytes: JSON begins with ASCII.
+// isWide recognises UTF-16 and UTF-32 by a byte order mark, or by a NUL among the first two bytes:
+// JSON begins with ASCII.
 func isWide(text []byte) bool {
 	return len(text) >= 2 && (text[0] == 0 || text[1] == 0 || text[0] == 0xfe && text[1] == 0xff || text[0] == 0xff && text[1] == 0xfe)
 }
 
-// hasLoneSurrogate looks through the escapes of a JSON text. A decoder would put U+FFFD in the place of such an escape.
+// hasLoneSurrogate looks through the escapes of a JSON text. A decoder would put U+FFFD in the
+// place of such an escape.
 func hasLoneSurrogate(text []byte) bool {
 	for {
 		i := bytes.IndexByte(text, '\\')
@@ -206,7 +209,8 @@ func hasLoneSurrogate(text []byte) bool {
 	}
 }
 
-// escapedUnit reads the UTF-16 unit of an escape \uXXXX at the start of a text; 0 where there is none.
+// escapedUnit reads the UTF-16 unit of an escape \uXXXX at the start of a text; 0 where there is
+// none.
 func escapedUnit(text []byte) uint64 {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0

@@ -15,10 +15,10 @@ const everything = "all"
 // naming are the properties that name a directory object, the best first.
 var naming = []string{"cn", "ou", "sAMAccountName", "userPrincipalName"}
 
-// Key is the recommended key of a command: what it is about, without spaces around it, in lower case
-// and in Unicode's normal form C. Two commands about the same thing then take effect in the order
-// published, since vendors ignore the case of names. It is "" where the data does not say. [Token]
-// encodes it for the subject.
+// Key is the recommended key of a command: what it is about, without spaces around it, in lower
+// case and in Unicode's normal form C. Two commands about the same thing then take effect in the
+// order published, since vendors ignore the case of names. It is "" where the data does not say.
+// [Token] encodes it for the subject.
 //
 //	directory.object.create        the first of cn, ou, sAMAccountName, userPrincipalName
 //	directory.businessuser.create  userPrincipalName

@@ -30,8 +30,9 @@ type received struct {
 	faults     []Fault
 }
 
-// receive reads the message by the NATS protocol binding: in structured mode the body is the event, in binary mode the
-// headers are its attributes and the body is its data. Its error is an *UnreadableError.
+// receive reads the message by the NATS protocol binding: in structured mode the body is the event,
+// in binary mode the headers are its attributes and the body is its data. Its error is an
+// *UnreadableError.
 func receive(header nats.Header, body []byte) (*received, error) {
 	h, err := readHeader(header)
 	if err != nil {
@@ -61,7 +62,8 @@ func receive(header nats.Header, body []byte) (*received, error) {
 type messageHeader struct {
 	event       *received
 	contentType string
-	plain       map[string]string // traceparent and tracestate of instrumentation that knows no CloudEvents
+	// traceparent and tracestate of instrumentation that knows no CloudEvents
+	plain map[string]string
 }
 
 func readHeader(header nats.Header) (messageHeader, error) {
@@ -106,8 +108,8 @@ func (h *messageHeader) addContentType(values []string) {
 	h.contentType = strings.Trim(values[0], " \t")
 }
 
-// structured tells the content mode. Without any header of CloudEvents the body is tried as a structured event, since many
-// NATS clients send no headers.
+// structured tells the content mode. Without any header of CloudEvents the body is tried as a
+// structured event, since many NATS clients send no headers.
 func (h *messageHeader) structured() (bool, error) {
 	media, _, _ := mime.ParseMediaType(h.contentType)
 	switch format, ok := strings.CutPrefix(media, "application/cloudevents"); {
@@ -183,7 +185,8 @@ func (r *received) member(tokens *json.Decoder) bool {
 	return true
 }
 
-// scalar reads a JSON value as [form] takes it. Objects and arrays stay as they are: no form takes them.
+// scalar reads a JSON value as [form] takes it. Objects and arrays stay as they are: no form takes
+// them.
 func scalar(value json.RawMessage) any {
 	switch value[0] {
 	case 'n':
@@ -240,7 +243,8 @@ func (r *received) compare(header *received) {
 	}
 }
 
-// trace takes the trace of plain headers where no attribute says it. What is no text is left out: no publisher wrote it.
+// trace takes the trace of plain headers where no attribute says it. What is no text is left out:
+// no publisher wrote it.
 func (r *received) trace(h messageHeader) {
 	for name, value := range h.plain {
 		_, given := r.attributes[name]
@@ -250,8 +254,8 @@ func (r *received) trace(h messageHeader) {
 	}
 }
 
-// plainTrace names the headers of instrumentation that count where there is no attribute, with the most bytes that they may
-// have. cloudevent.json has the same bounds.
+// plainTrace names the headers of instrumentation that count where there is no attribute, with the
+// most bytes that they may have. cloudevent.json has the same bounds.
 var plainTrace = map[string]int{TraceParent: 128, TraceState: 512}
 
 // addHeader adds an attribute that came as a header.

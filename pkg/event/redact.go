@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// Excerpt is the data of a command with its secrets replaced, for dead letters and people. It is nil where the data does not
-// fit the schema of its type: only there is it known what is secret.
+// Excerpt is the data of a command with its secrets replaced, for dead letters and people. It is
+// nil where the data does not fit the schema of its type: only there is it known what is secret.
 func Excerpt(d Document) json.RawMessage {
-	if len(d.faults) > 0 || d.data == nil { // nil: the envelope has a fault, so that the data was not read
+	// nil: the envelope has a fault, so that the data was not read
+	if len(d.faults) > 0 || d.data == nil {
 		return nil
 	}
 	out, err := json.Marshal(d.data)
@@ -24,11 +25,13 @@ func Excerpt(d Document) json.RawMessage {
 
 // Shape tells of a body what can be told without a value of it.
 type Shape struct {
-	// Kind is the type of the JSON value: object, array, string, number, boolean or null. "" where the body is not JSON.
+	// Kind is the type of the JSON value: object, array, string, number, boolean or null. "" where
+	// the body is not JSON.
 	Kind string `json:"kind,omitempty"`
 	// Size in bytes.
 	Size int `json:"size"`
-	// Members are the names of an object's members, in alphabetical order: at most 50, and of those names only that look like one.
+	// Members are the names of an object's members, in alphabetical order: at most 50, and of those
+	// names only that look like one.
 	Members []string `json:"members,omitempty"`
 }
 
@@ -61,9 +64,10 @@ func ShapeOf(body []byte) Shape {
 	return s
 }
 
-// Redact returns a JSON object with what may be a secret replaced: a member whose name contains "password" or "pwd", what an
-// object says of a directory property with such a name, and text that is JSON itself. Anything but an object becomes
-// nil. It knows no schema; where that matters, [Excerpt] does. The result has its members in alphabetical order.
+// Redact returns a JSON object with what may be a secret replaced: a member whose name contains
+// "password" or "pwd", what an object says of a directory property with such a name, and text that
+// is JSON itself. Anything but an object becomes nil. It knows no schema; where that matters,
+// [Excerpt] does. The result has its members in alphabetical order.
 func Redact(data []byte) []byte {
 	v, faults := parse(data, math.MaxInt)
 	if _, isObject := v.(map[string]any); !isObject || len(faults) > 0 {

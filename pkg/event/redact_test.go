@@ -92,8 +92,8 @@ func TestRedactShowsNoValueThatMayBeASecret(t *testing.T) {
 	}
 }
 
-// TestAnExcerptNeedsDataThatWasRead: where the envelope has a fault in the type or the content type, the
-// data is not held against a schema.
+// TestAnExcerptNeedsDataThatWasRead: where the envelope has a fault in the type or the content
+// type, the data is not held against a schema.
 func TestAnExcerptNeedsDataThatWasRead(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]nats.Header{

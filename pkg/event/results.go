@@ -90,7 +90,8 @@ type RejectedData struct {
 type Fault struct {
 	// Field is a JSON Pointer into the data, or the name of an envelope attribute.
 	Field string `json:"field"`
-	// Problem says what is wrong and what would be right. It never quotes the value: it may be a secret.
+	// Problem says what is wrong and what would be right. It never quotes the value: it may be a
+	// secret.
 	Problem string `json:"problem"`
 }
 
@@ -124,7 +125,8 @@ type BusinessUser struct {
 	UserPrincipalName string   `json:"userPrincipalName"`
 	DisplayName       string   `json:"displayName,omitempty"`
 	MemberOf          []string `json:"memberOf,omitempty"`
-	// GUID, SID and SAMAccountName are read back from the directory, where the tenant has one configured.
+	// GUID, SID and SAMAccountName are read back from the directory, where the tenant has one
+	// configured.
 	GUID           string `json:"guid,omitempty"`
 	SID            string `json:"sid,omitempty"`
 	SAMAccountName string `json:"sAMAccountName,omitempty"`
@@ -178,8 +180,8 @@ type DelegationChangedData struct {
 	Removed   []string `json:"removed"`
 	// Changed is false where it was already so.
 	Changed bool `json:"changed"`
-	// Warnings name whom the vendor could not remove, or of whom it can not be told whether they were
-	// delegates.
+	// Warnings name whom the vendor could not remove, or of whom it can not be told whether they
+	// were delegates.
 	Warnings []Warning `json:"warnings,omitempty"`
 }
 
@@ -192,7 +194,8 @@ type DelegationObservedData struct {
 	Complete bool `json:"complete"`
 	// Count is the number of mailboxes up to and including this part.
 	Count int `json:"count"`
-	// ReadAt is before the first mailbox of this part was asked for: what was set since then, it may not show.
+	// ReadAt is before the first mailbox of this part was asked for: what was set since then, it
+	// may not show.
 	ReadAt    *time.Time         `json:"readAt,omitempty"`
 	Mailboxes []DelegatedMailbox `json:"mailboxes"`
 }
@@ -223,7 +226,8 @@ const (
 	DriftUnexpected = "unexpected" // the mailbox has a delegate whom no command left
 )
 
-// DelegationDriftData is the data of delegation.drift: how a mailbox's delegates differ from what the last command left.
+// DelegationDriftData is the data of delegation.drift: how a mailbox's delegates differ from what
+// the last command left.
 type DelegationDriftData struct {
 	// Mailbox is its identity.
 	Mailbox string `json:"mailbox"`
@@ -231,7 +235,8 @@ type DelegationDriftData struct {
 	ObjectID string `json:"objectId,omitempty"`
 	// AsOf is when the event was stored since which this holds.
 	AsOf time.Time `json:"asOf"`
-	// Set is the command's operation that left the list as it should be, Observed the one that showed the differences or their end.
+	// Set is the command's operation that left the list as it should be, Observed the one that
+	// showed the differences or their end.
 	Set      OperationAt `json:"set"`
 	Observed OperationAt `json:"observed"`
 	// Drift is empty where the differences have ended.
@@ -260,7 +265,8 @@ type FolderChangedData struct {
 	Mailbox  string `json:"mailbox"`
 	Folder   string `json:"folder"`
 	Delegate string `json:"delegate"`
-	// AccessRights and SharingPermissionFlags afterwards; none: the folder has no entry for the delegate.
+	// AccessRights and SharingPermissionFlags afterwards; none: the folder has no entry for the
+	// delegate.
 	AccessRights           []string `json:"accessRights"`
 	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
 	// Before are the access rights before.
@@ -279,7 +285,8 @@ type FolderObservedData struct {
 
 // FolderPermission says what a user may do in a folder.
 type FolderPermission struct {
-	// User is whom the vendor names: a display name or an address, Default for everybody else, or Anonymous.
+	// User is whom the vendor names: a display name or an address, Default for everybody else, or
+	// Anonymous.
 	User string `json:"user"`
 	// Address is the user's, where the vendor tells it.
 	Address                string   `json:"address,omitempty"`
@@ -287,7 +294,8 @@ type FolderPermission struct {
 	SharingPermissionFlags []string `json:"sharingPermissionFlags,omitempty"`
 }
 
-// SyncCompletedData is the data of inventory.sync.completed. Seen = New + Changed + Returned + Unchanged + Unpublished.
+// SyncCompletedData is the data of inventory.sync.completed. Seen = New + Changed + Returned +
+// Unchanged + Unpublished.
 type SyncCompletedData struct {
 	Operation   OperationData `json:"operation"`
 	Tenant      string        `json:"tenant,omitempty"`
@@ -300,11 +308,13 @@ type SyncCompletedData struct {
 	// Returned ones had been reported missing.
 	Returned  int `json:"returned"`
 	Unchanged int `json:"unchanged"`
-	// Known mailboxes within the walk's restrictions, before it; those reported missing are left out.
+	// Known mailboxes within the walk's restrictions, before it; those reported missing are left
+	// out.
 	Known int `json:"known"`
 	// Absent of the known ones are those that the walk did not meet.
 	Absent int `json:"absent"`
-	// Missing of the absent ones are those reported missing: all of them, or none where the walk is suspect.
+	// Missing of the absent ones are those reported missing: all of them, or none where the walk is
+	// suspect.
 	Missing int `json:"missing"`
 	// Suspect says that too many were absent.
 	Suspect bool `json:"suspect"`
@@ -312,7 +322,8 @@ type SyncCompletedData struct {
 	Duplicates int `json:"duplicates"`
 	// Unidentified are rows without an id.
 	Unidentified int `json:"unidentified"`
-	// Truncated of the seen ones were too large for one message, and published without some of their facts.
+	// Truncated of the seen ones were too large for one message, and published without some of
+	// their facts.
 	Truncated int `json:"truncated,omitempty"`
 	// Unpublished of the seen ones could not be published.
 	Unpublished int `json:"unpublished,omitempty"`
@@ -323,7 +334,8 @@ type SyncCompletedData struct {
 	CompletedAt time.Time `json:"completedAt"`
 }
 
-// SyncProgressData is the data of inventory.sync.progress: a StartedData that says how far the walk has come.
+// SyncProgressData is the data of inventory.sync.progress: a StartedData that says how far the walk
+// has come.
 type SyncProgressData struct {
 	StartedData
 	Seen  int `json:"seen"`
@@ -343,11 +355,13 @@ type MailboxObservedData struct {
 	Tenant          string    `json:"tenant,omitempty"`
 	ObservedAt      time.Time `json:"observedAt"`
 	FirstObservedAt time.Time `json:"firstObservedAt"`
-	// Mailbox is pkg/vendors/enpower.Mailbox in its normalised JSON form.
+	// Mailbox is services/internal/vendors/enpower.Mailbox in its normalised JSON form.
 	Mailbox json.RawMessage `json:"mailbox"`
-	// Previous holds the members of Mailbox that have changed, as they were; null for one that was absent.
+	// Previous holds the members of Mailbox that have changed, as they were; null for one that was
+	// absent.
 	Previous json.RawMessage `json:"previous,omitempty"`
-	// Omitted names members that were too large for one message: of Mailbox, and of Previous with "previous." before them.
+	// Omitted names members that were too large for one message: of Mailbox, and of Previous with
+	// "previous." before them.
 	Omitted []string `json:"omitted,omitempty"`
 }
 

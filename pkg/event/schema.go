@@ -30,7 +30,8 @@ type typeSchema struct {
 	hasSecrets bool // something in it is writeOnly
 }
 
-// compiled holds the schemas. They are part of the program, so one that does not compile is a programming error.
+// compiled holds the schemas. They are part of the program, so one that does not compile is a
+// programming error.
 var compiled = sync.OnceValue(func() contract {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -65,8 +66,8 @@ func addSchema(c *jsonschema.Compiler, name string) {
 	}
 }
 
-// maxPatternText is the longest text that is matched with a pattern, in bytes. A schema that has a pattern has a maxLength
-// below; the library tries both.
+// maxPatternText is the longest text that is matched with a pattern, in bytes. A schema that has a
+// pattern has a maxLength below; the library tries both.
 const maxPatternText = 16 << 10
 
 // shortRegexp matches no text that is longer than maxPatternText.
@@ -107,8 +108,8 @@ func (s *typeSchema) check(data any) (list []Fault, panicked string) {
 	return faults(s.schema.Validate(data)), ""
 }
 
-// tooLong finds the arrays that have more items than their schemas allow. The library would look at each of the items first,
-// however many they are.
+// tooLong finds the arrays that have more items than their schemas allow. The library would look at
+// each of the items first, however many they are.
 func tooLong(path []string, v any, s *jsonschema.Schema, found []Fault) []Fault {
 	for s != nil && s.Ref != nil {
 		s = s.Ref
@@ -132,7 +133,8 @@ func tooLong(path []string, v any, s *jsonschema.Schema, found []Fault) []Fault 
 	return found
 }
 
-// envelopeFaults holds attributes against cloudevent.json. The fields are their names behind a slash.
+// envelopeFaults holds attributes against cloudevent.json. The fields are their names behind a
+// slash.
 func envelopeFaults(attributes map[string]any) []Fault {
 	return faults(compiled().envelope.Validate(attributes))
 }

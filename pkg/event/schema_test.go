@@ -235,7 +235,8 @@ func jsonType(t reflect.Type) string {
 	}
 }
 
-// TestSecretsOfTheSchemasAreRedacted holds the one rule of Redact against every writeOnly in the schemas.
+// TestSecretsOfTheSchemasAreRedacted holds the one rule of Redact against every writeOnly in the
+// schemas.
 func TestSecretsOfTheSchemasAreRedacted(t *testing.T) {
 	t.Parallel()
 	for _, name := range event.CommandTypes() {

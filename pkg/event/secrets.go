@@ -15,8 +15,9 @@ type hidden struct{ value any }
 // MarshalJSON implements json.Marshaler.
 func (hidden) MarshalJSON() ([]byte, error) { return json.Marshal(secret.Redacted) }
 
-// hide puts a [hidden] in the place of each secret, in the value itself: of what the schema marks writeOnly, and of what has
-// the name of a secret, which is the second net where data does not fit its schema or no schema is known.
+// hide puts a [hidden] in the place of each secret, in the value itself: of what the schema marks
+// writeOnly, and of what has the name of a secret, which is the second net where data does not fit
+// its schema or no schema is known.
 func (s *typeSchema) hide(v any) any {
 	if s == nil || !s.hasSecrets {
 		return hide(v, nil)
@@ -50,7 +51,8 @@ func hide(v any, schemas []*jsonschema.Schema) any {
 	return v
 }
 
-// applying lists the schemas that hold for a value: those given, and what they refer to by $ref, allOf and if.
+// applying lists the schemas that hold for a value: those given, and what they refer to by $ref,
+// allOf and if.
 func applying(schemas []*jsonschema.Schema, v any) (all []*jsonschema.Schema) {
 	for _, s := range schemas {
 		if s == nil {
@@ -102,7 +104,8 @@ func namesProperty(member string) bool {
 	return strings.EqualFold(member, "propertyName") || strings.EqualFold(member, "name")
 }
 
-// isSecret reports whether a member is one by its name, or is what an object says of a secret property.
+// isSecret reports whether a member is one by its name, or is what an object says of a secret
+// property.
 func isSecret(name string, property bool) bool {
 	return secretName(name) || (property && !namesProperty(name) && !strings.EqualFold(name, "propertyType"))
 }

@@ -8,8 +8,8 @@ import (
 // Prefix precedes every type of ours.
 const Prefix = "io.mailwright."
 
-// ValidTenant reports whether a text can be the name of a tenant: 1 to 63 of a-z, 0-9 and "-", so that
-// it is one token of a NATS subject and a part of a permission.
+// ValidTenant reports whether a text can be the name of a tenant: 1 to 63 of a-z, 0-9 and "-", so
+// that it is one token of a NATS subject and a part of a permission.
 func ValidTenant(name string) bool {
 	const maxTenant = 63
 	if len(name) == 0 || len(name) > maxTenant {
@@ -69,11 +69,12 @@ const (
 	MailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
 )
 
-// DelegationDrift is the type of an observation of delegates that are not as the last command left them, on the stream DRIFT.
+// DelegationDrift is the type of an observation of delegates that are not as the last command left
+// them, on the stream DRIFT.
 const DelegationDrift = Prefix + "delegation.drift.v1"
 
-// DeadLettered is the type of a dead letter, on the stream DEAD: the event of a message that was given
-// up.
+// DeadLettered is the type of a dead letter, on the stream DEAD: the event of a message that was
+// given up.
 const DeadLettered = Prefix + "deadletter.v1"
 
 // SyncProgress is the type of an event on the way of an inventory.sync.
@@ -127,8 +128,8 @@ func ResultTypes() []string {
 // IsCommand reports whether a type is one of a command.
 func IsCommand(eventType string) bool { return slices.Contains(CommandTypes(), eventType) }
 
-// DomainOf gives the domain that a type of ours belongs to; "" for another type, and for those of package
-// operation that every domain takes.
+// DomainOf gives the domain that a type of ours belongs to; "" for another type, and for those of
+// package operation that every domain takes.
 func DomainOf(eventType string) Domain {
 	rest, ok := strings.CutPrefix(eventType, Prefix)
 	if !ok {

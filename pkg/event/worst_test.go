@@ -19,7 +19,8 @@ const (
 	maxCheck = 50 * time.Millisecond
 )
 
-// worstMessages are the messages of 1 MiB that are the dearest to read that we know of, each an attack on one part.
+// worstMessages are the messages of 1 MiB that are the dearest to read that we know of, each an
+// attack on one part.
 func worstMessages() map[string][]byte {
 	object := func(properties string) string {
 		return `{"createIn":"OU=x","objectType":"user","properties":` + properties + `}`
@@ -84,7 +85,8 @@ func join(n int, item func(i int) string) string {
 	return strings.Join(items, ",")
 }
 
-// BenchmarkWorstMessage looks for the message whose reading costs the most, over all types of commands and in both modes.
+// BenchmarkWorstMessage looks for the message whose reading costs the most, over all types of
+// commands and in both modes.
 func BenchmarkWorstMessage(b *testing.B) {
 	for b.Loop() {
 		var worst time.Duration
@@ -117,7 +119,8 @@ func inBothModes(eventType string, body []byte) map[string]*nats.Msg {
 	}
 }
 
-// cost is the least of three if the first is dear: what a neighbour takes of the processor is no cost of the message.
+// cost is the least of three if the first is dear: what a neighbour takes of the processor is no
+// cost of the message.
 func cost(m *nats.Msg) time.Duration {
 	least := time.Hour
 	for range 3 {
@@ -135,7 +138,8 @@ func cost(m *nats.Msg) time.Duration {
 	return least
 }
 
-// processorTime is what this process has used of processors. Time itself would count its neighbours as well.
+// processorTime is what this process has used of processors. Time itself would count its neighbours
+// as well.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -144,7 +148,8 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// TestNoMessageIsDearToCheck holds the worst of each kind against a bound that a busy machine keeps too.
+// TestNoMessageIsDearToCheck holds the worst of each kind against a bound that a busy machine keeps
+// too.
 func TestNoMessageIsDearToCheck(t *testing.T) {
 	for name, body := range worstMessages() {
 		if len(body) > maxMessage {

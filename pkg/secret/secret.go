@@ -13,11 +13,11 @@ import (
 // Redacted stands wherever a secret would have stood.
 const Redacted = "[redacted]"
 
-// String is a secret text. Every way of printing or marshalling it gives [Redacted];
-// only [String.Reveal] gives the value.
+// String is a secret text. Every way of printing or marshalling it gives [Redacted]; only
+// [String.Reveal] gives the value.
 //
-// The value is behind a pointer, because fmt prints unexported fields of foreign structs without calling any
-// method: of a pointer it prints the address.
+// The value is behind a pointer, because fmt prints unexported fields of foreign structs without
+// calling any method: of a pointer it prints the address.
 type String struct{ value *string }
 
 // New wraps a value.

@@ -27,8 +27,8 @@ func NewCommand[D client.Data](data D) Command {
 	return c
 }
 
-// Publish stores commands one after another and returns when the stream has confirmed each. Where NATS is away, it
-// waits for it until ctx ends.
+// Publish stores commands one after another and returns when the stream has confirmed each. Where
+// NATS is away, it waits for it until ctx ends.
 func (s *System) Publish(ctx context.Context, commands ...Command) error {
 	for _, c := range commands {
 		if _, err := client.Send(ctx, s.JetStream, c); err != nil {

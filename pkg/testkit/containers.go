@@ -31,10 +31,11 @@ import (
 	"github.com/testcontainers/testcontainers-go/network"
 	"github.com/testcontainers/testcontainers-go/wait"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
-// startTimeout is how long a container may take until it is ready; a slow machine under load included.
+// startTimeout is how long a container may take until it is ready; a slow machine under load
+// included.
 const startTimeout = 90 * time.Second
 
 // containers are the parts as containers on one network.
@@ -162,8 +163,8 @@ func (c *containers) nats(ahead func(context.Context, string) error) {
 	p.first = func(ctx context.Context) error { return ahead(ctx, "nats://"+p.address()) }
 }
 
-// postgres is told whom to run as, since its entrypoint would need root's rights to find that out. It writes to its volume, which the
-// image declares, and where it has its socket.
+// postgres is told whom to run as, since its entrypoint would need root's rights to find that out.
+// It writes to its volume, which the image declares, and where it has its socket.
 func (c *containers) postgres(login string) {
 	p := c.add(Postgres, "5432/tcp", runs(tcpostgres.Run))
 	user, password, _ := strings.Cut(login, ":")
@@ -238,8 +239,8 @@ func data(h *container.HostConfig) {
 	h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: "/data"})
 }
 
-// copies puts files into a folder of the container before it starts. Testcontainers' own option would go by the root folder, which the
-// engine does not write to where it is read-only.
+// copies puts files into a folder of the container before it starts. Testcontainers' own option
+// would go by the root folder, which the engine does not write to where it is read-only.
 func (c *containers) copies(dir string, files map[string]string) testcontainers.CustomizeRequestOption {
 	return testcontainers.WithAdditionalLifecycleHooks(testcontainers.ContainerLifecycleHooks{
 		PostCreates: []testcontainers.ContainerHook{func(ctx context.Context, created testcontainers.Container) error {
@@ -344,7 +345,8 @@ func (c *containers) launch(ctx context.Context, p *part) (err error) {
 		testcontainers.WithLogger(silent{}),
 		testcontainers.WithLabels(Labels()),
 		testcontainers.WithLabels(map[string]string{systemLabel: c.id, "io.mailwright.testkit.part": p.name}),
-		// In place of what a module exposes besides, which would be published on all of the host's addresses.
+		// In place of what a module exposes besides, which would be published on all of the host's
+		// addresses.
 		testcontainers.CustomizeRequestOption(func(req *testcontainers.GenericContainerRequest) error {
 			req.ExposedPorts = []string{p.inside}
 			return nil

@@ -22,7 +22,8 @@ import (
 // engine is the Docker engine, and how the test reaches what runs on it. There is one a process.
 type engine struct {
 	*testcontainers.DockerClient
-	// host is where published ports are; local that it is this machine's loopback address, on which they are published then.
+	// host is where published ports are; local that it is this machine's loopback address, on which
+	// they are published then.
 	host  string
 	local bool
 
@@ -45,8 +46,8 @@ func DockerAnswers(ctx context.Context) bool {
 	return true
 }
 
-// plainClient reaches the engine without testcontainers, which reads its settings once, when it is first used: DOCKER_HOST, else
-// the usual sockets, else where the docker command would go.
+// plainClient reaches the engine without testcontainers, which reads its settings once, when it is
+// first used: DOCKER_HOST, else the usual sockets, else where the docker command would go.
 func plainClient(ctx context.Context) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -105,9 +106,10 @@ const (
 	noReaper     = "TESTCONTAINERS_RYUK_DISABLED"
 )
 
-// findHost finds where published ports are. Testcontainers takes a /.dockerenv for proof that we run in a container beside
-// the others, and looks for their ports at the gateway; but machines have that file too, and containers that share the
-// engine's network. Whether we do is told by the engine's bridge: where it is a device of ours, loopback reaches everything.
+// findHost finds where published ports are. Testcontainers takes a /.dockerenv for proof that we
+// run in a container beside the others, and looks for their ports at the gateway; but machines have
+// that file too, and containers that share the engine's network. Whether we do is told by the
+// engine's bridge: where it is a device of ours, loopback reaches everything.
 func (e *engine) findHost(ctx context.Context) error {
 	if os.Getenv(hostOverride) == "" && strings.HasPrefix(e.DaemonHost(), "unix://") && e.sharesNetwork(ctx) {
 		if err := os.Setenv(hostOverride, "127.0.0.1"); err != nil {
@@ -152,7 +154,8 @@ func (e *engine) sharesNetwork(ctx context.Context) bool {
 	return false
 }
 
-// registryAnswers bounds the wait for a registry's first word; a pull that has begun takes its time.
+// registryAnswers bounds the wait for a registry's first word; a pull that has begun takes its
+// time.
 const registryAnswers = 5 * time.Second
 
 // chooseReaper does without testcontainers' reaper where its image can not be had.
@@ -192,8 +195,9 @@ func pull(ctx context.Context, c *client.Client, image string) error {
 	return context.Cause(ctx)
 }
 
-// port chooses a port to publish on. It is chosen before the container starts, so that a part that is killed comes back
-// where the test looks for it. No port is given twice; one that someone else takes meanwhile is met by another try.
+// port chooses a port to publish on. It is chosen before the container starts, so that a part that
+// is killed comes back where the test looks for it. No port is given twice; one that someone else
+// takes meanwhile is met by another try.
 func (e *engine) port() (int, error) {
 	e.portMu.Lock()
 	defer e.portMu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // The servers alone: a test of a program that publishes commands looks at what it published.
@@ -27,7 +27,7 @@ func ExampleRun_serversAlone() {
 		return
 	}
 
-	stream, err := mw.JetStream.Stream(ctx, bus.Commands)
+	stream, err := mw.JetStream.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -42,10 +42,12 @@ func ExampleRun_serversAlone() {
 	// Output: io.mailwright.inventory.sync.v1 {"tenant":"contoso"} <nil>
 }
 
-// here is where these examples run: containers where the suites do so, and the images that were built last.
+// here is where these examples run: containers where the suites do so, and the images that were
+// built last.
 var here = []testkit.Option{testkit.WithBackend(backend), testkit.WithImages(images())}
 
-// Everything that creates a mailbox, and a vendor that answers too late: the mailbox is created once, and there is a row of it.
+// Everything that creates a mailbox, and a vendor that answers too late: the mailbox is created
+// once, and there is a row of it.
 func ExampleRun() {
 	ctx := context.Background()
 	mw, err := testkit.Run(ctx, append(here, testkit.WithServices("mailbox-svc", "projection-svc"))...)
@@ -85,11 +87,13 @@ func ExampleRun() {
 	// [map[alias:msmith]] <nil>
 }
 
-// In a test, [testkit.Start] ends what it started with the test, and shows the end of each log where the test failed.
+// In a test, [testkit.Start] ends what it started with the test, and shows the end of each log
+// where the test failed.
 func ExampleStart() {
 	_ = func(t *testing.T) {
 		mw := testkit.Start(t)
-		outcome, err := mw.AwaitOutcome(t.Context(), testkit.NewCommand(event.DelegationReadData{})) // which your program publishes
+		// which your program publishes
+		outcome, err := mw.AwaitOutcome(t.Context(), testkit.NewCommand(event.DelegationReadData{}))
 		if err != nil || outcome.State != event.Succeeded {
 			t.Fatal(outcome, err)
 		}

@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 // Backend is what the parts of a system run on.
@@ -17,7 +17,8 @@ type Backend string
 const (
 	// Containers runs every part as a container. It is the default.
 	Containers Backend = "containers"
-	// Embedded runs NATS and Postgres on this machine, and the sandbox and the services as processes; see [WithPrograms].
+	// Embedded runs NATS and Postgres on this machine, and the sandbox and the services as
+	// processes; see [WithPrograms].
 	Embedded Backend = "embedded"
 	// Auto is Containers where a Docker engine answers, else Embedded.
 	Auto Backend = "auto"
@@ -27,9 +28,9 @@ const (
 type Server struct {
 	// URL is its address as the test sees it, with user and password where it needs them.
 	URL string
-	// Inside is its address as containers see it, such as nats://my-nats:4222 on the network of [WithNetwork].
-	// Empty: URL, with a loopback host replaced by host.docker.internal, which reaches servers that listen on all of the
-	// host's addresses.
+	// Inside is its address as containers see it, such as nats://my-nats:4222 on the network of
+	// [WithNetwork]. Empty: URL, with a loopback host replaced by host.docker.internal, which
+	// reaches servers that listen on all of the host's addresses.
 	Inside string
 }
 
@@ -64,20 +65,22 @@ func newOptions(list []Option) options {
 // WithBackend chooses what the system runs on.
 func WithBackend(b Backend) Option { return func(o *options) { o.backend = b } }
 
-// WithNATS uses a NATS server with JetStream instead of starting one. The streams are created where they are missing.
+// WithNATS uses a NATS server with JetStream instead of starting one. The streams are created where
+// they are missing.
 func WithNATS(s Server) Option { return func(o *options) { o.nats = s } }
 
 // WithPostgres uses a database instead of starting a server. It is brought to the newest schema.
 func WithPostgres(s Server) Option { return func(o *options) { o.postgres = s } }
 
-// WithNetwork puts the containers on a Docker network that exists, beside containers of the test's own. The names there
-// are [NATS], [Postgres], [Sandbox] and those of the services.
+// WithNetwork puts the containers on a Docker network that exists, beside containers of the test's
+// own. The names there are [NATS], [Postgres], [Sandbox] and those of the services.
 func WithNetwork(name string) Option { return func(o *options) { o.network = name } }
 
 // WithServices runs only these services, such as "mailbox-svc" and "projection-svc".
 func WithServices(names ...string) Option { return func(o *options) { o.services = names } }
 
-// WithoutServices runs NATS with the streams, Postgres with the schema and the sandbox: for a test that is itself the other side.
+// WithoutServices runs NATS with the streams, Postgres with the schema and the sandbox: for a test
+// that is itself the other side.
 func WithoutServices() Option { return WithServices() }
 
 // WithoutSandbox leaves the sandbox out, and with it the services.
@@ -85,9 +88,9 @@ func WithoutSandbox() Option {
 	return func(o *options) { o.noSandbox, o.services = true, nil }
 }
 
-// WithPrograms is the folder of Mailwright's programs for [Embedded], as `make build` or
-// `go install github.com/mailwright/mailwright/services/...` fills it. The default is MAILWRIGHT_BIN. A system without
-// services and sandbox needs none.
+// WithPrograms is the folder of Mailwright's programs for [Embedded], as `make build` or `go
+// install github.com/mailwright/mailwright/services/...` fills it. The default is MAILWRIGHT_BIN. A
+// system without services and sandbox needs none.
 func WithPrograms(dir string) Option { return func(o *options) { o.programs = dir } }
 
 // WithImages replaces images, by part: {"nats": "registry.example.com/nats:2.15"}.
@@ -110,7 +113,8 @@ const (
 	PostgresImage = "postgres:15"
 )
 
-// defaultImages are those of the version of this module; for a checkout, those that `make images` builds.
+// defaultImages are those of the version of this module; for a checkout, those that `make images`
+// builds.
 func defaultImages() map[string]string {
 	images := map[string]string{NATS: NATSImage, Postgres: PostgresImage}
 	tag := imageTag(dependencies())
@@ -120,7 +124,8 @@ func defaultImages() map[string]string {
 	return images
 }
 
-// checkout is the tag that images have where the programs are built from a folder, not from a version.
+// checkout is the tag that images have where the programs are built from a folder, not from a
+// version.
 const checkout = "dev"
 
 func dependencies() []*debug.Module {
@@ -131,10 +136,11 @@ func dependencies() []*debug.Module {
 	return info.Deps
 }
 
-// imageTag is the version of this module among those that a program consists of. A tag can not have a plus.
+// imageTag is the version of this module among those that a program consists of. A tag can not have
+// a plus.
 func imageTag(modules []*debug.Module) string {
 	for _, m := range modules {
-		if m.Path == "github.com/mailwright/mailwright/pkg" && m.Replace == nil && m.Version != "(devel)" {
+		if m.Path == "github.com/mailwright/mailwright/pkg/testkit" && m.Replace == nil && m.Version != "(devel)" {
 			return strings.ReplaceAll(strings.TrimPrefix(m.Version, "v"), "+", "-")
 		}
 	}

@@ -18,8 +18,8 @@ const Patience = time.Minute
 // poll is how often something awaited is looked for.
 const poll = 25 * time.Millisecond
 
-// Outcome is how a command ended: succeeded, failed, rejected or cancelled, and the event that says what was done, or why not.
-// [Decode] gives its data.
+// Outcome is how a command ended: succeeded, failed, rejected or cancelled, and the event that says
+// what was done, or why not. [Decode] gives its data.
 type Outcome = client.Outcome
 
 // Decode gives an event's data as its type, such as [event.MailboxCreatedData].
@@ -33,8 +33,9 @@ func Decode[D any](e event.Event) (data D, err error) {
 // DeadError says that a command was given up: it stands in DEAD.
 type DeadError = client.DeadError
 
-// AwaitOutcome waits until a command, published by the test or by the program under test, has its outcome. A command that was given up
-// is a *[DeadError]. Without a deadline in ctx it waits for [Patience]; the error then says how far the operation came.
+// AwaitOutcome waits until a command, published by the test or by the program under test, has its
+// outcome. A command that was given up is a *[DeadError]. Without a deadline in ctx it waits for
+// [Patience]; the error then says how far the operation came.
 func (s *System) AwaitOutcome(ctx context.Context, c Command) (Outcome, error) {
 	_, receipt, err := c.Message()
 	if err != nil {
@@ -56,8 +57,9 @@ func progress(heard event.Event) string {
 	return fmt.Sprintf("the last event is %s %s", heard.Type(), heard.Data())
 }
 
-// Query reads rows of the database, each as a map by column. The projections follow the events, so a row may appear a
-// moment after its operation's outcome: see [System.AwaitRows]. The schema mailwright_views is the stable surface.
+// Query reads rows of the database, each as a map by column. The projections follow the events, so
+// a row may appear a moment after its operation's outcome: see [System.AwaitRows]. The schema
+// mailwright_views is the stable surface.
 func (s *System) Query(ctx context.Context, sql string, args ...any) ([]map[string]any, error) {
 	rows, err := s.DB.Query(ctx, sql, args...)
 	if err != nil {

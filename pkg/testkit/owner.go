@@ -19,8 +19,8 @@ import (
 // ownerLabel marks what is ours: containers and networks, with the process that they belong to.
 const ownerLabel = "io.mailwright.testkit.owner"
 
-// Labels marks containers, networks and volumes of a test's own as its own, so that they are swept up like testkit's should the
-// test be killed: testcontainers.WithLabels(testkit.Labels()).
+// Labels marks containers, networks and volumes of a test's own as its own, so that they are swept
+// up like testkit's should the test be killed: testcontainers.WithLabels(testkit.Labels()).
 func Labels() map[string]string { return map[string]string{ownerLabel: self().String()} }
 
 // systemLabel tells the systems of a process apart.
@@ -60,7 +60,8 @@ func parseOwner(s string) (owner, bool) {
 	return owner{f[0], f[1], pid, f[3]}, err == nil && pid > 0
 }
 
-// gone reports whether the process has certainly ended: it is one of this machine, and does not run any more.
+// gone reports whether the process has certainly ended: it is one of this machine, and does not run
+// any more.
 func (o owner) gone() bool {
 	switch {
 	case o.Machine != self().Machine:
@@ -75,7 +76,8 @@ func (o owner) gone() bool {
 	}
 }
 
-// startOf gives when a process started: field 22 of /proc/<pid>/stat (proc(5)); "" where it does not run.
+// startOf gives when a process started: field 22 of /proc/<pid>/stat (proc(5)); "" where it does
+// not run.
 func startOf(pid int) string {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -130,7 +132,8 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// removeNetwork takes a network from whoever is still on it: a container of the test's own without our label.
+// removeNetwork takes a network from whoever is still on it: a container of the test's own without
+// our label.
 func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	found, err := e.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
 	if err != nil {
@@ -145,7 +148,8 @@ func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// What the embedded backend keeps in the folder for temporary files: a folder a system, with a file that names its owner.
+// What the embedded backend keeps in the folder for temporary files: a folder a system, with a file
+// that names its owner.
 const (
 	folderPrefix = "mailwright-testkit-"
 	ownerFile    = "owner"
@@ -176,8 +180,8 @@ func ownFolder(dir string) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// removeFolder removes a system's folder, the owner's file last: what can not be removed now, the next sweep finds. Postgres may
-// still be on its way out, and write.
+// removeFolder removes a system's folder, the owner's file last: what can not be removed now, the
+// next sweep finds. Postgres may still be on its way out, and write.
 func removeFolder(dir string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		entries, err := os.ReadDir(dir)

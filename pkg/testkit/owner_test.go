@@ -15,7 +15,7 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 func TestOwner(t *testing.T) {
@@ -43,7 +43,8 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// child makes this program start NATS and Postgres on a backend and wait to be killed, or stop them and end.
+// child makes this program start NATS and Postgres on a backend and wait to be killed, or stop them
+// and end.
 const (
 	child        = "MAILWRIGHT_TESTKIT_CHILD"
 	childBackend = "MAILWRIGHT_TESTKIT_CHILD_BACKEND"
@@ -91,7 +92,8 @@ func withPrograms(m *testing.M) int {
 	return m.Run()
 }
 
-// TestKilledTestIsSweptUp kills a process in the middle of its test, and lets another one use testkit.
+// TestKilledTestIsSweptUp kills a process in the middle of its test, and lets another one use
+// testkit.
 func TestKilledTestIsSweptUp(t *testing.T) {
 	t.Parallel()
 	backends := map[Backend]int{Embedded: 1} // a folder
@@ -182,7 +184,7 @@ func TestSweepLeavesOthersAlone(t *testing.T) {
 
 func TestImagesAreThoseOfTheVersion(t *testing.T) {
 	t.Parallel()
-	const path = "github.com/mailwright/mailwright/pkg"
+	const path = "github.com/mailwright/mailwright/pkg/testkit"
 	for name, c := range map[string]struct {
 		module   debug.Module
 		tag, how string
@@ -190,7 +192,7 @@ func TestImagesAreThoseOfTheVersion(t *testing.T) {
 		"a release":           {debug.Module{Path: path, Version: "v1.2.3"}, "1.2.3", "make images TAG=1.2.3"},
 		"a commit":            {debug.Module{Path: path, Version: "v0.0.0-20260101000000-abcdefabcdef"}, "0.0.0-20260101000000-abcdefabcdef", "make images TAG=0.0.0-20260101000000-abcdefabcdef"},
 		"a release with more": {debug.Module{Path: path, Version: "v1.2.3+dirty"}, "1.2.3-dirty", "make images TAG=1.2.3-dirty"},
-		"a folder":            {debug.Module{Path: path, Version: "v0.0.0", Replace: &debug.Module{Path: "../../pkg"}}, "dev", "make images"},
+		"a folder":            {debug.Module{Path: path, Version: "v0.0.0", Replace: &debug.Module{Path: "../../pkg/testkit"}}, "dev", "make images"},
 		"a workspace":         {debug.Module{Path: path, Version: "(devel)"}, "dev", "make images"},
 		"another module":      {debug.Module{Path: "example.com/other", Version: "v9.0.0"}, "dev", "make images"},
 	} {
@@ -210,7 +212,7 @@ func TestOneVersionOfEachServer(t *testing.T) {
 	for file, wants := range map[string][]string{
 		"../../docker-compose.yml": {"image: " + NATSImage + "\n", "image: " + PostgresImage + "\n"},
 		"../../scripts/servers":    {"postgres_image=" + PostgresImage + "\n"},
-		"../go.mod":                {"nats-io/nats-server/v2 v" + strings.TrimPrefix(NATSImage, "nats:") + "."}, // from which scripts/servers has it
+		"go.mod":                   {"nats-io/nats-server/v2 v" + strings.TrimPrefix(NATSImage, "nats:") + "."}, // from which scripts/servers has it
 	} {
 		raw, err := os.ReadFile(file)
 		if err != nil {
@@ -224,7 +226,8 @@ func TestOneVersionOfEachServer(t *testing.T) {
 	}
 }
 
-// owned counts what a process has: on containers by its label, else in its folder for temporary files.
+// owned counts what a process has: on containers by its label, else in its folder for temporary
+// files.
 func owned(t *testing.T, backend Backend, o owner, dir string) int {
 	t.Helper()
 	if backend == Embedded {

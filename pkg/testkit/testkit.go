@@ -9,14 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/postgres"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/migrations"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // Names of the parts; the services go by their own, such as "mailbox-svc".
@@ -34,9 +35,11 @@ type System struct {
 	Endpoints Endpoints
 	// Backend that it runs on: [Containers] or [Embedded].
 	Backend Backend
-	// Network is the Docker network of its containers, for containers of the test's own; "" on [Embedded].
+	// Network is the Docker network of its containers, for containers of the test's own; "" on
+	// [Embedded].
 	Network string
-	// NATS is a connection that comes back by itself, JetStream its streams, DB a pool on the database.
+	// NATS is a connection that comes back by itself, JetStream its streams, DB a pool on the
+	// database.
 	NATS      *nats.Conn
 	JetStream jetstream.JetStream
 	DB        *pgxpool.Pool
@@ -58,8 +61,8 @@ type parts interface {
 	Stop() error
 }
 
-// Start runs a system for a test: it ends the test where that fails, stops the system when the test ends, and shows the end of
-// each part's log where the test failed.
+// Start runs a system for a test: it ends the test where that fails, stops the system when the test
+// ends, and shows the end of each part's log where the test failed.
 func Start(t testing.TB, opts ...Option) *System {
 	t.Helper()
 	s, err := Run(t.Context(), opts...)
@@ -77,8 +80,8 @@ func Start(t testing.TB, opts ...Option) *System {
 	return s
 }
 
-// Run runs a system and returns when every part is ready; ctx bounds the start only. End it with [System.Stop]. On an
-// error nothing is left running.
+// Run runs a system and returns when every part is ready; ctx bounds the start only. End it with
+// [System.Stop]. On an error nothing is left running.
 func Run(ctx context.Context, opts ...Option) (*System, error) {
 	s, err := run(ctx, newOptions(opts))
 	if err != nil {
@@ -122,11 +125,11 @@ func (s *System) connect(ctx context.Context) (err error) {
 	if err := s.reach(ctx, s.Endpoints.NATS); err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, s.Endpoints.Postgres)
+	return migrations.Migrate(ctx, s.Endpoints.Postgres)
 }
 
-// streamsAhead creates the streams before the services start, where none of these does: projection-svc is not ready until they are there. A
-// worker makes them by its own settings.
+// streamsAhead creates the streams before the services start, where none of these does:
+// projection-svc is not ready until they are there. A worker makes them by its own settings.
 func (s *System) streamsAhead(ctx context.Context, url string) error {
 	worker := func(name string) bool { return name != projector }
 	if slices.ContainsFunc(s.opts.services, worker) {
@@ -140,7 +143,7 @@ const projector = "projection-svc"
 // reach connects to NATS, and creates the streams that are missing.
 func (s *System) reach(ctx context.Context, url string) (err error) {
 	if s.NATS == nil {
-		if s.NATS, err = bus.Connect(ctx, url, "testkit", s.opts.log); err != nil {
+		if s.NATS, err = connectNATS(ctx, url); err != nil {
 			return err
 		}
 	}
@@ -150,9 +153,27 @@ func (s *System) reach(ctx context.Context, url string) (err error) {
 	return s.createStreams(ctx)
 }
 
-// createStreams creates those that are missing. Whether what is there will do, the services judge, by their own settings.
+// connectNATS waits until NATS answers or ctx ends. The connection comes back by itself.
+func connectNATS(ctx context.Context, url string) (*nats.Conn, error) {
+	connected := make(chan struct{}, 1)
+	nc, err := nats.Connect(url, nats.Name("testkit"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(250*time.Millisecond), nats.ConnectHandler(func(*nats.Conn) { connected <- struct{}{} }))
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	select {
+	case <-connected:
+		return nc, nil
+	case <-ctx.Done():
+		nc.Close()
+		return nil, fmt.Errorf("NATS could not be reached: %w", errors.Join(ctx.Err(), nc.LastError()))
+	}
+}
+
+// createStreams creates those that are missing. Whether what is there will do, the services judge,
+// by their own settings.
 func (s *System) createStreams(ctx context.Context) error {
-	for _, want := range bus.Streams(bus.Config{}) {
+	for _, want := range topology.Streams(topology.Config{}) {
 		_, err := s.JetStream.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			_, err = s.JetStream.CreateStream(ctx, want)
@@ -164,7 +185,8 @@ func (s *System) createStreams(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends a part at once, as a crash would, and leaves it down until [System.Restart]. What it stored stays.
+// Kill ends a part at once, as a crash would, and leaves it down until [System.Restart]. What it
+// stored stays.
 func (s *System) Kill(part string) error { return s.parts.Kill(part) }
 
 // Restart brings a part back that was killed, where it was, and returns when it is ready.

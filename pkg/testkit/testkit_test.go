@@ -18,11 +18,11 @@ import (
 	tcnats "github.com/testcontainers/testcontainers-go/modules/nats"
 	"github.com/testcontainers/testcontainers-go/network"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // backend is what scripts/test found: the same tests run on both.
@@ -114,8 +114,9 @@ func TestWholeSystem(t *testing.T) {
 	}
 }
 
-// haveNoRights holds each container of a system against what is promised: it runs as a user without rights, can not write to its
-// image, has no capability nor a way to one, and is published on loopback only.
+// haveNoRights holds each container of a system against what is promised: it runs as a user without
+// rights, can not write to its image, has no capability nor a way to one, and is published on
+// loopback only.
 func haveNoRights(t *testing.T, mw *testkit.System) {
 	t.Helper()
 	docker := engine(t)
@@ -149,7 +150,8 @@ func haveNoRights(t *testing.T, mw *testkit.System) {
 	}
 }
 
-// engine is not asked by way of testcontainers, which would read its settings then, before testkit has chosen them.
+// engine is not asked by way of testcontainers, which would read its settings then, before testkit
+// has chosen them.
 func engine(t *testing.T) *client.Client {
 	t.Helper()
 	docker, err := client.New(client.FromEnv)
@@ -160,7 +162,8 @@ func engine(t *testing.T) *client.Client {
 	return docker
 }
 
-// TestImages holds the programs' images against what is promised of them. That they start read-only, every other test shows.
+// TestImages holds the programs' images against what is promised of them. That they start
+// read-only, every other test shows.
 func TestImages(t *testing.T) {
 	t.Parallel()
 	if backend != testkit.Containers {
@@ -205,7 +208,7 @@ func eventually(t *testing.T, holds func() bool) {
 func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
 	t.Parallel()
 	mw := start(t, testkit.WithServices("delegation-svc"), testkit.WithEnv("MAILWRIGHT_PARTITIONS=4"))
-	stream, err := mw.JetStream.Stream(t.Context(), bus.Commands)
+	stream, err := mw.JetStream.Stream(t.Context(), topology.StreamCommands)
 	if err != nil || !strings.Contains(stream.CachedInfo().Config.SubjectTransform.Destination, "partition(4,") {
 		t.Errorf("the services' own number of partitions is not the streams': %v", err)
 	}
@@ -225,7 +228,7 @@ func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
 	if err := mw.Kill("toaster"); err == nil {
 		t.Error("killed what is not there")
 	}
-	if err := mw.JetStream.DeleteStream(t.Context(), bus.Commands); err != nil {
+	if err := mw.JetStream.DeleteStream(t.Context(), topology.StreamCommands); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool {
@@ -290,7 +293,8 @@ func ownServers(t *testing.T) []testkit.Option {
 	return []testkit.Option{testkit.WithNATS(testkit.Server{URL: nats.URL()}), testkit.WithPostgres(testkit.Server{URL: postgres.URL()})}
 }
 
-// ownContainers are of a first system without anything of Mailwright's, on a network that the second one joins.
+// ownContainers are of a first system without anything of Mailwright's, on a network that the
+// second one joins.
 func ownContainers(t *testing.T) []testkit.Option {
 	t.Helper()
 	first := start(t, testkit.WithoutSandbox())
@@ -322,8 +326,9 @@ func TestServersAlone(t *testing.T) {
 	if err := mw.Publish(t.Context(), cmd, cmd); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := mw.JetStream.Stream(t.Context(), bus.Commands)
-	if err != nil || stream.CachedInfo().State.Msgs != 2 { // the record answers a repetition, not the stream
+	stream, err := mw.JetStream.Stream(t.Context(), topology.StreamCommands)
+	// the record answers a repetition, not the stream
+	if err != nil || stream.CachedInfo().State.Msgs != 2 {
 		t.Errorf("%v: %d commands are stored, want both", err, stream.CachedInfo().State.Msgs)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

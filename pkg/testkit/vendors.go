@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Vendors controls the sandbox that stands in for the vendors' APIs. docs/sandbox.md tells the names of vendors, calls,
-// switches and kinds of objects.
+// Vendors controls the sandbox that stands in for the vendors' APIs. docs/sandbox.md tells the
+// names of vendors, calls, switches and kinds of objects.
 type Vendors struct{ url, token string }
 
 // Fault makes chosen calls of a vendor go wrong. Empty Vendor, Call and Match fit every call.
@@ -91,15 +91,16 @@ func (v *Vendors) Calls(ctx context.Context, vendor, call string) ([]Call, error
 	return answer.Entries, err
 }
 
-// Objects reads what the tenant holds into a pointer: objects, mailboxes, groups, stores, views, approvals or billing
-// whose identity contains match. The JSON document has one member, of the kind's name.
+// Objects reads what the tenant holds into a pointer: objects, mailboxes, groups, stores, views,
+// approvals or billing whose identity contains match. The JSON document has one member, of the
+// kind's name.
 func (v *Vendors) Objects(ctx context.Context, kind, match string, into any) error {
 	query := url.Values{"kind": {kind}, "match": {match}, "limit": {"0"}}
 	return v.Control(ctx, http.MethodGet, "objects?"+query.Encode(), nil, into)
 }
 
-// Control calls one endpoint of the sandbox's control API, with a JSON body where body is not nil, and decodes the
-// answer where into is not nil.
+// Control calls one endpoint of the sandbox's control API, with a JSON body where body is not nil,
+// and decodes the answer where into is not nil.
 func (v *Vendors) Control(ctx context.Context, method, path string, body, into any) error {
 	if err := v.control(ctx, method, path, body, into); err != nil {
 		return fmt.Errorf("testkit: sandbox: %s /control/%s: %w", method, path, err)

@@ -1,4 +1,5 @@
-// Package bench measures the whole system with real processes: sandbox, NATS, services and Postgres. 'make bench' runs it.
+// Package bench measures the whole system with real processes: sandbox, NATS, services and
+// Postgres. 'make bench' runs it.
 package bench
 
 import (
@@ -19,18 +20,19 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/benchmark"
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/benchmark"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 )
 
 // mostMemory is what a service may take for an inventory of any size, in MiB.
 const mostMemory = 256
 
-// BenchmarkInventory takes inventories of two sizes, the second ten times the first, from the sandbox to Postgres: twice each, then once with
-// changes. BENCH_FULL=1 takes 1,000,000 mailboxes in the place of 200,000. BENCH_JSON names a file for the results.
+// BenchmarkInventory takes inventories of two sizes, the second ten times the first, from the
+// sandbox to Postgres: twice each, then once with changes. BENCH_FULL=1 takes 1,000,000 mailboxes
+// in the place of 200,000. BENCH_JSON names a file for the results.
 func BenchmarkInventory(b *testing.B) {
 	small, large := 20_000, 200_000
 	if os.Getenv("BENCH_FULL") != "" {
@@ -57,9 +59,10 @@ type figures struct {
 	again     time.Duration // a sync without changes
 	surplus   uint64        // observations that this one published
 	events    uint64        // events of it that are neither its start, its progress nor its result
-	changed   time.Duration // a sync with a hundredth changed and a thousandth gone, until Postgres has it
-	memory    map[string]float64
-	cpu       float64 // seconds that inventory-svc and NATS took for the first result
+	// a sync with a hundredth changed and a thousandth gone, until Postgres has it
+	changed time.Duration
+	memory  map[string]float64
+	cpu     float64 // seconds that inventory-svc and NATS took for the first result
 }
 
 func (f figures) rows() []benchmark.Row {
@@ -111,11 +114,11 @@ func measure(b *testing.B, bin string, mailboxes int) figures {
 	l.await(`SELECT count(*) FROM mailwright_views.mailbox_inventory`, first.Seen)
 	f.whole = time.Since(began)
 	began = time.Now()
-	before, events := l.stored(bus.Mailboxes), l.stored(bus.Events)
+	before, events := l.stored(topology.StreamMailboxes), l.stored(topology.StreamEvents)
 	if again := l.sync("second"); again.Unchanged != first.Seen || again.Seen != first.Seen {
 		b.Errorf("the second sync: %+v", again)
 	}
-	f.again, f.surplus = time.Since(began), l.stored(bus.Mailboxes)-before
+	f.again, f.surplus = time.Since(began), l.stored(topology.StreamMailboxes)-before
 	f.events = l.surplus(events)
 	l.populate(map[string]any{"count": mailboxes, "changed": 0.01, "removed": 0.001})
 	began = time.Now()
@@ -181,10 +184,10 @@ func (l *line) sync(id string) event.SyncCompletedData {
 	if err != nil {
 		l.Fatal(err)
 	}
-	if _, err := l.js.PublishMsg(l.Context(), &nats.Msg{Subject: bus.CommandSubject("contoso", event.Inventory, "bench"), Header: header, Data: body}); err != nil {
+	if _, err := l.js.PublishMsg(l.Context(), &nats.Msg{Subject: topology.CommandSubject("contoso", event.Inventory, "bench"), Header: header, Data: body}); err != nil {
 		l.Fatal(err)
 	}
-	consumer, err := l.js.OrderedConsumer(l.Context(), bus.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{bus.EventSubject("contoso", event.Inventory, event.OperationID("contoso", source, id))}})
+	consumer, err := l.js.OrderedConsumer(l.Context(), topology.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{topology.EventSubject("contoso", event.Inventory, event.OperationID("contoso", source, id))}})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -226,7 +229,7 @@ func (l *line) stored(stream string) uint64 {
 // surplus counts the events after a position that no inventory needs.
 func (l *line) surplus(after uint64) (n uint64) {
 	l.Helper()
-	s, err := l.js.Stream(l.Context(), bus.Events)
+	s, err := l.js.Stream(l.Context(), topology.StreamEvents)
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
-	"github.com/mailwright/mailwright/pkg/vendors/dn"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/vendors/dn"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // adaxes is our client, changed as a fact asks.

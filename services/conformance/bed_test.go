@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // Identifiers and credentials of the sandbox's default seed (docs/sandbox.md).
@@ -83,7 +83,8 @@ func (b *bed) control(method, path string, body, into any) {
 
 func (b *bed) reset() { b.Helper(); b.control(http.MethodPost, "reset", nil, nil) }
 
-// reseed gives the tenant the default seed with one text in the place of another, for as long as the test runs.
+// reseed gives the tenant the default seed with one text in the place of another, for as long as
+// the test runs.
 func (b *bed) reseed(old, now string) {
 	b.Helper()
 	seed, err := os.ReadFile("../sandbox/internal/seed/default.yaml")
@@ -142,8 +143,8 @@ func (b *bed) exists(kind, match string) bool {
 	return len(rows) > 0
 }
 
-// answering gives the address of a vendor that answers with these pages, one after another and the last again and again, whatever it is
-// asked; HOST in them is its own address.
+// answering gives the address of a vendor that answers with these pages, one after another and the
+// last again and again, whatever it is asked; HOST in them is its own address.
 func (b *bed) answering(pages []string) (url string) {
 	var page atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
-	"github.com/mailwright/mailwright/pkg/vendors/oauth"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/vendors/oauth"
 )
 
 // certified registers a fresh certificate with an application of the seed, and gives it.
@@ -41,7 +41,8 @@ func (b *bed) certified(clientID string) *oauth.Certificate {
 	return c
 }
 
-// certificateFacts are about proving an application by a signed assertion, at a token endpoint of that path.
+// certificateFacts are about proving an application by a signed assertion, at a token endpoint of
+// that path.
 func certificateFacts(source string, read func(b *bed, certificate *oauth.Certificate) error, clientID, path string) []fact {
 	return []fact{
 		{

@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // power is our client, changed as a fact asks.

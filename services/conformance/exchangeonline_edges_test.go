@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
 // impostor has the client ask a vendor that answers with these pages.

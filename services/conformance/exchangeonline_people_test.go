@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
 // deletedDelegate is the GUID of a delegate who has been deleted.
@@ -62,7 +62,8 @@ func mayPass(name, source, script string, status int, bound time.Duration) fact 
 	}
 }
 
-// exchangePeople are the facts about who is meant, and about answers that say nothing of the command.
+// exchangePeople are the facts about who is meant, and about answers that say nothing of the
+// command.
 var exchangePeople = []fact{
 	{
 		name: "two mailboxes may share a display name; a list of names tells them apart", source: "KelvinTegelaar/CIPP-API, pull request 88; MicrosoftDocs/OfficeDocs-Exchange, issue 3042",

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // exchange is our client, changed as a fact asks.
@@ -120,7 +120,8 @@ func TestExchangeOnline(t *testing.T) {
 		return err
 	}
 	list := append(slices.Concat(exchangeFacts, exchangeLists, exchangeEdges, exchangePeople), faults("exchangeonline", "notes 5 and 7 (observed)", "Set-Mailbox", change, changed, "Get-Mailbox", read)...)
-	for _, s := range struck[5:9] { // the identity service, asked before each first call: nothing of ours was sent yet
+	// the identity service, asked before each first call: nothing of ours was sent yet
+	for _, s := range struck[5:9] {
 		list = append(list, fact{name: "token endpoint: fault " + s.script, source: "notes 2", client: func(b *bed) error {
 			b.apply(s.script, "entra", "token")
 			err := change(b)

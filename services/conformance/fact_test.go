@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // fact is one thing that a vendor's page documents, or that its notes infer.

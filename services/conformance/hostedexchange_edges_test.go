@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/hostedexchange"
 )
 
 // hostedEdges are the edge cases and client's duties that the pages give.

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
-	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/services/internal/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 const organization = "OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com"
@@ -396,7 +396,8 @@ var hostedFacts = []fact{
 	},
 }
 
-// endedUnknown wants the failure of a procedure that the vendor ended with an error of which nobody knows what it has left.
+// endedUnknown wants the failure of a procedure that the vendor ended with an error of which nobody
+// knows what it has left.
 func endedUnknown(err error) error {
 	f := failure.Of(err)
 	return all(wants(err, failure.Unknown), that(f != nil && hostedexchange.Ended(f.Code), "no end: %v", err))

@@ -56,7 +56,8 @@ func (r *rows) add(line row) {
 	r.list = append(r.list, line)
 }
 
-// TestMain runs the suites, and leaves the table and its JSON in the folder MAILWRIGHT_CONFORMANCE_OUT.
+// TestMain runs the suites, and leaves the table and its JSON in the folder
+// MAILWRIGHT_CONFORMANCE_OUT.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if dir := os.Getenv("MAILWRIGHT_CONFORMANCE_OUT"); dir != "" {

@@ -40,7 +40,8 @@ type message struct {
 	data       string      // "": none
 	rewrite    func(body string) string
 
-	tenant, source, id string // that the result is told by; they differ from contoso and the source above in few rows
+	// that the result is told by; they differ from contoso and the source above in few rows
+	tenant, source, id string
 	name               string // of the object that the command creates
 	dryRun             bool
 }

@@ -87,7 +87,8 @@ func TestPageHasTheTable(t *testing.T) {
 // shell is an example of the page: calls behind a $, and what each prints.
 var shell = regexp.MustCompile("(?s)```console\n(.*?)```")
 
-// TestShellExamplesPrintWhatThePageSays runs each call of the page's console examples, in the order of the page.
+// TestShellExamplesPrintWhatThePageSays runs each call of the page's console examples, in the order
+// of the page.
 func TestShellExamplesPrintWhatThePageSays(t *testing.T) {
 	t.Parallel()
 	blocks := shell.FindAllStringSubmatch(readPage(t), -1)
@@ -145,7 +146,8 @@ func TestPublishing(t *testing.T) {
 		}
 	})
 	t.Run("of two messages with one Nats-Msg-Id within 100 ms one is stored", func(t *testing.T) {
-		for attempt := range 10 { // a loaded machine may take longer than 100 ms from one to the other
+		// a loaded machine may take longer than 100 ms from one to the other
+		for attempt := range 10 {
 			before := stored()
 			acks := make([]jetstream.PubAckFuture, 2)
 			for i := range acks {

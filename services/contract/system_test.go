@@ -1,7 +1,7 @@
 // Package contract holds docs/contract.md against real services. Its tests publish each row of the
 // page's tables, in each content mode, and read what becomes of it. They do what a publisher in any
-// language can do: they use nats.go and the page, and none of Mailwright's packages but the one that
-// starts the system.
+// language can do: they use nats.go and the page, and none of Mailwright's packages but the one
+// that starts the system.
 package contract
 
 import (
@@ -13,8 +13,8 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/contract.md anew")

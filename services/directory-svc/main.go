@@ -1,4 +1,5 @@
-// directory-svc creates directory objects through Adaxes and business users through Hosted Exchange.
+// directory-svc creates directory objects through Adaxes and business users through Hosted
+// Exchange.
 package main
 
 import (

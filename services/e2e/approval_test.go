@@ -10,7 +10,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// TestACreateThatWaitsForApprovalIsAskedForOnce has Adaxes hold a create for a person's approval, lets it be polled, and approves it.
+// TestACreateThatWaitsForApprovalIsAskedForOnce has Adaxes hold a create for a person's approval,
+// lets it be polled, and approves it.
 func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
@@ -28,8 +29,9 @@ func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	s.askedOnce("create-object")
 }
 
-// TestAMailboxThatWaitsForApprovalIsAskedForOnce has Adaxes hold two mailboxes: one is approved, and there; the other is denied, of which nobody is told, so
-// that it goes on waiting until somebody cancels it.
+// TestAMailboxThatWaitsForApprovalIsAskedForOnce has Adaxes hold two mailboxes: one is approved,
+// and there; the other is denied, of which nobody is told, so that it goes on waiting until
+// somebody cancels it.
 func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
@@ -60,7 +62,8 @@ func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	}
 }
 
-// polled waits until a command waits for its approval after so many attempts, of which the first asked.
+// polled waits until a command waits for its approval after so many attempts, of which the first
+// asked.
 func (s *system) polled(id string, attempts int) {
 	s.Helper()
 	s.eventually(func(ctx context.Context) string {

@@ -9,18 +9,18 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// TestBadInputIsNamedAndTheNextCommandRuns publishes everything wrong that a publisher can get wrong, and after each a command that is
-// right on the same key.
+// TestBadInputIsNamedAndTheNextCommandRuns publishes everything wrong that a publisher can get
+// wrong, and after each a command that is right on the same key.
 func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
 	const key = "bad"
 	raw := func(domain event.Domain, body string, header nats.Header) *nats.Msg {
-		return &nats.Msg{Subject: bus.CommandSubject("contoso", domain, key), Header: header, Data: []byte(body)}
+		return &nats.Msg{Subject: topology.CommandSubject("contoso", domain, key), Header: header, Data: []byte(body)}
 	}
 	tenant := command{"unknown-tenant", event.DelegationRead, key, `{"mailbox":"alex@contoso.com"}`}.message()
 	tenant.Header["ce-tenantid"] = []string{"nobody"}
@@ -42,7 +42,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 		{"alias and template both absent", command{"no-alias", event.MailboxCreate, key, `{"directoryObject":"CN=x,DC=y","mailboxParameters":{}}`}.message(), "no-alias", []string{"/mailboxParameters", "needs one of: alias, aliasTemplate"}},
 		{"another tenant", tenant, "unknown-tenant", []string{"tenantid"}},
 	}
-	cases[5].msg.Subject = bus.CommandSubject("contoso", event.Delegation, key) // its type names no domain
+	cases[5].msg.Subject = topology.CommandSubject("contoso", event.Delegation, key) // its type names no domain
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			domain := domainOf(c.msg.Subject)
@@ -85,7 +85,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 }
 
 func domainOf(subject string) event.Domain {
-	_, domain := bus.SubjectTokens(subject)
+	_, domain := topology.SubjectTokens(subject)
 	return domain
 }
 

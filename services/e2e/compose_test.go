@@ -16,15 +16,16 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 const root = "../.."
 
 var update = flag.Bool("update", false, "write deploy/compose anew")
 
-// TestComposeConfigIsTheSandboxes holds the configuration that docker-compose.yml mounts against the one of `mailwright dev`.
+// TestComposeConfigIsTheSandboxes holds the configuration that docker-compose.yml mounts against
+// the one of `mailwright dev`.
 func TestComposeConfigIsTheSandboxes(t *testing.T) {
 	t.Parallel()
 	for name, want := range stack.SandboxConfig("http://sandbox:8080", "ldap://sandbox:3389") {
@@ -38,12 +39,13 @@ func TestComposeConfigIsTheSandboxes(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		} else if string(got) != want {
-			t.Errorf("%s differs from pkg/stack's: run the test with -update", path)
+			t.Errorf("%s differs from pkg/testkit/stack's: run the test with -update", path)
 		}
 	}
 }
 
-// TestCompose brings docker-compose.yml up, carries the demo's commands out from outside, and takes it down.
+// TestCompose brings docker-compose.yml up, carries the demo's commands out from outside, and takes
+// it down.
 func TestCompose(t *testing.T) {
 	if backend != testkit.Containers {
 		t.Skip("the suites run on embedded servers")
@@ -55,7 +57,8 @@ func TestCompose(t *testing.T) {
 	}
 	// One project a checkout: what a killed run has left, the next one takes down.
 	project := fmt.Sprintf("mailwright-e2e-%08x", crc32.ChecksumIEEE([]byte(here)))
-	// What it makes is labelled as testkit's: a killed run in another checkout is swept up by whoever uses testkit next.
+	// What it makes is labelled as testkit's: a killed run in another checkout is swept up by
+	// whoever uses testkit next.
 	files := filepath.Join(here, "docker-compose.yml") + string(filepath.ListSeparator) + ownLabels(t)
 	env := append(os.Environ(), "COMPOSE_PROJECT_NAME="+project, "COMPOSE_FILE="+files, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
 		"MAILWRIGHT_NATS_PORT=", "MAILWRIGHT_POSTGRES_PORT=", "MAILWRIGHT_SANDBOX_PORT=")
@@ -157,8 +160,8 @@ func readCompose(t *testing.T) composeFile {
 	return file
 }
 
-// TestComposeIsSafeByDefault looks at every service of docker-compose.yml, those of the profile among them: what it publishes it
-// publishes on loopback, and it has no rights.
+// TestComposeIsSafeByDefault looks at every service of docker-compose.yml, those of the profile
+// among them: what it publishes it publishes on loopback, and it has no rights.
 func TestComposeIsSafeByDefault(t *testing.T) {
 	t.Parallel()
 	file := readCompose(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// TestDelegatesAreRecognisedUnderEveryName: Exchange may list a delegate by address, name or GUID. Whoever is to be removed is removed all
-// the same, and what is already so is told as unchanged.
+// TestDelegatesAreRecognisedUnderEveryName: Exchange may list a delegate by address, name or GUID.
+// Whoever is to be removed is removed all the same, and what is already so is told as unchanged.
 func TestDelegatesAreRecognisedUnderEveryName(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
@@ -45,7 +45,9 @@ func TestDelegatesAreRecognisedUnderEveryName(t *testing.T) {
 				t.Fatalf("%s ended as %s: %s", id, e.Type(), e.Data())
 			}
 			if form == "guid" && i == 1 {
-				continue // no property that the vendor promises tells whose GUID it is: the delegate is added again, which changes nothing
+				// no property that the vendor promises tells whose GUID it is: the delegate is
+				// added again, which changes nothing
+				continue
 			}
 			if diff := cmp.Diff(step.want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(got, ignored...)); diff != "" {
 				t.Errorf("%s:\n%s", id, diff)

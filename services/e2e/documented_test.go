@@ -19,8 +19,9 @@ import (
 // natsPub is a call of the nats command line, over as many lines as end with a backslash.
 var natsPub = regexp.MustCompile(`(?m)^nats pub (?:.*\\\n)*.*$`)
 
-// TestDocumentedNATSCommandLines sends by nats.go what each `nats pub` of the documentation says, and awaits its success. The shell
-// takes the words apart; the nats command line itself is not needed.
+// TestDocumentedNATSCommandLines sends by nats.go what each `nats pub` of the documentation says,
+// and awaits its success. The shell takes the words apart; the nats command line itself is not
+// needed.
 func TestDocumentedNATSCommandLines(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob("../../docs/*.md")
@@ -60,7 +61,8 @@ func TestDocumentedNATSCommandLines(t *testing.T) {
 	}
 }
 
-// natsMessage is what `nats pub [--jetstream] SUBJECT BODY -H NAME:VALUE …` publishes, by natscli's cli/pub_command.go.
+// natsMessage is what `nats pub [--jetstream] SUBJECT BODY -H NAME:VALUE …` publishes, by natscli's
+// cli/pub_command.go.
 func natsMessage(words []string) (*nats.Msg, error) {
 	m := &nats.Msg{Header: nats.Header{}}
 	var rest []string

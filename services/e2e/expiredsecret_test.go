@@ -10,8 +10,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// TestAnExpiredSecretIsNoAnswerToACommand: the token endpoint refuses the application; the command waits and says what to mend, and
-// succeeds when that is done.
+// TestAnExpiredSecretIsNoAnswerToACommand: the token endpoint refuses the application; the command
+// waits and says what to mend, and succeeds when that is done.
 func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)

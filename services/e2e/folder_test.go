@@ -12,7 +12,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// TestFolderPermissions walks an entry of a calendar through its life, and ends with an answer that is lost.
+// TestFolderPermissions walks an entry of a calendar through its life, and ends with an answer that
+// is lost.
 func TestFolderPermissions(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)

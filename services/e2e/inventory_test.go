@@ -11,8 +11,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// TestAnInventoryOutlivesItsService kills inventory-svc in the middle of a walk: the walk is taken up again, tells of each mailbox once, and counts
-// as if nothing had happened. The next one publishes nothing, and one after mailboxes have gone says so in the rows.
+// TestAnInventoryOutlivesItsService kills inventory-svc in the middle of a walk: the walk is taken
+// up again, tells of each mailbox once, and counts as if nothing had happened. The next one
+// publishes nothing, and one after mailboxes have gone says so in the rows.
 func TestAnInventoryOutlivesItsService(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -70,7 +71,8 @@ func (s *system) inventory(id string) (done event.SyncCompletedData) {
 	return done
 }
 
-// rowsAre counts the rows of mailbox_inventory that fit a condition, and says so while the number is not as wanted.
+// rowsAre counts the rows of mailbox_inventory that fit a condition, and says so while the number
+// is not as wanted.
 func (s *system) rowsAre(ctx context.Context, wanted, condition string) string {
 	var ok bool
 	var n int

@@ -8,14 +8,16 @@ import (
 	"testing"
 )
 
-// lent are the systems that tests have one after another: to start one takes longer than most tests do.
+// lent are the systems that tests have one after another: to start one takes longer than most tests
+// do.
 var lent struct {
 	sync.Mutex
 	idle []*system
 }
 
-// borrow gives a test a system that others had before: their commands and rows are there still, the vendors are as at first. It is for tests that leave every
-// operation with its outcome, and take no count of what is stored.
+// borrow gives a test a system that others had before: their commands and rows are there still, the
+// vendors are as at first. It is for tests that leave every operation with its outcome, and take no
+// count of what is stored.
 func borrow(t *testing.T) *system {
 	t.Helper()
 	s, err := takeLent(t)

@@ -11,7 +11,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// TestProcessesListenOnLoopbackOnly looks at every socket on which the programs and servers listen that `mailwright dev` starts.
+// TestProcessesListenOnLoopbackOnly looks at every socket on which the programs and servers listen
+// that `mailwright dev` starts.
 func TestProcessesListenOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

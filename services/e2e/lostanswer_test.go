@@ -8,8 +8,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// TestAnswerLostAfterTheCreate loses the answer to each kind of create after the vendor has acted: the command succeeds with what
-// was read back, and the create is never sent again.
+// TestAnswerLostAfterTheCreate loses the answer to each kind of create after the vendor has acted:
+// the command succeeds with what was read back, and the create is never sent again.
 func TestAnswerLostAfterTheCreate(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)

@@ -13,14 +13,16 @@ import (
 
 const hostedUser = `{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"open@alpineskihouse.com","preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"planName":"BaseMail"}`
 
-// TestAHostedUserThatWasLeftBehindIsFound has the provisioning system end with its generic error: once after it has created the user, whose mailbox
-// failed and whose rollback too, and once with nothing left.
+// TestAHostedUserThatWasLeftBehindIsFound has the provisioning system end with its generic error:
+// once after it has created the user, whose mailbox failed and whose rollback too, and once with
+// nothing left.
 func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "partial", Count: 1})
 	s.mustPublish(command{"left", event.BusinessUserCreate, "left", hostedUser}.message())
-	// This plan is not the organisation's, which the vendor tells by a code that says nothing of what it has left.
+	// This plan is not the organisation's, which the vendor tells by a code that says nothing of
+	// what it has left.
 	s.mustPublish(command{"nothing", event.BusinessUserCreate, "nothing", strings.NewReplacer("open@", "nothing@", "BaseMail", "PlatinumMail").Replace(hostedUser)}.message())
 	e := s.outcome(event.Directory, "left")
 	var data event.BusinessUserCreatedData
@@ -40,8 +42,9 @@ func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 	}
 }
 
-// TestANameThatALostCreateTookIsNoFailure loses a create's answer and has the directory lag for longer than the create is looked for: the repeated create
-// meets the name, which must not end the operation, and once the directory shows it the object is found.
+// TestANameThatALostCreateTookIsNoFailure loses a create's answer and has the directory lag for
+// longer than the create is looked for: the repeated create meets the name, which must not end the
+// operation, and once the directory shows it the object is found.
 func TestANameThatALostCreateTookIsNoFailure(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)

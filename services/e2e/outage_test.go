@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 const (
@@ -16,8 +16,8 @@ const (
 	commands = 200
 )
 
-// TestOutage kills one part in the middle of a run of 200 commands, leaves it down for ten seconds and brings it back:
-// every command succeeds, none takes effect twice, and the rows say so.
+// TestOutage kills one part in the middle of a run of 200 commands, leaves it down for ten seconds
+// and brings it back: every command succeeds, none takes effect twice, and the rows say so.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{stack.NATS, stack.Postgres, stack.Sandbox} {
@@ -54,8 +54,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// mixed is a run over three vendors: every fourth command creates a user, the next gives it a mailbox, the others
-// change and read delegates.
+// mixed is a run over three vendors: every fourth command creates a user, the next gives it a
+// mailbox, the others change and read delegates.
 func mixed() (list []command) {
 	for i := 0; len(list) < commands; i++ {
 		user := fmt.Sprintf("Outage %d", i)

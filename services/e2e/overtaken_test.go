@@ -20,11 +20,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/child"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/child"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
 // TestAPausedReplicaWritesNothing stops a replica between its Get-Mailbox and its Set-Mailbox for
@@ -51,7 +52,8 @@ func TestAPausedReplicaWritesNothing(t *testing.T) {
 			t.Fatalf("%s ended as %s: %s", id, e.Type(), e.Data())
 		}
 	}
-	time.Sleep(time.Until(stopped.Add(25 * time.Second))) // the pause itself, not a wait for something
+	// the pause itself, not a wait for something
+	time.Sleep(time.Until(stopped.Add(25 * time.Second)))
 	if err := first.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +105,7 @@ func startServers(t *testing.T) *servers {
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err == nil {
-		err = bus.Ensure(t.Context(), js, bus.Config{Partitions: 8})
+		err = topology.Ensure(t.Context(), js, topology.Config{Partitions: 8})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -22,8 +22,8 @@ var echoes = []testkit.FaultParams{
 	{Status: 502, Body: `<html>Authorization: Basic hosted-sandbox-password Zebra-Pass-1</html>`},
 }
 
-// TestNoSecretIsFoundUnderFaults lets every vendor go wrong in every way, and repeat secrets while it does; then it searches what
-// TestNoSecretIsFoundAnywhere searches.
+// TestNoSecretIsFoundUnderFaults lets every vendor go wrong in every way, and repeat secrets while
+// it does; then it searches what TestNoSecretIsFoundAnywhere searches.
 func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 	t.Parallel()
 	traces := newCollector(t)
@@ -51,7 +51,8 @@ func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 		if err := s.Vendors.Control(ctx, http.MethodGet, "faults", nil, &standing); err != nil {
 			return err.Error()
 		}
-		if len(standing.Faults) > 0 && time.Since(last) > 500*time.Millisecond { // what waits for its next attempt draws no fault: bring more
+		// what waits for its next attempt draws no fault: bring more
+		if len(standing.Faults) > 0 && time.Since(last) > 500*time.Millisecond {
 			s.round(rounds)
 			rounds, last = rounds+1, time.Now()
 		}

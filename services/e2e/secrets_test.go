@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // secrets are what must not be found: passwords of commands, and the services' own credentials.
@@ -23,8 +23,8 @@ var secrets = []string{
 	"adaxes-sandbox-token", "entra-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password", "enpower-sandbox-secret",
 }
 
-// TestNoSecretIsFoundAnywhere sends passwords down every path that a command can take, and then searches the logs, the streams
-// but COMMANDS itself, and every table.
+// TestNoSecretIsFoundAnywhere sends passwords down every path that a command can take, and then
+// searches the logs, the streams but COMMANDS itself, and every table.
 func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -99,7 +99,7 @@ func (s *system) search(where, text string) {
 
 func (s *system) searchStreams() {
 	s.Helper()
-	for _, name := range []string{bus.Events, bus.Mailboxes, bus.Drift, bus.Parked, bus.Dead} {
+	for _, name := range []string{topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamParked, topology.StreamDead} {
 		stream, err := s.js.Stream(s.Context(), name)
 		if err != nil {
 			s.Fatal(err)

@@ -1,5 +1,6 @@
-// Package e2e holds the suites over the whole system: real processes, real NATS, real Postgres, the sandbox for the
-// vendors. They know nothing of the inside: they publish commands, and read events, rows and the sandbox's journal.
+// Package e2e holds the suites over the whole system: real processes, real NATS, real Postgres, the
+// sandbox for the vendors. They know nothing of the inside: they publish commands, and read events,
+// rows and the sandbox's journal.
 package e2e
 
 import (
@@ -23,10 +24,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // backend is what the suites run on: containers or embedded servers, as scripts/test found out.
@@ -35,7 +36,8 @@ var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), strin
 // bin holds the programs for embedded servers: built by make, or else here.
 var bin = os.Getenv("MAILWRIGHT_BIN")
 
-// sideBySide is how many tests run at once: most of their time they wait, for retries, outages and approvals.
+// sideBySide is how many tests run at once: most of their time they wait, for retries, outages and
+// approvals.
 const sideBySide = "3"
 
 func TestMain(m *testing.M) {
@@ -69,8 +71,8 @@ func withPrograms(m *testing.M) int {
 	return withLent(m)
 }
 
-// images are those that scripts/images built last, by id: another build may move the names meanwhile. There is no such list
-// where MAILWRIGHT_TEST_IMAGES does not say where it is.
+// images are those that scripts/images built last, by id: another build may move the names
+// meanwhile. There is no such list where MAILWRIGHT_TEST_IMAGES does not say where it is.
 func images(t *testing.T) map[string]string {
 	t.Helper()
 	raw, err := os.ReadFile(os.Getenv("MAILWRIGHT_TEST_IMAGES"))
@@ -86,7 +88,8 @@ func images(t *testing.T) map[string]string {
 	return list
 }
 
-// patience is far beyond what anything takes: after an outage the pauses between attempts double, and a mailbox waits for its user besides.
+// patience is far beyond what anything takes: after an outage the pauses between attempts double,
+// and a mailbox waits for its user besides.
 const patience = 5 * time.Minute
 
 // system is a running Mailwright, and the test that has it.
@@ -109,7 +112,8 @@ func start(t *testing.T, further ...testkit.Option) *system {
 	return s
 }
 
-// starting lets one system start at a time, which takes the whole machine: others would not answer as fast as their tests want.
+// starting lets one system start at a time, which takes the whole machine: others would not answer
+// as fast as their tests want.
 var starting sync.Mutex
 
 func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*system, error) {
@@ -121,7 +125,8 @@ func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*system,
 	}
 	mw, err := testkit.Run(ctx, append(further, testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
 		testkit.WithLogDir(filepath.Join(dir, "logs")),
-		// A create whose answer was lost is repeated only after six times this, if nothing shows at the vendor.
+		// A create whose answer was lost is repeated only after six times this, if nothing shows at
+		// the vendor.
 		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"))...)
 	if err != nil {
 		return nil, err
@@ -155,7 +160,7 @@ func (c command) message() *nats.Msg { return c.in(event.DomainOf(c.eventType)) 
 // in is the message to one domain, as a cancel needs it.
 func (c command) in(domain event.Domain) *nats.Msg {
 	return &nats.Msg{
-		Subject: bus.CommandSubject("contoso", domain, c.key), Data: []byte(c.data),
+		Subject: topology.CommandSubject("contoso", domain, c.key), Data: []byte(c.data),
 		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {c.id}, "ce-source": {source}, "ce-type": {c.eventType}, "content-type": {"application/json"},
 			"ce-traceparent": {"00-" + traceID + "-00f067aa0ba902b7-01"}},
 	}
@@ -164,7 +169,8 @@ func (c command) in(domain event.Domain) *nats.Msg {
 // publish stores a message, again and again while NATS is away, as a careful publisher does.
 func (s *system) publish(ctx context.Context, m *nats.Msg) error {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second) // a connection that broke tells nobody who waits for an answer on it
+		// a connection that broke tells nobody who waits for an answer on it
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
 		_, err := s.js.PublishMsg(attempt, m)
 		cancel()
 		if err == nil {
@@ -189,8 +195,8 @@ func (s *system) outcome(domain event.Domain, id string) event.Event {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	subject := bus.EventSubject("contoso", domain, event.OperationID("contoso", source, id))
-	consumer, err := s.js.OrderedConsumer(ctx, bus.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
+	subject := topology.EventSubject("contoso", domain, event.OperationID("contoso", source, id))
+	consumer, err := s.js.OrderedConsumer(ctx, topology.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 // traceID is that of the trace to which every command of a [collector]'s test belongs.
 const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
-// collector stands in the place of an OpenTelemetry collector, and keeps what it is sent as it is: the texts of a Protobuf message
-// can be read in it.
+// collector stands in the place of an OpenTelemetry collector, and keeps what it is sent as it is:
+// the texts of a Protobuf message can be read in it.
 type collector struct {
 	url string
 
@@ -41,8 +41,8 @@ func (c *collector) option() testkit.Option {
 	return testkit.WithEnv("OTEL_EXPORTER_OTLP_ENDPOINT="+c.url, "OTEL_BSP_SCHEDULE_DELAY=200")
 }
 
-// searchTraces searches what the services have sent, and wants spans of attempts and of calls in the commands' trace. Programs
-// in containers do not reach the collector.
+// searchTraces searches what the services have sent, and wants spans of attempts and of calls in
+// the commands' trace. Programs in containers do not reach the collector.
 func (s *system) searchTraces(c *collector) {
 	s.Helper()
 	if backend != testkit.Embedded {

@@ -24,8 +24,8 @@ type measure struct {
 	OK     bool    `json:"ok"`
 }
 
-// backlog prints how fast a heap of commands is worked off, without and with keys that wait, and what memory that takes. It is an error where that misses a
-// target.
+// backlog prints how fast a heap of commands is worked off, without and with keys that wait, and
+// what memory that takes. It is an error where that misses a target.
 func (o *options) backlog(ctx context.Context) (err error) {
 	o.defaultBin()
 	plan := o.plan()

@@ -1,5 +1,6 @@
-// guarantees attacks each promise of Mailwright with the faults that it is made against, in real processes with the
-// sandbox as the witness, and proves from the evidence that it was kept. See README, "Guarantees".
+// guarantees attacks each promise of Mailwright with the faults that it is made against, in real
+// processes with the sandbox as the witness, and proves from the evidence that it was kept. See
+// README, "Guarantees".
 package main
 
 import (

@@ -11,8 +11,9 @@ import (
 	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
 )
 
-// protections maps each protection to the guarantee whose checker must find that it is off, and says whether that takes the vendor's faults, or
-// so few keys: commands of a key then follow each other at once, so that one can overtake another on a fast machine too.
+// protections maps each protection to the guarantee whose checker must find that it is off, and
+// says whether that takes the vendor's faults, or so few keys: commands of a key then follow each
+// other at once, so that one can overtake another on a fast machine too.
 var protections = []struct {
 	name, found string
 	faults      bool
@@ -34,8 +35,9 @@ var protections = []struct {
 	{name: trial.NaiveClient, found: "G8"},
 }
 
-// provePatience is how long a system without a protection may take to settle. With all of them on, a
-// run without faults takes half of that: a record that can not be read is read again for 30 seconds.
+// provePatience is how long a system without a protection may take to settle. With all of them on,
+// a run without faults takes half of that: a record that can not be read is read again for 30
+// seconds.
 const provePatience = time.Minute
 
 // prove is an error if a protection can be switched off without its checker finding it.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -41,7 +41,8 @@ func (o *options) left() (string, error) {
 // differ is the exit code of mailwright projection verify where rows differ.
 const differ = 4
 
-// verifyProjections runs NATS and Postgres on what the last run left, without any service, and `mailwright projection` against them.
+// verifyProjections runs NATS and Postgres on what the last run left, without any service, and
+// `mailwright projection` against them.
 func (o *options) verifyProjections(ctx context.Context) (err error) {
 	o.defaultBin()
 	dir, err := o.left()

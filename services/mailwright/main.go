@@ -1,5 +1,5 @@
-// mailwright is the command line: it runs the whole system on one machine, publishes commands, follows
-// events and shows how things stand.
+// mailwright is the command line: it runs the whole system on one machine, publishes commands,
+// follows events and shows how things stand.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"

@@ -10,7 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/internal/process"
 )
 
 // example is a call of mailwright on a line of its own, at the end of a pipe too.
@@ -36,8 +36,8 @@ func TestExamplesParse(t *testing.T) { //nolint:paralleltest // it changes the w
 	}
 }
 
-// stateOf is the value of --state, which takes any text, so that a flag that was meant otherwise parses
-// too.
+// stateOf is the value of --state, which takes any text, so that a flag that was meant otherwise
+// parses too.
 func stateOf(words []string) string {
 	for i, w := range words[:len(words)-1] {
 		if w == "--state" {

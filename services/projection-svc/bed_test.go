@@ -18,20 +18,24 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// patience is how long a test waits for what must come: long, since suites run side by side on small machines.
+// patience is how long a test waits for what must come: long, since suites run side by side on
+// small machines.
 const patience = 90 * time.Second
 
-// server is the package's Postgres; each test has a database of it, copied from a migrated template.
+// server is the package's Postgres; each test has a database of it, copied from a migrated
+// template.
 var server *embedded.Postgres
 
 func TestMain(m *testing.M) { os.Exit(withServer(m)) }
@@ -48,7 +52,7 @@ func withServer(m *testing.M) int {
 	}
 	if err == nil {
 		defer func() { _ = server.Stop() }()
-		err = postgres.Migrate(context.Background(), server.URL())
+		err = migrations.Migrate(context.Background(), server.URL())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -91,7 +95,7 @@ func newBed(t *testing.T) *bed {
 		t.Fatal(err)
 	}
 	b.via = b.js
-	if err := bus.Ensure(t.Context(), b.js, bus.Config{}); err != nil {
+	if err := topology.Ensure(t.Context(), b.js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -156,7 +160,7 @@ func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
 func (b *bed) result(e event.Event) uint64 {
 	b.Helper()
 	tenant := cmp.Or(event.Extension(e, event.TenantID), "contoso")
-	subject := bus.EventSubject(tenant, domainOf(e.Type()), event.Extension(e, event.Operation))
+	subject := topology.EventSubject(tenant, domainOf(e.Type()), event.Extension(e, event.Operation))
 	return b.event(subject, e)
 }
 

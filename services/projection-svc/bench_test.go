@@ -15,11 +15,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/benchmark"
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/benchmark"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
@@ -57,7 +58,7 @@ func newGround(b *testing.B) *ground {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := bus.Ensure(b.Context(), js, bus.Config{}); err != nil {
+	if err := topology.Ensure(b.Context(), js, topology.Config{}); err != nil {
 		b.Fatal(err)
 	}
 	return &ground{b, s.URL(), js}
@@ -79,7 +80,8 @@ func (g *ground) publish(n int, message func(i int) (string, event.Event)) {
 	<-g.js.PublishAsyncComplete()
 }
 
-// floor writes the rows that a table has into the same table of an empty database: COPY and merge, by hand, from memory.
+// floor writes the rows that a table has into the same table of an empty database: COPY and merge,
+// by hand, from memory.
 func (g *ground) floor(from, to *pgxpool.Pool, name, key string) time.Duration {
 	g.Helper()
 	found, err := from.Query(g.Context(), "SELECT column_name FROM information_schema.columns WHERE table_schema = 'mailwright' AND table_name = $1 AND is_generated = 'NEVER' ORDER BY 1", name)
@@ -189,13 +191,14 @@ const (
 	targetMemory = 256 << 20
 )
 
-// BenchmarkProjectionOfMailboxes measures how fast a backlog of mailbox observations becomes rows, by the program itself.
+// BenchmarkProjectionOfMailboxes measures how fast a backlog of mailbox observations becomes rows,
+// by the program itself.
 func BenchmarkProjectionOfMailboxes(b *testing.B) {
 	for b.Loop() {
 		g, n := newGround(b), size(100_000)
 		observed := example(b, event.MailboxObserved)
 		g.publish(n, func(i int) (string, event.Event) {
-			return bus.MailboxSubject("contoso", fmt.Sprintf("mailbox-%d", i)), observed
+			return topology.MailboxSubject("contoso", fmt.Sprintf("mailbox-%d", i)), observed
 		})
 		url, db := g.database()
 		took, peak := g.service(url, db, fmt.Sprintf("SELECT count(*) > 0 FROM mailwright.checkpoints WHERE projection = 'mailbox_inventory' AND sequence = %d", n))
@@ -210,7 +213,8 @@ func BenchmarkProjectionOfMailboxes(b *testing.B) {
 	}
 }
 
-// BenchmarkProjectionRebuild measures a rebuild of operation events, from the first message to the swap.
+// BenchmarkProjectionRebuild measures a rebuild of operation events, from the first message to the
+// swap.
 func BenchmarkProjectionRebuild(b *testing.B) {
 	for b.Loop() {
 		g, n := newGround(b), size(200_000)
@@ -222,7 +226,7 @@ func BenchmarkProjectionRebuild(b *testing.B) {
 				e = changed
 			}
 			e = of(e.Clone(), "/bench", id)
-			return bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", "/bench", id)), e
+			return topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", "/bench", id)), e
 		})
 		url, db := g.database()
 		pool, err := postgres.Open(b.Context(), url, replay.Connections())
@@ -230,14 +234,14 @@ func BenchmarkProjectionRebuild(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer pool.Close()
-		stream, err := g.js.Stream(b.Context(), bus.Events)
+		stream, err := g.js.Stream(b.Context(), topology.StreamEvents)
 		if err != nil {
 			b.Fatal(err)
 		}
 		// As if the rows were lost: the projections are there, and their rows are not.
 		if _, err := db.Exec(context.Background(), `INSERT INTO mailwright.checkpoints (projection, stream, incarnation, sequence)
 			SELECT unnest('{operations,directory_objects,mailboxes,delegations,folder_permissions,inventory_syncs}'::text[]), $1, date_trunc('microseconds', $2::timestamptz), $3`,
-			bus.Events, stream.CachedInfo().Created.Truncate(time.Microsecond), n); err != nil {
+			topology.StreamEvents, stream.CachedInfo().Created.Truncate(time.Microsecond), n); err != nil {
 			b.Fatal(err)
 		}
 		began := time.Now()

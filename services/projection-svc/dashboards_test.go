@@ -58,7 +58,8 @@ func dashboards(t testing.TB) map[string]dashboard {
 	return list
 }
 
-// Grafana's macros and variables, as Grafana expands them for Postgres: https://grafana.com/docs/grafana/latest/datasources/postgres/#macros.
+// Grafana's macros and variables, as Grafana expands them for Postgres:
+// https://grafana.com/docs/grafana/latest/datasources/postgres/#macros.
 var macros = []struct {
 	pattern *regexp.Regexp
 	with    string
@@ -118,7 +119,8 @@ func TestEveryPanelOfTheDashboardsShowsRows(t *testing.T) {
 	}
 }
 
-// The compose file's Grafana reads as a user that may read the views and nothing else, whatever its password was before.
+// The compose file's Grafana reads as a user that may read the views and nothing else, whatever its
+// password was before.
 func TestGrafanaLogsInAsAReader(t *testing.T) {
 	t.Parallel()
 	login, err := os.ReadFile("../../deploy/grafana/login.sql")
@@ -200,7 +202,8 @@ func (p panel) lacks(format string, columns map[string]uint32) (problems []strin
 	return problems
 }
 
-// read runs a query as the role for dashboards, and gives the columns with their types and the number of rows.
+// read runs a query as the role for dashboards, and gives the columns with their types and the
+// number of rows.
 func read(t testing.TB, conn *pgx.Conn, sql string) (columns map[string]uint32, n int) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/replay"
 	"github.com/mailwright/mailwright/services/projection-svc/internal/drift"
 )
@@ -17,7 +17,7 @@ import (
 // told gives what the stream DRIFT holds: a line a mailbox and, after it, a delegate that differs.
 func (b *bed) told() string {
 	b.Helper()
-	stream, err := b.js.Stream(b.Context(), bus.Drift)
+	stream, err := b.js.Stream(b.Context(), topology.StreamDrift)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -69,7 +69,8 @@ func (b *bed) publishDrift() (stop func()) {
 	return stop
 }
 
-// A reading of all mailboxes takes long: what a command has set meanwhile is no drift, and stays the mailbox's list.
+// A reading of all mailboxes takes long: what a command has set meanwhile is no drift, and stays
+// the mailbox's list.
 func TestAReadingFromBeforeACommandTellsNothingOfIt(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -142,7 +143,7 @@ func TestDriftOfDelegatesIsSeenAndTold(t *testing.T) {
 	b.awaitTold(end)
 
 	// Neither a rebuild nor lost notes of what was published say it again.
-	stream, err := b.js.Stream(t.Context(), bus.Drift)
+	stream, err := b.js.Stream(t.Context(), topology.StreamDrift)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,10 +180,10 @@ func TestDriftOfAStreamThatWasMadeAgainIsTold(t *testing.T) {
 	}
 	drift("alex")
 	b.awaitTold("contoso alex: missing d1@x")
-	if err := b.js.DeleteStream(t.Context(), bus.Events); err != nil {
+	if err := b.js.DeleteStream(t.Context(), topology.StreamEvents); err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.Ensure(t.Context(), b.js, bus.Config{}); err != nil {
+	if err := topology.Ensure(t.Context(), b.js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	drift("bea")

@@ -21,12 +21,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
-	"github.com/mailwright/mailwright/pkg/process"
 	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
@@ -48,15 +48,15 @@ func (b *bed) traffic(seed uint64, n int) {
 		var subject string
 		switch domain := domainOf(eventType); {
 		case random.IntN(50) == 0:
-			subject = bus.DeadSubject("contoso", domain, key)
+			subject = topology.DeadSubject("contoso", domain, key)
 		case event.IsCommand(eventType):
 			e.SetSource("/test")
 			e.SetID(key)
-			subject = bus.CommandSubject("contoso", domain, key)
+			subject = topology.CommandSubject("contoso", domain, key)
 		case eventType == event.MailboxObserved || eventType == event.MailboxMissing:
-			subject = bus.MailboxSubject("contoso", key)
+			subject = topology.MailboxSubject("contoso", key)
 		default:
-			subject = bus.EventSubject("contoso", domain, event.OperationID("contoso", "/test", key))
+			subject = topology.EventSubject("contoso", domain, event.OperationID("contoso", "/test", key))
 		}
 		switch eventType {
 		case event.DelegationChanged:
@@ -310,7 +310,7 @@ func TestPostgresRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = own.Stop() })
-	if err := postgres.Migrate(t.Context(), own.URL()); err != nil {
+	if err := migrations.Migrate(t.Context(), own.URL()); err != nil {
 		t.Fatal(err)
 	}
 	db := newPool(t, own.URL())

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // random gives a text of n bytes that Postgres can not compress.
@@ -21,7 +21,8 @@ func random(t *testing.T, n int) string {
 	return base64.RawURLEncoding.EncodeToString(raw)[:n]
 }
 
-// TestLongTextsHaveTheirRows sends the longest texts that a command may have, and longer ones of vendors: no index refuses them.
+// TestLongTextsHaveTheirRows sends the longest texts that a command may have, and longer ones of
+// vendors: no index refuses them.
 func TestLongTextsHaveTheirRows(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -38,7 +39,7 @@ func TestLongTextsHaveTheirRows(t *testing.T) {
 		e.SetID(c.id)
 		e.SetSource(c.source)
 		e.SetExtension(event.CorrelationID, ticket)
-		b.event(bus.CommandSubject("contoso", event.Delegation, c.key), e)
+		b.event(topology.CommandSubject("contoso", event.Delegation, c.key), e)
 		b.await(`{"state": "received", "whole": true}`, found, id, c.id, c.source, c.key, ticket)
 		r := of(example(t, event.DelegationObserved), c.source, c.id)
 		r.SetExtension(event.CorrelationID, ticket)
@@ -68,7 +69,7 @@ func TestLongTextsHaveTheirRows(t *testing.T) {
 	b.result(with(t, of(example(t, event.FolderObserved), "/test", "folder"), map[string]any{
 		"mailbox": long, "folder": long, "permissions": []any{map[string]any{"user": long, "accessRights": []string{"Editor"}}},
 	}))
-	b.event(bus.MailboxSubject("contoso", random(t, 3500)), with(t, example(t, event.MailboxObserved), map[string]any{"mailbox": map[string]any{
+	b.event(topology.MailboxSubject("contoso", random(t, 3500)), with(t, example(t, event.MailboxObserved), map[string]any{"mailbox": map[string]any{
 		"id": long, "displayName": long, "emailAddress": long, "principalName": long, "alias": long, "externalForwardingAddressDomain": long,
 		"externalEmailForwardingEnabled": true, "litigationHoldEnabled": true,
 	}}))
@@ -84,7 +85,8 @@ func TestLongTextsHaveTheirRows(t *testing.T) {
 	b.equal(b.verify())
 }
 
-// TestAFloodOfInventedNamesDoesNotGrowTheCounts: the tenant and the type of a rejected command are what its publisher wrote.
+// TestAFloodOfInventedNamesDoesNotGrowTheCounts: the tenant and the type of a rejected command are
+// what its publisher wrote.
 func TestAFloodOfInventedNamesDoesNotGrowTheCounts(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -125,7 +127,8 @@ func TestAFloodOfInventedNamesDoesNotGrowTheCounts(t *testing.T) {
 	b.equal(b.verify())
 }
 
-// TestWhoWaitsForAKeyFollowsItsHead: the time at which it is tried again is that of the operation that holds the key.
+// TestWhoWaitsForAKeyFollowsItsHead: the time at which it is tried again is that of the operation
+// that holds the key.
 func TestWhoWaitsForAKeyFollowsItsHead(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

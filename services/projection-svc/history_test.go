@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 	"github.com/mailwright/mailwright/services/internal/replay"
@@ -151,7 +151,8 @@ func TestWhatTheDefaultHoldsIsArchivedToo(t *testing.T) {
 	b.await("", "SELECT * FROM mailwright.operation_events")
 }
 
-// TestMaintenanceThatFailsStopsNothing: an archive that can not be written to leaves the rows coming.
+// TestMaintenanceThatFailsStopsNothing: an archive that can not be written to leaves the rows
+// coming.
 func TestMaintenanceThatFailsStopsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

@@ -1,5 +1,5 @@
-// projection-svc turns the streams into rows: Postgres tables that follow the events, and views over
-// them for people and dashboards.
+// projection-svc turns the streams into rows: Postgres tables that follow the events, and views
+// over them for people and dashboards.
 package main
 
 import (
@@ -7,11 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/postgres"
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/crash"
+	"github.com/mailwright/mailwright/services/internal/postgres"
+	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 	"github.com/mailwright/mailwright/services/projection-svc/internal/drift"
@@ -48,7 +49,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	}
 	p.Starting("the schema's migration")
 	if cfg.Migrate || cfg.MigrateOnly {
-		if err := postgres.Migrate(ctx, cfg.DatabaseURL.Reveal()); err != nil {
+		if err := migrations.Migrate(ctx, cfg.DatabaseURL.Reveal()); err != nil {
 			return err
 		}
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
@@ -149,21 +149,21 @@ func TestVerifyCountsWhatAReplayCanNotGive(t *testing.T) {
 	b := newBed(t)
 	running, stop := b.follow(b.db, quick)
 	b.traffic(95, 400)
-	b.event(bus.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
-	b.event(bus.CommandSubject("contoso", event.Mailbox, "old"), example(t, event.MailboxCreate))
+	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
+	b.event(topology.CommandSubject("contoso", event.Mailbox, "old"), example(t, event.MailboxCreate))
 	b.caughtUp(b.db)
 	b.ready(running, "")
 	stop()
 	// Meanwhile: one mailbox is observed again, one letter discarded, and the commands expire.
-	b.event(bus.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
-	dead, err := b.js.Stream(t.Context(), bus.Dead)
+	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
+	dead, err := b.js.Stream(t.Context(), topology.StreamDead)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := dead.DeleteMsg(t.Context(), dead.CachedInfo().State.FirstSeq); err != nil {
 		t.Fatal(err)
 	}
-	commands, err := b.js.Stream(t.Context(), bus.Commands)
+	commands, err := b.js.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,12 +243,13 @@ func TestRebuildUnderReadersAndWriters(t *testing.T) {
 		t.Errorf("the structure changed:\n%s", diff)
 	}
 	// Migrations know the tables by the names of their indexes and constraints.
-	if err := postgres.MigrateDown(t.Context(), b.url, 0); err != nil {
+	if err := migrations.MigrateDown(t.Context(), b.url, 0); err != nil {
 		t.Error(err)
 	}
 }
 
-// read reads views until ctx ends: no query may fail, and no view that had rows may be empty or have fewer.
+// read reads views until ctx ends: no query may fail, and no view that had rows may be empty or
+// have fewer.
 func (b *bed) read(ctx context.Context, db *pgxpool.Pool) (reads int) {
 	last := map[string]int{}
 	for ; ctx.Err() == nil; reads++ {
@@ -315,12 +316,13 @@ func TestASwapWaitsForALongReaderAndHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// A letter that is discarded while a rebuild swaps must leave the rows that come, not those that go.
+// A letter that is discarded while a rebuild swaps must leave the rows that come, not those that
+// go.
 func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	for range 3 {
-		b.publish(bus.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}"))
+		b.publish(topology.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}"))
 	}
 	running, _ := b.follow(b.db, quick)
 	b.caughtUp(b.db)
@@ -341,7 +343,7 @@ func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 	}
 	go func() { _, err := replay.Rebuild(t.Context(), cfg, true); ended <- err }()
 	<-swapping
-	dead, err := b.js.Stream(t.Context(), bus.Dead)
+	dead, err := b.js.Stream(t.Context(), topology.StreamDead)
 	if err == nil {
 		err = dead.DeleteMsg(t.Context(), 2)
 	}
@@ -363,11 +365,13 @@ func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 func TestALetterIsPrunedWhileOthersCome(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	letter := func() uint64 { return b.publish(bus.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}")) }
+	letter := func() uint64 {
+		return b.publish(topology.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}"))
+	}
 	b.follow(b.db, quick)
 	first := letter()
 	b.caughtUp(b.db)
-	dead, err := b.js.Stream(t.Context(), bus.Dead)
+	dead, err := b.js.Stream(t.Context(), topology.StreamDead)
 	if err == nil {
 		err = dead.DeleteMsg(t.Context(), first)
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
 )
 
@@ -36,7 +36,8 @@ func TestEveryResultExampleLands(t *testing.T) {
 		}
 		id := fmt.Sprintf("command-%d", i)
 		e := of(example(t, eventType), "/test", id)
-		if eventType == event.DelegationObserved { // it was read before the example of a change was stored
+		// it was read before the example of a change was stored
+		if eventType == event.DelegationObserved {
 			e = with(t, e, map[string]any{"readAt": nil})
 		}
 		sequence := b.result(e)
@@ -75,7 +76,7 @@ func TestEveryCommandExampleIsReceived(t *testing.T) {
 	b.follow(b.db, quick)
 	for _, eventType := range event.CommandTypes() {
 		e := example(t, eventType)
-		b.event(bus.CommandSubject("contoso", domainOf(eventType), "some key"), e)
+		b.event(topology.CommandSubject("contoso", domainOf(eventType), "some key"), e)
 		b.await(fmt.Sprintf(`{"key": "some%%20key", "state": "received", "domain": %q, "tenant": "contoso", "command_id": %q, "fingerprint": %q, "command_type": %q}`,
 			domainOf(eventType), e.ID(), event.Fingerprint(e), eventType),
 			"SELECT domain, command_id, command_type, key, state, tenant, fingerprint FROM mailwright_views.operations WHERE operation_id = $1", event.OperationID("contoso", e.Source(), e.ID()))
@@ -87,8 +88,9 @@ func TestEveryCommandExampleIsReceived(t *testing.T) {
 	b.await(fmt.Sprintf(`{"operations": %d}`, len(event.CommandTypes())), "SELECT sum(operations) AS operations FROM mailwright_views.operations_by_state WHERE state = 'received'")
 }
 
-// TestEveryCommandThatIsAnsweredHasARow: a command with faults is rejected, and so it has a row from the
-// start; a dry run has one beside the command of the same source and id. The tenant is the subject's.
+// TestEveryCommandThatIsAnsweredHasARow: a command with faults is rejected, and so it has a row
+// from the start; a dry run has one beside the command of the same source and id. The tenant is the
+// subject's.
 func TestEveryCommandThatIsAnsweredHasARow(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -99,7 +101,7 @@ func TestEveryCommandThatIsAnsweredHasARow(t *testing.T) {
 		for name, value := range attributes {
 			h["ce-"+name] = []string{value}
 		}
-		b.publish(bus.CommandSubject("contoso", event.Delegation, "k"), h, []byte(data))
+		b.publish(topology.CommandSubject("contoso", event.Delegation, "k"), h, []byte(data))
 		return h, []byte(data)
 	}
 	for id, c := range map[string]struct {
@@ -133,19 +135,19 @@ func TestADeadLetterHasARow(t *testing.T) {
 	b := newBed(t)
 	b.follow(b.db, quick)
 	e := example(t, event.DeadLettered)
-	b.event(bus.DeadSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), e)
+	b.event(topology.DeadSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), e)
 	b.await(`{"shape": null, "domain": "mailbox", "reason": "idempotency-conflict", "tenant": "contoso", "trace_parent": "", "correlation_id": "TICKET-4711"}`,
 		"SELECT tenant, domain, reason, correlation_id, trace_parent, shape FROM mailwright_views.dead_letters WHERE excerpt IS NOT NULL")
 	faulty := event.DeadLetter{
-		Reason: "unreadable", Stream: bus.Commands, Sequence: 9, Subject: "mailwright.cmd.contoso.mailbox.k", TraceParent: "00-1-2-01",
+		Reason: "unreadable", Stream: topology.StreamCommands, Sequence: 9, Subject: "mailwright.cmd.contoso.mailbox.k", TraceParent: "00-1-2-01",
 		Shape: &event.Shape{Kind: "object", Size: 41, Members: []string{"alias"}},
 	}
 	raw, err := json.Marshal(faulty)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.publish(bus.DeadSubject("contoso", event.Mailbox, ""), nil, raw)
-	b.publish(bus.DeadSubject("", event.Mailbox, ""), nil, []byte("{}"))
+	b.publish(topology.DeadSubject("contoso", event.Mailbox, ""), nil, raw)
+	b.publish(topology.DeadSubject("", event.Mailbox, ""), nil, []byte("{}"))
 	b.await(`{"shape": {"kind": "object", "size": 41, "members": ["alias"]}, "tenant": "contoso", "trace_parent": "00-1-2-01"}
 {"shape": null, "tenant": "", "trace_parent": ""}`, "SELECT tenant, trace_parent, shape FROM mailwright_views.dead_letters WHERE excerpt IS NULL ORDER BY sequence")
 }
@@ -163,7 +165,7 @@ func TestLifeOfAnOperation(t *testing.T) {
 			finished_at = updated_at AS finished, jsonb_array_length(faults) AS faults, result
 			FROM mailwright_views.operations o WHERE operation_id = $1`, id)
 	}
-	b.event(bus.CommandSubject("contoso", event.Delegation, "alex"), command)
+	b.event(topology.CommandSubject("contoso", event.Delegation, "alex"), command)
 	state(`{"due": false, "first": null, "state": "received", "faults": 0, "result": null, "failing": false, "finished": null, "failure_kind": ""}`)
 	b.result(example(t, event.WaitingType(event.Delegation)))
 	state(`{"due": true, "first": true, "state": "waiting", "faults": 0, "result": null, "failing": true, "finished": null, "failure_kind": "throttled"}`)
@@ -173,7 +175,7 @@ func TestLifeOfAnOperation(t *testing.T) {
 	b.result(example(t, event.DelegationChanged))
 	state(`{"due": false, "first": true, "state": "succeeded", "faults": 0, "result": {"added": ["delegate3@contoso.com", "delegate4@contoso.com"], "changed": true, "mailbox": "alex@contoso.com", "removed": [], "delegates": ["delegate1@contoso.com", "delegate2@contoso.com", "delegate3@contoso.com", "delegate4@contoso.com"]}, "failing": false, "finished": true, "failure_kind": ""}`)
 	// The same command once more changes nothing: its operation has events.
-	b.event(bus.CommandSubject("contoso", event.Delegation, "alex"), command)
+	b.event(topology.CommandSubject("contoso", event.Delegation, "alex"), command)
 	b.caughtUp(b.db)
 	b.await(`{"state": "succeeded"}`, "SELECT state FROM mailwright_views.operations WHERE operation_id = $1", id)
 	b.await("", "SELECT * FROM mailwright_views.waiting")
@@ -282,7 +284,7 @@ func TestEveryFactOfAMailboxHasAColumn(t *testing.T) {
 	slices.Sort(columns)
 	b := newBed(t)
 	b.follow(b.db, quick)
-	b.event(bus.MailboxSubject("contoso", "mailbox-1"), with(t, example(t, event.MailboxObserved), map[string]any{"mailbox": facts}))
+	b.event(topology.MailboxSubject("contoso", "mailbox-1"), with(t, example(t, event.MailboxObserved), map[string]any{"mailbox": facts}))
 	b.caughtUp(b.db)
 	got, err := rows(t.Context(), b.db, "SELECT "+strings.Join(columns, ", ")+" FROM mailwright_views.mailbox_inventory")
 	if err != nil {
@@ -320,16 +322,16 @@ func TestInventoryFollowsEachMailbox(t *testing.T) {
 		b.await(want, `SELECT tenant, mailbox_id, display_name, status, archive_name, change, previous, observed_at, changed_at, first_observed_at, missing_since
 			FROM mailwright_views.mailbox_inventory ORDER BY tenant`)
 	}
-	b.event(bus.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
 	seen := `{"change": "changed", "status": "Archived", "tenant": "contoso", "previous": {"itemCount": 41, "archiveStatus": null}, "changed_at": "2026-11-21T09:00:01+00:00", "mailbox_id": "` + id +
 		`", "observed_at": "2026-11-21T09:00:01+00:00", "archive_name": null, "display_name": "Sample mailbox", "missing_since": null, "first_observed_at": "2026-10-02T09:00:01+00:00"}`
 	expect(seen)
-	b.event(bus.MailboxSubject("contoso", id), example(t, event.MailboxMissing))
+	b.event(topology.MailboxSubject("contoso", id), example(t, event.MailboxMissing))
 	expect(`{"change": "missing", "status": "Archived", "tenant": "contoso", "previous": null, "changed_at": "2026-11-21T09:00:01+00:00", "mailbox_id": "` + id +
 		`", "observed_at": "2026-11-20T09:00:01+00:00", "archive_name": null, "display_name": "Sample mailbox", "missing_since": "2026-11-21T09:00:01+00:00", "first_observed_at": "2026-10-02T09:00:01+00:00"}`)
-	b.event(bus.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
 	expect(seen)
-	b.event(bus.MailboxSubject("fabrikam", id), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("fabrikam", id), example(t, event.MailboxObserved))
 	expect(seen + "\n" + strings.Replace(seen, "contoso", "fabrikam", 1))
 }
 
@@ -341,14 +343,14 @@ func TestDeadLettersMirrorTheirStream(t *testing.T) {
 		t.Helper()
 		b.await(want, `SELECT sequence, domain, operation_id, reason, origin_stream, origin_sequence, size, excerpt, given_up_at FROM mailwright_views.dead_letters ORDER BY sequence`)
 	}
-	b.publish(bus.DeadSubject("contoso", event.Mailbox, ""), nil, []byte(`{"reason": "unreadable", "stream": "COMMANDS", "sequence": 7, "size": 12, "time": "2026-11-21T09:00:00Z", "excerpt": {"a": "b\u0000"}}`))
-	b.publish(bus.DeadSubject("contoso", event.Inventory, "abc"), nil, []byte(`{"reason": "max-deliveries"}`))
-	b.publish(bus.DeadSubject("contoso", event.Directory, "abd"), nil, []byte("\xffnot JSON"))
+	b.publish(topology.DeadSubject("contoso", event.Mailbox, ""), nil, []byte(`{"reason": "unreadable", "stream": "COMMANDS", "sequence": 7, "size": 12, "time": "2026-11-21T09:00:00Z", "excerpt": {"a": "b\u0000"}}`))
+	b.publish(topology.DeadSubject("contoso", event.Inventory, "abc"), nil, []byte(`{"reason": "max-deliveries"}`))
+	b.publish(topology.DeadSubject("contoso", event.Directory, "abd"), nil, []byte("\xffnot JSON"))
 	first := `{"size": 12, "domain": "mailbox", "reason": "unreadable", "excerpt": {"a": "b�"}, "sequence": 1, "given_up_at": "2026-11-21T09:00:00+00:00", "operation_id": "", "origin_stream": "COMMANDS", "origin_sequence": 7}`
 	second := `{"size": null, "domain": "inventory", "reason": "max-deliveries", "excerpt": null, "sequence": 2, "given_up_at": null, "operation_id": "abc", "origin_stream": "", "origin_sequence": null}`
 	third := `{"size": null, "domain": "directory", "reason": "unreadable", "excerpt": null, "sequence": 3, "given_up_at": null, "operation_id": "abd", "origin_stream": "", "origin_sequence": null}`
 	expect(first + "\n" + second + "\n" + third)
-	stream, err := b.js.Stream(t.Context(), bus.Dead)
+	stream, err := b.js.Stream(t.Context(), topology.StreamDead)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,12 +374,12 @@ func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 		for name, value := range map[string]string{"specversion": "1.0", "id": "x", "source": "/x", "type": eventType} {
 			h["ce-"+name] = []string{value}
 		}
-		return b.publish(bus.EventSubject("contoso", domainOf(eventType), operation), h, []byte(data))
+		return b.publish(topology.EventSubject("contoso", domainOf(eventType), operation), h, []byte(data))
 	}
 	good("first")
 	bad := []uint64{
-		b.publish(bus.EventSubject("contoso", event.Mailbox, "a"), nil, []byte(secretText)),
-		b.publish(bus.EventSubject("contoso", event.Mailbox, "a"), nil, nil),
+		b.publish(topology.EventSubject("contoso", event.Mailbox, "a"), nil, []byte(secretText)),
+		b.publish(topology.EventSubject("contoso", event.Mailbox, "a"), nil, nil),
 		raw(event.MailboxCreated, "b", `{"operation": "`+secretText+`"}`),
 		raw(event.MailboxCreated, "b", secretText),
 		raw(event.MailboxCreated, "b", `{"operation": {"receivedAt": "`+secretText+`"}}`),

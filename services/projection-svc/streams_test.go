@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
@@ -29,10 +29,10 @@ func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 	before := b.dump(b.db)
 
 	// Made again while it is followed, and longer than it was.
-	if err := b.js.DeleteStream(t.Context(), bus.Events); err != nil {
+	if err := b.js.DeleteStream(t.Context(), topology.StreamEvents); err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.Ensure(t.Context(), b.js, bus.Config{}); err != nil {
+	if err := topology.Ensure(t.Context(), b.js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
@@ -60,8 +60,8 @@ func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 	b.equal(b.verify(), "operations")
 }
 
-// rebuiltWithLoss finds EVENTS unfit for what the rows say: a verify compares the tables of other streams alone, a rebuild asks whether the loss is
-// accepted, and then helps, without a restart.
+// rebuiltWithLoss finds EVENTS unfit for what the rows say: a verify compares the tables of other
+// streams alone, a rebuild asks whether the loss is accepted, and then helps, without a restart.
 func (b *bed) rebuiltWithLoss(why string) {
 	b.Helper()
 	report, err := replay.Verify(b.Context(), b.replayer())
@@ -86,8 +86,8 @@ func compared(report replay.Report, table string) bool {
 	return slices.ContainsFunc(report.Tables, func(t replay.Table) bool { return t.Name == table })
 }
 
-// A server that comes back from an older copy of its files, or without what had not reached the disk, has other messages at the same
-// positions as soon as enough of them have come.
+// A server that comes back from an older copy of its files, or without what had not reached the
+// disk, has other messages at the same positions as soon as enough of them have come.
 func TestAStreamThatLostItsEndAndHasGrownAgainStopsTheProjection(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -132,15 +132,15 @@ func TestAStreamThatLostItsEndAndHasGrownAgainStopsTheProjection(t *testing.T) {
 	b.equal(b.verify(), "operations")
 }
 
-// TestHeadersOfAPublisherStopNoProjection: JetStream answers a direct read with headers that say which
-// message it is, behind those that the publisher of the message has set.
+// TestHeadersOfAPublisherStopNoProjection: JetStream answers a direct read with headers that say
+// which message it is, behind those that the publisher of the message has set.
 func TestHeadersOfAPublisherStopNoProjection(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{"Nats-Time-Stamp": "1970-01-01T00:00:00Z", "Nats-Sequence": "x"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
-			subject := bus.CommandSubject("contoso", event.Directory, "key")
+			subject := topology.CommandSubject("contoso", event.Directory, "key")
 			b.publish(subject, nats.Header{name: {value}}, []byte("not a command"))
 			running, stop := b.follow(b.db, quick)
 			b.caughtUp(b.db)
@@ -153,7 +153,8 @@ func TestHeadersOfAPublisherStopNoProjection(t *testing.T) {
 	}
 }
 
-// A position that somebody has set back does not go with the rows: what they count would be counted twice.
+// A position that somebody has set back does not go with the rows: what they count would be counted
+// twice.
 func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -179,8 +180,9 @@ func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	b.await(`{"operations": 11}`, "SELECT sum(operations) AS operations FROM mailwright_views.operations_by_state")
 }
 
-// Who purges a stream takes its messages away, not its positions: a projection goes on behind those that it has read, keeps their rows, and a rebuild
-// leaves what the stream still tells of. Those that it has not read would be in no row: it stops.
+// Who purges a stream takes its messages away, not its positions: a projection goes on behind those
+// that it has read, keeps their rows, and a rebuild leaves what the stream still tells of. Those
+// that it has not read would be in no row: it stops.
 func TestAPurgedStream(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -193,7 +195,7 @@ func TestAPurgedStream(t *testing.T) {
 	}
 	purge := func(keep uint64) {
 		t.Helper()
-		stream, err := b.js.Stream(t.Context(), bus.Events)
+		stream, err := b.js.Stream(t.Context(), topology.StreamEvents)
 		if err == nil {
 			err = stream.Purge(t.Context(), jetstream.WithPurgeKeep(keep))
 		}

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // TestTwinsAreTwo: mailboxes and people that share a name keep rows of their own.
@@ -58,7 +58,7 @@ func TestTwinsAreTwo(t *testing.T) {
 {"delegate": "Alex Meier", "access_rights": ["Reviewer"]}`, "SELECT delegate, access_rights FROM mailwright_views.folder_permissions ORDER BY access_rights::text")
 
 	for _, id := range []string{"1", "2"} {
-		b.event(bus.MailboxSubject("contoso", "t/"+id), with(t, example(t, event.MailboxObserved), map[string]any{
+		b.event(topology.MailboxSubject("contoso", "t/"+id), with(t, example(t, event.MailboxObserved), map[string]any{
 			"mailbox": map[string]any{"id": id, "tenantId": "t", "displayName": "Alex Meier", "alias": "alex", "name": "alex"},
 		}))
 	}

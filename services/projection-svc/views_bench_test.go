@@ -13,16 +13,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/benchmark"
-	"github.com/mailwright/mailwright/pkg/embedded"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/migrations"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/services/internal/benchmark"
 )
 
 // slowest is what a documented query may take when its pages are in memory, in milliseconds.
 const slowest = 200
 
-// BenchmarkViews runs every documented query, and those of the dashboards' panels, as the role for dashboards, over 10 million events of 3 million operations and a million
-// mailboxes; without BENCH_FULL=1, over a tenth of that. BENCH_PLANS names a folder for the plans.
+// BenchmarkViews runs every documented query, and those of the dashboards' panels, as the role for
+// dashboards, over 10 million events of 3 million operations and a million mailboxes; without
+// BENCH_FULL=1, over a tenth of that. BENCH_PLANS names a folder for the plans.
 func BenchmarkViews(b *testing.B) {
 	operations, mailboxes := 300_000, 100_000
 	if os.Getenv("BENCH_FULL") == "1" {
@@ -65,7 +66,7 @@ func newCrowd(b *testing.B, operations, mailboxes int) *pgx.Conn {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Stop() })
-	if err := postgres.Migrate(b.Context(), s.URL()); err != nil {
+	if err := migrations.Migrate(b.Context(), s.URL()); err != nil {
 		b.Fatal(err)
 	}
 	conn, err := pgx.Connect(b.Context(), s.URL())
@@ -86,7 +87,8 @@ func newCrowd(b *testing.B, operations, mailboxes int) *pgx.Conn {
 // populate makes the rows of testdata/crowd.sql.
 func populate(t testing.TB, conn *pgx.Conn, operations, mailboxes int) {
 	t.Helper()
-	// Else VACUUM finds commits that are not on disk yet, and can not mark their pages as visible to all.
+	// Else VACUUM finds commits that are not on disk yet, and can not mark their pages as visible
+	// to all.
 	if _, err := conn.Exec(t.Context(), "SET synchronous_commit = on"); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,8 @@ func populate(t testing.TB, conn *pgx.Conn, operations, mailboxes int) {
 	}
 }
 
-// measureQuery gives the median of five runs in milliseconds, all rows fetched, after two to warm up.
+// measureQuery gives the median of five runs in milliseconds, all rows fetched, after two to warm
+// up.
 func measureQuery(b *testing.B, conn *pgx.Conn, name, sql string) float64 {
 	b.Helper()
 	var times []time.Duration

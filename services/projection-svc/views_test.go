@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
 var update = flag.Bool("update", false, "write what the database says of its views into docs/projections.md")
@@ -72,7 +72,8 @@ func columnsOfViews(t *testing.T, db *pgxpool.Pool) string {
 	return text.String() + "\n"
 }
 
-// documentedQueries gives the example queries of the documentation by view, without the schema where one is left out.
+// documentedQueries gives the example queries of the documentation by view, without the schema
+// where one is left out.
 func documentedQueries(t testing.TB) map[string][]string {
 	t.Helper()
 	raw, err := os.ReadFile(page)
@@ -162,7 +163,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 	end(event.FailedType(event.Mailbox), "1 day")
 	end(event.FailedType(event.Mailbox), "2 days")
 	end(event.RejectedType(event.Mailbox), "1 s")
-	b.event(bus.CommandSubject("contoso", event.Mailbox, "k"), of(example(t, event.MailboxCreate), "/test", "open"))
+	b.event(topology.CommandSubject("contoso", event.Mailbox, "k"), of(example(t, event.MailboxCreate), "/test", "open"))
 	b.await(`{"sum": 2, "state": "failed"}
 {"sum": 1, "state": "received"}
 {"sum": 1, "state": "rejected"}

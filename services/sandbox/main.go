@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/sandbox/internal/sandbox"
 	"golang.org/x/term"
 )

@@ -1,6 +1,7 @@
-// plain is a publisher as somebody without Mailwright's packages would write it, by docs/contract.md: nats.go, and pgx to read the row. It publishes
-// one command in each content mode by hand, waits for each outcome on the subject that it computed itself, and reads the
-// operations' rows.
+// plain is a publisher as somebody without Mailwright's packages would write it, by
+// docs/contract.md: nats.go, and pgx to read the row. It publishes one command in each content mode
+// by hand, waits for each outcome on the subject that it computed itself, and reads the operations'
+// rows.
 //
 //	go run ./e2e/plain -nats nats://127.0.0.1:4222 -postgres postgres://…
 package main
@@ -86,7 +87,8 @@ func publish(ctx context.Context, natsURL, postgresURL, run string) error {
 	return nil
 }
 
-// operationID: the first 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source + "\n" + id).
+// operationID: the first 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source +
+// "\n" + id).
 func operationID(id string) string {
 	sum := sha256.Sum256([]byte(tenant + "\n" + source + "\n" + id))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:26]

@@ -12,14 +12,15 @@ import (
 	"syscall"
 )
 
-// Told precedes the step's name in the last line that the process writes: whoever armed several learns which it was.
+// Told precedes the step's name in the last line that the process writes: whoever armed several
+// learns which it was.
 const Told = "crash-at: "
 
 // ToldStop precedes it where the process is about to be stopped.
 const ToldStop = "stop-at: "
 
-// At makes a step function that kills the process at the first of some points that it comes to. Each is "NAME", or "NAME:N" for the N-th time
-// that the step is taken. No points give nil.
+// At makes a step function that kills the process at the first of some points that it comes to.
+// Each is "NAME", or "NAME:N" for the N-th time that the step is taken. No points give nil.
 func At(points []string) func(step string) { return at(points, Told, syscall.SIGKILL) }
 
 // StopAt is [At] for a process that is stopped, until somebody sends it SIGCONT.

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -17,7 +17,7 @@ type Commands struct{}
 func (Commands) Name() string { return "commands" }
 
 // Stream that it follows.
-func (Commands) Stream() string { return bus.Commands }
+func (Commands) Stream() string { return topology.StreamCommands }
 
 // Subjects is nil: it follows all of them.
 func (Commands) Subjects() []string { return nil }
@@ -25,8 +25,8 @@ func (Commands) Subjects() []string { return nil }
 // received is what a command alone tells of its operation.
 var received = table[operationRow]{name: "operations", key: "operation_id", existing: keep}
 
-// Read makes the rows. A message that names no operation is no fault of this projection: its service
-// puts it into DEAD, and the row is in dead_letters.
+// Read makes the rows. A message that names no operation is no fault of this projection: its
+// service puts it into DEAD, and the row is in dead_letters.
 func (Commands) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]operationRow, 0, len(records))
 	seen := make(map[string]bool, len(records))
@@ -44,7 +44,7 @@ func (Commands) Read(records []projector.Record) (projector.Write, error) {
 // commandRow gives the row of a command, also of one whose envelope or data has faults: its service
 // answers that one with a result. ok is false where no result can follow.
 func commandRow(record projector.Record) (row operationRow, ok bool) {
-	address, ok := bus.ParseCommandSubject(record.Subject)
+	address, ok := topology.ParseCommandSubject(record.Subject)
 	if !ok || address.Check() != nil {
 		return operationRow{}, false
 	}

@@ -19,8 +19,8 @@ type column struct {
 	append appender
 }
 
-// appender appends a field as COPY's binary format has it: its length and its bytes; the length of NULL is -1. A column must have just
-// the type that the Go type stands for.
+// appender appends a field as COPY's binary format has it: its length and its bytes; the length of
+// NULL is -1. A column must have just the type that the Go type stands for.
 type appender func(to []byte, field any) []byte
 
 var appenders = map[reflect.Type]appender{
@@ -47,12 +47,12 @@ func appendIndexed(to []byte, s *string) []byte {
 	return appendText(to, &short)
 }
 
-// maxIndexed is the longest text in bytes that an indexed column holds. A btree refuses rows above 2,704 bytes, and so the
-// record; the widest key has four such columns.
+// maxIndexed is the longest text in bytes that an indexed column holds. A btree refuses rows above
+// 2,704 bytes, and so the record; the widest key has four such columns.
 const maxIndexed = 600
 
-// indexable shortens a text that is too long for an index. The hash at its end keeps it apart from others with the same beginning.
-// Shortened once more it stays as it is.
+// indexable shortens a text that is too long for an index. The hash at its end keeps it apart from
+// others with the same beginning. Shortened once more it stays as it is.
 func indexable(s string) string {
 	if len(s) <= maxIndexed {
 		return s
@@ -62,7 +62,9 @@ func indexable(s string) string {
 	return strings.ToValidUTF8(s[:maxIndexed-len(end)], "") + end
 }
 
-// columns lists those of a row type, by the tag db: the column's name, and behind a comma "indexed" where an index holds it. A field may have the name of one in an embedded struct: both are columns.
+// columns lists those of a row type, by the tag db: the column's name, and behind a comma "indexed"
+// where an index holds it. A field may have the name of one in an embedded struct: both are
+// columns.
 func columns(t reflect.Type, within ...int) (list []column) {
 	for i := range t.NumField() {
 		f, index := t.Field(i), append(slices.Clone(within), i)
@@ -83,8 +85,8 @@ func columns(t reflect.Type, within ...int) (list []column) {
 	return list
 }
 
-// encode writes rows in COPY's binary format, each field from where it stands: drivers take values, and to make one of every field costs
-// more than all else.
+// encode writes rows in COPY's binary format, each field from where it stands: drivers take values,
+// and to make one of every field costs more than all else.
 func encode[R any](rows []R, columns []column) []byte {
 	const perField = 16 // a guess
 	to := make([]byte, 0, len(rows)*len(columns)*perField)

@@ -8,9 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -21,7 +21,7 @@ type DeadLetters struct{}
 func (DeadLetters) Name() string { return "dead_letters" }
 
 // Stream that it follows.
-func (DeadLetters) Stream() string { return bus.Dead }
+func (DeadLetters) Stream() string { return topology.StreamDead }
 
 // Subjects is nil: it follows all of them.
 func (DeadLetters) Subjects() []string { return nil }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 

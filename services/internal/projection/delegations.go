@@ -10,24 +10,26 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Delegations keeps delegation_mailboxes and delegations: the whole list of each mailbox that was read
-// or set last, whichever came later; and delegation_drift: how what was read differs from what was set.
+// Delegations keeps delegation_mailboxes and delegations: the whole list of each mailbox that was
+// read or set last, whichever came later; and delegation_drift: how what was read differs from what
+// was set.
 //
-// A command may call a mailbox by any of its names; an observation tells several of them at once. So
-// each mailbox has a set of names, no name belongs to two mailboxes of a tenant, and an event about a
-// name is about the mailbox that has it. What tells mailboxes apart is the object id, where it is known.
+// A command may call a mailbox by any of its names; an observation tells several of them at once.
+// So each mailbox has a set of names, no name belongs to two mailboxes of a tenant, and an event
+// about a name is about the mailbox that has it. What tells mailboxes apart is the object id, where
+// it is known.
 type Delegations struct{}
 
 // Name of the projection.
 func (Delegations) Name() string { return "delegations" }
 
 // Stream that it follows.
-func (Delegations) Stream() string { return bus.Events }
+func (Delegations) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
 func (Delegations) Subjects() []string { return []string{topic(event.Delegation)} }
@@ -98,8 +100,8 @@ func (Delegations) Read(records []projector.Record) (projector.Write, error) {
 	return func(ctx context.Context, tx pgx.Tx) error { return applyAll(ctx, tx, news) }, nil
 }
 
-// applyAll reads the mailboxes that the events may mean, applies the events in memory, and writes back the mailboxes that
-// changed.
+// applyAll reads the mailboxes that the events may mean, applies the events in memory, and writes
+// back the mailboxes that changed.
 func applyAll(ctx context.Context, tx pgx.Tx, news []delegatedRow) error {
 	if len(news) == 0 {
 		return nil

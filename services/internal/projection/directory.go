@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -17,7 +17,7 @@ type DirectoryObjects struct{}
 func (DirectoryObjects) Name() string { return "directory_objects" }
 
 // Stream that it follows.
-func (DirectoryObjects) Stream() string { return bus.Events }
+func (DirectoryObjects) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on directories.
 func (DirectoryObjects) Subjects() []string { return []string{topic(event.Directory)} }

@@ -8,8 +8,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// driftRow is a row of delegation_drift: a delegate whom the last command left and the last observation does not show, or the
-// other way round.
+// driftRow is a row of delegation_drift: a delegate whom the last command left and the last
+// observation does not show, or the other way round.
 type driftRow struct {
 	mailboxKey
 	DelegateKey         string    `db:"delegate_key,indexed"`
@@ -26,7 +26,8 @@ type driftRow struct {
 
 var delegationDrift = table[driftRow]{name: "delegation_drift", key: "tenant, mailbox_key, delegate_key"}
 
-// reconciled is what a mailbox's row knows beside its list: what the last command left, and how the last observation differs.
+// reconciled is what a mailbox's row knows beside its list: what the last command left, and how the
+// last observation differs.
 type reconciled struct {
 	SetDelegates   []string         `db:"set_delegates"`
 	SetOperationID string           `db:"set_operation_id"`
@@ -41,7 +42,8 @@ type drift struct {
 	since          time.Time
 }
 
-// inherit takes over what an older row of the mailbox knows; where several turn out to be one mailbox's, the latest command counts.
+// inherit takes over what an older row of the mailbox knows; where several turn out to be one
+// mailbox's, the latest command counts.
 func (m *delegatedRow) inherit(old *delegatedRow) {
 	if old.SetAt != nil && (m.SetAt == nil || m.SetAt.Before(*old.SetAt)) {
 		m.SetDelegates, m.SetOperationID, m.SetAt = old.SetDelegates, old.SetOperationID, old.SetAt
@@ -51,7 +53,8 @@ func (m *delegatedRow) inherit(old *delegatedRow) {
 	}
 }
 
-// reconcile holds the new list against what the last command left. That which a command leaves is as it should be.
+// reconcile holds the new list against what the last command left. That which a command leaves is
+// as it should be.
 func (m *delegatedRow) reconcile() {
 	before := m.drift
 	if m.Source == set {
@@ -73,8 +76,9 @@ func (m *delegatedRow) reconcile() {
 	}
 }
 
-// differences between what the last command left and what is observed. Exchange may call a group by its name; who is meant can not be
-// told then, so such an entry is not unexpected, and with it nobody is missing.
+// differences between what the last command left and what is observed. Exchange may call a group by
+// its name; who is meant can not be told then, so such an entry is not unexpected, and with it
+// nobody is missing.
 func (m *delegatedRow) differences() map[string]drift {
 	if m.SetAt == nil {
 		return nil

@@ -11,19 +11,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// FolderPermissions keeps folder_permissions: who has which rights on folders of mailboxes, as the last command left or read them.
+// FolderPermissions keeps folder_permissions: who has which rights on folders of mailboxes, as the
+// last command left or read them.
 type FolderPermissions struct{}
 
 // Name of the projection.
 func (FolderPermissions) Name() string { return "folder_permissions" }
 
 // Stream that it follows.
-func (FolderPermissions) Stream() string { return bus.Events }
+func (FolderPermissions) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
 func (FolderPermissions) Subjects() []string { return []string{topic(event.Delegation)} }
@@ -50,7 +51,8 @@ type folderRow struct {
 
 var folderPermissions = table[folderRow]{name: "folder_permissions", key: "tenant, mailbox_key, folder_key, delegate_key"}
 
-// Read makes the rows. An observation is the folder's whole list: what was known of the folder before it goes.
+// Read makes the rows. An observation is the folder's whole list: what was known of the folder
+// before it goes.
 func (FolderPermissions) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.FolderChanged, event.FolderObserved)
 	if err != nil {
@@ -112,7 +114,8 @@ func (r result) folder() (folderRow, []event.FolderPermission, error) {
 	return row, entries, nil
 }
 
-// with is the row of a folder's entry. Commands name a delegate by address; so does an observation where the vendor tells it.
+// with is the row of a folder's entry. Commands name a delegate by address; so does an observation
+// where the vendor tells it.
 func (f folderRow) with(entry event.FolderPermission) folderRow {
 	f.DelegateName = cmp.Or(entry.Address, entry.User)
 	f.Delegate = strings.ToLower(f.DelegateName)

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -58,7 +58,8 @@ func (o Operations) Maintain(ctx context.Context, tx pgx.Tx, now time.Time) erro
 	return letGo(ctx, tx, before, o.History.Archive)
 }
 
-// leaveDefault makes the months before a time that the default partition has rows of, and tells whether none is left there.
+// leaveDefault makes the months before a time that the default partition has rows of, and tells
+// whether none is left there.
 func leaveDefault(ctx context.Context, tx pgx.Tx, before time.Time) (left bool, err error) {
 	held := "SELECT DISTINCT date_trunc('month', stored_at, 'UTC') FROM " + historyTable + "_default WHERE stored_at < $1"
 	rows, _ := tx.Query(ctx, held, before) // CollectRows reports the error
@@ -93,8 +94,8 @@ func ensureMonths(rows []eventRow) projector.Write {
 	}
 }
 
-// ensureMonth makes a month's partition, with what the default partition holds of it. Where readers are in the way it is left for
-// another time: the default partition takes the rows.
+// ensureMonth makes a month's partition, with what the default partition holds of it. Where readers
+// are in the way it is left for another time: the default partition takes the rows.
 func ensureMonth(ctx context.Context, tx pgx.Tx, m time.Time) error {
 	name, next := partition(m), m.AddDate(0, 1, 0)
 	var needed bool

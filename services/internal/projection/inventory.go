@@ -5,20 +5,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Inventory keeps mailbox_inventory: the latest observation of each mailbox. The stream keeps one message
-// a mailbox, so a row must follow from one message alone: a replay sees no other.
+// Inventory keeps mailbox_inventory: the latest observation of each mailbox. The stream keeps one
+// message a mailbox, so a row must follow from one message alone: a replay sees no other.
 type Inventory struct{}
 
 // Name of the projection.
 func (Inventory) Name() string { return "mailbox_inventory" }
 
 // Stream that it follows.
-func (Inventory) Stream() string { return bus.Mailboxes }
+func (Inventory) Stream() string { return topology.StreamMailboxes }
 
 // Subjects is nil: it follows all of them.
 func (Inventory) Subjects() []string { return nil }
@@ -110,7 +110,8 @@ func (Inventory) Read(records []projector.Record) (projector.Write, error) {
 	return mailboxInventory.write(latest(rows, func(r *inventoryRow) key { return key{r.Tenant, r.Key} })), nil
 }
 
-// sighting is what the two types of observation say; LastObservedAt is of the facts of a missing mailbox.
+// sighting is what the two types of observation say; LastObservedAt is of the facts of a missing
+// mailbox.
 type sighting struct {
 	SyncID          string          `json:"syncId"`
 	ObservedAt      time.Time       `json:"observedAt"`

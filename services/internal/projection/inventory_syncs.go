@@ -3,8 +3,8 @@ package projection
 import (
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -15,7 +15,7 @@ type InventorySyncs struct{}
 func (InventorySyncs) Name() string { return "inventory_syncs" }
 
 // Stream that it follows.
-func (InventorySyncs) Stream() string { return bus.Events }
+func (InventorySyncs) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on inventories.
 func (InventorySyncs) Subjects() []string { return []string{topic(event.Inventory)} }

@@ -10,7 +10,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// mailboxIndex holds the delegated mailboxes that a batch of events concerns, while the events are applied.
+// mailboxIndex holds the delegated mailboxes that a batch of events concerns, while the events are
+// applied.
 type mailboxIndex struct {
 	byName   map[mailboxKey]*delegatedRow // tenant and any name, in lower case
 	obsolete map[mailboxKey]bool          // rows to delete, with their delegates
@@ -33,13 +34,15 @@ func (b *mailboxIndex) enter(m *delegatedRow) {
 	}
 }
 
-// apply enters a mailbox with a new list. An observation has the mailbox's names and replaces the rows that have one of them.
-// A command has a single name: all else that is known of the mailbox is kept.
+// apply enters a mailbox with a new list. An observation has the mailbox's names and replaces the
+// rows that have one of them. A command has a single name: all else that is known of the mailbox is
+// kept.
 //
-// Mailboxes with different object ids are two, also where they share a name: the latest observed has the name then, for commands
-// that use it, and the other keeps its row.
+// Mailboxes with different object ids are two, also where they share a name: the latest observed
+// has the name then, for commands that use it, and the other keeps its row.
 //
-// An observation that was read before a command set the mailbox is ignored: it shows the list from before the command.
+// An observation that was read before a command set the mailbox is ignored: it shows the list from
+// before the command.
 func (b *mailboxIndex) apply(m delegatedRow) {
 	if b.outdated(m) {
 		return

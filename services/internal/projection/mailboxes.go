@@ -4,20 +4,20 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Mailboxes keeps mailboxes: those that create operations made, for objects of a directory (Adaxes) and
-// for business users with a plan (Hosted Exchange).
+// Mailboxes keeps mailboxes: those that create operations made, for objects of a directory (Adaxes)
+// and for business users with a plan (Hosted Exchange).
 type Mailboxes struct{}
 
 // Name of the projection.
 func (Mailboxes) Name() string { return "mailboxes" }
 
 // Stream that it follows.
-func (Mailboxes) Stream() string { return bus.Events }
+func (Mailboxes) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations that can make mailboxes.
 func (Mailboxes) Subjects() []string {

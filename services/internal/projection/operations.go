@@ -4,20 +4,20 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Operations keeps operations, one row a command; operation_events, their history; and operation_outcomes and
-// operation_durations, which count how they ended.
+// Operations keeps operations, one row a command; operation_events, their history; and
+// operation_outcomes and operation_durations, which count how they ended.
 type Operations struct{ History Retention }
 
 // Name of the projection.
 func (Operations) Name() string { return "operations" }
 
 // Stream that it follows.
-func (Operations) Stream() string { return bus.Events }
+func (Operations) Stream() string { return topology.StreamEvents }
 
 // Subjects is nil: it follows all of them.
 func (Operations) Subjects() []string { return nil }

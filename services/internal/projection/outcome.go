@@ -21,7 +21,8 @@ type outcome struct {
 	Reason        string
 	Faults        []event.Fault
 	Warnings      []event.Warning
-	// result and history are the members as they came, without those that have columns or a table of their own.
+	// result and history are the members as they came, without those that have columns or a table
+	// of their own.
 	result, history object
 }
 
@@ -53,7 +54,8 @@ func (r *result) outcome() (o outcome, err error) {
 	return o, nil
 }
 
-// member takes a member in. [decode] has left no letter escaped that could be written as it is, so a name has one form.
+// member takes a member in. [decode] has left no letter escaped that could be written as it is, so
+// a name has one form.
 func (o *outcome) member(name string, value []byte) error {
 	switch name {
 	case `"mailboxes"`:

@@ -72,8 +72,9 @@ var (
 	}
 )
 
-// countOutcomes counts rows that have an outcome, in the order of the stream. An operation has one outcome, so each is counted
-// once. Which tenants are known is read when the rows are written: it depends on all outcomes before.
+// countOutcomes counts rows that have an outcome, in the order of the stream. An operation has one
+// outcome, so each is counted once. Which tenants are known is read when the rows are written: it
+// depends on all outcomes before.
 func countOutcomes(ended []operationRow) projector.Write {
 	return func(ctx context.Context, tx pgx.Tx) error {
 		if len(ended) == 0 {
@@ -116,7 +117,8 @@ func (o *outcomes) readTenants(ctx context.Context, tx pgx.Tx, ended []operation
 	return err
 }
 
-// tenant gives the tenant that an outcome is counted under: "" where nothing has proved yet that it is configured.
+// tenant gives the tenant that an outcome is counted under: "" where nothing has proved yet that it
+// is configured.
 func (o *outcomes) tenant(row *operationRow) string {
 	name := indexable(row.Tenant)
 	if o.known[name] || name == "" {
@@ -129,8 +131,8 @@ func (o *outcomes) tenant(row *operationRow) string {
 	return name
 }
 
-// provesTenant tells whether an outcome can only be of a tenant that is configured: a success or a vendor's failure. A
-// cancellation asks no vendor.
+// provesTenant tells whether an outcome can only be of a tenant that is configured: a success or a
+// vendor's failure. A cancellation asks no vendor.
 func provesTenant(row *operationRow) bool {
 	return row.FailureVendor != "" || row.State == string(event.Succeeded) && row.CommandType != event.OperationCancel
 }
@@ -176,10 +178,12 @@ func (o *outcomes) write() projector.Write {
 	return projector.InOrder(operationTenants.write(o.proved), operationOutcomes.write(reasons), operationDurations.write(durations))
 }
 
-// digits of a duration that a histogram keeps, in binary: what is rounded to three of them is off by at most an eighth.
+// digits of a duration that a histogram keeps, in binary: what is rounded to three of them is off
+// by at most an eighth.
 const digits = 3
 
-// rounded gives a duration of few different ones that is near. It counts in integers, so that every machine rounds alike.
+// rounded gives a duration of few different ones that is near. It counts in integers, so that every
+// machine rounds alike.
 func rounded(ms int64) int64 {
 	ms = max(ms, 0)
 	surplus := bits.Len64(uint64(ms)) - digits

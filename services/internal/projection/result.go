@@ -10,8 +10,8 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	jsonv1 "github.com/go-json-experiment/json/v1"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -56,7 +56,8 @@ func results(records []projector.Record, types ...string) ([]result, error) {
 	return list, nil
 }
 
-// typeOf reads the type off a header as we write it ourselves, without reading the event; known is false for any other.
+// typeOf reads the type off a header as we write it ourselves, without reading the event; known is
+// false for any other.
 func typeOf(r projector.Record) (t string, known bool) {
 	values := r.Header["ce-type"]
 	return strings.Join(values, ""), len(values) == 1 && !strings.Contains(values[0], "%")
@@ -64,7 +65,7 @@ func typeOf(r projector.Record) (t string, known bool) {
 
 // topic is where the events of all operations of a domain stand.
 func topic(domain event.Domain) string {
-	return strings.TrimSuffix(bus.EventSubject("*", domain, "x"), "x") + "*"
+	return strings.TrimSuffix(topology.EventSubject("*", domain, "x"), "x") + "*"
 }
 
 // into reads the event's data into a type of package event.
@@ -79,8 +80,8 @@ func into(e event.Event, data any) error {
 	return unreadable(e)
 }
 
-// asBefore is all that encoding/json does, so that a replay gives the rows that earlier versions gave, save that a fault ends the
-// reading at once.
+// asBefore is all that encoding/json does, so that a replay gives the rows that earlier versions
+// gave, save that a fault ends the reading at once.
 var asBefore = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
 // unmarshal is json.Unmarshal by Go 1.27's implementation, which takes a third of the time.
@@ -98,7 +99,8 @@ func unreadable(e event.Event) error {
 	return projector.Unfitf("%s: the data can not be read", text(e.Type()))
 }
 
-// decode reads a CloudEvent, and makes its data fit for Postgres. Whether they are JSON at all is found by [into].
+// decode reads a CloudEvent, and makes its data fit for Postgres. Whether they are JSON at all is
+// found by [into].
 func decode(r projector.Record) (event.Event, error) {
 	d := projector.Once(r, decodeOnce)
 	return d.event, d.err
@@ -129,8 +131,8 @@ func decodeRecord(r projector.Record) (event.Event, error) {
 	return e, nil
 }
 
-// Postgres stores neither NUL nor halves of a surrogate pair nor what is not UTF-8, all of which a JSON
-// text can hold; they become the replacement character, as they do in Go.
+// Postgres stores neither NUL nor halves of a surrogate pair nor what is not UTF-8, all of which a
+// JSON text can hold; they become the replacement character, as they do in Go.
 const nul, replacement = "\x00", "\uFFFD"
 
 // text makes a text fit for Postgres.

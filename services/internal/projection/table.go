@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -19,7 +19,8 @@ import (
 type table[R any] struct {
 	name string
 	key  string // columns of the primary key, as in SQL
-	// existing says what happens to a row that is there already: keep it, or replace it by a newer one.
+	// existing says what happens to a row that is there already: keep it, or replace it by a newer
+	// one.
 	existing policy
 	// merge gives columns that are not simply replaced: SQL over the names old and excluded.
 	merge map[string]string
@@ -37,10 +38,12 @@ const (
 
 const uniqueViolation = "23505"
 
-// write brings the rows in by COPY to a table of the session and one INSERT from there: two to three times as
-// fast as an INSERT each. Where none can be there already, COPY brings them in at once. No two rows may have the same key: see [latest].
+// write brings the rows in by COPY to a table of the session and one INSERT from there: two to
+// three times as fast as an INSERT each. Where none can be there already, COPY brings them in at
+// once. No two rows may have the same key: see [latest].
 //
-// Names are without a schema: whoever runs the transaction decides by its search_path where the rows stand.
+// Names are without a schema: whoever runs the transaction decides by its search_path where the
+// rows stand.
 func (t table[R]) write(rows []R) projector.Write {
 	if len(rows) == 0 {
 		return projector.InOrder()

@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// Checkpoint is a projection's position: the sequence of the last message that the rows reflect, in the
-// stream that was created at Incarnation.
+// Checkpoint is a projection's position: the sequence of the last message that the rows reflect, in
+// the stream that was created at Incarnation.
 type Checkpoint struct {
 	Incarnation time.Time
 	Sequence    int64
@@ -21,8 +21,8 @@ type Checkpoint struct {
 	StoredAt *time.Time
 }
 
-// Checkpoints reads the live position of every projection that ever ran, by name. With lock, nobody writes rows until the
-// transaction ends.
+// Checkpoints reads the live position of every projection that ever ran, by name. With lock, nobody
+// writes rows until the transaction ends.
 func Checkpoints(ctx context.Context, tx pgx.Tx, lock bool) (map[string]Checkpoint, error) {
 	sql := "SELECT projection, incarnation, sequence, stored_at FROM " + Live + ".checkpoints ORDER BY projection"
 	if lock {
@@ -85,13 +85,15 @@ func (c Checkpoint) Put(ctx context.Context, tx pgx.Tx, p Projection) error {
 	return err
 }
 
-// Check tells whether a projection whose live rows are at c can go on with the stream as it is now. Where it can not, the error is a [*Halt].
+// Check tells whether a projection whose live rows are at c can go on with the stream as it is now.
+// Where it can not, the error is a [*Halt].
 func (c Checkpoint) Check(ctx context.Context, js jetstream.JetStream, p Projection, stream jetstream.Stream) error {
 	info := stream.CachedInfo()
 	if err := errors.Join(c.fits(info), c.unread(p, info)); err != nil || c.StoredAt == nil {
 		return err
 	}
-	// A stream that lost its end and has grown again is as long as it was: other messages stand at the same positions.
+	// A stream that lost its end and has grown again is as long as it was: other messages stand at
+	// the same positions.
 	at, err := storedAt(ctx, js, stream, c.Sequence)
 	if err != nil || at == nil || at.Equal(*c.StoredAt) {
 		return err
@@ -112,8 +114,9 @@ func (c Checkpoint) fits(info *jetstream.StreamInfo) error {
 	return nil
 }
 
-// unread checks that no message was purged before the projection read it. Only one that follows all messages of a stream that lets
-// none go by itself can tell. Before it has read any there is nothing to miss: it takes the stream as it finds it.
+// unread checks that no message was purged before the projection read it. Only one that follows all
+// messages of a stream that lets none go by itself can tell. Before it has read any there is
+// nothing to miss: it takes the stream as it finds it.
 func (c Checkpoint) unread(p Projection, info *jetstream.StreamInfo) error {
 	s := info.Config
 	lasting := s.DenyDelete && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.MaxMsgsPerSubject <= 0
@@ -144,8 +147,8 @@ func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stre
 
 var errFenced = errors.New("the checkpoint was moved by somebody else")
 
-// advance moves the checkpoint within the transaction that writes the rows. It fails if it does not stand
-// where we left it: a pooler in between may have lost our lock.
+// advance moves the checkpoint within the transaction that writes the rows. It fails if it does not
+// stand where we left it: a pooler in between may have lost our lock.
 func advance(ctx context.Context, tx pgx.Tx, projection string, from, to Checkpoint) error {
 	tag, err := tx.Exec(ctx, `UPDATE checkpoints SET sequence = $1, stored_at = $2, updated_at = now() WHERE projection = $3 AND incarnation = $4 AND sequence = $5`,
 		to.Sequence, to.StoredAt, projection, from.Incarnation, from.Sequence)

@@ -12,10 +12,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
-// follower follows a stream for one projection while it holds the projection's lock, or replays it for several at once.
+// follower follows a stream for one projection while it holds the projection's lock, or replays it
+// for several at once.
 type follower struct {
 	place
 	members   []*member
@@ -68,7 +69,8 @@ func (f *follower) follow(ctx context.Context) (moved bool, err error) {
 			err = next.err
 		case len(next.records) > 0:
 			err = f.commit(ctx, next)
-			if err == nil && f.schema == Live && time.Since(f.looked) >= f.reader.tuning.Idle { // it may never be idle
+			// it may never be idle
+			if err == nil && f.schema == Live && time.Since(f.looked) >= f.reader.tuning.Idle {
 				err = f.idle(ctx)
 			}
 		default:
@@ -82,9 +84,11 @@ func (f *follower) follow(ctx context.Context) (moved bool, err error) {
 	return moved, ctx.Err()
 }
 
-// ahead gathers a batch while the one before is read, which is while the one before that is written.
+// ahead gathers a batch while the one before is read, which is while the one before that is
+// written.
 func (f *follower) ahead(ctx context.Context) <-chan gathered {
-	after := make([]int64, len(f.members)) // not the members' own, which move as batches are written
+	// not the members' own, which move as batches are written
+	after := make([]int64, len(f.members))
 	for i, m := range f.members {
 		after[i] = m.at.Sequence
 	}
@@ -133,8 +137,8 @@ func (f *follower) read(next *gathered, after []int64) {
 
 // commit writes the rows of a batch and its position in one transaction.
 func (f *follower) commit(ctx context.Context, next gathered) error {
-	// Asked after the batch has come: if the stream is still the one that the rows reflect, so was the
-	// one that the batch came from.
+	// Asked after the batch has come: if the stream is still the one that the rows reflect, so was
+	// the one that the batch came from.
 	if _, err := f.same(ctx); err != nil {
 		return err
 	}
@@ -149,7 +153,8 @@ func (f *follower) commit(ctx context.Context, next gathered) error {
 	return nil
 }
 
-// same checks that the stream is still the one that the rows reflect. What a replay has not read yet may be purged: the live rows have it.
+// same checks that the stream is still the one that the rows reflect. What a replay has not read
+// yet may be purged: the live rows have it.
 func (f *follower) same(ctx context.Context) (jetstream.StreamState, error) {
 	info, err := f.stream.Info(ctx)
 	if err != nil {
@@ -167,8 +172,8 @@ func (f *follower) same(ctx context.Context) (jetstream.StreamState, error) {
 	return info.State, nil
 }
 
-// advance writes the members' batches, and moves their checkpoints as far as their limits allow. A checkpoint comes before its rows:
-// whoever locks it holds every write back.
+// advance writes the members' batches, and moves their checkpoints as far as their limits allow. A
+// checkpoint comes before its rows: whoever locks it holds every write back.
 func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch) error {
 	to := make([]Checkpoint, len(f.members))
 	err := f.inTx(ctx, func(tx pgx.Tx) error {
@@ -242,8 +247,8 @@ func (f *follower) apply(ctx context.Context, tx pgx.Tx, m *member, p part) erro
 	return nil
 }
 
-// unfit tells whether an error is the records' fault, so that trying again is in vain, with a reason that
-// quotes nothing of them: Postgres' own messages may. Else it gives nil.
+// unfit tells whether an error is the records' fault, so that trying again is in vain, with a
+// reason that quotes nothing of them: Postgres' own messages may. Else it gives nil.
 func unfit(err error) *Unfit {
 	if u, ok := errors.AsType[*Unfit](err); ok {
 		return u
@@ -297,7 +302,8 @@ func (f *follower) idle(ctx context.Context) error {
 
 const maintainEvery = time.Hour
 
-// maintain has the projections maintain their tables. That this fails stops nothing: the rows still come.
+// maintain has the projections maintain their tables. That this fails stops nothing: the rows still
+// come.
 func (f *follower) maintain(ctx context.Context) {
 	if time.Since(f.maintained) < maintainEvery || f.schema != Live {
 		return
@@ -315,8 +321,8 @@ func (f *follower) maintain(ctx context.Context) {
 	}
 }
 
-// holding does something in a transaction that holds the member's checkpoint: whoever rebuilds the tables meanwhile has locked it, and what
-// is done to the old ones then would be lost.
+// holding does something in a transaction that holds the member's checkpoint: whoever rebuilds the
+// tables meanwhile has locked it, and what is done to the old ones then would be lost.
 func (f *follower) holding(ctx context.Context, m *member, do func(pgx.Tx) error) error {
 	return f.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT FROM checkpoints WHERE projection = $1 FOR UPDATE", m.Name()); err != nil {

@@ -21,7 +21,8 @@ type Lag struct {
 	Halt error
 }
 
-// Behind measures the lag of a projection at a position. A projection that never ran is at the zero position.
+// Behind measures the lag of a projection at a position. A projection that never ran is at the zero
+// position.
 func Behind(ctx context.Context, js jetstream.JetStream, p Projection, at Checkpoint) (Lag, error) {
 	stream, err := js.Stream(ctx, p.Stream())
 	if err != nil {
@@ -45,7 +46,8 @@ func Behind(ctx context.Context, js jetstream.JetStream, p Projection, at Checkp
 	if err != nil {
 		return lag, fmt.Errorf("stream %s: %w", p.Stream(), err)
 	}
-	defer func() { _ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }() // the server forgets it otherwise
+	// the server forgets it otherwise
+	defer func() { _ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }()
 	if lag.Messages = consumer.CachedInfo().NumPending; lag.Messages == 0 {
 		return lag, nil
 	}

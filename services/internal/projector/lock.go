@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lock gives a connection that holds the projection's lock, or errStandby. The lock lasts as long as the
-// connection, so the server is told to notice soon when our machine is gone.
+// lock gives a connection that holds the projection's lock, or errStandby. The lock lasts as long
+// as the connection, so the server is told to notice soon when our machine is gone.
 func (p *Projector) lock(ctx context.Context) (*pgx.Conn, error) {
 	pooled, err := p.pool.Acquire(ctx)
 	if err != nil {

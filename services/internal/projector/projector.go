@@ -1,11 +1,11 @@
-// Package projector keeps projections: it reads a stream in order and has a [Projection]
-// turn its messages into rows. Rows and the position in the stream commit in one transaction, so
-// that the rows equal at any moment what replaying the stream up to that position gives.
+// Package projector keeps projections: it reads a stream in order and has a [Projection] turn its
+// messages into rows. Rows and the position in the stream commit in one transaction, so that the
+// rows equal at any moment what replaying the stream up to that position gives.
 //
-// The position in Postgres is the truth; the server's consumer is thrown away and made again from it
-// after any trouble. One process leads a projection, by a Postgres advisory lock held on the very
-// connection that it writes on: who loses the lock has lost the ability to write as well.
-// The others stand by.
+// The position in Postgres is the truth; the server's consumer is thrown away and made again from
+// it after any trouble. One process leads a projection, by a Postgres advisory lock held on the
+// very connection that it writes on: who loses the lock has lost the ability to write as well. The
+// others stand by.
 package projector
 
 import (
@@ -30,14 +30,14 @@ type Projection interface {
 	Stream() string
 	// Subjects restricts it to some of the stream's messages; none means all.
 	Subjects() []string
-	// Read works out what the records, in the order of their stream, change. An [*Unfit] says that a
-	// record can never be applied; records are then read one by one, to find which. It knows no
+	// Read works out what the records, in the order of their stream, change. An [*Unfit] says that
+	// a record can never be applied; records are then read one by one, to find which. It knows no
 	// database, so that one batch is read while the one before is written.
 	Read(records []Record) (Write, error)
 }
 
-// Write writes a change. Tables are named without a schema: the transaction's search_path decides whether the
-// live rows or a replay's are meant.
+// Write writes a change. Tables are named without a schema: the transaction's search_path decides
+// whether the live rows or a replay's are meant.
 type Write func(ctx context.Context, tx pgx.Tx) error
 
 // InOrder joins writes to one.
@@ -58,7 +58,8 @@ type Pruner interface {
 	Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []int64) error
 }
 
-// Maintainer is a projection whose tables must be changed as time passes, such as one partitioned by month.
+// Maintainer is a projection whose tables must be changed as time passes, such as one partitioned
+// by month.
 type Maintainer interface {
 	// Maintain does that. It is called when a process becomes the leader, and every hour.
 	Maintain(ctx context.Context, tx pgx.Tx, now time.Time) error
@@ -147,8 +148,8 @@ func New(p Projection, pool *pgxpool.Pool, js jetstream.JetStream, log *slog.Log
 // Name of the projection.
 func (p *Projector) Name() string { return p.projection.Name() }
 
-// Ready returns nil while the projection follows its stream, here or in another process, else what is
-// in the way.
+// Ready returns nil while the projection follows its stream, here or in another process, else what
+// is in the way.
 func (p *Projector) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

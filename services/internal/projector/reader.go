@@ -61,8 +61,9 @@ func open(ctx context.Context, stream jetstream.Stream, subjects []string, after
 
 func (r *reader) close() { r.messages.Stop() }
 
-// gather waits for a message and takes what follows it within the window, or while there is a backlog, until the batch is full. No record and no error: idle. [io.EOF]: nothing is
-// left up to the limit.
+// gather waits for a message and takes what follows it within the window, or while there is a
+// backlog, until the batch is full. No record and no error: idle. [io.EOF]: nothing is left up to
+// the limit.
 func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	if r.bounded() && (r.last >= r.limit || r.pending == 0) {
 		if err := r.check(ctx); err != nil {

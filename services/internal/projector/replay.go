@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Replay makes the rows of projections anew, in a schema beside the live one that has the same tables. The projections
-// follow the same stream, which is read once for all of them.
+// Replay makes the rows of projections anew, in a schema beside the live one that has the same
+// tables. The projections follow the same stream, which is read once for all of them.
 type Replay struct {
 	Projections []Projection
 	Schema      string
@@ -25,8 +25,8 @@ type Replay struct {
 	// Progress hears of messages that were applied.
 	Progress func(messages int)
 
-	// from is up to where the stream was read for a projection, where that is further than its checkpoint: there was nothing
-	// for it in between.
+	// from is up to where the stream was read for a projection, where that is further than its
+	// checkpoint: there was nothing for it in between.
 	from map[string]int64
 }
 
@@ -36,7 +36,8 @@ func (r *Replay) Stream() string { return r.Projections[0].Stream() }
 // All is the limit of a replay that takes all that there is.
 const All = endless - 1
 
-// Pending counts the messages that wait beyond the schema's own checkpoints. Those beyond a later limit count too.
+// Pending counts the messages that wait beyond the schema's own checkpoints. Those beyond a later
+// limit count too.
 func (r *Replay) Pending(ctx context.Context) (uint64, error) {
 	f, err := r.open(ctx, nil)
 	if err != nil {
@@ -46,8 +47,9 @@ func (r *Replay) Pending(ctx context.Context) (uint64, error) {
 	return f.reader.pending, nil
 }
 
-// To applies the messages beyond the schema's own checkpoints, for each projection up to and including its limit, and takes out
-// what has left the stream. The checkpoints then stand at the limits; where one is [All], at the last message.
+// To applies the messages beyond the schema's own checkpoints, for each projection up to and
+// including its limit, and takes out what has left the stream. The checkpoints then stand at the
+// limits; where one is [All], at the last message.
 func (r *Replay) To(ctx context.Context, limits map[string]int64) error {
 	err := r.to(ctx, limits)
 	for passing(err) {
@@ -59,8 +61,8 @@ func (r *Replay) To(ctx context.Context, limits map[string]int64) error {
 	return nil
 }
 
-// passing tells whether an error is gone when it is tried again from the checkpoint: the server was busy, or two projections write to operations, and
-// one of them may have had to give way.
+// passing tells whether an error is gone when it is tried again from the checkpoint: the server was
+// busy, or two projections write to operations, and one of them may have had to give way.
 func passing(err error) bool {
 	const deadlockDetected = "40P01"
 	refusal, ok := errors.AsType[*pgconn.PgError](err)

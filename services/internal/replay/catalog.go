@@ -11,11 +11,12 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// bookkeeping are tables of the live schema that no projection writes rows of: they are neither compared nor swapped.
+// bookkeeping are tables of the live schema that no projection writes rows of: they are neither
+// compared nor swapped.
 var bookkeeping = []string{"schema_version", "checkpoints", "publications", "retention"}
 
-// All queries on the catalog run with the live schema as search_path, so that Postgres prints names without it, and what it
-// prints means the replay's schema where that is the search_path.
+// All queries on the catalog run with the live schema as search_path, so that Postgres prints names
+// without it, and what it prints means the replay's schema where that is the search_path.
 const (
 	lookAtLive   = "SET LOCAL search_path = " + projector.Live
 	lookAtReplay = "SET LOCAL search_path = " + Schema
@@ -37,12 +38,14 @@ const (
 		FROM pg_constraint n JOIN pg_class c ON c.oid = n.conrelid
 		WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND n.contype IN ('p', 'u', 'f') AND n.conparentid = 0 AND NOT c.relispartition AND c.relname <> 'schema_version'
 		ORDER BY n.contype = 'f', n.oid`
-	// A projection looks rows up by a key, or by an index of names (gin); the other indexes are for readers.
+	// A projection looks rows up by a key, or by an index of names (gin); the other indexes are for
+	// readers.
 	indexDefinitions = `SELECT replace(pg_get_indexdef(i.indexrelid, 0, true), ' ON ONLY ', ' ON ')
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am a ON a.oid = x.relam
 		WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND NOT c.relispartition AND c.relname <> 'schema_version' AND (a.amname = 'gin') = $1
 		  AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conindid = i.indexrelid AND n.contype IN ('p', 'u', 'x'))`
-	// Documents are read and not selected by: to sort some of them for the planner takes longer than all else that it is to know.
+	// Documents are read and not selected by: to sort some of them for the planner takes longer
+	// than all else that it is to know.
 	selectedBy = `SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND atttypid <> 'jsonb'::regtype ORDER BY attnum`
 	// The largest come first.
 	settledTables = `SELECT relname::text FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> ALL ($2)
@@ -50,9 +53,9 @@ const (
 	tableNames = `SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname <> ALL ($2) ORDER BY relname`
 )
 
-// settle makes a table's indexes for readers, which cost less to make at once than to keep while rows are written, and has the planner
-// know of it; partitions go with their table. To vacuum is left to autovacuum, which sees that rows were
-// inserted: a rebuild has no reason to wait for it.
+// settle makes a table's indexes for readers, which cost less to make at once than to keep while
+// rows are written, and has the planner know of it; partitions go with their table. To vacuum is
+// left to autovacuum, which sees that rows were inserted: a rebuild has no reason to wait for it.
 func settle(ctx context.Context, tx pgx.Tx, table string) error {
 	if _, err := tx.Exec(ctx, lookAtLive); err != nil {
 		return err
@@ -74,8 +77,8 @@ func settle(ctx context.Context, tx pgx.Tx, table string) error {
 // sortMemory takes the keys of a million rows.
 const sortMemory = "256MB"
 
-// clone makes the replay's schema, with the same tables and keys under the same names, all empty. Logged tables
-// survive a crash of Postgres, as those must that are to be the live ones.
+// clone makes the replay's schema, with the same tables and keys under the same names, all empty.
+// Logged tables survive a crash of Postgres, as those must that are to be the live ones.
 func clone(ctx context.Context, tx pgx.Tx, logged bool) error {
 	if err := owned(ctx, tx); err != nil {
 		return err
@@ -105,7 +108,8 @@ func clone(ctx context.Context, tx pgx.Tx, logged bool) error {
 	return err
 }
 
-// owned refuses a user that does not own the tables: rows of a table that it makes could not be read through the views.
+// owned refuses a user that does not own the tables: rows of a table that it makes could not be
+// read through the views.
 func owned(ctx context.Context, tx pgx.Tx) error {
 	var user string
 	if err := tx.QueryRow(ctx, "SELECT current_user").Scan(&user); err != nil {

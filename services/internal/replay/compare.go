@@ -11,14 +11,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
 // incidental are columns that tell when this database did something, not what happened.
 var incidental = map[string][]string{"projection_errors": {"recorded_at"}}
 
-// slices a table is cut into by a hash of its key: rows are looked at only in those whose checksums differ.
+// slices a table is cut into by a hash of its key: rows are looked at only in those whose checksums
+// differ.
 const slicesOfTable = 1024
 
 // shape is what the comparison must know of a table.
@@ -35,7 +36,8 @@ const shapes = `SELECT c.relname,
 	FROM pg_class c WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL ($1)
 	ORDER BY c.relname`
 
-// compare holds every live table, as tx sees it, against the replay's, whose rows are committed; those of projections that halted it leaves out.
+// compare holds every live table, as tx sees it, against the replay's, whose rows are committed;
+// those of projections that halted it leaves out.
 func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, error) {
 	rows, err := tx.Query(ctx, shapes, bookkeeping)
 	if err != nil {
@@ -64,7 +66,8 @@ func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, erro
 	return tables, err
 }
 
-// letGo takes out of the replay what retention has taken out of the live tables, as tx sees them, since the replay began.
+// letGo takes out of the replay what retention has taken out of the live tables, as tx sees them,
+// since the replay began.
 func (r *run) letGo(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, "SELECT table_name, before FROM "+projector.Live+".retention")
 	if err != nil {
@@ -152,7 +155,8 @@ func (s shape) sums(ctx context.Context, tx pgx.Tx, schema string) (map[int32]su
 	return sums, err
 }
 
-// merge reads the rows of some slices on both sides, in the order of their keys, and tells of those that differ.
+// merge reads the rows of some slices on both sides, in the order of their keys, and tells of those
+// that differ.
 func (s shape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int32, tell func(Difference) error) error {
 	ours, err := s.open(ctx, live, projector.Live, differing)
 	if err != nil {

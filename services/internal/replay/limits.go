@@ -9,7 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
 // What a replay can not give, although the live rows are right. Each needs the stream to say so.
@@ -24,19 +25,20 @@ const (
 func (r *run) limit(ctx context.Context, table string, d Difference, at map[string]int64) (string, error) {
 	switch {
 	case table == "mailbox_inventory" && d.Kind != Missing:
-		// The replay may have seen an earlier one, and come too late for the one that the live row reflects.
-		subject := bus.MailboxSubject(d.text("tenant"), d.text("mailbox_key"))
-		newer, err := r.newer(ctx, bus.Mailboxes, subject, at["mailbox_inventory"])
+		// The replay may have seen an earlier one, and come too late for the one that the live row
+		// reflects.
+		subject := topology.MailboxSubject(d.text("tenant"), d.text("mailbox_key"))
+		newer, err := r.newer(ctx, topology.StreamMailboxes, subject, at["mailbox_inventory"])
 		return reason(Superseded, newer), err
 	case d.Kind != Surplus:
 	case table == "dead_letters":
-		gone, err := r.gone(ctx, bus.Dead, d.number("sequence"))
+		gone, err := r.gone(ctx, topology.StreamDead, d.number("sequence"))
 		return reason(Left, gone), err
 	case table == "operations":
 		if d.number("last_sequence") != 0 {
 			return "", nil
 		}
-		stream, err := r.JS.Stream(ctx, bus.Commands)
+		stream, err := r.JS.Stream(ctx, topology.StreamCommands)
 		if err != nil {
 			return "", err
 		}

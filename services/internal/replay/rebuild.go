@@ -10,14 +10,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Rebuild replays the streams and puts the replayed rows in the place of the live ones, in one transaction. Readers of the views
-// see the old rows or the new, never none (but see docs/projections.md on REPEATABLE READ); the projections wait at their checkpoints meanwhile and go on. compare says
-// whether the two are compared before; where the live rows reflect another stream, they can not be.
+// Rebuild replays the streams and puts the replayed rows in the place of the live ones, in one
+// transaction. Readers of the views see the old rows or the new, never none (but see
+// docs/projections.md on REPEATABLE READ); the projections wait at their checkpoints meanwhile and
+// go on. compare says whether the two are compared before; where the live rows reflect another
+// stream, they can not be.
 func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err error) {
 	began := time.Now()
 	r, err := begin(ctx, c, true)
@@ -78,9 +80,10 @@ func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err er
 	return report, err
 }
 
-// refresh takes from a stream that keeps the latest message of a subject alone what stands beyond the position: a row that the
-// live table has may follow from a message that is gone by now. The position to be committed stays; the live projection applies the same
-// messages again, which changes nothing.
+// refresh takes from a stream that keeps the latest message of a subject alone what stands beyond
+// the position: a row that the live table has may follow from a message that is gone by now. The
+// position to be committed stays; the live projection applies the same messages again, which
+// changes nothing.
 func (r *run) refresh(ctx context.Context) error {
 	for _, each := range r.replays {
 		stream, err := r.JS.Stream(ctx, each.Stream())
@@ -131,8 +134,9 @@ func (r *run) settle(ctx context.Context) error {
 }
 
 const (
-	// A reader that reads for long makes the swap wait, and the swap makes others wait: it asks again instead. Less than
-	// Postgres' deadlock_timeout, so that it is never a reader who has to give way.
+	// A reader that reads for long makes the swap wait, and the swap makes others wait: it asks
+	// again instead. Less than Postgres' deadlock_timeout, so that it is never a reader who has to
+	// give way.
 	lockTimeout  = 500 * time.Millisecond
 	pause        = time.Second
 	lockAttempts = 120
@@ -160,8 +164,9 @@ func (r *run) swap(ctx context.Context, tx pgx.Tx, to targets) error {
 	}
 }
 
-// exchange takes the views first, as readers do: who waits for one of them finds the new tables in it when it is let in. A
-// view refers to tables as such, whatever they are called, so each is made again from its own definition.
+// exchange takes the views first, as readers do: who waits for one of them finds the new tables in
+// it when it is let in. A view refers to tables as such, whatever they are called, so each is made
+// again from its own definition.
 func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
 	var version int64
 	if err := tx.QueryRow(ctx, "SELECT max(version_id) FROM "+projector.Live+".schema_version").Scan(&version); err != nil {
@@ -204,8 +209,8 @@ func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
 	return nil
 }
 
-// acceptable refuses, unless that is asked for, to replace rows by those of a stream that is another one or has lost messages: they may be
-// all that is left of what happened.
+// acceptable refuses, unless that is asked for, to replace rows by those of a stream that is
+// another one or has lost messages: they may be all that is left of what happened.
 func (r *run) acceptable(to targets) error {
 	if halted := to.halted(); halted != nil && !r.AcceptLoss {
 		return fmt.Errorf("a rebuild would take away rows that can not be had again, and nothing was changed: %w", halted)

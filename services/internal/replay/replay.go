@@ -1,6 +1,7 @@
-// Package replay proves the projections, or makes them anew: it replays the streams into a schema beside the live one and
-// compares the two. Nobody is held up meanwhile: the live rows are read in one snapshot, which commits rows and positions
-// together, and each projection is replayed to exactly its position in that snapshot.
+// Package replay proves the projections, or makes them anew: it replays the streams into a schema
+// beside the live one and compares the two. Nobody is held up meanwhile: the live rows are read in
+// one snapshot, which commits rows and positions together, and each projection is replayed to
+// exactly its position in that snapshot.
 package replay
 
 import (
@@ -18,12 +19,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/migrations"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Schema holds the replayed rows, while there are any. What a killed run left there, the next one removes.
+// Schema holds the replayed rows, while there are any. What a killed run left there, the next one
+// removes.
 const Schema = "mailwright_replay"
 
 // Connections that a run takes from its pool at once.
@@ -37,9 +40,11 @@ type Config struct {
 	Log  *slog.Logger
 	// Examples is how many differing rows of a table are named; the others are counted.
 	Examples int
-	// AcceptLoss lets a rebuild replace rows by what is left of their stream, where it is another one or has lost messages.
+	// AcceptLoss lets a rebuild replace rows by what is left of their stream, where it is another
+	// one or has lost messages.
 	AcceptLoss bool
-	// Progress hears several times a second how far it is, one call at a time; nil: nobody wants to know.
+	// Progress hears several times a second how far it is, one call at a time; nil: nobody wants to
+	// know.
 	Progress func(Progress)
 }
 
@@ -181,9 +186,9 @@ func (r *run) tell(s Stage) {
 	}
 }
 
-// target is where a projection is to end: at its live position, so that the live one goes on from there. Where that means
-// nothing, since the live rows reflect another stream than the one that is there now, it is at the stream's end, and
-// halted says what is the matter.
+// target is where a projection is to end: at its live position, so that the live one goes on from
+// there. Where that means nothing, since the live rows reflect another stream than the one that is
+// there now, it is at the stream's end, and halted says what is the matter.
 type target struct {
 	projector.Checkpoint
 	halted error
@@ -258,7 +263,7 @@ func (r *run) aim(ctx context.Context) (to targets, err error) {
 
 // version of the schema, which must be the one that this program knows.
 func version(ctx context.Context, databaseURL string) (int64, error) {
-	current, newest, err := postgres.Version(ctx, databaseURL)
+	current, newest, err := migrations.Version(ctx, databaseURL)
 	switch {
 	case err != nil:
 		return 0, err
@@ -278,7 +283,8 @@ func positions(at targets) (list []Position) {
 	return list
 }
 
-// Verify compares the live rows with a replay. Where projections have halted, their tables are left out, and the error says why.
+// Verify compares the live rows with a replay. Where projections have halted, their tables are left
+// out, and the error says why.
 func Verify(ctx context.Context, c Config) (report Report, err error) {
 	began := time.Now()
 	r, err := begin(ctx, c, false)

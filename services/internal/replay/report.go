@@ -1,8 +1,10 @@
 package replay
 
-// Report is what a verify or a rebuild found. Its form is stable: members may be added, none changes its meaning.
+// Report is what a verify or a rebuild found. Its form is stable: members may be added, none
+// changes its meaning.
 type Report struct {
-	// Tables that were compared, by name: those whose live rows reflect the streams that were replayed.
+	// Tables that were compared, by name: those whose live rows reflect the streams that were
+	// replayed.
 	Tables    []Table    `json:"tables"`
 	Positions []Position `json:"positions"`
 	// Messages that were replayed, each once for all projections of its stream.
@@ -51,7 +53,8 @@ type Sum struct {
 
 // Difference is a row that is not as a replay gives it.
 type Difference struct {
-	// Kind is changed, missing (the replay gives it, and it is not there) or surplus (it is there, and the replay does not give it).
+	// Kind is changed, missing (the replay gives it, and it is not there) or surplus (it is there,
+	// and the replay does not give it).
 	Kind string `json:"kind"`
 	// Key has the columns of the primary key.
 	Key map[string]any `json:"key"`

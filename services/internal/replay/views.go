@@ -13,7 +13,8 @@ import (
 // view is one that reads the live tables.
 type view struct {
 	name string
-	// definition replaces the view, which keeps its grants and comments; it means the tables of the search_path.
+	// definition replaces the view, which keeps its grants and comments; it means the tables of the
+	// search_path.
 	definition string
 }
 
@@ -51,8 +52,8 @@ func dependents(ctx context.Context, tx pgx.Tx) ([]view, error) {
 	return views, err
 }
 
-// definitions makes all views again, in one message to the server: a reader that takes several views in another order has little
-// time to come in between.
+// definitions makes all views again, in one message to the server: a reader that takes several
+// views in another order has little time to come in between.
 func definitions(views []view) string {
 	var all strings.Builder
 	for _, v := range views {

@@ -1,5 +1,5 @@
-// Package sandboxapi is a client of the sandbox's control API: `mailwright sandbox` and the conformance suites steer the simulated
-// vendors with it. docs/sandbox.md describes the API.
+// Package sandboxapi is a client of the sandbox's control API: `mailwright sandbox` and the
+// conformance suites steer the simulated vendors with it. docs/sandbox.md describes the API.
 package sandboxapi
 
 import (
@@ -20,8 +20,8 @@ type Client struct {
 	Token string
 }
 
-// Do calls one endpoint below /control/ with a body: nil, bytes as they are, or anything else as JSON. The answer is decoded into
-// a pointer, where that is not nil.
+// Do calls one endpoint below /control/ with a body: nil, bytes as they are, or anything else as
+// JSON. The answer is decoded into a pointer, where that is not nil.
 func (c Client) Do(ctx context.Context, method, path string, body, into any) error {
 	var content io.Reader
 	switch body := body.(type) {

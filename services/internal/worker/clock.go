@@ -20,8 +20,10 @@ func machine(off, jumps time.Duration) func() time.Time {
 	}
 }
 
-// stepped is what time.Now gives where somebody has set the wall clock: that is another, while the monotonic reading goes on. Package time has no way to say
-// so (Add moves both), so the seconds are added where it keeps them: above 30 bits of nanoseconds. A test holds this against the Go that builds it.
+// stepped is what time.Now gives where somebody has set the wall clock: that is another, while the
+// monotonic reading goes on. Package time has no way to say so (Add moves both), so the seconds are
+// added where it keeps them: above 30 bits of nanoseconds. A test holds this against the Go that
+// builds it.
 func stepped(t time.Time, by time.Duration) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&t)) //nolint:gosec // see above
 	*wall += uint64(by/time.Second) << 30

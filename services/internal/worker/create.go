@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
 // Reopen is what a refusal means that may be that of a taken name. Where an earlier call of the

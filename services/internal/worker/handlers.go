@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
 )
 
-// Handler carries out one type of command with one tenant's client. It is an operation.Handler but for the client.
+// Handler carries out one type of command with one tenant's client. It is an operation.Handler but
+// for the client.
 type Handler[C any] struct {
 	// Check says what about a command its tenant does not allow, or no vendor would take; nil
 	// allows all that its schema does. It is asked before the other functions, so that nothing is
@@ -66,7 +67,8 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 		out.LookUp = func(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 			allowed := h
 			if run.Settling {
-				allowed.Check = nil // a policy that has changed since does not undo what an earlier call may have done
+				// a policy that has changed since does not undo what an earlier call may have done
+				allowed.Check = nil
 			}
 			c, err := client(clients, allowed, run)
 			if err != nil {

@@ -6,13 +6,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// streams checks that JetStream answers and has what a worker reads from and writes to: a connection alone does no work.
+// streams checks that JetStream answers and has what a worker reads from and writes to: a
+// connection alone does no work.
 func streams(js jetstream.JetStream) func(context.Context) error {
 	return func(ctx context.Context) error {
-		for _, name := range []string{bus.Commands, bus.Events, bus.Parked, bus.Dead} {
+		for _, name := range []string{topology.StreamCommands, topology.StreamEvents, topology.StreamParked, topology.StreamDead} {
 			if _, err := js.Stream(ctx, name); err != nil {
 				return fmt.Errorf("stream %s: %w", name, err)
 			}

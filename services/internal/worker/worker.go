@@ -1,5 +1,5 @@
-// Package worker is what the four services that carry commands out have in common: their settings, and
-// the list of steps that bring one up.
+// Package worker is what the four services that carry commands out have in common: their settings,
+// and the list of steps that bring one up.
 package worker
 
 import (
@@ -10,13 +10,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/process"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/crash"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/process"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // Config holds a worker's settings. Its tenants stand in the YAML file only.
@@ -37,12 +38,14 @@ type Config struct {
 	Unsafe  []string `hidden:"" help:"Switch protections off; only the suite that proves its own checkers does."`
 	CrashAt []string `hidden:"" help:"Kill this process at the first of these steps that it comes to: NAME, or NAME:N for the N-th time."`
 	StopAt  []string `hidden:"" help:"Stop this process, as SIGSTOP does, at the first of these steps that it comes to."`
-	// ClockOff and ClockJumps make this machine's clock wrong, for the suite that proves that this does not matter.
+	// ClockOff and ClockJumps make this machine's clock wrong, for the suite that proves that this
+	// does not matter.
 	ClockOff   time.Duration `hidden:"" help:"How wrong this machine's clock is."`
 	ClockJumps time.Duration `hidden:"" help:"How far this machine's wall clock is set ahead, and back again, while the process runs."`
 }
 
-// requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up, create, read back.
+// requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up,
+// create, read back.
 const requestsOfAttempt = 3
 
 // PagePatience is how long a listing waits for a page of a vendor's that is away.
@@ -81,7 +84,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	p.OnStop("NATS connection", func(ctx context.Context) error { return bus.Disconnect(ctx, nc) })
 	p.Starting("the streams")
-	if err := bus.Ensure(ctx, js, bus.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
+	if err := topology.Ensure(ctx, js, topology.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
 		return err
 	}
 	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
@@ -101,7 +104,8 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	p.Check("nats", bus.Connected(nc))
 	p.Check("streams", streams(js))
 	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
-	// Serve returns when ctx has ended and what was in flight is settled; only then is the connection closed.
+	// Serve returns when ctx has ended and what was in flight is settled; only then is the
+	// connection closed.
 	if err := engine.Serve(ctx, cfg.Partitions); err != nil {
 		return fmt.Errorf("serve %s: %w", domain, err)
 	}

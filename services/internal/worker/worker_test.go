@@ -5,10 +5,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/internal/process"
 )
 
-// TestAVendorHasABudgetByDefault: a service that calls two vendors must not give all its calls to one that hangs.
+// TestAVendorHasABudgetByDefault: a service that calls two vendors must not give all its calls to
+// one that hangs.
 func TestAVendorHasABudgetByDefault(t *testing.T) {
 	t.Parallel()
 	var cfg Config

@@ -3,9 +3,9 @@ package delegation
 
 import (
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 

@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
 // edit is what a command would change about a mailbox's list.
@@ -66,7 +66,8 @@ func (d delegator) editOfChange(ctx context.Context, run *operation.Run) (edit, 
 		return edit{}, err
 	}
 	before := rosterOf(m)
-	named := data.Remove // who is to be added and not found in the list is added again, which changes nothing
+	// who is to be added and not found in the list is added again, which changes nothing
+	named := data.Remove
 	if hasNonAddresses(before.listed) {
 		named = slices.Concat(data.Add, data.Remove)
 	}

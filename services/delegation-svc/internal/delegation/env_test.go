@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/tenant"
 	"github.com/mailwright/mailwright/services/delegation-svc/internal/delegation"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
+	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 

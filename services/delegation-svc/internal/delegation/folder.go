@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
 // entry is a delegate's entry in a folder's list, as it is and as a command wants it. An entry

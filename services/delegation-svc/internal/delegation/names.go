@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
 // roster is a mailbox's list of delegates.
@@ -72,7 +72,8 @@ func (d delegator) resolveNames(ctx context.Context, r roster, addresses []strin
 			break // no entry is left that could be this address
 		}
 		m, err := d.client.GetMailbox(ctx, address, exchangeonline.GetOptions{})
-		if failure.Is(err, failure.NotFound) || failure.Is(err, failure.Invalid) { // no mailbox, or several
+		// no mailbox, or several
+		if failure.Is(err, failure.NotFound) || failure.Is(err, failure.Invalid) {
 			r.unresolved = append(r.unresolved, address)
 			continue
 		}

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
 // maxPart bounds the mailboxes in one part of an answer, in bytes of JSON. JetStream takes 1 MiB a

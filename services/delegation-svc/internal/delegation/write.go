@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
@@ -56,7 +56,8 @@ func notDone(err error) error {
 // of these nothing was removed. The error is NotFound if the vendor does not know the mailbox, or
 // somebody to be added; who is to be removed has been removed then.
 func (d delegator) write(ctx context.Context, e edit) (unknown []string, err error) {
-	if e.whole && len(e.after) > 0 { // the page does not say what an empty list does; removing by name is documented
+	// the page does not say what an empty list does; removing by name is documented
+	if e.whole && len(e.after) > 0 {
 		err = d.client.SetSendOnBehalf(ctx, e.mailbox, e.after)
 	} else {
 		err = d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, e.removals())
@@ -73,7 +74,8 @@ func (d delegator) write(ctx context.Context, e edit) (unknown []string, err err
 	if removeErr != nil {
 		return unknown, removeErr
 	}
-	if len(e.add) > 0 && len(e.removals()) > 0 { // else the first call was about those to be added alone
+	// else the first call was about those to be added alone
+	if len(e.add) > 0 && len(e.removals()) > 0 {
 		err = d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, nil)
 	}
 	switch {

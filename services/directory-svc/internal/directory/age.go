@@ -3,8 +3,8 @@ package directory
 import (
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
 )
 
 // age is how old an object is, compared with a command.

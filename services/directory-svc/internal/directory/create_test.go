@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
 	"github.com/mailwright/mailwright/services/directory-svc/internal/directory"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/hostedexchange"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 

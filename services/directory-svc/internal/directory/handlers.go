@@ -3,11 +3,11 @@ package directory
 
 import (
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
-	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
-	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/services/internal/vendors/ldapdirectory"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
@@ -36,7 +36,8 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	}, nil
 }
 
-// newUserCreator connects to a Hosted Exchange, and to the directory behind it where the tenant gives one.
+// newUserCreator connects to a Hosted Exchange, and to the directory behind it where the tenant
+// gives one.
 func newUserCreator(c *tenant.HostedExchange, cfg *worker.Config) (u userCreator, err error) {
 	if u.client, err = hostedexchange.New(c.Client(cfg.HTTP())); err != nil || c.LDAP == nil {
 		return u, err

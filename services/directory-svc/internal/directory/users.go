@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
-	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
-	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/services/internal/vendors/ldapdirectory"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 

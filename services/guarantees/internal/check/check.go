@@ -1,6 +1,7 @@
-// Package check proves the guarantees from evidence alone: what was published, what the streams hold, what the
-// vendor's journal says exists, what stands in Postgres and in the logs. It knows nothing of how the
-// evidence came about, so a broken system can be shown to it as well as a sound one.
+// Package check proves the guarantees from evidence alone: what was published, what the streams
+// hold, what the vendor's journal says exists, what stands in Postgres and in the logs. It knows
+// nothing of how the evidence came about, so a broken system can be shown to it as well as a sound
+// one.
 package check
 
 import (
@@ -20,8 +21,8 @@ type Command struct {
 	Key string
 	// Number is the command's place among those of its key, from 1.
 	Number int
-	// Twice: it has no place in the order, since it was published under a second key too, or beside the
-	// numbered commands of its key.
+	// Twice: it has no place in the order, since it was published under a second key too, or beside
+	// the numbered commands of its key.
 	Twice bool
 	// Writes: it takes effect at the vendor. Once: it does so once, however often it is tried.
 	Writes, Once bool
@@ -51,7 +52,8 @@ type Effect struct {
 	Time time.Time
 }
 
-// Resent is a command that was sent again after its outcome, when JetStream had forgotten its message id.
+// Resent is a command that was sent again after its outcome, when JetStream had forgotten its
+// message id.
 type Resent struct {
 	OperationID string
 	// First and Second are the sequences of the two messages in COMMANDS.
@@ -104,7 +106,8 @@ type Evidence struct {
 	Rows replay.Report
 	// Scanned are the mailboxes that the vendor lists, by id, and Told what MAILBOXES says of them.
 	Scanned, Told map[string]string
-	// Points are the steps that were walked, and Faults counts what was injected, of each kind that was to be.
+	// Points are the steps that were walked, and Faults counts what was injected, of each kind that
+	// was to be.
 	Points []Point
 	Faults map[string]int
 	// Kills is how many processes were killed, and LeastKills how many were to be.

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Delay compares how long commands took beside stuck ones with how long as many took undisturbed, in
-// the same run. Names are operation ids.
+// Delay compares how long commands took beside stuck ones with how long as many took undisturbed,
+// in the same run. Names are operation ids.
 type Delay struct {
 	// Alone and Beside are the commands of the two; Stuck those that were published in between.
 	Alone, Beside, Stuck []string
@@ -24,8 +24,8 @@ const (
 // Limit is how long commands may take beside stuck ones which take so long alone.
 func (d Delay) Limit(alone time.Duration) time.Duration { return delayFactor*alone + delaySlack }
 
-// Took gives how long the commands took, from when the first was published to the last outcome. It is
-// false where one has none.
+// Took gives how long the commands took, from when the first was published to the last outcome. It
+// is false where one has none.
 func (d Delay) Took(events []Event) (alone, beside time.Duration, all bool) {
 	a, ok := lastOutcome(events, d.Alone)
 	b, too := lastOutcome(events, d.Beside)
@@ -46,8 +46,8 @@ func lastOutcome(events []Event, of []string) (last time.Time, all bool) {
 	return last, len(left) == 0 && len(of) > 0
 }
 
-// NoDelay is G4: beside stuck commands others take little longer than without them, and every command
-// has its outcome.
+// NoDelay is G4: beside stuck commands others take little longer than without them, and every
+// command has its outcome.
 func (e Evidence) NoDelay(d Delay) (v Violations) {
 	final := e.final()
 	for _, c := range e.Commands {

@@ -25,12 +25,12 @@ type Letter struct {
 	Reason   string
 }
 
-// maxDeliveries is how often a message may be handed out on average: every kill brings back what was
-// in flight.
+// maxDeliveries is how often a message may be handed out on average: every kill brings back what
+// was in flight.
 const maxDeliveries = 10
 
-// NothingVanishes is G7: what is malformed ends as its kind must, nothing crashed on it, and nothing
-// was delivered over and over.
+// NothingVanishes is G7: what is malformed ends as its kind must, nothing crashed on it, and
+// nothing was delivered over and over.
 func (e Evidence) NothingVanishes() (v Violations) {
 	if len(e.Malformed) == 0 {
 		v.add("no malformed message was tried")

@@ -6,14 +6,14 @@ const (
 	// clockSlack is by how much the clocks of JetStream and of a vendor may differ: they run on one
 	// machine.
 	clockSlack = 200 * time.Millisecond
-	// dueSlack is how long after a command is due it may take to join the queue of its key: a replica
-	// that was killed keeps its partition of wake-ups for as long as its lease, and a restart of NATS
-	// comes on top of that.
+	// dueSlack is how long after a command is due it may take to join the queue of its key: a
+	// replica that was killed keeps its partition of wake-ups for as long as its lease, and a
+	// restart of NATS comes on top of that.
 	dueSlack = 30 * time.Second
 )
 
-// dueInOrder belongs to G3: a command with notbefore takes no effect before it is due, and none that
-// was published well after that takes effect before it. The effects are in the vendor's order.
+// dueInOrder belongs to G3: a command with notbefore takes no effect before it is due, and none
+// that was published well after that takes effect before it. The effects are in the vendor's order.
 func (e Evidence) dueInOrder(effects []Effect) (v Violations) {
 	published, due := map[string]Command{}, map[string]Command{}
 	for _, c := range e.Commands {

@@ -9,14 +9,14 @@ import (
 type Trespass struct {
 	// Kind names what was tried.
 	Kind string
-	// OperationID is the command's own, and Target that of the operation it is aimed at; "" where it
-	// is aimed at none.
+	// OperationID is the command's own, and Target that of the operation it is aimed at; "" where
+	// it is aimed at none.
 	OperationID, Target string
 }
 
 // TenantsAreApart is G9, as far as it does not take NATS permissions: who reaches for another's
-// operation is refused, and that operation succeeds; commands of two tenants with the same source and
-// id are two; and a command that is not due holds up no other.
+// operation is refused, and that operation succeeds; commands of two tenants with the same source
+// and id are two; and a command that is not due holds up no other.
 func (e Evidence) TenantsAreApart() (v Violations) {
 	if len(e.Trespasses) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
 		v.add("nobody reached for what is another's")
@@ -40,8 +40,8 @@ func (e Evidence) TenantsAreApart() (v Violations) {
 	return append(v, e.heldUp()...)
 }
 
-// heldUp finds the commands that had their outcome only after a command that is not due, of their key
-// or of one with its name in another tenant.
+// heldUp finds the commands that had their outcome only after a command that is not due, of their
+// key or of one with its name in another tenant.
 func (e Evidence) heldUp() (v Violations) {
 	outcome := map[string]int{} // where it stands in the stream
 	for at, event := range e.Events {

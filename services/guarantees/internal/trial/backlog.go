@@ -28,14 +28,16 @@ func (b Backlog) Rate() float64 { return float64(b.Commands) / b.Took.Seconds() 
 // stuckShare: one key of a hundred waits, where keys are to be stuck.
 const stuckShare = 100
 
-// photos: one command of so many carries a photo, of photoBytes in base64; the others are about a kilobyte.
+// photos: one command of so many carries a photo, of photoBytes in base64; the others are about a
+// kilobyte.
 const (
 	photos     = 20
 	photoBytes = 60 << 10
 )
 
-// Backlog gathers dry runs (one read at the vendor each) while the service is down, and times how one process of it works them off. With
-// stuck, the first command of every hundredth key is scheduled for an hour later, and the others of the key line up behind it.
+// Backlog gathers dry runs (one read at the vendor each) while the service is down, and times how
+// one process of it works them off. With stuck, the first command of every hundredth key is
+// scheduled for an hour later, and the others of the key line up behind it.
 func (t *Trial) Backlog(ctx context.Context, stuck bool) (result Backlog, err error) {
 	service := kinds[0].service
 	if err := t.Kill(service); err != nil {

@@ -11,14 +11,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
-// bomb is data of a command that costs little to send and is made to be expensive to check. A service
-// must reject it.
+// bomb is data of a command that costs little to send and is made to be expensive to check. A
+// service must reject it.
 type bomb struct {
 	kind string
 	data func() string
@@ -92,8 +92,8 @@ const (
 	bombPatience = time.Minute
 )
 
-// Bombs publishes every bomb a few times while the system has nothing else to do, and a command behind
-// them. It measures what that costs the service and how long the command takes.
+// Bombs publishes every bomb a few times while the system has nothing else to do, and a command
+// behind them. It measures what that costs the service and how long the command takes.
 func (t *Trial) Bombs(ctx context.Context) error {
 	cost := &t.evidence.Bombs
 	var err error
@@ -137,15 +137,15 @@ func (t *Trial) refused(ctx context.Context) error {
 	return nil
 }
 
-// roundTrip publishes a command on a key of its own and measures how long it takes to its outcome, by
-// JetStream's clock. One that has none in time takes bombPatience.
+// roundTrip publishes a command on a key of its own and measures how long it takes to its outcome,
+// by JetStream's clock. One that has none in time takes bombPatience.
 func (t *Trial) roundTrip(ctx context.Context, name string) (time.Duration, error) {
 	id := "bombs-" + name
 	ack, err := t.store(ctx, message(event.Directory, id, id, event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))))
 	if err != nil {
 		return 0, err
 	}
-	stream, err := t.js.Stream(ctx, bus.Commands)
+	stream, err := t.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		return 0, err
 	}
@@ -163,12 +163,12 @@ func (t *Trial) roundTrip(ctx context.Context, name string) (time.Duration, erro
 // outcome waits for the outcome of an operation of directory-svc, and says when it was stored; zero
 // where it does not come in time.
 func (t *Trial) outcome(ctx context.Context, id string, patience time.Duration) (at time.Time, err error) {
-	events, err := t.js.Stream(ctx, bus.Events)
+	events, err := t.js.Stream(ctx, topology.StreamEvents)
 	if err != nil {
 		return at, err
 	}
 	late := until(ctx, patience, func(ctx context.Context) (string, error) {
-		m, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(stack.SandboxTenant, event.Directory, id))
+		m, err := events.GetLastMsgForSubject(ctx, topology.EventSubject(stack.SandboxTenant, event.Directory, id))
 		if err != nil || !isOutcome(m) {
 			return "no outcome", nil
 		}

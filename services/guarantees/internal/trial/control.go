@@ -50,7 +50,8 @@ func (t *Trial) ask(ctx context.Context, path string, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// collect stands in the place of an OpenTelemetry collector: what it is sent lies among the logs, whose texts are searched.
+// collect stands in the place of an OpenTelemetry collector: what it is sent lies among the logs,
+// whose texts are searched.
 func (t *Trial) collect() (*listener, error) {
 	if err := os.MkdirAll(filepath.Join(t.dir, "logs"), 0o755); err != nil {
 		return nil, err

@@ -16,16 +16,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// Settle ends the storm and waits until every command has its outcome, every malformed message its letter or its outcome, and the projections have caught up.
-// It asks for each of them by name: a count of what is open does not know of a command that has no row yet.
+// Settle ends the storm and waits until every command has its outcome, every malformed message its
+// letter or its outcome, and the projections have caught up. It asks for each of them by name: a
+// count of what is open does not know of a command that has no row yet.
 func (t *Trial) Settle(ctx context.Context, patience time.Duration) error {
 	if _, err := t.controlRaw(ctx, "DELETE", "faults", nil); err != nil {
 		return err
@@ -49,7 +50,8 @@ func (t *Trial) Settle(ctx context.Context, patience time.Duration) error {
 			return "", err
 		}
 		t.tell("%d of %d commands are done", len(t.evidence.Commands)-len(undone), len(t.evidence.Commands))
-		commands, malformed = undone, unsettled // an outcome stands, and need not be asked for again
+		// an outcome stands, and need not be asked for again
+		commands, malformed = undone, unsettled
 		if len(undone)+len(unsettled)+open > 0 {
 			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no letter, %d operations are open",
 				len(undone), len(t.evidence.Commands), undone[:min(len(undone), 3)], len(unsettled), len(t.evidence.Malformed), open), nil
@@ -79,8 +81,8 @@ func (t *Trial) unsettled(ctx context.Context, list []check.Malformed) ([]check.
 	return slices.DeleteFunc(list, func(m check.Malformed) bool { return !slices.Contains(undone, m.OperationID) }), err
 }
 
-// open counts the operations that have no outcome, but for those that have a dead letter in its place
-// and those that stay scheduled.
+// open counts the operations that have no outcome, but for those that have a dead letter in its
+// place and those that stay scheduled.
 func (t *Trial) open(ctx context.Context) (n int, err error) {
 	scheduled := make([]string, len(t.scheduled))
 	for i, c := range t.scheduled {
@@ -91,7 +93,8 @@ func (t *Trial) open(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// TakeStock sends some commands again, has the vendor scan what the storm has left, and takes one more inventory.
+// TakeStock sends some commands again, has the vendor scan what the storm has left, and takes one
+// more inventory.
 func (t *Trial) TakeStock(ctx context.Context) error {
 	pause(ctx, 2*duplicates)
 	if err := t.resend(ctx); err != nil {
@@ -159,7 +162,7 @@ func (t *Trial) each(ctx context.Context, name string, read func(jetstream.Msg) 
 
 func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 	e.ReadBack = map[string]bool{}
-	return t.each(ctx, bus.Events, func(m jetstream.Msg) error {
+	return t.each(ctx, topology.StreamEvents, func(m jetstream.Msg) error {
 		meta, err := m.Metadata()
 		if err != nil || t.forged[meta.Sequence.Stream] {
 			return err
@@ -183,7 +186,7 @@ func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 // readDrift reads which results were found to be others in the end.
 func (t *Trial) readDrift(ctx context.Context, e *check.Evidence) error {
 	e.Drift = map[string]bool{}
-	return t.each(ctx, bus.Drift, func(m jetstream.Msg) error {
+	return t.each(ctx, topology.StreamDrift, func(m jetstream.Msg) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
@@ -197,7 +200,7 @@ func (t *Trial) readDrift(ctx context.Context, e *check.Evidence) error {
 }
 
 func (t *Trial) readDead(ctx context.Context, e *check.Evidence) error {
-	return t.each(ctx, bus.Dead, func(m jetstream.Msg) error {
+	return t.each(ctx, topology.StreamDead, func(m jetstream.Msg) error {
 		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return err
@@ -211,7 +214,7 @@ func (t *Trial) readDead(ctx context.Context, e *check.Evidence) error {
 // readMailboxes reads what MAILBOXES says of each mailbox that is there.
 func (t *Trial) readMailboxes(ctx context.Context, e *check.Evidence) error {
 	e.Told = map[string]string{}
-	return t.each(ctx, bus.Mailboxes, func(m jetstream.Msg) error {
+	return t.each(ctx, topology.StreamMailboxes, func(m jetstream.Msg) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
@@ -230,7 +233,7 @@ func (t *Trial) readMailboxes(ctx context.Context, e *check.Evidence) error {
 
 // readParked reads what PARKED still holds, past its work queue.
 func (t *Trial) readParked(ctx context.Context, e *check.Evidence) error {
-	stream, err := t.js.Stream(ctx, bus.Parked)
+	stream, err := t.js.Stream(ctx, topology.StreamParked)
 	if err != nil {
 		return err
 	}
@@ -248,7 +251,8 @@ func (t *Trial) readParked(ctx context.Context, e *check.Evidence) error {
 	return nil
 }
 
-// readEffects reads from the vendors' journal which command has taken effect, how often and in which order.
+// readEffects reads from the vendors' journal which command has taken effect, how often and in
+// which order.
 func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
 	var journal struct {
 		Entries []struct {
@@ -293,10 +297,10 @@ func (t *Trial) readScan(ctx context.Context, e *check.Evidence) error {
 	return nil
 }
 
-// readDeliveries counts what each consumer of COMMANDS has handed out, and the wake-ups, which are gone when they are acknowledged: there is no more than one
-// for each event.
+// readDeliveries counts what each consumer of COMMANDS has handed out, and the wake-ups, which are
+// gone when they are acknowledged: there is no more than one for each event.
 func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
-	commands, err := t.js.Stream(ctx, bus.Commands)
+	commands, err := t.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		return err
 	}
@@ -314,7 +318,7 @@ func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
 		}
 		e.Deliveries = append(e.Deliveries, check.Deliveries{Consumer: consumer.Name, Messages: messages, Delivered: consumer.Delivered.Consumer})
 	}
-	parked, err := t.js.Stream(ctx, bus.Parked)
+	parked, err := t.js.Stream(ctx, topology.StreamParked)
 	if err != nil {
 		return err
 	}
@@ -326,7 +330,8 @@ func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
 	return nil
 }
 
-// AlteredRow is what Unsafe may name beside the protections of the system: a row is altered by hand.
+// AlteredRow is what Unsafe may name beside the protections of the system: a row is altered by
+// hand.
 const AlteredRow = "rows"
 
 // bookkeeping are the tables whose rows tell when this process did something, not what happened.

@@ -11,7 +11,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// kind is a type of command of the workload: who carries it out, how the commands are made, and how they show in the vendor's journal.
+// kind is a type of command of the workload: who carries it out, how the commands are made, and how
+// they show in the vendor's journal.
 type kind struct {
 	service   string
 	domain    event.Domain
@@ -20,12 +21,14 @@ type kind struct {
 	every, most int
 	// keys that they are spread over; 0: those of the plan.
 	keys int
-	// vendor and call name the write in the journal; "" writes nothing. once: however often it is tried.
+	// vendor and call name the write in the journal; "" writes nothing. once: however often it is
+	// tried.
 	vendor, call string
 	once         bool
 	// read is a call of the same vendor that only reads.
 	read string
-	// command makes command i, which is number n of its key: its data, and how the journal shows it.
+	// command makes command i, which is number n of its key: its data, and how the journal shows
+	// it.
 	command func(t *Trial, i, key, n int) (data, mark string)
 	// prepare has what command i needs at the vendor.
 	prepare func(ctx context.Context, t *Trial, i int) error
@@ -55,7 +58,8 @@ var kinds = []kind{
 	},
 }
 
-// spare is how many commands beyond the plan may be of any kind; what follows is of the first, which needs nothing at the vendor.
+// spare is how many commands beyond the plan may be of any kind; what follows is of the first,
+// which needs nothing at the vendor.
 const spare = 2000
 
 // kindOf says of which kind command i is.
@@ -77,12 +81,14 @@ func (t *Trial) kindOf(i int) *kind {
 
 const unit = "OU=My Organizational Unit,DC=example,DC=com"
 
-// object creates a user whose name the vendor makes up, so that nothing but Mailwright keeps it from being created twice.
+// object creates a user whose name the vendor makes up, so that nothing but Mailwright keeps it
+// from being created twice.
 func (t *Trial) object(i, key, n int) (data, mark string) {
 	property := func(name, value string) string {
 		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, name, value)
 	}
-	// The vendor's pattern makes the logon name of the first letter and the surname: together they are unique.
+	// The vendor's pattern makes the logon name of the first letter and the surname: together they
+	// are unique.
 	return fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s,%s]}`, unit, property("givenName", fmt.Sprint("K", key)),
 		property("sn", fmt.Sprintf("N%d-%d", n, i)), property("userPrincipalName", fmt.Sprint("u", i)), property("unicodePwd", t.password())), fmt.Sprintf("userPrincipalName=u%d,%s", i, unit)
 }
@@ -133,8 +139,8 @@ func addresses(names ...string) (list []string) {
 	return list
 }
 
-// delegation sets those delegates of a mailbox whose places are the ones of the command's number in binary: the journal tells it by that. There are no more
-// commands of a mailbox than such lists.
+// delegation sets those delegates of a mailbox whose places are the ones of the command's number in
+// binary: the journal tells it by that. There are no more commands of a mailbox than such lists.
 func (t *Trial) delegation(_, key, n int) (data, mark string) {
 	var list []string
 	for place, who := range delegates {

@@ -20,7 +20,8 @@ import (
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
-// hostile are answers of a vendor's that try to lead the service astray, by the tenant that is asked for.
+// hostile are answers of a vendor's that try to lead the service astray, by the tenant that is
+// asked for.
 var hostile = map[string]func(here, elsewhere string, w http.ResponseWriter, r *http.Request){
 	"elsewhere": func(_, elsewhere string, w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"mailboxes":[{"id":"1"}],"totalCount":2,"nextLink":%q}`, elsewhere+"/smp/exchange/mailboxes?page=2")
@@ -52,7 +53,8 @@ const hostileTenant = "lure"
 // memoryLimit is what a service may take whatever it is answered.
 const memoryLimit = 512 << 20
 
-// Lure runs an inventory-svc against a vendor that answers with malice, and reports where its requests went.
+// Lure runs an inventory-svc against a vendor that answers with malice, and reports where its
+// requests went.
 func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	result := check.Lure{LimitBytes: memoryLimit}
 	var elsewhere atomic.Int64
@@ -97,7 +99,8 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	return result, nil
 }
 
-// NaiveClient is what Unsafe may name beside the protections of the system: a client that believes a vendor's every answer asks too.
+// NaiveClient is what Unsafe may name beside the protections of the system: a client that believes
+// a vendor's every answer asks too.
 const NaiveClient = "client"
 
 // naive follows every redirect and nextLink with its credentials, once.

@@ -10,11 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
 // malformed is a message that nobody can carry out, on a key of its own where it does not name one.
@@ -88,7 +88,7 @@ func create(token, id, data string) *nats.Msg {
 	m.Header.Del(nats.MsgIdHdr)
 	m.Subject = ""
 	if token != "" {
-		m.Subject = strings.TrimSuffix(bus.CommandSubject(stack.SandboxTenant, event.Directory, ""), event.Token("")) + token
+		m.Subject = strings.TrimSuffix(topology.CommandSubject(stack.SandboxTenant, event.Directory, ""), event.Token("")) + token
 	}
 	return m
 }
@@ -110,7 +110,8 @@ func used(data func(*Trial) string) func(*Trial, string) *nats.Msg {
 	return func(t *Trial, _ string) *nats.Msg { return create("other", usedID, data(t)) }
 }
 
-// malformed publishes one malformed message, by turns; after those above the bombs, once: they are large.
+// malformed publishes one malformed message, by turns; after those above the bombs, once: they are
+// large.
 func (p *publisher) malformed(ctx context.Context, turn int) error {
 	at, id := turn%len(malformedMessages), fmt.Sprint("malformed-", turn)
 	if bomb := turn - len(malformedMessages); bomb >= 0 && bomb < len(bombs) {
@@ -130,7 +131,7 @@ func (p *publisher) malformed(ctx context.Context, turn int) error {
 	}
 	m := w.make(p.Trial, id)
 	if m.Subject == "" {
-		m.Subject = bus.CommandSubject(stack.SandboxTenant, event.Directory, id)
+		m.Subject = topology.CommandSubject(stack.SandboxTenant, event.Directory, id)
 	}
 	entry := check.Malformed{Kind: w.kind, Want: w.want}
 	if w.want == rejected {
@@ -160,8 +161,8 @@ func (t *Trial) noteMalformed(entry check.Malformed) {
 	t.evidence.Malformed = append(t.evidence.Malformed, entry)
 }
 
-// foreignRecord has something that is no event of ours stand on the subject of an operation before its
-// command comes. By turns the command has a header that once said when it is redelivered.
+// foreignRecord has something that is no event of ours stand on the subject of an operation before
+// its command comes. By turns the command has a header that once said when it is redelivered.
 func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) error {
 	foreign := &nats.Msg{Data: []byte("not an event"), Header: nats.Header{}}
 	if err := p.forge(ctx, id, foreign); err != nil {
@@ -178,8 +179,8 @@ func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) e
 	return p.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, OperationID: operationOf(id), Want: w.want})
 }
 
-// emptyRecord has an event stand there that tells a state, of a type that no version of ours knows, and
-// nothing of the command.
+// emptyRecord has an event stand there that tells a state, of a type that no version of ours knows,
+// and nothing of the command.
 func (p *publisher) emptyRecord(ctx context.Context, w malformed, id string) error {
 	if err := p.forge(ctx, id, laterVersion(id, event.OperationData{})); err != nil {
 		return err
@@ -191,8 +192,8 @@ func (p *publisher) emptyRecord(ctx context.Context, w malformed, id string) err
 // sidePath is a number of a command that is none of the workload's.
 const sidePath = 10_000_000
 
-// laterVersion makes an event as a later version may write it: of an unknown type, with the state that
-// it leaves its operation in.
+// laterVersion makes an event as a later version may write it: of an unknown type, with the state
+// that it leaves its operation in.
 func laterVersion(id string, of event.OperationData) *nats.Msg {
 	e, err := event.New(id+".later", operation.Source(event.Directory), event.Prefix+"directory.paused.v1", event.WaitingData{Operation: of, Reason: "paused", Since: time.Now().UTC()})
 	if err != nil {
@@ -210,7 +211,7 @@ func laterVersion(id string, of event.OperationData) *nats.Msg {
 
 // forge publishes a message on the subject of an operation's events.
 func (p *publisher) forge(ctx context.Context, id string, m *nats.Msg) error {
-	m.Subject = bus.EventSubject(stack.SandboxTenant, event.Directory, operationOf(id))
+	m.Subject = topology.EventSubject(stack.SandboxTenant, event.Directory, operationOf(id))
 	m.Header.Set(nats.MsgIdHdr, "forged-"+id)
 	ack, err := p.store(ctx, m)
 	if err != nil {
@@ -235,7 +236,7 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 		return err
 	}
 	p.noteMalformed(check.Malformed{Kind: "the target of " + w.kind, Sequence: ack.Sequence, OperationID: operationOf(id), Want: rejected})
-	commands, err := p.js.Stream(ctx, bus.Commands)
+	commands, err := p.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		return err
 	}
@@ -243,7 +244,7 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 	if err != nil {
 		return err
 	}
-	key, ok := bus.ParseCommandSubject(stored.Subject)
+	key, ok := topology.ParseCommandSubject(stored.Subject)
 	if !ok {
 		return fmt.Errorf("command %d has no address", ack.Sequence)
 	}
@@ -256,7 +257,7 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 		operationID = operationOf(id + "-another")
 	}
 	reference := fmt.Sprintf(`{"sequence":%d,"incarnation":%q,"operationId":%q,"partition":%d}`, ack.Sequence, incarnation.Format(time.RFC3339Nano), operationID, key.Partition)
-	for _, m := range []*nats.Msg{{Subject: bus.ParkedSubject(key), Data: []byte(reference)}, {Subject: bus.WakeSubject(key)}} {
+	for _, m := range []*nats.Msg{{Subject: topology.ParkedSubject(key), Data: []byte(reference)}, {Subject: topology.WakeSubject(key)}} {
 		if _, err := p.store(ctx, m); err != nil {
 			return err
 		}

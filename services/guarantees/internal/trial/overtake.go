@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
 const (

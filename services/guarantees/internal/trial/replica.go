@@ -17,8 +17,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/crash"
 )
 
-// steps are those of each service, each just before or after something leaves or reaches the process. Each is walked: a replica is started that kills itself
-// there. The engine's own are walked in the first service; in the others, those around their vendor's calls.
+// steps are those of each service, each just before or after something leaves or reaches the
+// process. Each is walked: a replica is started that kills itself there. The engine's own are
+// walked in the first service; in the others, those around their vendor's calls.
 var steps = []struct {
 	service string
 	// nth is how often a replica may pass each of the steps, at most.
@@ -42,8 +43,8 @@ const (
 	spareTries = 12
 )
 
-// walkSteps starts one replica after another, each armed with all the steps that are left: the first that it comes to kills it. So the rare ones have the
-// time of all.
+// walkSteps starts one replica after another, each armed with all the steps that are left: the
+// first that it comes to kills it. So the rare ones have the time of all.
 func (t *Trial) walkSteps(ctx context.Context, service string, names []string, nth int, dice *rand.Rand) error {
 	left := map[string]bool{}
 	for _, name := range names {
@@ -72,8 +73,9 @@ func (t *Trial) walkSteps(ctx context.Context, service string, names []string, n
 	return nil
 }
 
-// crashAt runs a replica until it has killed itself at one of some points, and says at which; "" where it came to none in time. That it ended in any other way
-// is an error. One projection-svc leads: the others only follow when it is gone.
+// crashAt runs a replica until it has killed itself at one of some points, and says at which; ""
+// where it came to none in time. That it ended in any other way is an error. One projection-svc
+// leads: the others only follow when it is gone.
 func (t *Trial) crashAt(ctx context.Context, service string, points []string) (hit string, err error) {
 	if service == projection {
 		if err := t.Kill(service); err != nil {

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
 // walkTime is about how long the walk over all steps takes.
@@ -183,15 +183,16 @@ func (t *Trial) killAndRestart(ctx context.Context, part string) error {
 	return nil
 }
 
-// joinAndLeave lets one to three further replicas of a service join, all at once, for long enough to own partitions; by turns they leave in order, and
-// by kill -9.
+// joinAndLeave lets one to three further replicas of a service join, all at once, for long enough
+// to own partitions; by turns they leave in order, and by kill -9.
 func (t *Trial) joinAndLeave(ctx context.Context) error {
 	services := workers()
 	service := services[t.rng.IntN(len(services))]
 	return t.join(ctx, service, 1+t.rng.IntN(3))
 }
 
-// jumpClocks does the same with two replicas whose clocks jump, one ahead and one back, while they are at work.
+// jumpClocks does the same with two replicas whose clocks jump, one ahead and one back, while they
+// are at work.
 func (t *Trial) jumpClocks(ctx context.Context) error {
 	t.injected(clockJumped)
 	return t.join(ctx, kinds[0].service, 1, "--clock-jumps", "25h", "--clock-off", "-2h")
@@ -254,7 +255,8 @@ func workers() (list []string) {
 	return list
 }
 
-// breath draws a time between a least one and so much more, in milliseconds; a third of it in a hurry.
+// breath draws a time between a least one and so much more, in milliseconds; a third of it in a
+// hurry.
 func (t *Trial) breath(least, more int) time.Duration {
 	d := time.Duration(least+t.rng.IntN(more)) * time.Millisecond
 	if t.Hurry {

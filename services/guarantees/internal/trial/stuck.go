@@ -16,8 +16,8 @@ const (
 	// longestAlone bounds what the undisturbed commands are taken to need, and so how long the slow
 	// ones take.
 	longestAlone = 25 * time.Second
-	// slowCommands are more than a service works on at once, whether it lets them go on by themselves
-	// or not.
+	// slowCommands are more than a service works on at once, whether it lets them go on by
+	// themselves or not.
 	slowCommands = 300
 	// AnyNumber is a VendorCalls that slow commands and others do not use up.
 	AnyNumber = 1000
@@ -27,8 +27,8 @@ const (
 
 // Stuck publishes commands on many keys, and sees how long they take. Then it publishes many whose
 // vendor calls take longer than that, one that is throttled, and one whose target is missing, which
-// waits for hours; and as many others in the same partitions. When those have their outcomes it cancels
-// the one that waits.
+// waits for hours; and as many others in the same partitions. When those have their outcomes it
+// cancels the one that waits.
 func (t *Trial) Stuck(ctx context.Context) (d check.Delay, err error) {
 	if d.Alone, d.AloneSince, err = t.many(ctx, "alone", t.Commands); err != nil {
 		return d, err

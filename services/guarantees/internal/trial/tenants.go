@@ -8,9 +8,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
@@ -109,21 +109,22 @@ func (p *publisher) due(ctx context.Context, i int) error {
 	return err
 }
 
-// schedule publishes a command that is due soon. It has headers as JetStream sets them on what it reads
-// from a stream: they name another message, and must not count.
+// schedule publishes a command that is due soon. It has headers as JetStream sets them on what it
+// reads from a stream: they name another message, and must not count.
 func (p *publisher) schedule(ctx context.Context, id string, i int) (check.Command, error) {
 	m, c := p.side(stack.SandboxTenant, id, i)
 	c.NotBefore = time.Now().Add(dueAfter).UTC().Truncate(time.Second)
 	m.Header.Set("ce-notbefore", c.NotBefore.Format(time.RFC3339))
-	m.Header.Set("Nats-Stream", bus.Events)
-	m.Header.Set("Nats-Subject", bus.CommandSubject(otherTenant, event.Directory, "stolen"))
+	m.Header.Set("Nats-Stream", topology.StreamEvents)
+	m.Header.Set("Nats-Subject", topology.CommandSubject(otherTenant, event.Directory, "stolen"))
 	m.Header.Set("Nats-Sequence", "1")
 	m.Header.Set("Nats-Time-Stamp", time.Unix(0, 0).UTC().Format(time.RFC3339Nano))
 	p.injected(scheduledSoon)
 	return c, p.send(ctx, m, c)
 }
 
-// cancelOfAnotherTenant aims a cancel at an operation that waits in the first tenant, as the same source.
+// cancelOfAnotherTenant aims a cancel at an operation that waits in the first tenant, as the same
+// source.
 func (p *publisher) cancelOfAnotherTenant(ctx context.Context, i int) error {
 	return p.tryCancel(ctx, i, "a cancel of another tenant", otherTenant, source)
 }
@@ -164,8 +165,8 @@ func (p *publisher) otherTenantID(ctx context.Context, i int) error {
 	return p.reach(ctx, m, check.Trespass{Kind: "a tenantid that is not the subject's tenant", OperationID: c.OperationID})
 }
 
-// notDue publishes commands of two tenants that are not due during the run, on the same busy key. Those
-// behind them must not wait. The last part of the workload has too few commands behind it.
+// notDue publishes commands of two tenants that are not due during the run, on the same busy key.
+// Those behind them must not wait. The last part of the workload has too few commands behind it.
 func (p *publisher) notDue(ctx context.Context, i int) error {
 	if i > p.Commands/2 {
 		return nil
@@ -205,7 +206,8 @@ func (t *Trial) cancelScheduled(ctx context.Context) error {
 	return nil
 }
 
-// ofALaterVersion has a later version write that an operation waits, and then this one carry it out.
+// ofALaterVersion has a later version write that an operation waits, and then this one carry it
+// out.
 func (p *publisher) ofALaterVersion(ctx context.Context, i int) error {
 	id := fmt.Sprint("later-version-", i)
 	m, c := p.side(stack.SandboxTenant, id, i)

@@ -1,4 +1,5 @@
-// Package trial runs the whole system under a seeded storm of faults and gathers the evidence that package check judges.
+// Package trial runs the whole system under a seeded storm of faults and gathers the evidence that
+// package check judges.
 package trial
 
 import (
@@ -19,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
@@ -36,9 +37,11 @@ type Plan struct {
 	Unsafe []string
 	// NoFaults leaves the storm out: commands, duplicates and malformed messages only.
 	NoFaults bool
-	// VendorTimeout of the services; 0 is one second, so that a lost call is settled within the trial.
+	// VendorTimeout of the services; 0 is one second, so that a lost call is settled within the
+	// trial.
 	VendorTimeout time.Duration
-	// VendorCalls is the services' budget for a vendor, and for a tenant at it; 0 is a tenant's of 200, and theirs for a vendor.
+	// VendorCalls is the services' budget for a vendor, and for a tenant at it; 0 is a tenant's of
+	// 200, and theirs for a vendor.
 	VendorCalls int
 	// Services that run; nil: all that carry commands out, and the projections.
 	Services []string
@@ -75,7 +78,8 @@ type Trial struct {
 // LongestCall is a VendorTimeout that no slow answer comes near.
 const LongestCall = 3 * time.Minute
 
-// duplicates is how long a duplicate is kept back: it is published long after the command that it repeats.
+// duplicates is how long a duplicate is kept back: it is published long after the command that it
+// repeats.
 const duplicates = 2 * time.Second
 
 // Start brings the system up.
@@ -130,7 +134,8 @@ func (t *Trial) services() []string {
 	return t.Services
 }
 
-// dice makes a source of chance that depends on the seed, for one who draws in an order of their own.
+// dice makes a source of chance that depends on the seed, for one who draws in an order of their
+// own.
 func (t *Trial) dice(lane int) *rand.Rand { return rand.New(rand.NewPCG(t.Seed, uint64(lane+2))) }
 
 // sweepAfter lets the second look at each command fall into the storm.
@@ -138,7 +143,8 @@ const sweepAfter = 20 * time.Second
 
 // environment of the services under test.
 func (t *Trial) environment() []string {
-	// Calls are short, and the sweep looks soon, so that a trial does not take hours; and whoever joins gets work at once.
+	// Calls are short, and the sweep looks soon, so that a trial does not take hours; and whoever
+	// joins gets work at once.
 	env := []string{
 		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(t.VendorTimeout, time.Second).String(), "MAILWRIGHT_PARK_AFTER=500ms", "MAILWRIGHT_RECHECK_AFTER=" + sweepAfter.String(),
 		fmt.Sprint("MAILWRIGHT_TENANT_CONCURRENCY=", cmp.Or(t.VendorCalls, 200)),

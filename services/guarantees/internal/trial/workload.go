@@ -10,18 +10,19 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
 const (
 	source = "/guarantees"
-	// malformedEvery and twiceEvery are how often a malformed message and a command under a second key
-	// come by, and acrossEvery one that concerns another tenant or publisher.
+	// malformedEvery and twiceEvery are how often a malformed message and a command under a second
+	// key come by, and acrossEvery one that concerns another tenant or publisher.
 	malformedEvery, twiceEvery, acrossEvery = 24, 12, 17
-	// tail is how fast commands follow when all of the plan are published and the storm is not over.
+	// tail is how fast commands follow when all of the plan are published and the storm is not
+	// over.
 	tail = 50 * time.Millisecond
 )
 
@@ -44,8 +45,9 @@ type publisher struct {
 	sideNumber int
 }
 
-// Publish publishes the whole workload, spread over the keys, and goes on until the storm is over. Now and then comes a create that is published twice at
-// once under two keys, and a malformed message.
+// Publish publishes the whole workload, spread over the keys, and goes on until the storm is over.
+// Now and then comes a create that is published twice at once under two keys, and a malformed
+// message.
 func (t *Trial) Publish(ctx context.Context, stormed <-chan struct{}) error {
 	pace := t.pace()
 	tick := time.NewTimer(0)
@@ -158,13 +160,13 @@ func message(domain event.Domain, key, id, eventType, data string) *nats.Msg {
 }
 
 func messageOf(tenant string, domain event.Domain, key, id, eventType, data string) *nats.Msg {
-	return &nats.Msg{Subject: bus.CommandSubject(tenant, domain, key), Data: []byte(data), Header: nats.Header{
+	return &nats.Msg{Subject: topology.CommandSubject(tenant, domain, key), Data: []byte(data), Header: nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {eventType}, "content-type": {"application/json"}, jetstream.MsgIDHeader: {id},
 	}}
 }
 
-// password is a secret of every command that has one; it must be found nowhere. The seed is written in letters: a vendor refuses a password that holds
-// a user's name, and names are numbered.
+// password is a secret of every command that has one; it must be found nowhere. The seed is written
+// in letters: a vendor refuses a password that holds a user's name, and names are numbered.
 func (t *Trial) password() string {
 	letters := strings.Map(func(digit rune) rune { return digit - '0' + 'a' }, fmt.Sprint(t.Seed))
 	return "Zebra-" + letters + "-Secret"
@@ -200,7 +202,8 @@ func (t *Trial) prepare(ctx context.Context) error {
 	return nil
 }
 
-// resend sends commands again whose outcomes stand, and which JetStream has forgotten by their message ids, as it has those of yesterday.
+// resend sends commands again whose outcomes stand, and which JetStream has forgotten by their
+// message ids, as it has those of yesterday.
 func (t *Trial) resend(ctx context.Context) error {
 	t.mu.Lock()
 	candidates := t.sent
@@ -232,11 +235,11 @@ const resentAtOnce = 5
 // settled reads whether an operation has its outcome.
 func (t *Trial) settled(ctx context.Context, id string) bool {
 	for _, k := range kinds {
-		stream, err := t.js.Stream(ctx, bus.Events)
+		stream, err := t.js.Stream(ctx, topology.StreamEvents)
 		if err != nil {
 			return false
 		}
-		m, err := stream.GetLastMsgForSubject(ctx, bus.EventSubject(stack.SandboxTenant, k.domain, id))
+		m, err := stream.GetLastMsgForSubject(ctx, topology.EventSubject(stack.SandboxTenant, k.domain, id))
 		if err != nil {
 			continue
 		}

@@ -27,7 +27,8 @@ import (
 // Sandbox is a running sandbox.
 type Sandbox struct {
 	sandboxapi.Client
-	// LDAP and LDAPS are the URLs of its directories; Certificate, in PEM, is what both are encrypted with.
+	// LDAP and LDAPS are the URLs of its directories; Certificate, in PEM, is what both are
+	// encrypted with.
 	LDAP, LDAPS string
 	Certificate []byte
 	// PID is the process's id.

@@ -4,9 +4,9 @@ import (
 	"testing"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/internal/worker"
 	"github.com/mailwright/mailwright/services/inventory-svc/internal/inventory"
 )

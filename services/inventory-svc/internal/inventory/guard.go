@@ -1,6 +1,6 @@
 package inventory
 
-import "github.com/mailwright/mailwright/pkg/tenant"
+import "github.com/mailwright/mailwright/services/internal/tenant"
 
 // guard decides whether mailboxes that a walk did not meet are reported missing.
 type guard struct {

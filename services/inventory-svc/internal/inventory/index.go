@@ -11,9 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
 )
 
 // index is what the stream MAILBOXES says of a tenant's mailboxes, 32 bytes each: about 50 MB for a
@@ -35,7 +35,8 @@ const (
 	seen    = 1 << iota // this walk has met it
 	gone                // its last message says that it is missing
 	outside             // this walk is not about it
-	// Three bits hold the change of its last message, where an earlier attempt of this operation published it.
+	// Three bits hold the change of its last message, where an earlier attempt of this operation
+	// published it.
 	earlier  = iota
 	markBits = earlier + 3
 )
@@ -46,7 +47,8 @@ var kinds = []string{"", event.MailboxNew, event.MailboxChanged, event.MailboxRe
 func (k known) is(mark uint64) bool { return k.packed&mark != 0 }
 func (k known) sequence() uint64    { return k.packed >> markBits }
 
-// earlierChange is the change that an earlier attempt of this operation has published of the mailbox; "" for none.
+// earlierChange is the change that an earlier attempt of this operation has published of the
+// mailbox; "" for none.
 func (k known) earlierChange() string { return kinds[k.packed>>earlier&7] }
 
 func keyOf(token string) key {
@@ -77,13 +79,14 @@ func (s scope) list() string {
 	return ""
 }
 
-// recipientTypes are the vendor's display texts for the types that a walk can be restricted to within a list.
+// recipientTypes are the vendor's display texts for the types that a walk can be restricted to
+// within a list.
 var recipientTypes = map[string]string{
 	string(enpower.User): "user mailbox", string(enpower.Shared): "shared mailbox", string(enpower.Room): "room mailbox", string(enpower.Equipment): "equipment mailbox",
 }
 
-// holds reports whether a mailbox with these facts belongs to the walk. What the parameter tenant names the vendor leaves open: an
-// id or a domain.
+// holds reports whether a mailbox with these facts belongs to the walk. What the parameter tenant
+// names the vendor leaves open: an id or a domain.
 func (s scope) holds(message []byte) bool {
 	var data struct {
 		Mailbox struct{ RecipientType, TenantID, TenantDomain string }
@@ -96,13 +99,14 @@ func (s scope) holds(message []byte) bool {
 		(s.tenant == "" || strings.EqualFold(m.TenantID, s.tenant) || strings.EqualFold(m.TenantDomain, s.tenant))
 }
 
-// loadIndex reads the stream's messages of a tenant: their headers alone, or their data too where the walk is restricted, since
-// only the facts tell whether a mailbox belongs to it. It calls heartbeat for each message.
+// loadIndex reads the stream's messages of a tenant: their headers alone, or their data too where
+// the walk is restricted, since only the facts tell whether a mailbox belongs to it. It calls
+// heartbeat for each message.
 func loadIndex(
 	ctx context.Context, js jetstream.JetStream, tenant, operationID string, s scope, heartbeat func() error,
 ) (index, error) {
-	consumer, err := js.OrderedConsumer(ctx, bus.Mailboxes, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{bus.MailboxesOf(tenant)}, HeadersOnly: s.everything(),
+	consumer, err := js.OrderedConsumer(ctx, topology.StreamMailboxes, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{topology.MailboxesOf(tenant)}, HeadersOnly: s.everything(),
 	})
 	if err != nil {
 		return nil, notStored(err)
@@ -156,7 +160,8 @@ func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s sco
 	m[keyOf(subject[strings.LastIndexByte(subject, '.')+1:])] = k
 }
 
-// expected reports whether the walk should meet a mailbox: it was known before this operation began, and not as missing.
+// expected reports whether the walk should meet a mailbox: it was known before this operation
+// began, and not as missing.
 func (k known) expected() bool {
 	switch k.earlierChange() {
 	case event.MailboxNew, event.MailboxReturned:

@@ -8,26 +8,29 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
 const (
-	// pageSize where the command names none is the most that the vendor allows: a tenth of the requests of its own default.
+	// pageSize where the command names none is the most that the vendor allows: a tenth of the
+	// requests of its own default.
 	pageSize = 1000
 	// maxUnconfirmed bounds the observations in flight, and so memory: those of two pages.
 	maxUnconfirmed = 2 * pageSize
-	// ackTimeout is how long the stream may take to acknowledge an observation, before it is published again.
+	// ackTimeout is how long the stream may take to acknowledge an observation, before it is
+	// published again.
 	ackTimeout = 10 * time.Second
 )
 
 // Handlers builds the handlers of this domain.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
-	// A JetStream handle of our own: its limit on messages in flight is not shared with other calls.
+	// A JetStream handle of our own: its limit on messages in flight is not shared with other
+	// calls.
 	js, err := jetstream.New(d.JS.Conn(),
 		jetstream.WithPublishAsyncMaxPending(maxUnconfirmed),
 		jetstream.WithPublishAsyncTimeout(ackTimeout))
@@ -54,8 +57,8 @@ type syncer struct {
 	js     jetstream.JetStream
 }
 
-// sync walks the mailboxes page by page and publishes what differs from what was published last. Repeated after a crash it walks
-// from the start, and publishes only what it had not come to.
+// sync walks the mailboxes page by page and publishes what differs from what was published last.
+// Repeated after a crash it walks from the start, and publishes only what it had not come to.
 func (s syncer) sync(ctx context.Context, run *operation.Run) (operation.Result, error) {
 	var data event.InventorySyncData
 	if err := run.Decode(&data); err != nil {
@@ -63,7 +66,7 @@ func (s syncer) sync(ctx context.Context, run *operation.Run) (operation.Result,
 	}
 	data.MailboxType = cmp.Or(data.MailboxType, string(enpower.All))
 	data.PageSize = cmp.Or(data.PageSize, pageSize)
-	stream, err := s.js.Stream(ctx, bus.Mailboxes)
+	stream, err := s.js.Stream(ctx, topology.StreamMailboxes)
 	if err != nil {
 		return operation.Result{}, notStored(err)
 	}

@@ -20,13 +20,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/stack"
-	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
+	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/internal/worker"
 	"github.com/mailwright/mailwright/services/inventory-svc/internal/inventory"
 )
@@ -61,7 +61,7 @@ func newBed(t *testing.T, vendor string) *bed {
 	t.Cleanup(server.Shutdown)
 	b := &bed{T: t, url: server.URL(), vendor: vendor}
 	b.js = b.connect()
-	if err := bus.Ensure(t.Context(), b.js, bus.Config{Partitions: partitions}); err != nil {
+	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions}); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -81,8 +81,8 @@ func (b *bed) connect() jetstream.JetStream {
 	return js
 }
 
-// serve runs a replica of the service until the function that it returns is called; kill breaks its calls off, as the end of
-// its process does.
+// serve runs a replica of the service until the function that it returns is called; kill breaks its
+// calls off, as the end of its process does.
 func (b *bed) serve() (kill func()) {
 	b.Helper()
 	dir := b.TempDir()
@@ -130,7 +130,7 @@ func (b *bed) publish(id, data string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: bus.CommandSubject("contoso", event.Inventory, id), Header: header, Data: body}); err != nil {
+	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: topology.CommandSubject("contoso", event.Inventory, id), Header: header, Data: body}); err != nil {
 		b.Fatal(err)
 	}
 	return event.OperationID("contoso", source, id)
@@ -151,7 +151,7 @@ func (b *bed) outcome(operationID string) event.SyncCompletedData {
 	b.Helper()
 	var e event.Event
 	b.eventually("outcome of "+operationID, func() bool {
-		e = b.last(bus.Events, bus.EventSubject("contoso", event.Inventory, operationID))
+		e = b.last(topology.StreamEvents, topology.EventSubject("contoso", event.Inventory, operationID))
 		state, ok := event.StateOf(e)
 		return ok && state.Terminal()
 	})
@@ -188,10 +188,11 @@ func (b *bed) valid(e event.Event) {
 	}
 }
 
-// observations reads all of MAILBOXES, by subject; written is how many messages were ever stored there.
+// observations reads all of MAILBOXES, by subject; written is how many messages were ever stored
+// there.
 func (b *bed) observations() (list map[string]event.Event, written uint64) {
 	b.Helper()
-	s, err := b.js.Stream(b.Context(), bus.Mailboxes)
+	s, err := b.js.Stream(b.Context(), topology.StreamMailboxes)
 	if err != nil {
 		b.Fatal(err)
 	}

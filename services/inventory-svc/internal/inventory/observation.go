@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
 // observation is something to be said of a mailbox.
@@ -34,7 +34,8 @@ type observation struct {
 	factsAt time.Time
 	// previous holds the members of the facts that have changed, as they were.
 	previous json.RawMessage
-	// omitted names what was too large: members of facts, and of previous with "previous." before them.
+	// omitted names what was too large: members of facts, and of previous with "previous." before
+	// them.
 	omitted []string
 }
 
@@ -57,7 +58,8 @@ type stored struct {
 	Omitted         []string        `json:"omitted"`
 }
 
-// readStored reads a message. One that is not of ours is unreadable: it is replaced when its mailbox is met.
+// readStored reads a message. One that is not of ours is unreadable: it is replaced when its
+// mailbox is met.
 func readStored(msg *jetstream.RawStreamMsg) stored {
 	token := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
 	key, err := event.Untoken(token)
@@ -89,8 +91,8 @@ func (o *observation) follow(s stored) {
 	o.previous = differences(s.Mailbox, o.facts, s.Omitted)
 }
 
-// missing is the observation that a mailbox was not met, with all that was known of it; ok is false where the message does not
-// tell which mailbox it is of.
+// missing is the observation that a mailbox was not met, with all that was known of it; ok is false
+// where the message does not tell which mailbox it is of.
 func (s stored) missing(at time.Time) (o observation, ok bool) {
 	var m struct{ ID string }
 	if s.unreadable || json.Unmarshal(s.Mailbox, &m) != nil || m.ID == "" {
@@ -102,8 +104,9 @@ func (s stored) missing(at time.Time) (o observation, ok bool) {
 	}, true
 }
 
-// differences gives the members of an object that have changed, as they were before; null where there was none. Those that had
-// been left out before are unknown, and so left out. nil: none has changed.
+// differences gives the members of an object that have changed, as they were before; null where
+// there was none. Those that had been left out before are unknown, and so left out. nil: none has
+// changed.
 func differences(before, now []byte, omitted []string) json.RawMessage {
 	var old, current map[string]json.RawMessage
 	if json.Unmarshal(before, &old) != nil || json.Unmarshal(now, &current) != nil {
@@ -158,7 +161,7 @@ func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", o.id, err)
 	}
-	return &nats.Msg{Subject: bus.MailboxSubject(run.Tenant, o.key), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: topology.MailboxSubject(run.Tenant, o.key), Header: header, Data: body}, nil
 }
 
 func (o observation) firstOr(t time.Time) time.Time {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // large is more than a message may have: NATS takes 1 MiB.
@@ -42,7 +42,7 @@ func TestAMailboxTooLargeForAMessage(t *testing.T) {
 	b := newBed(t, v.URL)
 	b.serve()
 	observed := func() (e event.Event, data event.MailboxObservedData) {
-		e = b.last(bus.Mailboxes, bus.MailboxSubject(contoso, "bob"))
+		e = b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, "bob"))
 		if err := e.DataAs(&data); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestAMailboxTooLargeForAMessage(t *testing.T) {
 	v.show(ann)
 	done := b.outcome(b.publish("gone", `{"acceptMissing":true}`))
 	b.want("gone", done, event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
-	if e := b.last(bus.Mailboxes, bus.MailboxSubject(contoso, "bob")); e.Type() != event.MailboxMissing {
+	if e := b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, "bob")); e.Type() != event.MailboxMissing {
 		t.Errorf("in the end %s", e.Type())
 	}
 }
@@ -121,7 +121,8 @@ func TestAnyMemberMayBeLarge(t *testing.T) {
 	}
 }
 
-// TestRowsThatTellNoMailbox are counted and named, and hide nobody: a mailbox that was not met may be one of them.
+// TestRowsThatTellNoMailbox are counted and named, and hide nobody: a mailbox that was not met may
+// be one of them.
 func TestRowsThatTellNoMailbox(t *testing.T) {
 	t.Parallel()
 	const ann, bob = `{"id":"ann"}`, `{"id":"bob"}`
@@ -141,14 +142,15 @@ func TestRowsThatTellNoMailbox(t *testing.T) {
 	b.want("null", done, event.SyncCompletedData{Seen: 2, Unchanged: 2, Known: 2, Unidentified: 1, Pages: 1})
 }
 
-// TestAMessageThatIsNotOurs in the place of a mailbox's is replaced when the mailbox is met, and named when it is not.
+// TestAMessageThatIsNotOurs in the place of a mailbox's is replaced when the mailbox is met, and
+// named when it is not.
 func TestAMessageThatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	const ann, bob = `{"id":"ann"}`, `{"id":"bob"}`
 	v := newStub(t, ann)
 	b := newBed(t, v.URL)
 	for _, id := range []string{"ann", "bob"} {
-		if _, err := b.js.PublishMsg(t.Context(), &nats.Msg{Subject: bus.MailboxSubject(contoso, id), Data: []byte("not an event")}); err != nil {
+		if _, err := b.js.PublishMsg(t.Context(), &nats.Msg{Subject: topology.MailboxSubject(contoso, id), Data: []byte("not an event")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,7 +178,7 @@ func TestTwinsAreTwo(t *testing.T) {
 	v.show(twin("2", "Archived"))
 	b.want("one gone", b.outcome(b.publish("3", `{"acceptMissing":true}`)), event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
 	for id, want := range map[string]string{"t/1": event.MailboxGone, "t/2": event.MailboxChanged} {
-		if got := event.Extension(b.last(bus.Mailboxes, bus.MailboxSubject(contoso, id)), event.MailboxChange); got != want {
+		if got := event.Extension(b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, id)), event.MailboxChange); got != want {
 			t.Errorf("%s: %s, want %s", id, got, want)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 const (
 	// reserved is what headers and the data beside the facts may take of a message, in bytes.
 	reserved = 64 << 10
-	// maxToken bounds a mailbox's token in a subject, in bytes. A NATS server ends the connection at a line
-	// above 4,096, and the line of a request holds two subjects.
+	// maxToken bounds a mailbox's token in a subject, in bytes. A NATS server ends the connection
+	// at a line above 4,096, and the line of a request holds two subjects.
 	maxToken = 1000
 	// maxName bounds the name of a mailbox in a header or a warning, in bytes.
 	maxName = 200
@@ -29,11 +29,12 @@ func maxFacts(js jetstream.JetStream, stream jetstream.Stream) int {
 	return max(limit-reserved, limit/2)
 }
 
-// identifying are the members by which a mailbox is told apart, and by which a restricted walk knows its own. They are never left out.
+// identifying are the members by which a mailbox is told apart, and by which a restricted walk
+// knows its own. They are never left out.
 var identifying = []string{"id", "tenantId", "tenantDomain", "recipientType"}
 
-// shorten leaves out members of an object, the largest first, until it has at most so many bytes, and names them. Where that is
-// not enough, the object is what must not be left out.
+// shorten leaves out members of an object, the largest first, until it has at most so many bytes,
+// and names them. Where that is not enough, the object is what must not be left out.
 func shorten(object []byte, limit int) (rest []byte, omitted []string) {
 	if len(object) <= limit {
 		return object, nil
@@ -67,7 +68,8 @@ func shorten(object []byte, limit int) (rest []byte, omitted []string) {
 
 const previousMember = "previous."
 
-// fit leaves out what makes an observation too large for a message: members of the facts, and then of the previous ones.
+// fit leaves out what makes an observation too large for a message: members of the facts, and then
+// of the previous ones.
 func (o *observation) fit(limit int) {
 	var omitted []string
 	o.facts, omitted = shorten(o.facts, limit)

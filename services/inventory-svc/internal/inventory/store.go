@@ -10,14 +10,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// store is the stream MAILBOXES as a walk writes it. Each message is published on the condition that its subject still ends where
-// the walk read it: else two syncs of a tenant would undo each other.
+// store is the stream MAILBOXES as a walk writes it. Each message is published on the condition
+// that its subject still ends where the walk read it: else two syncs of a tenant would undo each
+// other.
 type store struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
@@ -41,20 +42,23 @@ const (
 
 // notStored: the stream is away; the walk is repeated when it is back.
 func notStored(cause error) error {
-	return &failure.Error{Kind: failure.Unavailable, Text: "the stream " + bus.Mailboxes + " could not be read or written", Cause: cause}
+	return &failure.Error{Kind: failure.Unavailable, Text: "the stream " + topology.StreamMailboxes + " could not be read or written", Cause: cause}
 }
 
-// refused means that one observation can not be published, whatever is done. It says nothing of the others.
+// refused means that one observation can not be published, whatever is done. It says nothing of the
+// others.
 type refused struct{ error }
 
-// concerning tells whether the stream refuses a message for what it is: to publish it again is in vain.
+// concerning tells whether the stream refuses a message for what it is: to publish it again is in
+// vain.
 func concerning(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
 		errors.As(err, &api) && (api.ErrorCode == messageTooLarge || api.ErrorCode == headerTooLarge)
 }
 
-// read reads messages by their sequences. One that another sync has replaced meanwhile is left zero.
+// read reads messages by their sequences. One that another sync has replaced meanwhile is left
+// zero.
 func (s store) read(ctx context.Context, sequences []uint64) ([]stored, error) {
 	list, errs := make([]stored, len(sequences)), make([]error, readers)
 	var wg sync.WaitGroup
@@ -118,8 +122,8 @@ func (s store) loadPrevious(ctx context.Context, list []observation) error {
 	return nil
 }
 
-// absent gives the observations that mailboxes were not met, by the sequences of their messages. unreadable are messages that do
-// not tell which mailbox they are of.
+// absent gives the observations that mailboxes were not met, by the sequences of their messages.
+// unreadable are messages that do not tell which mailbox they are of.
 func (s store) absent(ctx context.Context, sequences []uint64) (list []observation, unreadable []stored, err error) {
 	before, err := s.read(ctx, sequences)
 	if err != nil {
@@ -141,20 +145,23 @@ func (s store) absent(ctx context.Context, sequences []uint64) (list []observati
 
 // publication is what became of an observation.
 type publication struct {
-	// published is false where another sync has published as much meanwhile, and where the observation was refused.
+	// published is false where another sync has published as much meanwhile, and where the
+	// observation was refused.
 	published bool
 	refused   error
 }
 
-// put publishes observations, all in flight at once. An error is the stream's; what concerns one observation alone is in its
-// publication. It leaves out of each what is too large, and names that in the observation.
+// put publishes observations, all in flight at once. An error is the stream's; what concerns one
+// observation alone is in its publication. It leaves out of each what is too large, and names that
+// in the observation.
 func (s store) put(ctx context.Context, list []observation) ([]publication, error) {
 	s.run.Step("put")
 	acks := make([]jetstream.PubAckFuture, len(list))
 	for i := range list {
 		list[i].fit(s.maxFacts)
 		if msg, err := list[i].message(s.run); err == nil {
-			// An error is left to resolve: too much is in flight, the connection is closed, or the message is too large.
+			// An error is left to resolve: too much is in flight, the connection is closed, or the
+			// message is too large.
 			acks[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(list[i].replaces))
 		}
 	}
@@ -192,12 +199,12 @@ func confirm(ctx context.Context, f jetstream.PubAckFuture) (bool, error) {
 	}
 }
 
-// resolve finds out why an observation was not acknowledged, and publishes it unless another sync has published as much, or newer
-// facts. It reports whether the observation stands in the stream.
+// resolve finds out why an observation was not acknowledged, and publishes it unless another sync
+// has published as much, or newer facts. It reports whether the observation stands in the stream.
 func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 	for {
 		msg, err := retry(ctx, func() (*jetstream.RawStreamMsg, error) {
-			return s.stream.GetLastMsgForSubject(ctx, bus.MailboxSubject(s.run.Tenant, o.key))
+			return s.stream.GetLastMsgForSubject(ctx, topology.MailboxSubject(s.run.Tenant, o.key))
 		})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -229,8 +236,9 @@ func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 	}
 }
 
-// superseded compares an observation with the mailbox's last message. over: nothing is to be published; ours: because this
-// operation has published it. Otherwise the observation follows on that message now.
+// superseded compares an observation with the mailbox's last message. over: nothing is to be
+// published; ours: because this operation has published it. Otherwise the observation follows on
+// that message now.
 func (o *observation) superseded(last stored, operationID string) (over, ours bool) {
 	if last.operationID == operationID && last.content == o.content && last.change == o.change {
 		return true, true // only the confirmation was lost

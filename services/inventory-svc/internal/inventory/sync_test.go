@@ -11,13 +11,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 )
 
-// TestSyncTellsWhatHasChanged takes a mailbox through its life: new, unchanged, changed, missing, still missing, back.
+// TestSyncTellsWhatHasChanged takes a mailbox through its life: new, unchanged, changed, missing,
+// still missing, back.
 func TestSyncTellsWhatHasChanged(t *testing.T) {
 	t.Parallel()
 	const (
@@ -31,7 +32,8 @@ func TestSyncTellsWhatHasChanged(t *testing.T) {
 		name  string
 		pages []string
 		want  event.SyncCompletedData
-		// stored is what is published about Bob, as change and what was there before; "" for nothing.
+		// stored is what is published about Bob, as change and what was there before; "" for
+		// nothing.
 		stored string
 	}{
 		{"the first time", []string{ann, bob}, event.SyncCompletedData{Seen: 2, New: 2, Pages: 2}, "new "},
@@ -49,7 +51,7 @@ func TestSyncTellsWhatHasChanged(t *testing.T) {
 		id := b.publish(fmt.Sprint("sync-", i), `{}`)
 		b.want(step.name, b.outcome(id), step.want)
 		list, _ := b.observations()
-		e := list[bus.MailboxSubject(contoso, "bob")]
+		e := list[topology.MailboxSubject(contoso, "bob")]
 		var data struct {
 			Previous any `json:"previous"`
 		}
@@ -78,14 +80,14 @@ func TestAMissingMailboxKeepsItsFacts(t *testing.T) {
 	v := newStub(t, `{"id":"ann"},{"id":"bob","displayName":"Bob","itemCount":7}`)
 	b := newBed(t, v.URL)
 	b.serve()
-	subject := bus.MailboxSubject(contoso, "bob")
+	subject := topology.MailboxSubject(contoso, "bob")
 	var observed event.MailboxObservedData
 	var missing event.MailboxMissingData
 	b.outcome(b.publish("1", `{}`))
-	first := b.last(bus.Mailboxes, subject)
+	first := b.last(topology.StreamMailboxes, subject)
 	v.show(`{"id":"ann"}`)
 	done := b.outcome(b.publish("2", `{}`))
-	last := b.last(bus.Mailboxes, subject)
+	last := b.last(topology.StreamMailboxes, subject)
 	if err := first.DataAs(&observed); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +147,8 @@ func TestAWalkThatMissesTooMuchIsSuspect(t *testing.T) {
 	}
 }
 
-// TestARestrictedWalkMissesOnlyWhatItIsAbout: a walk over shared mailboxes says nothing of users, and one over a tenant nothing of others.
+// TestARestrictedWalkMissesOnlyWhatItIsAbout: a walk over shared mailboxes says nothing of users,
+// and one over a tenant nothing of others.
 func TestARestrictedWalkMissesOnlyWhatItIsAbout(t *testing.T) {
 	t.Parallel()
 	const all = `{"id":"u1","recipientType":"User mailbox","tenantDomain":"a.example"},{"id":"s1","recipientType":"Shared mailbox","tenantDomain":"a.example"},` +
@@ -244,7 +247,8 @@ func TestTwoSyncsAtOnce(t *testing.T) {
 	}
 }
 
-// TestACrashInMidWalk: another replica begins anew, publishes only what is lacking, and counts as if nothing had happened.
+// TestACrashInMidWalk: another replica begins anew, publishes only what is lacking, and counts as
+// if nothing had happened.
 func TestACrashInMidWalk(t *testing.T) {
 	t.Parallel()
 	s := sandboxtest.Start(t)
@@ -270,8 +274,8 @@ func TestACrashInMidWalk(t *testing.T) {
 	}
 }
 
-// TestAWalkOutlivesItsTokenAndTellsHowFarItIs: the vendor takes it longer than a call may take, revokes its token, and is
-// away for a while.
+// TestAWalkOutlivesItsTokenAndTellsHowFarItIs: the vendor takes it longer than a call may take,
+// revokes its token, and is away for a while.
 func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	s := sandboxtest.Start(t)
@@ -295,7 +299,7 @@ func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 	}
 	var progress event.SyncProgressData
 	b.eventually("progress", func() bool {
-		e := b.last(bus.Events, bus.EventSubject("contoso", event.Inventory, id))
+		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.Inventory, id))
 		if e.Type() != event.SyncProgress {
 			return false
 		}
@@ -317,7 +321,8 @@ func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 
 func first[A, B any](a A, _ B) A { return a }
 
-// TestRoomsAndEquipmentAreAListOfTheirOwn: EnPower lists them apart, so a walk over one list misses nothing of the other.
+// TestRoomsAndEquipmentAreAListOfTheirOwn: EnPower lists them apart, so a walk over one list misses
+// nothing of the other.
 func TestRoomsAndEquipmentAreAListOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	const users = `{"id":"u1","recipientType":"User mailbox"},{"id":"u2","recipientType":"User mailbox"}`
@@ -348,7 +353,8 @@ func TestRoomsAndEquipmentAreAListOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestTenantsMayHaveAnIDInCommon: a mailbox of one tenant does not hide another's, nor take its place.
+// TestTenantsMayHaveAnIDInCommon: a mailbox of one tenant does not hide another's, nor take its
+// place.
 func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
 	t.Parallel()
 	const here, there = `{"id":"ann","displayName":"Ann","tenantId":"t1"}`, `{"id":"ann","displayName":"Anna","tenantId":"t2"}`
@@ -361,12 +367,13 @@ func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
 	b.want("one", b.outcome(gone), event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
 	list, _ := b.observations()
 	var missing event.MailboxMissingData
-	if e := list[bus.MailboxSubject(contoso, "t1/ann")]; len(list) != 2 || e.DataAs(&missing) != nil || missing.MailboxID != "ann" || e.Type() != event.MailboxMissing {
+	if e := list[topology.MailboxSubject(contoso, "t1/ann")]; len(list) != 2 || e.DataAs(&missing) != nil || missing.MailboxID != "ann" || e.Type() != event.MailboxMissing {
 		t.Errorf("%d observations, missing is %+v", len(list), missing)
 	}
 }
 
-// TestCredentialsAreMendedInTheMeantime: a secret that has expired is no answer to a command. The operation says what to mend, and waits.
+// TestCredentialsAreMendedInTheMeantime: a secret that has expired is no answer to a command. The
+// operation says what to mend, and waits.
 func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	t.Parallel()
 	box := sandboxtest.Start(t)
@@ -378,7 +385,7 @@ func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	operationID := b.publish("mended", `{"mailboxType":"all"}`)
 	var waiting event.WaitingData
 	b.eventually("a waiting event", func() bool {
-		e := b.last(bus.Events, bus.EventSubject("contoso", event.Inventory, operationID))
+		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.Inventory, operationID))
 		return e.Type() == event.WaitingType(event.Inventory) && e.DataAs(&waiting) == nil
 	})
 	if f := waiting.Failure; f == nil || f.Kind != "unavailable" || f.Code != "invalid_client" || !strings.Contains(f.Text, "clientSecret") {

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
 )
 
-// progressEvery is how often a walk publishes how far it has come. Each adds an event to the operation's history.
+// progressEvery is how often a walk publishes how far it has come. Each adds an event to the
+// operation's history.
 const progressEvery = 5 * time.Second
 
 // walk is one attempt at a sync.
@@ -122,13 +123,15 @@ func (w *walk) page(ctx context.Context, page enpower.Page) error {
 	return nil
 }
 
-// refuse counts and names a mailbox that can not be published. It has been seen, so it is not reported missing.
+// refuse counts and names a mailbox that can not be published. It has been seen, so it is not
+// reported missing.
 func (w *walk) refuse(name, id string, why error) {
 	w.done.Unpublished++
 	w.warnings.add("%s could not be published: %v", named(name, id), why)
 }
 
-// warnPrevious names members of an observation that were changed, and too large to be repeated as they were.
+// warnPrevious names members of an observation that were changed, and too large to be repeated as
+// they were.
 func (w *walk) warnPrevious(o observation) {
 	var left []string
 	for _, name := range o.omitted {
@@ -142,7 +145,8 @@ func (w *walk) warnPrevious(o observation) {
 	}
 }
 
-// observe marks a mailbox that the vendor lists as seen, and gives the observation to publish; nil for none.
+// observe marks a mailbox that the vendor lists as seen, and gives the observation to publish; nil
+// for none.
 func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	if m.ID == "" {
 		w.done.Unidentified++
@@ -257,11 +261,12 @@ func (w *walk) absent(ctx context.Context) error {
 		}
 		for _, s := range unreadable {
 			w.warnings.add("message %d of %s can not be read: whether mailbox %s is missing can not be told; remove the message",
-				s.sequence, bus.Mailboxes, clip(s.subject, maxName))
+				s.sequence, topology.StreamMailboxes, clip(s.subject, maxName))
 		}
 		w.done.Missing += published
 		w.published += published
-		w.done.Absent -= len(some) - published // another sync has met them meanwhile, or they are named in a warning
+		// another sync has met them meanwhile, or they are named in a warning
+		w.done.Absent -= len(some) - published
 		if err := w.progress(ctx); err != nil {
 			return err
 		}

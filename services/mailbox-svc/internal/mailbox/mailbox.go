@@ -7,11 +7,11 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
-	"github.com/mailwright/mailwright/pkg/vendors/dn"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/vendors/dn"
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
@@ -53,9 +53,9 @@ func (c creator) create(ctx context.Context, run *operation.Run) (operation.Resu
 	}}, nil
 }
 
-// lookUp reads the user. It must be there anyway, so one call answers both questions: is there a user, and has it
-// a mailbox already? A user has one at most, so with the alias that was asked for the goal is reached, whoever
-// reached it; after a lost answer it was this operation.
+// lookUp reads the user. It must be there anyway, so one call answers both questions: is there a
+// user, and has it a mailbox already? A user has one at most, so with the alias that was asked for
+// the goal is reached, whoever reached it; after a lost answer it was this operation.
 func (c creator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
 	var data event.MailboxCreateData
 	if err := run.Decode(&data); err != nil {

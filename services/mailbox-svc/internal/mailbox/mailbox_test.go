@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
 	"github.com/mailwright/mailwright/pkg/secret"
-	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/internal/worker"
 	"github.com/mailwright/mailwright/services/mailbox-svc/internal/mailbox"
 )
@@ -55,7 +55,8 @@ func TestTheDatabaseIsNamedAsACreateNamesIt(t *testing.T) {
 	}
 }
 
-// TestAMailboxThatALostCreateMadeIsNoFailure: after a lost call the vendor's refusal may be that of a second mailbox.
+// TestAMailboxThatALostCreateMadeIsNoFailure: after a lost call the vendor's refusal may be that of
+// a second mailbox.
 func TestAMailboxThatALostCreateMadeIsNoFailure(t *testing.T) {
 	t.Parallel()
 	h := handler(t, "", `{"resultType":1,"exception":{"message":"The user already has a mailbox."}}`)

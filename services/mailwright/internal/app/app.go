@@ -1,5 +1,5 @@
-// Package app is what the commands of mailwright share: where the servers are, how output is written,
-// and what an exit code means.
+// Package app is what the commands of mailwright share: where the servers are, how output is
+// written, and what an exit code means.
 package app
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
 // Exit codes of every command.
@@ -29,7 +29,8 @@ const (
 	ExitUsage     = 2 // the call's words or its input are wrong; nothing was done
 	ExitNoOutcome = 3 // no outcome in time; the operation goes on
 	ExitDifferent = 4 // a comparison found differences
-	ExitSuspect   = 5 // an inventory was taken, but missed so much that it reports nothing as missing
+	// an inventory was taken, but missed so much that it reports nothing as missing
+	ExitSuspect = 5
 )
 
 // ExitError is an error that ends the program with a code of its own.
@@ -60,8 +61,8 @@ func Code(err error) int {
 	return 0
 }
 
-// Globals are the settings of every command. Addresses come from flag or environment, else from the state
-// directory of a running `mailwright dev`, else from the usual local ports.
+// Globals are the settings of every command. Addresses come from flag or environment, else from the
+// state directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
 	State       string `name:"state" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given. Default: .mailwright." type:"path" placeholder:"DIR"`
@@ -100,8 +101,8 @@ func (g Globals) StateDir() string {
 	return dir
 }
 
-// Endpoints resolves where the servers are. A state directory that was given must be that of a system:
-// with a mistyped one the call would go to another system on the usual local ports.
+// Endpoints resolves where the servers are. A state directory that was given must be that of a
+// system: with a mistyped one the call would go to another system on the usual local ports.
 func (a *App) Endpoints() (stack.Endpoints, error) {
 	e := stack.Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
 	file := filepath.Join(a.StateDir(), stack.EndpointsFile)
@@ -125,7 +126,8 @@ func (a *App) Endpoints() (stack.Endpoints, error) {
 	return e, nil
 }
 
-// Patience is how long a command without a time of its own waits for a server until it says that it is away.
+// Patience is how long a command without a time of its own waits for a server until it says that it
+// is away.
 const Patience = 5 * time.Second
 
 // Connect connects to NATS. It waits as long as ctx lets it; the connection outlives ctx.

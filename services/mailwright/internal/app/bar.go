@@ -9,8 +9,8 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
-// Bar tells on standard error how far long work is: on a terminal a line for each of its stages that is kept up to date, else a line
-// every few seconds. It serves one goroutine at a time.
+// Bar tells on standard error how far long work is: on a terminal a line for each of its stages
+// that is kept up to date, else a line every few seconds. It serves one goroutine at a time.
 type Bar struct {
 	lines *Lines
 	every time.Duration
@@ -34,8 +34,8 @@ func (a *App) NewBar() *Bar {
 	return b
 }
 
-// Set tells that done of all units of a stage are done; both are 0 for a stage that nobody can measure. What comes too soon after
-// the last is told only if the next stage begins.
+// Set tells that done of all units of a stage are done; both are 0 for a stage that nobody can
+// measure. What comes too soon after the last is told only if the next stage begins.
 func (b *Bar) Set(stage string, done, all uint64, unit string) {
 	now := time.Now()
 	if stage != b.stage {

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// PrintJSON writes one document on one line. Control and format characters are escaped: in the texts of
-// vendors and publishers they would move a terminal's cursor, or reverse its text.
+// PrintJSON writes one document on one line. Control and format characters are escaped: in the
+// texts of vendors and publishers they would move a terminal's cursor, or reverse its text.
 func (a *App) PrintJSON(v any) error {
 	var document bytes.Buffer
 	if err := json.NewEncoder(&document).Encode(v); err != nil {
@@ -21,8 +21,9 @@ func (a *App) PrintJSON(v any) error {
 	return err
 }
 
-// EscapeJSON escapes what a terminal would act upon within the strings of a JSON document. Line feeds
-// and tabs stay: in valid JSON they stand between its tokens only. What is not UTF-8 becomes U+FFFD.
+// EscapeJSON escapes what a terminal would act upon within the strings of a JSON document. Line
+// feeds and tabs stay: in valid JSON they stand between its tokens only. What is not UTF-8 becomes
+// U+FFFD.
 func EscapeJSON(document []byte) []byte {
 	if !bytes.ContainsFunc(document, unsafeInTerminal) {
 		return document
@@ -42,8 +43,8 @@ func EscapeJSON(document []byte) []byte {
 	return []byte(escaped.String())
 }
 
-// PrintError writes what a command failed with. The text may quote what others wrote, so it holds no
-// control or format character but line feeds and tabs.
+// PrintError writes what a command failed with. The text may quote what others wrote, so it holds
+// no control or format character but line feeds and tabs.
 func (a *App) PrintError(err error) {
 	text := strings.Map(func(r rune) rune {
 		if unsafeInTerminal(r) {

@@ -17,7 +17,8 @@ func (a *App) Terminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Lines writes lines. On a terminal a line takes the place of the one before where both have the same topic, so that progress stays on one line.
+// Lines writes lines. On a terminal a line takes the place of the one before where both have the
+// same topic, so that progress stays on one line.
 type Lines struct {
 	to    io.Writer
 	topic string
@@ -70,5 +71,6 @@ func (a *App) Confirm(question string) (bool, error) {
 	return answer == "y" || answer == "yes", nil
 }
 
-// Colour reports whether output may have colour: on a terminal, unless NO_COLOR (no-color.org) is set.
+// Colour reports whether output may have colour: on a terminal, unless NO_COLOR (no-color.org) is
+// set.
 func (a *App) Colour() bool { return a.Terminal() && os.Getenv("NO_COLOR") == "" }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ReadValue reads what the value of a flag or an argument names: @file, - for standard input, or the
-// value itself.
+// ReadValue reads what the value of a flag or an argument names: @file, - for standard input, or
+// the value itself.
 func ReadValue(value string, stdin io.Reader) ([]byte, error) {
 	if value == "-" {
 		return io.ReadAll(stdin)

@@ -1,5 +1,5 @@
-// Package apptest runs a command of mailwright in a test, as the program would: words in; output, messages
-// and the exit code out.
+// Package apptest runs a command of mailwright in a test, as the program would: words in; output,
+// messages and the exit code out.
 package apptest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -30,7 +30,8 @@ type Call struct {
 	Stdin   string
 	// Answer is what a person at the terminal answers; "": nobody is there.
 	Answer string
-	// Out and Err receive what is written while the command runs, for a test that waits for it; nil collects it only.
+	// Out and Err receive what is written while the command runs, for a test that waits for it; nil
+	// collects it only.
 	Out, Err io.Writer
 }
 
@@ -113,7 +114,8 @@ func (b *Buffer) String() string {
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// volatile are the parts of an output that differ from run to run, and what stands for them in a golden file.
+// volatile are the parts of an output that differ from run to run, and what stands for them in a
+// golden file.
 var volatile = []struct {
 	pattern     *regexp.Regexp
 	placeholder string

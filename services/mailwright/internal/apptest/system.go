@@ -10,11 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
-	"github.com/mailwright/mailwright/pkg/embedded"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
 // System is a NATS server of the test's own.
@@ -50,14 +50,14 @@ func StartNATS(t *testing.T) *System {
 func Start(t *testing.T) *System {
 	t.Helper()
 	s := StartNATS(t)
-	if err := bus.Ensure(t.Context(), s.JS, bus.Config{Partitions: Partitions}); err != nil {
+	if err := topology.Ensure(t.Context(), s.JS, topology.Config{Partitions: Partitions}); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// Serve carries the commands of a domain out by the real engine, with the test's handlers and short retries; change changes
-// its settings.
+// Serve carries the commands of a domain out by the real engine, with the test's handlers and short
+// retries; change changes its settings.
 func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler, change ...func(*operation.Config)) {
 	t.Helper()
 	soon := operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour}
@@ -84,7 +84,8 @@ func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]op
 	})
 }
 
-// Dir is a folder that other users may enter, as Postgres', whose server does not run as root. t.TempDir's parents are closed to it.
+// Dir is a folder that other users may enter, as Postgres', whose server does not run as root.
+// t.TempDir's parents are closed to it.
 func Dir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mw-test-")

@@ -49,7 +49,8 @@ func readCSV(raw []byte, separator string) (table, error) {
 // readRows reads what follows the header, which is the row of this number.
 func (t *table) readRows(r *csv.Reader, number int, names []string) error {
 	start, _ := r.FieldPos(0)
-	next := start + 1 + lineBreaks(names) // the line on which the next row begins, if no empty line stands before it
+	// the line on which the next row begins, if no empty line stands before it
+	next := start + 1 + lineBreaks(names)
 	for {
 		cells, err := r.Read()
 		if errors.Is(err, io.EOF) {

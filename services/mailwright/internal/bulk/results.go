@@ -106,7 +106,8 @@ func readResults(path string) (outcomes, int64, error) {
 		if !ok {
 			return nil, 0, fmt.Errorf("%s: row %d is no result; name another file by --result", path, line)
 		}
-		if !found[rec.Operation].isFinal() || rec.isFinal() { // a row that repeats another's id is invalid, and has its operation
+		// a row that repeats another's id is invalid, and has its operation
+		if !found[rec.Operation].isFinal() || rec.isFinal() {
 			found[rec.Operation] = rec
 		}
 	}

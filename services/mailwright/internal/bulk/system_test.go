@@ -15,10 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 )
@@ -119,7 +119,7 @@ func TestPlanAndJSON(t *testing.T) {
 	dir := files(t, map[string]string{"map.yaml": simple, "in.csv": "id,mailbox,add\n1,a,x\n2,b,x\n3,,x\n"})
 	r := run(t, dir, "--nats-url", s.URL, "--plan", "--no-wait", "--json", "--skip-invalid", "--rate", "1000")
 	want(t, r, app.ExitFailure, "1 left out as invalid")
-	stream, err := s.JS.Stream(t.Context(), bus.Commands)
+	stream, err := s.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}

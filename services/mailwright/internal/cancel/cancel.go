@@ -80,7 +80,8 @@ func (t target) cancel(ctx context.Context, js jetstream.Publisher, source strin
 	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
 }
 
-// report says that a cancel was published: on standard output, or, where outcomes go there, as progress.
+// report says that a cancel was published: on standard output, or, where outcomes go there, as
+// progress.
 func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)

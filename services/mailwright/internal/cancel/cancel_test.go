@@ -8,11 +8,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
@@ -58,7 +58,7 @@ func publish(t *testing.T, s *apptest.System, id, key string) client.Receipt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := s.JS.Stream(t.Context(), bus.Events)
+	events, err := s.JS.Stream(t.Context(), topology.StreamEvents)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestWhatCanNotBeFoundIsNotCancelled(t *testing.T) {
 	want(t, run(t, s), app.ExitUsage, "", "expected")
 	want(t, run(t, apptest.StartNATS(t), "aaaa"), app.ExitFailure, "", "'mailwright dev'")
 	want(t, run(t, s, strings.Repeat("a", 26), "--tenant", "contoso", "--domain", "mailbox", "--timeout", "300ms"), app.ExitNoOutcome, "", "no outcome yet")
-	commands, err := s.JS.Stream(t.Context(), bus.Commands)
+	commands, err := s.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil || commands.CachedInfo().State.Msgs != 1 {
 		t.Errorf("%d commands, %v: want the last call's", commands.CachedInfo().State.Msgs, err)
 	}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -38,12 +38,12 @@ func find(ctx context.Context, js jetstream.JetStream, text, tenant string, doma
 	if len(id) == lengthOfID && domain != "" && tenant != "" {
 		return target{id, tenant, domain}, nil
 	}
-	events, err := js.Stream(ctx, bus.Events)
+	events, err := js.Stream(ctx, topology.StreamEvents)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = client.ErrNoStreams
 	}
 	if err != nil {
-		return target{}, fmt.Errorf("stream %s: %w", bus.Events, err)
+		return target{}, fmt.Errorf("stream %s: %w", topology.StreamEvents, err)
 	}
 	last := "*"
 	if len(id) == lengthOfID {

@@ -11,9 +11,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
@@ -32,13 +33,13 @@ func open(ctx context.Context, a *app.App) (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	stream, err := js.Stream(soon, bus.Dead)
+	stream, err := js.Stream(soon, topology.StreamDead)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = client.ErrNoStreams
 	}
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("stream %s: %w", bus.Dead, err)
+		return nil, fmt.Errorf("stream %s: %w", topology.StreamDead, err)
 	}
 	return &box{nc, js, stream}, nil
 }
@@ -56,13 +57,13 @@ func (b *box) letters(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		consumer, err := b.dead.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: idleConsumer, MemoryStorage: true})
 		if err != nil {
-			yield(Letter{}, fmt.Errorf("read %s: %w", bus.Dead, err))
+			yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
 			return
 		}
 		for seen := uint64(0); ; {
 			info, err := consumer.Info(ctx)
 			if err != nil {
-				yield(Letter{}, fmt.Errorf("read %s: %w", bus.Dead, err))
+				yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
 				return
 			}
 			if info.NumPending == 0 && info.Delivered.Consumer == seen {
@@ -70,7 +71,7 @@ func (b *box) letters(ctx context.Context) iter.Seq2[Letter, error] {
 			}
 			messages, err := consumer.FetchNoWait(batch)
 			if err != nil {
-				yield(Letter{}, fmt.Errorf("read %s: %w", bus.Dead, err))
+				yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
 				return
 			}
 			for m := range messages.Messages() {
@@ -90,7 +91,7 @@ func (b *box) received(ctx context.Context, m jetstream.Msg, seen uint64) (Lette
 		return Letter{}, err
 	}
 	if meta.Sequence.Consumer != seen+1 {
-		return Letter{}, fmt.Errorf("the connection was lost while %s was read; try again", bus.Dead)
+		return Letter{}, fmt.Errorf("the connection was lost while %s was read; try again", topology.StreamDead)
 	}
 	return b.complete(ctx, read(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data()))
 }
@@ -117,14 +118,14 @@ func (b *box) complete(ctx context.Context, l Letter) (Letter, error) {
 	if err != nil || m == nil {
 		return l, err
 	}
-	address, ok := bus.ParseCommandSubject(m.Subject)
+	address, ok := topology.ParseCommandSubject(m.Subject)
 	if !ok {
 		l.Letter.Subject, l.Letter.Size = m.Subject, cmp.Or(l.Letter.Size, len(m.Data))
 		return l, nil
 	}
 	l.Domain = cmp.Or(l.Domain, address.Domain)
 	found, of := identify(m, address), &l.Letter
-	of.Subject, of.Tenant, of.Size = bus.PublishedSubject(address), cmp.Or(of.Tenant, address.Tenant), cmp.Or(of.Size, len(m.Data))
+	of.Subject, of.Tenant, of.Size = topology.PublishedSubject(address), cmp.Or(of.Tenant, address.Tenant), cmp.Or(of.Size, len(m.Data))
 	of.Source, of.ID, of.Type = cmp.Or(of.Source, found.source), cmp.Or(of.ID, found.id), cmp.Or(of.Type, found.eventType)
 	of.OperationID = cmp.Or(of.OperationID, found.operation)
 	of.CorrelationID, of.TraceParent = cmp.Or(of.CorrelationID, found.correlation), cmp.Or(of.TraceParent, found.trace)
@@ -138,7 +139,7 @@ type identity struct {
 	unreadable error
 }
 
-func identify(m *jetstream.RawStreamMsg, address bus.Address) identity {
+func identify(m *jetstream.RawStreamMsg, address topology.Address) identity {
 	command, err := event.ReadCommand(m.Header, m.Data)
 	if u, ok := errors.AsType[*event.UnreadableError](err); ok {
 		return identity{source: u.Source, id: u.ID, eventType: u.Type, unreadable: u}
@@ -172,16 +173,17 @@ func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, 
 // errRecord says that a service can not tell either where an operation stands.
 var errRecord = errors.New("the record of its operation can not be read")
 
-// outcome reads an operation's; "" where it has none. The error wraps errRecord where no event of ours is the last.
+// outcome reads an operation's; "" where it has none. The error wraps errRecord where no event of
+// ours is the last.
 func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
 	if operationID == "" {
 		return "", nil
 	}
-	events, err := b.js.Stream(ctx, bus.Events)
+	events, err := b.js.Stream(ctx, topology.StreamEvents)
 	if err != nil {
-		return "", fmt.Errorf("stream %s: %w", bus.Events, err)
+		return "", fmt.Errorf("stream %s: %w", topology.StreamEvents, err)
 	}
-	m, err := events.GetLastMsgForSubject(ctx, bus.EventSubject(tenant, domain, operationID))
+	m, err := events.GetLastMsgForSubject(ctx, topology.EventSubject(tenant, domain, operationID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return "", nil
 	}
@@ -190,7 +192,7 @@ func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, o
 	}
 	e, err := event.Decode(m.Header, m.Data)
 	if err != nil {
-		return "", fmt.Errorf("%w: message %d of %s: %w", errRecord, m.Sequence, bus.Events, err)
+		return "", fmt.Errorf("%w: message %d of %s: %w", errRecord, m.Sequence, topology.StreamEvents, err)
 	}
 	state, _ := event.StateOf(e)
 	if !state.Terminal() {
@@ -201,8 +203,8 @@ func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, o
 
 // discard takes a letter out.
 func (b *box) discard(ctx context.Context, l Letter) error {
-	if err := bus.Remove(ctx, b.dead, l.Sequence); err != nil {
-		return fmt.Errorf("take dead letter %d out of %s: %w", l.Sequence, bus.Dead, err)
+	if err := bus.DeleteMessage(ctx, b.dead, l.Sequence); err != nil {
+		return fmt.Errorf("take dead letter %d out of %s: %w", l.Sequence, topology.StreamDead, err)
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-// Package dead is `mailwright dead`: it lists, shows, replays and discards what ended in the stream DEAD.
+// Package dead is `mailwright dead`: it lists, shows, replays and discards what ended in the stream
+// DEAD.
 package dead
 
 // Command is `mailwright dead`.

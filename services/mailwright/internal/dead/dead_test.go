@@ -13,10 +13,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
@@ -73,7 +74,7 @@ func (b *bundle) serve(change ...func(*operation.Config)) {
 
 func command(id, data string) *nats.Msg {
 	return &nats.Msg{
-		Subject: bus.CommandSubject("contoso", event.Delegation, "alex"), Data: []byte(data),
+		Subject: topology.CommandSubject("contoso", event.Delegation, "alex"), Data: []byte(data),
 		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, nats.MsgIdHdr: {id + data}},
 	}
 }
@@ -106,15 +107,15 @@ func (b *bundle) until(what string, holds func() bool) {
 // letters waits until DEAD has had n messages.
 func (b *bundle) letters(n uint64) {
 	b.Helper()
-	b.until(fmt.Sprintf("%d letters", n), func() bool { return b.stream(bus.Dead).CachedInfo().State.LastSeq == n })
+	b.until(fmt.Sprintf("%d letters", n), func() bool { return b.stream(topology.StreamDead).CachedInfo().State.LastSeq == n })
 }
 
-func (b *bundle) held() uint64 { return b.stream(bus.Dead).CachedInfo().State.Msgs }
+func (b *bundle) held() uint64 { return b.stream(topology.StreamDead).CachedInfo().State.Msgs }
 
 func (b *bundle) outcome(id string) {
 	b.Helper()
 	b.until("outcome of "+id, func() bool {
-		m, err := b.stream(bus.Events).GetLastMsgForSubject(b.Context(), bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, id)))
+		m, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, id)))
 		return err == nil && strings.HasSuffix(m.Header.Get("ce-type"), "delegation.changed.v1")
 	})
 }
@@ -125,14 +126,14 @@ func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
 	for _, m := range commands {
 		b.publish(m)
 	}
-	last, err := b.stream(bus.Commands).GetMsg(b.Context(), b.stream(bus.Commands).CachedInfo().State.LastSeq)
+	last, err := b.stream(topology.StreamCommands).GetMsg(b.Context(), b.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
 	if err != nil {
 		b.Fatal(err)
 	}
-	address, _ := bus.ParseCommandSubject(last.Subject)
+	address, _ := topology.ParseCommandSubject(last.Subject)
 	partition := bus.CommandConsumer(event.Delegation, address.Partition)
 	group := partition.PriorityGroups[0]
-	cons, err := b.JS.CreateConsumer(b.Context(), bus.Commands, partition)
+	cons, err := b.JS.CreateConsumer(b.Context(), topology.StreamCommands, partition)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
 			b.Fatal(err)
 		}
 	}
-	if err := errors.Join(batch.Error(), b.stream(bus.Commands).UnpinConsumer(b.Context(), partition.Durable, group)); err != nil {
+	if err := errors.Join(batch.Error(), b.stream(topology.StreamCommands).UnpinConsumer(b.Context(), partition.Durable, group)); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -156,7 +157,8 @@ func terminated(m jetstream.Msg) error   { return m.TermWithReason("by hand") }
 // sweepSoon is for tests that want to find what was lost.
 func sweepSoon(c *operation.Config) { c.SweepAfter = 50 * time.Millisecond }
 
-// five has five letters: unreadable, a conflict, an unknown outcome, an advisory, and one whose original is gone.
+// five has five letters: unreadable, a conflict, an unknown outcome, an advisory, and one whose
+// original is gone.
 func five(t *testing.T) *bundle {
 	t.Helper()
 	b := start(t)
@@ -175,10 +177,10 @@ func five(t *testing.T) *bundle {
 		body    any
 	}{
 		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0", map[string]any{
-			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": bus.Commands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
+			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": topology.StreamCommands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
 		}},
-		{bus.DeadSubject("fabrikam", event.Mailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
-			Reason: operation.AckedWithoutOutcome, Detail: "acknowledged without an outcome\x1b[2J", Stream: bus.Commands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
+		{topology.DeadSubject("fabrikam", event.Mailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
+			Reason: operation.AckedWithoutOutcome, Detail: "acknowledged without an outcome\x1b[2J", Stream: topology.StreamCommands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
 			Subject: "mailwright.cmd.fabrikam.mailbox.jsmith", OperationID: "fuom5ln32nj4obpm5vearkc6kh", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
 		}},
 	} {
@@ -247,11 +249,11 @@ func TestListMoreThanABatch(t *testing.T) {
 	b.run(0, "no dead letters", "ls")
 	const many = 1234
 	for i := range uint64(many) {
-		raw, err := json.Marshal(event.DeadLetter{Reason: operation.AckedWithoutOutcome, Stream: bus.Commands, Sequence: i + 1})
+		raw, err := json.Marshal(event.DeadLetter{Reason: operation.AckedWithoutOutcome, Stream: topology.StreamCommands, Sequence: i + 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.JS.PublishAsync(bus.DeadSubject("contoso", event.Mailbox, ""), raw); err != nil {
+		if _, err := b.JS.PublishAsync(topology.DeadSubject("contoso", event.Mailbox, ""), raw); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -302,7 +304,7 @@ func TestShowRedacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
-			m.Subject = bus.CommandSubject("contoso", event.Directory, "a")
+			m.Subject = topology.CommandSubject("contoso", event.Directory, "a")
 			b.about(m)
 			for _, args := range [][]string{{"show", "1"}, {"show", "1", "--json"}, {"ls"}, {"ls", "--json"}, {"replay", "1", "--dry-run"}} {
 				r := b.call(apptest.Call{Args: args})
@@ -380,13 +382,13 @@ func (b *bundle) about(m *nats.Msg, change ...func(*event.DeadLetter)) {
 	b.Helper()
 	m.Header.Del(nats.MsgIdHdr)
 	b.publish(m)
-	b.letter(b.stream(bus.Commands).CachedInfo().State.LastSeq, change...)
+	b.letter(b.stream(topology.StreamCommands).CachedInfo().State.LastSeq, change...)
 }
 
 // letter has a letter about a message of COMMANDS.
 func (b *bundle) letter(sequence uint64, change ...func(*event.DeadLetter)) {
 	b.Helper()
-	letter := event.DeadLetter{Reason: operation.Unreadable, Stream: bus.Commands, Sequence: sequence}
+	letter := event.DeadLetter{Reason: operation.Unreadable, Stream: topology.StreamCommands, Sequence: sequence}
 	for _, c := range change {
 		c(&letter)
 	}
@@ -394,7 +396,7 @@ func (b *bundle) letter(sequence uint64, change ...func(*event.DeadLetter)) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.JS.Publish(b.Context(), bus.DeadSubject("contoso", event.Directory, ""), raw); err != nil {
+	if _, err := b.JS.Publish(b.Context(), topology.DeadSubject("contoso", event.Directory, ""), raw); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -17,7 +17,8 @@ type Done struct {
 	Action string `json:"action"`
 	// Detail says in words what the letter was about, or why it was refused.
 	Detail string `json:"detail,omitempty"`
-	// Subject that a command was published to, its sequence in COMMANDS, and the number of its replay.
+	// Subject that a command was published to, its sequence in COMMANDS, and the number of its
+	// replay.
 	Subject string `json:"subject,omitempty"`
 	Command uint64 `json:"command,omitempty"`
 	Replay  int    `json:"replay,omitempty"`
@@ -30,7 +31,8 @@ func (l Letter) about() string {
 	return words.OneLine(strings.TrimSpace(strings.Join([]string{l.Letter.Reason, words.Short(l.Letter.Type), l.who()}, " ")))
 }
 
-// progress prints what is done: a line a letter on standard output, and how far it came on standard error.
+// progress prints what is done: a line a letter on standard output, and how far it came on standard
+// error.
 type progress struct {
 	app     *app.App
 	all     int

@@ -13,14 +13,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/client"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
 const (
-	// replayHeader counts how often a message was replayed. It comes back here with the dead letter of a replayed one.
+	// replayHeader counts how often a message was replayed. It comes back here with the dead letter
+	// of a replayed one.
 	replayHeader = "Mailwright-Replay"
 	mostReplays  = 3
 )
@@ -106,8 +107,9 @@ func (c *Replay) replay(ctx context.Context, a *app.App, b *box, letters []Lette
 	return p.end(c.DryRun, letters)
 }
 
-// inPublishedOrder sorts letters as their commands were published, for commands of one key build on each
-// other. DEAD may have them in another order: several services write to it, each after its own retries.
+// inPublishedOrder sorts letters as their commands were published, for commands of one key build on
+// each other. DEAD may have them in another order: several services write to it, each after its own
+// retries.
 func inPublishedOrder(letters []Letter) {
 	slices.SortStableFunc(letters, func(a, b Letter) int { return cmp.Compare(a.Letter.Sequence, b.Letter.Sequence) })
 }
@@ -126,7 +128,7 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 	}
 	conflict := l.Letter.Reason == operation.Conflict
 	switch {
-	case l.Letter.Stream != bus.Commands:
+	case l.Letter.Stream != topology.StreamCommands:
 		return no("it is about no command, but about message %d of %s", l.Letter.Sequence, cell(l.Letter.Stream))
 	case conflict && !force:
 		return no("its source and id belong to another command, and so they would again: publish it under a new id")
@@ -140,7 +142,7 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 	if original == nil {
 		return no("COMMANDS no longer holds it: it has to be published anew")
 	}
-	address, ok := bus.ParseCommandSubject(original.Subject)
+	address, ok := topology.ParseCommandSubject(original.Subject)
 	if !ok {
 		return no("it is stored on %s, which is no command's subject: publish it anew with another key", cell(original.Subject))
 	}
@@ -167,20 +169,21 @@ func (b *box) plan(ctx context.Context, l Letter, force bool) (replayed, error) 
 		return no("it was replayed %d times before; --force replays it again", before)
 	}
 	return replayed{
-		Done:   Done{Letter: l.Sequence, Action: "replayed", Detail: l.about(), Subject: bus.PublishedSubject(address), Replay: before + 1},
-		letter: l, message: again(original, bus.PublishedSubject(address), before+1),
+		Done:   Done{Letter: l.Sequence, Action: "replayed", Detail: l.about(), Subject: topology.PublishedSubject(address), Replay: before + 1},
+		letter: l, message: again(original, topology.PublishedSubject(address), before+1),
 	}, nil
 }
 
-// clockSkew is how far the clocks of NATS servers may be apart: each stream's leader stamps its messages.
+// clockSkew is how far the clocks of NATS servers may be apart: each stream's leader stamps its
+// messages.
 const clockSkew = time.Minute
 
-// mismatch names what tells a message from the one that a letter was written about; "" for nothing. Where
-// COMMANDS was made anew or restored, another message has the sequence.
-func mismatch(l Letter, m *jetstream.RawStreamMsg, address bus.Address, found identity) string {
+// mismatch names what tells a message from the one that a letter was written about; "" for nothing.
+// Where COMMANDS was made anew or restored, another message has the sequence.
+func mismatch(l Letter, m *jetstream.RawStreamMsg, address topology.Address, found identity) string {
 	kept := l.Letter
 	for _, of := range []struct{ name, kept, found string }{
-		{"subject", kept.Subject, bus.PublishedSubject(address)},
+		{"subject", kept.Subject, topology.PublishedSubject(address)},
 		{"source", kept.Source, found.source},
 		{"id", kept.ID, found.id},
 		{"operation", kept.OperationID, found.operation},
@@ -199,8 +202,8 @@ func mismatch(l Letter, m *jetstream.RawStreamMsg, address bus.Address, found id
 	}
 }
 
-// again is the original as it was published, with the count. It has no Nats-Msg-Id: a replay that is
-// made twice is carried out once all the same, since source and id name its operation.
+// again is the original as it was published, with the count. It has no Nats-Msg-Id: a replay that
+// is made twice is carried out once all the same, since source and id name its operation.
 func again(original *jetstream.RawStreamMsg, subject string, replay int) *nats.Msg {
 	header := nats.Header{replayHeader: {strconv.Itoa(replay)}}
 	for name, values := range original.Header {

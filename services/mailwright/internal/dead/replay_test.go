@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
@@ -34,11 +34,11 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	for _, id := range []string{"1", "2", "3"} {
 		b.outcome(id)
 	}
-	stored, err := b.stream(bus.Commands).GetMsg(t.Context(), 6)
+	stored, err := b.stream(topology.StreamCommands).GetMsg(t.Context(), 6)
 	if err != nil {
 		t.Fatal(err)
 	}
-	original, err := b.stream(bus.Commands).GetMsg(t.Context(), 3)
+	original, err := b.stream(topology.StreamCommands).GetMsg(t.Context(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestReplayEndsALoop(t *testing.T) {
 	b.about(command("x", change), lost)
 	for range 3 {
 		b.run(0, "1 dead letter done", "replay", "--reason", "acked-without-outcome", "--yes")
-		last, err := b.stream(bus.Commands).GetMsg(t.Context(), b.stream(bus.Commands).CachedInfo().State.LastSeq)
+		last, err := b.stream(topology.StreamCommands).GetMsg(t.Context(), b.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,8 @@ func TestReplayEndsALoop(t *testing.T) {
 // lost makes a letter one of a command that a replay brings back.
 func lost(l *event.DeadLetter) { l.Reason = operation.AckedWithoutOutcome }
 
-// TestReplayPublishesOnlyWhatTheLetterIsAbout: after a restore of COMMANDS another message has the sequence.
+// TestReplayPublishesOnlyWhatTheLetterIsAbout: after a restore of COMMANDS another message has the
+// sequence.
 func TestReplayPublishesOnlyWhatTheLetterIsAbout(t *testing.T) {
 	t.Parallel()
 	id := event.OperationID("contoso", source, "1")
@@ -128,7 +129,7 @@ func TestReplayPublishesOnlyWhatTheLetterIsAbout(t *testing.T) {
 			if !strings.Contains(out, "is another one than the dead letter is about, since its "+c.differs+" differs") || b.held() != 1 {
 				t.Errorf("%s", out)
 			}
-			if stored := b.stream(bus.Commands).CachedInfo().State.Msgs; stored != 1 {
+			if stored := b.stream(topology.StreamCommands).CachedInfo().State.Msgs; stored != 1 {
 				t.Errorf("%d commands", stored)
 			}
 		})
@@ -151,7 +152,7 @@ func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
 func TestReplayRefusesWhoseRecordCanNotBeRead(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	if _, err := b.JS.Publish(t.Context(), bus.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
+	if _, err := b.JS.Publish(t.Context(), topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
 		t.Fatal(err)
 	}
 	b.about(command("1", change), lost)
@@ -203,7 +204,7 @@ func TestDryRunDoesNothing(t *testing.T) {
 	apptest.Golden(t, "replay-dry-run.txt", r.Out+r.Err)
 	apptest.Golden(t, "discard-dry-run.txt", b.run(0, "", "discard", "--all", "--dry-run"))
 	b.run(0, "", "discard", "--all", "--dry-run", "--json")
-	if commands := b.stream(bus.Commands).CachedInfo().State.Msgs; b.held() != 5 || commands != 4 {
+	if commands := b.stream(topology.StreamCommands).CachedInfo().State.Msgs; b.held() != 5 || commands != 4 {
 		t.Errorf("%d letters, %d commands", b.held(), commands)
 	}
 }

@@ -45,8 +45,9 @@ type original struct {
 	Subject  string    `json:"subject"`
 	// Header has the values of CloudEvents' and of our own; of others the names.
 	Header map[string]string `json:"header"`
-	// Body is the data, or of a message in structured mode the whole event. Data that does not fit its
-	// schema is left out, since nobody knows where its secrets are; Shape tells what can be told of it.
+	// Body is the data, or of a message in structured mode the whole event. Data that does not fit
+	// its schema is left out, since nobody knows where its secrets are; Shape tells what can be
+	// told of it.
 	Body  json.RawMessage `json:"body,omitempty"`
 	Shape *event.Shape    `json:"shape,omitempty"`
 	Size  int             `json:"size"`
@@ -106,8 +107,8 @@ func visibleHeader(header nats.Header) map[string]string {
 	return redacted
 }
 
-// visibleBody is the data with its secrets redacted, in structured mode within the whole event; and the
-// shape of what is not shown.
+// visibleBody is the data with its secrets redacted, in structured mode within the whole event; and
+// the shape of what is not shown.
 func visibleBody(header nats.Header, body []byte) (json.RawMessage, *event.Shape) {
 	command, err := event.ReadCommand(header, body)
 	if err != nil {

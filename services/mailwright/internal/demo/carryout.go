@@ -14,13 +14,13 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
-// examples are the vendors' own examples as commands, in the order of their pages. Where two collide on the page (both create
-// John Smith), one is varied, and its subject says so.
+// examples are the vendors' own examples as commands, in the order of their pages. Where two
+// collide on the page (both create John Smith), one is varied, and its subject says so.
 //
 //go:embed examples/*.json
 var examples embed.FS
@@ -56,8 +56,9 @@ func load() ([]*run, error) {
 	return runs, nil
 }
 
-// key puts commands that build on each other in order: the group's manager and the mailbox's user must be
-// there first. Order holds within a domain; across domains the demo publishes in two rounds.
+// key puts commands that build on each other in order: the group's manager and the mailbox's user
+// must be there first. Order holds within a domain; across domains the demo publishes in two
+// rounds.
 func key(r *run) string {
 	switch event.DomainOf(r.command.Type()) {
 	case event.Directory:
@@ -94,7 +95,8 @@ func carryOut(ctx context.Context, a *app.App) ([]*run, error) {
 	return runs, nil
 }
 
-// follow publishes one round and prints what is heard of it until every command has its outcome, or time is up.
+// follow publishes one round and prints what is heard of it until every command has its outcome, or
+// time is up.
 func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*run) error {
 	byOperation := map[string]*run{}
 	var receipts []client.Receipt

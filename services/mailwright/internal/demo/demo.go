@@ -1,4 +1,5 @@
-// Package demo is `mailwright demo`: the whole system, carrying out the examples of the vendors' own pages.
+// Package demo is `mailwright demo`: the whole system, carrying out the examples of the vendors'
+// own pages.
 package demo
 
 import (
@@ -9,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 )
@@ -71,7 +72,8 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 	return outcome
 }
 
-// show carries the examples out and prints what came of them. Its error says which command did not succeed, and why.
+// show carries the examples out and prints what came of them. Its error says which command did not
+// succeed, and why.
 func (c *Command) show(ctx context.Context, a *app.App) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()

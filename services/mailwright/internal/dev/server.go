@@ -3,7 +3,7 @@ package dev
 import (
 	"context"
 
-	"github.com/mailwright/mailwright/pkg/embedded"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 )
 
 // Server is the hidden command by which `mailwright dev` runs NATS as a process of its own.

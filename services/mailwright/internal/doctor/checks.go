@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/tenant"
-	"github.com/mailwright/mailwright/pkg/vendors/adaxes"
-	"github.com/mailwright/mailwright/pkg/vendors/enpower"
-	"github.com/mailwright/mailwright/pkg/vendors/exchangeonline"
-	"github.com/mailwright/mailwright/pkg/vendors/hostedexchange"
-	"github.com/mailwright/mailwright/pkg/vendors/ldapdirectory"
-	"github.com/mailwright/mailwright/pkg/vendors/transport"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/tenant"
+	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
+	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
+	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
+	"github.com/mailwright/mailwright/services/internal/vendors/hostedexchange"
+	"github.com/mailwright/mailwright/services/internal/vendors/ldapdirectory"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
 // check asks one vendor of one tenant.
@@ -49,7 +49,8 @@ func checksOf(name string, t *tenant.Tenant, timeout time.Duration) (list []chec
 // nobody is an account that no directory has.
 const nobody = "mailwright-doctor-nobody"
 
-// askAdaxes searches by the marker too: if that can not be done, no lost create would ever be settled.
+// askAdaxes searches by the marker too: if that can not be done, no lost create would ever be
+// settled.
 func askAdaxes(ctx context.Context, cfg adaxes.Config, marker string) (string, error) {
 	c, err := adaxes.New(cfg)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package doctor is `mailwright doctor`: it signs in to every configured vendor of every tenant and asks for something that only
-// reads. It changes nothing.
+// Package doctor is `mailwright doctor`: it signs in to every configured vendor of every tenant and
+// asks for something that only reads. It changes nothing.
 package doctor
 
 import (
@@ -11,9 +11,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/stack"
-	"github.com/mailwright/mailwright/pkg/tenant"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 

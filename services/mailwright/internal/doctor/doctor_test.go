@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mailwright/mailwright/pkg/stack"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"

@@ -1,4 +1,5 @@
-// Package inventory is `mailwright inventory`: it takes inventories of mailboxes, and shows what they found.
+// Package inventory is `mailwright inventory`: it takes inventories of mailboxes, and shows what
+// they found.
 package inventory
 
 import "github.com/mailwright/mailwright/services/mailwright/internal/app"

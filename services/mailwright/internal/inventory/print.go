@@ -13,7 +13,8 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
-// column is one of a listing. A table is printed as its rows come, so a column has its width before.
+// column is one of a listing. A table is printed as its rows come, so a column has its width
+// before.
 type column struct {
 	name  string
 	width int

@@ -33,7 +33,8 @@ func (c *conditions) where() string {
 	return " WHERE " + strings.Join(c.terms, " AND ")
 }
 
-// stream runs a query whose last column is the row as JSON, and hands its rows on as they come: a listing of any length takes no memory.
+// stream runs a query whose last column is the row as JSON, and hands its rows on as they come: a
+// listing of any length takes no memory.
 func stream(ctx context.Context, conn *pgx.Conn, sql string, args []any, to printer) (rows int, err error) {
 	found, err := conn.Query(ctx, sql, args...)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
-// Await prints what is heard of published commands until each has its outcome: outcomes on standard output, the rest as
-// progress. Its error, with an exit code, says so where one did not succeed or has none when ctx ends.
+// Await prints what is heard of published commands until each has its outcome: outcomes on standard
+// output, the rest as progress. Its error, with an exit code, says so where one did not succeed or
+// has none when ctx ends.
 func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []client.Receipt) error {
 	t := newTally(receipts)
 	var printing error

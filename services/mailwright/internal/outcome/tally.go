@@ -13,7 +13,8 @@ import (
 // tally counts what became of commands.
 type tally struct{ succeeded, failed, rejected, cancelled, dead, open int }
 
-// newTally starts with every command open; one that was published twice is stored, and counts, once.
+// newTally starts with every command open; one that was published twice is stored, and counts,
+// once.
 func newTally(receipts []client.Receipt) *tally {
 	sequences := map[uint64]bool{}
 	for _, r := range receipts {
@@ -40,7 +41,8 @@ func (t *tally) count(n client.News) {
 	t.open--
 }
 
-// verdict turns outcomes into the program's end. One that failed weighs more than one that is still open.
+// verdict turns outcomes into the program's end. One that failed weighs more than one that is still
+// open.
 func (t *tally) verdict(err error) error {
 	switch {
 	case err != nil && !errors.Is(err, client.ErrNoOutcome):

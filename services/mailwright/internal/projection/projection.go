@@ -1,5 +1,5 @@
-// Package projection is `mailwright projection`: it shows how far the projections have come, proves that their rows are what the
-// streams give, and builds them again.
+// Package projection is `mailwright projection`: it shows how far the projections have come, proves
+// that their rows are what the streams give, and builds them again.
 package projection
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/postgres"
-	"github.com/mailwright/mailwright/pkg/process"
+	"github.com/mailwright/mailwright/services/internal/postgres"
+	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/replay"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )

@@ -11,10 +11,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	projections "github.com/mailwright/mailwright/services/internal/projection"
 	"github.com/mailwright/mailwright/services/internal/projector"
 	"github.com/mailwright/mailwright/services/internal/replay"
@@ -23,11 +24,12 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/projection"
 )
 
-// start gives a NATS server with one event in EVENTS, a database whose projections have seen it, and both addresses as flags.
+// start gives a NATS server with one event in EVENTS, a database whose projections have seen it,
+// and both addresses as flags.
 func start(t *testing.T) (*apptest.System, *pgxpool.Pool, []string) {
 	t.Helper()
 	url := apptest.Postgres(t)
-	if err := postgres.Migrate(t.Context(), url); err != nil {
+	if err := migrations.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
 	db, err := postgres.Open(t.Context(), url, replay.Connections())
@@ -69,7 +71,7 @@ func publish(t *testing.T, s *apptest.System) {
 	if err := json.Unmarshal(raw, &e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.JS.Publish(t.Context(), bus.EventSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), raw); err != nil {
+	if _, err := s.JS.Publish(t.Context(), topology.EventSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), raw); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -137,10 +139,10 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%+v", one)
 		}
 	}
-	if err := s.JS.DeleteStream(t.Context(), bus.Events); err != nil {
+	if err := s.JS.DeleteStream(t.Context(), topology.StreamEvents); err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.Ensure(t.Context(), s.JS, bus.Config{Partitions: apptest.Partitions}); err != nil {
+	if err := topology.Ensure(t.Context(), s.JS, topology.Config{Partitions: apptest.Partitions}); err != nil {
 		t.Fatal(err)
 	}
 	if list, r = standing(); r.Code != app.ExitFailure || !strings.Contains(list[1].Stopped, "was made again") {

@@ -1,4 +1,5 @@
-// Package sandbox is `mailwright sandbox`: it steers the simulated vendors through their control API, which docs/sandbox.md describes.
+// Package sandbox is `mailwright sandbox`: it steers the simulated vendors through their control
+// API, which docs/sandbox.md describes.
 package sandbox
 
 import (
@@ -70,7 +71,8 @@ func (c *Command) do(ctx context.Context, a *app.App, method, path string, body,
 	return client.Do(ctx, method, path, body, into)
 }
 
-// show prints an answer as it came with --json, else as rows below a heading. The cells may be foreign text.
+// show prints an answer as it came with --json, else as rows below a heading. The cells may be
+// foreign text.
 func show(a *app.App, answer any, heading string, rows func(row func(cells ...any))) error {
 	if a.JSON {
 		return a.PrintJSON(answer)

@@ -9,7 +9,8 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
 
-// check holds every command against the contract, before any is published. The error names every fault.
+// check holds every command against the contract, before any is published. The error names every
+// fault.
 func (c *Command) check(commands []event.Event) error {
 	var faults []string
 	for i, e := range commands {
@@ -30,8 +31,8 @@ func (c *Command) check(commands []event.Event) error {
 	return errors.New(text)
 }
 
-// problems says what is wrong with a command, in the words in which its service would reject it: what is checked is the message
-// itself.
+// problems says what is wrong with a command, in the words in which its service would reject it:
+// what is checked is the message itself.
 func (c *Command) problems(e event.Event) []string {
 	if !c.NoCheck && !event.IsCommand(e.Type()) {
 		return []string{fmt.Sprintf("%s is no command; commands are %s", words.Short(e.Type()), strings.Join(shortTypes(), ", "))}

@@ -44,7 +44,8 @@ func (c *Command) preview(a *app.App, commands []event.Event) error {
 
 func (c *Command) plan(e event.Event) (plan, error) {
 	command := c.command(e)
-	command.Key = cmp.Or(command.Key, event.Key(e)) // of the data as it is: what is redacted may have been a part of it
+	// of the data as it is: what is redacted may have been a part of it
+	command.Key = cmp.Or(command.Key, event.Key(e))
 	command.DataEncoded, command.DataBase64 = event.Redact(e.Data()), false
 	msg, receipt, err := command.Message()
 	if err != nil {

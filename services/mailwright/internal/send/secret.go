@@ -15,8 +15,8 @@ const onCommandLine = "which the shell's history and the list of processes would
 // hasSecret tells whether data of the command's type holds a secret.
 func (c *Command) hasSecret(doc any) bool { return len(c.secrets(doc)) > 0 }
 
-// secretSet gives the path of an assignment that puts a secret into the data; "" for none. doc has all
-// assignments applied.
+// secretSet gives the path of an assignment that puts a secret into the data; "" for none. doc has
+// all assignments applied.
 func (c *Command) secretSet(doc any) string {
 	const mark = "mailwright:this stands in a secret's place" // in the place of a value of any JSON type
 	for _, assignment := range c.Set {
@@ -38,8 +38,8 @@ func beside(path string, value any) any {
 	return map[string]any{segments[len(segments)-1]: value}
 }
 
-// secrets lists the secret texts in data of the command's type: what its schema says, and what is named
-// like a secret where the data does not fit it.
+// secrets lists the secret texts in data of the command's type: what its schema says, and what is
+// named like a secret where the data does not fit it.
 func (c *Command) secrets(doc any) []string {
 	raw, err := json.Marshal(doc)
 	if err != nil {

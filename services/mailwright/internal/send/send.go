@@ -138,7 +138,8 @@ func unpublished(commands []event.Event, published int, err error) error {
 	return fmt.Errorf("%d of %d published, then: %w\n  it is safe to send again what has source %s and id %s", published, len(commands), err, e.Source(), e.ID())
 }
 
-// report says where a published command stands: on standard output, or, where outcomes go there, as progress.
+// report says where a published command stands: on standard output, or, where outcomes go there, as
+// progress.
 func (c *Command) report(a *app.App, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)

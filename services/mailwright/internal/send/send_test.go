@@ -13,11 +13,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/failure"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/send"
@@ -64,7 +64,7 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			address, ok := bus.ParseCommandSubject(stored.Subject)
+			address, ok := topology.ParseCommandSubject(stored.Subject)
 			if !ok || address.Tenant != "contoso" || address.Domain != event.Delegation || address.Key != event.Token("alex@contoso.com") {
 				t.Errorf("stored on %s", stored.Subject)
 			}
@@ -283,7 +283,7 @@ func TestCancelGoesToItsOperationsDomain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if address, _ := bus.ParseCommandSubject(stored.Subject); address.Domain != event.Directory || address.Key != operationID {
+	if address, _ := topology.ParseCommandSubject(stored.Subject); address.Domain != event.Directory || address.Key != operationID {
 		t.Errorf("stored on %s", stored.Subject)
 	}
 }
@@ -448,7 +448,7 @@ func TestServersThatAreNotThere(t *testing.T) {
 
 func stream(t *testing.T, s *apptest.System) jetstream.Stream {
 	t.Helper()
-	st, err := s.JS.Stream(t.Context(), bus.Commands)
+	st, err := s.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}

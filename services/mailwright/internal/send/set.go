@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// set puts the value of an assignment PATH=VALUE into a JSON document, and makes what is missing on the way.
-// PATH is members and positions with dots between, or a JSON Pointer as faults name it. A position may be at
-// most one beyond a list's end. VALUE is JSON where it can be read as JSON, else text.
+// set puts the value of an assignment PATH=VALUE into a JSON document, and makes what is missing on
+// the way. PATH is members and positions with dots between, or a JSON Pointer as faults name it. A
+// position may be at most one beyond a list's end. VALUE is JSON where it can be read as JSON, else
+// text.
 func set(doc any, assignment string) (any, error) {
 	path, text, ok := strings.Cut(assignment, "=")
 	if !ok || path == "" {

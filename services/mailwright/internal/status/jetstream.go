@@ -10,11 +10,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-var streamNames = []string{bus.Commands, bus.Events, bus.Mailboxes, bus.Drift, bus.Parked, bus.Dead}
+var streamNames = []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamParked, topology.StreamDead}
 
 // streams reads what each stream holds; one that does not exist is no error.
 func streams(ctx context.Context, js jetstream.JetStream) ([]Stream, error) {
@@ -43,12 +43,12 @@ func commands(ctx context.Context, js jetstream.JetStream) ([]Commands, error) {
 	for _, d := range event.Domains() {
 		list = append(list, Commands{Domain: d})
 	}
-	stream, err := js.Stream(ctx, bus.Commands)
+	stream, err := js.Stream(ctx, topology.StreamCommands)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return list, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", bus.Commands, err)
+		return nil, fmt.Errorf("stream %s: %w", topology.StreamCommands, err)
 	}
 	consumers := stream.ListConsumers(ctx)
 	for info := range consumers.Info() {
@@ -61,7 +61,7 @@ func commands(ctx context.Context, js jetstream.JetStream) ([]Commands, error) {
 		list[i].InFlight += info.NumAckPending
 	}
 	if err := consumers.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of %s: %w", bus.Commands, err)
+		return nil, fmt.Errorf("consumers of %s: %w", topology.StreamCommands, err)
 	}
 	return list, nil
 }

@@ -27,7 +27,8 @@ type projected struct {
 	positions  []position
 }
 
-// position is how far a projection has come in its stream; Incarnation is when that stream was created.
+// position is how far a projection has come in its stream; Incarnation is when that stream was
+// created.
 type position struct {
 	Projection  string
 	Stream      string
@@ -35,7 +36,8 @@ type position struct {
 	Incarnation time.Time
 }
 
-// read reads the views, which are the stable surface of the projections. The error is fit to be shown after the word Postgres.
+// read reads the views, which are the stable surface of the projections. The error is fit to be
+// shown after the word Postgres.
 func (d *database) read(ctx context.Context) (projected, error) {
 	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
 	defer cancel()

@@ -6,12 +6,13 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Report is how things stand, as --json prints it. Its form is stable: members may be added, none changes
-// its meaning.
+// Report is how things stand, as --json prints it. Its form is stable: members may be added, none
+// changes its meaning.
 type Report struct {
 	Time     time.Time `json:"time"`
 	Postgres Postgres  `json:"postgres"`
-	// Operations counts by domain and state, with every domain and state; null where Postgres can not tell.
+	// Operations counts by domain and state, with every domain and state; null where Postgres can
+	// not tell.
 	Operations map[event.Domain]map[event.State]int64 `json:"operations"`
 	Commands   []Commands                             `json:"commands"`
 	Streams    []Stream                               `json:"streams"`
@@ -29,8 +30,8 @@ type Postgres struct {
 // Commands is what a domain's service has yet to do, over all its partitions.
 type Commands struct {
 	Domain event.Domain `json:"domain"`
-	// Consumers is the number of partitions that a service has ever worked on; 0: none has run yet, and
-	// nothing is known of what is pending.
+	// Consumers is the number of partitions that a service has ever worked on; 0: none has run yet,
+	// and nothing is known of what is pending.
 	Consumers int `json:"consumers"`
 	// Pending commands have not been handed out yet.
 	Pending uint64 `json:"pending"`
@@ -56,17 +57,17 @@ type Projection struct {
 	Name     string `json:"name"`
 	Stream   string `json:"stream"`
 	Sequence uint64 `json:"sequence"`
-	// LastSequence is the stream's, and Lag how far the projection is behind it: an upper bound, since messages on
-	// subjects that the projection does not follow count too.
+	// LastSequence is the stream's, and Lag how far the projection is behind it: an upper bound,
+	// since messages on subjects that the projection does not follow count too.
 	LastSequence uint64 `json:"lastSequence"`
 	Lag          uint64 `json:"lag"`
-	// Foreign says that the stream was deleted and made again: Sequence means messages that are gone,
-	// and Lag is everything.
+	// Foreign says that the stream was deleted and made again: Sequence means messages that are
+	// gone, and Lag is everything.
 	Foreign bool `json:"foreign,omitempty"`
 }
 
-// measure compares projections with the streams that they follow. Postgres is read before the streams, so that a
-// projection never seems ahead.
+// measure compares projections with the streams that they follow. Postgres is read before the
+// streams, so that a projection never seems ahead.
 func measure(positions []position, streams []Stream) []Projection {
 	list := []Projection{}
 	for _, p := range positions {
@@ -76,7 +77,8 @@ func measure(positions []position, streams []Stream) []Projection {
 				continue
 			}
 			projection.LastSequence = s.LastSequence
-			projection.Foreign = s.Exists && s.created.Sub(p.Incarnation).Abs() > time.Millisecond // Postgres stores microseconds
+			// Postgres stores microseconds
+			projection.Foreign = s.Exists && s.created.Sub(p.Incarnation).Abs() > time.Millisecond
 			projection.Lag = s.LastSequence - min(p.Sequence, s.LastSequence)
 			if projection.Foreign {
 				projection.Lag = s.LastSequence

@@ -1,5 +1,5 @@
-// Package status is `mailwright status`: it shows operations by state, what the services have yet to do, and how far
-// the projections have come.
+// Package status is `mailwright status`: it shows operations by state, what the services have yet
+// to do, and how far the projections have come.
 package status
 
 import (

@@ -13,11 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/mailwright/mailwright/pkg/bus"
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/status"
@@ -58,12 +59,13 @@ func TestNATSAway(t *testing.T) {
 	}
 }
 
-// inventory has a service that holds three commands of a key until the test ends: it works on the first.
+// inventory has a service that holds three commands of a key until the test ends: it works on the
+// first.
 func inventory(t *testing.T) *apptest.System {
 	t.Helper()
 	s := apptest.Start(t)
 	for p := range apptest.Partitions { // the engine makes them one after another
-		if _, err := bus.EnsureConsumer(t.Context(), s.JS, bus.Commands, bus.CommandConsumer(event.Inventory, p)); err != nil {
+		if _, err := bus.EnsureConsumer(t.Context(), s.JS, topology.StreamCommands, bus.CommandConsumer(event.Inventory, p)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +90,7 @@ func inventory(t *testing.T) *apptest.System {
 	for out := 0; out < 3 && t.Context().Err() == nil; {
 		out = 0
 		for p := range apptest.Partitions {
-			c, err := s.JS.Consumer(t.Context(), bus.Commands, bus.CommandConsumer(event.Inventory, p).Durable)
+			c, err := s.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.Inventory, p).Durable)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +114,7 @@ func TestCommandsAndStreams(t *testing.T) {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 	stream := got.Streams[0]
-	if stream.Name != bus.Commands || !stream.Exists || stream.Messages != 3 || stream.LastSequence != 3 || stream.Bytes == 0 || time.Since(*stream.LastTime) > time.Minute {
+	if stream.Name != topology.StreamCommands || !stream.Exists || stream.Messages != 3 || stream.LastSequence != 3 || stream.Bytes == 0 || time.Since(*stream.LastTime) > time.Minute {
 		t.Errorf("%+v", stream)
 	}
 	if got.Postgres.Available || got.Operations != nil || strings.Contains(r.Out, "hunter2") || !strings.Contains(got.Postgres.Problem, away) {
@@ -153,10 +155,10 @@ func TestProjections(t *testing.T) {
 	if r.Code != 0 || !strings.Contains(r.Out, "Postgres can not tell: no projections yet") {
 		t.Fatalf("before the migrations: %+v", r)
 	}
-	if err := postgres.Migrate(t.Context(), url); err != nil {
+	if err := migrations.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := s.JS.Stream(t.Context(), bus.Commands)
+	stream, err := s.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +175,7 @@ func TestProjections(t *testing.T) {
 		{`INSERT INTO mailwright.operation_outcomes (hour, domain, state, operations, oldest_received_at, first_at, last_at, last_sequence) VALUES
 			(now(), 'mailbox', 'succeeded', 2, now(), now(), now(), 1)`, nil},
 		{`INSERT INTO mailwright.checkpoints (projection, stream, incarnation, sequence) VALUES ('behind', $1, $2, 1), ('there', $1, $2, 3), ('foreign', $1, now() - interval '1 day', 3)`,
-			[]any{bus.Commands, stream.CachedInfo().Created}},
+			[]any{topology.StreamCommands, stream.CachedInfo().Created}},
 	} {
 		if _, err := conn.Exec(t.Context(), statement.sql, statement.args...); err != nil {
 			t.Fatal(err)
@@ -189,9 +191,9 @@ func TestProjections(t *testing.T) {
 		t.Errorf("operations %v", got.Operations)
 	}
 	want := []status.Projection{
-		{Name: "behind", Stream: bus.Commands, Sequence: 1, LastSequence: 3, Lag: 2},
-		{Name: "foreign", Stream: bus.Commands, Sequence: 3, LastSequence: 3, Lag: 3, Foreign: true},
-		{Name: "there", Stream: bus.Commands, Sequence: 3, LastSequence: 3, Lag: 0},
+		{Name: "behind", Stream: topology.StreamCommands, Sequence: 1, LastSequence: 3, Lag: 2},
+		{Name: "foreign", Stream: topology.StreamCommands, Sequence: 3, LastSequence: 3, Lag: 3, Foreign: true},
+		{Name: "there", Stream: topology.StreamCommands, Sequence: 3, LastSequence: 3, Lag: 0},
 	}
 	if diff := cmp.Diff(want, got.Projections, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("projections (-want +got):\n%s", diff)

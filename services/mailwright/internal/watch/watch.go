@@ -11,9 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/words"
 )
@@ -133,15 +133,15 @@ func shortTypes() []string {
 }
 
 func (c *Command) streams() []string {
-	streams := []string{bus.Events}
+	streams := []string{topology.StreamEvents}
 	if c.Mailboxes {
-		streams = append(streams, bus.Mailboxes)
+		streams = append(streams, topology.StreamMailboxes)
 	}
 	if c.Drift {
-		streams = append(streams, bus.Drift)
+		streams = append(streams, topology.StreamDrift)
 	}
 	if c.Dead {
-		streams = append(streams, bus.Dead)
+		streams = append(streams, topology.StreamDead)
 	}
 	return streams
 }
@@ -151,7 +151,7 @@ func (c *Command) sources(from jetstream.OrderedConsumerConfig) []client.Source 
 	var list []client.Source
 	for _, stream := range c.streams() {
 		config := from
-		if stream == bus.Events {
+		if stream == topology.StreamEvents {
 			config.FilterSubjects = c.subjects()
 		}
 		list = append(list, client.Source{Stream: stream, OrderedConsumerConfig: config})
@@ -160,7 +160,7 @@ func (c *Command) sources(from jetstream.OrderedConsumerConfig) []client.Source 
 }
 
 const (
-	eventSubjects = "mailwright.evt.%s.%s.%s" // bus.EventSubject, with room for wildcards
+	eventSubjects = "mailwright.evt.%s.%s.%s" // topology.EventSubject, with room for wildcards
 	lengthOfID    = 26                        // of an operation's whole id
 )
 
@@ -190,7 +190,7 @@ type item struct {
 
 // read makes an item of a message; what can not be read is not shown.
 func read(m jetstream.Msg) (item, bool) {
-	if meta, err := m.Metadata(); err == nil && meta.Stream == bus.Dead {
+	if meta, err := m.Metadata(); err == nil && meta.Stream == topology.StreamDead {
 		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return item{}, false

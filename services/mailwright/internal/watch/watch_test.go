@@ -11,10 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/operation"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/watch"
@@ -40,12 +40,12 @@ func publish(t *testing.T, s *apptest.System, eventType string) {
 	if domain == "" {
 		domain = event.Directory // operation.* belong to every domain
 	}
-	subject := bus.EventSubject("contoso", domain, event.Extension(e, event.Operation))
+	subject := topology.EventSubject("contoso", domain, event.Extension(e, event.Operation))
 	if observation(eventType) {
-		subject = bus.MailboxSubject("contoso", eventType) // a mailbox each
+		subject = topology.MailboxSubject("contoso", eventType) // a mailbox each
 	}
 	if eventType == event.DelegationDrift {
-		subject = bus.DriftSubject("contoso", "alex")
+		subject = topology.DriftSubject("contoso", "alex")
 	}
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
@@ -76,14 +76,14 @@ func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 		}
 	}
 	for _, l := range []event.DeadLetter{
-		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: bus.Commands, Sequence: 7, Subject: "mailwright.cmd.contoso.mailbox.jsmith"},
-		{Reason: operation.Conflict, Stream: bus.Commands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
+		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: topology.StreamCommands, Sequence: 7, Subject: "mailwright.cmd.contoso.mailbox.jsmith"},
+		{Reason: operation.Conflict, Stream: topology.StreamCommands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
 	} {
 		body, err := json.Marshal(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.JS.Publish(t.Context(), bus.DeadSubject("contoso", event.Mailbox, l.OperationID), body); err != nil {
+		if _, err := s.JS.Publish(t.Context(), topology.DeadSubject("contoso", event.Mailbox, l.OperationID), body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,15 +108,15 @@ func TestHelp(t *testing.T) {
 	apptest.Golden(t, "help.txt", apptest.Help(t, "watch", &watch.Command{}))
 }
 
-// TestTheTenantOfWhatWasGivenUp: its subject tells it where the letter does not, and JetStream's own
-// advisories have none.
+// TestTheTenantOfWhatWasGivenUp: its subject tells it where the letter does not, and JetStream's
+// own advisories have none.
 func TestTheTenantOfWhatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
 	for subject, data := range map[string]string{
-		bus.DeadSubject("contoso", event.Mailbox, ""):                      `{"reason":"unreadable","detail":"of its subject","stream":"COMMANDS","sequence":1}`,
-		bus.DeadSubject("", event.Mailbox, ""):                             `{"reason":"unreadable","detail":"of the letter","stream":"COMMANDS","sequence":2,"tenant":"contoso"}`,
-		bus.DeadSubject("fabrikam", event.Mailbox, ""):                     `{"reason":"unreadable","detail":"of another","stream":"COMMANDS","sequence":3,"tenant":"fabrikam"}`,
+		topology.DeadSubject("contoso", event.Mailbox, ""):                 `{"reason":"unreadable","detail":"of its subject","stream":"COMMANDS","sequence":1}`,
+		topology.DeadSubject("", event.Mailbox, ""):                        `{"reason":"unreadable","detail":"of the letter","stream":"COMMANDS","sequence":2,"tenant":"contoso"}`,
+		topology.DeadSubject("fabrikam", event.Mailbox, ""):                `{"reason":"unreadable","detail":"of another","stream":"COMMANDS","sequence":3,"tenant":"fabrikam"}`,
 		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0": `{"type":"io.nats.jetstream.advisory.v1.max_deliver","timestamp":"2026-11-21T09:00:00Z","stream":"COMMANDS","consumer":"delegation-0","stream_seq":4,"deliveries":5}`,
 	} {
 		if _, err := s.JS.Publish(t.Context(), subject, []byte(data)); err != nil {

@@ -1,4 +1,5 @@
-// Package words says in words for a terminal what events, failures and progress mean, each on one line.
+// Package words says in words for a terminal what events, failures and progress mean, each on one
+// line.
 package words
 
 import (
@@ -12,7 +13,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Describe says in one line for people what an event means: what happened, or why it waits and until when.
+// Describe says in one line for people what an event means: what happened, or why it waits and
+// until when.
 func Describe(e event.Event) string { return OneLine(describe(e)) }
 
 // DescribeDead says why a message was given up, and which one.
@@ -250,7 +252,8 @@ func Clock(t time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-// OneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and names are foreign.
+// OneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and
+// names are foreign.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {

@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // States of a line beyond those of an operation.
@@ -28,7 +28,8 @@ type Line struct {
 	State     string
 	About     string // the subject, else the key
 	Text      string
-	// Topic is that of lines of which a later one makes the earlier ones superfluous, such as an operation's progress; else "".
+	// Topic is that of lines of which a later one makes the earlier ones superfluous, such as an
+	// operation's progress; else "".
 	Topic string
 }
 
@@ -69,10 +70,11 @@ func stateOf(e event.Event) string {
 	}
 }
 
-// PlaceOfDead gives the tenant and the domain of a message of DEAD, "" for what is not known. Advisories
-// of JetStream's stand on a subject of its own; the consumer's name, <domain>-<partition>, tells the domain.
+// PlaceOfDead gives the tenant and the domain of a message of DEAD, "" for what is not known.
+// Advisories of JetStream's stand on a subject of its own; the consumer's name,
+// <domain>-<partition>, tells the domain.
 func PlaceOfDead(subject string, l event.DeadLetter) (tenant string, domain event.Domain) {
-	tenant, domain = bus.SubjectTokens(subject)
+	tenant, domain = topology.SubjectTokens(subject)
 	if tenant == unknownToken {
 		tenant = ""
 	}
@@ -90,7 +92,7 @@ const unknownToken = "-"
 
 // LineOfDead makes the line of a dead letter of a domain; see [PlaceOfDead].
 func LineOfDead(l event.DeadLetter, domain event.Domain) Line {
-	address, _ := bus.ParsePublishedSubject(l.Subject) // of an advisory of JetStream's: none
+	address, _ := topology.ParsePublishedSubject(l.Subject) // of an advisory of JetStream's: none
 	return Line{
 		Time: l.Time, Operation: l.OperationID, Domain: string(domain), State: Dead,
 		About: keyText(address.Key), Text: DescribeDead(l),
@@ -112,8 +114,8 @@ const (
 	widthAbout     = 28
 )
 
-// ShortOperation is the beginning of an operation's id, enough for people to tell operations apart; "-" where
-// the operation is not known.
+// ShortOperation is the beginning of an operation's id, enough for people to tell operations apart;
+// "-" where the operation is not known.
 func ShortOperation(id string) string {
 	if id == "" {
 		return "-"

@@ -21,8 +21,8 @@ type Progress struct {
 // barWidth is the number of characters between the brackets.
 const barWidth = 20
 
-// String is a bar with numbers: "[#####···············]  25 %  250,000 of about 1,000,000 mailboxes, 9,100/s, 1m22s left". Where
-// nobody knows the whole there is no bar: "250,000 mailboxes, 9,100/s".
+// String is a bar with numbers: "[#####···············] 25 % 250,000 of about 1,000,000 mailboxes,
+// 9,100/s, 1m22s left". Where nobody knows the whole there is no bar: "250,000 mailboxes, 9,100/s".
 func (p Progress) String() string {
 	if p.All <= 0 {
 		return fmt.Sprintf("%s %s%s", Thousands(p.Done), p.Unit, p.pace())
@@ -36,7 +36,8 @@ func (p Progress) String() string {
 		Thousands(p.Done), about, Thousands(p.All), p.Unit, p.pace())
 }
 
-// pace is what is done a second, and how long the rest takes at that; "" while there is nothing to tell it from.
+// pace is what is done a second, and how long the rest takes at that; "" while there is nothing to
+// tell it from.
 func (p Progress) pace() string {
 	if p.Done <= 0 || p.Passed <= 0 {
 		return ""

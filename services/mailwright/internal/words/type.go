@@ -6,7 +6,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Short is a type without what all of ours have: mailbox.create for io.mailwright.mailbox.create.v1.
+// Short is a type without what all of ours have: mailbox.create for
+// io.mailwright.mailbox.create.v1.
 func Short(eventType string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(eventType, event.Prefix), ".v1")
 }

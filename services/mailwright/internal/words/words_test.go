@@ -37,7 +37,8 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 	}
 }
 
-// TestALineHoldsNothingThatATerminalActsUpon: whoever may write to EVENTS or DEAD chooses every text of it.
+// TestALineHoldsNothingThatATerminalActsUpon: whoever may write to EVENTS or DEAD chooses every
+// text of it.
 func TestALineHoldsNothingThatATerminalActsUpon(t *testing.T) {
 	t.Parallel()
 	const evil = "\u009b2J\x1b[2J\n\t\u202e"

@@ -1,6 +1,7 @@
-// Package drift publishes how the delegates of mailboxes differ from what the last command left, as the rows say it. The rows are
-// the outbox: those of delegation_mailboxes bear the position since which their differences are as they are, and what lies beyond the
-// last position published is still to be said. A rebuild gives the same positions, so it says nothing again.
+// Package drift publishes how the delegates of mailboxes differ from what the last command left, as
+// the rows say it. The rows are the outbox: those of delegation_mailboxes bear the position since
+// which their differences are as they are, and what lies beyond the last position published is
+// still to be said. A rebuild gives the same positions, so it says nothing again.
 package drift
 
 import (
@@ -15,12 +16,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/bus"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/postgres"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
-// Publisher publishes delegation.drift. Of several, in any number of processes, one works at a time.
+// Publisher publishes delegation.drift. Of several, in any number of processes, one works at a
+// time.
 type Publisher struct {
 	Pool *pgxpool.Pool
 	JS   jetstream.JetStream
@@ -31,7 +33,8 @@ type Publisher struct {
 
 const source = "https://mailwright.io/projection-svc"
 
-// atOnce is how many messages are published before that is noted: so many at most are looked up again after a crash.
+// atOnce is how many messages are published before that is noted: so many at most are looked up
+// again after a crash.
 const atOnce = 200
 
 // Run publishes until ctx ends.
@@ -76,7 +79,8 @@ func (p Publisher) step(ctx context.Context) (more bool, err error) {
 		}
 		var upto int64
 		var of time.Time
-		// Another stream, or a lower position of the rows, means that they are made anew: all is looked at again.
+		// Another stream, or a lower position of the rows, means that they are made anew: all is
+		// looked at again.
 		err := tx.QueryRow(ctx, `SELECT CASE WHEN c.incarnation = p.incarnation AND c.sequence >= p.sequence THEN p.sequence ELSE 0 END, c.incarnation
 			FROM mailwright.publications p JOIN mailwright.checkpoints c ON c.projection = 'delegations'
 			WHERE publication = 'delegation_drift' FOR UPDATE OF p SKIP LOCKED`).Scan(&upto, &of)
@@ -121,10 +125,10 @@ func changed(ctx context.Context, tx pgx.Tx, beyond int64) ([]mailbox, error) {
 
 // publish says it, unless it has been said: the stream's last message on the subject tells.
 func (p Publisher) publish(ctx context.Context, m mailbox) error {
-	subject := bus.DriftSubject(m.tenant, m.key)
-	stream, err := p.JS.Stream(ctx, bus.Drift)
+	subject := topology.DriftSubject(m.tenant, m.key)
+	stream, err := p.JS.Stream(ctx, topology.StreamDrift)
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", bus.Drift, err)
+		return fmt.Errorf("stream %s: %w", topology.StreamDrift, err)
 	}
 	last, err := stream.GetLastMsgForSubject(ctx, subject)
 	var after uint64

@@ -322,8 +322,9 @@ func (b *builder) license() {
 	}
 }
 
-// assign gives the account a licence, or changes its service plans: of a new one all but the disabled, or the enabled alone; of one that it has, those that
-// the change names, enabledServices before disabledServices (page, Microsoft 365 account properties).
+// assign gives the account a licence, or changes its service plans: of a new one all but the
+// disabled, or the enabled alone; of one that it has, those that the change names, enabledServices
+// before disabledServices (page, Microsoft 365 account properties).
 func (b *builder) assign(account *state.M365, licence *seed.Licence, change licenceChange, kind int) {
 	for _, service := range slices.Concat(change.enabled, change.disabled) {
 		if !slices.Contains(licence.Plans, service) {

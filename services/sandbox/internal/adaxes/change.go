@@ -99,7 +99,8 @@ func change(tx *state.Tx, o *state.Object, properties []property) (*state.Object
 	return o, nil
 }
 
-// apply gives a property's new values. With a mask only its bits change (page "Setting property values").
+// apply gives a property's new values. With a mask only its bits change (page "Setting property
+// values").
 func apply(old []any, p property) []any {
 	same := func(value any) func(any) bool {
 		return func(other any) bool { return fmt.Sprint(other) == fmt.Sprint(value) }

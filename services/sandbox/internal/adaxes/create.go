@@ -165,8 +165,9 @@ func (a *API) create(origin state.Origin, q createRequest, partial bool, rule st
 // ruleMessages are what the business rule after a create says, by what it does.
 var ruleMessages = map[string]string{"message": "A welcome message has been sent.", "rename": "The object has been renamed.", "move": "The object has been moved."}
 
-// relocate does what a business rule does to a new object: a name of another form, or a place beside the one that was asked for. The result tells the
-// DN that came of it (Create directory object, actualObjectDN).
+// relocate does what a business rule does to a new object: a name of another form, or a place
+// beside the one that was asked for. The result tells the DN that came of it (Create directory
+// object, actualObjectDN).
 func relocate(tx *state.Tx, o *state.Object, rule string) (*state.Object, error) {
 	naming, name, parent := "cn", directory.Name(o.DN), directory.Parent(o.DN)
 	if o.Class == "organizationalUnit" {
@@ -176,7 +177,8 @@ func relocate(tx *state.Tx, o *state.Object, rule string) (*state.Object, error)
 	case "rename":
 		name += " (renamed)"
 	case "move":
-		parent = directory.Parent(parent) // the container of the container: it is there, or the container would not be
+		// the container of the container: it is there, or the container would not be
+		parent = directory.Parent(parent)
 	default:
 		return o, nil
 	}
@@ -196,7 +198,8 @@ func relocate(tx *state.Tx, o *state.Object, rule string) (*state.Object, error)
 func (a *API) suspend(name, target string, body []byte) call.Answer {
 	kept, err := withoutPassword(body)
 	if err == nil {
-		err = a.world.Update(state.Origin{}, func(tx *state.Tx) error { // nothing of the directory changes
+		// nothing of the directory changes
+		err = a.world.Update(state.Origin{}, func(tx *state.Tx) error {
 			tx.PutApproval(&state.Approval{
 				ID: state.NewGUID(), Call: name, Target: target, State: "Pending", Requested: tx.Now(), Body: kept,
 			})

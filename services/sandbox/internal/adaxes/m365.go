@@ -9,7 +9,8 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
 )
 
-// m365Path is where a user's Microsoft 365 properties are read, up to 2023.2 (REST_GetMicrosoft365Properties).
+// m365Path is where a user's Microsoft 365 properties are read, up to 2023.2
+// (REST_GetMicrosoft365Properties).
 const m365Path = "/api/directoryobjects/o365account/properties"
 
 type m365Properties struct {

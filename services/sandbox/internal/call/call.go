@@ -33,9 +33,11 @@ type Operation struct {
 	Name string
 	// Target is whom the call is about: a DN, an address, a client id. Never a secret.
 	Target string
-	// Detail is what the call asks for, for the journal, where Target does not tell it. Never a secret.
+	// Detail is what the call asks for, for the journal, where Target does not tell it. Never a
+	// secret.
 	Detail string
-	// Run does the work. Twist is "", or one of the fault kinds that only the API itself can act out.
+	// Run does the work. Twist is "", or one of the fault kinds that only the API itself can act
+	// out.
 	Run func(Run) Answer
 }
 
@@ -162,7 +164,8 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// expired revokes the token of a call, and answers it as the API answers one without a token. An account token, which nobody issued, is refused this once.
+// expired revokes the token of a call, and answers it as the API answers one without a token. An
+// account token, which nobody issued, is refused this once.
 func (rn *Runner) expired(api API, run Run, r *http.Request, body []byte) Answer {
 	if err := rn.Revoke(credential(r, body)); err != nil {
 		return Answer{Status: http.StatusInternalServerError, Outcome: err.Error()}

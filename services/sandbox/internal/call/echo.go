@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// echo is an error in the vendor's own shape that repeats the caller's credential everywhere: as code, in text, in headers.
+// echo is an error in the vendor's own shape that repeats the caller's credential everywhere: as
+// code, in text, in headers.
 func echo(vendor string, status int, r *http.Request, body []byte) Answer {
 	if status == 0 {
 		status = http.StatusBadRequest
@@ -39,7 +40,8 @@ func echo(vendor string, status int, r *http.Request, body []byte) Answer {
 	return a
 }
 
-// credential is the secret by which a request proves its caller: a token, a password, a client's secret or assertion.
+// credential is the secret by which a request proves its caller: a token, a password, a client's
+// secret or assertion.
 func credential(r *http.Request, body []byte) string {
 	if token := r.Header.Get("Adm-Authorization"); token != "" {
 		return token

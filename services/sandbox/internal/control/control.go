@@ -1,5 +1,5 @@
-// Package control is the sandbox's own API, for tests, checkers and demonstrations. No vendor
-// has it. Everything is JSON; a wrong request gets 400 and {"error": "…"}.
+// Package control is the sandbox's own API, for tests, checkers and demonstrations. No vendor has
+// it. Everything is JSON; a wrong request gets 400 and {"error": "…"}.
 //
 //	GET    /control/                       the list of these endpoints
 //	POST   /control/reset                  back to the seed: state, clock, switches, faults, journal

@@ -90,7 +90,8 @@ func (a *API) approvals(*http.Request) (any, error) {
 	return map[string]any{"approvals": list}, nil
 }
 
-// decide settles one suspended request, or all. An approved one is carried out as a call of its own.
+// decide settles one suspended request, or all. An approved one is carried out as a call of its
+// own.
 func (a *API) decide(r *http.Request) (any, error) {
 	var body struct {
 		Decision string `json:"decision"`

@@ -21,7 +21,8 @@ func BinaryGUID(guid string) []byte {
 	return b
 }
 
-// BinarySID gives the bytes of a security identifier ([MS-DTYP], section 2.4.2.2). nil where the text is none.
+// BinarySID gives the bytes of a security identifier ([MS-DTYP], section 2.4.2.2). nil where the
+// text is none.
 func BinarySID(sid string) []byte {
 	parts := strings.Split(sid, "-")
 	if len(parts) < 4 || parts[0] != "S" || len(parts) > 18 {

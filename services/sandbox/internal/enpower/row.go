@@ -229,7 +229,8 @@ func shared(i int) bool { return i%10 == 9 }
 // removed reports whether mailbox number i is not listed.
 func removed(p state.Population, i int) bool { return lot(i, 1) < p.Removed }
 
-// lot is what mailbox number i draws, from 0 up to 1; another for each drawing. It is SplitMix64's output function.
+// lot is what mailbox number i draws, from 0 up to 1; another for each drawing. It is SplitMix64's
+// output function.
 func lot(i int, drawing uint64) float64 {
 	z := uint64(i)<<8 + drawing
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

@@ -293,7 +293,8 @@ func (a *API) readList(name string, raw json.RawMessage) (list []string, wrong *
 	return list, nil
 }
 
-// apply changes the list of delegates as one act: all of it or, where a delegate is unknown, nothing.
+// apply changes the list of delegates as one act: all of it or, where a delegate is unknown,
+// nothing.
 func (a *API) apply(tx *state.Tx, identity string, change delegateChange) (warnings []string, refused *call.Answer) {
 	found := slices.DeleteFunc(slices.Clone(tx.FindMailboxes(identity)), func(m *state.Mailbox) bool { return !a.visible(tx, m) })
 	switch {

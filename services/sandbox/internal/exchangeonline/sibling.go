@@ -40,8 +40,8 @@ func (a *API) getAcceptedDomain(q *request) call.Answer {
 	return a.whole(q, rows)
 }
 
-// defaultDomain is the one domain that is a tenant's default: the first of its organisation, or of all where the seed gives no organisation
-// the tenant's id.
+// defaultDomain is the one domain that is a tenant's default: the first of its organisation, or of
+// all where the seed gives no organisation the tenant's id.
 func (a *API) defaultDomain(tenant string) (domain string) {
 	for _, organization := range a.world.Seed().Organizations {
 		if len(organization.Domains) == 0 {
@@ -122,7 +122,8 @@ func (a *API) whole(q *request, rows []map[string]any) call.Answer {
 	return collection(q, rows, next)
 }
 
-// The rights that a folder's entry may hold: roles and single rights (Exchange PowerShell reference).
+// The rights that a folder's entry may hold: roles and single rights (Exchange PowerShell
+// reference).
 var folderRights = []string{
 	"None", "AvailabilityOnly", "LimitedDetails", "Reviewer", "Contributor", "NonEditingAuthor", "Author", "Editor", "PublishingAuthor",
 	"PublishingEditor", "Owner", "CreateItems", "CreateSubfolders", "DeleteAllItems", "DeleteOwnedItems", "EditAllItems", "EditOwnedItems",

@@ -29,7 +29,8 @@ const (
 	Partial       Kind = "partial"        // the create is done by half: see actedOut
 )
 
-// actedOut are the calls that can go wrong in a way that only the API itself acts out, by vendor: they strike no other.
+// actedOut are the calls that can go wrong in a way that only the API itself acts out, by vendor:
+// they strike no other.
 var actedOut = map[Kind]map[string][]string{
 	Suspend: {"adaxes": {"create-object", "create-mailbox"}},
 	Partial: {"adaxes": {"create-object", "create-mailbox"}, "hostedexchange": {"CreateBusinessUser"}},
@@ -44,7 +45,8 @@ func (k Kind) calls() string {
 	return strings.Join(list, "; ")
 }
 
-// canStrike reports whether a call can go wrong in this way; an empty vendor or call stands for any.
+// canStrike reports whether a call can go wrong in this way; an empty vendor or call stands for
+// any.
 func (k Kind) canStrike(vendor, call string) bool {
 	byVendor, limited := actedOut[k]
 	if !limited {
@@ -104,7 +106,8 @@ type Rules struct {
 	chance func() float64
 }
 
-// New makes an empty list. Whether a rule with a probability strikes is drawn from the seed; 0: anew in every process.
+// New makes an empty list. Whether a rule with a probability strikes is drawn from the seed; 0:
+// anew in every process.
 func New(seed uint64) *Rules {
 	if seed == 0 {
 		return &Rules{chance: rand.Float64}

@@ -161,7 +161,8 @@ func (a *API) respond(status int, document *node, soap bool) call.Answer {
 		document = element("SOAP-ENV:Envelope", "", element("SOAP-ENV:Body", "", document)).with("xmlns:SOAP-ENV", soapSpace)
 	}
 	document.write(&b)
-	body, _ := encoding.HTMLEscapeUnsupported(written.as.NewEncoder()).Bytes(b.Bytes()) // of UTF-8: never fails
+	// of UTF-8: never fails
+	body, _ := encoding.HTMLEscapeUnsupported(written.as.NewEncoder()).Bytes(b.Bytes())
 	return call.Answer{Status: status, Header: http.Header{}, Type: written.mediaType, Body: body}
 }
 

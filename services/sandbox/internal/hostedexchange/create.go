@@ -133,7 +133,8 @@ func (u *user) readTexts() error {
 	return nil
 }
 
-// readProperties reads <property name="x">v</property> or <property name="x"><value>…</value></property>.
+// readProperties reads <property name="x">v</property> or <property
+// name="x"><value>…</value></property>.
 func (u *user) readProperties() error {
 	block := u.data.child("properties")
 	if block == nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/switches"
 )
 
-// createMailbox is the procedure CreateMailbox for a user that exists (dd278816); its output is the merged executeData.
+// createMailbox is the procedure CreateMailbox for a user that exists (dd278816); its output is the
+// merged executeData.
 func (a *API) createMailbox(x *execution) ([]*node, error) {
 	u := &user{data: x.data, algorithm: "tightPack", plan: x.data.value("planName")}
 	for _, c := range x.data.Children {

@@ -62,7 +62,8 @@ func (a *API) unwrapBody(x *execution, content *node, space, procedure string) e
 	return nil
 }
 
-// trusted reads <request><procedure><execute …><executeData/><after/></execute></procedure></request>.
+// trusted reads <request><procedure><execute
+// …><executeData/><after/></execute></procedure></request>.
 func (a *API) trusted(x *execution, root *node) error {
 	if root.Name != "request" || root.Space != "" {
 		return fault(codeBadRequest, "The root element must be request.")
@@ -92,8 +93,8 @@ func (a *API) trusted(x *execution, root *node) error {
 	return a.readAfter(x, execute)
 }
 
-// afterValues are the attributes of after that the sandbox knows, with their values; none: any. What happens to a null source
-// does not matter here, as executeData is never null.
+// afterValues are the attributes of after that the sandbox knows, with their values; none: any.
+// What happens to a null source does not matter here, as executeData is never null.
 var afterValues = map[string][]string{
 	"source": nil, "destination": nil, "mode": {"insert", "merge", "replace", "move"}, "ifNull": {"fail", "ignore"}, "allowNullTransform": {"0", "1"},
 }

@@ -181,7 +181,8 @@ func (a *AvePoint) Open(r *http.Request, body []byte) call.Operation {
 		}
 		status := denied.status
 		if status == http.StatusUnauthorized {
-			status = http.StatusBadRequest // the notes expect 400 for every denial; the page is silent
+			// the notes expect 400 for every denial; the page is silent
+			status = http.StatusBadRequest
 		}
 		return jsonAnswer(status, denied.code, map[string]any{"error": denied.code})
 	}}

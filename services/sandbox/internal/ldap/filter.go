@@ -75,7 +75,8 @@ func compileSet(p *ber.Packet, depth int, or bool) (matcher, error) {
 	}, nil
 }
 
-// equals compares as the attribute's syntax asks: names of objects as such, bytes exactly, texts in any case.
+// equals compares as the attribute's syntax asks: names of objects as such, bytes exactly, texts in
+// any case.
 func equals(name, want string) matcher {
 	attribute, _ := directory.FindAttribute(name)
 	same := strings.EqualFold

@@ -93,7 +93,8 @@ func (s *Server) hidden(tx *state.Tx, o *state.Object) bool {
 	return lag > 0 && tx.Now().Before(o.Created.Add(lag))
 }
 
-// chosen gives the attributes that a caller asked for: all of them for none or "*"; "1.1" asks for none (RFC 4511, section 4.5.1.8).
+// chosen gives the attributes that a caller asked for: all of them for none or "*"; "1.1" asks for
+// none (RFC 4511, section 4.5.1.8).
 func (e entry) chosen(names []string, typesOnly bool) map[string][]string {
 	all := len(names) == 0 || slices.Contains(names, "*")
 	chosen := map[string][]string{}

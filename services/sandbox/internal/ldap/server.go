@@ -1,7 +1,9 @@
-// Package ldap shows the simulated directories over LDAP, for reading: simple bind, and searches of every scope. It
-// stands for the Active Directory behind Hosted Exchange and Adaxes, by which a caller reads what the vendors' own answers leave out.
+// Package ldap shows the simulated directories over LDAP, for reading: simple bind, and searches of
+// every scope. It stands for the Active Directory behind Hosted Exchange and Adaxes, by which a
+// caller reads what the vendors' own answers leave out.
 //
-// Sources: RFC 4511 (protocol), RFC 4515 (filters), [MS-ADTS] sections 3.1.1.3 and 5.1.1 (Active Directory's ways).
+// Sources: RFC 4511 (protocol), RFC 4515 (filters), [MS-ADTS] sections 3.1.1.3 and 5.1.1 (Active
+// Directory's ways).
 package ldap
 
 import (
@@ -147,8 +149,8 @@ func (s *Server) isBound(connection int) bool {
 	return s.bound[connection]
 }
 
-// bind takes the accounts of the provisioning system, as DOMAIN\user or user@domain ([MS-ADTS] 5.1.1.1.1). A bind without a
-// name is anonymous: it succeeds and opens nothing.
+// bind takes the accounts of the provisioning system, as DOMAIN\user or user@domain ([MS-ADTS]
+// 5.1.1.1.1). A bind without a name is anonymous: it succeeds and opens nothing.
 func (s *Server) bind(w *gldap.ResponseWriter, r *gldap.Request) {
 	m, err := r.GetSimpleBindMessage()
 	if err != nil {
@@ -185,8 +187,8 @@ func refuse(response int) gldap.HandlerFunc {
 	}
 }
 
-// run lets a fault strike or does the work, and writes the journal. Of the faults, latency delays; every other kind
-// leaves the directory unavailable, since the library can not drop a connection.
+// run lets a fault strike or does the work, and writes the journal. Of the faults, latency delays;
+// every other kind leaves the directory unavailable, since the library can not drop a connection.
 func (s *Server) run(name, target string, work func() (code int, outcome string)) int {
 	started := time.Now()
 	entry := journal.Entry{Sequence: s.Journal.Next(), Time: s.World.Now(), Vendor: Vendor, Call: name, Target: target}

@@ -9,7 +9,8 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/sandbox"
 )
 
-// FuzzRequests sends bodies to every call that reads one: each is answered, and a refusal changes nothing.
+// FuzzRequests sends bodies to every call that reads one: each is answered, and a refusal changes
+// nothing.
 func FuzzRequests(f *testing.F) {
 	s, err := sandbox.Open(sandbox.Options{})
 	if err != nil {

@@ -103,7 +103,8 @@ type LDAP struct {
 	Encrypted   bool
 }
 
-// StartLDAP shows the directories over LDAP as well, and gives the URL. End it with the function returned.
+// StartLDAP shows the directories over LDAP as well, and gives the URL. End it with the function
+// returned.
 func (s *Sandbox) StartLDAP(o LDAP) (url string, stop func(), err error) {
 	server, scheme := s.ldap(o), "ldap://"
 	if o.Encrypted {

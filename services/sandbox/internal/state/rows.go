@@ -107,7 +107,8 @@ const customText = "adm-CustomAttributeText"
 // Indexed reports whether objects can be found by a property without a walk over all.
 func Indexed(name string) bool { return strings.HasPrefix(name, customText) }
 
-// customTexts are the keys of the index over the custom texts: name and value, without regard to case.
+// customTexts are the keys of the index over the custom texts: name and value, without regard to
+// case.
 func customTexts(o *Object) (keys []string) {
 	for name := range o.Properties {
 		if text := o.Text(name); text != "" && Indexed(name) {

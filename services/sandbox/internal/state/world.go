@@ -48,8 +48,9 @@ type Population struct {
 	Count        int    `json:"count"`
 	TenantID     string `json:"tenantId"`
 	TenantDomain string `json:"tenantDomain"`
-	// Changed and Removed are shares of them, 0 to 1: those that have an item more than they would otherwise, and those
-	// that are not listed. A larger share includes the mailboxes of a smaller one.
+	// Changed and Removed are shares of them, 0 to 1: those that have an item more than they would
+	// otherwise, and those that are not listed. A larger share includes the mailboxes of a smaller
+	// one.
 	Changed float64 `json:"changed"`
 	Removed float64 `json:"removed"`
 }

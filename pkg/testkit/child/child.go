@@ -1,0 +1,46 @@
+// Package child runs processes that do not outlive ours.
+package child
+
+import (
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// Start starts a command; orphaned is the signal that it gets should we be killed (Linux only). It
+// has a process group of its own: a Ctrl-C at the terminal is for us, who stop children in order.
+// Once ended is closed, its ProcessState tells how it ended.
+//
+// The kernel ties a child's life to the thread that started it, not to the process (prctl(2),
+// PR_SET_PDEATHSIG), and the runtime ends threads. So each child has one to itself.
+func Start(cmd *exec.Cmd, orphaned syscall.Signal) (ended <-chan struct{}, err error) {
+	prepare(cmd, orphaned)
+	started, done := make(chan error), make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	return done, <-started
+}
+
+// Run is Start, and waits for the end; see [exec.Cmd.Run] for its errors.
+func Run(cmd *exec.Cmd, orphaned syscall.Signal) error {
+	prepare(cmd, orphaned)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return cmd.Run()
+}
+
+func prepare(cmd *exec.Cmd, orphaned syscall.Signal) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	tie(cmd.SysProcAttr, orphaned)
+}

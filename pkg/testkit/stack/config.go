@@ -1,0 +1,60 @@
+package stack
+
+import (
+	_ "embed"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+// SandboxTenant is the tenant that the configuration written for the sandbox names.
+const SandboxTenant = "contoso"
+
+// configTemplate is the configuration of all services against the sandbox.
+//
+//go:embed sandbox.yaml
+var configText string
+
+var configTemplate = template.Must(template.New("sandbox.yaml").Parse(configText))
+
+// sandboxSecrets are the credentials of the sandbox's default seed. They open nothing else.
+var sandboxSecrets = map[string]string{
+	"adaxes-token":          "adaxes-sandbox-token",
+	"entra-client-secret":   "entra-sandbox-secret",
+	"hosted-password":       "hosted-sandbox-password",
+	"ldap-password":         "hosted-reader-password",
+	"enpower-client-secret": "enpower-sandbox-secret",
+}
+
+// ConfigFile is the name of the services' configuration among [SandboxConfig].
+const ConfigFile = "mailwright.yaml"
+
+// SandboxConfig is the services' configuration against the sandbox at a URL, and its LDAP at
+// another, "" where it shows none: [ConfigFile], and the secrets that it refers to, by their paths
+// beside it.
+//
+// Each of the further tenants is configured as [SandboxTenant] is.
+func SandboxConfig(sandboxURL, ldapURL string, tenants ...string) map[string]string {
+	var text strings.Builder
+	values := map[string]any{"Sandbox": sandboxURL, "LDAP": ldapURL, "Tenants": tenants}
+	_ = configTemplate.Execute(&text, values) // a Builder and a map do not fail
+	files := map[string]string{ConfigFile: text.String()}
+	for name, value := range sandboxSecrets {
+		files["secrets/"+name] = value + "\n"
+	}
+	return files
+}
+
+// writeConfig writes the services' configuration and gives its path.
+func (s *Stack) writeConfig() (string, error) {
+	if err := os.MkdirAll(filepath.Join(s.opts.Dir, "secrets"), 0o700); err != nil {
+		return "", err
+	}
+	for name, text := range SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP), s.opts.Tenants...) {
+		if err := os.WriteFile(filepath.Join(s.opts.Dir, name), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(s.opts.Dir, ConfigFile), nil
+}

@@ -1,0 +1,32 @@
+package stack
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+)
+
+// EndpointsFile is the file in the state directory by which a running stack tells others where it
+// is.
+const EndpointsFile = "endpoints.json"
+
+// Endpoints are where a running system is.
+type Endpoints struct {
+	NATS string `json:"nats"`
+	// Postgres holds a password; the file is for its owner only.
+	Postgres string `json:"postgres"`
+	Sandbox  string `json:"sandbox"`
+	// Tenant is the name of the configured tenant, where there is exactly one.
+	Tenant string `json:"tenant,omitempty"`
+	// Services maps each service to the base URL of its health endpoints.
+	Services map[string]string `json:"services,omitempty"`
+}
+
+func (s *Stack) writeEndpoints() error {
+	raw, err := json.MarshalIndent(s.Endpoints, "", "  ")
+	if err != nil {
+		return err
+	}
+	// Not readable by others: the Postgres URL holds a password.
+	return os.WriteFile(filepath.Join(s.opts.Dir, EndpointsFile), append(raw, '\n'), 0o600)
+}

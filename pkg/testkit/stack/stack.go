@@ -1,0 +1,361 @@
+// Package stack runs the whole of Mailwright on one machine as a tree of processes: NATS, Postgres,
+// the sandbox and the five services. `mailwright dev` is this package with a command line; the
+// end-to-end suites kill and restart its parts.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+)
+
+// Names of the parts.
+const (
+	NATS     = "nats"
+	Postgres = "postgres"
+	Sandbox  = "sandbox"
+)
+
+// sandboxLDAP is where the sandbox shows its directories over LDAP.
+const sandboxLDAP = Sandbox + "-ldap"
+
+// Services lists the programs that carry commands out and project events.
+var Services = []string{"directory-svc", "mailbox-svc", "delegation-svc", "inventory-svc", "projection-svc"}
+
+// Options say where and how. The zero value of each but Dir takes the default.
+type Options struct {
+	// Dir keeps the state: databases, streams, logs, secrets, endpoints.json. A stack
+	// started on it again goes on where the last one stopped.
+	Dir string
+	// Bin holds the programs; default is where this program itself is.
+	Bin string
+	// Log hears of starts, ends and restarts.
+	Log *slog.Logger
+	// Volatile gives up durability against a crash of the machine, for tests.
+	Volatile bool
+	// NATS and Postgres are URLs of servers that run already; "" starts one.
+	NATS, Postgres string
+	// NATSInProcess runs NATS within this process rather than as a program, which needs no folder
+	// of programs.
+	NATSInProcess bool
+	// NoSandbox leaves the sandbox out.
+	NoSandbox bool
+	// Tenants are configured beside [SandboxTenant], against the same vendors.
+	Tenants []string
+	// Services to run; nil is all.
+	Services []string
+	// Before, if set, is called when NATS, Postgres and sandbox are ready, before the services
+	// start.
+	Before func(context.Context, Endpoints) error
+	// Env is added to the services' environment, such as MAILWRIGHT_LOG_LEVEL=debug; SandboxEnv to
+	// the sandbox's.
+	Env, SandboxEnv []string
+}
+
+// Stack is a running system.
+type Stack struct {
+	Endpoints Endpoints
+
+	opts     Options
+	ports    map[string]int
+	mu       sync.Mutex
+	programs map[string]*program
+	order    []string
+	nats     *embedded.NATS
+	postgres *embedded.Postgres
+}
+
+// Start brings everything up in order and returns when every part is ready. On an error it leaves
+// nothing running.
+func Start(ctx context.Context, opts Options) (*Stack, error) {
+	s, err := prepare(opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func prepare(opts Options) (*Stack, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Services == nil {
+		opts.Services = Services
+	}
+	if opts.Bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		opts.Bin = filepath.Dir(self)
+	}
+	for _, name := range opts.programs() {
+		if _, err := exec.LookPath(filepath.Join(opts.Bin, name)); err != nil {
+			return nil, fmt.Errorf("the program %s is not in %s: run 'make build', or say with --bin where it is", name, opts.Bin)
+		}
+	}
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	opts.Dir = dir
+	// Postgres drops root, and its user must be able to reach its folder below this one.
+	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o755); err != nil {
+		return nil, err
+	}
+	s := &Stack{opts: opts, ports: map[string]int{}, programs: map[string]*program{}}
+	return s, s.choosePorts()
+}
+
+// programs lists what must be in Bin.
+func (o Options) programs() []string {
+	names := slices.Clone(o.Services)
+	if o.NATS == "" && !o.NATSInProcess {
+		names = append(names, "mailwright")
+	}
+	if !o.NoSandbox {
+		names = append(names, Sandbox)
+	}
+	return names
+}
+
+// choosePorts takes a free port for each part. It is chosen before the part starts, so that a part
+// that is killed comes back where the others look for it.
+func (s *Stack) choosePorts() error {
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, sandboxLDAP}, s.opts.Services) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		held = append(held, l)
+		s.ports[name] = l.Addr().(*net.TCPAddr).Port
+	}
+	return nil
+}
+
+func (s *Stack) url(scheme, name string) string {
+	return fmt.Sprintf("%s://127.0.0.1:%d", scheme, s.ports[name])
+}
+
+func (s *Stack) start(ctx context.Context) error {
+	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Services: map[string]string{}}
+	if !s.opts.NoSandbox {
+		s.Endpoints.Sandbox = s.url("http", Sandbox)
+		if len(s.opts.Tenants) == 0 {
+			s.Endpoints.Tenant = SandboxTenant
+		}
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	errs := make([]error, 3)
+	for i, f := range []func(context.Context) error{s.startNATS, s.startPostgres, s.startSandbox} {
+		wg.Go(func() { errs[i] = f(ctx) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if s.opts.Before != nil {
+		if err := s.opts.Before(ctx, s.Endpoints); err != nil {
+			return err
+		}
+	}
+	config, err := s.writeConfig()
+	if err != nil {
+		return err
+	}
+	errs = make([]error, len(s.opts.Services))
+	for i, name := range s.opts.Services {
+		wg.Go(func() { errs[i] = s.startService(ctx, name, config) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, name := range s.opts.Services {
+		s.Endpoints.Services[name] = s.url("http", name)
+	}
+	s.opts.Log.Info("everything is ready", "after", time.Since(began).Round(10*time.Millisecond))
+	return s.writeEndpoints()
+}
+
+func (s *Stack) startNATS(ctx context.Context) error {
+	if s.opts.NATS != "" {
+		s.Endpoints.NATS = s.opts.NATS
+		return nil
+	}
+	if s.opts.NATSInProcess {
+		server, err := embedded.StartNATS(embedded.NATSConfig{Port: s.ports[NATS], StoreDir: filepath.Join(s.opts.Dir, "nats")})
+		s.nats = server
+		return err
+	}
+	return s.run(ctx, &program{
+		name: NATS, path: filepath.Join(s.opts.Bin, "mailwright"),
+		args:  []string{"server", "--port", fmt.Sprint(s.ports[NATS]), "--store", filepath.Join(s.opts.Dir, "nats")},
+		ready: dials(s.ports[NATS]),
+	})
+}
+
+func (s *Stack) startSandbox(ctx context.Context) error {
+	if s.opts.NoSandbox {
+		return nil
+	}
+	return s.run(ctx, &program{
+		name: Sandbox, path: filepath.Join(s.opts.Bin, Sandbox),
+		args:  []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]), "--ldap-listen", fmt.Sprintf("127.0.0.1:%d", s.ports[sandboxLDAP]), "--state-file", filepath.Join(s.opts.Dir, "sandbox.state")},
+		env:   s.opts.SandboxEnv,
+		ready: answers(s.url("http", Sandbox) + "/readyz"),
+	})
+}
+
+func (s *Stack) startService(ctx context.Context, name, config string) error {
+	return s.run(ctx, &program{
+		name: name, path: filepath.Join(s.opts.Bin, name),
+		args: []string{"--config", config, "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[name])},
+		env:  slices.Concat([]string{"MAILWRIGHT_DATABASE_URL=" + s.Endpoints.Postgres, "MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS}, s.opts.Env), ready: answers(s.url("http", name) + "/readyz"),
+	})
+}
+
+func (s *Stack) startPostgres(ctx context.Context) error {
+	if s.opts.Postgres != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.Endpoints.Postgres = s.opts.Postgres
+		return nil
+	}
+	p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: filepath.Join(s.opts.Dir, "postgres"), Port: s.ports[Postgres], Volatile: s.opts.Volatile, Logger: s.opts.Log})
+	if err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.postgres = p
+	s.Endpoints.Postgres = p.URL()
+	return nil
+}
+
+// run starts a program, watches over it, and waits until it is ready.
+func (s *Stack) run(ctx context.Context, p *program) error {
+	p.log, p.dir = s.opts.Log, s.opts.Dir
+	s.mu.Lock()
+	s.programs[p.name] = p
+	s.order = append(s.order, p.name)
+	s.mu.Unlock()
+	if err := p.start(); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return p.await(ctx)
+}
+
+// Kill ends a part at once, as a crash would (SIGKILL), and leaves it down until [Stack.Restart].
+func (s *Stack) Kill(name string) error {
+	switch {
+	case name == Postgres:
+		return s.killPostgres()
+	case name == NATS && s.nats != nil: // it can not crash without us
+		s.nats.Shutdown()
+		return nil
+	}
+	p, err := s.program(name)
+	if err != nil {
+		return err
+	}
+	return p.kill()
+}
+
+// Restart brings a part back that was killed, and returns when it is ready.
+func (s *Stack) Restart(ctx context.Context, name string) error {
+	switch {
+	case name == Postgres:
+		return s.startPostgres(ctx)
+	case name == NATS && s.nats != nil:
+		return s.startNATS(ctx)
+	}
+	p, err := s.program(name)
+	if err != nil {
+		return err
+	}
+	if err := p.start(); err != nil {
+		return err
+	}
+	return p.await(ctx)
+}
+
+func (s *Stack) program(name string) (*program, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.programs[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no part %q", name)
+	}
+	return p, nil
+}
+
+func (s *Stack) killPostgres() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.postgres == nil {
+		return errors.New("Postgres is not ours to kill")
+	}
+	process, err := os.FindProcess(s.postgres.PID())
+	if err != nil {
+		return err
+	}
+	if err := process.Kill(); err != nil {
+		return err
+	}
+	<-s.postgres.Done()
+	return nil
+}
+
+// Stop ends every part in reverse order: services first, so that they hand over what they hold.
+func (s *Stack) Stop() error {
+	s.mu.Lock()
+	order := slices.Clone(s.order)
+	s.mu.Unlock()
+	var errs []error
+	stopAll := func(names []string) {
+		var wg sync.WaitGroup
+		for _, name := range names {
+			p, _ := s.program(name)
+			wg.Go(func() {
+				if err := p.stop(); err != nil {
+					s.mu.Lock()
+					errs = append(errs, err)
+					s.mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+	}
+	isService := func(name string) bool { return slices.Contains(s.opts.Services, name) }
+	stopAll(slices.DeleteFunc(slices.Clone(order), func(n string) bool { return !isService(n) }))
+	stopAll(slices.DeleteFunc(slices.Clone(order), isService))
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop())
+	}
+	if s.nats != nil {
+		s.nats.Shutdown()
+	}
+	_ = os.Remove(filepath.Join(s.opts.Dir, EndpointsFile))
+	return errors.Join(errs...)
+}

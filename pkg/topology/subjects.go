@@ -1,0 +1,199 @@
+package topology
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+const root = "mailwright"
+
+// CommandSubject is where a command is published: mailwright.cmd.<tenant>.<domain>.<key>. The
+// tenant is its name in the configuration. The key is any text, encoded by [event.Token]. Commands
+// of one tenant, domain and key take effect in the order published.
+//
+// A JetStream publish to a domain that does not exist, or to the form in which commands are stored,
+// is captured by no stream: the publisher gets "no responders" (jetstream.ErrNoStreamResponse).
+func CommandSubject(tenant string, domain event.Domain, key string) string {
+	return join("cmd", tenant, string(domain), event.Token(key))
+}
+
+// PublishedSubject is the [CommandSubject] that a stored command was published to. The tenant and
+// the key's token are as the publisher wrote them.
+func PublishedSubject(a Address) string { return join("cmd", a.Tenant, string(a.Domain), a.Key) }
+
+// EventSubject holds every event of an operation: mailwright.evt.<tenant>.<domain>.<operationid>.
+func EventSubject(tenant string, domain event.Domain, operationID string) string {
+	return join("evt", tenant, string(domain), event.Token(operationID))
+}
+
+// MailboxSubject holds the latest observation of a mailbox: mailwright.mailbox.<tenant>.<mailbox>.
+// The mailbox is its id, after the id of its tenant at the vendor where it has one.
+func MailboxSubject(tenant, mailbox string) string {
+	return join("mailbox", tenant, event.Token(mailbox))
+}
+
+// MailboxesOf matches the subjects of all mailboxes of a tenant.
+func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
+
+// DriftSubject holds how a mailbox's delegates differ from what the last command left:
+// mailwright.drift.<tenant>.<domain>.<mailbox>. The mailbox is its object id, where one is known.
+func DriftSubject(tenant, mailbox string) string {
+	return join("drift", tenant, string(event.Delegation), event.Token(mailbox))
+}
+
+// unknownToken stands in a dead letter's subject for a tenant or an operation that is not known.
+const unknownToken = "-"
+
+// DeadSubject is where a message that cannot be carried out ends:
+// mailwright.dead.<tenant>.<domain>.<operationid>, with "-" for a tenant or an operation that is
+// not known.
+func DeadSubject(tenant string, domain event.Domain, operationID string) string {
+	return join("dead", cmp.Or(tenant, unknownToken), string(domain), event.Token(cmp.Or(operationID, unknownToken)))
+}
+
+// Address is the place of a stored command.
+type Address struct {
+	// Tenant is the token as its publisher wrote it: the name of a tenant, or of none.
+	Tenant    string
+	Domain    event.Domain
+	Partition int
+	// Key is the token as its publisher chose it. Ours is made by [event.Token]. Another publisher
+	// may use any token, so it is compared and passed on as it is, and never decoded.
+	Key string
+}
+
+const (
+	// maxKey is the longest token of a key, in bytes: a subject that holds one, with what JetStream
+	// puts before it, must fit into the 4,096 bytes of a line that a NATS server reads.
+	maxKey = 3000
+	// maxTenant is the longest token of a tenant, in bytes. A longer one is no tenant's name.
+	maxTenant = 255
+)
+
+// Check holds the tokens of an address against what can stand in another subject. No operation can
+// come of a command whose address fails: its result would have no subject.
+func (a Address) Check() error {
+	return errors.Join(checkToken("key", a.Key, maxKey), CheckTenant(a.Tenant))
+}
+
+// CheckTenant is [Address.Check] of the token of a tenant alone.
+func CheckTenant(token string) error { return checkToken("tenant", token, maxTenant) }
+
+func checkToken(name, token string, longest int) error {
+	switch {
+	case len(token) > longest:
+		return fmt.Errorf("the %s has %d bytes; at most %d are possible", name, len(token), longest)
+	case !utf8.ValidString(token), strings.ContainsFunc(token, unicode.IsControl):
+		return fmt.Errorf("the %s %q is not UTF-8, or has control characters", name, token)
+	default:
+		return nil
+	}
+}
+
+// ParkedSubject holds what waits on a key, in order: mailwright.parked.<tenant>.<domain>.<key
+// token>.
+func ParkedSubject(a Address) string { return join("parked", a.Tenant, string(a.Domain), a.Key) }
+
+// ScheduleSubject holds the schedule that wakes a key: mailwright.schedule.<tenant>.<domain>.<key
+// token>. JetStream keeps one schedule a subject: a later one replaces it.
+func ScheduleSubject(a Address) string {
+	return join("schedule", a.Tenant, string(a.Domain), a.Key)
+}
+
+// NotBeforeSubject holds the schedule of a command that is not due yet:
+// mailwright.notbefore.<tenant>.<domain>.<operationid>. It does not hold up the command's key.
+func NotBeforeSubject(a Address, operationID string) string {
+	return join("notbefore", a.Tenant, string(a.Domain), operationID)
+}
+
+// WakeSubject is where the message appears that wakes a key:
+// mailwright.wake.<tenant>.<domain>.<partition>.<key token>.
+func WakeSubject(a Address) string {
+	return join("wake", a.Tenant, string(a.Domain), strconv.Itoa(a.Partition), a.Key)
+}
+
+// ParseCommandSubject reads mailwright.cmd.<tenant>.<domain>.<partition>.<key>, the subject of a
+// stored command. The server stores a message with a wildcard for its tenant or key too. That has
+// no address, since its other subjects would be patterns, which match those of every key.
+func ParseCommandSubject(subject string) (Address, bool) { return parseKey("cmd", subject) }
+
+// ParsePublishedSubject reads what [PublishedSubject] writes; the address has no partition.
+func ParsePublishedSubject(subject string) (Address, bool) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 5 || tokens[0] != root || tokens[1] != "cmd" || slices.ContainsFunc(tokens[2:], IsWildcard) {
+		return Address{}, false
+	}
+	return Address{Tenant: tokens[2], Domain: event.Domain(tokens[3]), Key: tokens[4]}, true
+}
+
+// SubjectTokens reads the tenant and the domain of a subject of ours, as far as it has them:
+// mailwright.<kind>.<tenant>.<domain>.… of a command, an event, a dead letter or a drift.
+func SubjectTokens(subject string) (tenant string, domain event.Domain) {
+	tokens := strings.SplitN(subject, ".", 5)
+	if len(tokens) < 4 || tokens[0] != root || IsWildcard(tokens[2]) || IsWildcard(tokens[3]) {
+		return "", ""
+	}
+	return tokens[2], event.Domain(tokens[3])
+}
+
+// CommandFilter matches the commands of one partition: mailwright.cmd.*.<domain>.<partition>.*.
+func CommandFilter(domain event.Domain, partition int) string {
+	return join("cmd", "*", string(domain), strconv.Itoa(partition), "*")
+}
+
+// WakeFilter matches the wake-ups of one partition's keys:
+// mailwright.wake.*.<domain>.<partition>.*.
+func WakeFilter(domain event.Domain, partition int) string {
+	return join("wake", "*", string(domain), strconv.Itoa(partition), "*")
+}
+
+// DomainFilter matches every stored command of a domain, those without a partition included.
+func DomainFilter(domain event.Domain) string { return join("cmd", "*", string(domain), ">") }
+
+// ParseCommandFilter reads what [CommandFilter] writes.
+func ParseCommandFilter(filter string) (event.Domain, int, bool) { return parseFilter("cmd", filter) }
+
+// ParseWakeFilter reads what [WakeFilter] writes.
+func ParseWakeFilter(filter string) (event.Domain, int, bool) { return parseFilter("wake", filter) }
+
+func parseFilter(kind, filter string) (event.Domain, int, bool) {
+	a, ok := parse(kind, filter)
+	return a.Domain, a.Partition, ok && a.Tenant == "*" && a.Key == "*" && slices.Contains(event.Domains(), a.Domain)
+}
+
+// ParseWakeSubject reads what [WakeSubject] writes.
+func ParseWakeSubject(subject string) (Address, bool) { return parseKey("wake", subject) }
+
+func parseKey(kind, subject string) (Address, bool) {
+	a, ok := parse(kind, subject)
+	if !ok || IsWildcard(a.Key) || IsWildcard(a.Tenant) {
+		return Address{}, false
+	}
+	return a, true
+}
+
+// IsWildcard reports whether a token stands for others in a filter. A message may have such a token
+// in its subject too; nothing can be read by that subject, since it matches other keys' messages.
+func IsWildcard(token string) bool { return token == "*" || token == ">" }
+
+func parse(kind, subject string) (Address, bool) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 6 || tokens[0] != root || tokens[1] != kind {
+		return Address{}, false
+	}
+	partition, err := strconv.Atoi(tokens[4])
+	if err != nil {
+		return Address{}, false
+	}
+	return Address{Tenant: tokens[2], Domain: event.Domain(tokens[3]), Partition: partition, Key: tokens[5]}, true
+}
+
+func join(tokens ...string) string { return root + "." + strings.Join(tokens, ".") }

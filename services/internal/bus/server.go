@@ -1,0 +1,45 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Server are the settings by which every program of ours reaches NATS. Embed it in a program's
+// configuration.
+type Server struct {
+	NATSURL   string `name:"nats-url" help:"NATS servers, separated by commas." env:"MAILWRIGHT_NATS_URL,NATS_URL" default:"nats://127.0.0.1:4222"`
+	NATSCreds string `name:"nats-creds" help:"File with NATS credentials (JWT and key)."`
+}
+
+// Connect waits until NATS answers or ctx ends; see [Connect].
+func (s Server) Connect(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
+	var options []nats.Option
+	if s.NATSCreds != "" {
+		options = append(options, nats.UserCredentials(s.NATSCreds))
+	}
+	nc, err := Connect(ctx, s.NATSURL, name, log, options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return nc, js, nil
+}
+
+// Connected is a readiness check: an error while the connection is away.
+func Connected(nc *nats.Conn) func(context.Context) error {
+	return func(context.Context) error {
+		if !nc.IsConnected() {
+			return errors.New("not connected to NATS")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,269 @@
+package bus_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+)
+
+func TestEnsureCreatesAndThenFindsNoDifference(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	for range 2 {
+		if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := 0
+	for range js.StreamNames(t.Context()).Name() {
+		names++
+	}
+	if names != 6 {
+		t.Errorf("%d streams, want 6", names)
+	}
+}
+
+func TestEnsureRefusesADifferentStream(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(name string, change func(*jetstream.StreamConfig)) {
+		c := must(js.Stream(t.Context(), name))(t).CachedInfo().Config
+		change(&c)
+		must(js.UpdateStream(t.Context(), c))(t)
+	}
+	edit(topology.StreamCommands, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
+	edit(topology.StreamEvents, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld })
+	edit(topology.StreamDead, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"owner": "operations"} }) // not ours to judge
+
+	err := topology.Ensure(t.Context(), js, topology.Config{Partitions: 16})
+	if err == nil {
+		t.Fatal("Ensure accepted streams that differ")
+	}
+	for _, want := range []string{
+		"stream COMMANDS", "max_age: want 720h0m0s, got 1h0m0s", "nats stream edit COMMANDS",
+		"subject_transform: want", "{{partition(16,1,2,3)}}", "got mailwright.cmd.*.*.* to mailwright.cmd.{{wildcard(1)}}.{{wildcard(2)}}.{{partition(8,1,2,3)}}.{{wildcard(3)}}",
+		"keys would move between partitions",
+		"stream EVENTS", "max_msgs: want -1, got 10", "discard: want DiscardNew, got DiscardOld",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "DEAD") {
+		t.Errorf("the error names a stream that is as it must be:\n%v", err)
+	}
+	if c := must(js.Stream(t.Context(), topology.StreamCommands))(t).CachedInfo().Config; c.MaxAge != time.Hour {
+		t.Errorf("Ensure changed max_age to %v", c.MaxAge)
+	}
+}
+
+func TestCommandsAreSpreadOverPartitions(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{Partitions: 4}); err != nil {
+		t.Fatal(err)
+	}
+	stream := must(js.Stream(t.Context(), topology.StreamCommands))(t)
+	seen := map[int]int{}
+	for i := range 200 {
+		key := fmt.Sprintf("user.%d@acme.test", i%100) // each key twice
+		ack := must(js.Publish(t.Context(), topology.CommandSubject("contoso", event.Mailbox, key), nil))(t)
+		a, ok := topology.ParseCommandSubject(must(stream.GetMsg(t.Context(), ack.Sequence))(t).Subject)
+		if !ok || a.Domain != event.Mailbox || a.Key != event.Token(key) {
+			t.Fatalf("stored at %+v", a)
+		}
+		seen[a.Partition]++
+	}
+	for p, n := range seen {
+		if p < 0 || p > 3 || n%2 != 0 {
+			t.Errorf("partition %d has %d messages of keys that were used twice each", p, n)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("100 keys used %d of 4 partitions", len(seen))
+	}
+}
+
+func TestCommandsTakeNothingElse(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{
+		"mailwright.cmd.contoso.mailbox.7.jo", // the form of storage
+		"mailwright.cmd.payroll.jo",           // no such domain
+		"mailwright.cmd.mailbox",
+	} {
+		if _, err := js.Publish(t.Context(), subject, nil); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			t.Errorf("publish to %s: %v, want no response from any stream", subject, err)
+		}
+	}
+}
+
+func TestEventsGuardTheRecord(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	subject := topology.EventSubject("contoso", event.Mailbox, "op")
+	must(js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)))(t)
+	if _, err := js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)); err == nil {
+		t.Error("a second outcome was stored")
+	}
+	stream := must(js.Stream(t.Context(), topology.StreamEvents))(t)
+	if err := stream.DeleteMsg(t.Context(), 1); err == nil {
+		t.Error("an event could be deleted")
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
+		t.Errorf("an operation could not be erased: %v", err)
+	}
+}
+
+func TestMailboxesKeepTheLatest(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"old", "new"} {
+		publish(t, js, topology.MailboxSubject("acme", "jo"), data)
+	}
+	stream := must(js.Stream(t.Context(), topology.StreamMailboxes))(t)
+	if n := must(stream.Info(t.Context()))(t).State.Msgs; n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+func TestParkedWakesAKey(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	address := topology.Address{Tenant: "contoso", Domain: event.Mailbox, Partition: 7, Key: "jo"}
+	wake := topology.WakeSubject(address)
+	m := nats.NewMsg(topology.ScheduleSubject(address))
+	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(time.Second).UTC().Format(time.RFC3339))
+	m.Header.Set("Nats-Schedule-Target", wake)
+	publishMsg(t, js, m)
+	stream := must(js.Stream(t.Context(), topology.StreamParked))(t)
+	eventually(t, "the key is woken", func() bool {
+		_, err := stream.GetLastMsgForSubject(t.Context(), wake)
+		return err == nil
+	})
+}
+
+func TestEnsureConsumer(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	want := bus.CommandConsumer(event.Mailbox, 3)
+	if want.Durable != "mailbox-3" {
+		t.Errorf("the consumer is called %s", want.Durable)
+	}
+	for range 2 {
+		if _, err := bus.EnsureConsumer(t.Context(), js, topology.StreamCommands, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want.MaxAckPending = 5
+	_, err := bus.EnsureConsumer(t.Context(), js, topology.StreamCommands, want)
+	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 64") {
+		t.Errorf("a consumer that differs: %v", err)
+	}
+}
+
+func TestTopics(t *testing.T) {
+	t.Parallel()
+	for _, want := range []struct{ topic, filter, stream string }{
+		{topology.WakeFilter(event.Inventory, 31), "mailwright.wake.*.inventory.31.*", topology.StreamParked},
+		{topology.CommandFilter(event.Inventory, 31), "mailwright.cmd.*.inventory.31.*", topology.StreamCommands},
+	} {
+		stream, c := bus.Topics(want.topic)
+		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 64 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
+			t.Errorf("%s: got %s, %+v", want.topic, stream, c)
+		}
+	}
+	for _, topic := range []string{"", "mailwright.cmd.payroll.1.*", "mailwright.cmd.contoso.mailbox.1.jo", "mailwright.wake.mailbox.1.jo", "mailwright.evt.>"} {
+		if stream, _ := bus.Topics(topic); stream != "" {
+			t.Errorf("the topic %q has the stream %s", topic, stream)
+		}
+	}
+}
+
+func TestAdvisoriesAreKept(t *testing.T) {
+	t.Parallel()
+	js := startJetStream(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, topology.CommandSubject("contoso", event.Mailbox, "jo"), "data")
+	config := jetstream.ConsumerConfig{Durable: "careless", AckPolicy: jetstream.AckExplicitPolicy}
+	consumer := must(js.CreateConsumer(t.Context(), topology.StreamCommands, config))(t)
+	m := must(consumer.Next())(t)
+	if err := m.TermWithReason("a person did it"); err != nil {
+		t.Fatal(err)
+	}
+	stream := must(js.Stream(t.Context(), topology.StreamDead))(t)
+	eventually(t, "the advisory is stored", func() bool {
+		_, err := stream.GetLastMsgForSubject(t.Context(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.COMMANDS.careless")
+		return err == nil
+	})
+}
+
+// TestAnAccountThatDemandsSizes: hosted NATS refuses a stream that does not say how large it may
+// grow. An operator may also make the streams beforehand.
+func TestAnAccountThatDemandsSizes(t *testing.T) {
+	t.Parallel()
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf(`port: -1
+jetstream { store_dir: %q, max_file_store: 10G }
+accounts { MAILWRIGHT {
+  users: [ { user: mailwright, password: example } ]
+  jetstream { max_file: 1G, max_mem: 0, max_streams: 20, max_consumers: 200, max_bytes_required: true }
+} }`, t.TempDir())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := must(natsserver.ProcessConfigFile(config))(t)
+	options.NoLog, options.NoSigs = true, true
+	own := must(natsserver.NewServer(options))(t)
+	own.Start()
+	t.Cleanup(own.Shutdown)
+	if !own.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	nc := must(nats.Connect(own.ClientURL(), nats.UserInfo("mailwright", "example")))(t)
+	t.Cleanup(nc.Close)
+	js := must(jetstream.New(nc))(t)
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err == nil {
+		t.Error("the account takes streams without a size: the test shows nothing")
+	}
+	for range 2 {
+		if err := topology.Ensure(t.Context(), js, topology.Config{MaxBytes: 64 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
+		t.Errorf("streams that the operator has made: %v", err)
+	}
+}

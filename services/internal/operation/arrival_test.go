@@ -1,0 +1,142 @@
+package operation_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// TestAWrongCommandIsRejectedWhenItArrives: it does not wait for its turn, and nothing is called.
+func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			j.add(run.Command.ID())
+			return operation.Result{}, throttledFor(3600)
+		},
+		Check: func(run *operation.Run) error {
+			if run.Command.ID() == "unconfigured" {
+				return operation.Reject("tenantid", "names no tenant that is configured")
+			}
+			return nil
+		},
+	}, func(c *operation.Config) { c.StrictKeys = map[string]bool{"strict": true} })
+	b.publish(command("head", valid))
+	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
+	for _, c := range []struct {
+		message        *nats.Msg
+		field, problem string
+	}{
+		{command("schema", `{"mailbox":7,"add":["d@contoso.com"]}`), "/mailbox", "must be string"},
+		{with("type", "com.example.nonsense", command("type", valid)), "type", "is not a type"},
+		{with("type", event.MailboxCreate, command("domain", valid)), "type", "is carried out on mailwright.cmd.contoso.mailbox"},
+		{with("tenantid", "fabrikam", command("tenant", valid)), "tenantid", "must be the tenant of the subject"},
+		{with("dryrun", "maybe", command("dryrun", valid)), "dryrun", ""},
+		{with("notbefore", "tomorrow", command("notbefore", valid)), "notbefore", ""},
+		{with("expirytime", "2026-11-21", command("expirytime", valid)), "expirytime", ""},
+		{command("unconfigured", valid), "tenantid", "names no tenant that is configured"},
+		{of("strict", command("key", valid)), "key", "alex%40contoso%2Ecom"},
+		{with("notbefore", at(patience), command("schema, scheduled", `{}`)), "/mailbox", "is missing"},
+	} {
+		b.publish(c.message)
+		b.wantRejected(c.message, c.field, c.problem)
+	}
+	if got := j.list(); len(got) != 1 || b.parked("alex") != 1 || b.letters() != 0 {
+		t.Errorf("carried out %v, %d parked, %d dead letters", got, b.parked("alex"), b.letters())
+	}
+}
+
+// TestAnotherKeyThanTheRecommendedOne is told in every event of the operation, or rejected.
+func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
+	t.Parallel()
+	recommended := event.Token("alex@contoso.com")
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			switch {
+			case run.Operation.Attempt == 1 && strings.HasPrefix(run.Command.ID(), "lost"):
+				return operation.Result{}, lost
+			case run.Operation.Attempt == 1:
+				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+			}
+			return changed(run)
+		},
+	}, func(c *operation.Config) { c.StrictKeys = map[string]bool{"strict": true} })
+	for _, c := range []struct {
+		message *nats.Msg
+		warns   bool
+		history []string
+	}{
+		{on("alex@contoso.com", command("recommended", valid)), false, []string{"waiting", "started", "changed"}},
+		{on("blake@contoso.com", command("recommended, upper case", `{"mailbox":" Blake@Contoso.com","add":["d@contoso.com"]}`)), false, []string{"waiting", "started", "changed"}},
+		{of("strict", on("alex@contoso.com", command("strict", valid))), false, []string{"waiting", "started", "changed"}},
+		{on("other", command("other", valid)), true, []string{"waiting", "started", "changed"}},
+		{on("Alex@contoso.com", command("other case", valid)), true, []string{"waiting", "started", "changed"}},
+		{on("lost", command("lost", valid)), true, []string{"unknown", "started", "changed"}},
+		{on("rejected", command("rejected", `{"mailbox":"alex@contoso.com"}`)), true, []string{"rejected"}},
+	} {
+		id := c.message.Header.Get("ce-id")
+		b.publish(c.message)
+		b.outcomeOn(resultsOf(c.message))
+		var types []string
+		for _, e := range b.eventsOn(resultsOf(c.message)) {
+			types = append(types, strings.TrimSuffix(strings.TrimPrefix(e.Type(), event.Prefix+"delegation."), ".v1"))
+			var data struct{ Operation event.OperationData }
+			if err := json.Unmarshal(e.Data(), &data); err != nil {
+				t.Fatal(err)
+			}
+			warned := len(data.Operation.Warnings) == 1 && strings.Contains(data.Operation.Warnings[0].Text, "the recommended key of this command is "+recommended)
+			if warned != c.warns || len(event.Check(e)) > 0 {
+				t.Errorf("%s: %s warns %v: %s %v", id, e.Type(), warned, e.Data(), event.Check(e))
+			}
+		}
+		if strings.Join(types, " ") != strings.Join(c.history, " ") {
+			t.Errorf("%s: history %v, want %v", id, types, c.history)
+		}
+	}
+	strict := of("strict", on("other", command("strict, other", valid)))
+	b.publish(strict)
+	b.wantRejected(strict, "key", recommended)
+}
+
+// eventsOn are those of a subject.
+func (b *bundle) eventsOn(subject string) (list []event.Event) {
+	b.Helper()
+	for _, m := range b.messagesOn(topology.StreamEvents, subject) {
+		e, err := event.Decode(m.Header, m.Data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// TestWhatHasNoRecommendedKeyMayHaveAny, also where keys are strict.
+func TestWhatHasNoRecommendedKeyMayHaveAny(t *testing.T) {
+	t.Parallel()
+	b := setupDomain(t, event.Directory, event.ObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		return operation.Result{Type: event.ObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
+	}}, func(c *operation.Config) { c.StrictKeys = map[string]bool{"contoso": true} })
+	create := func(id, name string) *nats.Msg {
+		m := command(id, `{"createIn":"OU=x","objectType":"user","properties":[{"propertyName":"`+name+`","propertyType":"String","values":["x"]}]}`)
+		m.Subject = topology.CommandSubject("contoso", event.Directory, "any")
+		return with("type", event.ObjectCreate, m)
+	}
+	named, nameless := create("named", "cn"), create("nameless", "description")
+	b.publish(named)
+	b.publish(nameless)
+	b.wantRejected(named, "key", "the recommended key of this command is x")
+	e := b.outcome("nameless")
+	if e.Type() != event.ObjectCreated || strings.Contains(string(e.Data()), "warnings") {
+		t.Errorf("%s", e)
+	}
+}

@@ -1,0 +1,128 @@
+package operation_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// wantExpired waits for the outcome of a command that was not carried out in time.
+func (b *bundle) wantExpired(id string) {
+	b.Helper()
+	e := b.outcome(id)
+	var data event.FailedData
+	if err := e.DataAs(&data); err != nil || e.Type() != event.FailedType(b.domain) || data.Failure.Code != operation.Expired || data.Failure.Kind != string(failure.Unavailable) {
+		b.Errorf("%s ended as %s: %s %v", id, e.Type(), e.Data(), err)
+	}
+	if faults := event.Check(e); len(faults) > 0 {
+		b.Errorf("%s: %v", id, faults)
+	}
+}
+
+// TestACommandIsNotBegunAfterItsExpiryTime, whatever it waits for until then.
+func TestACommandIsNotBegunAfterItsExpiryTime(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		j.add(run.Command.ID())
+		switch {
+		case run.Command.ID() == "fails":
+			return operation.Result{}, throttledFor(3600)
+		case run.Command.ID() == "head" && run.Operation.Attempt == 1:
+			return operation.Result{}, throttledFor(2)
+		}
+		return changed(run)
+	})
+	const soon = time.Second
+	past := with("expirytime", at(-soon), on("past", command("past", valid)))
+	expires := time.Now().Add(soon)
+	fails := with("expirytime", expires.UTC().Format(time.RFC3339Nano), on("fails", command("fails", valid)))
+	behind := with("expirytime", at(soon), on("line", command("behind", valid)))
+	inTime := with("expirytime", at(time.Hour), on("line", command("in time", valid)))
+	cancel := with("expirytime", at(-soon), on("cancel", cancelOf("cancel", "fails")))
+	for _, m := range []*nats.Msg{past, fails, on("line", command("head", valid)), behind, inTime, cancel} {
+		b.publish(m)
+	}
+	b.wantExpired("past")
+	b.wantExpired("cancel")
+	b.wantExpired("fails") // not after an hour
+	if now := time.Now(); now.Before(expires) {
+		t.Errorf("failed %v too early", expires.Sub(now))
+	}
+	b.wantExpired("behind")
+	b.outcome("in time")
+	for id, want := range map[string]int{"past": 0, "fails": 1, "head": 2, "behind": 0, "in time": 1} {
+		if got := j.count(id); got != want {
+			t.Errorf("%s: %d calls, want %d", id, got, want)
+		}
+	}
+	b.wantHistory("past", "delegation.failed")
+	b.wantHistory("fails", "delegation.waiting", "delegation.failed")
+	waiting := b.await("EVENTS", b.subject("fails"), func(event.Event) bool { return true })
+	var data event.WaitingData
+	if err := waiting.DataAs(&data); err != nil || !data.NextAttemptAt.Equal(expires) {
+		t.Errorf("next attempt at %v, want %v (%v)", data.NextAttemptAt, expires, err)
+	}
+	b.nothingParked()
+}
+
+// TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime: it was begun in time.
+func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
+	t.Parallel()
+	const polls = 3
+	for name, answer := range map[string]error{"lost": lost, "held for approval": held} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			expires := time.Now().Add(3 * time.Second)
+			var asked, late atomic.Int64
+			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+				Once: true,
+				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+					if asked.Load() == 0 || time.Now().Before(expires) || late.Add(1) < polls {
+						return operation.Result{}, false, nil
+					}
+					result, err := changed(run)
+					return result, true, err
+				},
+				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+					asked.Add(1)
+					return operation.Result{}, answer
+				},
+			}, func(c *operation.Config) {
+				c.CallTimeout = patience
+				slow := operation.Retry{First: time.Second, Most: time.Second, Horizon: time.Hour}
+				c.Retries[failure.Unknown], c.Retries[failure.Suspended] = slow, slow
+			})
+			b.publish(with("expirytime", expires.UTC().Format(time.RFC3339Nano), command("1", valid)))
+			if e := b.outcome("1"); e.Type() != event.DelegationChanged || asked.Load() != 1 {
+				t.Errorf("asked %d times: %s", asked.Load(), e)
+			}
+			// Three looks, each 750 ms after the one before at least: the pause is not cut short.
+			if took := time.Since(expires); took < 1200*time.Millisecond {
+				t.Errorf("looked %d times within %v of the expiry time", late.Load(), took)
+			}
+		})
+	}
+}
+
+func TestAnExpiryTimeComesAfterTheNotBefore(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setup(t, j.perform)
+	const hour, day = "2036-01-02T03:04:05Z", "2036-01-03T03:04:05Z"
+	for id, c := range map[string]struct{ from, until string }{"before": {day, hour}, "equal": {hour, hour}} {
+		m := with("expirytime", c.until, with("notbefore", c.from, command(id, valid)))
+		b.publish(m)
+		b.wantRejected(m, "expirytime", "must come after notbefore")
+	}
+	if got := j.list(); len(got) > 0 {
+		t.Errorf("carried out %v", got)
+	}
+}

@@ -1,0 +1,115 @@
+package operation_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+var held = &failure.Error{Kind: failure.Suspended, Vendor: "adaxes", Code: "resultType 2", Text: "the vendor holds the operation for approval"}
+
+// pollSoon asks for what is held after a millisecond, for so long.
+func pollSoon(horizon time.Duration) func(*operation.Config) {
+	return func(c *operation.Config) {
+		c.Retries[failure.Suspended] = operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: horizon}
+	}
+}
+
+// TestWhatTheVendorHoldsForApprovalIsAskedForOnce: each further create would file a further request
+// for approval.
+func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	const polls = 5
+	for name, c := range map[string]struct {
+		lookUp  func(run *operation.Run, n int64) (bool, error) // the n-th while it is held
+		horizon time.Duration
+		state   event.State
+		failure event.FailureData
+	}{
+		"approved": {
+			lookUp:  func(_ *operation.Run, n int64) (bool, error) { return n > polls, nil },
+			horizon: time.Hour, state: event.Succeeded,
+		},
+		"approved while it could not be looked at": {
+			lookUp: func(_ *operation.Run, n int64) (bool, error) {
+				if n <= polls {
+					return false, &failure.Error{Kind: failure.Unavailable, Text: "the vendor could not be reached"}
+				}
+				return true, nil
+			},
+			horizon: time.Hour, state: event.Succeeded,
+		},
+		"a look-up that panics": {
+			lookUp: func(_ *operation.Run, n int64) (bool, error) {
+				if n == 1 {
+					panic("once")
+				}
+				return n > polls, nil
+			},
+			horizon: time.Hour, state: event.Succeeded,
+		},
+		"never approved": {
+			lookUp:  func(*operation.Run, int64) (bool, error) { return false, nil },
+			horizon: 20 * time.Millisecond, state: event.Failed, failure: event.FailureData{Kind: "suspended"},
+		},
+		"can not be looked up": {
+			lookUp:  func(*operation.Run, int64) (bool, error) { return false, operation.ErrCanNotLookUp },
+			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
+		},
+		"no rights to look": {
+			lookUp:  func(*operation.Run, int64) (bool, error) { return false, failure.New(failure.Refused, "no rights") },
+			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
+		},
+		"its tenant is no longer configured": {
+			lookUp: func(*operation.Run, int64) (bool, error) {
+				return false, operation.Reject("tenantid", "is not configured")
+			},
+			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked, looked atomic.Int64
+			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+				Once: true, Vendor: "adaxes",
+				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+					if asked.Load() == 0 {
+						return operation.Result{}, false, nil
+					}
+					if !run.Settling {
+						t.Error("not settling, although it may have been approved")
+					}
+					found, err := c.lookUp(run, looked.Add(1))
+					result, _ := changed(run)
+					return result, found, err
+				},
+				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+					asked.Add(1)
+					return operation.Result{}, held
+				},
+			}, pollSoon(c.horizon))
+			b.publish(command("1", valid))
+			e := b.outcome("1")
+			if state, _ := event.StateOf(e); state != c.state || asked.Load() != 1 {
+				t.Errorf("ended as %s after asking %d times: %s", state, asked.Load(), e.Data())
+			}
+			var data event.FailedData
+			if err := e.DataAs(&data); err != nil || data.Failure.Kind != c.failure.Kind || data.Failure.Code != c.failure.Code {
+				t.Errorf("%+v %v", data.Failure, err)
+			}
+			if c.failure.Code == operation.OutcomeUnknown {
+				b.dead(operation.OutcomeUnknown)
+			}
+			for _, event := range b.history("1")[2:] {
+				if event == "delegation.started" || event == "delegation.unknown" {
+					t.Errorf("history %v", b.history("1"))
+				}
+			}
+		})
+	}
+}

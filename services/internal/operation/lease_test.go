@@ -1,0 +1,238 @@
+package operation_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/lease"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// isolated is a replica's view of the same server, through a proxy that the test cuts.
+func (b *bundle) isolated() (*embedded.Proxy, *bundle) {
+	b.Helper()
+	server, err := url.Parse(b.js.Conn().ConnectedUrl())
+	if err != nil {
+		b.Fatal(err)
+	}
+	proxy, err := embedded.StartProxy(server.Host)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(proxy.Close)
+	replica := &bundle{T: b.T, log: b.log, domain: b.domain}
+	nc, err := bus.Connect(b.Context(), "nats://"+proxy.Addr(), b.Name(), replica.logger())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(nc.Close)
+	if replica.js, err = jetstream.New(nc); err != nil {
+		b.Fatal(err)
+	}
+	return proxy, replica
+}
+
+// vendor is a mailbox's list of delegates, and who wrote it.
+type vendor struct {
+	mu     sync.Mutex
+	writes []string
+	read   chan event.DelegationReadData
+}
+
+func (v *vendor) write(who string, run *operation.Run) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.writes = append(v.writes, who+" "+run.Command.ID())
+}
+
+func (v *vendor) written() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.writes)
+}
+
+// TestAReplicaThatWasCutOff goes on where it stood when another has carried out its command and
+// the key's next. It no longer writes. Where its request had left already, the target is read
+// back behind them.
+func TestAReplicaThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		slow     bool // the call is detached from its message before the replica is cut off
+		left     bool // the request had left
+		open     bool // and has no answer yet
+		want     []string
+		readBack bool
+	}{
+		"between read and write":           {want: []string{"second 1", "second 2"}},
+		"between read and write, detached": {slow: true, want: []string{"second 1", "second 2"}},
+		"its request had left":             {left: true, want: []string{"second 1", "second 2", "first 1"}, readBack: true},
+		"its request is broken off":        {open: true, want: []string{"second 1", "second 2"}, readBack: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupStreams(t, event.Delegation)
+			proxy, first := b.isolated()
+			v := &vendor{read: make(chan event.DelegationReadData, 1)}
+			began, goOn, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			handlers := func(who string, perform func(context.Context, *operation.Run) error) func(*operation.Config) {
+				return func(cfg *operation.Config) {
+					cfg.CallTimeout, cfg.Hold, cfg.Turn = 30*time.Second, time.Minute, time.Minute
+					if c.slow {
+						cfg.Hold = 100 * time.Millisecond
+					}
+					cfg.Handlers = map[string]operation.Handler{
+						event.DelegationRead: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+							var data event.DelegationReadData
+							err := run.Decode(&data)
+							v.read <- data
+							return operation.Result{Type: event.DelegationObserved, Data: event.DelegationObservedData{Operation: run.Operation, Part: 1, Complete: true, Mailboxes: []event.DelegatedMailbox{}}}, err
+						}},
+						event.DelegationChange: {
+							Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+								if err := perform(ctx, run); err != nil {
+									return operation.Result{}, err
+								}
+								v.write(who, run)
+								return changed(run)
+							},
+							ReadBack: func(*operation.Run) (string, any, error) {
+								return event.DelegationRead, event.DelegationReadData{Mailbox: "alex@contoso.com"}, nil
+							},
+						},
+					}
+				}
+			}
+			once := sync.OnceFunc(func() { close(began) })
+			first.serve(event.DelegationChange, operation.Handler{}, handlers("first", func(ctx context.Context, _ *operation.Run) error {
+				once()
+				defer close(over)
+				if c.open {
+					<-ctx.Done()
+					return &failure.Error{Kind: failure.Unknown, Text: "the vendor's answer was lost", Cause: ctx.Err()}
+				}
+				<-goOn
+				if c.left {
+					return nil
+				}
+				return lease.Check(ctx) // as a vendor's client does
+			}))
+			b.publish(command("1", valid))
+			<-began
+			if c.slow {
+				b.until("the slow call is parked", func() bool { return b.parked("alex") > 0 })
+			}
+			proxy.Cut()
+			b.serve(event.DelegationChange, operation.Handler{}, handlers("second", func(context.Context, *operation.Run) error {
+				select {
+				case <-over:
+				default:
+					if c.open {
+						t.Error("the second began while a request of the first was under way")
+					}
+				}
+				return nil
+			}))
+			b.publish(command("2", valid))
+			b.until("the second has carried out both", func() bool { return len(v.written()) == 2 })
+			close(goOn)
+			<-over
+			proxy.Heal()
+			if c.left {
+				if data := <-v.read; data.Mailbox != "alex@contoso.com" {
+					t.Errorf("read back: %+v", data)
+				}
+			}
+			b.until("it is read back", func() bool { return !c.readBack || b.stream(topology.StreamCommands).CachedInfo().State.Msgs == 3 })
+			first.stop()
+			if got := v.written(); !slices.Equal(got, c.want) {
+				t.Errorf("the vendor was written by %q, want %q", got, c.want)
+			}
+			for _, id := range []string{"1", "2"} {
+				if history := b.history(id); history[len(history)-1] != "delegation.changed" || b.outcomes(id) != 1 {
+					t.Errorf("history of %s: %v", id, history)
+				}
+			}
+			if told := strings.Contains(b.log.String(), "its target is read back"); told != c.readBack {
+				t.Errorf("told: %v\n%s", told, b.log)
+			}
+			if c.readBack {
+				b.readBackStands(c.open)
+			}
+		})
+	}
+}
+
+// outcomes counts those of an operation.
+func (b *bundle) outcomes(id string) (n int) {
+	for _, typ := range b.history(id) {
+		if typ == "delegation.changed" {
+			n++
+		}
+	}
+	return n
+}
+
+// readBackStands looks at the command that was published on the same key, which is not due while
+// a request may still arrive.
+func (b *bundle) readBackStands(later bool) {
+	b.Helper()
+	msg, err := b.stream(topology.StreamCommands).GetMsg(b.Context(), 3)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := event.Decode(msg.Header, msg.Data)
+	var data map[string]string
+	if err := errors.Join(err, json.Unmarshal(e.Data(), &data)); err != nil {
+		b.Fatal(err)
+	}
+	if faults := event.Check(e); len(faults) > 0 || e.Type() != event.DelegationRead || e.Source() != operation.Source(event.Delegation) ||
+		event.Extension(e, event.TenantID) != "contoso" || event.Extension(e, event.CorrelationID) != "T-1" || (event.Extension(e, event.NotBefore) != "") != later {
+		b.Errorf("%v %v", faults, e)
+	}
+}
+
+// TestAPausedCreateIsNotSent: when its replica goes on, others may have looked in vain for what
+// it was about to create.
+func TestAPausedCreateIsNotSent(t *testing.T) {
+	t.Parallel()
+	var calls, sent atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(context.Context, *operation.Run) (operation.Result, bool, error) {
+			return operation.Result{}, false, nil
+		},
+		Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+			if calls.Add(1) == 1 {
+				<-ctx.Done() // as long as a call may take
+			}
+			if err := lease.Check(ctx); err != nil {
+				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "nothing was sent", Cause: err}
+			}
+			sent.Add(1)
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if calls.Load() != 2 || sent.Load() != 1 {
+		t.Errorf("called %d times, sent %d times: %v", calls.Load(), sent.Load(), b.history("1"))
+	}
+	if slices.Contains(b.history("1"), "delegation.unknown") {
+		t.Errorf("what was not sent is in doubt: %v", b.history("1"))
+	}
+}

@@ -1,0 +1,599 @@
+package operation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// of gives a command of another tenant.
+func of(tenant string, m *nats.Msg) *nats.Msg {
+	m.Subject = strings.Replace(m.Subject, ".contoso.", "."+tenant+".", 1)
+	return m
+}
+
+// on gives a command of another key.
+func on(key string, m *nats.Msg) *nats.Msg {
+	m.Subject = topology.CommandSubject("contoso", event.Delegation, key)
+	return m
+}
+
+// history lists the types of an operation's events, without prefix and version.
+func (b *bundle) history(id string) []string {
+	b.Helper()
+	var list []string
+	for _, m := range b.messagesOn(topology.StreamEvents, b.subject(id)) {
+		list = append(list, strings.TrimSuffix(strings.TrimPrefix(m.Header.Get("ce-type"), event.Prefix), ".v1"))
+	}
+	return list
+}
+
+// messagesOn are those that a stream holds on a subject.
+func (b *bundle) messagesOn(name, subject string) (list []*jetstream.RawStreamMsg) {
+	b.Helper()
+	stream := b.stream(name)
+	for sequence := uint64(1); ; sequence++ {
+		m, err := stream.GetMsg(b.Context(), sequence, jetstream.WithGetMsgSubject(subject))
+		if err != nil {
+			return list
+		}
+		sequence = m.Sequence
+		list = append(list, m)
+	}
+}
+
+func (b *bundle) wantHistory(id string, want ...string) {
+	b.Helper()
+	if got := b.history(id); !slices.Equal(got, want) {
+		b.Errorf("history of %s: %v, want %v", id, got, want)
+	}
+}
+
+var lost = &failure.Error{Kind: failure.Unknown, Vendor: "exchangeonline", Text: "the vendor's answer was lost: time ran out"}
+
+func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	var created, lookups atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if n := lookups.Add(1); created.Load() == 0 || n < 4 { // the effect shows late
+				return operation.Result{}, false, nil
+			}
+			result, err := changed(run)
+			return result, true, err
+		},
+		Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+			created.Add(1)
+			return operation.Result{}, lost
+		},
+		// so that the effect shows before it counts as not carried out
+	}, func(c *operation.Config) { c.CallTimeout = patience })
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if created.Load() != 1 {
+		t.Errorf("created %d times", created.Load())
+	}
+	if h := b.history("1"); h[0] != "delegation.started" || h[1] != "delegation.unknown" || h[len(h)-1] != "delegation.changed" {
+		t.Errorf("history %v", h)
+	}
+}
+
+func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
+	t.Parallel()
+	var calls []time.Time
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(context.Context, *operation.Run) (operation.Result, bool, error) {
+			return operation.Result{}, false, nil
+		},
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			calls = append(calls, time.Now())
+			if len(calls) == 1 {
+				return operation.Result{}, lost
+			}
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if len(calls) != 2 || calls[1].Sub(calls[0]) < 590*time.Millisecond { // twice CallTimeout
+		t.Errorf("calls at %v", calls)
+	}
+}
+
+// TestARepeatedCreateKnowsOfTheLostOne: the handler learns why an earlier call stayed open, also
+// where it could not be looked for, or the repetition was not sent at first.
+func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
+	t.Parallel()
+	var calls, looks atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if run.Settling != (run.Open != nil) {
+				t.Errorf("settling %v, open %v", run.Settling, run.Open)
+			}
+			if run.Settling && looks.Add(1) == 1 {
+				return operation.Result{}, false, &failure.Error{Kind: failure.Unavailable, Code: "away", Text: "the directory is away"}
+			}
+			return operation.Result{}, false, nil
+		},
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			n := calls.Add(1)
+			if (run.Open != nil) != (n > 1) {
+				t.Errorf("call %d: open %v", n, run.Open)
+			}
+			switch n {
+			case 1:
+				return operation.Result{}, &failure.Error{Kind: failure.Unknown, Code: "ended", Text: "it may have acted"}
+			case 2:
+				if run.Open != nil && run.Open.Code != "ended" {
+					t.Errorf("the code is lost: %+v", run.Open)
+				}
+				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Code: "busy", Text: "not sent"}
+			case 3: // a name that is taken, which the lost call may have done
+				if run.Open != nil && run.Open.Code != "ended" {
+					t.Errorf("the code is lost: %+v", run.Open)
+				}
+				return operation.Result{}, lost
+			case 4:
+				return operation.Result{}, failure.New(failure.Refused, "no")
+			}
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	history := b.history("1")
+	if calls.Load() != 4 || history[len(history)-1] != "delegation.failed" || slices.Contains(history, "delegation.waiting") {
+		t.Errorf("%d calls, history %v", calls.Load(), history)
+	}
+}
+
+func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]operation.Handler{
+		"no look-up": {Once: true},
+		"look-up refused": {Once: true, LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if run.Settling {
+				return operation.Result{}, false, &failure.Error{Kind: failure.Refused, Text: "no rights"}
+			}
+			return operation.Result{}, false, nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int64
+			h.Perform = func(context.Context, *operation.Run) (operation.Result, error) {
+				calls.Add(1)
+				return operation.Result{}, lost
+			}
+			b := setupDomain(t, event.Delegation, event.DelegationChange, h)
+			b.publish(command("1", valid))
+			e := b.outcome("1")
+			var data event.FailedData
+			if err := e.DataAs(&data); err != nil || data.Failure.Kind != "unknown" || data.Failure.Code != operation.OutcomeUnknown {
+				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
+			}
+			if l := b.dead(operation.OutcomeUnknown); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange {
+				t.Errorf("%+v", l)
+			}
+			if calls.Load() != 1 {
+				t.Errorf("%d calls", calls.Load())
+			}
+		})
+	}
+}
+
+func TestWaitingKeyKeepsItsOrderAndDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var order []string
+	open := make(chan struct{})
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Operation.Key == "stuck" && run.Command.ID() == "first" {
+			select {
+			case <-open:
+			default:
+				return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 200 * time.Millisecond, Text: "later"}
+			}
+		}
+		mu.Lock()
+		order = append(order, run.Command.ID())
+		mu.Unlock()
+		return changed(run)
+	})
+	b.publish(on("stuck", command("first", valid)))
+	for i := range 20 {
+		b.publish(on("stuck", command(fmt.Sprintf("s%02d", i), valid)))
+		b.publish(on(fmt.Sprint("free", i), command(fmt.Sprint("free", i), valid)))
+	}
+	for i := range 20 {
+		b.outcome(fmt.Sprint("free", i)) // while the other key waits
+	}
+	b.wantHistory("s00", "delegation.waiting")
+	close(open)
+	for i := range 20 {
+		b.outcome(fmt.Sprintf("s%02d", i))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	stuck := slices.DeleteFunc(order, func(id string) bool { return strings.HasPrefix(id, "free") })
+	if stuck[0] != "first" || !slices.IsSorted(stuck[1:]) || len(stuck) != 21 {
+		t.Errorf("took effect in the order %v", stuck)
+	}
+	b.nothingParked()
+}
+
+// nothingParked waits until PARKED is empty.
+func (b *bundle) nothingParked() {
+	b.Helper()
+	b.until("PARKED is empty", func() bool { return b.stream(topology.StreamParked).CachedInfo().State.Msgs == 0 })
+}
+
+func TestSlowCallLeavesItsPartition(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	var calls atomic.Int64
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "slow" {
+			calls.Add(1)
+			<-answer
+		}
+		return changed(run)
+	})
+	b.publish(on("slow", command("slow", valid)))
+	b.publish(on("slow", command("behind", valid)))
+	for i := range 30 {
+		b.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
+	}
+	for i := range 30 {
+		b.outcome(fmt.Sprint("other", i))
+	}
+	parked := b.stream(topology.StreamParked)
+	renewed := map[uint64]bool{}
+	b.until("the wake-up is renewed as long as the call goes on, longer than CallTimeout", func() bool {
+		if m, err := parked.GetLastMsgForSubject(t.Context(), topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "slow"})); err == nil {
+			renewed[m.Sequence] = true
+		}
+		return len(renewed) > 5
+	})
+	b.wantHistory("behind", "delegation.waiting")
+	b.wantHistory("slow", "delegation.started")
+	close(answer)
+	b.outcome("slow")
+	b.outcome("behind")
+	b.wantHistory("slow", "delegation.started", "delegation.changed")
+	if calls.Load() != 1 {
+		t.Errorf("called %d times", calls.Load())
+	}
+	b.nothingParked()
+}
+
+// TestNotBeforeHoldsNobodyUp: a command that is not due yet waits beside the queue of its key, and
+// takes its place in it when it is.
+func TestNotBeforeHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var order []string
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, run.Command.ID())
+		return changed(run)
+	})
+	at := time.Now().Add(1500 * time.Millisecond)
+	soon := command("soon", valid)
+	soon.Header["ce-notbefore"] = []string{at.UTC().Format(time.RFC3339Nano)}
+	b.publish(soon)
+	b.publish(soon) // twice, which changes nothing
+	b.publish(command("behind", valid))
+	b.outcome("behind")
+	if now := time.Now(); now.After(at) {
+		t.Skipf("the machine took %v for a command", now.Sub(at))
+	}
+	b.wantHistory("soon", "delegation.waiting")
+	b.outcome("soon")
+	if time.Now().Before(at) {
+		t.Error("carried out too early")
+	}
+	b.wantHistory("soon", "delegation.waiting", "delegation.started", "delegation.changed")
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"behind", "soon"}; !slices.Equal(order, want) {
+		t.Errorf("carried out %v, want %v", order, want)
+	}
+	b.nothingParked()
+}
+
+// TestAScheduledCommandIsCancelled: its schedule goes with it.
+func TestAScheduledCommandIsCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	never := command("never", valid)
+	never.Header["ce-notbefore"] = []string{time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
+	b.publish(never)
+	b.until("it is scheduled", func() bool { return len(b.history("never")) > 0 })
+	b.publish(cancelOf("cancel", "never"))
+	if e := b.outcome("cancel"); e.Type() != event.CancelCompleted {
+		t.Errorf("%s", e)
+	}
+	if e := b.outcome("never"); e.Type() != event.CancelledType(event.Delegation) || len(event.Check(e)) > 0 {
+		t.Errorf("%s %v", e, event.Check(e))
+	}
+	b.publish(cancelOf("cancel-2", "never"))
+	if e := b.outcome("cancel-2"); e.Type() != event.FailedType(event.Delegation) || !strings.Contains(string(e.Data()), "has ended already") {
+		t.Errorf("%s", e)
+	}
+	b.nothingParked()
+}
+
+// cancelOf is an operation.cancel of the command with an id.
+func cancelOf(id, target string) *nats.Msg {
+	m := command(id, fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, target)))
+	m.Header["ce-type"] = []string{event.OperationCancel}
+	return m
+}
+
+// TestACommandInLineIsCancelled: what waits for its key can be taken back.
+func TestACommandInLineIsCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "head" {
+			return operation.Result{}, throttledFor(3600)
+		}
+		return changed(run)
+	})
+	b.publish(command("head", valid))
+	b.until("the head waits", func() bool { return len(b.history("head")) > 0 })
+	b.publish(command("in line", valid))
+	b.until("it waits in line", func() bool { return len(b.history("in line")) > 0 })
+	b.publish(cancelOf("cancel", "in line"))
+	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.Delegation) {
+		t.Errorf("%s", e)
+	}
+}
+
+// TestWhoMayCancel: the source of the command may, an operator of the tenant may, and nobody else.
+func TestWhoMayCancel(t *testing.T) {
+	t.Parallel()
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+			return operation.Result{}, throttledFor(3600)
+		},
+	}, func(c *operation.Config) {
+		c.Operators = map[string][]string{"contoso": {"/operator"}, "fabrikam": {"/theirs"}}
+	})
+	b.publish(command("waits", valid))
+	b.until("it waits", func() bool { return len(b.history("waits")) > 0 })
+	from := func(who string, m *nats.Msg) *nats.Msg { m.Header["ce-source"] = []string{who}; return m }
+	for i, c := range []struct {
+		message *nats.Msg
+		want    string
+	}{
+		{from("/somebody", cancelOf("0", "waits")), event.RejectedType(event.Delegation)},
+		{from("/theirs", cancelOf("1", "waits")), event.RejectedType(event.Delegation)},
+		{of("fabrikam", from("/theirs", cancelOf("2", "waits"))), event.FailedType(event.Delegation)}, // not found: another tenant's
+		{from("/operator", cancelOf("3", "waits")), event.CancelCompleted},
+	} {
+		b.publish(c.message)
+		if e := b.outcome(fmt.Sprint(i)); e.Type() != c.want || len(event.Check(e)) > 0 {
+			t.Errorf("cancel %d: %s %v", i, e, event.Check(e))
+		}
+	}
+	b.wantHistory("waits", "delegation.waiting", "delegation.cancelled")
+}
+
+func TestDryRunPlansAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Run) (operation.Result, error) { panic("written") },
+		Plan: func(context.Context, *operation.Run) (event.Plan, error) {
+			return event.Plan{Target: "alex@contoso.com", Exists: true, Changes: []event.Change{{Action: "add", What: "delegate", Value: "d@contoso.com"}}}, nil
+		},
+	})
+	m := command("1", valid)
+	m.Header["ce-dryrun"] = []string{"true"}
+	b.publish(m)
+	if e := b.outcome("1"); e.Type() != event.PlannedType(event.Delegation) || len(event.Check(e)) > 0 || !strings.Contains(string(e.Data()), "d@contoso.com") {
+		t.Errorf("%s %v", e, event.Check(e))
+	}
+}
+
+func TestOneTenantsFloodDoesNotStarveAnother(t *testing.T) {
+	t.Parallel()
+	busy := make(chan struct{})
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Tenant == "flood" {
+			<-busy
+		}
+		return changed(run)
+	})
+	for i := range 50 {
+		m := command(fmt.Sprint("flood", i), valid)
+		b.publish(of("flood", on(fmt.Sprint("flood", i), m)))
+	}
+	for i := range 8 {
+		m := command(fmt.Sprint("other", i), valid)
+		b.publish(of("other", on(fmt.Sprint("other", i), m)))
+	}
+	for i := range 8 {
+		b.outcome(fmt.Sprint("other", i))
+	}
+	close(busy)
+	for i := range 50 {
+		b.outcome(fmt.Sprint("flood", i))
+	}
+}
+
+// TestOperationThatOutlivesItsRecordIsNotRepeated purges an operation's events, as retention would,
+// and sends the command again.
+func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	var created atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Once: true,
+		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			if created.Load() == 0 {
+				return operation.Result{}, false, nil
+			}
+			result, err := changed(run)
+			return result, true, err
+		},
+		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			created.Add(1)
+			return changed(run)
+		},
+	})
+	b.publish(command("1", valid))
+	b.outcome("1")
+	events := b.stream(topology.StreamEvents)
+	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")))); err != nil {
+		t.Fatal(err)
+	}
+	b.publish(command("1", valid))
+	b.outcome("1")
+	if created.Load() != 1 {
+		t.Errorf("created %d times", created.Load())
+	}
+	b.wantHistory("1", "delegation.changed")
+}
+
+// TestACreateWhoseHandlerBreaksDownIsReadBack: the vendor may have been called by then.
+func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
+	t.Parallel()
+	for name, breakDown := range map[string]func() error{
+		"panic":         func() error { panic("hunter2") },
+		"foreign error": func() error { return errors.New("hunter2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var created, looked atomic.Int64
+			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+				Once: true, Vendor: "adaxes",
+				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+					if created.Load() == 0 || looked.Add(1) < 4 { // the effect shows late
+						return operation.Result{}, false, nil
+					}
+					result, err := changed(run)
+					return result, true, err
+				},
+				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+					created.Add(1)
+					return operation.Result{}, breakDown()
+				},
+			}, func(c *operation.Config) { c.CallTimeout = patience })
+			b.publish(command("1", valid))
+			if e := b.outcome("1"); e.Type() != event.DelegationChanged || created.Load() != 1 {
+				t.Errorf("created %d times: %s", created.Load(), e)
+			}
+			if h := b.history("1"); h[1] != "delegation.unknown" {
+				t.Errorf("history %v", h)
+			}
+		})
+	}
+}
+
+// TestALongLineLetsOtherKeysOfItsPartitionPass: the wake-ups of a partition come one after another.
+func TestALongLineLetsOtherKeysOfItsPartitionPass(t *testing.T) {
+	t.Parallel()
+	const line = 60
+	var mu sync.Mutex
+	var order []string
+	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		first := run.Command.ID() == "first" || strings.HasPrefix(run.Command.ID(), "other")
+		if first && run.Operation.Attempt == 1 {
+			return operation.Result{}, throttledFor(1)
+		}
+		<-time.After(20 * time.Millisecond) // the vendor's
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, run.Command.ID())
+		return changed(run)
+	})
+	b.publish(on("line", command("first", valid)))
+	partition := func(sequence uint64) int {
+		address, _ := topology.ParseCommandSubject(b.stored(sequence).Subject)
+		return address.Partition
+	}
+	for i := range line {
+		b.publish(on("line", command(fmt.Sprint("line", i), valid)))
+	}
+	other, stored := "", uint64(line+1)
+	for i := 0; other == "" || partition(stored) != partition(1); i++ { // until one is in the same partition
+		other, stored = fmt.Sprint("other", i), stored+1
+		b.publish(on(other, command(other, valid)))
+	}
+	b.outcome(fmt.Sprint("line", line-1))
+	b.outcome(other)
+	b.nothingParked()
+	mu.Lock()
+	defer mu.Unlock()
+	if order[len(order)-1] == other {
+		t.Errorf("the other key came last: %v", order)
+	}
+}
+
+func TestACancelIsPlannedOrRefusedAsAsked(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) {
+		return operation.Result{}, throttledFor(3600)
+	})
+	b.publish(command("waits", valid))
+	b.await(topology.StreamEvents, topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "waits")), func(event.Event) bool { return true })
+	for i, c := range []struct {
+		header, value, of string
+		want              string // type of the outcome
+	}{
+		{"ce-dryrun", "true", "waits", event.PlannedType(event.Delegation)},
+		{"ce-dryrun", "true", "nobody", event.FailedType(event.Delegation)},
+		{"ce-notbefore", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "waits", event.RejectedType(event.Delegation)},
+	} {
+		m := command(fmt.Sprint("cancel", i), fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, c.of)))
+		m.Header["ce-type"], m.Header[c.header] = []string{event.OperationCancel}, []string{c.value}
+		b.publish(m)
+		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != c.want || len(event.Check(e)) > 0 {
+			t.Errorf("%s=%s: %s %v", c.header, c.value, e, event.Check(e))
+		}
+	}
+	b.wantHistory("waits", "delegation.waiting")
+}
+
+// TestAWriteWhoseAnswerWasLostIsRepeatedWhenItCanNoLongerArrive: a first write that comes late must
+// not undo the second, nor what the next command of the key writes.
+func TestAWriteWhoseAnswerWasLostIsRepeatedWhenItCanNoLongerArrive(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var calls []time.Time
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if calls = append(calls, time.Now()); len(calls) == 1 {
+			return operation.Result{}, lost
+		}
+		return changed(run)
+	})
+	b.publish(command("1", valid))
+	b.publish(command("next", valid))
+	b.outcome("1")
+	b.outcome("next")
+	mu.Lock()
+	defer mu.Unlock()
+	if len(calls) != 3 || calls[1].Sub(calls[0]) < 290*time.Millisecond { // CallTimeout
+		t.Errorf("calls at %v", calls)
+	}
+}

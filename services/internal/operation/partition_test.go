@@ -1,0 +1,307 @@
+package operation_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// TestKeysSideBySide works off a backlog: many keys of few partitions, side by side, while each
+// key's commands take effect in the order published, and each once, whatever the attempts that fail
+// on the way. A second engine takes part.
+func TestKeysSideBySide(t *testing.T) {
+	t.Parallel()
+	const keys, each = 60, 5
+	var mu sync.Mutex
+	order, calls := map[string][]string{}, map[string]int{}
+	var underWay, most atomic.Int64
+	handler := operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		n := underWay.Add(1)
+		defer underWay.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond) // a vendor's call
+		mu.Lock()
+		defer mu.Unlock()
+		id := run.Command.ID()
+		calls[id]++
+		switch {
+		case calls[id] == 1 && len(id)%3 == 0: // tried again in place
+			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+		case calls[id] == 1 && len(id)%3 == 1: // longer than Hold: parked
+			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "not so fast"}
+		}
+		order[run.Operation.Key] = append(order[run.Operation.Key], id)
+		return changed(run)
+	}}
+	b := setupStreams(t, event.Delegation)
+	var want []string
+	for i := range each {
+		for k := range keys {
+			id := fmt.Sprintf("%d-%d", k, i)
+			want = append(want, id)
+			b.publish(on(fmt.Sprint("key", k), command(id, valid)))
+		}
+	}
+	noBudget := func(c *operation.Config) { c.Budget = operation.Budget{} }
+	b.serve(event.DelegationChange, handler, noBudget)
+	b.serve(event.DelegationChange, handler, noBudget)
+	for _, id := range want {
+		if e := b.outcome(id); e.Type() != event.DelegationChanged {
+			t.Fatalf("%s ended as %s", id, e)
+		}
+	}
+	for k := range keys {
+		got := order[fmt.Sprint("key", k)]
+		for i := range each {
+			if len(got) != each || got[i] != fmt.Sprintf("%d-%d", k, i) {
+				t.Fatalf("key %d took effect in the order %v", k, got)
+			}
+		}
+	}
+	if most.Load() <= 2*partitions {
+		t.Errorf("%d calls at a time at most, with %d partitions in two processes: nothing went side by side", most.Load(), partitions)
+	}
+	b.until("every delivery is acknowledged", func() bool {
+		for p := range partitions {
+			c, err := b.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.Delegation, p).Durable)
+			if err != nil || c.CachedInfo().NumPending > 0 || c.CachedInfo().NumAckPending > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestKeysThatWaitedAreWorkedOffSideBySide: with one at a time a partition, an outage's backlog
+// would take so much longer than the outage.
+func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
+	t.Parallel()
+	const keys, each, inPlace = 10 * partitions, 3, 3
+	var mu sync.Mutex
+	order := map[string][]string{}
+	var woken atomic.Int64
+	all := make(chan struct{})
+	b := setupStreams(t, event.Delegation)
+	handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		key, id := run.Operation.Key, run.Command.ID()
+		if first := strings.HasSuffix(id, "-0"); first && run.Operation.Attempt <= inPlace+1 {
+			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+		} else if first {
+			if woken.Add(1) == keys {
+				close(all)
+			}
+			select {
+			case <-all:
+			case <-ctx.Done():
+				return operation.Result{}, ctx.Err()
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		order[key] = append(order[key], id)
+		return changed(run)
+	}}
+	for i := range each {
+		for k := range keys {
+			b.publish(on(fmt.Sprint("key", k), command(fmt.Sprintf("%d-%d", k, i), valid)))
+		}
+	}
+	patient := func(c *operation.Config) { c.Hold, c.CallTimeout, c.Budget = patience, patience, operation.Budget{} }
+	b.serve(event.DelegationChange, handler, patient)
+	b.serve(event.DelegationChange, handler, patient)
+	for k := range keys {
+		var want []string
+		for i := range each {
+			want = append(want, fmt.Sprintf("%d-%d", k, i))
+			b.outcome(want[i])
+		}
+		mu.Lock()
+		if got := order[fmt.Sprint("key", k)]; !slices.Equal(got, want) {
+			t.Errorf("key %d took effect in the order %v", k, got)
+		}
+		mu.Unlock()
+	}
+	b.nothingParked()
+}
+
+// TestTheUnreadableHoldsNothingUp: what is behind it on its key comes after it.
+func TestTheUnreadableHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	b := setupStreams(t, event.Delegation)
+	for i := range 20 {
+		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("good", i), valid)))
+		bad := on(fmt.Sprint("key", i), command(fmt.Sprint("bad", i), valid))
+		bad.Header["ce-id"] = []string{fmt.Sprint("bad", i), "another"}
+		b.publish(bad)
+		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("behind", i), valid)))
+	}
+	b.serve(event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }})
+	for i := range 20 {
+		b.outcome(fmt.Sprint("good", i))
+		b.outcome(fmt.Sprint("behind", i))
+		if h := b.history(fmt.Sprint("bad", i)); len(h) > 0 {
+			t.Errorf("a message with a header twice was carried out: %v", h)
+		}
+	}
+	stream := b.stream(topology.StreamDead)
+	if n := stream.CachedInfo().State.Msgs; n != 20 {
+		t.Errorf("%d dead letters, want one for each of 20 malformed messages", n)
+	}
+}
+
+// TestBudgetKeepsAFloodFromStarvingOthers: beyond its budget a tenant's commands wait, parked,
+// while those of others pass.
+func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
+	t.Parallel()
+	var flood, mostFlood atomic.Int64
+	release := make(chan struct{})
+	b := setupStreams(t, event.Delegation)
+	b.serve(event.DelegationChange, operation.Handler{Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Tenant == "flood" {
+			n := flood.Add(1)
+			defer flood.Add(-1)
+			for m := mostFlood.Load(); n > m && !mostFlood.CompareAndSwap(m, n); m = mostFlood.Load() {
+			}
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		return changed(run)
+	}}, func(c *operation.Config) { c.Budget.Tenant = 3 })
+	const flooding = 40
+	for i := range flooding {
+		m := on(fmt.Sprint("flood", i), command(fmt.Sprint("flood", i), valid))
+		b.publish(of("flood", m))
+	}
+	for i := range 10 {
+		b.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
+	}
+	for i := range 10 {
+		b.outcome(fmt.Sprint("other", i)) // while no call of the flood has ended
+	}
+	if mostFlood.Load() > 3 {
+		t.Errorf("%d calls of one tenant at a time, with a budget of 3", mostFlood.Load())
+	}
+	b.until("somebody is sent away to wait for a turn", func() bool {
+		for i := range flooding {
+			if h := b.history(fmt.Sprint("flood", i)); len(h) > 0 && h[0] == "delegation.waiting" {
+				return true
+			}
+		}
+		return false
+	})
+	close(release)
+	for i := range flooding {
+		id := fmt.Sprint("flood", i)
+		e := b.outcome(id)
+		var data event.DelegationChangedData
+		if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 1 {
+			t.Errorf("%s: a wait for a turn is no attempt: %+v %v", id, data.Operation, err)
+		}
+	}
+}
+
+// TestAGhostInPARKEDIsTakenOut: a parked message that the engine gave up to send, but that was
+// stored all the same, must not hold its key up. The wake-up is scheduled before, so the ghost is
+// found settled and taken out.
+func TestAGhostInPARKEDIsTakenOut(t *testing.T) {
+	t.Parallel()
+	b := setupStreams(t, event.Delegation)
+	begun, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.serve(event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		once.Do(func() { close(begun); <-release }) // longer than Hold: the command is parked
+		return changed(run)
+	}}, func(c *operation.Config) {
+		c.JS = &forgetful{JetStream: c.JS, subject: topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})}
+	})
+	b.publish(command("1", valid))
+	<-begun
+	b.publish(command("2", valid))
+	b.until("the ghost stands in PARKED", func() bool { return b.parked("alex") > 0 })
+	close(release)
+	b.outcome("1")
+	b.outcome("2")
+	b.until("the ghost is taken out", func() bool { return b.parked("alex") == 0 })
+}
+
+// forgetful is a JetStream of which the first answer to a publish on a subject is lost.
+type forgetful struct {
+	jetstream.JetStream
+	subject string
+	forgot  atomic.Bool
+}
+
+func (f *forgetful) Publish(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := f.JetStream.Publish(ctx, subject, data, options...)
+	if subject == f.subject && f.forgot.CompareAndSwap(false, true) {
+		return nil, context.DeadlineExceeded
+	}
+	return ack, err
+}
+
+// parked counts what waits on a key.
+func (b *bundle) parked(key string) uint64 {
+	b.Helper()
+	stream := b.stream(topology.StreamParked)
+	info, err := stream.Info(b.Context(), jetstream.WithSubjectFilter(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: key})))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var n uint64
+	for _, each := range info.State.Subjects {
+		n += each
+	}
+	return n
+}
+
+// TestAVendorThatHangsLeavesTheOtherAlone floods a service with commands for a vendor that does not
+// answer, more than may outlast Hold.
+func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
+	t.Parallel()
+	const flood = 400
+	for name, tenant := range map[string]func(i int) string{
+		"one tenant":   func(int) string { return "contoso" },
+		"many tenants": func(i int) string { return fmt.Sprint("tenant", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer := make(chan struct{})
+			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Vendor: "hangs", Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+				<-answer
+				return changed(run)
+			}}, func(c *operation.Config) {
+				c.Budget = operation.Budget{Tenant: 24, Vendor: 128}
+				c.Handlers[event.DelegationSet] = operation.Handler{Vendor: "answers", Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }}
+			})
+			defer close(answer)
+			for i := range flood {
+				id := fmt.Sprint("flood", i)
+				b.publish(of(tenant(i), on(id, command(id, valid))))
+			}
+			for i := range 20 {
+				m := command(fmt.Sprint("other", i), `{"mailbox":"alex@contoso.com","delegates":[]}`)
+				m.Header["ce-type"] = []string{event.DelegationSet}
+				b.publish(on(fmt.Sprint("other", i), m))
+				if e := b.outcome(fmt.Sprint("other", i)); e.Type() != event.DelegationChanged {
+					t.Errorf("%s", e)
+				}
+			}
+		})
+	}
+}

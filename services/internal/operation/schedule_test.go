@@ -1,0 +1,255 @@
+package operation_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// TestADueCommandJoinsItsKeysQueue behind what waits there when it is due, and before what comes
+// later.
+func TestADueCommandJoinsItsKeysQueue(t *testing.T) {
+	t.Parallel()
+	var j journal
+	open := make(chan struct{})
+	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "head" {
+			select {
+			case <-open:
+			default:
+				return operation.Result{}, throttledFor(1)
+			}
+		}
+		return j.perform(ctx, run)
+	})
+	soon := at(time.Second)
+	b.publish(command("head", valid))
+	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
+	b.publish(with("notbefore", soon, command("scheduled", valid)))
+	b.publish(with("notbefore", soon, command("scheduled as well", valid))) // at the same time
+	b.publish(command("behind", valid))
+	b.until("all are queued", func() bool { return b.parked("alex") == 4 })
+	b.publish(command("later", valid))
+	b.until("the last is queued", func() bool { return b.parked("alex") == 5 })
+	close(open)
+	b.outcome("later")
+	if got, want := j.list(), []string{"head", "behind", "scheduled", "scheduled as well", "later"}; !slices.Equal(got, want) {
+		t.Errorf("carried out %v, want %v", got, want)
+	}
+	b.nothingParked()
+}
+
+// TestSchedulesOutliveTheService, and two replicas carry each command out once.
+func TestSchedulesOutliveTheService(t *testing.T) {
+	t.Parallel()
+	const commands = 20
+	var j journal
+	handler := operation.Handler{Perform: j.perform}
+	b := setupStreams(t, event.Delegation)
+	b.serve(event.DelegationChange, handler)
+	due := time.Now().Add(3 * time.Second)
+	for i := range commands {
+		id := fmt.Sprint(i)
+		b.publish(with("notbefore", due.UTC().Format(time.RFC3339Nano), on(fmt.Sprint("key", i/2), command(id, valid))))
+	}
+	for i := range commands {
+		b.until("it is scheduled", func() bool { return len(b.history(fmt.Sprint(i))) > 0 })
+	}
+	b.stop()
+	if got := j.list(); len(got) > 0 {
+		t.Errorf("carried out %v before it was due", got)
+	}
+	b.serve(event.DelegationChange, handler)
+	b.serve(event.DelegationChange, handler)
+	for i := range commands {
+		id := fmt.Sprint(i)
+		if e := b.outcome(id); e.Type() != event.DelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count(id) != 1 {
+			t.Errorf("%s: %d calls, %s", id, j.count(id), e)
+		}
+	}
+	b.nothingParked()
+}
+
+// TestAScheduledCommandIsCancelledOnceItIsDue: it waits for its turn like any other then.
+func TestAScheduledCommandIsCancelledOnceItIsDue(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		j.add(run.Command.ID())
+		return operation.Result{}, throttledFor(3600)
+	})
+	b.publish(command("head", valid))
+	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
+	b.publish(with("notbefore", at(time.Second), command("scheduled", valid)))
+	b.until("it has joined the queue", func() bool { return b.parked("alex") == 2 })
+	for i, id := range []string{"scheduled", "head"} {
+		b.publish(cancelOf(fmt.Sprint("cancel", i), id))
+		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != event.CancelCompleted {
+			t.Errorf("%s: %s", id, e)
+		}
+		b.wantHistory(id, "delegation.waiting", "delegation.cancelled")
+	}
+	b.nothingQueued()
+	if got := j.list(); !slices.Equal(got, []string{"head"}) {
+		t.Errorf("carried out %v", got)
+	}
+}
+
+func TestWhatIsDueIsCarriedOutAtOnce(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setup(t, j.perform)
+	b.publish(with("notbefore", at(-time.Hour), command("past", valid)))
+	b.outcome("past")
+	b.wantHistory("past", "delegation.changed")
+}
+
+// TestAPlanIsMadeWhenItIsDue: it tells what would be done then.
+func TestAPlanIsMadeWhenItIsDue(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+		Perform: j.perform,
+		Plan: func(context.Context, *operation.Run) (event.Plan, error) {
+			return event.Plan{Target: "alex@contoso.com", Exists: true}, nil
+		},
+	})
+	due := time.Now().Add(2 * time.Second)
+	plan := with("dryrun", "true", with("notbefore", due.UTC().Format(time.RFC3339Nano), command("1", valid)))
+	b.publish(plan)
+	e := b.outcomeOn(resultsOf(plan))
+	if e.Type() != event.PlannedType(event.Delegation) || e.Time().Before(due.Add(-100*time.Millisecond)) || len(j.list()) > 0 {
+		t.Errorf("carried out %v, %s", j.list(), e)
+	}
+	b.nothingParked()
+}
+
+// TestAWakeUpThatComesTooEarly schedules its command once more.
+func TestAWakeUpThatComesTooEarly(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setup(t, j.perform)
+	due := time.Now().Add(3 * time.Second)
+	b.publish(with("notbefore", due.UTC().Format(time.RFC3339Nano), command("1", valid)))
+	b.until("it is scheduled", func() bool { return len(b.history("1")) > 0 })
+	address, _ := topology.ParseCommandSubject(b.stored(1).Subject)
+	schedules := b.messagesOn(topology.StreamParked, "mailwright.notbefore.>")
+	for range 2 {
+		b.foreign(topology.WakeSubject(address), nil, string(schedules[0].Data))
+	}
+	if e := b.outcome("1"); e.Type() != event.DelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count("1") != 1 {
+		t.Errorf("%d calls, %s", j.count("1"), e)
+	}
+	b.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.changed")
+	b.nothingParked()
+}
+
+// TestSweepIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is lost.
+func TestSweepIsDoneWithWhatIsScheduled(t *testing.T) {
+	t.Parallel()
+	const scheduled = 20
+	var j journal
+	b := setupStreams(t, event.Delegation)
+	b.publish(command("taken", valid))
+	b.steal(b.stored(1))
+	for i := range scheduled {
+		b.publish(with("notbefore", at(time.Hour), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
+	}
+	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform}, sweepSoon)
+	if l := b.dead(operation.AckedWithoutOutcome); l.ID != "taken" {
+		t.Errorf("%+v", l)
+	}
+	if n := b.swept(); n != 1 || len(j.list()) > 0 {
+		t.Errorf("%d dead letters, carried out %v", n, j.list())
+	}
+	if n := len(b.messagesOn(topology.StreamParked, "mailwright.notbefore.>")); n != scheduled {
+		t.Errorf("%d schedules", n)
+	}
+}
+
+// TestSweepSchedulesAgain what has lost its schedule.
+func TestSweepSchedulesAgain(t *testing.T) {
+	t.Parallel()
+	var j journal
+	b := setupStreams(t, event.Delegation)
+	b.publish(with("notbefore", at(5*time.Second), command("1", valid)))
+	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.SweepAfter = 2 * time.Second })
+	parked := b.stream(topology.StreamParked)
+	place := strings.Replace(b.subject("1"), "mailwright.evt.", "mailwright.notbefore.", 1)
+	b.until("it is scheduled", b.has(parked, place))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.outcome("1"); e.Type() != event.DelegationChanged || j.count("1") != 1 {
+		t.Errorf("%d calls, %s", j.count("1"), e)
+	}
+	if n := b.swept(); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+// TestSweepLooksWhileACommandBecomesDue: the server publishes its wake-up a moment after.
+func TestSweepLooksWhileACommandBecomesDue(t *testing.T) {
+	t.Parallel()
+	const commands, delay = 8, 1500 * time.Millisecond
+	var j journal
+	b := setupStreams(t, event.Delegation)
+	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.SweepAfter = delay })
+	for i := range commands {
+		b.publish(with("notbefore", at(delay), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
+	}
+	for i := range commands {
+		if e := b.outcome(fmt.Sprint(i)); e.Type() != event.DelegationChanged {
+			t.Errorf("%s", e)
+		}
+	}
+	if n := b.swept(); n != 0 || len(j.list()) != commands {
+		t.Errorf("%d dead letters, carried out %v", n, j.list())
+	}
+}
+
+// TestADuplicateOnAnotherKeyDoesNotStop what waits behind it there.
+func TestADuplicateOnAnotherKeyDoesNotStop(t *testing.T) {
+	t.Parallel()
+	var j journal
+	answer := make(chan struct{})
+	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		if run.Command.ID() == "slow" {
+			<-answer
+		}
+		return j.perform(ctx, run)
+	})
+	b.publish(on("a", command("slow", valid)))
+	b.until("it is under way", func() bool { return len(b.history("slow")) > 0 })
+	b.publish(on("b", command("slow", valid)))
+	b.until("the duplicate waits", func() bool { return b.parked("b") == 1 })
+	b.publish(on("b", command("behind", valid)))
+	b.until("the next is behind it", func() bool { return b.parked("b") == 2 })
+	woken := map[uint64]bool{}
+	b.until("the key of the duplicate has been woken while the call goes on", func() bool {
+		for _, m := range b.messagesOn(topology.StreamParked, "mailwright.schedule.contoso.delegation.b") {
+			woken[m.Sequence] = true
+		}
+		return len(woken) > 2
+	})
+	close(answer)
+	ended := time.Now()
+	b.outcome("behind")
+	if took := time.Since(ended); took > 10*time.Second { // the lease is 300 ms, the sweep comes after 10 minutes
+		t.Errorf("the next command waited for %v", took)
+	}
+	b.outcome("slow")
+	if j.count("slow") != 1 || j.count("behind") != 1 {
+		t.Errorf("carried out %v", j.list())
+	}
+	b.nothingParked()
+}

@@ -1,0 +1,206 @@
+package operation_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+func sweepSoon(c *operation.Config) { c.SweepAfter = 200 * time.Millisecond }
+
+// steal acknowledges a command of partition p with a foreign hand.
+func (b *bundle) steal(command *jetstream.RawStreamMsg) {
+	b.Helper()
+	address, ok := topology.ParseCommandSubject(command.Subject)
+	if !ok {
+		b.Fatalf("stored on %s", command.Subject)
+	}
+	partition := bus.CommandConsumer(b.domain, address.Partition)
+	cons, err := b.js.CreateConsumer(b.Context(), topology.StreamCommands, partition)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := cons.Next(jetstream.FetchMaxWait(patience), jetstream.FetchPriorityGroup(partition.PriorityGroups[0]))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := m.DoubleAck(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if err := b.stream(topology.StreamCommands).UnpinConsumer(b.Context(), partition.Durable, partition.PriorityGroups[0]); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bundle) stored(sequence uint64) *jetstream.RawStreamMsg {
+	b.Helper()
+	stream := b.stream(topology.StreamCommands)
+	m, err := stream.GetMsg(b.Context(), sequence)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+func (b *bundle) stream(name string) jetstream.Stream {
+	b.Helper()
+	stream, err := b.js.Stream(b.Context(), name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return stream
+}
+
+// until waits for a condition.
+func (b *bundle) until(what string, holds func() bool) {
+	b.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("still not so: %s\n%s", what, b.log)
+		}
+	}
+}
+
+// has reports whether PARKED holds a message on a subject.
+func (b *bundle) has(parked jetstream.Stream, subject string) func() bool {
+	return func() bool {
+		_, err := parked.GetLastMsgForSubject(b.Context(), subject)
+		return err == nil
+	}
+}
+
+// sweep tells how far the sweep has come; nothing where it has not begun.
+func (b *bundle) sweep() jetstream.ConsumerInfo {
+	cons, err := b.js.Consumer(b.Context(), topology.StreamCommands, bus.SweepConsumer(b.domain).Durable)
+	if err != nil {
+		return jetstream.ConsumerInfo{NumPending: 1}
+	}
+	return *cons.CachedInfo()
+}
+
+// swept waits until the sweep has nothing left to look at, and counts the dead letters.
+func (b *bundle) swept() uint64 {
+	b.Helper()
+	b.until("everything is swept", func() bool { i := b.sweep(); return i.NumPending == 0 && i.NumAckPending == 0 })
+	stream := b.stream(topology.StreamDead)
+	return stream.CachedInfo().State.Msgs
+}
+
+func TestSweepFindsWhatAForeignHandAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := setupStreams(t, event.Delegation)
+	b.publish(command("taken", valid))
+	b.steal(b.stored(1))
+	b.publish(command("kept", valid))
+	var calls atomic.Int64
+	b.serve(event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		calls.Add(1)
+		return changed(run)
+	}}, sweepSoon)
+	b.outcome("kept")
+	l := b.dead(operation.AckedWithoutOutcome)
+	if l.Stream != topology.StreamCommands || l.Sequence != 1 || l.ID != "taken" || l.Type != event.DelegationChange || l.OperationID != event.OperationID("contoso", source, "taken") || l.Detail != "acknowledged without an outcome" {
+		t.Errorf("%+v", l)
+	}
+	if n := b.swept(); n != 1 || calls.Load() != 1 {
+		t.Errorf("%d letters, %d calls: the sweep calls no vendor", n, calls.Load())
+	}
+}
+
+func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		calls.Add(1)
+		if run.Command.ID() == "waits" && run.Operation.Attempt == 1 {
+			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 2 * time.Second, Text: "later"} // ten times as long as SweepAfter
+		}
+		return changed(run)
+	}}, sweepSoon)
+	const settled = 50
+	b.publish(on("waits", command("waits", valid)))
+	b.publish(on("waits", command("behind", valid)))
+	for i := range settled {
+		b.publish(on(fmt.Sprint(i), command(fmt.Sprint(i), valid)))
+	}
+	b.outcome("0")
+	b.publish(on("x", command("0", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))) // conflicts
+	unreadable := command("unreadable", valid)
+	unreadable.Header["ce-id"] = []string{"1", "2"}
+	b.publish(unreadable)
+	b.outcome("waits")
+	b.outcome("behind")
+	if n := b.swept(); n != 2 { // the conflict and the unreadable one, once each
+		t.Errorf("%d letters", n)
+	}
+	if calls.Load() != settled+3 {
+		t.Errorf("%d calls", calls.Load())
+	}
+}
+
+func TestSweepWaitsForThePartition(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		<-answer
+		return changed(run)
+	}}, sweepSoon, func(c *operation.Config) { c.Hold = time.Hour })
+	b.publish(command("slow", valid))
+	b.publish(command("behind", valid))
+	b.until("both have been looked at", func() bool { i := b.sweep(); return i.NumAckPending == 2 && i.NumRedelivered > 0 })
+	close(answer)
+	b.outcome("behind")
+	if n := b.swept(); n != 0 {
+		t.Errorf("%d letters", n)
+	}
+}
+
+func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		if calls.Add(1) == 1 {
+			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Second, Text: "later"}
+		}
+		return changed(run)
+	}}, func(c *operation.Config) { c.SweepAfter = 1500 * time.Millisecond })
+	b.publish(command("1", valid))
+	parked := b.stream(topology.StreamParked)
+	alarm := topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})
+	b.until("it is scheduled", b.has(parked, alarm))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(alarm)); err != nil {
+		t.Fatal(err)
+	}
+	b.outcome("1")
+	b.nothingParked()
+	if n := b.swept(); n != 0 || calls.Load() != 2 {
+		t.Errorf("%d letters, %d calls", n, calls.Load())
+	}
+}
+
+func TestSweepFindsWhatWasTakenOutOfParking(t *testing.T) {
+	t.Parallel()
+	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+		return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
+	}}, sweepSoon)
+	b.publish(command("1", valid))
+	parked := b.stream(topology.StreamParked)
+	place := topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})
+	b.until("it is parked", b.has(parked, place))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
+		t.Fatal(err)
+	}
+	if l := b.dead(operation.AckedWithoutOutcome); l.ID != "1" || l.Detail != `acknowledged without an outcome; its record ends with "waiting"` {
+		t.Errorf("%+v", l)
+	}
+}

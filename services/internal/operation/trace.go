@@ -1,0 +1,44 @@
+package operation
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/failure"
+)
+
+var (
+	tracer       = otel.Tracer("github.com/mailwright/mailwright/services/internal/operation")
+	consumerSpan = trace.WithSpanKind(trace.SpanKindConsumer)
+)
+
+// span begins the span of an attempt, below the trace that the command belongs to (W3C Trace
+// Context); end takes what came of it. Nothing of the command's data goes into it.
+func span(ctx context.Context, run *Run) (_ context.Context, end func(Result, error)) {
+	if parent := event.Extension(run.Command, event.TraceParent); parent != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.TraceParent: parent})
+	}
+	ctx, s := tracer.Start(ctx, "attempt", consumerSpan)
+	if !s.IsRecording() {
+		return ctx, func(Result, error) {}
+	}
+	s.SetAttributes(attribute.String("mailwright.operation", run.ID), attribute.String("mailwright.command", run.Command.Type()),
+		attribute.Int("mailwright.attempt", run.Operation.Attempt))
+	return ctx, func(result Result, err error) {
+		s.SetAttributes(attribute.String("mailwright.tenant", run.Tenant))
+		if err == nil {
+			s.SetAttributes(attribute.String("mailwright.result", result.Type))
+		} else {
+			f := failure.Of(err)
+			s.SetAttributes(attribute.String("error.type", string(f.Kind)), attribute.String("mailwright.vendor", f.Vendor))
+			s.SetStatus(codes.Error, run.secrets.text(f.Text))
+		}
+		s.End()
+	}
+}

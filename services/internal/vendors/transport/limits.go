@@ -1,0 +1,123 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/mailwright/mailwright/services/internal/failure"
+)
+
+// Limits keep a client from pressing a vendor that is slow, or down. The zero value of each field
+// takes the default.
+//
+// A vendor's Retry-After is not among them: it is about the request that it answered, and goes to
+// the caller as [failure.Error.RetryAfter].
+type Limits struct {
+	// RequestsPerSecond bounds the rate; 0 does not. A second's worth may go at once.
+	RequestsPerSecond float64
+	// BreakAfter answers in a row that were lost, or were a gateway's 502, 503 or 504, open the
+	// circuit: for BreakFor nothing is sent, then one request tries. Default 20; negative: never.
+	BreakAfter int
+	// BreakFor defaults to 10 s.
+	BreakFor time.Duration
+}
+
+// longestWait bounds how long a request waits for its turn; beyond it the caller had better do
+// something else meanwhile.
+const longestWait = 2 * time.Second
+
+// Gate lets requests through as Limits say. A [Client] has one; what speaks another protocol than
+// HTTP makes its own.
+type Gate struct {
+	vendor  string
+	rate    *rate.Limiter                              // nil: any rate
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: never opens
+	// when an open circuit lets a request try, Unix nanoseconds
+	triesAt atomic.Int64
+}
+
+// NewGate returns the Gate of one vendor, open.
+func NewGate(vendor string, l Limits) *Gate {
+	g := &Gate{vendor: vendor}
+	if l.RequestsPerSecond > 0 {
+		g.rate = rate.NewLimiter(rate.Limit(l.RequestsPerSecond), max(1, int(l.RequestsPerSecond)))
+	}
+	if l.BreakAfter >= 0 {
+		after, pause := cmp.Or(l.BreakAfter, 20), cmp.Or(l.BreakFor, 10*time.Second)
+		g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+			Timeout:     pause,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(after) },
+			// the caller's doing, not the vendor's
+			IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
+			OnStateChange: func(_ string, _, to gobreaker.State) {
+				if to == gobreaker.StateOpen {
+					g.triesAt.Store(time.Now().Add(pause).UnixNano())
+				}
+			},
+		})
+	}
+	return g
+}
+
+// Enter waits for a request's turn. done takes what came of it: nil where the vendor answered. Its
+// errors mean that nothing was sent: Unavailable while the circuit is open, Throttled where the
+// turn is too far off.
+func (g *Gate) Enter(ctx context.Context) (done func(error), err error) {
+	report := func(error) {}
+	if g.breaker != nil {
+		if report, err = g.breaker.Allow(); err != nil {
+			wait := max(0, time.Until(time.Unix(0, g.triesAt.Load())))
+			return nil, &failure.Error{Kind: failure.Unavailable, Vendor: g.vendor, Code: "circuit-open", RetryAfter: wait, Text: "nothing was sent: the vendor has not answered for a while, and is given a rest"}
+		}
+	}
+	if err := g.wait(ctx); err != nil {
+		report(context.Canceled) // tells nothing of the vendor
+		return nil, err
+	}
+	return report, nil
+}
+
+// wait waits until the rate allows another request.
+func (g *Gate) wait(ctx context.Context) error {
+	if g.rate == nil {
+		return nil
+	}
+	turn := g.rate.Reserve()
+	delay := turn.Delay()
+	if delay > longestWait {
+		turn.Cancel()
+		return &failure.Error{Kind: failure.Throttled, Vendor: g.vendor, Code: "rate-limit", RetryAfter: delay, Text: "nothing was sent: the configured rate of requests is used up"}
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		turn.Cancel()
+		return &failure.Error{Kind: failure.Unavailable, Vendor: g.vendor, Text: "nothing was sent: the call ended while it waited for its turn", Cause: ctx.Err()}
+	}
+}
+
+// errGateway is an answer of something in front of the vendor that has no vendor behind it.
+var errGateway = errors.New("a gateway answered")
+
+// answered is what a whole answer, or its loss, tells a [Gate] of the vendor.
+func answered(status int, err error) error {
+	if err == nil && isGateway(status) {
+		return errGateway
+	}
+	return err
+}
+
+// isGateway: 500 does not count, since vendors answer so about single objects too.
+func isGateway(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}

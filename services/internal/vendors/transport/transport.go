@@ -1,0 +1,304 @@
+// Package transport is the HTTP underneath the vendor clients: bounded in time and size, deaf to
+// redirects and to its own credentials when a vendor repeats them, and exact about one question, on
+// which the safety of every create rests: may the request have been carried out?
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/lease"
+)
+
+// DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3
+// MiB.
+const DefaultMaxBody = 32 << 20
+
+// Config shapes a Client. The zero value of each field takes the default.
+type Config struct {
+	// Vendor names the API in errors, as [failure.Error.Vendor].
+	Vendor string
+	// Timeout bounds one exchange, from dialling to the last byte. Default 60 s.
+	Timeout time.Duration
+	// MaxBody bounds the answer's body in bytes. Default [DefaultMaxBody].
+	MaxBody int64
+	// Limits bound the rate of requests, and give a vendor that is down a rest.
+	Limits Limits
+	// Secrets are the client's credentials; see [Client.Do].
+	Secrets []secret.String
+	// RoundTripper is the HTTP stack; default a pooled http.Transport.
+	RoundTripper http.RoundTripper
+}
+
+// Client sends one vendor's requests.
+type Client struct {
+	cfg  Config
+	gate *Gate
+}
+
+// maxIdleConns is how many connections to a vendor are kept for the next calls. With fewer than the
+// calls that may be under way, a burst closes and dials them again: each costs a TLS handshake.
+const maxIdleConns = 256
+
+// New returns a Client.
+func New(cfg Config) *Client {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 60 * time.Second
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.RoundTripper == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost, t.MaxIdleConns = maxIdleConns, 0
+		cfg.RoundTripper = t
+	}
+	return &Client{cfg: cfg, gate: NewGate(cfg.Vendor, cfg.Limits)}
+}
+
+// Response is a whole answer, its body already read.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Effect says what a request does at the vendor, and so what a lost answer means.
+type Effect bool
+
+const (
+	// Read is a request whose lost answer changes nothing: Unavailable.
+	Read Effect = false
+	// Write is a request whose lost answer leaves the outcome open: Unknown.
+	Write Effect = true
+)
+
+// Do sends a request and reads the whole answer, whatever its status.
+//
+// Its errors: Throttled or Unavailable if [Limits] kept the request back; Unavailable if it
+// certainly did not reach the vendor, or was a Read; Unknown if a Write was sent and no complete
+// answer came back; Internal if the answer is too large to a Read. A cancelled ctx counts like
+// any other lost answer. Where the lease of ctx is lost, nothing is sent: Unavailable, with the
+// cause [lease.ErrLost].
+//
+// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever
+// it stands, since codes, links and ids of vendors are published: those of [Config.Secrets], of
+// the request's authorisation, and secrets, which are those of its body.
+func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
+	ctx, end := c.span(ctx, req)
+	defer func() { end(res, err) }()
+	done, err := c.gate.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if lease.Check(ctx) != nil {
+		done(context.Canceled) // tells nothing of the vendor
+		return nil, c.unleased()
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	// Connected is the last moment at which nothing can have been sent.
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	if effect == Write {
+		// net/http silently repeats a request on a stale connection if it believes it safe to.
+		// Without GetBody it can not repeat one with a body.
+		req.GetBody = nil
+	}
+	req = req.WithContext(ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = &leased{req.Body, func() error { return lease.Check(ctx) }}
+	}
+	// Not an http.Client: it would read where a redirect points, and quote that and the request's
+	// URL in its errors.
+	answer, err := c.cfg.RoundTripper.RoundTrip(req)
+	if errors.Is(err, lease.ErrLost) {
+		done(context.Canceled) // tells nothing of the vendor
+		return nil, c.unleased()
+	}
+	if err != nil {
+		done(err)
+		return nil, c.lost(effect, connected.Load(), err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, c.cfg.MaxBody+1))
+	done(answered(answer.StatusCode, err))
+	if err != nil {
+		return nil, c.lost(effect, true, err)
+	}
+	if int64(len(body)) > c.cfg.MaxBody {
+		return nil, c.tooLarge(effect)
+	}
+	return withoutSecrets(&Response{Status: answer.StatusCode, Header: answer.Header, Body: body},
+		slices.Concat(c.cfg.Secrets, authorisation(req.Header), secrets)), nil
+}
+
+// leased is a request's body that is not sent once the lease is lost. The body is asked for when
+// there is a connection, so what passes between the check and the wire is no dialling and no
+// waiting. A vendor can do nothing with a request whose body lacks.
+type leased struct {
+	io.ReadCloser
+	check func() error
+}
+
+func (l *leased) Read(p []byte) (int, error) {
+	if err := l.check(); err != nil {
+		return 0, err
+	}
+	return l.ReadCloser.Read(p)
+}
+
+// unleased is the failure that a request was kept back, since the lease is lost.
+func (c *Client) unleased() error {
+	return &failure.Error{Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: lease.ErrLost, Text: "nothing was sent: another replica may be at work on the command"}
+}
+
+// authorisation gives the credentials in a request's headers.
+func authorisation(h http.Header) (secrets []secret.String) {
+	for _, name := range []string{"Authorization", "Adm-Authorization"} {
+		if words := strings.Fields(h.Get(name)); len(words) > 0 {
+			secrets = append(secrets, secret.New(words[len(words)-1])) // after Bearer or Basic
+		}
+	}
+	return secrets
+}
+
+func withoutSecrets(res *Response, secrets []secret.String) *Response {
+	res.Body = secret.HideBytes(res.Body, secrets...)
+	for _, values := range res.Header {
+		for i := range values {
+			values[i] = secret.Hide(values[i], secrets...)
+		}
+	}
+	return res
+}
+
+// lost turns a missing answer into the failure that it means.
+func (c *Client) lost(effect Effect, sent bool, cause error) error {
+	e := &failure.Error{Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: cause, Text: "the vendor could not be reached: " + reason(cause)}
+	if sent {
+		e.Text = "the vendor's answer was lost: " + reason(cause)
+		if effect == Write {
+			e.Kind = failure.Unknown
+		}
+	}
+	return e
+}
+
+// tooLarge is the failure of an answer beyond MaxBody. Repeating a Read would only bring the same
+// answer again.
+func (c *Client) tooLarge(effect Effect) error {
+	e := &failure.Error{Kind: failure.Internal, Vendor: c.cfg.Vendor, Text: fmt.Sprintf("the vendor's answer exceeds %d bytes", c.cfg.MaxBody)}
+	if effect == Write {
+		e.Kind = failure.Unknown
+	}
+	return e
+}
+
+// reason names a network error without addresses, which may be internal to the customer.
+func reason(err error) string {
+	var dns *net.DNSError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &dns):
+		return "its host name does not resolve"
+	case errors.Is(err, context.Canceled):
+		return "the call was cancelled"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "time ran out"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection closed early"
+	default:
+		return "the connection failed"
+	}
+}
+
+// StatusFailure is the failure that a bare HTTP status means, for answers whose body says nothing
+// better. The classification of a Write follows RFC 9110: a 5xx other than 503 does not say whether
+// the vendor acted. Clients of vendors whose writes must not be repeated take a 503 for Unknown as
+// well.
+func StatusFailure(vendor string, effect Effect, res *Response) *failure.Error {
+	e := &failure.Error{Vendor: vendor, Code: "HTTP " + strconv.Itoa(res.Status), RetryAfter: RetryAfter(res.Header, time.Now())}
+	switch {
+	case res.Status == http.StatusTooManyRequests:
+		e.Kind, e.Text = failure.Throttled, "the vendor asks for fewer requests"
+	case res.Status == http.StatusServiceUnavailable:
+		e.Kind, e.Text = failure.Unavailable, "the vendor is temporarily unavailable"
+	case res.Status == http.StatusRequestTimeout, res.Status >= 500:
+		e.Kind, e.Text = failure.Unavailable, "the vendor failed"
+		if effect == Write {
+			e.Kind, e.Text = failure.Unknown, "the vendor failed and did not say whether it acted"
+		}
+	case res.Status == http.StatusUnauthorized, res.Status == http.StatusForbidden:
+		e.Kind, e.Text = failure.Refused, "the vendor refuses our credentials or rights"
+	case res.Status == http.StatusNotFound, res.Status == http.StatusGone:
+		e.Kind, e.Text = failure.NotFound, "the vendor does not know the object"
+	case res.Status >= 400:
+		e.Kind, e.Text = failure.Refused, "the vendor refuses the request"
+	case res.Status >= 300:
+		e.Kind, e.Text = failure.Refused, "the vendor answers with a redirect; check the configured base URL"
+	default:
+		e.Kind, e.Text = failure.Internal, "the vendor's answer can not be understood"
+		if effect == Write {
+			e.Kind = failure.Unknown
+		}
+	}
+	return e
+}
+
+// RetryAfter reads the header in both forms of RFC 9110 section 10.2.3, seconds or a date;
+// 0 where it is absent, malformed or in the past.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if s, err := strconv.Atoi(v); err == nil {
+		return max(0, time.Duration(s)*time.Second)
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}
+
+// Endpoint parses a configured URL: absolute, http or https, with a host, and without user, query
+// or fragment. Its errors do not repeat the URL, which may hold a password by mistake.
+func Endpoint(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case raw == "":
+		return nil, errors.New("is missing")
+	case err != nil:
+		return nil, errors.New("is not a URL")
+	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
+		return nil, errors.New("must be an absolute http or https URL")
+	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return nil, errors.New("must not hold a user, a query or a fragment")
+	}
+	return u, nil
+}
+
+// JSON returns a POST-like request with a JSON body.
+func JSON(method, url string, body []byte) (*http.Request, error) {
+	// Do gives it one
+	req, err := http.NewRequest(method, url, bytes.NewReader(body)) //nolint:noctx
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}

@@ -1,0 +1,94 @@
+package transport_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/mailwright/mailwright/pkg/secret"
+	"github.com/mailwright/mailwright/services/internal/vendors/transport"
+)
+
+// mirror answers with every header of the request and its body, in its body and in its own headers.
+type mirror struct{}
+
+func (mirror) RoundTrip(r *http.Request) (*http.Response, error) {
+	var seen strings.Builder
+	for name := range r.Header {
+		seen.WriteString(r.Header.Get(name) + " ")
+	}
+	body, err := io.ReadAll(r.Body)
+	seen.Write(body)
+	return &http.Response{
+		StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {"https://%zz/?" + seen.String()}, "Request-Id": {seen.String()}},
+		Body: io.NopCloser(strings.NewReader(seen.String())),
+	}, err
+}
+
+// TestNoAnswerBringsOurCredentialsBack is about the one place where a vendor's answer enters:
+// whatever a client does with it later, its own credentials are not in it.
+func TestNoAnswerBringsOurCredentialsBack(t *testing.T) {
+	t.Parallel()
+	basic := base64.StdEncoding.EncodeToString([]byte("user:hunter2-pass"))
+	for name, header := range map[string][2]string{
+		"bearer": {"Authorization", "Bearer hunter2-token"}, "basic": {"Authorization", "Basic " + basic}, "Adaxes": {"Adm-Authorization", "hunter2-token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := transport.New(transport.Config{Vendor: "v", RoundTripper: mirror{}, Secrets: []secret.String{secret.New("hunter2-client")}})
+			req, err := transport.JSON(http.MethodPost, "http://vendor.example/", []byte(`{"secret":"hunter2-client","password":"hunter2-body","name":"Zoe"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set(header[0], header[1])
+			res, err := client.Do(t.Context(), transport.Write, req, secret.New("hunter2-body"))
+			if err != nil {
+				t.Fatal(err) // a redirect is an answer, wherever it points
+			}
+			shown := fmt.Sprint(res.Header) + string(res.Body)
+			if strings.Contains(shown, "hunter2") || strings.Contains(shown, basic) {
+				t.Error(shown)
+			}
+			if !strings.Contains(string(res.Body), "Zoe") {
+				t.Errorf("more than the secrets is gone: %s", res.Body)
+			}
+		})
+	}
+}
+
+// TestSpans is not parallel: the provider of spans is the process's.
+func TestSpans(t *testing.T) {
+	spans := tracetest.NewInMemoryExporter()
+	before := otel.GetTracerProvider()
+	otel.SetTracerProvider(sdk.NewTracerProvider(sdk.WithSyncer(spans)))
+	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	client := transport.New(transport.Config{Vendor: "v", RoundTripper: mirror{}})
+	req, err := transport.JSON(http.MethodPost, "http://vendor.example/path?token=hunter2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Do(context.Background(), transport.Read, req); err != nil {
+		t.Fatal(err)
+	}
+	got := spans.GetSpans()
+	if len(got) != 1 || got[0].Name != "v POST" {
+		t.Fatalf("spans: %v", got)
+	}
+	shown := fmt.Sprint(got[0].Attributes)
+	if strings.Contains(shown, "hunter2") {
+		t.Errorf("the span shows the query: %s", shown)
+	}
+	for _, want := range []string{"vendor.example", "/path", "307"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the span does not show %s: %s", want, shown)
+		}
+	}
+}
