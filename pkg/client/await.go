@@ -48,30 +48,30 @@ func (o Outcome) String() string {
 // that was heard, and its Event is zero where no service has taken the command up. *[DeadError]
 // where the command was given up. [ErrNoStreams].
 func Await(ctx context.Context, js jetstream.JetStream, r Receipt) (Outcome, error) {
-	var last News
-	err := AwaitAll(ctx, js, []Receipt{r}, func(n News) { last = n })
+	var last Update
+	err := AwaitAll(ctx, js, []Receipt{r}, func(n Update) { last = n })
 	if err == nil && last.Dead != nil {
 		err = &DeadError{*last.Dead}
 	}
 	return Outcome{State: last.State, Event: last.Event}, err
 }
 
-// News is one thing heard of a published command: an event of its operation, or that it was given
+// Update is one thing heard of a published command: an event of its operation, or that it was given
 // up.
-type News struct {
+type Update struct {
 	Receipt Receipt
 	Event   event.Event       // where Dead is nil
 	State   event.State       // that the event leaves the operation in
 	Dead    *event.DeadLetter // the command ended in DEAD
 }
 
-// Settled reports whether nothing more will happen.
-func (n News) Settled() bool { return n.Dead != nil || n.State.Terminal() }
+// Final reports whether nothing more will happen.
+func (n Update) Final() bool { return n.Dead != nil || n.State.Terminal() }
 
 // AwaitAll hands on all news of the commands, from each operation's first event on, as they come,
 // until each is settled; a command that is among them twice is told of once. on is called by the
 // goroutine of the caller. Where ctx ends before, the error is [ErrNoOutcome].
-func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, on func(News)) error {
+func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, on func(Update)) error {
 	w := waiting{open: map[command]Receipt{}, results: map[string][]command{}}
 	var results, letters []string
 	for _, r := range receipts {
@@ -97,7 +97,7 @@ func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, o
 	for m := range messages {
 		for _, n := range w.read(m) {
 			on(n)
-			if n.Settled() {
+			if n.Final() {
 				delete(w.open, n.Receipt.command())
 			}
 		}
@@ -162,7 +162,7 @@ func (w waiting) add(r Receipt, results string) {
 }
 
 // read tells whom a message is news for. What is not for us, or not readable, is news for nobody.
-func (w waiting) read(m jetstream.Msg) []News {
+func (w waiting) read(m jetstream.Msg) []Update {
 	if meta, err := m.Metadata(); err == nil && meta.Stream == topology.StreamDead {
 		return w.readLetter(m.Data())
 	}
@@ -174,24 +174,24 @@ func (w waiting) read(m jetstream.Msg) []News {
 	if !ok {
 		return nil
 	}
-	var news []News
+	var news []Update
 	for _, c := range w.results[m.Subject()] {
 		if r, open := w.open[c]; open && r.answeredBy(e) {
-			news = append(news, News{Receipt: r, Event: e, State: state})
+			news = append(news, Update{Receipt: r, Event: e, State: state})
 		}
 	}
 	return news
 }
 
-func (w waiting) readLetter(body []byte) []News {
+func (w waiting) readLetter(body []byte) []Update {
 	letter, err := event.ReadDeadLetter(body)
 	if err != nil || letter.Stream != topology.StreamCommands {
 		return nil
 	}
-	var news []News
+	var news []Update
 	for _, c := range []command{{sequence: letter.Sequence}, {operationID: letter.OperationID}} {
 		if r, open := w.open[c]; open {
-			news = append(news, News{Receipt: r, Dead: &letter})
+			news = append(news, Update{Receipt: r, Dead: &letter})
 		}
 	}
 	return news

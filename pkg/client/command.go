@@ -14,9 +14,9 @@ import (
 // Command is a command as its publisher has it: the event, and where it goes. The event's methods
 // serve for what is optional:
 //
-//	cmd.SetExtension(event.CorrelationID, "CHG-17")  // carried through to every result
-//	cmd.SetExtension(event.NotBefore, "2026-12-01T06:00:00Z")
-//	cmd.SetExtension(event.DryRun, "true")           // the outcome is the plan; nothing is written
+//	cmd.SetExtension(event.AttrCorrelationID, "CHG-17")  // carried through to every result
+//	cmd.SetExtension(event.AttrNotBefore, "2026-12-01T06:00:00Z")
+//	cmd.SetExtension(event.AttrDryRun, "true")           // the outcome is the plan; nothing is written
 type Command struct {
 	event.Event
 	// Tenant is the name of a configured tenant; "" stands for the event's tenantid.
@@ -53,27 +53,27 @@ func New[D Data](tenant, source, id string, data D) (Command, error) {
 func typeOf(data any) string {
 	switch data.(type) {
 	case event.ObjectCreateData:
-		return event.ObjectCreate
+		return event.TypeObjectCreate
 	case event.BusinessUserCreateData:
-		return event.BusinessUserCreate
+		return event.TypeBusinessUserCreate
 	case event.MailboxCreateData:
-		return event.MailboxCreate
+		return event.TypeMailboxCreate
 	case event.DelegationSetData:
-		return event.DelegationSet
+		return event.TypeDelegationSet
 	case event.DelegationChangeData:
-		return event.DelegationChange
+		return event.TypeDelegationChange
 	case event.DelegationReadData:
-		return event.DelegationRead
+		return event.TypeDelegationRead
 	case event.FolderGrantData:
-		return event.FolderGrant
+		return event.TypeFolderGrant
 	case event.FolderRevokeData:
-		return event.FolderRevoke
+		return event.TypeFolderRevoke
 	case event.FolderReadData:
-		return event.FolderRead
+		return event.TypeFolderRead
 	case event.InventorySyncData:
-		return event.InventorySync
+		return event.TypeInventorySync
 	case event.OperationCancelData:
-		return event.OperationCancel
+		return event.TypeOperationCancel
 	}
 	panic(fmt.Sprintf("client: %T is no command's data", data)) // Data lists a type that this does not
 }
@@ -84,7 +84,7 @@ func (c Command) OperationID() string {
 }
 
 func (c Command) tenant() string {
-	return cmp.Or(c.Tenant, event.Extension(c.Event, event.TenantID))
+	return cmp.Or(c.Tenant, event.Extension(c.Event, event.AttrTenantID))
 }
 
 // longestKey keeps the subject, in which a byte of the key may take three, under NATS' limit of
@@ -95,7 +95,7 @@ const longestKey = 1000
 func (c Command) addressed() (Command, error) {
 	c.Tenant, c.Key = c.tenant(), cmp.Or(c.Key, event.Key(c.Event))
 	own := event.DomainOf(c.Type())
-	switch id := event.Extension(c.Event, event.TenantID); {
+	switch id := event.Extension(c.Event, event.AttrTenantID); {
 	case c.Tenant == "":
 		return c, errors.New("the command names no tenant: give the name of a configured one")
 	case !event.ValidTenant(c.Tenant):

@@ -45,7 +45,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		if outcome.State != event.Succeeded {
+		if outcome.State != event.StateSucceeded {
 			return errors.New(outcome.String())
 		}
 		var created event.MailboxCreatedData
@@ -65,7 +65,7 @@ func ExampleCommand_Message() {
 		fmt.Println(err)
 		return
 	}
-	cmd.SetExtension(event.CorrelationID, "CHG-17")
+	cmd.SetExtension(event.AttrCorrelationID, "CHG-17")
 	msg, receipt, err := cmd.Message()
 	if err != nil {
 		fmt.Println(err)

@@ -75,13 +75,13 @@ func TestAsyncAPIAgreesWithTypesSubjectsAndSchemas(t *testing.T) {
 // belongs reports whether a type belongs on a channel; those of operation.* belong to every domain.
 func belongs(eventType, address, stream string) bool {
 	placeholder := strings.NewReplacer("KEY", "{key}", "OPERATION", "{operationid}", "TENANT", "{tenant}", "MAILBOX", "{mailbox}").Replace
-	if eventType == event.MailboxObserved || eventType == event.MailboxMissing {
+	if eventType == event.TypeMailboxObserved || eventType == event.TypeMailboxMissing {
 		return address == placeholder(topology.MailboxSubject("TENANT", "MAILBOX")) && stream == topology.StreamMailboxes
 	}
-	if eventType == event.DelegationDrift {
+	if eventType == event.TypeDelegationDrift {
 		return address == placeholder(topology.DriftSubject("TENANT", "MAILBOX")) && stream == topology.StreamDrift
 	}
-	if eventType == event.DeadLettered {
+	if eventType == event.TypeDeadLetter {
 		return address == placeholder(topology.DeadSubject("TENANT", "{domain}", "OPERATION")) && stream == topology.StreamDead
 	}
 	for _, d := range event.Domains() {

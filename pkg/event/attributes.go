@@ -29,14 +29,14 @@ var attributes = map[string]form{
 	"dataschema":      absoluteURI,
 	"data":            nothing,
 
-	TenantID:      text,
-	CorrelationID: text,
-	CausationID:   text,
-	TraceParent:   text,
-	TraceState:    text,
-	DryRun:        boolean,
-	NotBefore:     timestamp,
-	ExpiryTime:    timestamp,
+	AttrTenantID:      text,
+	AttrCorrelationID: text,
+	AttrCausationID:   text,
+	AttrTraceParent:   text,
+	AttrTraceState:    text,
+	AttrDryRun:        boolean,
+	AttrNotBefore:     timestamp,
+	AttrExpiryTime:    timestamp,
 }
 
 // formOf gives the form of an attribute. One that is not in the table is an extension of somebody

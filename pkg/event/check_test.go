@@ -14,32 +14,32 @@ func TestCheckNamesEveryFault(t *testing.T) {
 		eventType, data string
 		want            []event.Fault
 	}{
-		"missing fields": {event.MailboxCreate, `{}`, []event.Fault{
+		"missing fields": {event.TypeMailboxCreate, `{}`, []event.Fault{
 			{Field: "/directoryObject", Problem: "is missing; it is required"},
 			{Field: "/mailboxParameters", Problem: "is missing; it is required"}}},
-		"alias and template both absent": {event.MailboxCreate, `{"directoryObject":"x","mailboxParameters":{}}`, []event.Fault{
+		"alias and template both absent": {event.TypeMailboxCreate, `{"directoryObject":"x","mailboxParameters":{}}`, []event.Fault{
 			{Field: "/mailboxParameters", Problem: "needs one of: alias, aliasTemplate"}}},
-		"wrong type": {event.DelegationSet, `{"mailbox":7,"delegates":"alex"}`, []event.Fault{
+		"wrong type": {event.TypeDelegationSet, `{"mailbox":7,"delegates":"alex"}`, []event.Fault{
 			{Field: "/delegates", Problem: "must be array, not string"},
 			{Field: "/mailbox", Problem: "must be string, not number"}}},
-		"unknown member": {event.DelegationSet, `{"mailbox":"a","delegates":[],"delegate":"b"}`, []event.Fault{
+		"unknown member": {event.TypeDelegationSet, `{"mailbox":"a","delegates":[],"delegate":"b"}`, []event.Fault{
 			{Field: "/delegate", Problem: "is not known here; remove it or check its spelling"}}},
-		"unknown objectType": {event.ObjectCreate, `{"createIn":"OU=x","objectType":"robot","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]}]}`, []event.Fault{
+		"unknown objectType": {event.TypeObjectCreate, `{"createIn":"OU=x","objectType":"robot","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]}]}`, []event.Fault{
 			{Field: "/objectType", Problem: "must be one of organizationalUnit, container, user, contact, group, computer, printQueue, volume"}}},
-		"value against its property type": {event.ObjectCreate, `{"createIn":"OU=x","objectType":"user","properties":[{"propertyName":"x","propertyType":"Boolean","values":["true"]}]}`, []event.Fault{
+		"value against its property type": {event.TypeObjectCreate, `{"createIn":"OU=x","objectType":"user","properties":[{"propertyName":"x","propertyType":"Boolean","values":["true"]}]}`, []event.Fault{
 			{Field: "/properties/0/values/0", Problem: "must be boolean, not string"}}},
-		"o365 on a group": {event.ObjectCreate, `{"createIn":"OU=x","objectType":"group","o365":{"locationName":"US"},"properties":[{"propertyName":"cn","propertyType":2,"values":["x"]}]}`, []event.Fault{
+		"o365 on a group": {event.TypeObjectCreate, `{"createIn":"OU=x","objectType":"group","o365":{"locationName":"US"},"properties":[{"propertyName":"cn","propertyType":2,"values":["x"]}]}`, []event.Fault{
 			{Field: "/objectType", Problem: "must be one of user"}}},
-		"server without store": {event.BusinessUserCreate, `{"container":"LDAP://OU=x","userPrincipalName":"a@b","preferredDomainController":"dc","isAdmin":false,"mailStore":{"serverName":"EXBE01"}}`, []event.Fault{
+		"server without store": {event.TypeBusinessUserCreate, `{"container":"LDAP://OU=x","userPrincipalName":"a@b","preferredDomainController":"dc","isAdmin":false,"mailStore":{"serverName":"EXBE01"}}`, []event.Fault{
 			{Field: "/mailStore/mailStoreName", Problem: "is missing; it is required together with serverName"}}},
-		"neither add nor remove": {event.DelegationChange, `{"mailbox":"a"}`, []event.Fault{
+		"neither add nor remove": {event.TypeDelegationChange, `{"mailbox":"a"}`, []event.Fault{
 			{Field: "data", Problem: "needs one of: add, remove"}}},
-		"page size": {event.InventorySync, `{"pageSize":1001}`, []event.Fault{
+		"page size": {event.TypeInventorySync, `{"pageSize":1001}`, []event.Fault{
 			{Field: "/pageSize", Problem: "must be at most 1000"}}},
-		"not JSON":     {event.InventorySync, `{`, []event.Fault{{Field: "data", Problem: "is not JSON"}}},
-		"no data":      {event.InventorySync, ``, []event.Fault{{Field: "data", Problem: "is missing; it is required"}}},
+		"not JSON":     {event.TypeInventorySync, `{`, []event.Fault{{Field: "data", Problem: "is not JSON"}}},
+		"no data":      {event.TypeInventorySync, ``, []event.Fault{{Field: "data", Problem: "is missing; it is required"}}},
 		"unknown type": {"com.example.unknown", `{}`, []event.Fault{{Field: "type", Problem: `"com.example.unknown" is not a type that this system knows; asyncapi.yaml lists them`}}},
-		"valid":        {event.InventorySync, `{}`, nil},
+		"valid":        {event.TypeInventorySync, `{}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +61,7 @@ func TestFaultsNeverQuoteAValue(t *testing.T) {
 		`{"container":"hunter2","userPrincipalName":"hunter2","preferredDomainController":"d","isAdmin":"hunter2","newPassword":["hunter2"],"initials":"hunter2hunter2"}`,
 		`{"mailStore":{"algorithm":"hunter2"},"properties":[{"name":"userPassword","values":"hunter2"}]}`,
 	} {
-		e, err := event.New("1", "test", event.BusinessUserCreate, nil)
+		e, err := event.New("1", "test", event.TypeBusinessUserCreate, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestFaultsNeverQuoteAValue(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	fp := func(data string) string {
-		e, err := event.New("1", "test", event.BusinessUserCreate, nil)
+		e, err := event.New("1", "test", event.TypeBusinessUserCreate, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func operationOfExample(t *testing.T) string {
 	var e struct {
 		OperationID string `json:"operationid"`
 	}
-	if err := json.Unmarshal(example(t, event.ObjectCreated), &e); err != nil {
+	if err := json.Unmarshal(example(t, event.TypeObjectCreated), &e); err != nil {
 		t.Fatal(err)
 	}
 	return e.OperationID
@@ -38,13 +38,13 @@ func TestDecodeIsTolerant(t *testing.T) {
 	t.Parallel()
 	data := []byte(`{"mailboxType":"all"}`)
 	for name, h := range map[string]nats.Header{
-		"strict":           {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}, "content-type": {"application/json"}},
-		"canonical case":   {"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/hr"}, "Ce-Type": {event.InventorySync}, "Content-Type": {"application/json; charset=utf-8"}},
-		"upper case":       {"CE-SPECVERSION": {"1.0"}, "CE-ID": {"1"}, "CE-SOURCE": {"/hr"}, "CE-TYPE": {event.InventorySync}},
-		"sdk-go":           {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}, "ce-datacontenttype": {"application/json"}},
-		"percent-encoded":  {"ce-specversion": {"1.0"}, "ce-id": {"%31"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}},
-		"foreign headers":  {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}, "X-Trace": {"a", "b"}, "Nats-Msg-Id": {"9"}},
-		"empty extensions": {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}, "ce-tenantid": {""}},
+		"strict":           {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}, "content-type": {"application/json"}},
+		"canonical case":   {"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/hr"}, "Ce-Type": {event.TypeInventorySync}, "Content-Type": {"application/json; charset=utf-8"}},
+		"upper case":       {"CE-SPECVERSION": {"1.0"}, "CE-ID": {"1"}, "CE-SOURCE": {"/hr"}, "CE-TYPE": {event.TypeInventorySync}},
+		"sdk-go":           {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}, "ce-datacontenttype": {"application/json"}},
+		"percent-encoded":  {"ce-specversion": {"1.0"}, "ce-id": {"%31"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}},
+		"foreign headers":  {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}, "X-Trace": {"a", "b"}, "Nats-Msg-Id": {"9"}},
+		"empty extensions": {"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}, "ce-tenantid": {""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +52,7 @@ func TestDecodeIsTolerant(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.ID() != "1" || e.Source() != "/hr" || e.Type() != event.InventorySync {
+			if e.ID() != "1" || e.Source() != "/hr" || e.Type() != event.TypeInventorySync {
 				t.Errorf("%s", e)
 			}
 			if faults := event.Check(e); len(faults) > 0 {
@@ -60,7 +60,7 @@ func TestDecodeIsTolerant(t *testing.T) {
 			}
 		})
 	}
-	body := []byte(`{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.InventorySync + `","data":{"mailboxType":"all"}}`)
+	body := []byte(`{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.TypeInventorySync + `","data":{"mailboxType":"all"}}`)
 	for name, h := range map[string]nats.Header{
 		"structured without headers": nil,
 		"structured":                 {"content-type": {"application/cloudevents+json"}},
@@ -116,13 +116,13 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestEncodeThenDecodeGivesTheSameEvent(t *testing.T) {
 	t.Parallel()
-	e, err := event.New("ä 1", "https://hr.example.com/a", event.DelegationRead, event.DelegationReadData{Mailbox: "müller@example.com"})
+	e, err := event.New("ä 1", "https://hr.example.com/a", event.TypeDelegationRead, event.DelegationReadData{Mailbox: "müller@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.SetSubject(`Jürgen "J" Müller 100%`)
 	e.SetTime(time.Date(2026, 11, 21, 9, 0, 0, 5e8, time.UTC))
-	e.SetExtension(event.TenantID, "contoso")
+	e.SetExtension(event.AttrTenantID, "contoso")
 	for _, mode := range []event.Mode{event.Binary, event.Structured} {
 		h, body, err := event.Encode(e, mode)
 		if err != nil {
@@ -158,7 +158,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("ce-specversion", "1.0", "ce-time", "x", []byte("{}"))
 	f.Add("content-type", "application/cloudevents+json; x=", "a", "b", []byte(`{"specversion":"1.0","id":"1","source":"/","type":"t","data_base64":"="}`))
 	f.Fuzz(func(_ *testing.T, n1, v1, n2, v2 string, body []byte) {
-		e, err := event.Decode(nats.Header{n1: {v1}, n2: {v2}, "ce-id": {"1"}, "ce-source": {"/"}, "ce-type": {event.InventorySync}}, body)
+		e, err := event.Decode(nats.Header{n1: {v1}, n2: {v2}, "ce-id": {"1"}, "ce-source": {"/"}, "ce-type": {event.TypeInventorySync}}, body)
 		if err != nil {
 			return
 		}

@@ -16,11 +16,11 @@ import (
 // repeat it.
 type Command struct {
 	Document
-	// TenantID is the attribute tenantid; "" where it is absent.
+	// AttrTenantID is the attribute tenantid; "" where it is absent.
 	TenantID string
-	// DryRun asks for the plan alone.
+	// AttrDryRun asks for the plan alone.
 	DryRun bool
-	// NotBefore and ExpiryTime are zero where they are absent.
+	// AttrNotBefore and ExpiryTime are zero where they are absent.
 	NotBefore, ExpiryTime time.Time
 	faults                []Fault // of the envelope
 }
@@ -56,9 +56,9 @@ func ReadCommand(header nats.Header, body []byte) (Command, error) {
 		return Command{}, err
 	}
 	c := Command{Document: Document{Event: r.build()}, faults: sorted(r.faults)}
-	c.TenantID, _ = r.attributes[TenantID].(string)
-	c.DryRun, _ = r.attributes[DryRun].(bool)
-	c.NotBefore, c.ExpiryTime = r.instant(NotBefore), r.instant(ExpiryTime)
+	c.TenantID, _ = r.attributes[AttrTenantID].(string)
+	c.DryRun, _ = r.attributes[AttrDryRun].(bool)
+	c.NotBefore, c.ExpiryTime = r.instant(AttrNotBefore), r.instant(AttrExpiryTime)
 	switch {
 	case r.isFaulty("type"), r.isFaulty("datacontenttype"), r.isFaulty(base64Member): // the data can not be told
 	case compiled().types[c.Event.Type()] != nil && !IsCommand(c.Event.Type()):

@@ -111,7 +111,7 @@ type DelegationChangeData struct {
 
 // DelegationReadData is the data of delegation.read.
 type DelegationReadData struct {
-	// Mailbox to read; empty: every mailbox.
+	// DomainMailbox to read; empty: every mailbox.
 	Mailbox          string `json:"mailbox,omitempty"`
 	WithDisplayNames bool   `json:"withDisplayNames,omitempty"`
 	// PageSize is 1 to 1000; 0: the vendor's default, 1,000.

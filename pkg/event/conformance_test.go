@@ -15,7 +15,7 @@ import (
 // headerOf is the header of a valid command in binary mode, with changes: a value of "" takes a
 // header away.
 func headerOf(changes ...string) nats.Header {
-	h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}}
+	h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}}
 	for i := 0; i < len(changes); i += 2 {
 		if changes[i+1] == "" {
 			delete(h, changes[i])
@@ -28,7 +28,7 @@ func headerOf(changes ...string) nats.Header {
 
 // structuredOf is a command in structured mode; further are members as JSON.
 func structuredOf(further string) string {
-	return `{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.InventorySync + `"` + further + `}`
+	return `{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.TypeInventorySync + `"` + further + `}`
 }
 
 // TestNATSBindingReads holds ReadCommand against the CloudEvents NATS protocol binding, the JSON
@@ -53,7 +53,7 @@ func TestNATSBindingReads(t *testing.T) {
 		{"another event format", structuredHeader("application/cloudevents+xml"), `<event/>`, "unreadable: content-type is an event format other than JSON; use application/cloudevents+json"},
 		{"JSON 4: a batch is refused", structuredHeader("application/cloudevents-batch+json"), `[]`, "unreadable: content-type is a batch, which is not supported: publish each event as its own message"},
 
-		{"NATS 3.1.3.1: names in any case", nats.Header{"Ce-Specversion": {"1.0"}, "CE-ID": {"1"}, "ce-Source": {"/hr"}, "Ce-Type": {event.InventorySync}}, `{}`, ""},
+		{"NATS 3.1.3.1: names in any case", nats.Header{"Ce-Specversion": {"1.0"}, "CE-ID": {"1"}, "ce-Source": {"/hr"}, "Ce-Type": {event.TypeInventorySync}}, `{}`, ""},
 		{"NATS 3.1.2: distinct headers", headerOf("ce-subject", "a", "Ce-Subject", "b"), `{}`, "subject is given more than once"},
 		{"NATS 3.1.2: id twice", headerOf("ce-id", "2"), `{}`, "unreadable: id is given more than once"},
 		{"NATS 3.1.2: datacontenttype is ce-datacontenttype", headerOf("ce-datacontenttype", "application/xml"), `{}`, "datacontenttype must be application/json, or another media type whose name ends in json"},
@@ -66,7 +66,7 @@ func TestNATSBindingReads(t *testing.T) {
 		{"spec: source is required", headerOf("ce-source", ""), `{}`, "unreadable: source is missing; it is required"},
 		{"spec: type is required", headerOf("ce-type", ""), `{}`, "type is missing; it is required"},
 		{"spec: specversion is required", headerOf("ce-specversion", ""), `{}`, "specversion is missing; it is required"},
-		{"spec: specversion 1.0", nats.Header{"ce-specversion": {"0.3"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.InventorySync}}, `{}`, "specversion must be 1.0"},
+		{"spec: specversion 1.0", nats.Header{"ce-specversion": {"0.3"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeInventorySync}}, `{}`, "specversion must be 1.0"},
 		{"spec: specversion 1.0, structured", nil, strings.Replace(structuredOf(emptyData), "1.0", "0.3", 1), "specversion must be 1.0"},
 		{"spec: names of attributes", headerOf("ce-trace_id", "a"), `{}`, "trace_id can not be the name of an attribute; use the letters a to z and digits, at most 64"},
 		{"spec: no attribute is called data", headerOf("ce-data", "a"), `{}`, "data can not be an attribute: the data is the body"},
@@ -118,7 +118,7 @@ func TestNATSBindingReads(t *testing.T) {
 		{"a header that says otherwise", nats.Header{"content-type": {"application/cloudevents+json"}, "ce-dryrun": {"true"}}, structuredOf(emptyData), "dryrun is not the same in the header ce-dryrun as in the event"},
 		{"several faults", headerOf("ce-dryrun", "yes", "ce-expirytime", "soon"), `{"a":1}`, "dryrun must be true or false, as a boolean or as text; " +
 			"expirytime must be a time as RFC 3339 has it, with a zone, such as 2026-11-21T09:00:00Z; /a is not known here; remove it or check its spelling"},
-		{"the type of a result", headerOf("ce-type", "", "Ce-Type", event.SyncCompleted), `{}`, `type "` + event.SyncCompleted + `" is a result; asyncapi.yaml lists the commands`},
+		{"the type of a result", headerOf("ce-type", "", "Ce-Type", event.TypeSyncCompleted), `{}`, `type "` + event.TypeSyncCompleted + `" is a result; asyncapi.yaml lists the commands`},
 	} {
 		t.Run(c.section, func(t *testing.T) {
 			t.Parallel()
@@ -174,15 +174,15 @@ func TestNATSBindingValues(t *testing.T) {
 // fingerprint.
 func TestBothModesSayTheSame(t *testing.T) {
 	t.Parallel()
-	want, err := event.New("ä 1", "https://hr.example.com/Büro", event.DelegationRead, event.DelegationReadData{Mailbox: "müller@example.com"})
+	want, err := event.New("ä 1", "https://hr.example.com/Büro", event.TypeDelegationRead, event.DelegationReadData{Mailbox: "müller@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want.SetSubject(`Jürgen "J" Müller 100%`)
 	want.SetTime(time.Date(2026, 11, 21, 9, 0, 0, 5e8, time.UTC))
 	want.SetDataContentType("application/vnd.acme+json")
-	event.Extend(&want, event.Attribute{Name: event.TenantID, Value: "contoso"}, event.Attribute{Name: event.DryRun, Value: "TRUE"},
-		event.Attribute{Name: event.NotBefore, Value: "2026-11-21T10:00:00+01:00"}, event.Attribute{Name: event.ExpiryTime, Value: "2026-11-22T09:00:00Z"})
+	event.Extend(&want, event.Attribute{Name: event.AttrTenantID, Value: "contoso"}, event.Attribute{Name: event.AttrDryRun, Value: "TRUE"},
+		event.Attribute{Name: event.AttrNotBefore, Value: "2026-11-21T10:00:00+01:00"}, event.Attribute{Name: event.AttrExpiryTime, Value: "2026-11-22T09:00:00Z"})
 	var commands []event.Command
 	for _, mode := range []event.Mode{event.Binary, event.Structured} {
 		h, body, err := event.Encode(want, mode)
@@ -225,7 +225,7 @@ func TestTraceOfInstrumentationCounts(t *testing.T) {
 			if err != nil || len(command.Check()) > 0 {
 				t.Fatal(err, command.Check())
 			}
-			if got := event.Extension(command.Event, event.TraceParent); got != c.want {
+			if got := event.Extension(command.Event, event.AttrTraceParent); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -269,7 +269,7 @@ func FuzzReadCommand(f *testing.F) {
 	f.Add("content-type", "application/cloudevents+json; x=", "a", "b", []byte(structuredOf(`,"data_base64":"="`)))
 	f.Add("ce-subject", `"\`, "ce-notbefore", "%", []byte(`{"pageSize":1e20,"a":"\ud800"}`))
 	f.Fuzz(func(t *testing.T, n1, v1, n2, v2 string, body []byte) {
-		c, err := event.ReadCommand(nats.Header{n1: {v1}, n2: {v2}, "ce-id": {"1"}, "ce-source": {"/"}, "ce-type": {event.InventorySync}}, body)
+		c, err := event.ReadCommand(nats.Header{n1: {v1}, n2: {v2}, "ce-id": {"1"}, "ce-source": {"/"}, "ce-type": {event.TypeInventorySync}}, body)
 		if err != nil {
 			return
 		}

@@ -71,7 +71,7 @@ func (d Document) Secrets() []string { return collect(d.data, false, nil) }
 // differ only there count as the same. Of data with a fault it is not known where its secrets are:
 // there the faults stand for it.
 func (d Document) Fingerprint() string {
-	return fingerprint(d, d.faults, extensionTime(d.Event, NotBefore), extensionTime(d.Event, ExpiryTime))
+	return fingerprint(d, d.faults, extensionTime(d.Event, AttrNotBefore), extensionTime(d.Event, AttrExpiryTime))
 }
 
 // Fingerprint is [Document.Fingerprint], where faults of the envelope count as well. A dry run has
@@ -95,8 +95,8 @@ func fingerprint(d Document, faults []Fault, notBefore, expiryTime time.Time) st
 	} else {
 		out = canonical(out, d.data)
 	}
-	out = appendInstant(out, NotBefore, notBefore)
-	out = appendInstant(out, ExpiryTime, expiryTime)
+	out = appendInstant(out, AttrNotBefore, notBefore)
+	out = appendInstant(out, AttrExpiryTime, expiryTime)
 	sum := sha256.Sum256(out)
 	return hex.EncodeToString(sum[:])
 }

@@ -19,25 +19,25 @@ type Event = cloudevents.Event
 
 // Extension attributes of the envelope (docs/contract.md).
 const (
-	TenantID       = "tenantid"      // which configured tenant
-	CorrelationID  = "correlationid" // carried through unchanged
-	CausationID    = "causationid"   // id of the event that caused this one
-	TraceParent    = "traceparent"   // W3C Trace Context
-	TraceState     = "tracestate"    // W3C Trace Context
-	NotBefore      = "notbefore"     // on commands: not carried out before then
-	ExpiryTime     = "expirytime"    // on commands: not begun after
-	DryRun         = "dryrun"        // on commands: "true" answers with the plan and writes nothing
-	CommandID      = "commandid"     // on results: id of the command
-	CommandSource  = "commandsource" // on results: source of the command
-	Operation      = "operationid"   // on results: OperationID of the command
-	ContentHash    = "contenthash"   // on observations of mailboxes: a hash of the facts
-	MailboxList    = "mailboxlist"   // on observations of rooms and equipment: ResourceList
-	OperationState = "state"         // on results: the [State] that the event leaves its operation in
-	MailboxChange  = "mailboxchange" // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
+	AttrTenantID      = "tenantid"      // which configured tenant
+	AttrCorrelationID = "correlationid" // carried through unchanged
+	AttrCausationID   = "causationid"   // id of the event that caused this one
+	AttrTraceParent   = "traceparent"   // W3C Trace Context
+	AttrTraceState    = "tracestate"    // W3C Trace Context
+	AttrNotBefore     = "notbefore"     // on commands: not carried out before then
+	AttrExpiryTime    = "expirytime"    // on commands: not begun after
+	AttrDryRun        = "dryrun"        // on commands: "true" answers with the plan and writes nothing
+	AttrCommandID     = "commandid"     // on results: id of the command
+	AttrCommandSource = "commandsource" // on results: source of the command
+	AttrOperationID   = "operationid"   // on results: OperationID of the command
+	AttrContentHash   = "contenthash"   // on observations of mailboxes: a hash of the facts
+	AttrMailboxList   = "mailboxlist"   // on observations of rooms and equipment: ResourceList
+	AttrState         = "state"         // on results: the [State] that the event leaves its operation in
+	AttrMailboxChange = "mailboxchange" // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
 )
 
-// ResourceList is MailboxList's only value.
-const ResourceList = "resource"
+// MailboxListResource is MailboxList's only value.
+const MailboxListResource = "resource"
 
 // OperationID names the operation that the command with this tenant, source and id starts: the
 // first 26 characters of lower-case base32 of SHA-256(tenant + "\n" + source + "\n" + id), with
@@ -55,7 +55,7 @@ func PlanID(tenant, source, id string) string {
 
 // OperationOf names the operation that a command starts which is published for a tenant.
 func OperationOf(tenant string, command Event) string {
-	if strings.EqualFold(Extension(command, DryRun), "true") {
+	if strings.EqualFold(Extension(command, AttrDryRun), "true") {
 		return PlanID(tenant, command.Source(), command.ID())
 	}
 	return OperationID(tenant, command.Source(), command.ID())

@@ -14,7 +14,7 @@ func TestEveryFormOfAnIntegerIsThatInteger(t *testing.T) {
 	for _, number := range []string{"100", "100.0", "1e2", "1.0E+2", "10000e-2"} {
 		var read event.DelegationReadData
 		var sync event.InventorySyncData
-		for eventType, into := range map[string]any{event.DelegationRead: &read, event.InventorySync: &sync} {
+		for eventType, into := range map[string]any{event.TypeDelegationRead: &read, event.TypeInventorySync: &sync} {
 			e, err := event.New("1", "/test", eventType, []byte(`{"pageSize":`+number+`}`))
 			if err != nil {
 				t.Fatal(err)

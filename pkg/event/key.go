@@ -41,19 +41,19 @@ func about(e Event) string {
 		return ""
 	}
 	switch e.Type() {
-	case ObjectCreate:
+	case TypeObjectCreate:
 		return objectName(data.Properties)
-	case BusinessUserCreate:
+	case TypeBusinessUserCreate:
 		return data.UserPrincipalName
-	case MailboxCreate:
+	case TypeMailboxCreate:
 		return data.DirectoryObject
-	case DelegationSet, DelegationChange, FolderGrant, FolderRevoke, FolderRead:
+	case TypeDelegationSet, TypeDelegationChange, TypeFolderGrant, TypeFolderRevoke, TypeFolderRead:
 		return data.Mailbox
-	case DelegationRead:
+	case TypeDelegationRead:
 		return cmp.Or(data.Mailbox, everything)
-	case InventorySync:
+	case TypeInventorySync:
 		return cmp.Or(data.Tenant, everything)
-	case OperationCancel:
+	case TypeOperationCancel:
 		return data.OperationID
 	default:
 		return ""

@@ -256,7 +256,7 @@ func (r *received) trace(h messageHeader) {
 
 // plainTrace names the headers of instrumentation that count where there is no attribute, with the
 // most bytes that they may have. cloudevent.json has the same bounds.
-var plainTrace = map[string]int{TraceParent: 128, TraceState: 512}
+var plainTrace = map[string]int{AttrTraceParent: 128, AttrTraceState: 512}
 
 // addHeader adds an attribute that came as a header.
 func (r *received) addHeader(name string, values []string) {

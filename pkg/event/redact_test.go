@@ -28,7 +28,7 @@ func TestExcerptHidesWhatTheSchemaMarks(t *testing.T) {
 		`{` + validUser + `,"newPassword":"hunter2"}`:                                                                    `"newPassword":"[redacted]"`,
 		`{` + validUser + `,"properties":[{"name":"unicodePwd","values":["hunter2"]},{"name":"title","values":["Dr"]}]}`: `[{"name":"unicodePwd","values":"[redacted]"},{"name":"title","values":["Dr"]}]`,
 	} {
-		d := document(t, event.BusinessUserCreate, data)
+		d := document(t, event.TypeBusinessUserCreate, data)
 		if faults := d.Check(); len(faults) > 0 {
 			t.Fatal(faults)
 		}
@@ -52,7 +52,7 @@ func TestWhatBreaksItsSchemaHasNoExcerpt(t *testing.T) {
 		`{` + validUser + `,"password2":"hunter2"}`,
 		`hunter2`,
 	} {
-		d := document(t, event.BusinessUserCreate, data)
+		d := document(t, event.TypeBusinessUserCreate, data)
 		if got := event.Excerpt(d); got != nil {
 			t.Errorf("%s has the excerpt %s", data, got)
 		}

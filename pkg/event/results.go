@@ -172,7 +172,7 @@ type CreatedMailbox struct {
 // DelegationChangedData is the data of delegation.changed.
 type DelegationChangedData struct {
 	Operation OperationData `json:"operation"`
-	// Mailbox as the command named it.
+	// DomainMailbox as the command named it.
 	Mailbox string `json:"mailbox"`
 	// Delegates is the whole list afterwards.
 	Delegates []string `json:"delegates"`
@@ -229,7 +229,7 @@ const (
 // DelegationDriftData is the data of delegation.drift: how a mailbox's delegates differ from what
 // the last command left.
 type DelegationDriftData struct {
-	// Mailbox is its identity.
+	// DomainMailbox is its identity.
 	Mailbox string `json:"mailbox"`
 	// ObjectID is the mailbox's in the directory, where Exchange Online told it.
 	ObjectID string `json:"objectId,omitempty"`
@@ -355,7 +355,7 @@ type MailboxObservedData struct {
 	Tenant          string    `json:"tenant,omitempty"`
 	ObservedAt      time.Time `json:"observedAt"`
 	FirstObservedAt time.Time `json:"firstObservedAt"`
-	// Mailbox is services/internal/vendors/enpower.Mailbox in its normalised JSON form.
+	// DomainMailbox is services/internal/vendors/enpower.Mailbox in its normalised JSON form.
 	Mailbox json.RawMessage `json:"mailbox"`
 	// Previous holds the members of Mailbox that have changed, as they were; null for one that was
 	// absent.
@@ -394,7 +394,7 @@ type CommandRef struct {
 // CancelCompletedData is the data of operation.cancel.completed.
 type CancelCompletedData struct {
 	Operation OperationData `json:"operation"`
-	// Cancelled is the operation that was cancelled.
+	// StateCancelled is the operation that was cancelled.
 	Cancelled string `json:"cancelled"`
 }
 

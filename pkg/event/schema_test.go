@@ -20,16 +20,16 @@ import (
 // dataTypes gives the Go type of every event type's data.
 func dataTypes() map[string]any {
 	types := map[string]any{
-		event.ObjectCreate: event.ObjectCreateData{}, event.BusinessUserCreate: event.BusinessUserCreateData{},
-		event.MailboxCreate: event.MailboxCreateData{}, event.DelegationSet: event.DelegationSetData{},
-		event.DelegationChange: event.DelegationChangeData{}, event.DelegationRead: event.DelegationReadData{},
-		event.FolderGrant: event.FolderGrantData{}, event.FolderRevoke: event.FolderRevokeData{}, event.FolderChanged: event.FolderChangedData{},
-		event.FolderRead: event.FolderReadData{}, event.FolderObserved: event.FolderObservedData{},
-		event.InventorySync: event.InventorySyncData{}, event.OperationCancel: event.OperationCancelData{}, event.CancelCompleted: event.CancelCompletedData{},
-		event.ObjectCreated: event.ObjectCreatedData{}, event.BusinessUserCreated: event.BusinessUserCreatedData{},
-		event.MailboxCreated: event.MailboxCreatedData{}, event.DelegationChanged: event.DelegationChangedData{},
-		event.DelegationObserved: event.DelegationObservedData{}, event.SyncCompleted: event.SyncCompletedData{}, event.SyncProgress: event.SyncProgressData{},
-		event.MailboxObserved: event.MailboxObservedData{}, event.MailboxMissing: event.MailboxMissingData{}, event.DelegationDrift: event.DelegationDriftData{}, event.DeadLettered: event.DeadLetter{},
+		event.TypeObjectCreate: event.ObjectCreateData{}, event.TypeBusinessUserCreate: event.BusinessUserCreateData{},
+		event.TypeMailboxCreate: event.MailboxCreateData{}, event.TypeDelegationSet: event.DelegationSetData{},
+		event.TypeDelegationChange: event.DelegationChangeData{}, event.TypeDelegationRead: event.DelegationReadData{},
+		event.TypeFolderGrant: event.FolderGrantData{}, event.TypeFolderRevoke: event.FolderRevokeData{}, event.TypeFolderChanged: event.FolderChangedData{},
+		event.TypeFolderRead: event.FolderReadData{}, event.TypeFolderObserved: event.FolderObservedData{},
+		event.TypeInventorySync: event.InventorySyncData{}, event.TypeOperationCancel: event.OperationCancelData{}, event.TypeCancelCompleted: event.CancelCompletedData{},
+		event.TypeObjectCreated: event.ObjectCreatedData{}, event.TypeBusinessUserCreated: event.BusinessUserCreatedData{},
+		event.TypeMailboxCreated: event.MailboxCreatedData{}, event.TypeDelegationChanged: event.DelegationChangedData{},
+		event.TypeDelegationObserved: event.DelegationObservedData{}, event.TypeSyncCompleted: event.SyncCompletedData{}, event.TypeSyncProgress: event.SyncProgressData{},
+		event.TypeMailboxObserved: event.MailboxObservedData{}, event.TypeMailboxMissing: event.MailboxMissingData{}, event.TypeDelegationDrift: event.DelegationDriftData{}, event.TypeDeadLetter: event.DeadLetter{},
 	}
 	for _, d := range event.Domains() {
 		types[event.StartedType(d)] = event.StartedData{}

@@ -25,86 +25,88 @@ type Domain string
 
 // The four domains, each carried out by the service of its name.
 const (
-	Directory  Domain = "directory"
-	Mailbox    Domain = "mailbox"
-	Delegation Domain = "delegation"
-	Inventory  Domain = "inventory"
+	DomainDirectory  Domain = "directory"
+	DomainMailbox    Domain = "mailbox"
+	DomainDelegation Domain = "delegation"
+	DomainInventory  Domain = "inventory"
 )
 
 // Domains lists the domains.
-func Domains() []Domain { return []Domain{Directory, Mailbox, Delegation, Inventory} }
+func Domains() []Domain {
+	return []Domain{DomainDirectory, DomainMailbox, DomainDelegation, DomainInventory}
+}
 
 // Types of commands.
 const (
-	ObjectCreate       = Prefix + "directory.object.create.v1"
-	BusinessUserCreate = Prefix + "directory.businessuser.create.v1"
-	MailboxCreate      = Prefix + "mailbox.create.v1"
-	DelegationSet      = Prefix + "delegation.set.v1"
-	DelegationChange   = Prefix + "delegation.change.v1"
-	DelegationRead     = Prefix + "delegation.read.v1"
-	FolderGrant        = Prefix + "delegation.folder.grant.v1"
-	FolderRevoke       = Prefix + "delegation.folder.revoke.v1"
-	FolderRead         = Prefix + "delegation.folder.read.v1"
-	InventorySync      = Prefix + "inventory.sync.v1"
-	// OperationCancel goes to the domain of the operation that it cancels.
-	OperationCancel = Prefix + "operation.cancel.v1"
+	TypeObjectCreate       = Prefix + "directory.object.create.v1"
+	TypeBusinessUserCreate = Prefix + "directory.businessuser.create.v1"
+	TypeMailboxCreate      = Prefix + "mailbox.create.v1"
+	TypeDelegationSet      = Prefix + "delegation.set.v1"
+	TypeDelegationChange   = Prefix + "delegation.change.v1"
+	TypeDelegationRead     = Prefix + "delegation.read.v1"
+	TypeFolderGrant        = Prefix + "delegation.folder.grant.v1"
+	TypeFolderRevoke       = Prefix + "delegation.folder.revoke.v1"
+	TypeFolderRead         = Prefix + "delegation.folder.read.v1"
+	TypeInventorySync      = Prefix + "inventory.sync.v1"
+	// TypeOperationCancel goes to the domain of the operation that it cancels.
+	TypeOperationCancel = Prefix + "operation.cancel.v1"
 )
 
 // Types of successes.
 const (
-	ObjectCreated       = Prefix + "directory.object.created.v1"
-	BusinessUserCreated = Prefix + "directory.businessuser.created.v1"
-	MailboxCreated      = Prefix + "mailbox.created.v1"
-	DelegationChanged   = Prefix + "delegation.changed.v1"
-	DelegationObserved  = Prefix + "delegation.observed.v1"
-	FolderChanged       = Prefix + "delegation.folder.changed.v1"
-	FolderObserved      = Prefix + "delegation.folder.observed.v1"
-	SyncCompleted       = Prefix + "inventory.sync.completed.v1"
-	CancelCompleted     = Prefix + "operation.cancel.completed.v1"
+	TypeObjectCreated       = Prefix + "directory.object.created.v1"
+	TypeBusinessUserCreated = Prefix + "directory.businessuser.created.v1"
+	TypeMailboxCreated      = Prefix + "mailbox.created.v1"
+	TypeDelegationChanged   = Prefix + "delegation.changed.v1"
+	TypeDelegationObserved  = Prefix + "delegation.observed.v1"
+	TypeFolderChanged       = Prefix + "delegation.folder.changed.v1"
+	TypeFolderObserved      = Prefix + "delegation.folder.observed.v1"
+	TypeSyncCompleted       = Prefix + "inventory.sync.completed.v1"
+	TypeCancelCompleted     = Prefix + "operation.cancel.completed.v1"
 )
 
 // Types of observations of a single mailbox, on the stream MAILBOXES.
 const (
-	MailboxObserved = Prefix + "inventory.mailbox.observed.v1"
-	MailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
+	TypeMailboxObserved = Prefix + "inventory.mailbox.observed.v1"
+	TypeMailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
 )
 
-// DelegationDrift is the type of an observation of delegates that are not as the last command left
+// TypeDelegationDrift is the type of an observation of delegates that are not as the last command left
 // them, on the stream DRIFT.
-const DelegationDrift = Prefix + "delegation.drift.v1"
+const TypeDelegationDrift = Prefix + "delegation.drift.v1"
 
-// DeadLettered is the type of a dead letter, on the stream DEAD: the event of a message that was
+// TypeDeadLetter is the type of a dead letter, on the stream DEAD: the event of a message that was
 // given up.
-const DeadLettered = Prefix + "deadletter.v1"
+const TypeDeadLetter = Prefix + "deadletter.v1"
 
-// SyncProgress is the type of an event on the way of an inventory.sync.
-const SyncProgress = Prefix + "inventory.sync.progress.v1"
+// TypeSyncProgress is the type of an event on the way of an inventory.sync.
+const TypeSyncProgress = Prefix + "inventory.sync.progress.v1"
 
-// Values of [MailboxChange]: what happened to a mailbox since the observation before.
+// Values of [AttrMailboxChange]: what happened to a mailbox since the observation before.
 const (
-	MailboxNew      = "new"
-	MailboxChanged  = "changed"
-	MailboxReturned = "returned" // it was missing
-	MailboxGone     = "missing"
+	ChangeNew      = "new"
+	ChangeChanged  = "changed"
+	ChangeReturned = "returned" // it was missing
+	ChangeMissing  = "missing"
 )
 
 // StartedType and its sisters are the types that every domain has.
-func StartedType(d Domain) string { return stateType(d, Started) }
+func StartedType(d Domain) string { return stateType(d, StateStarted) }
 
 // WaitingType is the type of "will be tried again".
-func WaitingType(d Domain) string { return stateType(d, Waiting) }
+func WaitingType(d Domain) string { return stateType(d, StateWaiting) }
 
 // UnknownType is the type of "sent, no answer: being read back".
-func UnknownType(d Domain) string { return stateType(d, Unknown) }
+func UnknownType(d Domain) string { return stateType(d, StateUnknown) }
 
 // FailedType is the type of a final failure.
-func FailedType(d Domain) string { return stateType(d, Failed) }
+func FailedType(d Domain) string { return stateType(d, StateFailed) }
 
 // RejectedType is the type of a command that was wrong.
-func RejectedType(d Domain) string { return stateType(d, Rejected) }
+func RejectedType(d Domain) string { return stateType(d, StateRejected) }
 
 // CancelledType is the type of an operation that was cancelled while it waited.
-func CancelledType(d Domain) string { return stateType(d, Cancelled) }
+func CancelledType(d Domain) string { return stateType(d, StateCancelled) }
 
 // PlannedType is the type of the answer to a dry run.
 func PlannedType(d Domain) string { return Prefix + string(d) + ".planned.v1" }
@@ -113,12 +115,12 @@ func stateType(d Domain, s State) string { return Prefix + string(d) + "." + str
 
 // CommandTypes lists the types of commands.
 func CommandTypes() []string {
-	return []string{ObjectCreate, BusinessUserCreate, MailboxCreate, DelegationSet, DelegationChange, DelegationRead, FolderGrant, FolderRevoke, FolderRead, InventorySync, OperationCancel}
+	return []string{TypeObjectCreate, TypeBusinessUserCreate, TypeMailboxCreate, TypeDelegationSet, TypeDelegationChange, TypeDelegationRead, TypeFolderGrant, TypeFolderRevoke, TypeFolderRead, TypeInventorySync, TypeOperationCancel}
 }
 
 // ResultTypes lists the types of results and observations.
 func ResultTypes() []string {
-	types := []string{ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, DelegationObserved, FolderChanged, FolderObserved, SyncCompleted, SyncProgress, CancelCompleted, MailboxObserved, MailboxMissing, DelegationDrift, DeadLettered}
+	types := []string{TypeObjectCreated, TypeBusinessUserCreated, TypeMailboxCreated, TypeDelegationChanged, TypeDelegationObserved, TypeFolderChanged, TypeFolderObserved, TypeSyncCompleted, TypeSyncProgress, TypeCancelCompleted, TypeMailboxObserved, TypeMailboxMissing, TypeDelegationDrift, TypeDeadLetter}
 	for _, d := range Domains() {
 		types = append(types, StartedType(d), WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d), CancelledType(d), PlannedType(d))
 	}
@@ -148,24 +150,24 @@ type State string
 
 // The states of an operation.
 const (
-	Received  State = "received"  // stored in COMMANDS; nothing has happened yet
-	Started   State = "started"   // the vendor is being called
-	Waiting   State = "waiting"   // will be tried again
-	Unknown   State = "unknown"   // sent, answer lost: being read back
-	Succeeded State = "succeeded" // carried out
-	Failed    State = "failed"    // ended without success
-	Rejected  State = "rejected"  // the command was wrong; nothing was sent
-	Cancelled State = "cancelled" // taken back before it was carried out
+	StateReceived  State = "received"  // stored in COMMANDS; nothing has happened yet
+	StateStarted   State = "started"   // the vendor is being called
+	StateWaiting   State = "waiting"   // will be tried again
+	StateUnknown   State = "unknown"   // sent, answer lost: being read back
+	StateSucceeded State = "succeeded" // carried out
+	StateFailed    State = "failed"    // ended without success
+	StateRejected  State = "rejected"  // the command was wrong; nothing was sent
+	StateCancelled State = "cancelled" // taken back before it was carried out
 )
 
 // Terminal reports whether a state is an outcome.
 func (s State) Terminal() bool {
-	return s == Succeeded || s == Failed || s == Rejected || s == Cancelled
+	return s == StateSucceeded || s == StateFailed || s == StateRejected || s == StateCancelled
 }
 
 // Known reports whether a text is one of the states.
 func (s State) Known() bool {
-	return slices.Contains([]State{Received, Started, Waiting, Unknown, Succeeded, Failed, Rejected, Cancelled}, s)
+	return slices.Contains([]State{StateReceived, StateStarted, StateWaiting, StateUnknown, StateSucceeded, StateFailed, StateRejected, StateCancelled}, s)
 }
 
 // StateOf gives the state that a result leaves its operation in; ok is false where the
@@ -173,24 +175,24 @@ func (s State) Known() bool {
 // A delegation.observed that is not yet complete leaves the state as it was: Received.
 func StateOf(e Event) (state State, ok bool) {
 	t := e.Type()
-	for _, s := range []State{Started, Waiting, Unknown, Failed, Rejected, Cancelled} {
+	for _, s := range []State{StateStarted, StateWaiting, StateUnknown, StateFailed, StateRejected, StateCancelled} {
 		if t == stateType(DomainOf(t), s) {
 			return s, true
 		}
 	}
 	switch t {
-	case SyncProgress:
-		return Started, true
-	case DelegationObserved:
+	case TypeSyncProgress:
+		return StateStarted, true
+	case TypeDelegationObserved:
 		var part struct {
 			Complete bool `json:"complete"`
 		}
 		if e.DataAs(&part) == nil && !part.Complete {
-			return Received, true
+			return StateReceived, true
 		}
-		return Succeeded, true
-	case ObjectCreated, BusinessUserCreated, MailboxCreated, DelegationChanged, FolderChanged, FolderObserved, SyncCompleted, CancelCompleted, PlannedType(DomainOf(t)):
-		return Succeeded, true
+		return StateSucceeded, true
+	case TypeObjectCreated, TypeBusinessUserCreated, TypeMailboxCreated, TypeDelegationChanged, TypeFolderChanged, TypeFolderObserved, TypeSyncCompleted, TypeCancelCompleted, PlannedType(DomainOf(t)):
+		return StateSucceeded, true
 	}
 	return "", false
 }

@@ -155,7 +155,7 @@ func TestNoMessageIsDearToCheck(t *testing.T) {
 		if len(body) > maxMessage {
 			t.Errorf("%s: %d bytes are no message", name, len(body))
 		}
-		for _, eventType := range []string{event.ObjectCreate, event.DelegationChange} {
+		for _, eventType := range []string{event.TypeObjectCreate, event.TypeDelegationChange} {
 			for mode, m := range inBothModes(eventType, body) {
 				if took := cost(m); took > 10*maxCheck {
 					t.Errorf("%s, as %s in %s mode: %v", name, eventType, mode, took)

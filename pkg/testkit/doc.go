@@ -9,7 +9,7 @@
 //			t.Fatal(err)
 //		}
 //		outcome, err := mw.AwaitOutcome(t.Context(), cmd)
-//		if err != nil || outcome.State != event.Succeeded {
+//		if err != nil || outcome.State != event.StateSucceeded {
 //			t.Fatal(outcome, err)
 //		}
 //	}

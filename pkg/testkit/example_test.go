@@ -94,7 +94,7 @@ func ExampleStart() {
 		mw := testkit.Start(t)
 		// which your program publishes
 		outcome, err := mw.AwaitOutcome(t.Context(), testkit.NewCommand(event.DelegationReadData{}))
-		if err != nil || outcome.State != event.Succeeded {
+		if err != nil || outcome.State != event.StateSucceeded {
 			t.Fatal(outcome, err)
 		}
 	}

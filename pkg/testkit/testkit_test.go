@@ -56,7 +56,7 @@ func succeeds(t *testing.T, mw *testkit.System, cmd testkit.Command) {
 		t.Fatal(err)
 	}
 	outcome, err := mw.AwaitOutcome(t.Context(), cmd)
-	if err != nil || outcome.State != event.Succeeded {
+	if err != nil || outcome.State != event.StateSucceeded {
 		t.Fatal(outcome, err)
 	}
 }

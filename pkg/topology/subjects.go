@@ -46,7 +46,7 @@ func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
 // DriftSubject holds how a mailbox's delegates differ from what the last command left:
 // mailwright.drift.<tenant>.<domain>.<mailbox>. The mailbox is its object id, where one is known.
 func DriftSubject(tenant, mailbox string) string {
-	return join("drift", tenant, string(event.Delegation), event.Token(mailbox))
+	return join("drift", tenant, string(event.DomainDelegation), event.Token(mailbox))
 }
 
 // unknownToken stands in a dead letter's subject for a tenant or an operation that is not known.

@@ -63,21 +63,21 @@ func FuzzToken(f *testing.F) {
 
 func TestSubjects(t *testing.T) {
 	t.Parallel()
-	address := topology.Address{Tenant: "acme", Domain: event.Delegation, Partition: 5, Key: "jo%40acme"}
+	address := topology.Address{Tenant: "acme", Domain: event.DomainDelegation, Partition: 5, Key: "jo%40acme"}
 	for want, got := range map[string]string{
-		"mailwright.cmd.acme.mailbox.jo%40acme":         topology.CommandSubject("acme", event.Mailbox, "jo@acme"),
+		"mailwright.cmd.acme.mailbox.jo%40acme":         topology.CommandSubject("acme", event.DomainMailbox, "jo@acme"),
 		"mailwright.cmd.acme.delegation.jo%40acme":      topology.PublishedSubject(address),
-		"mailwright.evt.acme.directory.abc":             topology.EventSubject("acme", event.Directory, "abc"),
+		"mailwright.evt.acme.directory.abc":             topology.EventSubject("acme", event.DomainDirectory, "abc"),
 		"mailwright.mailbox.acme.jo%2Ed":                topology.MailboxSubject("acme", "jo.d"),
 		"mailwright.drift.acme.delegation.jo%2Ed":       topology.DriftSubject("acme", "jo.d"),
-		"mailwright.dead.acme.inventory.abc":            topology.DeadSubject("acme", event.Inventory, "abc"),
-		"mailwright.dead.acme.inventory.-":              topology.DeadSubject("acme", event.Inventory, ""),
-		"mailwright.dead.-.inventory.-":                 topology.DeadSubject("", event.Inventory, ""),
+		"mailwright.dead.acme.inventory.abc":            topology.DeadSubject("acme", event.DomainInventory, "abc"),
+		"mailwright.dead.acme.inventory.-":              topology.DeadSubject("acme", event.DomainInventory, ""),
+		"mailwright.dead.-.inventory.-":                 topology.DeadSubject("", event.DomainInventory, ""),
 		"mailwright.parked.acme.delegation.jo%40acme":   topology.ParkedSubject(address),
 		"mailwright.schedule.acme.delegation.jo%40acme": topology.ScheduleSubject(address),
 		"mailwright.wake.acme.delegation.5.jo%40acme":   topology.WakeSubject(address),
-		"mailwright.wake.*.mailbox.7.*":                 topology.WakeFilter(event.Mailbox, 7),
-		"mailwright.cmd.*.mailbox.7.*":                  topology.CommandFilter(event.Mailbox, 7),
+		"mailwright.wake.*.mailbox.7.*":                 topology.WakeFilter(event.DomainMailbox, 7),
+		"mailwright.cmd.*.mailbox.7.*":                  topology.CommandFilter(event.DomainMailbox, 7),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -88,7 +88,7 @@ func TestSubjects(t *testing.T) {
 func TestParseCommandSubject(t *testing.T) {
 	t.Parallel()
 	got, ok := topology.ParseCommandSubject("mailwright.cmd.acme.mailbox.31.jo%40acme")
-	if want := (topology.Address{Tenant: "acme", Domain: event.Mailbox, Partition: 31, Key: "jo%40acme"}); !ok || got != want {
+	if want := (topology.Address{Tenant: "acme", Domain: event.DomainMailbox, Partition: 31, Key: "jo%40acme"}); !ok || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, ok, want)
 	}
 	for _, subject := range []string{
@@ -105,7 +105,7 @@ func TestParseCommandSubject(t *testing.T) {
 func TestParsePublishedSubject(t *testing.T) {
 	t.Parallel()
 	got, ok := topology.ParsePublishedSubject("mailwright.cmd.acme.mailbox.jo%40acme")
-	if want := (topology.Address{Tenant: "acme", Domain: event.Mailbox, Key: "jo%40acme"}); !ok || got != want {
+	if want := (topology.Address{Tenant: "acme", Domain: event.DomainMailbox, Key: "jo%40acme"}); !ok || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, ok, want)
 	}
 	for _, subject := range []string{"", "mailwright.cmd.acme.mailbox.1.jo", "mailwright.cmd.*.mailbox.jo", "mailwright.cmd.acme.mailbox.>"} {

@@ -176,7 +176,7 @@ func (l *line) populate(population map[string]any) {
 // sync takes an inventory and gives its result.
 func (l *line) sync(id string) event.SyncCompletedData {
 	l.Helper()
-	e, err := event.New(id, source, event.InventorySync, event.InventorySyncData{})
+	e, err := event.New(id, source, event.TypeInventorySync, event.InventorySyncData{})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -184,10 +184,10 @@ func (l *line) sync(id string) event.SyncCompletedData {
 	if err != nil {
 		l.Fatal(err)
 	}
-	if _, err := l.js.PublishMsg(l.Context(), &nats.Msg{Subject: topology.CommandSubject("contoso", event.Inventory, "bench"), Header: header, Data: body}); err != nil {
+	if _, err := l.js.PublishMsg(l.Context(), &nats.Msg{Subject: topology.CommandSubject("contoso", event.DomainInventory, "bench"), Header: header, Data: body}); err != nil {
 		l.Fatal(err)
 	}
-	consumer, err := l.js.OrderedConsumer(l.Context(), topology.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{topology.EventSubject("contoso", event.Inventory, event.OperationID("contoso", source, id))}})
+	consumer, err := l.js.OrderedConsumer(l.Context(), topology.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{topology.EventSubject("contoso", event.DomainInventory, event.OperationID("contoso", source, id))}})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func (l *line) sync(id string) event.SyncCompletedData {
 			continue
 		}
 		var done event.SyncCompletedData
-		if err := e.DataAs(&done); err != nil || e.Type() != event.SyncCompleted {
+		if err := e.DataAs(&done); err != nil || e.Type() != event.TypeSyncCompleted {
 			l.Fatalf("%s %s: %v", e.Type(), e.Data(), err)
 		}
 		return done
@@ -233,7 +233,7 @@ func (l *line) surplus(after uint64) (n uint64) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	needed := []string{event.StartedType(event.Inventory), event.SyncProgress, event.SyncCompleted}
+	needed := []string{event.StartedType(event.DomainInventory), event.TypeSyncProgress, event.TypeSyncCompleted}
 	for sequence := after + 1; sequence <= s.CachedInfo().State.LastSeq; sequence++ {
 		m, err := s.GetMsg(l.Context(), sequence)
 		if err != nil {

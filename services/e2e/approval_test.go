@@ -16,14 +16,14 @@ func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-object", Match: "held", Kind: "suspend"}) // each time that it is asked
-	s.mustPublish(command{"held", event.ObjectCreate, "held", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
+	s.mustPublish(command{"held", event.TypeObjectCreate, "held", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Held"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["held"]},
 		{"propertyName":"userPrincipalName","propertyType":"String","values":["held"]}]}`}.message())
 	s.polled("held", 3)
 	s.decide("create-object", "approve")
-	e := s.outcome(event.Directory, "held")
+	e := s.outcome(event.DomainDirectory, "held")
 	var data event.ObjectCreatedData
-	if err := complete(e.DataAs(&data), data.Object.GUID); err != nil || stateOf(e) != event.Succeeded {
+	if err := complete(e.DataAs(&data), data.Object.GUID); err != nil || stateOf(e) != event.StateSucceeded {
 		t.Errorf("ended as %s: %s, %v", e.Type(), e.Data(), err)
 	}
 	s.askedOnce("create-object")
@@ -37,14 +37,14 @@ func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-mailbox", Kind: "suspend"}) // each time that it is asked
 	mailbox := func(id string) command {
-		return command{id, event.MailboxCreate, "michael", `{"directoryObject":"CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com","mailboxParameters":{"alias":"mike"}}`}
+		return command{id, event.TypeMailboxCreate, "michael", `{"directoryObject":"CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com","mailboxParameters":{"alias":"mike"}}`}
 	}
 	s.mustPublish(mailbox("denied").message())
 	s.polled("denied", 2)
 	s.decide("create-mailbox", "deny")
 	s.polled("denied", 3)
-	s.mustPublish(command{"cancel", event.OperationCancel, "any", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "denied"))}.in(event.Mailbox))
-	if e := s.outcome(event.Mailbox, "denied"); stateOf(e) != event.Cancelled {
+	s.mustPublish(command{"cancel", event.TypeOperationCancel, "any", fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, "denied"))}.in(event.DomainMailbox))
+	if e := s.outcome(event.DomainMailbox, "denied"); stateOf(e) != event.StateCancelled {
 		t.Errorf("the denied one ended as %s: %s", e.Type(), e.Data())
 	}
 	s.askedOnce("create-mailbox")
@@ -52,9 +52,9 @@ func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	s.mustPublish(mailbox("approved").message()) // of the same key, which the cancel has freed
 	s.polled("approved", 2)
 	s.decide("create-mailbox", "approve")
-	e := s.outcome(event.Mailbox, "approved")
+	e := s.outcome(event.DomainMailbox, "approved")
 	var data event.MailboxCreatedData
-	if err := complete(e.DataAs(&data), data.Mailbox.Alias, data.Mailbox.PrimarySMTPAddress, data.Mailbox.Database); err != nil || stateOf(e) != event.Succeeded {
+	if err := complete(e.DataAs(&data), data.Mailbox.Alias, data.Mailbox.PrimarySMTPAddress, data.Mailbox.Database); err != nil || stateOf(e) != event.StateSucceeded {
 		t.Errorf("the approved one ended as %s: %s, %v", e.Type(), e.Data(), err)
 	}
 	if calls, err := s.Vendors.Calls(t.Context(), "adaxes", "create-mailbox"); err != nil || len(calls) != 2 {

@@ -22,7 +22,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 	raw := func(domain event.Domain, body string, header nats.Header) *nats.Msg {
 		return &nats.Msg{Subject: topology.CommandSubject("contoso", domain, key), Header: header, Data: []byte(body)}
 	}
-	tenant := command{"unknown-tenant", event.DelegationRead, key, `{"mailbox":"alex@contoso.com"}`}.message()
+	tenant := command{"unknown-tenant", event.TypeDelegationRead, key, `{"mailbox":"alex@contoso.com"}`}.message()
 	tenant.Header["ce-tenantid"] = []string{"nobody"}
 	cases := []struct {
 		name   string
@@ -30,26 +30,26 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 		id     string   // of the operation that is rejected; "" where it ends in DEAD
 		expect []string // of every fault's field and problem, or of the dead letter's detail
 	}{
-		{"unreadable bytes", raw(event.Delegation, "\xff\xfe\x00\x01", nil), "", []string{"body is in UTF-16"}},
-		{"empty message", raw(event.Delegation, "", nil), "", []string{"body is empty"}},
-		{"header twice", raw(event.Delegation, "{}", nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"a", "b"}, "ce-source": {"/x"}, "ce-type": {event.DelegationRead}}), "", []string{"id"}},
-		{"deep JSON", raw(event.Delegation, strings.Repeat("[", 20000), nil), "", []string{"body is not a JSON object"}},
-		{"half a megabyte of nothing", raw(event.Delegation, strings.Repeat("x", 1<<19), nil), "", []string{"body is not a JSON object"}},
+		{"unreadable bytes", raw(event.DomainDelegation, "\xff\xfe\x00\x01", nil), "", []string{"body is in UTF-16"}},
+		{"empty message", raw(event.DomainDelegation, "", nil), "", []string{"body is empty"}},
+		{"header twice", raw(event.DomainDelegation, "{}", nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"a", "b"}, "ce-source": {"/x"}, "ce-type": {event.TypeDelegationRead}}), "", []string{"id"}},
+		{"deep JSON", raw(event.DomainDelegation, strings.Repeat("[", 20000), nil), "", []string{"body is not a JSON object"}},
+		{"half a megabyte of nothing", raw(event.DomainDelegation, strings.Repeat("x", 1<<19), nil), "", []string{"body is not a JSON object"}},
 		{"unknown type", command{"unknown-type", "com.example.nonsense", key, `{}`}.message(), "unknown-type", []string{"type", "is not a type that this system knows"}},
-		{"missing field", command{"missing", event.DelegationSet, key, `{"delegates":[]}`}.message(), "missing", []string{"/mailbox", "is missing; it is required"}},
-		{"wrong types", command{"wrong-type", event.DelegationSet, key, `{"mailbox":5,"delegates":"x"}`}.message(), "wrong-type", []string{"/mailbox", "must be string", "/delegates", "must be array"}},
-		{"unknown objectType", command{"object-type", event.ObjectCreate, key, `{"createIn":"OU=x,DC=y","objectType":"robot","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]}]}`}.message(), "object-type", []string{"/objectType", "must be one of organizationalUnit, container, user"}},
-		{"alias and template both absent", command{"no-alias", event.MailboxCreate, key, `{"directoryObject":"CN=x,DC=y","mailboxParameters":{}}`}.message(), "no-alias", []string{"/mailboxParameters", "needs one of: alias, aliasTemplate"}},
+		{"missing field", command{"missing", event.TypeDelegationSet, key, `{"delegates":[]}`}.message(), "missing", []string{"/mailbox", "is missing; it is required"}},
+		{"wrong types", command{"wrong-type", event.TypeDelegationSet, key, `{"mailbox":5,"delegates":"x"}`}.message(), "wrong-type", []string{"/mailbox", "must be string", "/delegates", "must be array"}},
+		{"unknown objectType", command{"object-type", event.TypeObjectCreate, key, `{"createIn":"OU=x,DC=y","objectType":"robot","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]}]}`}.message(), "object-type", []string{"/objectType", "must be one of organizationalUnit, container, user"}},
+		{"alias and template both absent", command{"no-alias", event.TypeMailboxCreate, key, `{"directoryObject":"CN=x,DC=y","mailboxParameters":{}}`}.message(), "no-alias", []string{"/mailboxParameters", "needs one of: alias, aliasTemplate"}},
 		{"another tenant", tenant, "unknown-tenant", []string{"tenantid"}},
 	}
-	cases[5].msg.Subject = topology.CommandSubject("contoso", event.Delegation, key) // its type names no domain
+	cases[5].msg.Subject = topology.CommandSubject("contoso", event.DomainDelegation, key) // its type names no domain
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			domain := domainOf(c.msg.Subject)
 			s := *s
 			s.T = t
 			s.mustPublish(c.msg)
-			next := command{fmt.Sprintf("next-%d", i), event.DelegationRead, key, `{"mailbox":"alex@contoso.com"}`}
+			next := command{fmt.Sprintf("next-%d", i), event.TypeDelegationRead, key, `{"mailbox":"alex@contoso.com"}`}
 			s.mustPublish(next.message())
 			var got string
 			if c.id != "" {
@@ -77,7 +77,7 @@ func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 			if !containsAll(got, c.expect) {
 				t.Errorf("%s\nlacks one of %q", got, c.expect)
 			}
-			if e := s.outcome(event.Delegation, next.id); e.Type() != event.DelegationObserved {
+			if e := s.outcome(event.DomainDelegation, next.id); e.Type() != event.TypeDelegationObserved {
 				t.Errorf("the next command ended as %s", e.Type())
 			}
 		})

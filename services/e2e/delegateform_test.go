@@ -33,15 +33,15 @@ func TestDelegatesAreRecognisedUnderEveryName(t *testing.T) {
 			{`"add":["delegate1@contoso.com"]`, event.DelegationChangedData{Added: []string{"delegate1@contoso.com"}, Changed: true}},
 			{`"delegates":[]`, event.DelegationChangedData{Changed: true}}, // whoever is there is removed under the name that the vendor gives
 		} {
-			commandType, ignored := event.DelegationChange, []string{"Operation", "Mailbox", "Delegates"}
+			commandType, ignored := event.TypeDelegationChange, []string{"Operation", "Mailbox", "Delegates"}
 			if strings.Contains(step.data, "delegates") {
-				commandType, ignored = event.DelegationSet, append(ignored, "Removed")
+				commandType, ignored = event.TypeDelegationSet, append(ignored, "Removed")
 			}
 			id := fmt.Sprint(form, " ", i)
 			s.mustPublish(command{id, commandType, "adele", `{"mailbox":"adele.vance@contoso.com",` + step.data + `}`}.message())
-			e := s.outcome(event.Delegation, id)
+			e := s.outcome(event.DomainDelegation, id)
 			var got event.DelegationChangedData
-			if err := e.DataAs(&got); err != nil || e.Type() != event.DelegationChanged {
+			if err := e.DataAs(&got); err != nil || e.Type() != event.TypeDelegationChanged {
 				t.Fatalf("%s ended as %s: %s", id, e.Type(), e.Data())
 			}
 			if form == "guid" && i == 1 {

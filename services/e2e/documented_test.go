@@ -55,7 +55,7 @@ func TestDocumentedNATSCommandLines(t *testing.T) {
 			t.Fatalf("%s: %v", call, err)
 		}
 		id := event.OperationID("contoso", m.Header.Get("ce-source"), m.Header.Get("ce-id"))
-		if outcome, err := client.Await(ctx, s.js, client.Receipt{Tenant: "contoso", OperationID: id}); err != nil || outcome.State != event.Succeeded {
+		if outcome, err := client.Await(ctx, s.js, client.Receipt{Tenant: "contoso", OperationID: id}); err != nil || outcome.State != event.StateSucceeded {
 			t.Errorf("%s\n%v, %v", call, outcome, err)
 		}
 	}

@@ -19,7 +19,7 @@ func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	if err := s.Vendors.Fail(t.Context(), expired); err != nil {
 		t.Fatal(err)
 	}
-	s.mustPublish(command{"mended", event.DelegationChange, "adele", `{"mailbox":"adele.vance@contoso.com","add":["delegate1@contoso.com"]}`}.message())
+	s.mustPublish(command{"mended", event.TypeDelegationChange, "adele", `{"mailbox":"adele.vance@contoso.com","add":["delegate1@contoso.com"]}`}.message())
 	s.eventually(func(ctx context.Context) string {
 		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'waiting'`, event.OperationID("contoso", source, "mended"))
 		if err != nil || len(found) != 1 || !strings.HasPrefix(found[0], "unavailable invalid_client ") || !strings.Contains(found[0], "clientSecret") {
@@ -30,7 +30,7 @@ func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	if err := s.Vendors.Control(t.Context(), http.MethodDelete, "faults", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if e := s.outcome(event.Delegation, "mended"); e.Type() != event.DelegationChanged {
+	if e := s.outcome(event.DomainDelegation, "mended"); e.Type() != event.TypeDelegationChanged {
 		t.Errorf("it ended as %s: %s", e.Type(), e.Data())
 	}
 }

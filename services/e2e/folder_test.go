@@ -23,11 +23,11 @@ func TestFolderPermissions(t *testing.T) {
 		lost                string // the cmdlet whose answer is lost
 		want                event.FolderChangedData
 	}{
-		{"grant", event.FolderGrant, `{` + entry + `,"accessRights":["Reviewer"]}`, "", event.FolderChangedData{AccessRights: []string{"Reviewer"}, Before: []string{}, Changed: true}},
-		{"again", event.FolderGrant, `{` + entry + `,"accessRights":["Reviewer"]}`, "", event.FolderChangedData{AccessRights: []string{"Reviewer"}, Before: []string{"Reviewer"}}},
-		{"raise", event.FolderGrant, `{` + entry + `,"accessRights":["Editor"],"sharingPermissionFlags":["Delegate"]}`, "", event.FolderChangedData{AccessRights: []string{"Editor"}, SharingPermissionFlags: []string{"Delegate"}, Before: []string{"Reviewer"}, Changed: true}},
+		{"grant", event.TypeFolderGrant, `{` + entry + `,"accessRights":["Reviewer"]}`, "", event.FolderChangedData{AccessRights: []string{"Reviewer"}, Before: []string{}, Changed: true}},
+		{"again", event.TypeFolderGrant, `{` + entry + `,"accessRights":["Reviewer"]}`, "", event.FolderChangedData{AccessRights: []string{"Reviewer"}, Before: []string{"Reviewer"}}},
+		{"raise", event.TypeFolderGrant, `{` + entry + `,"accessRights":["Editor"],"sharingPermissionFlags":["Delegate"]}`, "", event.FolderChangedData{AccessRights: []string{"Editor"}, SharingPermissionFlags: []string{"Delegate"}, Before: []string{"Reviewer"}, Changed: true}},
 		// After a lost answer the entry is read again, and is already gone.
-		{"revoke", event.FolderRevoke, `{` + entry + `}`, "Remove-MailboxFolderPermission", event.FolderChangedData{AccessRights: []string{}, Before: []string{}}},
+		{"revoke", event.TypeFolderRevoke, `{` + entry + `}`, "Remove-MailboxFolderPermission", event.FolderChangedData{AccessRights: []string{}, Before: []string{}}},
 	} {
 		if step.lost != "" {
 			if err := s.Vendors.Fail(t.Context(), testkit.Fault{Call: step.lost, Kind: "timeout-after", Count: 1}); err != nil {
@@ -35,9 +35,9 @@ func TestFolderPermissions(t *testing.T) {
 			}
 		}
 		s.mustPublish(command{step.id, step.eventType, "adele", step.data}.message())
-		e := s.outcome(event.Delegation, step.id)
+		e := s.outcome(event.DomainDelegation, step.id)
 		var got event.FolderChangedData
-		if err := e.DataAs(&got); err != nil || e.Type() != event.FolderChanged {
+		if err := e.DataAs(&got); err != nil || e.Type() != event.TypeFolderChanged {
 			t.Fatalf("%s ended as %s: %s", step.id, e.Type(), e.Data())
 		}
 		step.want.Operation, step.want.Mailbox, step.want.Folder, step.want.Delegate = got.Operation, "adele.vance@contoso.com", "Calendar", "delegate1@contoso.com"
@@ -50,10 +50,10 @@ func TestFolderPermissions(t *testing.T) {
 		t.Errorf("the entry was removed %d times, %v", len(calls), err)
 	}
 	// Who has which rights is read as a whole; the entry that was revoked is gone.
-	s.mustPublish(command{"grant 2", event.FolderGrant, "adele", `{"mailbox":"adele.vance@contoso.com","folder":"Calendar","delegate":"delegate2@contoso.com","accessRights":["Author"]}`}.message())
-	s.mustPublish(command{"read", event.FolderRead, "adele", `{"mailbox":"adele.vance@contoso.com"}`}.message())
+	s.mustPublish(command{"grant 2", event.TypeFolderGrant, "adele", `{"mailbox":"adele.vance@contoso.com","folder":"Calendar","delegate":"delegate2@contoso.com","accessRights":["Author"]}`}.message())
+	s.mustPublish(command{"read", event.TypeFolderRead, "adele", `{"mailbox":"adele.vance@contoso.com"}`}.message())
 	var seen event.FolderObservedData
-	if e := s.outcome(event.Delegation, "read"); e.DataAs(&seen) != nil || e.Type() != event.FolderObserved {
+	if e := s.outcome(event.DomainDelegation, "read"); e.DataAs(&seen) != nil || e.Type() != event.TypeFolderObserved {
 		t.Fatalf("read ended as %s: %s", e.Type(), e.Data())
 	}
 	want := []event.FolderPermission{

@@ -19,7 +19,7 @@ func TestAnInventoryOutlivesItsService(t *testing.T) {
 	s := start(t)
 	s.populate(`{"count":600}`)
 	s.fail(testkit.Fault{Vendor: "enpower", Call: "list-mailboxes", Kind: "latency", Params: testkit.FaultParams{Delay: "200ms"}})
-	s.mustPublish(command{"walk", event.InventorySync, "inventory", `{"pageSize":20}`}.message())
+	s.mustPublish(command{"walk", event.TypeInventorySync, "inventory", `{"pageSize":20}`}.message())
 	s.eventually(func(ctx context.Context) string { return s.rowsAre(ctx, "> 60", "true") })
 	if err := s.Kill("inventory-svc"); err != nil {
 		t.Fatal(err)
@@ -39,12 +39,12 @@ func TestAnInventoryOutlivesItsService(t *testing.T) {
 	})
 
 	before := s.written("MAILBOXES")
-	s.mustPublish(command{"again", event.InventorySync, "inventory", `{}`}.message())
+	s.mustPublish(command{"again", event.TypeInventorySync, "inventory", `{}`}.message())
 	if again := s.inventory("again"); again.Unchanged != first.Seen || s.written("MAILBOXES") != before {
 		t.Errorf("without changes: %+v, %d messages written", again, s.written("MAILBOXES")-before)
 	}
 	s.populate(`{"count":600,"removed":0.05}`)
-	s.mustPublish(command{"gone", event.InventorySync, "inventory", `{}`}.message())
+	s.mustPublish(command{"gone", event.TypeInventorySync, "inventory", `{}`}.message())
 	gone := s.inventory("gone")
 	if gone.Missing == 0 || gone.Seen+gone.Missing != first.Seen || gone.Suspect {
 		t.Errorf("with mailboxes gone: %+v", gone)
@@ -64,8 +64,8 @@ func (s *system) populate(population string) {
 // inventory awaits the result of an inventory.sync.
 func (s *system) inventory(id string) (done event.SyncCompletedData) {
 	s.Helper()
-	e := s.outcome(event.Inventory, id)
-	if err := e.DataAs(&done); err != nil || e.Type() != event.SyncCompleted {
+	e := s.outcome(event.DomainInventory, id)
+	if err := e.DataAs(&done); err != nil || e.Type() != event.TypeSyncCompleted {
 		s.Fatalf("%s ended as %s: %s", id, e.Type(), e.Data())
 	}
 	return done

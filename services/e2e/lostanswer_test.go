@@ -28,17 +28,17 @@ func TestAnswerLostAfterTheCreate(t *testing.T) {
 		call     string
 		complete func(event.Event) error
 	}{
-		{command{"lost-object", event.ObjectCreate, "lost-object", `{"createIn":"` + container + `","objectType":"user","properties":[
+		{command{"lost-object", event.TypeObjectCreate, "lost-object", `{"createIn":"` + container + `","objectType":"user","properties":[
 			{"propertyName":"cn","propertyType":"String","values":["Lost"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["lost"]},
 			{"propertyName":"userPrincipalName","propertyType":"String","values":["lost"]}]}`}, "create-object", func(e event.Event) error {
 			var data event.ObjectCreatedData
 			return complete(e.DataAs(&data), data.Object.GUID)
 		}},
-		{command{"lost-mailbox", event.MailboxCreate, "lost-mailbox", `{"directoryObject":"CN=Michael Smith,` + container + `","mailboxParameters":{"alias":"msmith"}}`}, "create-mailbox", func(e event.Event) error {
+		{command{"lost-mailbox", event.TypeMailboxCreate, "lost-mailbox", `{"directoryObject":"CN=Michael Smith,` + container + `","mailboxParameters":{"alias":"msmith"}}`}, "create-mailbox", func(e event.Event) error {
 			var data event.MailboxCreatedData
 			return complete(e.DataAs(&data), data.Mailbox.Alias, data.Mailbox.PrimarySMTPAddress, data.Mailbox.Database)
 		}},
-		{command{"lost-user", event.BusinessUserCreate, "lost-user", `{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"lost@alpineskihouse.com",
+		{command{"lost-user", event.TypeBusinessUserCreate, "lost-user", `{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"lost@alpineskihouse.com",
 			"preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"planName":"BaseMail"}`}, "CreateBusinessUser", func(e event.Event) error {
 			var data event.BusinessUserCreatedData
 			err := e.DataAs(&data)
@@ -51,7 +51,7 @@ func TestAnswerLostAfterTheCreate(t *testing.T) {
 		t.Run(c.id, func(t *testing.T) {
 			s.mustPublish(c.message())
 			e := s.outcome(event.DomainOf(c.eventType), c.id)
-			if stateOf(e) != event.Succeeded {
+			if stateOf(e) != event.StateSucceeded {
 				t.Fatalf("ended as %s: %s", e.Type(), e.Data())
 			}
 			if err := c.complete(e); err != nil {

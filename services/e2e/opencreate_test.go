@@ -20,21 +20,21 @@ func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 	t.Parallel()
 	s := borrow(t)
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "partial", Count: 1})
-	s.mustPublish(command{"left", event.BusinessUserCreate, "left", hostedUser}.message())
+	s.mustPublish(command{"left", event.TypeBusinessUserCreate, "left", hostedUser}.message())
 	// This plan is not the organisation's, which the vendor tells by a code that says nothing of
 	// what it has left.
-	s.mustPublish(command{"nothing", event.BusinessUserCreate, "nothing", strings.NewReplacer("open@", "nothing@", "BaseMail", "PlatinumMail").Replace(hostedUser)}.message())
-	e := s.outcome(event.Directory, "left")
+	s.mustPublish(command{"nothing", event.TypeBusinessUserCreate, "nothing", strings.NewReplacer("open@", "nothing@", "BaseMail", "PlatinumMail").Replace(hostedUser)}.message())
+	e := s.outcome(event.DomainDirectory, "left")
 	var data event.BusinessUserCreatedData
-	if err := complete(e.DataAs(&data), data.User.GUID, data.User.SAMAccountName); err != nil || stateOf(e) != event.Succeeded {
+	if err := complete(e.DataAs(&data), data.User.GUID, data.User.SAMAccountName); err != nil || stateOf(e) != event.StateSucceeded {
 		t.Fatalf("ended as %s: %s, %v", e.Type(), e.Data(), err)
 	}
 	if len(data.Warnings) != 2 || !strings.Contains(data.Warnings[0].Text, "0x80004005") || !strings.Contains(data.Warnings[1].Text, "no mailbox") || data.Mailbox != nil {
 		t.Errorf("%s", e.Data())
 	}
-	e = s.outcome(event.Directory, "nothing")
+	e = s.outcome(event.DomainDirectory, "nothing")
 	var failed event.FailedData
-	if err := e.DataAs(&failed); err != nil || stateOf(e) != event.Failed || failed.Failure.Kind != "refused" || failed.Failure.Code != "0x80070057" {
+	if err := e.DataAs(&failed); err != nil || stateOf(e) != event.StateFailed || failed.Failure.Kind != "refused" || failed.Failure.Code != "0x80070057" {
 		t.Errorf("ended as %s: %s, %v", e.Type(), e.Data(), err)
 	}
 	if calls, err := s.Vendors.Calls(t.Context(), "hostedexchange", "CreateBusinessUser"); err != nil || len(calls) != 2 {
@@ -52,17 +52,17 @@ func TestANameThatALostCreateTookIsNoFailure(t *testing.T) {
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "timeout-after", Count: 1})
 	s.set("adaxes.read-lag", "1h")
 	s.set("ldap.read-lag", "1h")
-	s.mustPublish(command{"object", event.ObjectCreate, "object", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
+	s.mustPublish(command{"object", event.TypeObjectCreate, "object", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Lagging"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["lagging"]},
 		{"propertyName":"userPrincipalName","propertyType":"String","values":["lagging"]}]}`}.message())
-	s.mustPublish(command{"hosted", event.BusinessUserCreate, "hosted", hostedUser}.message())
+	s.mustPublish(command{"hosted", event.TypeBusinessUserCreate, "hosted", hostedUser}.message())
 	for _, call := range []string{"create-object", "CreateBusinessUser"} {
 		s.called(call, 2) // repeated, as nothing shows for so long
 	}
 	s.set("adaxes.read-lag", "0s")
 	s.set("ldap.read-lag", "0s")
 	for _, id := range []string{"object", "hosted"} {
-		if e := s.outcome(event.Directory, id); stateOf(e) != event.Succeeded {
+		if e := s.outcome(event.DomainDirectory, id); stateOf(e) != event.StateSucceeded {
 			t.Errorf("%s ended as %s: %s", id, e.Type(), e.Data())
 		}
 	}

@@ -44,7 +44,7 @@ func TestOutage(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, c := range mixed() {
-				if e := s.outcome(event.DomainOf(c.eventType), c.id); stateOf(e) != event.Succeeded {
+				if e := s.outcome(event.DomainOf(c.eventType), c.id); stateOf(e) != event.StateSucceeded {
 					t.Errorf("%s ended as %s: %s", c.id, e.Type(), e.Data())
 				}
 			}
@@ -61,12 +61,12 @@ func mixed() (list []command) {
 		user := fmt.Sprintf("Outage %d", i)
 		dn := "CN=" + user + ",OU=My Organizational Unit,DC=example,DC=com"
 		list = append(list,
-			command{fmt.Sprintf("user-%d", i), event.ObjectCreate, user, fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
+			command{fmt.Sprintf("user-%d", i), event.TypeObjectCreate, user, fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 				{"propertyName":"cn","propertyType":"String","values":[%q]},{"propertyName":"sAMAccountName","propertyType":"String","values":["outage%d"]},
 				{"propertyName":"userPrincipalName","propertyType":"String","values":["outage%d"]}]}`, user, i, i)},
-			command{fmt.Sprintf("mailbox-%d", i), event.MailboxCreate, user, fmt.Sprintf(`{"directoryObject":%q,"mailboxParameters":{"alias":"outage%d"}}`, dn, i)},
-			command{fmt.Sprintf("hosted-%d", i), event.BusinessUserCreate, user, fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"outage%d@alpineskihouse.com","preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"planName":"BaseMail","newPassword":"Pass1Word-%d"}`, i, i)},
-			command{fmt.Sprintf("change-%d", i), event.DelegationChange, fmt.Sprint("box", i%10), fmt.Sprintf(`{"mailbox":"adele.vance@contoso.com","add":["delegate%d@contoso.com"]}`, 1+i%4)},
+			command{fmt.Sprintf("mailbox-%d", i), event.TypeMailboxCreate, user, fmt.Sprintf(`{"directoryObject":%q,"mailboxParameters":{"alias":"outage%d"}}`, dn, i)},
+			command{fmt.Sprintf("hosted-%d", i), event.TypeBusinessUserCreate, user, fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"outage%d@alpineskihouse.com","preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"planName":"BaseMail","newPassword":"Pass1Word-%d"}`, i, i)},
+			command{fmt.Sprintf("change-%d", i), event.TypeDelegationChange, fmt.Sprint("box", i%10), fmt.Sprintf(`{"mailbox":"adele.vance@contoso.com","add":["delegate%d@contoso.com"]}`, 1+i%4)},
 		)
 	}
 	return list

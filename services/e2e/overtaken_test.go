@@ -39,7 +39,7 @@ func TestAPausedReplicaWritesNothing(t *testing.T) {
 	s := startServers(t)
 	const mailbox = "adele.vance@contoso.com"
 	set := func(id string, delegates string) command {
-		return command{id, event.DelegationSet, "adele", fmt.Sprintf(`{"mailbox":%q,"delegates":%s}`, mailbox, delegates)}
+		return command{id, event.TypeDelegationSet, "adele", fmt.Sprintf(`{"mailbox":%q,"delegates":%s}`, mailbox, delegates)}
 	}
 	first := s.replica("--stop-at", "change")
 	s.mustPublish(set("1", `["delegate2@contoso.com"]`).message())
@@ -48,7 +48,7 @@ func TestAPausedReplicaWritesNothing(t *testing.T) {
 	s.replica()
 	s.mustPublish(set("2", `["delegate3@contoso.com","delegate4@contoso.com"]`).message())
 	for _, id := range []string{"1", "2"} {
-		if e := s.outcome(event.Delegation, id); e.Type() != event.DelegationChanged {
+		if e := s.outcome(event.DomainDelegation, id); e.Type() != event.TypeDelegationChanged {
 			t.Fatalf("%s ended as %s: %s", id, e.Type(), e.Data())
 		}
 	}

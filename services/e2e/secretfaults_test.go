@@ -74,13 +74,13 @@ func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 // round publishes one command for each vendor.
 func (s *system) round(i int) {
 	s.Helper()
-	s.mustPublish(command{fmt.Sprint("object-", i), event.ObjectCreate, fmt.Sprint("object-", i), fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
+	s.mustPublish(command{fmt.Sprint("object-", i), event.TypeObjectCreate, fmt.Sprint("object-", i), fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Faulty %d"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["faulty%d"]},{"propertyName":"userPrincipalName","propertyType":"String","values":["faulty%d"]},
 		{"propertyName":"unicodePwd","propertyType":"String","values":["Zebra-Pass-1"]}],"o365":{"locationName":"US","licenseModifications":[{"skuPartNumber":"O365_BUSINESS","assigned":true}]}}`, i, i, i)}.message())
-	s.mustPublish(command{fmt.Sprint("hosted-", i), event.BusinessUserCreate, fmt.Sprint("hosted-", i), fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"faulty%d@alpineskihouse.com",
+	s.mustPublish(command{fmt.Sprint("hosted-", i), event.TypeBusinessUserCreate, fmt.Sprint("hosted-", i), fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":"faulty%d@alpineskihouse.com",
 		"preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"planName":"BaseMail","newPassword":"Zebra-Pass-1"}`, i)}.message())
-	s.mustPublish(command{fmt.Sprint("delegation-", i), event.DelegationChange, fmt.Sprint("delegation-", i), fmt.Sprintf(`{"mailbox":"adele.vance@contoso.com","add":["delegate%d@contoso.com"]}`, 1+i%4)}.message())
-	s.mustPublish(command{fmt.Sprint("inventory-", i), event.InventorySync, fmt.Sprint("inventory-", i), `{}`}.message())
+	s.mustPublish(command{fmt.Sprint("delegation-", i), event.TypeDelegationChange, fmt.Sprint("delegation-", i), fmt.Sprintf(`{"mailbox":"adele.vance@contoso.com","add":["delegate%d@contoso.com"]}`, 1+i%4)}.message())
+	s.mustPublish(command{fmt.Sprint("inventory-", i), event.TypeInventorySync, fmt.Sprint("inventory-", i), `{}`}.message())
 }
 
 func (s *system) fail(f testkit.Fault) {

@@ -29,18 +29,18 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	object := func(id, cn, password string) command {
-		return command{id, event.ObjectCreate, id, fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
+		return command{id, event.TypeObjectCreate, id, fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 			{"propertyName":"cn","propertyType":"String","values":[%q]},{"propertyName":"sAMAccountName","propertyType":"String","values":[%q]},{"propertyName":"userPrincipalName","propertyType":"String","values":[%q]},
 			{"propertyName":"unicodePwd","propertyType":"String","values":[%q]}],"o365":{"locationName":"US","licenseModifications":[{"skuPartNumber":"O365_BUSINESS","assigned":true}]}}`, cn, id, id, password)}
 	}
 	hosted := func(id, upn, password string) command {
-		return command{id, event.BusinessUserCreate, id, fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":%q,"preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"newPassword":%s}`, upn, password)}
+		return command{id, event.TypeBusinessUserCreate, id, fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":%q,"preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"newPassword":%s}`, upn, password)}
 	}
 	outcomes := map[string]event.State{}
 	for want, list := range map[event.State][]command{
-		event.Succeeded: {object("plain", "Plain", "Zebra-Pass-1"), hosted("echoed", "echoed@alpineskihouse.com", `"Zebra-Pass-2"`), object("weak", "Weak", "zebra-weak")},
-		event.Failed:    {hosted("nowhere", "x@not-ours.example", `"Zebra-Pass-4"`)},
-		event.Rejected:  {hosted("misplaced", "y@alpineskihouse.com", `["Zebra-Pass-5"]`)},
+		event.StateSucceeded: {object("plain", "Plain", "Zebra-Pass-1"), hosted("echoed", "echoed@alpineskihouse.com", `"Zebra-Pass-2"`), object("weak", "Weak", "zebra-weak")},
+		event.StateFailed:    {hosted("nowhere", "x@not-ours.example", `"Zebra-Pass-4"`)},
+		event.StateRejected:  {hosted("misplaced", "y@alpineskihouse.com", `["Zebra-Pass-5"]`)},
 	} {
 		for _, c := range list {
 			s.mustPublish(c.message())
@@ -56,7 +56,7 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	s.mustPublish(torn)
 
 	for id, want := range outcomes {
-		e := s.outcome(event.Directory, id)
+		e := s.outcome(event.DomainDirectory, id)
 		if got := stateOf(e); got != want && id != "nowhere" {
 			t.Errorf("%s ended as %s: %s", id, got, e.Data())
 		}

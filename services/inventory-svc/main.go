@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	worker.Main(event.Inventory, "Takes inventories of mailboxes (AvePoint EnPower) from commands on mailwright.cmd.<tenant>.inventory.<key>.", inventory.Handlers)
+	worker.Main(event.DomainInventory, "Takes inventories of mailboxes (AvePoint EnPower) from commands on mailwright.cmd.<tenant>.inventory.<key>.", inventory.Handlers)
 }

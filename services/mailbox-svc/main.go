@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	worker.Main(event.Mailbox, "Creates Exchange mailboxes (Adaxes) from commands on mailwright.cmd.<tenant>.mailbox.<key>.", mailbox.Handlers)
+	worker.Main(event.DomainMailbox, "Creates Exchange mailboxes (Adaxes) from commands on mailwright.cmd.<tenant>.mailbox.<key>.", mailbox.Handlers)
 }

@@ -159,8 +159,8 @@ func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
 // result publishes an event of an operation.
 func (b *bed) result(e event.Event) uint64 {
 	b.Helper()
-	tenant := cmp.Or(event.Extension(e, event.TenantID), "contoso")
-	subject := topology.EventSubject(tenant, domainOf(e.Type()), event.Extension(e, event.Operation))
+	tenant := cmp.Or(event.Extension(e, event.AttrTenantID), "contoso")
+	subject := topology.EventSubject(tenant, domainOf(e.Type()), event.Extension(e, event.AttrOperationID))
 	return b.event(subject, e)
 }
 
@@ -189,9 +189,9 @@ func example(t testing.TB, eventType string) event.Event {
 
 // of gives an event to another operation.
 func of(e event.Event, source, id string) event.Event {
-	e.SetExtension(event.CommandSource, source)
-	e.SetExtension(event.CommandID, id)
-	e.SetExtension(event.Operation, event.OperationID("contoso", source, id))
+	e.SetExtension(event.AttrCommandSource, source)
+	e.SetExtension(event.AttrCommandID, id)
+	e.SetExtension(event.AttrOperationID, event.OperationID("contoso", source, id))
 	return e
 }
 
@@ -299,5 +299,5 @@ func (b *bed) dump(db *pgxpool.Pool) string {
 
 // domainOf is the domain on which a type travels; those that every domain takes go to directory.
 func domainOf(eventType string) event.Domain {
-	return cmp.Or(event.DomainOf(eventType), event.Directory)
+	return cmp.Or(event.DomainOf(eventType), event.DomainDirectory)
 }

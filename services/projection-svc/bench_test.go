@@ -196,7 +196,7 @@ const (
 func BenchmarkProjectionOfMailboxes(b *testing.B) {
 	for b.Loop() {
 		g, n := newGround(b), size(100_000)
-		observed := example(b, event.MailboxObserved)
+		observed := example(b, event.TypeMailboxObserved)
 		g.publish(n, func(i int) (string, event.Event) {
 			return topology.MailboxSubject("contoso", fmt.Sprintf("mailbox-%d", i)), observed
 		})
@@ -218,7 +218,7 @@ func BenchmarkProjectionOfMailboxes(b *testing.B) {
 func BenchmarkProjectionRebuild(b *testing.B) {
 	for b.Loop() {
 		g, n := newGround(b), size(200_000)
-		begun, changed := example(b, event.StartedType(event.Delegation)), example(b, event.DelegationChanged)
+		begun, changed := example(b, event.StartedType(event.DomainDelegation)), example(b, event.TypeDelegationChanged)
 		g.publish(n, func(i int) (string, event.Event) {
 			id := fmt.Sprint(i / 2)
 			e := begun
@@ -226,7 +226,7 @@ func BenchmarkProjectionRebuild(b *testing.B) {
 				e = changed
 			}
 			e = of(e.Clone(), "/bench", id)
-			return topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", "/bench", id)), e
+			return topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", "/bench", id)), e
 		})
 		url, db := g.database()
 		pool, err := postgres.Open(b.Context(), url, replay.Connections())

@@ -38,7 +38,7 @@ func (b *bed) told() string {
 		if err := e.DataAs(&data); err != nil {
 			b.Fatal(err)
 		}
-		line := fmt.Sprintf("%s %s:", event.Extension(e, event.TenantID), data.Mailbox)
+		line := fmt.Sprintf("%s %s:", event.Extension(e, event.AttrTenantID), data.Mailbox)
 		for _, d := range data.Drift {
 			line += " " + d.Kind + " " + d.Delegate
 		}
@@ -77,12 +77,12 @@ func TestAReadingFromBeforeACommandTellsNothingOfIt(t *testing.T) {
 	b.follow(b.db, quick)
 	observe := func(id string, readAt time.Time) {
 		t.Helper()
-		b.result(with(t, of(example(t, event.DelegationObserved), "/test", id), map[string]any{"readAt": readAt, "mailboxes": []any{
+		b.result(with(t, of(example(t, event.TypeDelegationObserved), "/test", id), map[string]any{"readAt": readAt, "mailboxes": []any{
 			observedMailbox("alex", "alex@contoso.com", "d1@x"), observedMailbox("bea", "bea@contoso.com", "d1@x")}}))
 		b.caughtUp(b.db)
 	}
 	before := time.Now().Add(-time.Minute)
-	b.result(with(t, of(example(t, event.DelegationChanged), "/test", "set"), map[string]any{"mailbox": "alex@contoso.com", "delegates": []string{"d2@x"}}))
+	b.result(with(t, of(example(t, event.TypeDelegationChanged), "/test", "set"), map[string]any{"mailbox": "alex@contoso.com", "delegates": []string{"d2@x"}}))
 	observe("long under way", before)
 	const delegates = "SELECT mailbox, delegate, source FROM mailwright_views.delegates ORDER BY 1, 2"
 	b.await(`{"source": "set", "mailbox": "alex@contoso.com", "delegate": "d2@x"}`+"\n"+`{"source": "observed", "mailbox": "bea", "delegate": "d1@x"}`, delegates)
@@ -101,11 +101,11 @@ func TestDriftOfDelegatesIsSeenAndTold(t *testing.T) {
 	n := 0
 	observe := func(mailboxes ...map[string]any) {
 		n++
-		b.result(with(t, of(example(t, event.DelegationObserved), "/test", fmt.Sprint(n)), map[string]any{"readAt": nil, "mailboxes": mailboxes}))
+		b.result(with(t, of(example(t, event.TypeDelegationObserved), "/test", fmt.Sprint(n)), map[string]any{"readAt": nil, "mailboxes": mailboxes}))
 	}
 	change := func(mailbox string, delegates ...string) {
 		n++
-		b.result(with(t, of(example(t, event.DelegationChanged), "/test", fmt.Sprint(n)), map[string]any{"mailbox": mailbox, "delegates": append([]string{}, delegates...)}))
+		b.result(with(t, of(example(t, event.TypeDelegationChanged), "/test", fmt.Sprint(n)), map[string]any{"mailbox": mailbox, "delegates": append([]string{}, delegates...)}))
 	}
 	expect := func(want ...string) {
 		t.Helper()
@@ -172,11 +172,11 @@ func TestDriftOfAStreamThatWasMadeAgainIsTold(t *testing.T) {
 	running, _ := b.follow(b.db, quick)
 	b.publishDrift()
 	drift := func(mailbox string) {
-		b.result(with(t, of(example(t, event.DelegationChanged), "/test", mailbox), map[string]any{"mailbox": mailbox, "delegates": []string{"d1@x"}}))
-		b.result(with(t, of(example(t, event.DelegationObserved), "/test", "read "+mailbox), map[string]any{"readAt": nil, "mailboxes": []any{observedMailbox(mailbox, "")}}))
+		b.result(with(t, of(example(t, event.TypeDelegationChanged), "/test", mailbox), map[string]any{"mailbox": mailbox, "delegates": []string{"d1@x"}}))
+		b.result(with(t, of(example(t, event.TypeDelegationObserved), "/test", "read "+mailbox), map[string]any{"readAt": nil, "mailboxes": []any{observedMailbox(mailbox, "")}}))
 	}
 	for range 5 { // so that the positions are higher than those to come
-		b.result(example(t, event.MailboxCreated))
+		b.result(example(t, event.TypeMailboxCreated))
 	}
 	drift("alex")
 	b.awaitTold("contoso alex: missing d1@x")
@@ -188,7 +188,7 @@ func TestDriftOfAStreamThatWasMadeAgainIsTold(t *testing.T) {
 	}
 	drift("bea")
 	for range 10 {
-		b.result(example(t, event.DelegationChanged))
+		b.result(example(t, event.TypeDelegationChanged))
 	}
 	b.ready(running, "was made again")
 	cfg := b.replayer()

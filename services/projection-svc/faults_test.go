@@ -53,15 +53,15 @@ func (b *bed) traffic(seed uint64, n int) {
 			e.SetSource("/test")
 			e.SetID(key)
 			subject = topology.CommandSubject("contoso", domain, key)
-		case eventType == event.MailboxObserved || eventType == event.MailboxMissing:
+		case eventType == event.TypeMailboxObserved || eventType == event.TypeMailboxMissing:
 			subject = topology.MailboxSubject("contoso", key)
 		default:
 			subject = topology.EventSubject("contoso", domain, event.OperationID("contoso", "/test", key))
 		}
 		switch eventType {
-		case event.DelegationChanged:
+		case event.TypeDelegationChanged:
 			e = with(b, e, map[string]any{"mailbox": "M" + key, "delegates": []string{"a" + key, "b"}[:random.IntN(3)]})
-		case event.DelegationObserved:
+		case event.TypeDelegationObserved:
 			e = with(b, e, map[string]any{"complete": random.IntN(2) == 0, "readAt": []any{nil, "2026-11-21T09:00:00Z"}[random.IntN(2)], "mailboxes": []any{
 				observedMailbox("m"+key, "m"+fmt.Sprint(random.IntN(20))+"@x", "d1", "d2"), observedMailbox("m"+fmt.Sprint(random.IntN(20)), "")}})
 		}
@@ -395,7 +395,7 @@ func TestTheProgram(t *testing.T) {
 			return run(ctx, p, cfg)
 		})
 	}()
-	b.result(example(t, event.MailboxCreated))
+	b.result(example(t, event.TypeMailboxCreated))
 	b.await(`{"state": "succeeded"}`, "SELECT state FROM mailwright_views.operations")
 	base := <-url
 	var body struct {

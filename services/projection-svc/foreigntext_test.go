@@ -35,16 +35,16 @@ func TestLongTextsHaveTheirRows(t *testing.T) {
 		"all":           {random(t, 1024), "/" + random(t, 1023), random(t, 3000)},
 	} {
 		id, ticket := event.OperationID("contoso", c.source, c.id), random(t, 512)
-		e := example(t, event.DelegationRead)
+		e := example(t, event.TypeDelegationRead)
 		e.SetID(c.id)
 		e.SetSource(c.source)
-		e.SetExtension(event.CorrelationID, ticket)
-		b.event(topology.CommandSubject("contoso", event.Delegation, c.key), e)
+		e.SetExtension(event.AttrCorrelationID, ticket)
+		b.event(topology.CommandSubject("contoso", event.DomainDelegation, c.key), e)
 		b.await(`{"state": "received", "whole": true}`, found, id, c.id, c.source, c.key, ticket)
-		r := of(example(t, event.DelegationObserved), c.source, c.id)
-		r.SetExtension(event.CorrelationID, ticket)
+		r := of(example(t, event.TypeDelegationObserved), c.source, c.id)
+		r.SetExtension(event.AttrCorrelationID, ticket)
 		operation := map[string]any{
-			"commandType": event.DelegationRead, "key": c.key, "receivedAt": "2026-11-21T09:00:00Z", "attempt": 1,
+			"commandType": event.TypeDelegationRead, "key": c.key, "receivedAt": "2026-11-21T09:00:00Z", "attempt": 1,
 			"fingerprint": strings.Repeat("0", 64),
 		}
 		b.result(with(t, r, map[string]any{"operation": operation}))
@@ -54,22 +54,22 @@ func TestLongTextsHaveTheirRows(t *testing.T) {
 		}
 	}
 	long := random(t, 4000)
-	b.result(with(t, of(example(t, event.ObjectCreated), "/test", "object"), map[string]any{
+	b.result(with(t, of(example(t, event.TypeObjectCreated), "/test", "object"), map[string]any{
 		"object": map[string]any{"dn": "CN=" + long, "guid": "g", "objectType": "user"},
 	}))
-	b.result(with(t, of(example(t, event.MailboxCreated), "/test", "mailbox"), map[string]any{
+	b.result(with(t, of(example(t, event.TypeMailboxCreated), "/test", "mailbox"), map[string]any{
 		"mailbox": map[string]any{"directoryObject": "CN=" + long, "alias": long, "primarySmtpAddress": long},
 	}))
-	b.result(with(t, of(example(t, event.FailedType(event.Mailbox)), "/test", "failed"), map[string]any{
+	b.result(with(t, of(example(t, event.FailedType(event.DomainMailbox)), "/test", "failed"), map[string]any{
 		"failure": map[string]any{"kind": "refused", "vendor": "adaxes", "code": long, "text": "no"},
 	}))
-	b.result(with(t, of(example(t, event.DelegationObserved), "/test", "delegates"), map[string]any{
+	b.result(with(t, of(example(t, event.TypeDelegationObserved), "/test", "delegates"), map[string]any{
 		"readAt": nil, "mailboxes": []any{observedMailbox(long+"1", long+"2", long+"3")},
 	}))
-	b.result(with(t, of(example(t, event.FolderObserved), "/test", "folder"), map[string]any{
+	b.result(with(t, of(example(t, event.TypeFolderObserved), "/test", "folder"), map[string]any{
 		"mailbox": long, "folder": long, "permissions": []any{map[string]any{"user": long, "accessRights": []string{"Editor"}}},
 	}))
-	b.event(topology.MailboxSubject("contoso", random(t, 3500)), with(t, example(t, event.MailboxObserved), map[string]any{"mailbox": map[string]any{
+	b.event(topology.MailboxSubject("contoso", random(t, 3500)), with(t, example(t, event.TypeMailboxObserved), map[string]any{"mailbox": map[string]any{
 		"id": long, "displayName": long, "emailAddress": long, "principalName": long, "alias": long, "externalForwardingAddressDomain": long,
 		"externalEmailForwardingEnabled": true, "litigationHoldEnabled": true,
 	}}))
@@ -95,25 +95,25 @@ func TestAFloodOfInventedNamesDoesNotGrowTheCounts(t *testing.T) {
 	end := func(eventType, tenant, commandType string) {
 		n++
 		e := of(example(t, eventType), "/test", fmt.Sprint(n))
-		e.SetExtension(event.TenantID, tenant)
+		e.SetExtension(event.AttrTenantID, tenant)
 		operation := map[string]any{
 			"commandType": commandType, "key": "k", "receivedAt": "2026-11-21T09:00:00Z", "attempt": 1, "fingerprint": strings.Repeat("0", 64),
 		}
 		b.result(with(t, e, map[string]any{"operation": operation}))
 	}
-	rejected := event.RejectedType(event.Mailbox)
-	end(rejected, "contoso", event.MailboxCreate) // before anything is known of contoso
+	rejected := event.RejectedType(event.DomainMailbox)
+	end(rejected, "contoso", event.TypeMailboxCreate) // before anything is known of contoso
 	for i := range 20 {
 		end(rejected, fmt.Sprint("invented", i), fmt.Sprint("io.example.invented", i))
 	}
-	end(event.MailboxCreated, "contoso", event.MailboxCreate)
-	end(rejected, "contoso", event.MailboxCreate)
-	end(event.FailedType(event.Mailbox), "fabrikam", event.MailboxCreate) // the vendor was called
+	end(event.TypeMailboxCreated, "contoso", event.TypeMailboxCreate)
+	end(rejected, "contoso", event.TypeMailboxCreate)
+	end(event.FailedType(event.DomainMailbox), "fabrikam", event.TypeMailboxCreate) // the vendor was called
 	for i := range 20 {
-		end(rejected, fmt.Sprint("invented", i), event.MailboxCreate)
+		end(rejected, fmt.Sprint("invented", i), event.TypeMailboxCreate)
 	}
-	end(rejected, "fabrikam", event.MailboxCreate)
-	end(event.CancelCompleted, "invented", event.OperationCancel)
+	end(rejected, "fabrikam", event.TypeMailboxCreate)
+	end(event.TypeCancelCompleted, "invented", event.TypeOperationCancel)
 	want := []string{
 		`{"row": "directory  operation.cancel succeeded 1"}`, `{"row": "mailbox   rejected 20"}`, `{"row": "mailbox  create rejected 21"}`,
 		`{"row": "mailbox contoso create rejected 1"}`, `{"row": "mailbox contoso create succeeded 1"}`,
@@ -136,9 +136,9 @@ func TestWhoWaitsForAKeyFollowsItsHead(t *testing.T) {
 	const past, soon = "2026-11-21T09:00:10Z", "2036-11-21T09:30:00Z"
 	waits := func(id, key, received, reason, next string) {
 		operation := map[string]any{
-			"commandType": event.MailboxCreate, "key": key, "receivedAt": received, "attempt": 1, "fingerprint": strings.Repeat("0", 64),
+			"commandType": event.TypeMailboxCreate, "key": key, "receivedAt": received, "attempt": 1, "fingerprint": strings.Repeat("0", 64),
 		}
-		b.result(with(t, of(example(t, event.WaitingType(event.Mailbox)), "/test", id), map[string]any{"operation": operation, "reason": reason, "nextAttemptAt": next}))
+		b.result(with(t, of(example(t, event.WaitingType(event.DomainMailbox)), "/test", id), map[string]any{"operation": operation, "reason": reason, "nextAttemptAt": next}))
 	}
 	long := random(t, 2900)
 	waits("later", "sales", "2026-11-21T08:00:00Z", event.WaitScheduled, "2036-12-01T00:00:00Z") // not due: it holds nobody up
@@ -156,7 +156,7 @@ func TestWhoWaitsForAKeyFollowsItsHead(t *testing.T) {
 {"id": "third", "next": "2036-11-21", "blocked_by": "head"}`, `SELECT o.command_id AS id, w.next_attempt_at::date AS next, h.command_id AS blocked_by
 		FROM mailwright_views.waiting w JOIN mailwright_views.operations o USING (operation_id)
 		LEFT JOIN mailwright_views.operations h ON h.operation_id = w.blocked_by ORDER BY o.command_id`)
-	b.result(of(example(t, event.MailboxCreated), "/test", "head"))
+	b.result(of(example(t, event.TypeMailboxCreated), "/test", "head"))
 	b.await(`{"id": "third", "blocked_by": "second"}`, `SELECT o.command_id AS id, h.command_id AS blocked_by
 		FROM mailwright_views.waiting w JOIN mailwright_views.operations o USING (operation_id)
 		JOIN mailwright_views.operations h ON h.operation_id = w.blocked_by WHERE w.key = 'sales' ORDER BY 1`)

@@ -60,7 +60,7 @@ func TestAServiceMakesTheMonths(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.follow(b.db, quick)
-	now := b.result(example(t, event.MailboxCreated))
+	now := b.result(example(t, event.TypeMailboxCreated))
 	b.await(fmt.Sprintf(`{"of_month": true, "sequence": %d}`, now),
 		`SELECT sequence, relname = 'operation_events_' || to_char(stored_at AT TIME ZONE 'UTC', 'YYYY_MM') AS of_month FROM mailwright.operation_events e JOIN pg_class c ON c.oid = e.tableoid`)
 	b.await(months(time.Now().UTC(), 3), partitions)
@@ -166,7 +166,7 @@ func TestMaintenanceThatFailsStopsNothing(t *testing.T) {
 	running.Go(func() { p.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	b.result(example(t, event.MailboxCreated))
+	b.result(example(t, event.TypeMailboxCreated))
 	b.await(`{"operations": 1}`, "SELECT count(*) AS operations FROM mailwright_views.operations")
 	b.ready([]*projector.Projector{p}, "")
 	if !strings.Contains(log.String(), "the maintenance of tables failed") {

@@ -20,7 +20,7 @@ import (
 
 type config struct {
 	process.Config
-	bus.Server
+	bus.ConnFlags
 	DatabaseURL secret.String        `name:"database-url" help:"Postgres: postgres://user:password@host:5432/database?sslmode=require." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
 	History     projection.Retention `embed:""`
 	Migrate     bool                 `help:"Bring the database's schema up to date at the start." default:"true" negatable:""`
@@ -67,7 +67,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	following, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	p.OnStop("projections", func(context.Context) error { stop(); running.Wait(); return nil })
-	p.Check("nats", bus.Connected(nc))
+	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("postgres", pool.Ping)
 	tuning := projector.DefaultTuning
 	tuning.Step = crash.At(cfg.CrashAt)

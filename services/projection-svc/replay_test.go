@@ -149,13 +149,13 @@ func TestVerifyCountsWhatAReplayCanNotGive(t *testing.T) {
 	b := newBed(t)
 	running, stop := b.follow(b.db, quick)
 	b.traffic(95, 400)
-	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
-	b.event(topology.CommandSubject("contoso", event.Mailbox, "old"), example(t, event.MailboxCreate))
+	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.TypeMailboxObserved))
+	b.event(topology.CommandSubject("contoso", event.DomainMailbox, "old"), example(t, event.TypeMailboxCreate))
 	b.caughtUp(b.db)
 	b.ready(running, "")
 	stop()
 	// Meanwhile: one mailbox is observed again, one letter discarded, and the commands expire.
-	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.TypeMailboxObserved))
 	dead, err := b.js.Stream(t.Context(), topology.StreamDead)
 	if err != nil {
 		t.Fatal(err)
@@ -322,7 +322,7 @@ func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	for range 3 {
-		b.publish(topology.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}"))
+		b.publish(topology.DeadSubject("contoso", event.DomainMailbox, "x"), nil, []byte("{}"))
 	}
 	running, _ := b.follow(b.db, quick)
 	b.caughtUp(b.db)
@@ -366,7 +366,7 @@ func TestALetterIsPrunedWhileOthersCome(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	letter := func() uint64 {
-		return b.publish(topology.DeadSubject("contoso", event.Mailbox, "x"), nil, []byte("{}"))
+		return b.publish(topology.DeadSubject("contoso", event.DomainMailbox, "x"), nil, []byte("{}"))
 	}
 	b.follow(b.db, quick)
 	first := letter()
@@ -459,7 +459,7 @@ func TestARebuildReadsAStreamOnce(t *testing.T) {
 	b := newBed(t)
 	running, stop := b.follow(b.db, quick)
 	for i := range 20 { // nothing for most of the projections
-		b.result(of(example(t, event.MailboxCreated), "/test", fmt.Sprint(i)))
+		b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(i)))
 	}
 	b.ready(running, "")
 	b.caughtUp(b.db)

@@ -16,14 +16,14 @@ import (
 
 // lands says where the example of each type of result must be seen.
 var lands = map[string][2]string{
-	event.ObjectCreated:       {"directory_objects", `name, guid, object_type, correlation_id`},
-	event.BusinessUserCreated: {"mailboxes", `directory_object, plan_name, primary_smtp_address, proxy_addresses, quota_kb, disable_pop`},
-	event.MailboxCreated:      {"mailboxes", `directory_object, alias, primary_smtp_address, database_name, quota_kb`},
-	event.DelegationChanged:   {"delegates", `mailbox, delegate, source`},
-	event.FolderChanged:       {"folder_permissions", `mailbox, folder, delegate, access_rights, sharing_permission_flags`},
-	event.FolderObserved:      {"folder_permissions", `mailbox, folder, delegate, access_rights, sharing_permission_flags, source`},
-	event.DelegationObserved:  {"delegates", `mailbox, mailbox_address, delegate, delegate_display_name, source`},
-	event.SyncCompleted:       {"inventory_syncs", `mailbox_type, seen, new, changed, returned, unchanged, known, absent, missing, suspect, duplicates, unidentified, pages, duration`},
+	event.TypeObjectCreated:       {"directory_objects", `name, guid, object_type, correlation_id`},
+	event.TypeBusinessUserCreated: {"mailboxes", `directory_object, plan_name, primary_smtp_address, proxy_addresses, quota_kb, disable_pop`},
+	event.TypeMailboxCreated:      {"mailboxes", `directory_object, alias, primary_smtp_address, database_name, quota_kb`},
+	event.TypeDelegationChanged:   {"delegates", `mailbox, delegate, source`},
+	event.TypeFolderChanged:       {"folder_permissions", `mailbox, folder, delegate, access_rights, sharing_permission_flags`},
+	event.TypeFolderObserved:      {"folder_permissions", `mailbox, folder, delegate, access_rights, sharing_permission_flags, source`},
+	event.TypeDelegationObserved:  {"delegates", `mailbox, mailbox_address, delegate, delegate_display_name, source`},
+	event.TypeSyncCompleted:       {"inventory_syncs", `mailbox_type, seen, new, changed, returned, unchanged, known, absent, missing, suspect, duplicates, unidentified, pages, duration`},
 }
 
 func TestEveryResultExampleLands(t *testing.T) {
@@ -31,19 +31,19 @@ func TestEveryResultExampleLands(t *testing.T) {
 	b := newBed(t)
 	b.follow(b.db, quick)
 	for i, eventType := range event.ResultTypes() {
-		if eventType == event.MailboxObserved || eventType == event.MailboxMissing || eventType == event.DelegationDrift || eventType == event.DeadLettered {
+		if eventType == event.TypeMailboxObserved || eventType == event.TypeMailboxMissing || eventType == event.TypeDelegationDrift || eventType == event.TypeDeadLetter {
 			continue // on streams of their own
 		}
 		id := fmt.Sprintf("command-%d", i)
 		e := of(example(t, eventType), "/test", id)
 		// it was read before the example of a change was stored
-		if eventType == event.DelegationObserved {
+		if eventType == event.TypeDelegationObserved {
 			e = with(t, e, map[string]any{"readAt": nil})
 		}
 		sequence := b.result(e)
 		state, _ := event.StateOf(e)
 		b.await(fmt.Sprintf(`{"state": %q, "subject": %q, "attempts": 1, "command_id": %q, "result_type": %q}`,
-			state, e.Subject(), id, map[bool]string{true: eventType}[state == event.Succeeded]),
+			state, e.Subject(), id, map[bool]string{true: eventType}[state == event.StateSucceeded]),
 			"SELECT state, subject, attempts, command_id, result_type FROM mailwright_views.operations WHERE operation_id = $1", event.OperationID("contoso", "/test", id))
 		b.await(fmt.Sprintf(`{"type": %q, "state": %q, "sequence": %d, "operation_id": %q}`, eventType, state, sequence, event.OperationID("contoso", "/test", id)),
 			"SELECT type, state, sequence, operation_id FROM mailwright_views.operation_events WHERE sequence = $1", sequence)
@@ -55,19 +55,19 @@ func TestEveryResultExampleLands(t *testing.T) {
 }
 
 var wanted = map[string]string{
-	event.ObjectCreated:       `{"guid": "7a4267ce-d354-44e7-8bd6-c681f1284a41", "name": "CN=John Smith,OU=My Organizational Unit,DC=example,DC=com", "object_type": "user", "correlation_id": "TICKET-4711"}`,
-	event.BusinessUserCreated: `{"quota_kb": 20000, "plan_name": "BaseMail", "disable_pop": false, "proxy_addresses": ["admin@alpineskihouse.com"], "directory_object": "LDAP://cn=admin@alpineskihouse.com,OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=Com", "primary_smtp_address": "admin@alpineskihouse.com"}`,
-	event.MailboxCreated:      `{"alias": "jsmith", "quota_kb": null, "database_name": "Mailbox Database 3", "directory_object": "CN=John Smith,CN=Users,DC=example,DC=com", "primary_smtp_address": "jsmith@example.com"}`,
-	event.DelegationChanged: `{"source": "set", "mailbox": "alex@contoso.com", "delegate": "delegate1@contoso.com"}
+	event.TypeObjectCreated:       `{"guid": "7a4267ce-d354-44e7-8bd6-c681f1284a41", "name": "CN=John Smith,OU=My Organizational Unit,DC=example,DC=com", "object_type": "user", "correlation_id": "TICKET-4711"}`,
+	event.TypeBusinessUserCreated: `{"quota_kb": 20000, "plan_name": "BaseMail", "disable_pop": false, "proxy_addresses": ["admin@alpineskihouse.com"], "directory_object": "LDAP://cn=admin@alpineskihouse.com,OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=Com", "primary_smtp_address": "admin@alpineskihouse.com"}`,
+	event.TypeMailboxCreated:      `{"alias": "jsmith", "quota_kb": null, "database_name": "Mailbox Database 3", "directory_object": "CN=John Smith,CN=Users,DC=example,DC=com", "primary_smtp_address": "jsmith@example.com"}`,
+	event.TypeDelegationChanged: `{"source": "set", "mailbox": "alex@contoso.com", "delegate": "delegate1@contoso.com"}
 {"source": "set", "mailbox": "alex@contoso.com", "delegate": "delegate2@contoso.com"}
 {"source": "set", "mailbox": "alex@contoso.com", "delegate": "delegate3@contoso.com"}
 {"source": "set", "mailbox": "alex@contoso.com", "delegate": "delegate4@contoso.com"}`,
-	event.DelegationObserved: `{"source": "observed", "mailbox": "alex", "delegate": "delegate1@contoso.com", "mailbox_address": "alex@contoso.com", "delegate_display_name": "Delegate One"}`,
-	event.FolderChanged:      `{"folder": "Calendar", "mailbox": "alex@contoso.com", "delegate": "delegate1@contoso.com", "access_rights": ["Editor"], "sharing_permission_flags": ["Delegate"]}`,
-	event.FolderObserved: `{"folder": "Calendar", "source": "observed", "mailbox": "alex@contoso.com", "delegate": "Default", "access_rights": ["AvailabilityOnly"], "sharing_permission_flags": []}
+	event.TypeDelegationObserved: `{"source": "observed", "mailbox": "alex", "delegate": "delegate1@contoso.com", "mailbox_address": "alex@contoso.com", "delegate_display_name": "Delegate One"}`,
+	event.TypeFolderChanged:      `{"folder": "Calendar", "mailbox": "alex@contoso.com", "delegate": "delegate1@contoso.com", "access_rights": ["Editor"], "sharing_permission_flags": ["Delegate"]}`,
+	event.TypeFolderObserved: `{"folder": "Calendar", "source": "observed", "mailbox": "alex@contoso.com", "delegate": "Default", "access_rights": ["AvailabilityOnly"], "sharing_permission_flags": []}
 {"folder": "Calendar", "source": "observed", "mailbox": "alex@contoso.com", "delegate": "Anonymous", "access_rights": ["None"], "sharing_permission_flags": []}
 {"folder": "Calendar", "source": "observed", "mailbox": "alex@contoso.com", "delegate": "delegate1@contoso.com", "access_rights": ["Editor"], "sharing_permission_flags": ["Delegate"]}`,
-	event.SyncCompleted: `{"new": 12, "seen": 2531, "known": 2524, "pages": 26, "absent": 6, "changed": 203, "missing": 6, "suspect": false, "duration": "00:00:09.1", "returned": 1, "unchanged": 2315, "duplicates": 0, "mailbox_type": "all", "unidentified": 0}`,
+	event.TypeSyncCompleted: `{"new": 12, "seen": 2531, "known": 2524, "pages": 26, "absent": 6, "changed": 203, "missing": 6, "suspect": false, "duration": "00:00:09.1", "returned": 1, "unchanged": 2315, "duplicates": 0, "mailbox_type": "all", "unidentified": 0}`,
 }
 
 func TestEveryCommandExampleIsReceived(t *testing.T) {
@@ -97,11 +97,11 @@ func TestEveryCommandThatIsAnsweredHasARow(t *testing.T) {
 	b.follow(b.db, quick)
 	publish := func(id, data string, attributes map[string]string) (nats.Header, []byte) {
 		t.Helper()
-		h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"/test"}, "ce-type": {event.DelegationRead}}
+		h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"/test"}, "ce-type": {event.TypeDelegationRead}}
 		for name, value := range attributes {
 			h["ce-"+name] = []string{value}
 		}
-		b.publish(topology.CommandSubject("contoso", event.Delegation, "k"), h, []byte(data))
+		b.publish(topology.CommandSubject("contoso", event.DomainDelegation, "k"), h, []byte(data))
 		return h, []byte(data)
 	}
 	for id, c := range map[string]struct {
@@ -134,8 +134,8 @@ func TestADeadLetterHasARow(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.follow(b.db, quick)
-	e := example(t, event.DeadLettered)
-	b.event(topology.DeadSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), e)
+	e := example(t, event.TypeDeadLetter)
+	b.event(topology.DeadSubject("contoso", event.DomainMailbox, event.Extension(e, event.AttrOperationID)), e)
 	b.await(`{"shape": null, "domain": "mailbox", "reason": "idempotency-conflict", "tenant": "contoso", "trace_parent": "", "correlation_id": "TICKET-4711"}`,
 		"SELECT tenant, domain, reason, correlation_id, trace_parent, shape FROM mailwright_views.dead_letters WHERE excerpt IS NOT NULL")
 	faulty := event.DeadLetter{
@@ -146,8 +146,8 @@ func TestADeadLetterHasARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.publish(topology.DeadSubject("contoso", event.Mailbox, ""), nil, raw)
-	b.publish(topology.DeadSubject("", event.Mailbox, ""), nil, []byte("{}"))
+	b.publish(topology.DeadSubject("contoso", event.DomainMailbox, ""), nil, raw)
+	b.publish(topology.DeadSubject("", event.DomainMailbox, ""), nil, []byte("{}"))
 	b.await(`{"shape": {"kind": "object", "size": 41, "members": ["alias"]}, "tenant": "contoso", "trace_parent": "00-1-2-01"}
 {"shape": null, "tenant": "", "trace_parent": ""}`, "SELECT tenant, trace_parent, shape FROM mailwright_views.dead_letters WHERE excerpt IS NULL ORDER BY sequence")
 }
@@ -156,7 +156,7 @@ func TestLifeOfAnOperation(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.follow(b.db, quick)
-	command := example(t, event.DelegationChange)
+	command := example(t, event.TypeDelegationChange)
 	id := event.OperationID("contoso", command.Source(), command.ID())
 	state := func(want string) {
 		t.Helper()
@@ -165,23 +165,23 @@ func TestLifeOfAnOperation(t *testing.T) {
 			finished_at = updated_at AS finished, jsonb_array_length(faults) AS faults, result
 			FROM mailwright_views.operations o WHERE operation_id = $1`, id)
 	}
-	b.event(topology.CommandSubject("contoso", event.Delegation, "alex"), command)
+	b.event(topology.CommandSubject("contoso", event.DomainDelegation, "alex"), command)
 	state(`{"due": false, "first": null, "state": "received", "faults": 0, "result": null, "failing": false, "finished": null, "failure_kind": ""}`)
-	b.result(example(t, event.WaitingType(event.Delegation)))
+	b.result(example(t, event.WaitingType(event.DomainDelegation)))
 	state(`{"due": true, "first": true, "state": "waiting", "faults": 0, "result": null, "failing": true, "finished": null, "failure_kind": "throttled"}`)
 	b.await(`{"failure_vendor": "exchangeonline"}`, "SELECT failure_vendor FROM mailwright_views.waiting WHERE operation_id = $1", id)
-	b.result(example(t, event.UnknownType(event.Delegation)))
+	b.result(example(t, event.UnknownType(event.DomainDelegation)))
 	b.await(`{"state": "unknown", "failure_kind": "unknown"}`, "SELECT state, failure_kind FROM mailwright_views.operations WHERE operation_id = $1", id)
-	b.result(example(t, event.DelegationChanged))
+	b.result(example(t, event.TypeDelegationChanged))
 	state(`{"due": false, "first": true, "state": "succeeded", "faults": 0, "result": {"added": ["delegate3@contoso.com", "delegate4@contoso.com"], "changed": true, "mailbox": "alex@contoso.com", "removed": [], "delegates": ["delegate1@contoso.com", "delegate2@contoso.com", "delegate3@contoso.com", "delegate4@contoso.com"]}, "failing": false, "finished": true, "failure_kind": ""}`)
 	// The same command once more changes nothing: its operation has events.
-	b.event(topology.CommandSubject("contoso", event.Delegation, "alex"), command)
+	b.event(topology.CommandSubject("contoso", event.DomainDelegation, "alex"), command)
 	b.caughtUp(b.db)
 	b.await(`{"state": "succeeded"}`, "SELECT state FROM mailwright_views.operations WHERE operation_id = $1", id)
 	b.await("", "SELECT * FROM mailwright_views.waiting")
 
-	b.result(of(example(t, event.RejectedType(event.Mailbox)), "/test", "rejected"))
-	b.result(of(example(t, event.FailedType(event.Mailbox)), "/test", "failed"))
+	b.result(of(example(t, event.RejectedType(event.DomainMailbox)), "/test", "rejected"))
+	b.result(of(example(t, event.FailedType(event.DomainMailbox)), "/test", "failed"))
 	b.await(`{"state": "failed", "operations": 1, "failure_code": "HTTP 403", "failure_kind": "refused"}
 {"state": "rejected", "operations": 1, "failure_code": "", "failure_kind": "invalid"}`,
 		"SELECT state, failure_kind, failure_code, operations FROM mailwright_views.failures_by_reason ORDER BY state")
@@ -203,12 +203,12 @@ func TestDelegatesAreReplacedMailboxByMailbox(t *testing.T) {
 	n := 0
 	observe := func(complete bool, mailboxes ...map[string]any) {
 		n++
-		e := of(example(t, event.DelegationObserved), "/test", fmt.Sprint(n))
+		e := of(example(t, event.TypeDelegationObserved), "/test", fmt.Sprint(n))
 		b.result(with(t, e, map[string]any{"complete": complete, "readAt": nil, "mailboxes": mailboxes}))
 	}
 	change := func(mailbox string, delegates ...string) {
 		n++
-		e := of(example(t, event.DelegationChanged), "/test", fmt.Sprint(n))
+		e := of(example(t, event.TypeDelegationChanged), "/test", fmt.Sprint(n))
 		b.result(with(t, e, map[string]any{"mailbox": mailbox, "delegates": append([]string{}, delegates...)}))
 	}
 	expect := func(want ...string) {
@@ -284,7 +284,7 @@ func TestEveryFactOfAMailboxHasAColumn(t *testing.T) {
 	slices.Sort(columns)
 	b := newBed(t)
 	b.follow(b.db, quick)
-	b.event(topology.MailboxSubject("contoso", "mailbox-1"), with(t, example(t, event.MailboxObserved), map[string]any{"mailbox": facts}))
+	b.event(topology.MailboxSubject("contoso", "mailbox-1"), with(t, example(t, event.TypeMailboxObserved), map[string]any{"mailbox": facts}))
 	b.caughtUp(b.db)
 	got, err := rows(t.Context(), b.db, "SELECT "+strings.Join(columns, ", ")+" FROM mailwright_views.mailbox_inventory")
 	if err != nil {
@@ -322,16 +322,16 @@ func TestInventoryFollowsEachMailbox(t *testing.T) {
 		b.await(want, `SELECT tenant, mailbox_id, display_name, status, archive_name, change, previous, observed_at, changed_at, first_observed_at, missing_since
 			FROM mailwright_views.mailbox_inventory ORDER BY tenant`)
 	}
-	b.event(topology.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("contoso", id), example(t, event.TypeMailboxObserved))
 	seen := `{"change": "changed", "status": "Archived", "tenant": "contoso", "previous": {"itemCount": 41, "archiveStatus": null}, "changed_at": "2026-11-21T09:00:01+00:00", "mailbox_id": "` + id +
 		`", "observed_at": "2026-11-21T09:00:01+00:00", "archive_name": null, "display_name": "Sample mailbox", "missing_since": null, "first_observed_at": "2026-10-02T09:00:01+00:00"}`
 	expect(seen)
-	b.event(topology.MailboxSubject("contoso", id), example(t, event.MailboxMissing))
+	b.event(topology.MailboxSubject("contoso", id), example(t, event.TypeMailboxMissing))
 	expect(`{"change": "missing", "status": "Archived", "tenant": "contoso", "previous": null, "changed_at": "2026-11-21T09:00:01+00:00", "mailbox_id": "` + id +
 		`", "observed_at": "2026-11-20T09:00:01+00:00", "archive_name": null, "display_name": "Sample mailbox", "missing_since": "2026-11-21T09:00:01+00:00", "first_observed_at": "2026-10-02T09:00:01+00:00"}`)
-	b.event(topology.MailboxSubject("contoso", id), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("contoso", id), example(t, event.TypeMailboxObserved))
 	expect(seen)
-	b.event(topology.MailboxSubject("fabrikam", id), example(t, event.MailboxObserved))
+	b.event(topology.MailboxSubject("fabrikam", id), example(t, event.TypeMailboxObserved))
 	expect(seen + "\n" + strings.Replace(seen, "contoso", "fabrikam", 1))
 }
 
@@ -343,9 +343,9 @@ func TestDeadLettersMirrorTheirStream(t *testing.T) {
 		t.Helper()
 		b.await(want, `SELECT sequence, domain, operation_id, reason, origin_stream, origin_sequence, size, excerpt, given_up_at FROM mailwright_views.dead_letters ORDER BY sequence`)
 	}
-	b.publish(topology.DeadSubject("contoso", event.Mailbox, ""), nil, []byte(`{"reason": "unreadable", "stream": "COMMANDS", "sequence": 7, "size": 12, "time": "2026-11-21T09:00:00Z", "excerpt": {"a": "b\u0000"}}`))
-	b.publish(topology.DeadSubject("contoso", event.Inventory, "abc"), nil, []byte(`{"reason": "max-deliveries"}`))
-	b.publish(topology.DeadSubject("contoso", event.Directory, "abd"), nil, []byte("\xffnot JSON"))
+	b.publish(topology.DeadSubject("contoso", event.DomainMailbox, ""), nil, []byte(`{"reason": "unreadable", "stream": "COMMANDS", "sequence": 7, "size": 12, "time": "2026-11-21T09:00:00Z", "excerpt": {"a": "b\u0000"}}`))
+	b.publish(topology.DeadSubject("contoso", event.DomainInventory, "abc"), nil, []byte(`{"reason": "max-deliveries"}`))
+	b.publish(topology.DeadSubject("contoso", event.DomainDirectory, "abd"), nil, []byte("\xffnot JSON"))
 	first := `{"size": 12, "domain": "mailbox", "reason": "unreadable", "excerpt": {"a": "b�"}, "sequence": 1, "given_up_at": "2026-11-21T09:00:00+00:00", "operation_id": "", "origin_stream": "COMMANDS", "origin_sequence": 7}`
 	second := `{"size": null, "domain": "inventory", "reason": "max-deliveries", "excerpt": null, "sequence": 2, "given_up_at": null, "operation_id": "abc", "origin_stream": "", "origin_sequence": null}`
 	third := `{"size": null, "domain": "directory", "reason": "unreadable", "excerpt": null, "sequence": 3, "given_up_at": null, "operation_id": "abd", "origin_stream": "", "origin_sequence": null}`
@@ -367,7 +367,7 @@ func TestDeadLettersMirrorTheirStream(t *testing.T) {
 func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	good := func(id string) { b.result(of(example(t, event.MailboxCreated), "/test", id)) }
+	good := func(id string) { b.result(of(example(t, event.TypeMailboxCreated), "/test", id)) }
 	const secretText = "Hunter2Hunter2"
 	raw := func(eventType, operation, data string) uint64 {
 		h := nats.Header{}
@@ -378,18 +378,18 @@ func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 	}
 	good("first")
 	bad := []uint64{
-		b.publish(topology.EventSubject("contoso", event.Mailbox, "a"), nil, []byte(secretText)),
-		b.publish(topology.EventSubject("contoso", event.Mailbox, "a"), nil, nil),
-		raw(event.MailboxCreated, "b", `{"operation": "`+secretText+`"}`),
-		raw(event.MailboxCreated, "b", secretText),
-		raw(event.MailboxCreated, "b", `{"operation": {"receivedAt": "`+secretText+`"}}`),
-		raw(event.MailboxCreated, "b", `{"operation": {"attempt": 99999999999999999999}}`),
+		b.publish(topology.EventSubject("contoso", event.DomainMailbox, "a"), nil, []byte(secretText)),
+		b.publish(topology.EventSubject("contoso", event.DomainMailbox, "a"), nil, nil),
+		raw(event.TypeMailboxCreated, "b", `{"operation": "`+secretText+`"}`),
+		raw(event.TypeMailboxCreated, "b", secretText),
+		raw(event.TypeMailboxCreated, "b", `{"operation": {"receivedAt": "`+secretText+`"}}`),
+		raw(event.TypeMailboxCreated, "b", `{"operation": {"attempt": 99999999999999999999}}`),
 		raw("io.mailwright.mailbox.exploded.v9", "c", `{}`),
-		raw(event.MailboxCreated, "d", `{"x": `+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)+`}`), // deeper than Go's decoder goes
-		raw(event.MailboxCreated, "d", `{"x": 1e999999}`),                                                  // larger than jsonb's numbers
+		raw(event.TypeMailboxCreated, "d", `{"x": `+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)+`}`), // deeper than Go's decoder goes
+		raw(event.TypeMailboxCreated, "d", `{"x": 1e999999}`),                                                  // larger than jsonb's numbers
 	}
 	// Odd, but no reason to lose it.
-	raw(event.MailboxCreated, "odd", `{"operation": {"attempt": 2, "key": "nul \u0000, half \ud800, \\u0000"}, "mailbox": {"directoryObject": "CN=`+"\xff"+`"}, "k\u0000": 1}`)
+	raw(event.TypeMailboxCreated, "odd", `{"operation": {"attempt": 2, "key": "nul \u0000, half \ud800, \\u0000"}, "mailbox": {"directoryObject": "CN=`+"\xff"+`"}, "k\u0000": 1}`)
 	b.publish("mailwright.mailbox.x.y", nil, []byte(secretText))
 	b.publish("mailwright.cmd.contoso.mailbox.k", nil, []byte(secretText))
 	good("last")

@@ -21,8 +21,8 @@ import (
 func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	b.result(example(t, event.MailboxCreated))
-	b.result(example(t, event.MailboxCreated))
+	b.result(example(t, event.TypeMailboxCreated))
+	b.result(example(t, event.TypeMailboxCreated))
 	running, stop := b.follow(b.db, quick)
 	b.ready(running, "")
 	b.caughtUp(b.db)
@@ -36,7 +36,7 @@ func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		b.result(of(example(t, event.MailboxCreated), "/test", fmt.Sprint(i)))
+		b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(i)))
 	}
 	b.ready(running, "was made again")
 	stop()
@@ -95,7 +95,7 @@ func TestAStreamThatLostItsEndAndHasGrownAgainStopsTheProjection(t *testing.T) {
 	publish := func(n int) {
 		for range n {
 			published++
-			b.result(of(example(t, event.MailboxCreated), "/test", fmt.Sprint(published)))
+			b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(published)))
 		}
 	}
 	publish(10)
@@ -140,7 +140,7 @@ func TestHeadersOfAPublisherStopNoProjection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
-			subject := topology.CommandSubject("contoso", event.Directory, "key")
+			subject := topology.CommandSubject("contoso", event.DomainDirectory, "key")
 			b.publish(subject, nats.Header{name: {value}}, []byte("not a command"))
 			running, stop := b.follow(b.db, quick)
 			b.caughtUp(b.db)
@@ -159,7 +159,7 @@ func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	for i := range 10 {
-		b.result(of(example(t, event.MailboxCreated), "/test", fmt.Sprint(i)))
+		b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(i)))
 	}
 	running, stop := b.follow(b.db, quick)
 	b.caughtUp(b.db)
@@ -167,7 +167,7 @@ func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	stop()
 	b.exec("UPDATE mailwright.checkpoints SET sequence = 3 WHERE sequence > 3")
 	before := b.dump(b.db)
-	b.result(of(example(t, event.MailboxCreated), "/test", "one more"))
+	b.result(of(example(t, event.TypeMailboxCreated), "/test", "one more"))
 	running, stop = b.follow(b.db, quick)
 	b.ready(running, "message 3 of stream EVENTS was stored at")
 	if diff := cmp.Diff(before, b.dump(b.db)); diff != "" {
@@ -190,7 +190,7 @@ func TestAPurgedStream(t *testing.T) {
 	publish := func(n int) {
 		for range n {
 			published++
-			b.result(of(example(t, event.MailboxCreated), "/test", fmt.Sprint(published)))
+			b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(published)))
 		}
 	}
 	purge := func(keep uint64) {

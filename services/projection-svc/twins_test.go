@@ -22,12 +22,12 @@ func TestTwinsAreTwo(t *testing.T) {
 	}
 	observe := func(mailboxes ...map[string]any) {
 		n++
-		e := of(example(t, event.DelegationObserved), "/test", fmt.Sprint(n))
+		e := of(example(t, event.TypeDelegationObserved), "/test", fmt.Sprint(n))
 		b.result(with(t, e, map[string]any{"readAt": nil, "mailboxes": mailboxes}))
 	}
 	change := func(mailbox string, delegates ...string) {
 		n++
-		e := of(example(t, event.DelegationChanged), "/test", fmt.Sprint(n))
+		e := of(example(t, event.TypeDelegationChanged), "/test", fmt.Sprint(n))
 		b.result(with(t, e, map[string]any{"mailbox": mailbox, "delegates": delegates}))
 	}
 	expect := func(want ...string) {
@@ -51,14 +51,14 @@ func TestTwinsAreTwo(t *testing.T) {
 	b.await(`{"kind": "missing", "delegate": "d4@x", "mailbox_key": "id-1"}
 {"kind": "unexpected", "delegate": "d5@x", "mailbox_key": "id-1"}`, "SELECT mailbox_key, kind, delegate FROM mailwright_views.delegation_drift ORDER BY delegate")
 
-	b.result(with(t, of(example(t, event.FolderObserved), "/test", "folder"), map[string]any{"permissions": []any{
+	b.result(with(t, of(example(t, event.TypeFolderObserved), "/test", "folder"), map[string]any{"permissions": []any{
 		map[string]any{"user": "Alex Meier", "accessRights": []string{"Editor"}}, map[string]any{"user": "Alex Meier", "accessRights": []string{"Reviewer"}},
 	}}))
 	b.await(`{"delegate": "Alex Meier", "access_rights": ["Editor"]}
 {"delegate": "Alex Meier", "access_rights": ["Reviewer"]}`, "SELECT delegate, access_rights FROM mailwright_views.folder_permissions ORDER BY access_rights::text")
 
 	for _, id := range []string{"1", "2"} {
-		b.event(topology.MailboxSubject("contoso", "t/"+id), with(t, example(t, event.MailboxObserved), map[string]any{
+		b.event(topology.MailboxSubject("contoso", "t/"+id), with(t, example(t, event.TypeMailboxObserved), map[string]any{
 			"mailbox": map[string]any{"id": id, "tenantId": "t", "displayName": "Alex Meier", "alias": "alex", "name": "alex"},
 		}))
 	}

@@ -155,15 +155,15 @@ func TestOutcomesAreCounted(t *testing.T) {
 		b.result(with(t, e, map[string]any{"operation": operation}))
 	}
 	for range 8 {
-		end(event.MailboxCreated, "60 s")
+		end(event.TypeMailboxCreated, "60 s")
 	}
 	b.caughtUp(b.db) // the rest comes in another batch
-	end(event.MailboxCreated, "600 s")
-	end(event.MailboxCreated, "6000 s")
-	end(event.FailedType(event.Mailbox), "1 day")
-	end(event.FailedType(event.Mailbox), "2 days")
-	end(event.RejectedType(event.Mailbox), "1 s")
-	b.event(topology.CommandSubject("contoso", event.Mailbox, "k"), of(example(t, event.MailboxCreate), "/test", "open"))
+	end(event.TypeMailboxCreated, "600 s")
+	end(event.TypeMailboxCreated, "6000 s")
+	end(event.FailedType(event.DomainMailbox), "1 day")
+	end(event.FailedType(event.DomainMailbox), "2 days")
+	end(event.RejectedType(event.DomainMailbox), "1 s")
+	b.event(topology.CommandSubject("contoso", event.DomainMailbox, "k"), of(example(t, event.TypeMailboxCreate), "/test", "open"))
 	b.await(`{"sum": 2, "state": "failed"}
 {"sum": 1, "state": "received"}
 {"sum": 1, "state": "rejected"}
@@ -189,14 +189,14 @@ func TestWhatAnOperationWaitsForIsTold(t *testing.T) {
 		waiting := map[string]any{"reason": reason}
 		if reason == event.WaitBlockedByKey { // behind the others
 			waiting["operation"] = map[string]any{
-				"commandType": event.MailboxCreate, "key": "jsmith", "receivedAt": "2026-11-21T09:00:01Z", "attempt": 1, "fingerprint": strings.Repeat("0", 64),
+				"commandType": event.TypeMailboxCreate, "key": "jsmith", "receivedAt": "2026-11-21T09:00:01Z", "attempt": 1, "fingerprint": strings.Repeat("0", 64),
 			}
 		}
-		b.result(with(t, of(example(t, event.WaitingType(event.Mailbox)), "/test", reason), waiting))
+		b.result(with(t, of(example(t, event.WaitingType(event.DomainMailbox)), "/test", reason), waiting))
 		due := reason != event.WaitBlockedByKey // the operations before it of its key have started
 		b.await(fmt.Sprintf(`{"due": %t, "state": "waiting", "waiting_reason": %q}`, due, reason),
 			"SELECT state, waiting_reason, next_attempt_at IS NOT NULL AS due FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("contoso", "/test", reason))
-		b.result(of(example(t, event.StartedType(event.Mailbox)), "/test", reason))
+		b.result(of(example(t, event.StartedType(event.DomainMailbox)), "/test", reason))
 		b.await(`{"state": "started", "waiting_reason": ""}`,
 			"SELECT state, waiting_reason FROM mailwright_views.waiting WHERE operation_id = $1", event.OperationID("contoso", "/test", reason))
 	}

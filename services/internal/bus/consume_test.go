@@ -23,7 +23,7 @@ func BenchmarkConsume(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range n {
-		must(js.PublishAsync(topology.CommandSubject("contoso", event.Mailbox, fmt.Sprint(i%1000)), make([]byte, 1024), jetstream.WithStallWait(time.Minute)))(b)
+		must(js.PublishAsync(topology.CommandSubject("contoso", event.DomainMailbox, fmt.Sprint(i%1000)), make([]byte, 1024), jetstream.WithStallWait(time.Minute)))(b)
 	}
 	<-js.PublishAsyncComplete()
 
@@ -89,7 +89,7 @@ func BenchmarkConsume(b *testing.B) {
 	measure(fmt.Sprint("partitions/", topology.DefaultPartitions), func(b *testing.B) {
 		var consumers []jetstream.ConsumerConfig
 		for p := range topology.DefaultPartitions {
-			consumers = append(consumers, bus.CommandConsumer(event.Mailbox, p))
+			consumers = append(consumers, bus.CommandConsumer(event.DomainMailbox, p))
 		}
 		subscriber(b, consumers, 1)
 	})

@@ -58,16 +58,16 @@ func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 	return ownedConsumer(domain, partition, topology.WakeFilter(domain, partition))
 }
 
-// mostSwept is how many commands that still wait a sweep keeps an eye on. Beyond it, those stored
+// maxRechecked is how many commands that still wait a sweep keeps an eye on. Beyond it, those stored
 // later are looked at later.
-const mostSwept = 100_000
+const maxRechecked = 100_000
 
-// SweepConsumer is the durable consumer, named <domain>-sweep, that hands out every command of a
+// RecheckConsumer is the durable consumer, named <domain>-sweep, that hands out every command of a
 // domain a second time, for a look at what became of it; and what no partition hands out: NATS
 // takes a command whose key is a literal wildcard, but gives it no partition.
-func SweepConsumer(domain event.Domain) jetstream.ConsumerConfig {
+func RecheckConsumer(domain event.Domain) jetstream.ConsumerConfig {
 	c := durable(string(domain)+"-sweep", topology.DomainFilter(domain))
-	c.MaxAckPending = mostSwept
+	c.MaxAckPending = maxRechecked
 	return c
 }
 
@@ -102,9 +102,9 @@ func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, str
 		"change it with `nats consumer edit "+stream+" "+name+"`, or delete it while no service runs: it is made again, and starts from the oldest message")
 }
 
-// Past reports whether a consumer has settled a message and all before it. One that is lost has
+// AckedThrough reports whether a consumer has settled a message and all before it. One that is lost has
 // not: it is made again, and begins with the oldest.
-func Past(ctx context.Context, js jetstream.StreamConsumerManager, stream string, c jetstream.ConsumerConfig, sequence uint64) (bool, error) {
+func AckedThrough(ctx context.Context, js jetstream.StreamConsumerManager, stream string, c jetstream.ConsumerConfig, sequence uint64) (bool, error) {
 	consumer, err := js.Consumer(ctx, stream, c.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return false, nil

@@ -26,10 +26,10 @@ type Delivery struct {
 	NumDelivered uint64
 	// NumPending is how many messages the consumer has not handed out yet.
 	NumPending uint64
-	// Stored is when the stream took the message in.
-	Stored time.Time
-	Header natsgo.Header
-	Data   []byte
+	// StoredAt is when the stream took the message in.
+	StoredAt time.Time
+	Header   natsgo.Header
+	Data     []byte
 
 	// number counts the consumer's deliveries, whoever they went to.
 	number uint64
@@ -98,7 +98,7 @@ func deliveryOf(m *natsgo.Msg) (Delivery, error) {
 		Sequence:     meta.Sequence.Stream,
 		NumDelivered: meta.NumDelivered,
 		NumPending:   meta.NumPending,
-		Stored:       meta.Timestamp,
+		StoredAt:     meta.Timestamp,
 		Header:       m.Header,
 		Data:         m.Data,
 		number:       meta.Sequence.Consumer,

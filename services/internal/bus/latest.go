@@ -17,11 +17,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Latest reads the last message of subjects of a stream, past every consumer. Those who ask while
+// LastMessageReader reads the last message of subjects of a stream, past every consumer. Those who ask while
 // others are being answered share one request (NATS ADR-31, "multi-subject requests", which the
 // client library does not know), so it costs each less the more ask. Where several servers hold the
 // stream one that lags might answer, so there the leader is asked, subject by subject.
-type Latest struct {
+type LastMessageReader struct {
 	stream  jetstream.Stream
 	nc      *nats.Conn
 	subject string
@@ -57,36 +57,36 @@ const (
 	latestBytes = 4 << 20
 )
 
-// NewLatest returns a reader of a stream.
-func NewLatest(js jetstream.JetStream, stream jetstream.Stream) *Latest {
+// NewLastMessageReader returns a reader of a stream.
+func NewLastMessageReader(js jetstream.JetStream, stream jetstream.Stream) *LastMessageReader {
 	name := stream.CachedInfo().Config.Name
-	l := &Latest{stream: stream, nc: js.Conn(), subject: apiPrefix(js.Options()) + "DIRECT.GET." + name, lines: make(chan *line, mostRequests)}
+	l := &LastMessageReader{stream: stream, nc: js.Conn(), subject: apiPrefix(js.Options()) + "DIRECT.GET." + name, lines: make(chan *line, mostRequests)}
 	for range mostRequests {
 		l.lines <- nil
 	}
 	return l
 }
 
-// Question is one that has been asked of a [Latest].
-type Question struct {
+// PendingRead is one that has been asked of a [LastMessageReader].
+type PendingRead struct {
 	subject string
 	shared  *request // nil where the subject is none of a message
 }
 
-// Ask asks for the last message of a subject. What is no subject of a message is refused: a pattern
+// Request asks for the last message of a subject. What is no subject of a message is refused: a pattern
 // would be answered by any number of messages, at the expense of those who share the request.
-func (l *Latest) Ask(subject string) Question {
+func (l *LastMessageReader) Request(subject string) PendingRead {
 	for token := range strings.SplitSeq(subject, ".") {
 		if token == "" || topology.IsWildcard(token) {
-			return Question{subject, nil}
+			return PendingRead{subject, nil}
 		}
 	}
-	return Question{subject, l.join(subject)}
+	return PendingRead{subject, l.join(subject)}
 }
 
-// Answer waits for the message; found is false where there is none. It takes a server that does not
+// Wait waits for the message; found is false where there is none. It takes a server that does not
 // answer a few seconds to be an error.
-func (q Question) Answer() (last Delivery, found bool, err error) {
+func (q PendingRead) Wait() (last Delivery, found bool, err error) {
 	if q.shared == nil {
 		return last, false, fmt.Errorf("bus: %q is not the subject of a message", q.subject)
 	}
@@ -96,7 +96,7 @@ func (q Question) Answer() (last Delivery, found bool, err error) {
 }
 
 // join adds a subject to the next request, which is sent when it is its turn.
-func (l *Latest) join(subject string) *request {
+func (l *LastMessageReader) join(subject string) *request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.next == nil || len(l.next.subjects) == mostSubjects {
@@ -107,7 +107,7 @@ func (l *Latest) join(subject string) *request {
 	return l.next
 }
 
-func (l *Latest) send(r *request) {
+func (l *LastMessageReader) send(r *request) {
 	line := <-l.lines
 	l.mu.Lock()
 	if l.next == r {
@@ -125,7 +125,7 @@ func (l *Latest) send(r *request) {
 
 // direct asks over a line, again while the answers are too large together. It returns the line for
 // the next request: none where more answers may come to it.
-func (l *Latest) direct(over *line, subjects []string) (last map[string]Delivery, _ *line, err error) {
+func (l *LastMessageReader) direct(over *line, subjects []string) (last map[string]Delivery, _ *line, err error) {
 	if over == nil {
 		over = &line{answers: make(chan *nats.Msg, mostSubjects+1)} // and the end
 		if over.inbox, err = l.nc.ChanSubscribe(l.nc.NewInbox(), over.answers); err != nil {
@@ -151,7 +151,7 @@ func (l *Latest) direct(over *line, subjects []string) (last map[string]Delivery
 }
 
 // exchange sends one request and reads its answers; it returns how they end.
-func (l *Latest) exchange(over *line, subjects []string, last map[string]Delivery) (nats.Header, error) {
+func (l *LastMessageReader) exchange(over *line, subjects []string, last map[string]Delivery) (nats.Header, error) {
 	request, err := json.Marshal(map[string]any{"multi_last": subjects, "max_bytes": latestBytes})
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (l *Latest) exchange(over *line, subjects []string, last map[string]Deliver
 }
 
 // leader asks the stream's leader, for each subject.
-func (l *Latest) leader(subjects []string) (map[string]Delivery, error) {
+func (l *LastMessageReader) leader(subjects []string) (map[string]Delivery, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), latestPatience)
 	defer cancel()
 	var mu sync.Mutex
@@ -194,14 +194,14 @@ func (l *Latest) leader(subjects []string) (map[string]Delivery, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			last[subject] = Delivery{Stream: l.name(), Subject: m.Subject, Sequence: m.Sequence, Stored: m.Time, Header: m.Header, Data: m.Data}
+			last[subject] = Delivery{Stream: l.name(), Subject: m.Subject, Sequence: m.Sequence, StoredAt: m.Time, Header: m.Header, Data: m.Data}
 			return nil
 		})
 	}
 	return last, group.Wait()
 }
 
-func (l *Latest) name() string { return l.stream.CachedInfo().Config.Name }
+func (l *LastMessageReader) name() string { return l.stream.CachedInfo().Config.Name }
 
 // stored reads the message that an answer carries; ok is false where it is a status.
 func stored(stream string, m *nats.Msg) (d Delivery, ok bool) {
@@ -213,7 +213,7 @@ func stored(stream string, m *nats.Msg) (d Delivery, ok bool) {
 	if err != nil {
 		return d, false
 	}
-	d = Delivery{Stream: stream, Subject: added(m.Header, jetstream.SubjectHeader), Sequence: sequence, Stored: at, Header: m.Header, Data: m.Data}
+	d = Delivery{Stream: stream, Subject: added(m.Header, jetstream.SubjectHeader), Sequence: sequence, StoredAt: at, Header: m.Header, Data: m.Data}
 	for _, name := range addedHeaders {
 		m.Header.Del(name)
 	}
@@ -251,7 +251,7 @@ func Read(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, 
 		if err != nil {
 			return d, false, fmt.Errorf("read message %d of %s: %w", sequence, config.Name, err)
 		}
-		return Delivery{Stream: config.Name, Subject: m.Subject, Sequence: m.Sequence, Stored: m.Time, Header: m.Header, Data: m.Data}, true, nil
+		return Delivery{Stream: config.Name, Subject: m.Subject, Sequence: m.Sequence, StoredAt: m.Time, Header: m.Header, Data: m.Data}, true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, latestPatience)
 	defer cancel()

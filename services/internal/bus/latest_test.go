@@ -11,9 +11,9 @@ import (
 )
 
 // latestOf is a reader of a stream S with subjects S.>.
-func latestOf(tb testing.TB, js jetstream.JetStream, storage jetstream.StorageType) *bus.Latest {
+func latestOf(tb testing.TB, js jetstream.JetStream, storage jetstream.StorageType) *bus.LastMessageReader {
 	tb.Helper()
-	return bus.NewLatest(js, must(js.CreateStream(tb.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"S.>"}, Storage: storage, AllowDirect: true}))(tb))
+	return bus.NewLastMessageReader(js, must(js.CreateStream(tb.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"S.>"}, Storage: storage, AllowDirect: true}))(tb))
 }
 
 // TestLatest: many ask at once, more than share a request.
@@ -27,12 +27,12 @@ func TestLatest(t *testing.T) {
 		must(js.PublishAsync(fmt.Sprint("S.", i), fmt.Append(nil, i)))(t)
 	}
 	<-js.PublishAsyncComplete()
-	var questions []bus.Question
+	var questions []bus.PendingRead
 	for i := range n + 10 {
-		questions = append(questions, latest.Ask(fmt.Sprint("S.", i)))
+		questions = append(questions, latest.Request(fmt.Sprint("S.", i)))
 	}
 	for i, q := range questions {
-		last, found, err := q.Answer()
+		last, found, err := q.Wait()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,17 +54,17 @@ func TestLatestRefusesPatterns(t *testing.T) {
 	}
 	patterns := []string{"S.a.*", "S.*.1", "S.>", ">", "S.", ""}
 	type asked struct {
-		bus.Question
+		bus.PendingRead
 		subject string
 		refused bool
 	}
 	var questions []asked
 	for i := range n {
 		subject, pattern := fmt.Sprint("S.a.", i), patterns[i%len(patterns)]
-		questions = append(questions, asked{latest.Ask(pattern), pattern, true}, asked{latest.Ask(subject), subject, false})
+		questions = append(questions, asked{latest.Request(pattern), pattern, true}, asked{latest.Request(subject), subject, false})
 	}
 	for _, q := range questions {
-		last, found, err := q.Answer()
+		last, found, err := q.Wait()
 		if q.refused != (err != nil) || found == q.refused || found && last.Subject != q.subject {
 			t.Errorf("%q: found %v on %q, %v", q.subject, found, last.Subject, err)
 		}
@@ -80,12 +80,12 @@ func TestLatestOfLargeMessages(t *testing.T) {
 	for i := range n {
 		publishMany(t, js, fmt.Sprint("S.", i), 1, make([]byte, 900_000))
 	}
-	var questions []bus.Question
+	var questions []bus.PendingRead
 	for i := range n {
-		questions = append(questions, latest.Ask(fmt.Sprint("S.", i)))
+		questions = append(questions, latest.Request(fmt.Sprint("S.", i)))
 	}
 	for i, q := range questions {
-		if _, found, err := q.Answer(); err != nil || !found {
+		if _, found, err := q.Wait(); err != nil || !found {
 			t.Errorf("%d: found %v, %v", i, found, err)
 		}
 	}
@@ -102,12 +102,12 @@ func TestLatestWithoutAStream(t *testing.T) {
 		if err := js.DeleteStream(t.Context(), "S"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := latest.Ask("S.a").Answer(); err == nil {
+		if _, _, err := latest.Request("S.a").Wait(); err == nil {
 			t.Error("a stream that is gone was read")
 		}
 		latestOf(t, js, storage)
 		publish(t, js, "S.a", "")
-		if _, found, err := latest.Ask("S.a").Answer(); err != nil || !found {
+		if _, found, err := latest.Request("S.a").Wait(); err != nil || !found {
 			t.Errorf("found %v, %v", found, err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			d, found, err := bus.Read(t.Context(), js, stream, 1)
-			if err != nil || !found || d.Subject != "S.a" || d.Sequence != 1 || d.Stream != "S" || string(d.Data) != "a" || d.Stored.IsZero() {
+			if err != nil || !found || d.Subject != "S.a" || d.Sequence != 1 || d.Stream != "S" || string(d.Data) != "a" || d.StoredAt.IsZero() {
 				t.Errorf("got %+v, %v, %v", d, found, err)
 			}
 			if _, found, err := bus.Read(t.Context(), js, stream, 2); found || err != nil {

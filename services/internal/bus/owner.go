@@ -139,7 +139,7 @@ func (o *owner) serve(ctx context.Context) error {
 	}()
 
 	// by chance, so that the consumers of a service spread over its replicas by and by
-	turnOver := time.NewTicker(o.Turn + rand.N(o.Turn))
+	turnOver := time.NewTicker(o.RebalanceInterval + rand.N(o.RebalanceInterval))
 	defer turnOver.Stop()
 	for leaving := false; !leaving || o.out > 0; {
 		if !leaving {

@@ -18,7 +18,7 @@ import (
 
 // pinned gives a consumer to one subscriber at a time.
 func pinned(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
-	like := bus.CommandConsumer(event.Mailbox, 0)
+	like := bus.CommandConsumer(event.DomainMailbox, 0)
 	c.MaxAckPending, c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = like.MaxAckPending, like.PriorityPolicy, like.PriorityGroups, c.AckWait
 	return c
 }
@@ -437,7 +437,7 @@ func TestOrderThroughRestarts(t *testing.T) {
 	highest, working, done := map[string]int{}, map[string]bool{}, 0
 	for range 2 {
 		messages := subscribe(t, newSubscriber(t, bus.SubscriberConfig{
-			JS: server.connect(t), Consumer: pinnedOf(time.Second), Turn: 50 * time.Millisecond, NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
+			JS: server.connect(t), Consumer: pinnedOf(time.Second), RebalanceInterval: 50 * time.Millisecond, NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
 		}), "S.>")
 		go func() {
 			for m := range messages {

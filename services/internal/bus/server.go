@@ -9,15 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Server are the settings by which every program of ours reaches NATS. Embed it in a program's
+// ConnFlags are the settings by which every program of ours reaches NATS. Embed it in a program's
 // configuration.
-type Server struct {
+type ConnFlags struct {
 	NATSURL   string `name:"nats-url" help:"NATS servers, separated by commas." env:"MAILWRIGHT_NATS_URL,NATS_URL" default:"nats://127.0.0.1:4222"`
 	NATSCreds string `name:"nats-creds" help:"File with NATS credentials (JWT and key)."`
 }
 
 // Connect waits until NATS answers or ctx ends; see [Connect].
-func (s Server) Connect(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
+func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
 	var options []nats.Option
 	if s.NATSCreds != "" {
 		options = append(options, nats.UserCredentials(s.NATSCreds))
@@ -34,8 +34,8 @@ func (s Server) Connect(ctx context.Context, name string, log *slog.Logger) (*na
 	return nc, js, nil
 }
 
-// Connected is a readiness check: an error while the connection is away.
-func Connected(nc *nats.Conn) func(context.Context) error {
+// ReadyCheck is a readiness check: an error while the connection is away.
+func ReadyCheck(nc *nats.Conn) func(context.Context) error {
 	return func(context.Context) error {
 		if !nc.IsConnected() {
 			return errors.New("not connected to NATS")

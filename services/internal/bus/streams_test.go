@@ -82,9 +82,9 @@ func TestCommandsAreSpreadOverPartitions(t *testing.T) {
 	seen := map[int]int{}
 	for i := range 200 {
 		key := fmt.Sprintf("user.%d@acme.test", i%100) // each key twice
-		ack := must(js.Publish(t.Context(), topology.CommandSubject("contoso", event.Mailbox, key), nil))(t)
+		ack := must(js.Publish(t.Context(), topology.CommandSubject("contoso", event.DomainMailbox, key), nil))(t)
 		a, ok := topology.ParseCommandSubject(must(stream.GetMsg(t.Context(), ack.Sequence))(t).Subject)
-		if !ok || a.Domain != event.Mailbox || a.Key != event.Token(key) {
+		if !ok || a.Domain != event.DomainMailbox || a.Key != event.Token(key) {
 			t.Fatalf("stored at %+v", a)
 		}
 		seen[a.Partition]++
@@ -122,7 +122,7 @@ func TestEventsGuardTheRecord(t *testing.T) {
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	subject := topology.EventSubject("contoso", event.Mailbox, "op")
+	subject := topology.EventSubject("contoso", event.DomainMailbox, "op")
 	must(js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)))(t)
 	if _, err := js.Publish(t.Context(), subject, nil, jetstream.WithExpectLastSequencePerSubject(0)); err == nil {
 		t.Error("a second outcome was stored")
@@ -157,7 +157,7 @@ func TestParkedWakesAKey(t *testing.T) {
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	address := topology.Address{Tenant: "contoso", Domain: event.Mailbox, Partition: 7, Key: "jo"}
+	address := topology.Address{Tenant: "contoso", Domain: event.DomainMailbox, Partition: 7, Key: "jo"}
 	wake := topology.WakeSubject(address)
 	m := nats.NewMsg(topology.ScheduleSubject(address))
 	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(time.Second).UTC().Format(time.RFC3339))
@@ -176,7 +176,7 @@ func TestEnsureConsumer(t *testing.T) {
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	want := bus.CommandConsumer(event.Mailbox, 3)
+	want := bus.CommandConsumer(event.DomainMailbox, 3)
 	if want.Durable != "mailbox-3" {
 		t.Errorf("the consumer is called %s", want.Durable)
 	}
@@ -195,8 +195,8 @@ func TestEnsureConsumer(t *testing.T) {
 func TestTopics(t *testing.T) {
 	t.Parallel()
 	for _, want := range []struct{ topic, filter, stream string }{
-		{topology.WakeFilter(event.Inventory, 31), "mailwright.wake.*.inventory.31.*", topology.StreamParked},
-		{topology.CommandFilter(event.Inventory, 31), "mailwright.cmd.*.inventory.31.*", topology.StreamCommands},
+		{topology.WakeFilter(event.DomainInventory, 31), "mailwright.wake.*.inventory.31.*", topology.StreamParked},
+		{topology.CommandFilter(event.DomainInventory, 31), "mailwright.cmd.*.inventory.31.*", topology.StreamCommands},
 	} {
 		stream, c := bus.Topics(want.topic)
 		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 64 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
@@ -216,7 +216,7 @@ func TestAdvisoriesAreKept(t *testing.T) {
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, js, topology.CommandSubject("contoso", event.Mailbox, "jo"), "data")
+	publish(t, js, topology.CommandSubject("contoso", event.DomainMailbox, "jo"), "data")
 	config := jetstream.ConsumerConfig{Durable: "careless", AckPolicy: jetstream.AckExplicitPolicy}
 	consumer := must(js.CreateConsumer(t.Context(), topology.StreamCommands, config))(t)
 	m := must(consumer.Next())(t)

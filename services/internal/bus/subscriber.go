@@ -28,9 +28,9 @@ type SubscriberConfig struct {
 	// messages are handed out by one subscriber at a time, those of a subject one after another,
 	// others side by side.
 	Parallel int
-	// Turn is how long a consumer with a pinned client is kept while other subscribers wait for it,
+	// RebalanceInterval is how long a consumer with a pinned client is kept while other subscribers wait for it,
 	// at least, and at most twice as long; 0 is 30 seconds. What it works on is finished before.
-	Turn time.Duration
+	RebalanceInterval time.Duration
 	// NakDelay is how long a nacked message waits for its next delivery; nil is [Backoff].
 	NakDelay func(Delivery, *message.Message) time.Duration
 	// Malformed receives what can not be made a message: a header with two values or with
@@ -75,7 +75,7 @@ type Subscriber struct {
 func NewSubscriber(config SubscriberConfig) *Subscriber {
 	config.Parallel = max(config.Parallel, 1)
 	config.CloseTimeout = cmp.Or(config.CloseTimeout, 20*time.Second)
-	config.Turn = cmp.Or(config.Turn, 30*time.Second)
+	config.RebalanceInterval = cmp.Or(config.RebalanceInterval, 30*time.Second)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
 	if config.NakDelay == nil {
 		config.NakDelay = Backoff

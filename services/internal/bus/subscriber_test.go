@@ -105,7 +105,7 @@ func TestMessagesAndTheirDelivery(t *testing.T) {
 			t.Errorf("message %d has the UUID %q, want %q", i+1, m.UUID, uuid)
 		}
 		if d.Stream != "S" || d.Consumer != "S_a" || d.Subject != "S.a" || d.Sequence != uint64(i+1) ||
-			d.NumDelivered != 1 || d.NumPending != uint64(2-i) || d.Stored.Before(before) || string(d.Data) != string(m.Payload) {
+			d.NumDelivered != 1 || d.NumPending != uint64(2-i) || d.StoredAt.Before(before) || string(d.Data) != string(m.Payload) {
 			t.Errorf("message %d: %+v", i+1, d)
 		}
 		if i == 0 && (m.Metadata.Get("ce-id") != "x" || m.Metadata.Get("Nats-Msg-Id") != "S.a/own" || d.Header.Get("ce-id") != "x") {
@@ -223,7 +223,7 @@ func TestOrderPerKeyWithTwoReplicas(t *testing.T) {
 	}
 	for n := range perKey {
 		for k := range keys {
-			publish(t, js, topology.CommandSubject("contoso", event.Mailbox, fmt.Sprintf("key.%d", k)), fmt.Sprint(n))
+			publish(t, js, topology.CommandSubject("contoso", event.DomainMailbox, fmt.Sprintf("key.%d", k)), fmt.Sprint(n))
 		}
 	}
 
@@ -234,11 +234,11 @@ func TestOrderPerKeyWithTwoReplicas(t *testing.T) {
 	done := 0
 	for replica := range 2 {
 		s := newSubscriber(t, bus.SubscriberConfig{
-			JS: server.connect(t), Consumer: bus.Topics, Turn: 30 * time.Millisecond,
+			JS: server.connect(t), Consumer: bus.Topics, RebalanceInterval: 30 * time.Millisecond,
 			NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
 		})
 		for p := range partitions {
-			messages := subscribe(t, s, topology.CommandFilter(event.Mailbox, p))
+			messages := subscribe(t, s, topology.CommandFilter(event.DomainMailbox, p))
 			go func() {
 				for m := range messages {
 					d, _ := bus.DeliveryFrom(m.Context())
@@ -363,7 +363,7 @@ func TestSubscribeRefuses(t *testing.T) {
 	if _, err := s.Subscribe(t.Context(), "unknown"); err == nil {
 		t.Error("a topic without a consumer was accepted")
 	}
-	if _, err := s.Subscribe(t.Context(), topology.CommandFilter(event.Mailbox, 0)); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := s.Subscribe(t.Context(), topology.CommandFilter(event.DomainMailbox, 0)); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a stream that is not there: %v", err)
 	}
 }

@@ -43,20 +43,20 @@ func command(t *testing.T, id, eventType, data string) event.Event {
 func TestKey(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ eventType, data, want string }{
-		"cn":              {event.ObjectCreate, `{"properties":[{"propertyName":"sAMAccountName","values":["jsmith"]},{"propertyName":"CN","values":["John Smith"]}]}`, "john smith"},
-		"ou":              {event.ObjectCreate, `{"properties":[{"propertyName":"ou","values":["Sales"]}]}`, "sales"},
-		"account name":    {event.ObjectCreate, `{"properties":[{"propertyName":"userPrincipalName","values":["b@x"]},{"propertyName":"sAMAccountName","values":["a"]}]}`, "a"},
-		"empty cn":        {event.ObjectCreate, `{"properties":[{"propertyName":"cn","values":[]},{"propertyName":"userPrincipalName","values":["b@x"]}]}`, "b@x"},
-		"nothing named":   {event.ObjectCreate, `{"properties":[{"propertyName":"cn","values":[7]}]}`, ""},
-		"business user":   {event.BusinessUserCreate, `{"userPrincipalName":" Admin@Contoso.com "}`, "admin@contoso.com"},
-		"mailbox":         {event.MailboxCreate, `{"directoryObject":"CN=John Smith,DC=example"}`, "cn=john smith,dc=example"},
-		"delegation":      {event.DelegationSet, `{"mailbox":"Alex@contoso.com"}`, "alex@contoso.com"},
-		"one read":        {event.DelegationRead, `{"mailbox":"alex@contoso.com"}`, "alex@contoso.com"},
-		"every read":      {event.DelegationRead, `{}`, "all"},
-		"inventory":       {event.InventorySync, `{"tenant":"Contoso"}`, "contoso"},
-		"every inventory": {event.InventorySync, `{}`, "all"},
-		"cancel":          {event.OperationCancel, `{"operationId":"abc"}`, "abc"},
-		"not JSON":        {event.InventorySync, `{`, ""},
+		"cn":              {event.TypeObjectCreate, `{"properties":[{"propertyName":"sAMAccountName","values":["jsmith"]},{"propertyName":"CN","values":["John Smith"]}]}`, "john smith"},
+		"ou":              {event.TypeObjectCreate, `{"properties":[{"propertyName":"ou","values":["Sales"]}]}`, "sales"},
+		"account name":    {event.TypeObjectCreate, `{"properties":[{"propertyName":"userPrincipalName","values":["b@x"]},{"propertyName":"sAMAccountName","values":["a"]}]}`, "a"},
+		"empty cn":        {event.TypeObjectCreate, `{"properties":[{"propertyName":"cn","values":[]},{"propertyName":"userPrincipalName","values":["b@x"]}]}`, "b@x"},
+		"nothing named":   {event.TypeObjectCreate, `{"properties":[{"propertyName":"cn","values":[7]}]}`, ""},
+		"business user":   {event.TypeBusinessUserCreate, `{"userPrincipalName":" Admin@Contoso.com "}`, "admin@contoso.com"},
+		"mailbox":         {event.TypeMailboxCreate, `{"directoryObject":"CN=John Smith,DC=example"}`, "cn=john smith,dc=example"},
+		"delegation":      {event.TypeDelegationSet, `{"mailbox":"Alex@contoso.com"}`, "alex@contoso.com"},
+		"one read":        {event.TypeDelegationRead, `{"mailbox":"alex@contoso.com"}`, "alex@contoso.com"},
+		"every read":      {event.TypeDelegationRead, `{}`, "all"},
+		"inventory":       {event.TypeInventorySync, `{"tenant":"Contoso"}`, "contoso"},
+		"every inventory": {event.TypeInventorySync, `{}`, "all"},
+		"cancel":          {event.TypeOperationCancel, `{"operationId":"abc"}`, "abc"},
+		"not JSON":        {event.TypeInventorySync, `{`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,13 +141,13 @@ const partitions = 2
 // serve answers every delegation.change by the real engine.
 func serve(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
-	confirm := func(_ context.Context, r *operation.Run) (operation.Result, error) {
-		return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+	confirm := func(_ context.Context, r *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{Type: event.TypeDelegationChanged, Data: event.DelegationChangedData{
 			Operation: r.Operation, Mailbox: "a@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
 		}}, nil
 	}
 	engine, err := operation.New(t.Context(), operation.Config{
-		Domain: event.Delegation, Handlers: map[string]operation.Handler{event.DelegationChange: {Perform: confirm}}, JS: js, Log: slog.New(slog.DiscardHandler),
+		Domain: event.DomainDelegation, Handlers: map[string]operation.Handler{event.TypeDelegationChange: {Perform: confirm}}, JS: js, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -199,21 +199,21 @@ func newOf[D client.Data]() (client.Command, error) {
 
 func TestMessageNeedsDomainAndKey(t *testing.T) {
 	t.Parallel()
-	cancel := client.Command{Tenant: "contoso", Event: command(t, "1", event.OperationCancel, `{"operationId":"abc"}`)}
+	cancel := client.Command{Tenant: "contoso", Event: command(t, "1", event.TypeOperationCancel, `{"operationId":"abc"}`)}
 	inDomain := cancel
-	inDomain.Domain = event.Mailbox
+	inDomain.Domain = event.DomainMailbox
 	msg, receipt, err := inDomain.Message()
 	if err != nil || msg.Subject != "mailwright.cmd.contoso.mailbox.abc" || receipt.Results != "mailwright.evt.contoso.mailbox."+event.OperationID("contoso", "/test", "1") {
 		t.Errorf("%v %+v, %v", msg, receipt, err)
 	}
 	elsewhere := change(t, "1", "b@contoso.com")
-	elsewhere.Domain = event.Mailbox
+	elsewhere.Domain = event.DomainMailbox
 	long := change(t, "1", "b@contoso.com")
 	long.Key = strings.Repeat("k", 1001)
 	for want, c := range map[string]client.Command{
 		"needs a domain":           cancel,
 		"goes to the domain":       elsewhere,
-		"to derive a key from":     {Tenant: "contoso", Event: command(t, "1", event.ObjectCreate, `{}`)},
+		"to derive a key from":     {Tenant: "contoso", Event: command(t, "1", event.TypeObjectCreate, `{}`)},
 		"the key has 1001 bytes":   long,
 		"belongs to no domain":     {Tenant: "contoso", Event: command(t, "1", "com.example.v1", `{}`)},
 		"id: MUST be a non-empty ": change(t, "", "b@contoso.com"),
@@ -235,7 +235,7 @@ func TestSendAndAwait(t *testing.T) {
 		t.Fatalf("%+v, %v", receipt, err)
 	}
 	outcome, err := client.Await(ctx, js, receipt)
-	if err != nil || outcome.State != event.Succeeded || outcome.Event.Type() != event.DelegationChanged {
+	if err != nil || outcome.State != event.StateSucceeded || outcome.Event.Type() != event.TypeDelegationChanged {
 		t.Errorf("%v, %v", outcome, err)
 	}
 
@@ -273,7 +273,7 @@ func TestAwaitWhatIsKnownByLess(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range []client.Receipt{unpublished, {Tenant: "contoso", OperationID: c.OperationID()}} {
-		if outcome, err := client.Await(ctx, js, r); err != nil || outcome.State != event.Succeeded {
+		if outcome, err := client.Await(ctx, js, r); err != nil || outcome.State != event.StateSucceeded {
 			t.Errorf("%+v: %v, %v", r, outcome, err)
 		}
 	}
@@ -311,7 +311,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: receipt.Results, Header: header, Data: body}); err != nil {
 		t.Fatal(err)
 	}
-	if o, err := client.Await(within(t, 5*time.Second), js, receipt); !errors.Is(err, client.ErrNoOutcome) || o.State != event.Waiting {
+	if o, err := client.Await(within(t, 5*time.Second), js, receipt); !errors.Is(err, client.ErrNoOutcome) || o.State != event.StateWaiting {
 		t.Errorf("the latest that was heard: %v, %v", o, err)
 	}
 }
@@ -323,7 +323,7 @@ func waits(t *testing.T, r client.Receipt) event.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event.Extend(&e, event.Attribute{Name: event.Operation, Value: r.OperationID})
+	event.Extend(&e, event.Attribute{Name: event.AttrOperationID, Value: r.OperationID})
 	return e
 }
 
@@ -354,8 +354,8 @@ func TestAwaitAllOfMoreThanOneConsumerTakes(t *testing.T) {
 		receipts = append(receipts, r)
 	}
 	settled := map[uint64]int{}
-	if err := client.AwaitAll(ctx, js, append(receipts, receipts[0]), func(n client.News) {
-		if n.Settled() {
+	if err := client.AwaitAll(ctx, js, append(receipts, receipts[0]), func(n client.Update) {
+		if n.Final() {
 			settled[n.Receipt.Sequence]++
 		}
 	}); err != nil {
@@ -391,7 +391,7 @@ func TestWhileNATSIsAway(t *testing.T) {
 	}()
 	go func() {
 		o, err := client.Await(ctx, js, client.Receipt{Tenant: "contoso", OperationID: c.OperationID()})
-		if err == nil && o.State != event.Succeeded {
+		if err == nil && o.State != event.StateSucceeded {
 			err = errors.New(o.String())
 		}
 		awaiting <- err
@@ -413,7 +413,7 @@ func TestFollowGoesOnAfterARestart(t *testing.T) {
 	js, ctx := s.withStreams(), within(t, 3*patience)
 	publish := func(text string) {
 		t.Helper()
-		if _, err := s.dial().Publish(ctx, topology.DeadSubject("contoso", event.Mailbox, ""), []byte(text)); err != nil {
+		if _, err := s.dial().Publish(ctx, topology.DeadSubject("contoso", event.DomainMailbox, ""), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

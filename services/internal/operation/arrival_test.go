@@ -18,12 +18,12 @@ import (
 func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			j.add(run.Command.ID())
-			return operation.Result{}, throttledFor(3600)
+			return operation.Reply{}, throttledFor(3600)
 		},
-		Check: func(run *operation.Run) error {
+		Check: func(run *operation.Attempt) error {
 			if run.Command.ID() == "unconfigured" {
 				return operation.Reject("tenantid", "names no tenant that is configured")
 			}
@@ -38,7 +38,7 @@ func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 	}{
 		{command("schema", `{"mailbox":7,"add":["d@contoso.com"]}`), "/mailbox", "must be string"},
 		{with("type", "com.example.nonsense", command("type", valid)), "type", "is not a type"},
-		{with("type", event.MailboxCreate, command("domain", valid)), "type", "is carried out on mailwright.cmd.contoso.mailbox"},
+		{with("type", event.TypeMailboxCreate, command("domain", valid)), "type", "is carried out on mailwright.cmd.contoso.mailbox"},
 		{with("tenantid", "fabrikam", command("tenant", valid)), "tenantid", "must be the tenant of the subject"},
 		{with("dryrun", "maybe", command("dryrun", valid)), "dryrun", ""},
 		{with("notbefore", "tomorrow", command("notbefore", valid)), "notbefore", ""},
@@ -59,13 +59,13 @@ func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
 	t.Parallel()
 	recommended := event.Token("alex@contoso.com")
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			switch {
 			case run.Operation.Attempt == 1 && strings.HasPrefix(run.Command.ID(), "lost"):
-				return operation.Result{}, lost
+				return operation.Reply{}, lost
 			case run.Operation.Attempt == 1:
-				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+				return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
 			}
 			return changed(run)
 		},
@@ -123,20 +123,20 @@ func (b *bundle) eventsOn(subject string) (list []event.Event) {
 // TestWhatHasNoRecommendedKeyMayHaveAny, also where keys are strict.
 func TestWhatHasNoRecommendedKeyMayHaveAny(t *testing.T) {
 	t.Parallel()
-	b := setupDomain(t, event.Directory, event.ObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
-		return operation.Result{Type: event.ObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
+	b := setupDomain(t, event.DomainDirectory, event.TypeObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{Type: event.TypeObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
 	}}, func(c *operation.Config) { c.StrictKeys = map[string]bool{"contoso": true} })
 	create := func(id, name string) *nats.Msg {
 		m := command(id, `{"createIn":"OU=x","objectType":"user","properties":[{"propertyName":"`+name+`","propertyType":"String","values":["x"]}]}`)
-		m.Subject = topology.CommandSubject("contoso", event.Directory, "any")
-		return with("type", event.ObjectCreate, m)
+		m.Subject = topology.CommandSubject("contoso", event.DomainDirectory, "any")
+		return with("type", event.TypeObjectCreate, m)
 	}
 	named, nameless := create("named", "cn"), create("nameless", "description")
 	b.publish(named)
 	b.publish(nameless)
 	b.wantRejected(named, "key", "the recommended key of this command is x")
 	e := b.outcome("nameless")
-	if e.Type() != event.ObjectCreated || strings.Contains(string(e.Data()), "warnings") {
+	if e.Type() != event.TypeObjectCreated || strings.Contains(string(e.Data()), "warnings") {
 		t.Errorf("%s", e)
 	}
 }

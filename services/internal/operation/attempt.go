@@ -24,11 +24,11 @@ func (v verdict) settled() bool { return v.nextAttempt.IsZero() && !v.detached }
 // attemptWithin makes an attempt. One that outlasts Hold is detached: release parks the command or
 // renews its wake-up, settle lets its message go, and the attempt goes on. Should this process die,
 // the wake-up brings the command back.
-func (e *Engine) attemptWithin(run *Run, last *entry, release func() error, settle func()) (verdict, error) {
+func (e *Engine) attemptWithin(run *Attempt, last *entry, release func() error, settle func()) (verdict, error) {
 	w := e.prepare(run, last)
 	out := &outlast{Engine: e, run: run, last: last, writer: w, release: release, settle: settle, ended: make(chan struct{})}
 	out.done.Add(1)
-	hold := time.AfterFunc(e.Hold, out.detach)
+	hold := time.AfterFunc(e.ParkAfter, out.detach)
 	v, err := out.toItsEnd()
 	if hold.Stop() {
 		return v, err
@@ -44,7 +44,7 @@ func (e *Engine) attemptWithin(run *Run, last *entry, release func() error, sett
 // outlast is an attempt that may outlast Hold.
 type outlast struct {
 	*Engine
-	run     *Run
+	run     *Attempt
 	last    *entry
 	writer  *writer
 	release func() error
@@ -81,7 +81,7 @@ func (o *outlast) detach() {
 	}
 	o.detached = true
 	held := lease.New(o.lease(), since)
-	if !o.Handlers[o.run.Command.Type()].Once { // its lease is the announcement
+	if !o.Handlers[o.run.Command.Type()].NotRepeatable { // its lease is the announcement
 		o.run.lease.Store(held)
 	}
 	o.settle()
@@ -121,7 +121,7 @@ const (
 
 // reattach settles what a detached attempt came to: its key goes on at once, or waits for the next
 // attempt.
-func (e *Engine) reattach(run *Run, v verdict, err error) {
+func (e *Engine) reattach(run *Attempt, v verdict, err error) {
 	at := v.nextAttempt // zero: now; the wake finds the operation settled and goes on with the next
 	if err != nil {
 		e.Log.Warn("a slow call could not be recorded; its key is woken by the schedule", "operation", run.ID, "error", err)
@@ -134,35 +134,35 @@ func (e *Engine) reattach(run *Run, v verdict, err error) {
 
 // tellSlow records that a call is under way which may be repeated without harm, and was therefore
 // not announced.
-func (e *Engine) tellSlow(run *Run, last *entry, w *writer) {
-	if e.Handlers[run.Command.Type()].Once || !run.performing.Load() {
+func (e *Engine) tellSlow(run *Attempt, last *entry, w *writer) {
+	if e.Handlers[run.Command.Type()].NotRepeatable || !run.performing.Load() {
 		return
 	}
-	e.Step("announce")
+	e.Failpoint("announce")
 	if err := w.publishAside(e.life, last.sequence, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
 		e.Log.Warn("that a slow call is under way could not be recorded", "operation", run.ID, "error", err)
 	}
 }
 
 // prepare makes a command ready for an attempt.
-func (e *Engine) prepare(run *Run, last *entry) *writer {
+func (e *Engine) prepare(run *Attempt, last *entry) *writer {
 	w := e.record.writer(run, last)
 	run.emit = w.append
 	run.started = func() event.StartedData { return e.started(run, last) }
-	run.step = e.Step
+	run.step = e.Failpoint
 	run.Operation.Attempt = last.attempt + 1
 	// anything else may be asked for again
-	run.held = last.held && e.Handlers[run.Command.Type()].Once
-	run.Settling = run.held || last.state == event.Unknown || last.state == event.Started
+	run.held = last.held && e.Handlers[run.Command.Type()].NotRepeatable
+	run.Settling = run.held || last.state == event.StateUnknown || last.state == event.StateStarted
 	run.sentAt = last.sentAt
-	if run.Settling && e.Handlers[run.Command.Type()].Once {
+	if run.Settling && e.Handlers[run.Command.Type()].NotRepeatable {
 		run.Open = &last.failure
 	}
 	return w
 }
 
 // attempt makes one attempt at an operation that has no outcome yet, and records what came of it.
-func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) (verdict, error) {
+func (e *Engine) attempt(ctx context.Context, run *Attempt, last *entry, w *writer) (verdict, error) {
 	if e.Now().Before(last.nextAttempt) {
 		return verdict{nextAttempt: last.nextAttempt}, nil
 	}
@@ -183,7 +183,7 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) 
 	}
 	e.Log.Info("attempted", "operation", run.ID, "type", run.Command.Type(), "key", run.Operation.Key, "attempt", run.Operation.Attempt, "result", result.Type,
 		"reason", run.secrets.text(reasonOf(result)))
-	e.Step("publish-outcome")
+	e.Failpoint("publish-outcome")
 	err = w.publish(ctx, result.Type, result.Data)
 	if u, ok := errors.AsType[*unpublishable](err); ok {
 		if result, next, err = e.decide(ctx, run, last, u); err == nil {
@@ -194,12 +194,12 @@ func (e *Engine) attempt(ctx context.Context, run *Run, last *entry, w *writer) 
 		e.readBack(run, result, err)
 		return verdict{}, fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, err)
 	}
-	e.Step("published-outcome")
+	e.Failpoint("published-outcome")
 	return verdict{nextAttempt: next}, nil
 }
 
 // carryOut is the middle of an attempt: check, look up, announce, perform.
-func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer) (result Result, err error) {
+func (e *Engine) carryOut(ctx context.Context, run *Attempt, last *entry, w *writer) (result Reply, err error) {
 	defer run.place.leave() // to record what came of it takes none
 	ctx, end := span(ctx, run)
 	defer func() { end(result, err) }()
@@ -210,47 +210,47 @@ func (e *Engine) carryOut(ctx context.Context, run *Run, last *entry, w *writer)
 		}
 	}()
 	if err := e.mayBegin(run); err != nil {
-		return Result{}, err
+		return Reply{}, err
 	}
 	handler := e.Handlers[run.Command.Type()]
 	release, err := e.budgets.admit(ctx, run.Tenant, handler.Vendor)
 	if err != nil {
-		return Result{}, err
+		return Reply{}, err
 	}
 	defer release()
 	if run.command.DryRun {
 		return plan(ctx, handler, run)
 	}
-	if handler.Once {
+	if handler.NotRepeatable {
 		if result, found, err := e.lookUp(ctx, handler, run); err != nil || found {
 			return result, err
 		}
 	}
-	if handler.Once {
+	if handler.NotRepeatable {
 		run.lease.Store(lease.Until(e.CallTimeout, lease.Now()))
 	}
-	if handler.Once || last.sequence > 0 {
+	if handler.NotRepeatable || last.sequence > 0 {
 		if err := e.announce(ctx, run, last, w); err != nil {
-			return Result{}, err
+			return Reply{}, err
 		}
 	}
 	// what was open before is settled: it was not carried out, or may be repeated
 	run.Settling, run.sentAt = false, e.Now()
-	e.Step("perform")
+	e.Failpoint("perform")
 	run.performing.Store(true)
-	if handler.Once {
+	if handler.NotRepeatable {
 		result, err = e.performOnce(ctx, handler, run)
 	} else {
 		result, err = e.performRepeatable(ctx, handler, run)
 	}
-	e.Step("performed")
+	e.Failpoint("performed")
 	return result, err
 }
 
 // performOnce performs what must not be done twice. The call may have been made before a handler
 // breaks down, by a panic or an error of which no client has said what it means: then its answer is
 // lost.
-func (e *Engine) performOnce(ctx context.Context, h Handler, run *Run) (result Result, err error) {
+func (e *Engine) performOnce(ctx context.Context, h Handler, run *Attempt) (result Reply, err error) {
 	ctx, cancel := context.WithTimeout(e.leased(ctx, run), e.CallTimeout)
 	defer cancel()
 	defer func() {
@@ -276,20 +276,20 @@ func brokeDown(err error) bool {
 
 // lookUp asks whether the effect is there already. It is an error that a person must see where an
 // earlier answer was lost and the vendor can not be read.
-func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool, error) {
+func (e *Engine) lookUp(ctx context.Context, h Handler, run *Attempt) (Reply, bool, error) {
 	if e.unsafe(LookUp) {
-		return Result{}, false, nil
+		return Reply{}, false, nil
 	}
-	var result Result
+	var result Reply
 	var found bool
-	err := ErrCanNotLookUp
+	err := ErrCannotLookUp
 	if h.LookUp != nil {
-		e.Step("look-up")
+		e.Failpoint("look-up")
 		result, found, err = h.LookUp(ctx, run)
-		e.Step("looked-up")
+		e.Failpoint("looked-up")
 	}
 	if !run.Settling {
-		if errors.Is(err, ErrCanNotLookUp) {
+		if errors.Is(err, ErrCannotLookUp) {
 			err = nil
 		}
 		return result, found, err
@@ -297,7 +297,7 @@ func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool,
 	switch {
 	case err != nil && e.final(err):
 		e.Log.Warn("reading back is refused", "operation", run.ID, "error", run.secrets.text(err.Error()))
-		return Result{}, false, &unsettled{run.held}
+		return Reply{}, false, &unsettled{run.held}
 	case err != nil, found:
 	case run.held:
 		err = &failure.Error{Kind: failure.Suspended, Vendor: h.Vendor, Text: "the vendor holds the operation for approval; it is looked for again"}
@@ -311,31 +311,31 @@ func (e *Engine) lookUp(ctx context.Context, h Handler, run *Run) (Result, bool,
 func (e *Engine) final(err error) bool {
 	_, rejected := errors.AsType[*Rejection](err)
 	_, again := e.Retries[failure.Of(err).Kind]
-	return rejected || !again || errors.Is(err, ErrCanNotLookUp)
+	return rejected || !again || errors.Is(err, ErrCannotLookUp)
 }
 
 // tooEarly: a vendor may still be at work on a call that we have given up, so it counts as not
 // carried out only when its effect has not shown for twice the time that a call may take.
-func (e *Engine) tooEarly(run *Run) bool {
+func (e *Engine) tooEarly(run *Attempt) bool {
 	return run.Settling && e.Now().Before(run.sentAt.Add(2*e.CallTimeout))
 }
 
 // announce records that the vendor is about to be called. Whoever comes by until leaseExpiresAt
 // leaves the operation alone.
-func (e *Engine) announce(ctx context.Context, run *Run, last *entry, w *writer) error {
-	e.Step("announce")
+func (e *Engine) announce(ctx context.Context, run *Attempt, last *entry, w *writer) error {
+	e.Failpoint("announce")
 	if err := w.append(ctx, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
 		return err
 	}
-	e.Step("announced")
+	e.Failpoint("announced")
 	return nil
 }
 
 // started says that a call is under way, and until when it is left alone: a create for as long as
 // it may take; what may be repeated without harm no longer than a sign of life is worth.
-func (e *Engine) started(run *Run, last *entry) event.StartedData {
+func (e *Engine) started(run *Attempt, last *entry) event.StartedData {
 	patience := e.CallTimeout
-	if !e.Handlers[run.Command.Type()].Once {
+	if !e.Handlers[run.Command.Type()].NotRepeatable {
 		patience = e.lease()
 	}
 	data := event.StartedData{Operation: run.Operation, LeaseExpiresAt: e.Now().Add(patience).UTC()}
@@ -353,7 +353,7 @@ const longestLease = 30 * time.Second
 
 // mayBegin says why a command must not be carried out. A call that may have been made is looked for
 // all the same.
-func (e *Engine) mayBegin(run *Run) error {
+func (e *Engine) mayBegin(run *Attempt) error {
 	if run.Settling {
 		return nil
 	}
@@ -402,26 +402,26 @@ func (n *notRecorded) Error() string { return "not recorded: " + n.cause.Error()
 func (n *notRecorded) Unwrap() error { return n.cause }
 
 // plan answers a dry run.
-func plan(ctx context.Context, h Handler, run *Run) (Result, error) {
+func plan(ctx context.Context, h Handler, run *Attempt) (Reply, error) {
 	if h.Plan == nil {
-		return Result{}, Reject(event.DryRun, "can not be answered for "+run.Command.Type())
+		return Reply{}, Reject(event.AttrDryRun, "can not be answered for "+run.Command.Type())
 	}
 	p, err := h.Plan(ctx, run)
 	if err != nil {
-		return Result{}, err
+		return Reply{}, err
 	}
 	return planned(run, p), nil
 }
 
-func planned(run *Run, p event.Plan) Result {
+func planned(run *Attempt, p event.Plan) Reply {
 	if p.Changes == nil {
 		p.Changes = []event.Change{}
 	}
-	return Result{Type: event.PlannedType(run.address.Domain), Data: event.PlannedData{Operation: run.Operation, Plan: p}}
+	return Reply{Type: event.PlannedType(run.address.Domain), Data: event.PlannedData{Operation: run.Operation, Plan: p}}
 }
 
 // reasonOf gives the log what a result says about a failure; "" for a success.
-func reasonOf(r Result) string {
+func reasonOf(r Reply) string {
 	words := func(f *event.FailureData) string {
 		if f == nil {
 			return ""

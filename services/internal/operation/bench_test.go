@@ -38,8 +38,8 @@ const (
 // any guarantee, in the same run on the same kind of server. BENCH_JSON names a file for the
 // results.
 func BenchmarkPipeline(b *testing.B) {
-	create := operation.Handler{Once: true, LookUp: func(context.Context, *operation.Run) (operation.Result, bool, error) {
-		return operation.Result{}, false, nil
+	create := operation.Handler{NotRepeatable: true, LookUp: func(context.Context, *operation.Attempt) (operation.Reply, bool, error) {
+		return operation.Reply{}, false, nil
 	}}
 	variants := []struct {
 		name string
@@ -103,7 +103,7 @@ func steps(b *testing.B) (rows []benchmark.Row) {
 		b.Fatal(err)
 	}
 	subject := func(i int) string {
-		return topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, fmt.Sprint(i)))
+		return topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, fmt.Sprint(i)))
 	}
 	for _, step := range []struct {
 		name string
@@ -114,7 +114,7 @@ func steps(b *testing.B) (rows []benchmark.Row) {
 		{"hold it against its schema", func(int) error { document.Check(); return nil }},
 		{"read the record", func(i int) error { _, err := events.GetLastMsgForSubject(b.Context(), subject(i)); return none(err) }},
 		{"look for what waits on the key", func(i int) error {
-			_, err := parked.GetMsg(b.Context(), 1, jetstream.WithGetMsgSubject(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: fmt.Sprint(i)})))
+			_, err := parked.GetMsg(b.Context(), 1, jetstream.WithGetMsgSubject(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: fmt.Sprint(i)})))
 			return none(err)
 		}},
 		{"write the event", func(int) error { _, _, err := event.Encode(e, event.Binary); return err }},
@@ -175,7 +175,7 @@ func fill(b *testing.B, js jetstream.JetStream) {
 	b.Helper()
 	for i := range benchCommands {
 		m := command(fmt.Sprint(i), valid)
-		m.Subject = topology.CommandSubject("contoso", event.Delegation, fmt.Sprint(i%5000))
+		m.Subject = topology.CommandSubject("contoso", event.DomainDelegation, fmt.Sprint(i%5000))
 		if _, err := js.PublishMsgAsync(m); err != nil {
 			b.Fatal(err)
 		}
@@ -219,13 +219,13 @@ func engineWith(h operation.Handler, unsafe ...string) variant {
 	return func(ctx context.Context, b *testing.B, js jetstream.JetStream, performed func()) {
 		b.Helper()
 		counted := h
-		counted.Perform = func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		counted.Perform = func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			performed()
 			return changed(run)
 		}
 		engine, err := operation.New(b.Context(), operation.Config{
-			Domain: event.Delegation, JS: js, Log: slog.New(slog.DiscardHandler), Unsafe: unsafe,
-			Handlers: map[string]operation.Handler{event.DelegationChange: counted}, Budget: operation.Budget{Tenant: 24},
+			Domain: event.DomainDelegation, JS: js, Log: slog.New(slog.DiscardHandler), Unsafe: unsafe,
+			Handlers: map[string]operation.Handler{event.TypeDelegationChange: counted}, Budget: operation.Budget{Tenant: 24},
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -274,7 +274,7 @@ func floorHandle(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, p
 	if err != nil {
 		return err
 	}
-	result, err := event.New(e.ID(), "floor", event.DelegationChanged, event.DelegationChangedData{Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{}})
+	result, err := event.New(e.ID(), "floor", event.TypeDelegationChanged, event.DelegationChangedData{Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{}})
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func floorHandle(ctx context.Context, js jetstream.JetStream, m jetstream.Msg, p
 		return err
 	}
 	id := event.OperationID("contoso", e.Source(), e.ID())
-	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: topology.EventSubject("contoso", event.Delegation, id), Header: header, Data: body}); err != nil {
+	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: topology.EventSubject("contoso", event.DomainDelegation, id), Header: header, Data: body}); err != nil {
 		return err
 	}
 	performed()

@@ -27,7 +27,7 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 	t.Parallel()
 	const commands = 60
 	c := startCluster(t)
-	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.Delegation}
+	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
 	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +190,13 @@ func (c *cluster) serve(log *logBuffer) {
 	c.Helper()
 	c.serveWith(log, func(cfg *operation.Config) {
 		cfg.Unsafe = []string{operation.Partition}
-		cfg.Handlers = map[string]operation.Handler{event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }}}
+		cfg.Handlers = map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }}}
 	})
 }
 
 func (c *cluster) serveWith(log *logBuffer, change func(*operation.Config)) {
 	c.Helper()
-	cfg := operation.Config{Domain: event.Delegation, JS: c.jetStream(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	cfg := operation.Config{Domain: event.DomainDelegation, JS: c.jetStream(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	change(&cfg)
 	engine, err := operation.New(c.Context(), cfg)
 	if err != nil {

@@ -38,7 +38,7 @@ const largestExcerpt = 16 << 10
 // letter is what the engine knows of a message that it gives up.
 type letter struct {
 	Reason, Detail string
-	run            *Run // nil: unreadable, or gone
+	run            *Attempt // nil: unreadable, or gone
 	// what is known of a command that no operation can come of; else nil
 	unreadable *event.UnreadableError
 	// where an operation stands whose command is gone; else nil
@@ -53,7 +53,7 @@ func unreadable(err error) letter {
 }
 
 // conflict is the letter of a command whose source and id an earlier one has used.
-func conflict(run *Run) letter {
+func conflict(run *Attempt) letter {
 	return letter{Reason: Conflict, Detail: "a command with the same tenant, source and id, but with another type, data, notbefore or expirytime, was accepted before", run: run}
 }
 
@@ -75,22 +75,22 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	if l.run != nil {
 		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
 		dead.Tenant = l.run.Tenant
-		dead.CorrelationID, dead.TraceParent = event.Extension(l.run.Command, event.CorrelationID), event.Extension(l.run.Command, event.TraceParent)
+		dead.CorrelationID, dead.TraceParent = event.Extension(l.run.Command, event.AttrCorrelationID), event.Extension(l.run.Command, event.AttrTraceParent)
 	} else if l.last != nil && l.last.sequence > 0 {
-		dead.Source, dead.ID = l.last.envelope.attribute(event.CommandSource), l.last.envelope.attribute(event.CommandID)
+		dead.Source, dead.ID = l.last.envelope.attribute(event.AttrCommandSource), l.last.envelope.attribute(event.AttrCommandID)
 		dead.Type, dead.OperationID, dead.Tenant = l.last.operation.CommandType, l.last.envelope.operationID, l.last.envelope.tenant
-		dead.CorrelationID, dead.TraceParent = l.last.envelope.attribute(event.CorrelationID), l.last.envelope.attribute(event.TraceParent)
+		dead.CorrelationID, dead.TraceParent = l.last.envelope.attribute(event.AttrCorrelationID), l.last.envelope.attribute(event.AttrTraceParent)
 	}
 	e.describe(&dead, l.run, d)
 	msg, err := e.deadMessage(dead)
 	if err != nil {
 		return err
 	}
-	e.Step("bury")
+	e.Failpoint("bury")
 	if _, err := e.JS.PublishMsg(ctx, msg); err != nil {
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
-	e.Step("buried")
+	e.Failpoint("buried")
 	e.Log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
 }
@@ -98,7 +98,7 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 // describe tells of a message what can be told. Only data that fits its schema is excerpted, since
 // only there is it known what is secret. Of any other the type, the size and the names of members
 // are told.
-func (e *Engine) describe(dead *event.DeadLetter, run *Run, d bus.Delivery) {
+func (e *Engine) describe(dead *event.DeadLetter, run *Attempt, d bus.Delivery) {
 	if e.unsafe(Redaction) && json.Valid(d.Data) {
 		dead.Excerpt = d.Data
 		return
@@ -126,19 +126,19 @@ func (e *Engine) deadMessage(dead event.DeadLetter) (*nats.Msg, error) {
 	if dead.Incarnation != "" {
 		id += "/" + dead.Incarnation
 	}
-	letter, err := event.New(id, Source(e.Domain), event.DeadLettered, dead)
+	letter, err := event.New(id, Source(e.Domain), event.TypeDeadLetter, dead)
 	if err != nil {
 		return nil, err
 	}
 	letter.SetTime(dead.Time)
 	event.Extend(&letter,
-		event.Attribute{Name: event.TenantID, Value: dead.Tenant},
-		event.Attribute{Name: event.CausationID, Value: dead.ID},
-		event.Attribute{Name: event.CommandID, Value: dead.ID},
-		event.Attribute{Name: event.CommandSource, Value: dead.Source},
-		event.Attribute{Name: event.Operation, Value: dead.OperationID},
-		event.Attribute{Name: event.CorrelationID, Value: dead.CorrelationID},
-		event.Attribute{Name: event.TraceParent, Value: dead.TraceParent},
+		event.Attribute{Name: event.AttrTenantID, Value: dead.Tenant},
+		event.Attribute{Name: event.AttrCausationID, Value: dead.ID},
+		event.Attribute{Name: event.AttrCommandID, Value: dead.ID},
+		event.Attribute{Name: event.AttrCommandSource, Value: dead.Source},
+		event.Attribute{Name: event.AttrOperationID, Value: dead.OperationID},
+		event.Attribute{Name: event.AttrCorrelationID, Value: dead.CorrelationID},
+		event.Attribute{Name: event.AttrTraceParent, Value: dead.TraceParent},
 	)
 	header, body, err := event.Encode(letter, event.Binary)
 	if err != nil {
@@ -192,7 +192,7 @@ func (e *Engine) expire(ctx context.Context, key topology.Address, c parkedComma
 		return err
 	}
 	kind := failure.Unavailable // certainly not carried out
-	if last.held || last.state != event.Waiting {
+	if last.held || last.state != event.StateWaiting {
 		kind = failure.Unknown
 	}
 	w := &writer{record: e.record, sequence: last.sequence, envelope: last.envelope}

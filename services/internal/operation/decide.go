@@ -12,13 +12,13 @@ import (
 
 // decide turns a failed attempt into the event that says so, and into the time of the next attempt;
 // zero where there is none. Its error means that nothing was decided.
-func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error) (Result, time.Time, error) {
+func (e *Engine) decide(ctx context.Context, run *Attempt, last *entry, failed error) (Reply, time.Time, error) {
 	domain, now := run.address.Domain, e.Now().UTC()
 	if r, ok := errors.AsType[*Rejection](failed); ok {
-		return Result{event.RejectedType(domain), event.RejectedData{Operation: run.Operation, Faults: r.Faults}}, time.Time{}, nil
+		return Reply{event.RejectedType(domain), event.RejectedData{Operation: run.Operation, Faults: r.Faults}}, time.Time{}, nil
 	}
 	if errors.Is(failed, errTooLate) {
-		return Result{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: tooLate, Since: before(last.since, now)}}, time.Time{}, nil
+		return Reply{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: tooLate, Since: before(last.since, now)}}, time.Time{}, nil
 	}
 	if u, ok := errors.AsType[*unpublishable](failed); ok {
 		e.Log.Error("an event can not be published", "operation", run.ID, "type", u.eventType, "error", run.secrets.text(u.cause.Error()))
@@ -30,7 +30,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	if n, ok := errors.AsType[*noTurn](failed); ok {
 		if !run.Settling {
 			next := run.beforeExpiry(now.Add(n.after))
-			return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitConcurrencyLimit, Since: cmp.Or(last.since, now), NextAttemptAt: next}}, next, nil
+			return Reply{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitConcurrencyLimit, Since: cmp.Or(last.since, now), NextAttemptAt: next}}, next, nil
 		}
 		failed = &failure.Error{Kind: failure.Throttled, RetryAfter: n.after, Text: n.Error()}
 	}
@@ -56,7 +56,7 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	if stays && run.Open != nil && run.Open.Code != "" { // of the answer, by which the handler decides; the text says what is in the way
 		data.Vendor, data.Code = run.Open.Vendor, run.Open.Code
 	}
-	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].Once && next.Before(settled) {
+	if settled := run.sentAt.Add(e.CallTimeout).UTC(); f.Kind == failure.Unknown && !e.Handlers[run.Command.Type()].NotRepeatable && next.Before(settled) {
 		// it is not read back but repeated: the first write must not come after the second, nor
 		// after the next command's
 		next = settled
@@ -65,15 +65,15 @@ func (e *Engine) decide(ctx context.Context, run *Run, last *entry, failed error
 	case !again && open:
 		return e.giveUp(ctx, run, last, &unsettled{})
 	case !again:
-		return Result{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(since, now)}}, time.Time{}, nil
+		return Reply{event.FailedType(domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(since, now)}}, time.Time{}, nil
 	case open:
-		return Result{event.UnknownType(domain), event.UnknownData{Operation: run.Operation, Failure: data, SentAt: run.sentAt.UTC(), Since: since, NextAttemptAt: next}}, next, nil
+		return Reply{event.UnknownType(domain), event.UnknownData{Operation: run.Operation, Failure: data, SentAt: run.sentAt.UTC(), Since: since, NextAttemptAt: next}}, next, nil
 	default:
 		// what the vendor holds is looked for beyond it
-		if f.Kind != failure.Suspended || !e.Handlers[run.Command.Type()].Once {
+		if f.Kind != failure.Suspended || !e.Handlers[run.Command.Type()].NotRepeatable {
 			next = run.beforeExpiry(next)
 		}
-		return Result{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitFailure, Failure: &data, Since: since, NextAttemptAt: next}}, next, nil
+		return Reply{event.WaitingType(domain), event.WaitingData{Operation: run.Operation, Reason: event.WaitFailure, Failure: &data, Since: since, NextAttemptAt: next}}, next, nil
 	}
 }
 
@@ -82,12 +82,12 @@ var tooLate = event.FailureData{Kind: string(failure.Unavailable), Code: Expired
 
 // giveUp ends an operation of which nobody can tell whether it was carried out: a dead letter for a
 // person, and the outcome for those who wait.
-func (e *Engine) giveUp(ctx context.Context, run *Run, last *entry, why error) (Result, time.Time, error) {
+func (e *Engine) giveUp(ctx context.Context, run *Attempt, last *entry, why error) (Reply, time.Time, error) {
 	if err := e.buryRun(ctx, letter{Reason: OutcomeUnknown, Detail: why.Error(), run: run}); err != nil {
-		return Result{}, time.Time{}, err
+		return Reply{}, time.Time{}, err
 	}
 	data := event.FailureData{Kind: string(failure.Unknown), Code: OutcomeUnknown, Text: why.Error()}
-	return Result{event.FailedType(run.address.Domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(last.since, e.Now().UTC())}}, time.Time{}, nil
+	return Reply{event.FailedType(run.address.Domain), event.FailedData{Operation: run.Operation, Failure: data, Since: before(last.since, e.Now().UTC())}}, time.Time{}, nil
 }
 
 // before gives a time that lies before now, else nil.

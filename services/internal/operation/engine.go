@@ -27,16 +27,16 @@ type Config struct {
 	// CallTimeout bounds one attempt at the vendor; an attempt of which nothing was heard for so
 	// long counts as lost. Default 60 s. Each renewal of a call that goes on counts anew.
 	CallTimeout time.Duration
-	// Hold is how long a command may keep one of the places of its partition, and so other keys,
+	// ParkAfter is how long a command may keep one of the places of its partition, and so other keys,
 	// waiting: for its vendor's answer or for a short retry. After that its key is parked. Default
 	// 2 s.
-	Hold time.Duration
-	// Turn is how long a replica keeps a partition for which another waits, at least; see
+	ParkAfter time.Duration
+	// RebalanceInterval is how long a replica keeps a partition for which another waits, at least; see
 	// [bus.SubscriberConfig]. Default 30 s.
-	Turn time.Duration
-	// SweepAfter is how old a command is when it is looked at once more, in case it was lost; and
+	RebalanceInterval time.Duration
+	// RecheckAfter is how old a command is when it is looked at once more, in case it was lost; and
 	// how much too late a key that waits may be woken. Default 10 minutes.
-	SweepAfter time.Duration
+	RecheckAfter time.Duration
 	// Operators are, by tenant, the sources whose operation.cancel may end every operation of the
 	// tenant. Others may end those of their own source.
 	Operators map[string][]string
@@ -47,14 +47,14 @@ type Config struct {
 	Budget Budget
 	JS     jetstream.JetStream
 	Log    *slog.Logger
-	// Machine is this machine's clock, of which only differences count: the time is the NATS
+	// WallClock is this machine's clock, of which only differences count: the time is the NATS
 	// server's. nil is time.Now.
-	Machine func() time.Time
+	WallClock func() time.Time
 	// Unsafe switches protections off, for the suite that proves that its checkers find what they
 	// prevent. See [Guard] and its sisters.
 	Unsafe []string
 	// Step, if set, hears of every step just before it is taken. Tests kill the process there.
-	Step func(name string)
+	Failpoint func(name string)
 }
 
 // Protections that Unsafe may name.
@@ -77,19 +77,19 @@ func (c Config) unsafe(protection string) bool { return slices.Contains(c.Unsafe
 
 func (c Config) withDefaults() Config {
 	if c.unsafe(Hold) {
-		c.Hold = time.Hour
+		c.ParkAfter = time.Hour
 	}
 	if c.CallTimeout == 0 {
 		c.CallTimeout = 60 * time.Second
 	}
-	if c.Hold == 0 {
-		c.Hold = 2 * time.Second
+	if c.ParkAfter == 0 {
+		c.ParkAfter = 2 * time.Second
 	}
-	if c.SweepAfter == 0 {
-		c.SweepAfter = 10 * time.Minute
+	if c.RecheckAfter == 0 {
+		c.RecheckAfter = 10 * time.Minute
 	}
-	if c.Step == nil {
-		c.Step = func(string) {}
+	if c.Failpoint == nil {
+		c.Failpoint = func(string) {}
 	}
 	c.Retries = DefaultRetries.with(c.Retries)
 	return c
@@ -170,14 +170,14 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.kept = streams[topology.StreamCommands].CachedInfo().Config.MaxAge
 	var err error
-	if e.clock, err = bus.NewClock(ctx, streams[topology.StreamCommands], cfg.Machine); err != nil {
+	if e.clock, err = bus.NewClock(ctx, streams[topology.StreamCommands], cfg.WallClock); err != nil {
 		return nil, err
 	}
-	e.record = &record{js: cfg.JS, events: bus.NewLatest(cfg.JS, streams[topology.StreamEvents]), source: Source(cfg.Domain), name: rand.Text(), step: e.Step, now: e.Now, unguarded: e.unsafe(Guard)}
+	e.record = &record{js: cfg.JS, events: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamEvents]), source: Source(cfg.Domain), name: rand.Text(), step: e.Failpoint, now: e.Now, unguarded: e.unsafe(Guard)}
 	e.parking = &parking{
-		js: cfg.JS, parked: streams[topology.StreamParked], latest: bus.NewLatest(cfg.JS, streams[topology.StreamParked]), commands: streams[topology.StreamCommands], step: e.Step, now: e.Now,
+		js: cfg.JS, parked: streams[topology.StreamParked], latest: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamParked]), commands: streams[topology.StreamCommands], step: e.Failpoint, now: e.Now,
 	}
-	e.budgets = newBudgets(cfg.Budget, e.Hold/2)
+	e.budgets = newBudgets(cfg.Budget, e.ParkAfter/2)
 	return e, nil
 }
 
@@ -191,7 +191,7 @@ func Source(d event.Domain) string { return "https://mailwright.io/" + string(d)
 // Those of a key must come one after another. nil settles the message, and settle does before that;
 // an error brings it back, after the delay of a [*later].
 func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) error {
-	defer e.Step("acknowledge")
+	defer e.Failpoint("acknowledge")
 	run, err := e.read(d)
 	if err != nil {
 		return e.bury(ctx, unreadable(err), d)
@@ -223,20 +223,20 @@ type standing struct {
 }
 
 // standing asks for both at once.
-func (e *Engine) standing(run *Run) (s standing, err error) {
+func (e *Engine) standing(run *Attempt) (s standing, err error) {
 	if e.unsafe(Park) {
 		s.last, err = e.record.last(run)
 		return s, err
 	}
-	record, others := e.record.ask(run.Tenant, run.address.Domain, run.ID), e.parking.latest.Ask(topology.ParkedSubject(run.address))
+	record, others := e.record.ask(run.Tenant, run.address.Domain, run.ID), e.parking.latest.Request(topology.ParkedSubject(run.address))
 	if s.last, err = e.record.answer(record); err == nil {
-		_, s.parked, err = others.Answer()
+		_, s.parked, err = others.Wait()
 	}
 	return s, err
 }
 
 // proceed takes a command through its life, as far as that goes now.
-func (e *Engine) proceed(ctx context.Context, run *Run, at standing, settle func()) error {
+func (e *Engine) proceed(ctx context.Context, run *Attempt, at standing, settle func()) error {
 	switch {
 	case at.last.conflicts(run):
 		return e.buryRun(ctx, conflict(run))
@@ -250,7 +250,7 @@ func (e *Engine) proceed(ctx context.Context, run *Run, at standing, settle func
 		run.checked = true
 	}
 	switch {
-	case run.Command.Type() == event.OperationCancel:
+	case run.Command.Type() == event.TypeOperationCancel:
 		return e.cancel(ctx, run, at.last)
 	case !e.isDue(run, at.last):
 		return e.schedule(ctx, run, at.last)
@@ -262,25 +262,25 @@ func (e *Engine) proceed(ctx context.Context, run *Run, at standing, settle func
 }
 
 // reject ends an operation whose command is wrong, before it waits for anything.
-func (e *Engine) reject(ctx context.Context, run *Run, faults []event.Fault) error {
+func (e *Engine) reject(ctx context.Context, run *Attempt, faults []event.Fault) error {
 	if p := run.command.Panicked(); p != "" { // our fault: somebody has to look at it
 		e.Log.Error("the check of a command's data panicked", "operation", run.ID, "type", run.Command.Type(), "panic", run.secrets.text(p))
 		if err := e.buryRun(ctx, letter{Reason: InternalFault, Detail: "its data could not be checked: the check itself failed", run: run}); err != nil {
 			return err
 		}
 	}
-	e.Step("publish-outcome")
+	e.Failpoint("publish-outcome")
 	err := e.record.writer(run, &nothing).publish(ctx, event.RejectedType(run.address.Domain), event.RejectedData{Operation: run.Operation, Faults: faults})
 	if err != nil {
 		return fmt.Errorf("reject operation %s: %w", run.ID, err)
 	}
-	e.Step("published-outcome")
+	e.Failpoint("published-outcome")
 	return nil
 }
 
 // schedule lets a command that is not due yet wait beside the queue of its key, so that it holds
 // nobody up. It joins the queue when it is due.
-func (e *Engine) schedule(ctx context.Context, run *Run, last *entry) error {
+func (e *Engine) schedule(ctx context.Context, run *Attempt, last *entry) error {
 	if err := e.parking.schedule(ctx, run); err != nil || last.sequence > 0 {
 		return err
 	}
@@ -300,7 +300,7 @@ const (
 
 // withoutRecord brings a command whose record can not be read back a few times, and then gives it
 // up: it would hold up its key for ever.
-func (e *Engine) withoutRecord(ctx context.Context, run *Run, deliveries uint64, why *recordUnreadable) error {
+func (e *Engine) withoutRecord(ctx context.Context, run *Attempt, deliveries uint64, why *recordUnreadable) error {
 	if deliveries < maxRecordReads || e.unsafe(Record) {
 		return &later{after: firstRecordPause << min(deliveries, maxRecordReads) >> 1}
 	}
@@ -310,7 +310,7 @@ func (e *Engine) withoutRecord(ctx context.Context, run *Run, deliveries uint64,
 // lineUp parks a command behind those of its key that wait. Should those have been settled in the
 // meantime, or was this one parked by a delivery that did not end, nobody else will wake the key:
 // it is done here.
-func (e *Engine) lineUp(ctx context.Context, run *Run, last *entry) error {
+func (e *Engine) lineUp(ctx context.Context, run *Attempt, last *entry) error {
 	head, parked, err := e.parking.head(ctx, run.address)
 	if err != nil {
 		return err
@@ -348,7 +348,7 @@ func (e *Engine) rouse(ctx context.Context, address topology.Address) error {
 
 // tellInLine records that a command waits behind others, so that it can be seen, and cancelled; and
 // until when they wait.
-func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.Time) error {
+func (e *Engine) tellInLine(ctx context.Context, run *Attempt, last *entry, at time.Time) error {
 	now := e.Now().UTC()
 	if at.Before(now) {
 		at = now
@@ -358,7 +358,7 @@ func (e *Engine) tellInLine(ctx context.Context, run *Run, last *entry, at time.
 }
 
 // take makes an attempt at a command that has a place.
-func (e *Engine) take(ctx context.Context, run *Run, last *entry, settle func()) error {
+func (e *Engine) take(ctx context.Context, run *Attempt, last *entry, settle func()) error {
 	v, err := e.attemptWithin(run, last, func() error { return e.park(ctx, run, e.Now().Add(e.lease())) }, settle)
 	switch {
 	case err != nil:
@@ -366,7 +366,7 @@ func (e *Engine) take(ctx context.Context, run *Run, last *entry, settle func())
 	case v.detached, v.settled():
 		return nil
 	}
-	if delay := v.nextAttempt.Sub(e.Now()); delay <= e.Hold && run.Operation.Attempt <= quickAttempts {
+	if delay := v.nextAttempt.Sub(e.Now()); delay <= e.ParkAfter && run.Operation.Attempt <= quickAttempts {
 		return &later{after: delay}
 	}
 	return e.park(ctx, run, v.nextAttempt)
@@ -378,7 +378,7 @@ const quickAttempts = 3
 // park takes a command out of its partition; its key is woken at a time. The wake-up comes first:
 // what a client gave up to send may be stored all the same, and a command that waits without one
 // would hold its key up.
-func (e *Engine) park(ctx context.Context, run *Run, at time.Time) error {
+func (e *Engine) park(ctx context.Context, run *Attempt, at time.Time) error {
 	if err := e.parking.wake(ctx, run.address, at); err != nil {
 		return err
 	}
@@ -412,7 +412,7 @@ func (e *Engine) wake(ctx context.Context, address topology.Address, settle func
 		if err := e.parking.remove(ctx, head); err != nil {
 			return err
 		}
-		if time.Since(began) > e.Hold {
+		if time.Since(began) > e.ParkAfter {
 			return e.parking.wake(ctx, address, e.Now())
 		}
 	}
@@ -473,7 +473,7 @@ func (e *Engine) resume(ctx context.Context, address topology.Address, head park
 // same operation, on the same key. run is nil where the command could not be read: then only the
 // incarnation tells. A stream that was made again while this process ran may have references of
 // either incarnation.
-func (e *Engine) refersTo(head parkedCommand, address topology.Address, run *Run) bool {
+func (e *Engine) refersTo(head parkedCommand, address topology.Address, run *Attempt) bool {
 	switch {
 	case e.unsafe(Reference):
 		return true

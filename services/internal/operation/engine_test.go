@@ -56,9 +56,9 @@ func (l *logBuffer) String() string {
 }
 
 // setup serves the delegation domain with one handler for delegation.change.
-func setup(t *testing.T, perform func(context.Context, *operation.Run) (operation.Result, error)) *bundle {
+func setup(t *testing.T, perform func(context.Context, *operation.Attempt) (operation.Reply, error)) *bundle {
 	t.Helper()
-	return setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: perform})
+	return setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform})
 }
 
 func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler, change ...func(*operation.Config)) *bundle {
@@ -80,7 +80,7 @@ func (b *bundle) serve(commandType string, handler operation.Handler, change ...
 	b.Helper()
 	cfg := operation.Config{
 		Domain: b.domain, JS: b.js, Log: b.logger(),
-		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, Hold: 100 * time.Millisecond, Budget: operation.Budget{Tenant: 8},
+		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, ParkAfter: 100 * time.Millisecond, Budget: operation.Budget{Tenant: 8},
 		Retries: operation.Retries{
 			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
 			failure.NotFound:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
@@ -114,8 +114,8 @@ const source = "/test"
 
 func command(id, data string) *nats.Msg {
 	return &nats.Msg{
-		Subject: topology.CommandSubject("contoso", event.Delegation, "alex"), Data: []byte(data),
-		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, "ce-correlationid": {"T-1"}},
+		Subject: topology.CommandSubject("contoso", event.DomainDelegation, "alex"), Data: []byte(data),
+		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.TypeDelegationChange}, "ce-correlationid": {"T-1"}},
 	}
 }
 
@@ -249,21 +249,21 @@ func (b *bundle) count(id string) uint64 {
 	return n
 }
 
-func changed(run *operation.Run) (operation.Result, error) {
-	return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{}, Changed: true}}, nil
+func changed(run *operation.Attempt) (operation.Reply, error) {
+	return operation.Reply{Type: event.TypeDelegationChanged, Data: event.DelegationChangedData{Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{}, Changed: true}}, nil
 }
 
 func TestSuccessCarriesTheCommandsContext(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	b.publish(command("1", valid))
 	e := b.outcome("1")
 	if faults := event.Check(e); len(faults) > 0 {
 		t.Error(faults)
 	}
 	for name, want := range map[string]string{
-		event.TenantID: "contoso", event.CorrelationID: "T-1", event.CausationID: "1", event.CommandID: "1", event.CommandSource: source,
-		event.Operation: event.OperationID("contoso", source, "1"),
+		event.AttrTenantID: "contoso", event.AttrCorrelationID: "T-1", event.AttrCausationID: "1", event.AttrCommandID: "1", event.AttrCommandSource: source,
+		event.AttrOperationID: event.OperationID("contoso", source, "1"),
 	} {
 		if got := event.Extension(e, name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
@@ -273,7 +273,7 @@ func TestSuccessCarriesTheCommandsContext(t *testing.T) {
 	if err := e.DataAs(&data); err != nil {
 		t.Fatal(err)
 	}
-	if data.Operation.Key != "alex" || data.Operation.Attempt != 1 || data.Operation.CommandType != event.DelegationChange || data.Operation.ReceivedAt.IsZero() {
+	if data.Operation.Key != "alex" || data.Operation.Attempt != 1 || data.Operation.CommandType != event.TypeDelegationChange || data.Operation.ReceivedAt.IsZero() {
 		t.Errorf("%+v", data.Operation)
 	}
 }
@@ -281,7 +281,7 @@ func TestSuccessCarriesTheCommandsContext(t *testing.T) {
 func TestTheSameCommandTwiceHasOneOutcomeAndOneCall(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		return changed(run)
 	})
@@ -297,7 +297,7 @@ func TestTheSameCommandTwiceHasOneOutcomeAndOneCall(t *testing.T) {
 
 func TestOtherDataUnderTheSameIDIsDeadLettered(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	b.publish(command("1", valid))
 	b.publish(command("1", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))
 	l := b.dead(operation.Conflict)
@@ -308,7 +308,7 @@ func TestOtherDataUnderTheSameIDIsDeadLettered(t *testing.T) {
 
 func TestUnreadableIsDeadLetteredAndTheNextRuns(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	bad := command("x", "")
 	bad.Header, bad.Data = nil, []byte("\xff\x00 unreadable")
 	b.publish(bad)
@@ -324,14 +324,14 @@ func TestUnreadableIsDeadLetteredAndTheNextRuns(t *testing.T) {
 
 func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) {
-		return operation.Result{}, operation.Reject("tenantid", "names no tenant that is configured for exchangeonline")
+	b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{}, operation.Reject("tenantid", "names no tenant that is configured for exchangeonline")
 	})
 	schema := command("1", `{"mailbox":7,"ad":[]}`)
 	unknown := command("2", valid)
 	unknown.Header["ce-type"] = []string{"com.example.nonsense"}
 	foreign := command("3", valid)
-	foreign.Header["ce-type"] = []string{event.MailboxCreate}
+	foreign.Header["ce-type"] = []string{event.TypeMailboxCreate}
 	for _, m := range []*nats.Msg{schema, unknown, foreign, command("4", valid)} {
 		b.publish(m)
 	}
@@ -343,7 +343,7 @@ func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 	} {
 		e := b.outcome(id)
 		var data event.RejectedData
-		if err := e.DataAs(&data); err != nil || e.Type() != event.RejectedType(event.Delegation) {
+		if err := e.DataAs(&data); err != nil || e.Type() != event.RejectedType(event.DomainDelegation) {
 			t.Fatalf("%s: %v, %v", id, e.Type(), err)
 		}
 		text := (&operation.Rejection{Faults: data.Faults}).Error()
@@ -358,9 +358,9 @@ func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if calls.Add(1) < 4 {
-			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Vendor: "exchangeonline", Text: "the vendor could not be reached"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Vendor: "exchangeonline", Text: "the vendor could not be reached"}
 		}
 		return changed(run)
 	})
@@ -384,11 +384,11 @@ func TestWhatDoesNotPassFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) { return operation.Result{}, c.err })
+			b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) { return operation.Reply{}, c.err })
 			b.publish(command("1", valid))
 			e := b.outcome("1")
 			var data event.FailedData
-			if err := e.DataAs(&data); err != nil || e.Type() != event.FailedType(event.Delegation) || data.Failure != c.want {
+			if err := e.DataAs(&data); err != nil || e.Type() != event.FailedType(event.DomainDelegation) || data.Failure != c.want {
 				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
 			}
 		})
@@ -397,7 +397,7 @@ func TestWhatDoesNotPassFails(t *testing.T) {
 
 func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "1" {
 			panic("hunter2")
 		}
@@ -405,7 +405,7 @@ func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
 	})
 	b.publish(command("1", valid))
 	b.publish(command("2", valid))
-	if e := b.outcome("1"); e.Type() != event.FailedType(event.Delegation) || strings.Contains(string(e.Data()), "hunter2") {
+	if e := b.outcome("1"); e.Type() != event.FailedType(event.DomainDelegation) || strings.Contains(string(e.Data()), "hunter2") {
 		t.Errorf("%s", e)
 	}
 	b.outcome("2")
@@ -414,16 +414,16 @@ func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
 func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
 	t.Parallel()
 	const secret = `hunter"2\1`
-	b := setupDomain(t, event.Directory, event.BusinessUserCreate, operation.Handler{Perform: func(context.Context, *operation.Run) (operation.Result, error) {
-		return operation.Result{}, &failure.Error{Kind: failure.Refused, Text: "the password " + secret + " is too short", Cause: errors.New("really too short")}
+	b := setupDomain(t, event.DomainDirectory, event.TypeBusinessUserCreate, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{}, &failure.Error{Kind: failure.Refused, Text: "the password " + secret + " is too short", Cause: errors.New("really too short")}
 	}})
 	data, err := json.Marshal(event.BusinessUserCreateData{Container: "LDAP://OU=x", UserPrincipalName: "a@b", PreferredDomainController: "dc", NewPassword: secret})
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := command("1", string(data))
-	m.Subject = topology.CommandSubject("contoso", event.Directory, "a")
-	m.Header["ce-type"] = []string{event.BusinessUserCreate}
+	m.Subject = topology.CommandSubject("contoso", event.DomainDirectory, "a")
+	m.Header["ce-type"] = []string{event.TypeBusinessUserCreate}
 	b.publish(m)
 	e := b.outcome("1")
 	if text := string(e.Data()); strings.Contains(text, "hunter") || !strings.Contains(text, "the password [redacted] is too short") {
@@ -438,13 +438,13 @@ func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
 func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 	t.Parallel()
 	var calls sync.Map
-	handler := func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	handler := func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		n, _ := calls.LoadOrStore(run.Command.ID(), new(atomic.Int64))
 		n.(*atomic.Int64).Add(1)
 		return changed(run)
 	}
 	b := setup(t, handler)
-	second, err := operation.New(t.Context(), operation.Config{Domain: event.Delegation, JS: b.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.DelegationChange: {Perform: handler}}})
+	second, err := operation.New(t.Context(), operation.Config{Domain: event.DomainDelegation, JS: b.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.TypeDelegationChange: {Perform: handler}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +454,7 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 	const commands = 200
 	for i := range commands {
 		m := command(fmt.Sprint(i), valid)
-		m.Subject = topology.CommandSubject("contoso", event.Delegation, fmt.Sprint(i%10))
+		m.Subject = topology.CommandSubject("contoso", event.DomainDelegation, fmt.Sprint(i%10))
 		b.publish(m)
 		b.publish(m)
 	}

@@ -30,13 +30,13 @@ func (b *bundle) wantExpired(id string) {
 func TestACommandIsNotBegunAfterItsExpiryTime(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Command.ID())
 		switch {
 		case run.Command.ID() == "fails":
-			return operation.Result{}, throttledFor(3600)
+			return operation.Reply{}, throttledFor(3600)
 		case run.Command.ID() == "head" && run.Operation.Attempt == 1:
-			return operation.Result{}, throttledFor(2)
+			return operation.Reply{}, throttledFor(2)
 		}
 		return changed(run)
 	})
@@ -82,18 +82,18 @@ func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
 			t.Parallel()
 			expires := time.Now().Add(3 * time.Second)
 			var asked, late atomic.Int64
-			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-				Once: true,
-				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+				NotRepeatable: true,
+				LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 					if asked.Load() == 0 || time.Now().Before(expires) || late.Add(1) < polls {
-						return operation.Result{}, false, nil
+						return operation.Reply{}, false, nil
 					}
 					result, err := changed(run)
 					return result, true, err
 				},
-				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+				Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 					asked.Add(1)
-					return operation.Result{}, answer
+					return operation.Reply{}, answer
 				},
 			}, func(c *operation.Config) {
 				c.CallTimeout = patience
@@ -101,7 +101,7 @@ func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
 				c.Retries[failure.Unknown], c.Retries[failure.Suspended] = slow, slow
 			})
 			b.publish(with("expirytime", expires.UTC().Format(time.RFC3339Nano), command("1", valid)))
-			if e := b.outcome("1"); e.Type() != event.DelegationChanged || asked.Load() != 1 {
+			if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || asked.Load() != 1 {
 				t.Errorf("asked %d times: %s", asked.Load(), e)
 			}
 			// Three looks, each 750 ms after the one before at least: the pause is not cut short.

@@ -29,7 +29,7 @@ func TestOrderThroughFailovers(t *testing.T) {
 		each = 4
 	}
 	c := startCluster(t)
-	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.Delegation}
+	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
 	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -37,17 +37,17 @@ func TestOrderThroughFailovers(t *testing.T) {
 	tried, highest := map[string]int{}, map[string]int{}
 	for range 2 {
 		c.serveWith(b.log, func(cfg *operation.Config) {
-			cfg.Hold, cfg.Turn, cfg.CallTimeout = 100*time.Millisecond, 2*time.Second, 10*time.Second
-			cfg.Handlers = map[string]operation.Handler{event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			cfg.ParkAfter, cfg.RebalanceInterval, cfg.CallTimeout = 100*time.Millisecond, 2*time.Second, 10*time.Second
+			cfg.Handlers = map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 				var key string
 				var number int
 				if _, err := fmt.Sscanf(run.Command.ID(), "%d-%s", &number, &key); err != nil {
-					return operation.Result{}, err
+					return operation.Reply{}, err
 				}
 				mu.Lock()
 				defer mu.Unlock()
 				if tried[run.Command.ID()]++; tried[run.Command.ID()] == 1 && number%3 == 0 {
-					return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "the vendor asks for less"}
+					return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "the vendor asks for less"}
 				}
 				if number < highest[key] || number > highest[key]+1 {
 					t.Errorf("%s: %d took effect after %d", key, number, highest[key])

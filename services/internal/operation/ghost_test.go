@@ -22,7 +22,7 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := topology.Address{Tenant: "contoso", Domain: event.Directory, Key: "alex"}
+	key := topology.Address{Tenant: "contoso", Domain: event.DomainDirectory, Key: "alex"}
 	wakeUp, err := js.Publish(t.Context(), topology.WakeSubject(key), nil)
 	if err != nil {
 		t.Fatal(err)

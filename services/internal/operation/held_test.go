@@ -26,60 +26,60 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	const polls = 5
 	for name, c := range map[string]struct {
-		lookUp  func(run *operation.Run, n int64) (bool, error) // the n-th while it is held
+		lookUp  func(run *operation.Attempt, n int64) (bool, error) // the n-th while it is held
 		horizon time.Duration
 		state   event.State
 		failure event.FailureData
 	}{
 		"approved": {
-			lookUp:  func(_ *operation.Run, n int64) (bool, error) { return n > polls, nil },
-			horizon: time.Hour, state: event.Succeeded,
+			lookUp:  func(_ *operation.Attempt, n int64) (bool, error) { return n > polls, nil },
+			horizon: time.Hour, state: event.StateSucceeded,
 		},
 		"approved while it could not be looked at": {
-			lookUp: func(_ *operation.Run, n int64) (bool, error) {
+			lookUp: func(_ *operation.Attempt, n int64) (bool, error) {
 				if n <= polls {
 					return false, &failure.Error{Kind: failure.Unavailable, Text: "the vendor could not be reached"}
 				}
 				return true, nil
 			},
-			horizon: time.Hour, state: event.Succeeded,
+			horizon: time.Hour, state: event.StateSucceeded,
 		},
 		"a look-up that panics": {
-			lookUp: func(_ *operation.Run, n int64) (bool, error) {
+			lookUp: func(_ *operation.Attempt, n int64) (bool, error) {
 				if n == 1 {
 					panic("once")
 				}
 				return n > polls, nil
 			},
-			horizon: time.Hour, state: event.Succeeded,
+			horizon: time.Hour, state: event.StateSucceeded,
 		},
 		"never approved": {
-			lookUp:  func(*operation.Run, int64) (bool, error) { return false, nil },
-			horizon: 20 * time.Millisecond, state: event.Failed, failure: event.FailureData{Kind: "suspended"},
+			lookUp:  func(*operation.Attempt, int64) (bool, error) { return false, nil },
+			horizon: 20 * time.Millisecond, state: event.StateFailed, failure: event.FailureData{Kind: "suspended"},
 		},
 		"can not be looked up": {
-			lookUp:  func(*operation.Run, int64) (bool, error) { return false, operation.ErrCanNotLookUp },
-			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
+			lookUp:  func(*operation.Attempt, int64) (bool, error) { return false, operation.ErrCannotLookUp },
+			horizon: time.Hour, state: event.StateFailed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},
 		"no rights to look": {
-			lookUp:  func(*operation.Run, int64) (bool, error) { return false, failure.New(failure.Refused, "no rights") },
-			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
+			lookUp:  func(*operation.Attempt, int64) (bool, error) { return false, failure.New(failure.Refused, "no rights") },
+			horizon: time.Hour, state: event.StateFailed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},
 		"its tenant is no longer configured": {
-			lookUp: func(*operation.Run, int64) (bool, error) {
+			lookUp: func(*operation.Attempt, int64) (bool, error) {
 				return false, operation.Reject("tenantid", "is not configured")
 			},
-			horizon: time.Hour, state: event.Failed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
+			horizon: time.Hour, state: event.StateFailed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var asked, looked atomic.Int64
-			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-				Once: true, Vendor: "adaxes",
-				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+				NotRepeatable: true, Vendor: "adaxes",
+				LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 					if asked.Load() == 0 {
-						return operation.Result{}, false, nil
+						return operation.Reply{}, false, nil
 					}
 					if !run.Settling {
 						t.Error("not settling, although it may have been approved")
@@ -88,9 +88,9 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 					result, _ := changed(run)
 					return result, found, err
 				},
-				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+				Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 					asked.Add(1)
-					return operation.Result{}, held
+					return operation.Reply{}, held
 				},
 			}, pollSoon(c.horizon))
 			b.publish(command("1", valid))

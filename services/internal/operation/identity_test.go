@@ -32,7 +32,7 @@ type journal struct {
 }
 
 // perform carries a command out.
-func (j *journal) perform(_ context.Context, run *operation.Run) (operation.Result, error) {
+func (j *journal) perform(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 	j.add(run.Command.ID())
 	return changed(run)
 }
@@ -83,7 +83,7 @@ func TestTenantIDIsThatOfTheSubject(t *testing.T) {
 	}
 	b.wantRejected(other, "tenantid", "must be the tenant of the subject, contoso, or absent")
 	for _, id := range []string{"absent", "equal"} {
-		if e := b.outcome(id); e.Type() != event.DelegationChanged || event.Extension(e, event.TenantID) != "contoso" {
+		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || event.Extension(e, event.AttrTenantID) != "contoso" {
 			t.Errorf("%s: %s", id, e)
 		}
 	}
@@ -96,7 +96,7 @@ func TestTenantIDIsThatOfTheSubject(t *testing.T) {
 func TestTheSameIDOfTwoTenants(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Tenant)
 		return changed(run)
 	})
@@ -105,7 +105,7 @@ func TestTheSameIDOfTwoTenants(t *testing.T) {
 		b.publish(m)
 	}
 	for i, tenant := range []string{"contoso", "fabrikam", "adatum"} {
-		if e := b.outcomeOn(resultsOf(messages[i])); e.Type() != event.DelegationChanged || event.Extension(e, event.TenantID) != tenant || j.count(tenant) != 1 {
+		if e := b.outcomeOn(resultsOf(messages[i])); e.Type() != event.TypeDelegationChanged || event.Extension(e, event.AttrTenantID) != tenant || j.count(tenant) != 1 {
 			t.Errorf("%s: %d calls, %s", tenant, j.count(tenant), e)
 		}
 	}
@@ -119,18 +119,18 @@ func TestTheSameIDOfTwoTenants(t *testing.T) {
 func TestAPlanAnswersNoCommand(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: j.perform,
-		Plan: func(context.Context, *operation.Run) (event.Plan, error) {
+		Plan: func(context.Context, *operation.Attempt) (event.Plan, error) {
 			return event.Plan{Target: "alex@contoso.com", Exists: true}, nil
 		},
 	})
 	plan := func(id string) *nats.Msg { return with("dryrun", "true", command(id, valid)) }
 	for _, m := range []*nats.Msg{plan("first"), command("first", valid), command("last", valid), plan("last")} {
 		b.publish(m)
-		want := event.DelegationChanged
+		want := event.TypeDelegationChanged
 		if m.Header.Get("ce-dryrun") != "" {
-			want = event.PlannedType(event.Delegation)
+			want = event.PlannedType(event.DomainDelegation)
 		}
 		if e := b.outcomeOn(resultsOf(m)); e.Type() != want {
 			t.Errorf("%v: %s", m.Header, e)
@@ -171,15 +171,15 @@ func TestTheSameIDWithOtherConditionsConflicts(t *testing.T) {
 func TestTheSameCommandSpelledAnotherWayIsTheSame(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.Directory, event.ObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.DomainDirectory, event.TypeObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Command.ID())
-		return operation.Result{Type: event.ObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
+		return operation.Reply{Type: event.TypeObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
 	}})
 	create := func(id, number, notbefore string) *nats.Msg {
 		data := fmt.Sprintf(`{"createIn":"OU=x","objectType":"user","properties":[{"propertyName":"cn","propertyType":"String","values":["x"]},{"propertyName":"userAccountControl","propertyType":"Integer","values":[%s]}]}`, number)
 		m := with("notbefore", notbefore, command(id, data))
-		m.Subject = topology.CommandSubject("contoso", event.Directory, "x")
-		return with("type", event.ObjectCreate, m)
+		m.Subject = topology.CommandSubject("contoso", event.DomainDirectory, "x")
+		return with("type", event.TypeObjectCreate, m)
 	}
 	for _, m := range []*nats.Msg{
 		create("1", "512", "2026-01-02T03:04:05Z"), create("1", "512.0", "2026-01-02T03:04:05Z"), create("1", "5.12e2", "2026-01-02T04:04:05+01:00"),
@@ -188,7 +188,7 @@ func TestTheSameCommandSpelledAnotherWayIsTheSame(t *testing.T) {
 		b.publish(m)
 	}
 	b.outcome("next")
-	if e := b.outcome("1"); e.Type() != event.ObjectCreated {
+	if e := b.outcome("1"); e.Type() != event.TypeObjectCreated {
 		t.Errorf("%s", e)
 	}
 	if got := j.list(); !slices.Equal(got, []string{"1", "next"}) || b.letters() != 0 {

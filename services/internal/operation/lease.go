@@ -22,7 +22,7 @@ import (
 const ReadBackID = ".read-back."
 
 // leased has the vendor's client keep back each request for which the lease is lost.
-func (e *Engine) leased(ctx context.Context, run *Run) context.Context {
+func (e *Engine) leased(ctx context.Context, run *Attempt) context.Context {
 	if e.unsafe(Lease) {
 		return ctx
 	}
@@ -32,7 +32,7 @@ func (e *Engine) leased(ctx context.Context, run *Run) context.Context {
 // performRepeatable performs what may be done twice, while the command is this replica's alone: a
 // request that comes after another replica has taken the command over would undo the key's next
 // command.
-func (e *Engine) performRepeatable(ctx context.Context, h Handler, run *Run) (Result, error) {
+func (e *Engine) performRepeatable(ctx context.Context, h Handler, run *Attempt) (Reply, error) {
 	if !e.unsafe(Lease) {
 		watched, stop := lease.Watch(ctx, &run.lease)
 		defer stop()
@@ -46,8 +46,8 @@ func (e *Engine) performRepeatable(ctx context.Context, h Handler, run *Run) (Re
 // answer is lost like any other: the operation is unknown, and is not repeated before that
 // request can no longer arrive. A create that was kept back is recorded as one that was certainly
 // not carried out.
-func (e *Engine) leaseLost(run *Run, err error) bool {
-	if err == nil || e.unsafe(Lease) || !run.performing.Load() || e.Handlers[run.Command.Type()].Once {
+func (e *Engine) leaseLost(run *Attempt, err error) bool {
+	if err == nil || e.unsafe(Lease) || !run.performing.Load() || e.Handlers[run.Command.Type()].NotRepeatable {
 		return false
 	}
 	return errors.Is(err, lease.ErrLost) || run.lease.Load().Err() != nil && errors.Is(err, context.Canceled) && !failure.Is(err, failure.Unknown)
@@ -58,10 +58,10 @@ func (e *Engine) leaseLost(run *Run, err error) bool {
 // key's next before this write arrived. The read is a command of its own on the same key, so its
 // observation comes after what the key's commands have left, and projection-svc tells a
 // difference as drift.
-func (e *Engine) readBack(run *Run, result Result, cause error) {
+func (e *Engine) readBack(run *Attempt, result Reply, cause error) {
 	h := e.Handlers[run.Command.Type()]
 	overtaken := errors.Is(cause, errOvertaken) || run.lease.Load().Err() != nil
-	if h.ReadBack == nil || h.Once || !overtaken || !run.performing.Load() || e.unsafe(Lease) {
+	if h.ReadBack == nil || h.NotRepeatable || !overtaken || !run.performing.Load() || e.unsafe(Lease) {
 		return
 	}
 	msg, err := e.readBackCommand(h, run, result)
@@ -79,7 +79,7 @@ func (e *Engine) readBack(run *Run, result Result, cause error) {
 }
 
 // readBackCommand is due when a write whose answer was lost can no longer arrive.
-func (e *Engine) readBackCommand(h Handler, run *Run, result Result) (*nats.Msg, error) {
+func (e *Engine) readBackCommand(h Handler, run *Attempt, result Reply) (*nats.Msg, error) {
 	eventType, data, err := h.ReadBack(run)
 	if err != nil {
 		return nil, err
@@ -89,13 +89,13 @@ func (e *Engine) readBackCommand(h Handler, run *Run, result Result) (*nats.Msg,
 		return nil, err
 	}
 	attributes := []event.Attribute{
-		{Name: event.TenantID, Value: run.Tenant},
-		{Name: event.CausationID, Value: run.Command.ID()},
-		{Name: event.CorrelationID, Value: event.Extension(run.Command, event.CorrelationID)},
-		{Name: event.TraceParent, Value: event.Extension(run.Command, event.TraceParent)},
+		{Name: event.AttrTenantID, Value: run.Tenant},
+		{Name: event.AttrCausationID, Value: run.Command.ID()},
+		{Name: event.AttrCorrelationID, Value: event.Extension(run.Command, event.AttrCorrelationID)},
+		{Name: event.AttrTraceParent, Value: event.Extension(run.Command, event.AttrTraceParent)},
 	}
 	if _, lost := result.Data.(event.UnknownData); lost {
-		attributes = append(attributes, event.Attribute{Name: event.NotBefore, Value: run.sentAt.Add(e.CallTimeout).UTC().Format(time.RFC3339)})
+		attributes = append(attributes, event.Attribute{Name: event.AttrNotBefore, Value: run.sentAt.Add(e.CallTimeout).UTC().Format(time.RFC3339)})
 	}
 	event.Extend(&c, attributes...)
 	header, body, err := event.Encode(c, event.Binary)

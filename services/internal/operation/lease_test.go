@@ -54,7 +54,7 @@ type vendor struct {
 	read   chan event.DelegationReadData
 }
 
-func (v *vendor) write(who string, run *operation.Run) {
+func (v *vendor) write(who string, run *operation.Attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.writes = append(v.writes, who+" "+run.Command.ID())
@@ -85,40 +85,40 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setupStreams(t, event.Delegation)
+			b := setupStreams(t, event.DomainDelegation)
 			proxy, first := b.isolated()
 			v := &vendor{read: make(chan event.DelegationReadData, 1)}
 			began, goOn, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
-			handlers := func(who string, perform func(context.Context, *operation.Run) error) func(*operation.Config) {
+			handlers := func(who string, perform func(context.Context, *operation.Attempt) error) func(*operation.Config) {
 				return func(cfg *operation.Config) {
-					cfg.CallTimeout, cfg.Hold, cfg.Turn = 30*time.Second, time.Minute, time.Minute
+					cfg.CallTimeout, cfg.ParkAfter, cfg.RebalanceInterval = 30*time.Second, time.Minute, time.Minute
 					if c.slow {
-						cfg.Hold = 100 * time.Millisecond
+						cfg.ParkAfter = 100 * time.Millisecond
 					}
 					cfg.Handlers = map[string]operation.Handler{
-						event.DelegationRead: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+						event.TypeDelegationRead: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 							var data event.DelegationReadData
 							err := run.Decode(&data)
 							v.read <- data
-							return operation.Result{Type: event.DelegationObserved, Data: event.DelegationObservedData{Operation: run.Operation, Part: 1, Complete: true, Mailboxes: []event.DelegatedMailbox{}}}, err
+							return operation.Reply{Type: event.TypeDelegationObserved, Data: event.DelegationObservedData{Operation: run.Operation, Part: 1, Complete: true, Mailboxes: []event.DelegatedMailbox{}}}, err
 						}},
-						event.DelegationChange: {
-							Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+						event.TypeDelegationChange: {
+							Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 								if err := perform(ctx, run); err != nil {
-									return operation.Result{}, err
+									return operation.Reply{}, err
 								}
 								v.write(who, run)
 								return changed(run)
 							},
-							ReadBack: func(*operation.Run) (string, any, error) {
-								return event.DelegationRead, event.DelegationReadData{Mailbox: "alex@contoso.com"}, nil
+							ReadBack: func(*operation.Attempt) (string, any, error) {
+								return event.TypeDelegationRead, event.DelegationReadData{Mailbox: "alex@contoso.com"}, nil
 							},
 						},
 					}
 				}
 			}
 			once := sync.OnceFunc(func() { close(began) })
-			first.serve(event.DelegationChange, operation.Handler{}, handlers("first", func(ctx context.Context, _ *operation.Run) error {
+			first.serve(event.TypeDelegationChange, operation.Handler{}, handlers("first", func(ctx context.Context, _ *operation.Attempt) error {
 				once()
 				defer close(over)
 				if c.open {
@@ -137,7 +137,7 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 				b.until("the slow call is parked", func() bool { return b.parked("alex") > 0 })
 			}
 			proxy.Cut()
-			b.serve(event.DelegationChange, operation.Handler{}, handlers("second", func(context.Context, *operation.Run) error {
+			b.serve(event.TypeDelegationChange, operation.Handler{}, handlers("second", func(context.Context, *operation.Attempt) error {
 				select {
 				case <-over:
 				default:
@@ -200,8 +200,8 @@ func (b *bundle) readBackStands(later bool) {
 	if err := errors.Join(err, json.Unmarshal(e.Data(), &data)); err != nil {
 		b.Fatal(err)
 	}
-	if faults := event.Check(e); len(faults) > 0 || e.Type() != event.DelegationRead || e.Source() != operation.Source(event.Delegation) ||
-		event.Extension(e, event.TenantID) != "contoso" || event.Extension(e, event.CorrelationID) != "T-1" || (event.Extension(e, event.NotBefore) != "") != later {
+	if faults := event.Check(e); len(faults) > 0 || e.Type() != event.TypeDelegationRead || e.Source() != operation.Source(event.DomainDelegation) ||
+		event.Extension(e, event.AttrTenantID) != "contoso" || event.Extension(e, event.AttrCorrelationID) != "T-1" || (event.Extension(e, event.AttrNotBefore) != "") != later {
 		b.Errorf("%v %v", faults, e)
 	}
 }
@@ -211,17 +211,17 @@ func (b *bundle) readBackStands(later bool) {
 func TestAPausedCreateIsNotSent(t *testing.T) {
 	t.Parallel()
 	var calls, sent atomic.Int64
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Once: true,
-		LookUp: func(context.Context, *operation.Run) (operation.Result, bool, error) {
-			return operation.Result{}, false, nil
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		NotRepeatable: true,
+		LookUp: func(context.Context, *operation.Attempt) (operation.Reply, bool, error) {
+			return operation.Reply{}, false, nil
 		},
-		Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 			if calls.Add(1) == 1 {
 				<-ctx.Done() // as long as a call may take
 			}
 			if err := lease.Check(ctx); err != nil {
-				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "nothing was sent", Cause: err}
+				return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "nothing was sent", Cause: err}
 			}
 			sent.Add(1)
 			return changed(run)

@@ -28,7 +28,7 @@ func of(tenant string, m *nats.Msg) *nats.Msg {
 
 // on gives a command of another key.
 func on(key string, m *nats.Msg) *nats.Msg {
-	m.Subject = topology.CommandSubject("contoso", event.Delegation, key)
+	m.Subject = topology.CommandSubject("contoso", event.DomainDelegation, key)
 	return m
 }
 
@@ -68,18 +68,18 @@ var lost = &failure.Error{Kind: failure.Unknown, Vendor: "exchangeonline", Text:
 func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	var created, lookups atomic.Int64
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Once: true,
-		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		NotRepeatable: true,
+		LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			if n := lookups.Add(1); created.Load() == 0 || n < 4 { // the effect shows late
-				return operation.Result{}, false, nil
+				return operation.Reply{}, false, nil
 			}
 			result, err := changed(run)
 			return result, true, err
 		},
-		Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+		Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 			created.Add(1)
-			return operation.Result{}, lost
+			return operation.Reply{}, lost
 		},
 		// so that the effect shows before it counts as not carried out
 	}, func(c *operation.Config) { c.CallTimeout = patience })
@@ -96,15 +96,15 @@ func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
 func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
 	t.Parallel()
 	var calls []time.Time
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Once: true,
-		LookUp: func(context.Context, *operation.Run) (operation.Result, bool, error) {
-			return operation.Result{}, false, nil
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		NotRepeatable: true,
+		LookUp: func(context.Context, *operation.Attempt) (operation.Reply, bool, error) {
+			return operation.Reply{}, false, nil
 		},
-		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			calls = append(calls, time.Now())
 			if len(calls) == 1 {
-				return operation.Result{}, lost
+				return operation.Reply{}, lost
 			}
 			return changed(run)
 		},
@@ -121,37 +121,37 @@ func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
 func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
 	t.Parallel()
 	var calls, looks atomic.Int64
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Once: true,
-		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		NotRepeatable: true,
+		LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			if run.Settling != (run.Open != nil) {
 				t.Errorf("settling %v, open %v", run.Settling, run.Open)
 			}
 			if run.Settling && looks.Add(1) == 1 {
-				return operation.Result{}, false, &failure.Error{Kind: failure.Unavailable, Code: "away", Text: "the directory is away"}
+				return operation.Reply{}, false, &failure.Error{Kind: failure.Unavailable, Code: "away", Text: "the directory is away"}
 			}
-			return operation.Result{}, false, nil
+			return operation.Reply{}, false, nil
 		},
-		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			n := calls.Add(1)
 			if (run.Open != nil) != (n > 1) {
 				t.Errorf("call %d: open %v", n, run.Open)
 			}
 			switch n {
 			case 1:
-				return operation.Result{}, &failure.Error{Kind: failure.Unknown, Code: "ended", Text: "it may have acted"}
+				return operation.Reply{}, &failure.Error{Kind: failure.Unknown, Code: "ended", Text: "it may have acted"}
 			case 2:
 				if run.Open != nil && run.Open.Code != "ended" {
 					t.Errorf("the code is lost: %+v", run.Open)
 				}
-				return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Code: "busy", Text: "not sent"}
+				return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Code: "busy", Text: "not sent"}
 			case 3: // a name that is taken, which the lost call may have done
 				if run.Open != nil && run.Open.Code != "ended" {
 					t.Errorf("the code is lost: %+v", run.Open)
 				}
-				return operation.Result{}, lost
+				return operation.Reply{}, lost
 			case 4:
-				return operation.Result{}, failure.New(failure.Refused, "no")
+				return operation.Reply{}, failure.New(failure.Refused, "no")
 			}
 			return changed(run)
 		},
@@ -167,29 +167,29 @@ func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
 func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]operation.Handler{
-		"no look-up": {Once: true},
-		"look-up refused": {Once: true, LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+		"no look-up": {NotRepeatable: true},
+		"look-up refused": {NotRepeatable: true, LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			if run.Settling {
-				return operation.Result{}, false, &failure.Error{Kind: failure.Refused, Text: "no rights"}
+				return operation.Reply{}, false, &failure.Error{Kind: failure.Refused, Text: "no rights"}
 			}
-			return operation.Result{}, false, nil
+			return operation.Reply{}, false, nil
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var calls atomic.Int64
-			h.Perform = func(context.Context, *operation.Run) (operation.Result, error) {
+			h.Perform = func(context.Context, *operation.Attempt) (operation.Reply, error) {
 				calls.Add(1)
-				return operation.Result{}, lost
+				return operation.Reply{}, lost
 			}
-			b := setupDomain(t, event.Delegation, event.DelegationChange, h)
+			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, h)
 			b.publish(command("1", valid))
 			e := b.outcome("1")
 			var data event.FailedData
 			if err := e.DataAs(&data); err != nil || data.Failure.Kind != "unknown" || data.Failure.Code != operation.OutcomeUnknown {
 				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
 			}
-			if l := b.dead(operation.OutcomeUnknown); l.ID != "1" || l.Sequence != 1 || l.Type != event.DelegationChange {
+			if l := b.dead(operation.OutcomeUnknown); l.ID != "1" || l.Sequence != 1 || l.Type != event.TypeDelegationChange {
 				t.Errorf("%+v", l)
 			}
 			if calls.Load() != 1 {
@@ -204,12 +204,12 @@ func TestWaitingKeyKeepsItsOrderAndDelaysNoOther(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
 	open := make(chan struct{})
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Operation.Key == "stuck" && run.Command.ID() == "first" {
 			select {
 			case <-open:
 			default:
-				return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 200 * time.Millisecond, Text: "later"}
+				return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 200 * time.Millisecond, Text: "later"}
 			}
 		}
 		mu.Lock()
@@ -249,7 +249,7 @@ func TestSlowCallLeavesItsPartition(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	var calls atomic.Int64
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "slow" {
 			calls.Add(1)
 			<-answer
@@ -267,7 +267,7 @@ func TestSlowCallLeavesItsPartition(t *testing.T) {
 	parked := b.stream(topology.StreamParked)
 	renewed := map[uint64]bool{}
 	b.until("the wake-up is renewed as long as the call goes on, longer than CallTimeout", func() bool {
-		if m, err := parked.GetLastMsgForSubject(t.Context(), topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "slow"})); err == nil {
+		if m, err := parked.GetLastMsgForSubject(t.Context(), topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "slow"})); err == nil {
 			renewed[m.Sequence] = true
 		}
 		return len(renewed) > 5
@@ -290,7 +290,7 @@ func TestNotBeforeHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var order []string
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, run.Command.ID())
@@ -323,20 +323,20 @@ func TestNotBeforeHoldsNobodyUp(t *testing.T) {
 // TestAScheduledCommandIsCancelled: its schedule goes with it.
 func TestAScheduledCommandIsCancelled(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	never := command("never", valid)
 	never.Header["ce-notbefore"] = []string{time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
 	b.publish(never)
 	b.until("it is scheduled", func() bool { return len(b.history("never")) > 0 })
 	b.publish(cancelOf("cancel", "never"))
-	if e := b.outcome("cancel"); e.Type() != event.CancelCompleted {
+	if e := b.outcome("cancel"); e.Type() != event.TypeCancelCompleted {
 		t.Errorf("%s", e)
 	}
-	if e := b.outcome("never"); e.Type() != event.CancelledType(event.Delegation) || len(event.Check(e)) > 0 {
+	if e := b.outcome("never"); e.Type() != event.CancelledType(event.DomainDelegation) || len(event.Check(e)) > 0 {
 		t.Errorf("%s %v", e, event.Check(e))
 	}
 	b.publish(cancelOf("cancel-2", "never"))
-	if e := b.outcome("cancel-2"); e.Type() != event.FailedType(event.Delegation) || !strings.Contains(string(e.Data()), "has ended already") {
+	if e := b.outcome("cancel-2"); e.Type() != event.FailedType(event.DomainDelegation) || !strings.Contains(string(e.Data()), "has ended already") {
 		t.Errorf("%s", e)
 	}
 	b.nothingParked()
@@ -345,16 +345,16 @@ func TestAScheduledCommandIsCancelled(t *testing.T) {
 // cancelOf is an operation.cancel of the command with an id.
 func cancelOf(id, target string) *nats.Msg {
 	m := command(id, fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, target)))
-	m.Header["ce-type"] = []string{event.OperationCancel}
+	m.Header["ce-type"] = []string{event.TypeOperationCancel}
 	return m
 }
 
 // TestACommandInLineIsCancelled: what waits for its key can be taken back.
 func TestACommandInLineIsCancelled(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "head" {
-			return operation.Result{}, throttledFor(3600)
+			return operation.Reply{}, throttledFor(3600)
 		}
 		return changed(run)
 	})
@@ -363,7 +363,7 @@ func TestACommandInLineIsCancelled(t *testing.T) {
 	b.publish(command("in line", valid))
 	b.until("it waits in line", func() bool { return len(b.history("in line")) > 0 })
 	b.publish(cancelOf("cancel", "in line"))
-	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.Delegation) {
+	if e := b.outcome("in line"); e.Type() != event.CancelledType(event.DomainDelegation) {
 		t.Errorf("%s", e)
 	}
 }
@@ -371,9 +371,9 @@ func TestACommandInLineIsCancelled(t *testing.T) {
 // TestWhoMayCancel: the source of the command may, an operator of the tenant may, and nobody else.
 func TestWhoMayCancel(t *testing.T) {
 	t.Parallel()
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Perform: func(context.Context, *operation.Run) (operation.Result, error) {
-			return operation.Result{}, throttledFor(3600)
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{}, throttledFor(3600)
 		},
 	}, func(c *operation.Config) {
 		c.Operators = map[string][]string{"contoso": {"/operator"}, "fabrikam": {"/theirs"}}
@@ -385,10 +385,10 @@ func TestWhoMayCancel(t *testing.T) {
 		message *nats.Msg
 		want    string
 	}{
-		{from("/somebody", cancelOf("0", "waits")), event.RejectedType(event.Delegation)},
-		{from("/theirs", cancelOf("1", "waits")), event.RejectedType(event.Delegation)},
-		{of("fabrikam", from("/theirs", cancelOf("2", "waits"))), event.FailedType(event.Delegation)}, // not found: another tenant's
-		{from("/operator", cancelOf("3", "waits")), event.CancelCompleted},
+		{from("/somebody", cancelOf("0", "waits")), event.RejectedType(event.DomainDelegation)},
+		{from("/theirs", cancelOf("1", "waits")), event.RejectedType(event.DomainDelegation)},
+		{of("fabrikam", from("/theirs", cancelOf("2", "waits"))), event.FailedType(event.DomainDelegation)}, // not found: another tenant's
+		{from("/operator", cancelOf("3", "waits")), event.TypeCancelCompleted},
 	} {
 		b.publish(c.message)
 		if e := b.outcome(fmt.Sprint(i)); e.Type() != c.want || len(event.Check(e)) > 0 {
@@ -400,16 +400,16 @@ func TestWhoMayCancel(t *testing.T) {
 
 func TestDryRunPlansAndWritesNothing(t *testing.T) {
 	t.Parallel()
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Perform: func(context.Context, *operation.Run) (operation.Result, error) { panic("written") },
-		Plan: func(context.Context, *operation.Run) (event.Plan, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) { panic("written") },
+		Plan: func(context.Context, *operation.Attempt) (event.Plan, error) {
 			return event.Plan{Target: "alex@contoso.com", Exists: true, Changes: []event.Change{{Action: "add", What: "delegate", Value: "d@contoso.com"}}}, nil
 		},
 	})
 	m := command("1", valid)
 	m.Header["ce-dryrun"] = []string{"true"}
 	b.publish(m)
-	if e := b.outcome("1"); e.Type() != event.PlannedType(event.Delegation) || len(event.Check(e)) > 0 || !strings.Contains(string(e.Data()), "d@contoso.com") {
+	if e := b.outcome("1"); e.Type() != event.PlannedType(event.DomainDelegation) || len(event.Check(e)) > 0 || !strings.Contains(string(e.Data()), "d@contoso.com") {
 		t.Errorf("%s %v", e, event.Check(e))
 	}
 }
@@ -417,7 +417,7 @@ func TestDryRunPlansAndWritesNothing(t *testing.T) {
 func TestOneTenantsFloodDoesNotStarveAnother(t *testing.T) {
 	t.Parallel()
 	busy := make(chan struct{})
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Tenant == "flood" {
 			<-busy
 		}
@@ -445,16 +445,16 @@ func TestOneTenantsFloodDoesNotStarveAnother(t *testing.T) {
 func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	var created atomic.Int64
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Once: true,
-		LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		NotRepeatable: true,
+		LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			if created.Load() == 0 {
-				return operation.Result{}, false, nil
+				return operation.Reply{}, false, nil
 			}
 			result, err := changed(run)
 			return result, true, err
 		},
-		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			created.Add(1)
 			return changed(run)
 		},
@@ -462,7 +462,7 @@ func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
 	b.publish(command("1", valid))
 	b.outcome("1")
 	events := b.stream(topology.StreamEvents)
-	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")))); err != nil {
+	if err := events.Purge(t.Context(), jetstream.WithPurgeSubject(topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, "1")))); err != nil {
 		t.Fatal(err)
 	}
 	b.publish(command("1", valid))
@@ -483,22 +483,22 @@ func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var created, looked atomic.Int64
-			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-				Once: true, Vendor: "adaxes",
-				LookUp: func(_ context.Context, run *operation.Run) (operation.Result, bool, error) {
+			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+				NotRepeatable: true, Vendor: "adaxes",
+				LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 					if created.Load() == 0 || looked.Add(1) < 4 { // the effect shows late
-						return operation.Result{}, false, nil
+						return operation.Reply{}, false, nil
 					}
 					result, err := changed(run)
 					return result, true, err
 				},
-				Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+				Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 					created.Add(1)
-					return operation.Result{}, breakDown()
+					return operation.Reply{}, breakDown()
 				},
 			}, func(c *operation.Config) { c.CallTimeout = patience })
 			b.publish(command("1", valid))
-			if e := b.outcome("1"); e.Type() != event.DelegationChanged || created.Load() != 1 {
+			if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || created.Load() != 1 {
 				t.Errorf("created %d times: %s", created.Load(), e)
 			}
 			if h := b.history("1"); h[1] != "delegation.unknown" {
@@ -514,10 +514,10 @@ func TestALongLineLetsOtherKeysOfItsPartitionPass(t *testing.T) {
 	const line = 60
 	var mu sync.Mutex
 	var order []string
-	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		first := run.Command.ID() == "first" || strings.HasPrefix(run.Command.ID(), "other")
 		if first && run.Operation.Attempt == 1 {
-			return operation.Result{}, throttledFor(1)
+			return operation.Reply{}, throttledFor(1)
 		}
 		<-time.After(20 * time.Millisecond) // the vendor's
 		mu.Lock()
@@ -550,21 +550,21 @@ func TestALongLineLetsOtherKeysOfItsPartitionPass(t *testing.T) {
 
 func TestACancelIsPlannedOrRefusedAsAsked(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) {
-		return operation.Result{}, throttledFor(3600)
+	b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{}, throttledFor(3600)
 	})
 	b.publish(command("waits", valid))
-	b.await(topology.StreamEvents, topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "waits")), func(event.Event) bool { return true })
+	b.await(topology.StreamEvents, topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, "waits")), func(event.Event) bool { return true })
 	for i, c := range []struct {
 		header, value, of string
 		want              string // type of the outcome
 	}{
-		{"ce-dryrun", "true", "waits", event.PlannedType(event.Delegation)},
-		{"ce-dryrun", "true", "nobody", event.FailedType(event.Delegation)},
-		{"ce-notbefore", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "waits", event.RejectedType(event.Delegation)},
+		{"ce-dryrun", "true", "waits", event.PlannedType(event.DomainDelegation)},
+		{"ce-dryrun", "true", "nobody", event.FailedType(event.DomainDelegation)},
+		{"ce-notbefore", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "waits", event.RejectedType(event.DomainDelegation)},
 	} {
 		m := command(fmt.Sprint("cancel", i), fmt.Sprintf(`{"operationId":%q}`, event.OperationID("contoso", source, c.of)))
-		m.Header["ce-type"], m.Header[c.header] = []string{event.OperationCancel}, []string{c.value}
+		m.Header["ce-type"], m.Header[c.header] = []string{event.TypeOperationCancel}, []string{c.value}
 		b.publish(m)
 		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != c.want || len(event.Check(e)) > 0 {
 			t.Errorf("%s=%s: %s %v", c.header, c.value, e, event.Check(e))
@@ -579,11 +579,11 @@ func TestAWriteWhoseAnswerWasLostIsRepeatedWhenItCanNoLongerArrive(t *testing.T)
 	t.Parallel()
 	var mu sync.Mutex
 	var calls []time.Time
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if calls = append(calls, time.Now()); len(calls) == 1 {
-			return operation.Result{}, lost
+			return operation.Reply{}, lost
 		}
 		return changed(run)
 	})

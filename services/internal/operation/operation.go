@@ -31,40 +31,40 @@ type Handler struct {
 	Vendor string
 	// Perform carries the command out and returns the success to publish. It is called again after
 	// each failure that may pass, in another replica perhaps.
-	Perform func(ctx context.Context, run *Run) (Result, error)
-	// Once says that performing twice would do it twice: a create. Such a call is announced in the
+	Perform func(ctx context.Context, run *Attempt) (Reply, error)
+	// NotRepeatable says that performing twice would do it twice: a create. Such a call is announced in the
 	// record before it is made, and repeated only after LookUp has not found what an earlier
 	// attempt did.
-	Once bool
+	NotRepeatable bool
 	// LookUp reads back whether this very operation has taken effect, and returns the success if
 	// so. It is asked before every call of a Once handler. nil where the vendor can not be read: a
 	// lost answer then ends with a person.
-	LookUp func(ctx context.Context, run *Run) (result Result, found bool, err error)
+	LookUp func(ctx context.Context, run *Attempt) (result Reply, found bool, err error)
 	// Check returns a *[Rejection] of a command whose tenant or vendor is not configured, or that
 	// its tenant's policy does not allow. It is asked when the command arrives, and calls no
 	// vendor. nil where there is nothing to check.
-	Check func(run *Run) error
+	Check func(run *Attempt) error
 	// Plan says what Perform would do, and writes nothing. nil where that can not be told.
-	Plan func(ctx context.Context, run *Run) (event.Plan, error)
+	Plan func(ctx context.Context, run *Attempt) (event.Plan, error)
 	// ReadBack gives the command that reads what Perform writes, its type and its data, for a
 	// handler that is not Once. It is published where a replica may have written after another
 	// had taken the command over: see docs/operations.md, "Leases". nil where nothing compares
 	// what is read with what was written last.
-	ReadBack func(run *Run) (eventType string, data any, err error)
+	ReadBack func(run *Attempt) (eventType string, data any, err error)
 }
 
-// ErrCanNotLookUp is what LookUp returns where this tenant's vendor can not be read: it is as if
+// ErrCannotLookUp is what LookUp returns where this tenant's vendor can not be read: it is as if
 // there were no LookUp.
-var ErrCanNotLookUp = errors.New("the vendor can not be read back")
+var ErrCannotLookUp = errors.New("the vendor can not be read back")
 
-// Result is a success: the type of the event to publish, and its data.
-type Result struct {
+// Reply is a success: the type of the event to publish, and its data.
+type Reply struct {
 	Type string
 	Data any
 }
 
-// Run is one attempt at a command.
-type Run struct {
+// Attempt is one attempt at a command.
+type Attempt struct {
 	// Command is the event as published.
 	Command event.Event
 	// Tenant is the one that it was published for, by its subject. Results carry it.
@@ -100,22 +100,22 @@ type Run struct {
 }
 
 // Decode reads the command's data, which fits its schema, into one of package event's types.
-func (r *Run) Decode(into any) error { return json.Unmarshal(r.Command.Data(), into) }
+func (r *Attempt) Decode(into any) error { return json.Unmarshal(r.Command.Data(), into) }
 
 // Emit publishes a further event of the operation that does not end it, such as one part of a long
 // answer. After an error the handler must return: another replica has taken the operation up, or
 // JetStream stayed away. It is not safe for concurrent use.
-func (r *Run) Emit(ctx context.Context, eventType string, data any) error {
+func (r *Attempt) Emit(ctx context.Context, eventType string, data any) error {
 	return r.emit(ctx, eventType, data)
 }
 
 // Started is what an event that tells of progress says beside that, for [Run.Emit]: the record ends
 // with it until the next, and must read as one of a call under way.
-func (r *Run) Started() event.StartedData { return r.started() }
+func (r *Attempt) Started() event.StartedData { return r.started() }
 
-// Step tells [Config.Step] that a handler takes a step: before it writes what it has worked out
+// Failpoint tells [Config.Failpoint] that a handler takes a step: before it writes what it has worked out
 // from what it read, and the like.
-func (r *Run) Step(name string) {
+func (r *Attempt) Failpoint(name string) {
 	if r.step != nil {
 		r.step(name)
 	}

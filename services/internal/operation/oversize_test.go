@@ -21,7 +21,7 @@ const large = 2 << 20 // bytes, twice what a NATS server takes
 func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	structured := func(attribute string, value string) *nats.Msg {
-		e := map[string]any{"specversion": "1.0", "id": "1", "source": source, "type": event.DelegationChange, "data": json.RawMessage(valid)}
+		e := map[string]any{"specversion": "1.0", "id": "1", "source": source, "type": event.TypeDelegationChange, "data": json.RawMessage(valid)}
 		e[attribute] = value
 		raw, err := json.Marshal(e)
 		if err != nil {
@@ -37,8 +37,8 @@ func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 		return m
 	}
 	long := strings.Repeat("ü", 100_000)
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-		Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) },
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) },
 	}, sweepSoon) // which finds what has no partition
 	for i, c := range []struct {
 		message *nats.Msg
@@ -79,24 +79,24 @@ func TestTheLongestAttributesFit(t *testing.T) {
 	longest := func(characters int) string { return strings.Repeat("ü", characters) }
 	id := longest(1 << 10)
 	raw, err := json.Marshal(map[string]any{
-		"specversion": "1.0", "id": id, "source": source, "type": event.DelegationChange, "subject": longest(1 << 10),
+		"specversion": "1.0", "id": id, "source": source, "type": event.TypeDelegationChange, "subject": longest(1 << 10),
 		"correlationid": longest(512), "causationid": longest(512), "traceparent": longest(128), "tracestate": longest(512), "data": json.RawMessage(valid),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	parked := false
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if !parked {
 			parked = true
-			return operation.Result{}, throttledFor(1)
+			return operation.Reply{}, throttledFor(1)
 		}
 		return changed(run)
 	})
 	m := on(strings.Repeat("k", 3000), command("", ""))
 	m.Header, m.Data = nil, raw
 	b.publish(m)
-	if e := b.outcome(id); e.Type() != event.DelegationChanged {
+	if e := b.outcome(id); e.Type() != event.TypeDelegationChanged {
 		t.Errorf("%s", e.Type())
 	}
 }
@@ -104,24 +104,24 @@ func TestTheLongestAttributesFit(t *testing.T) {
 // TestAnEventThatNATSNeverTakesEndsTheOperation: nothing loops, and nothing vanishes.
 func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 	t.Parallel()
-	huge := func(run *operation.Run) event.DelegationChangedData {
+	huge := func(run *operation.Attempt) event.DelegationChangedData {
 		return event.DelegationChangedData{Operation: run.Operation, Mailbox: strings.Repeat("x", large)}
 	}
-	for name, perform := range map[string]func(context.Context, *operation.Run) (operation.Result, error){
-		"outcome": func(_ context.Context, run *operation.Run) (operation.Result, error) {
-			return operation.Result{Type: event.DelegationChanged, Data: huge(run)}, nil
+	for name, perform := range map[string]func(context.Context, *operation.Attempt) (operation.Reply, error){
+		"outcome": func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{Type: event.TypeDelegationChanged, Data: huge(run)}, nil
 		},
-		"part of an answer": func(ctx context.Context, run *operation.Run) (operation.Result, error) {
-			return operation.Result{}, run.Emit(ctx, event.DelegationObserved, huge(run))
+		"part of an answer": func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{}, run.Emit(ctx, event.TypeDelegationObserved, huge(run))
 		},
-		"no JSON": func(context.Context, *operation.Run) (operation.Result, error) {
-			return operation.Result{Type: event.DelegationChanged, Data: math.NaN()}, nil
+		"no JSON": func(context.Context, *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{Type: event.TypeDelegationChanged, Data: math.NaN()}, nil
 		},
 	} {
 		for _, once := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", once ", once), func(t *testing.T) {
 				t.Parallel()
-				b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: perform, Once: once},
+				b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform, NotRepeatable: once},
 					func(c *operation.Config) { c.CallTimeout = patience }) // 2 MiB take their time
 				b.publish(command("1", valid))
 				e := b.outcome("1")
@@ -139,7 +139,7 @@ func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 
 func TestTheFaultsOfACommandFitIntoItsResult(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) })
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	members := make([]string, 4_000)
 	for i := range members {
 		members[i] = fmt.Sprintf(`"unknown%d":0`, i)

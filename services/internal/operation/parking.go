@@ -24,8 +24,8 @@ import (
 type parking struct {
 	js       jetstream.JetStream
 	parked   jetstream.Stream
-	latest   *bus.Latest      // of PARKED
-	commands jetstream.Stream // its cached info is as old as the clock's last look at most
+	latest   *bus.LastMessageReader // of PARKED
+	commands jetstream.Stream       // its cached info is as old as the clock's last look at most
 	step     func(string)
 	now      func() time.Time
 }
@@ -61,7 +61,7 @@ func readReference(data []byte) (c parkedCommand, ok bool) {
 
 // isOf reports whether a reference is one to this very command. The sequence alone does not tell:
 // the reference may be older than the stream.
-func (c parkedCommand) isOf(run *Run) bool {
+func (c parkedCommand) isOf(run *Attempt) bool {
 	return c.Sequence == run.sequence && c.OperationID == run.ID
 }
 
@@ -86,7 +86,7 @@ func (p *parking) head(ctx context.Context, a topology.Address) (c parkedCommand
 
 // add lets a command wait behind what waits on its key. Adding it twice does no harm: the second
 // time it is taken up, the record has its outcome.
-func (p *parking) add(ctx context.Context, run *Run) error {
+func (p *parking) add(ctx context.Context, run *Attempt) error {
 	c := p.reference(run)
 	raw, err := json.Marshal(c)
 	if err != nil {
@@ -102,14 +102,14 @@ func (p *parking) add(ctx context.Context, run *Run) error {
 	return nil
 }
 
-func (p *parking) reference(run *Run) parkedCommand {
+func (p *parking) reference(run *Attempt) parkedCommand {
 	return parkedCommand{Sequence: run.sequence, Incarnation: p.incarnation(), OperationID: run.ID, Partition: run.address.Partition}
 }
 
 // schedule has a command that is not due yet join the queue of its key when it is. The server keeps
 // the schedule and publishes the reference as a wake-up of the key. A later call replaces an
 // earlier one.
-func (p *parking) schedule(ctx context.Context, run *Run) error {
+func (p *parking) schedule(ctx context.Context, run *Attempt) error {
 	raw, err := json.Marshal(p.reference(run))
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (p *parking) schedule(ctx context.Context, run *Run) error {
 }
 
 // isScheduled reports whether the server holds the schedule of a command that is not due yet.
-func (p *parking) isScheduled(ctx context.Context, run *Run) (bool, error) {
+func (p *parking) isScheduled(ctx context.Context, run *Attempt) (bool, error) {
 	_, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(run.address, run.ID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
@@ -242,7 +242,7 @@ func (p *parking) rouse(ctx context.Context, a topology.Address, overdue time.Ti
 		return set.at, false, err
 	}
 	if set.wakeUp > 0 {
-		ghost, err := bus.Past(ctx, p.js, topology.StreamParked, bus.WakeConsumer(a.Domain, a.Partition), set.wakeUp)
+		ghost, err := bus.AckedThrough(ctx, p.js, topology.StreamParked, bus.WakeConsumer(a.Domain, a.Partition), set.wakeUp)
 		if err != nil || !ghost {
 			return set.at, false, err
 		}

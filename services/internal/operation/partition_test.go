@@ -28,7 +28,7 @@ func TestKeysSideBySide(t *testing.T) {
 	var mu sync.Mutex
 	order, calls := map[string][]string{}, map[string]int{}
 	var underWay, most atomic.Int64
-	handler := operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	handler := operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		n := underWay.Add(1)
 		defer underWay.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -40,14 +40,14 @@ func TestKeysSideBySide(t *testing.T) {
 		calls[id]++
 		switch {
 		case calls[id] == 1 && len(id)%3 == 0: // tried again in place
-			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
 		case calls[id] == 1 && len(id)%3 == 1: // longer than Hold: parked
-			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "not so fast"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "not so fast"}
 		}
 		order[run.Operation.Key] = append(order[run.Operation.Key], id)
 		return changed(run)
 	}}
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	var want []string
 	for i := range each {
 		for k := range keys {
@@ -57,10 +57,10 @@ func TestKeysSideBySide(t *testing.T) {
 		}
 	}
 	noBudget := func(c *operation.Config) { c.Budget = operation.Budget{} }
-	b.serve(event.DelegationChange, handler, noBudget)
-	b.serve(event.DelegationChange, handler, noBudget)
+	b.serve(event.TypeDelegationChange, handler, noBudget)
+	b.serve(event.TypeDelegationChange, handler, noBudget)
 	for _, id := range want {
-		if e := b.outcome(id); e.Type() != event.DelegationChanged {
+		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged {
 			t.Fatalf("%s ended as %s", id, e)
 		}
 	}
@@ -77,7 +77,7 @@ func TestKeysSideBySide(t *testing.T) {
 	}
 	b.until("every delivery is acknowledged", func() bool {
 		for p := range partitions {
-			c, err := b.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.Delegation, p).Durable)
+			c, err := b.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainDelegation, p).Durable)
 			if err != nil || c.CachedInfo().NumPending > 0 || c.CachedInfo().NumAckPending > 0 {
 				return false
 			}
@@ -95,11 +95,11 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 	order := map[string][]string{}
 	var woken atomic.Int64
 	all := make(chan struct{})
-	b := setupStreams(t, event.Delegation)
-	handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupStreams(t, event.DomainDelegation)
+	handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		key, id := run.Operation.Key, run.Command.ID()
 		if first := strings.HasSuffix(id, "-0"); first && run.Operation.Attempt <= inPlace+1 {
-			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
 		} else if first {
 			if woken.Add(1) == keys {
 				close(all)
@@ -107,7 +107,7 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 			select {
 			case <-all:
 			case <-ctx.Done():
-				return operation.Result{}, ctx.Err()
+				return operation.Reply{}, ctx.Err()
 			}
 		}
 		mu.Lock()
@@ -120,9 +120,11 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 			b.publish(on(fmt.Sprint("key", k), command(fmt.Sprintf("%d-%d", k, i), valid)))
 		}
 	}
-	patient := func(c *operation.Config) { c.Hold, c.CallTimeout, c.Budget = patience, patience, operation.Budget{} }
-	b.serve(event.DelegationChange, handler, patient)
-	b.serve(event.DelegationChange, handler, patient)
+	patient := func(c *operation.Config) {
+		c.ParkAfter, c.CallTimeout, c.Budget = patience, patience, operation.Budget{}
+	}
+	b.serve(event.TypeDelegationChange, handler, patient)
+	b.serve(event.TypeDelegationChange, handler, patient)
 	for k := range keys {
 		var want []string
 		for i := range each {
@@ -141,7 +143,7 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 // TestTheUnreadableHoldsNothingUp: what is behind it on its key comes after it.
 func TestTheUnreadableHoldsNothingUp(t *testing.T) {
 	t.Parallel()
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	for i := range 20 {
 		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("good", i), valid)))
 		bad := on(fmt.Sprint("key", i), command(fmt.Sprint("bad", i), valid))
@@ -149,7 +151,7 @@ func TestTheUnreadableHoldsNothingUp(t *testing.T) {
 		b.publish(bad)
 		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("behind", i), valid)))
 	}
-	b.serve(event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }})
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
 	for i := range 20 {
 		b.outcome(fmt.Sprint("good", i))
 		b.outcome(fmt.Sprint("behind", i))
@@ -169,8 +171,8 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	t.Parallel()
 	var flood, mostFlood atomic.Int64
 	release := make(chan struct{})
-	b := setupStreams(t, event.Delegation)
-	b.serve(event.DelegationChange, operation.Handler{Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupStreams(t, event.DomainDelegation)
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Tenant == "flood" {
 			n := flood.Add(1)
 			defer flood.Add(-1)
@@ -221,14 +223,14 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 // found settled and taken out.
 func TestAGhostInPARKEDIsTakenOut(t *testing.T) {
 	t.Parallel()
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	begun, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	b.serve(event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		once.Do(func() { close(begun); <-release }) // longer than Hold: the command is parked
 		return changed(run)
 	}}, func(c *operation.Config) {
-		c.JS = &forgetful{JetStream: c.JS, subject: topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})}
+		c.JS = &forgetful{JetStream: c.JS, subject: topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})}
 	})
 	b.publish(command("1", valid))
 	<-begun
@@ -282,12 +284,12 @@ func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			answer := make(chan struct{})
-			b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Vendor: "hangs", Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Vendor: "hangs", Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 				<-answer
 				return changed(run)
 			}}, func(c *operation.Config) {
 				c.Budget = operation.Budget{Tenant: 24, Vendor: 128}
-				c.Handlers[event.DelegationSet] = operation.Handler{Vendor: "answers", Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) { return changed(run) }}
+				c.Handlers[event.TypeDelegationSet] = operation.Handler{Vendor: "answers", Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }}
 			})
 			defer close(answer)
 			for i := range flood {
@@ -296,9 +298,9 @@ func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 			}
 			for i := range 20 {
 				m := command(fmt.Sprint("other", i), `{"mailbox":"alex@contoso.com","delegates":[]}`)
-				m.Header["ce-type"] = []string{event.DelegationSet}
+				m.Header["ce-type"] = []string{event.TypeDelegationSet}
 				b.publish(on(fmt.Sprint("other", i), m))
-				if e := b.outcome(fmt.Sprint("other", i)); e.Type() != event.DelegationChanged {
+				if e := b.outcome(fmt.Sprint("other", i)); e.Type() != event.TypeDelegationChanged {
 					t.Errorf("%s", e)
 				}
 			}

@@ -22,7 +22,7 @@ import (
 // record is the event stream as the memory of operations.
 type record struct {
 	js     jetstream.JetStream
-	events *bus.Latest
+	events *bus.LastMessageReader
 	source string
 	step   func(string)
 	now    func() time.Time
@@ -51,19 +51,19 @@ type entry struct {
 
 // conflicts reports whether the record belongs to a command with another type, data, notbefore or
 // expirytime.
-func (e *entry) conflicts(run *Run) bool {
+func (e *entry) conflicts(run *Attempt) bool {
 	return e.sequence > 0 && e.operation.Fingerprint != run.Operation.Fingerprint
 }
 
-func (e *entry) cancelledBy(run *Run) bool {
-	return e.state == event.Cancelled && e.by == event.CommandRef{Source: run.Command.Source(), ID: run.Command.ID()}
+func (e *entry) cancelledBy(run *Attempt) bool {
+	return e.state == event.StateCancelled && e.by == event.CommandRef{Source: run.Command.Source(), ID: run.Command.ID()}
 }
 
 // nothing is the entry of an operation that has no record.
 var nothing entry
 
 // last reads an operation's last event.
-func (r *record) last(run *Run) (*entry, error) {
+func (r *record) last(run *Attempt) (*entry, error) {
 	return r.lastOf(run.Tenant, run.address.Domain, run.ID)
 }
 
@@ -72,13 +72,13 @@ func (r *record) lastOf(tenant string, domain event.Domain, id string) (*entry, 
 }
 
 // ask has an operation's last event looked up; answer waits for it.
-func (r *record) ask(tenant string, domain event.Domain, id string) bus.Question {
+func (r *record) ask(tenant string, domain event.Domain, id string) bus.PendingRead {
 	r.step("read-record")
-	return r.events.Ask(topology.EventSubject(tenant, domain, id))
+	return r.events.Request(topology.EventSubject(tenant, domain, id))
 }
 
-func (r *record) answer(q bus.Question) (*entry, error) {
-	d, found, err := q.Answer()
+func (r *record) answer(q bus.PendingRead) (*entry, error) {
+	d, found, err := q.Wait()
 	r.step("record-read")
 	if err != nil {
 		return nil, fmt.Errorf("an operation's record: %w", err)
@@ -112,7 +112,7 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	if !ok {
 		// A later version may know further types. What they mean for the operation stands beside
 		// them.
-		state = event.State(event.Extension(e, event.OperationState))
+		state = event.State(event.Extension(e, event.AttrState))
 		ok = state.Known()
 	}
 	if !ok {
@@ -134,10 +134,10 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	last := &entry{
 		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
 		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, failure: data.Failure, envelope: envelopeOf(e),
-		written: e.Time(), held: state == event.Waiting && data.Failure.Kind == string(failure.Suspended),
+		written: e.Time(), held: state == event.StateWaiting && data.Failure.Kind == string(failure.Suspended),
 	}
 	switch {
-	case state == event.Started:
+	case state == event.StateStarted:
 		last.sentAt, last.nextAttempt = last.written, data.LeaseExpiresAt
 	case data.Reason == event.WaitBlockedByKey:
 		// its turn comes when those before it are settled
@@ -160,27 +160,27 @@ type envelope struct {
 }
 
 // envelope of the results of a command.
-func (r *Run) envelope() envelope {
+func (r *Attempt) envelope() envelope {
 	return envelope{tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.Attributes()}
 }
 
 // Attributes are the extension attributes of everything that is published because of the command,
 // for [event.Extend]; "" where one has no value.
-func (r *Run) Attributes() []event.Attribute {
+func (r *Attempt) Attributes() []event.Attribute {
 	return []event.Attribute{
-		{Name: event.TenantID, Value: r.Tenant},
-		{Name: event.CausationID, Value: r.Command.ID()},
-		{Name: event.CommandID, Value: r.Command.ID()},
-		{Name: event.CommandSource, Value: r.Command.Source()},
-		{Name: event.Operation, Value: r.ID},
-		{Name: event.CorrelationID, Value: event.Extension(r.Command, event.CorrelationID)},
-		{Name: event.TraceParent, Value: event.Extension(r.Command, event.TraceParent)},
+		{Name: event.AttrTenantID, Value: r.Tenant},
+		{Name: event.AttrCausationID, Value: r.Command.ID()},
+		{Name: event.AttrCommandID, Value: r.Command.ID()},
+		{Name: event.AttrCommandSource, Value: r.Command.Source()},
+		{Name: event.AttrOperationID, Value: r.ID},
+		{Name: event.AttrCorrelationID, Value: event.Extension(r.Command, event.AttrCorrelationID)},
+		{Name: event.AttrTraceParent, Value: event.Extension(r.Command, event.AttrTraceParent)},
 	}
 }
 
 // envelopeOf is the envelope that an earlier event of the operation has.
 func envelopeOf(e event.Event) envelope {
-	v := envelope{tenant: event.Extension(e, event.TenantID), domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.Operation), subject: e.Subject()}
+	v := envelope{tenant: event.Extension(e, event.AttrTenantID), domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.AttrOperationID), subject: e.Subject()}
 	for name := range e.Extensions() {
 		v.attributes = append(v.attributes, event.Attribute{Name: name, Value: event.Extension(e, name)})
 	}
@@ -206,7 +206,7 @@ type writer struct {
 	sequence uint64
 }
 
-func (r *record) writer(run *Run, last *entry) *writer {
+func (r *record) writer(run *Attempt, last *entry) *writer {
 	return &writer{record: r, envelope: run.envelope(), secrets: run.secrets, sequence: last.sequence}
 }
 
@@ -305,7 +305,7 @@ func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	}
 	event.Extend(&e, w.envelope.attributes...)
 	if state, ok := event.StateOf(e); ok {
-		event.Extend(&e, event.Attribute{Name: event.OperationState, Value: string(state)})
+		event.Extend(&e, event.Attribute{Name: event.AttrState, Value: string(state)})
 	}
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {

@@ -47,8 +47,8 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 		// The very command: a stream that was copied, or made again while the service ran.
 		"made again, the same command": {func(r *reference, _, _, _ uint64) { r.Incarnation = otherStream }, ""},
 	}
-	b := setup(t, func(context.Context, *operation.Run) (operation.Result, error) {
-		return operation.Result{}, throttledFor(3600)
+	b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{}, throttledFor(3600)
 	})
 	references := map[string]reference{}
 	for name := range cases {
@@ -68,8 +68,8 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 	var j journal
 	sequence := uint64(len(cases))
 	for name, c := range cases {
-		foreign := with("type", event.MailboxCreate, command("mailbox "+name, `{"directoryObject":"alex","mailboxParameters":{}}`))
-		foreign.Subject = topology.CommandSubject("contoso", event.Mailbox, name)
+		foreign := with("type", event.TypeMailboxCreate, command("mailbox "+name, `{"directoryObject":"alex","mailboxParameters":{}}`))
+		foreign.Subject = topology.CommandSubject("contoso", event.DomainMailbox, name)
 		for _, m := range []*nats.Msg{on(name, command("same "+name, valid)), on("of "+name, command("other "+name, valid)), foreign} {
 			b.publish(m)
 		}
@@ -84,11 +84,11 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 		b.ofWaitingNow(b.subject(name))
 		b.wakeNow(event.Token(name), r.Partition)
 	}
-	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform})
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform})
 	for name, c := range cases {
 		b.wantMismatch(name, c.reason, &j)
 		for _, id := range []string{"same " + name, "other " + name} {
-			if e := b.outcome(id); e.Type() != event.DelegationChanged || j.count(id) != 1 {
+			if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
 				t.Errorf("%s: %d calls, %s", id, j.count(id), e)
 			}
 		}
@@ -120,7 +120,7 @@ func (b *bundle) wantMismatch(id, reason string, j *journal) {
 	b.Helper()
 	e := b.outcome(id)
 	if reason == "" {
-		if e.Type() != event.DelegationChanged || j.count(id) != 1 {
+		if e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
 			b.Errorf("%s: %d calls, %s", id, j.count(id), e)
 		}
 		return
@@ -146,17 +146,17 @@ func TestCommandsIsMadeAgainWhileCommandsWait(t *testing.T) {
 			t.Parallel()
 			const waiting = 3
 			var j journal
-			handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+			handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 				switch {
 				case run.Command.ID()[:3] == "old":
-					return operation.Result{}, throttledFor(3600)
+					return operation.Reply{}, throttledFor(3600)
 				case run.Operation.Attempt == 1:
-					return operation.Result{}, throttledFor(1) // it is parked too
+					return operation.Reply{}, throttledFor(1) // it is parked too
 				}
 				return j.perform(ctx, run)
 			}}
-			b := setupStreams(t, event.Delegation)
-			b.serve(event.DelegationChange, handler)
+			b := setupStreams(t, event.DomainDelegation)
+			b.serve(event.TypeDelegationChange, handler)
 			partition := map[string]int{}
 			for i := range waiting {
 				key := fmt.Sprint("old", i)
@@ -179,21 +179,21 @@ func TestCommandsIsMadeAgainWhileCommandsWait(t *testing.T) {
 				b.publish(on(key, command(key, valid)))
 			}
 			if !runs {
-				b.serve(event.DelegationChange, handler)
+				b.serve(event.TypeDelegationChange, handler)
 			}
 			for i := range waiting {
 				b.until("the new one waits", func() bool { return len(b.history(fmt.Sprint("new", i))) > 0 })
 			}
 			b.stop()
 			// its references may be of the former stream by their name
-			b.serve(event.DelegationChange, handler)
+			b.serve(event.TypeDelegationChange, handler)
 			for key, p := range partition {
 				b.wakeNow(key, p)
 			}
 			for i := range waiting {
 				b.wantMismatch(fmt.Sprint("old", i), operation.ReferenceMismatch, &j)
 				id := fmt.Sprint("new", i)
-				if e := b.outcome(id); e.Type() != event.DelegationChanged || j.count(id) != 1 {
+				if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
 					t.Errorf("%s: %d calls, %s", id, j.count(id), e)
 				}
 			}

@@ -21,12 +21,12 @@ func TestADueCommandJoinsItsKeysQueue(t *testing.T) {
 	t.Parallel()
 	var j journal
 	open := make(chan struct{})
-	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "head" {
 			select {
 			case <-open:
 			default:
-				return operation.Result{}, throttledFor(1)
+				return operation.Reply{}, throttledFor(1)
 			}
 		}
 		return j.perform(ctx, run)
@@ -54,8 +54,8 @@ func TestSchedulesOutliveTheService(t *testing.T) {
 	const commands = 20
 	var j journal
 	handler := operation.Handler{Perform: j.perform}
-	b := setupStreams(t, event.Delegation)
-	b.serve(event.DelegationChange, handler)
+	b := setupStreams(t, event.DomainDelegation)
+	b.serve(event.TypeDelegationChange, handler)
 	due := time.Now().Add(3 * time.Second)
 	for i := range commands {
 		id := fmt.Sprint(i)
@@ -68,11 +68,11 @@ func TestSchedulesOutliveTheService(t *testing.T) {
 	if got := j.list(); len(got) > 0 {
 		t.Errorf("carried out %v before it was due", got)
 	}
-	b.serve(event.DelegationChange, handler)
-	b.serve(event.DelegationChange, handler)
+	b.serve(event.TypeDelegationChange, handler)
+	b.serve(event.TypeDelegationChange, handler)
 	for i := range commands {
 		id := fmt.Sprint(i)
-		if e := b.outcome(id); e.Type() != event.DelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count(id) != 1 {
+		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count(id) != 1 {
 			t.Errorf("%s: %d calls, %s", id, j.count(id), e)
 		}
 	}
@@ -83,9 +83,9 @@ func TestSchedulesOutliveTheService(t *testing.T) {
 func TestAScheduledCommandIsCancelledOnceItIsDue(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Command.ID())
-		return operation.Result{}, throttledFor(3600)
+		return operation.Reply{}, throttledFor(3600)
 	})
 	b.publish(command("head", valid))
 	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
@@ -93,7 +93,7 @@ func TestAScheduledCommandIsCancelledOnceItIsDue(t *testing.T) {
 	b.until("it has joined the queue", func() bool { return b.parked("alex") == 2 })
 	for i, id := range []string{"scheduled", "head"} {
 		b.publish(cancelOf(fmt.Sprint("cancel", i), id))
-		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != event.CancelCompleted {
+		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != event.TypeCancelCompleted {
 			t.Errorf("%s: %s", id, e)
 		}
 		b.wantHistory(id, "delegation.waiting", "delegation.cancelled")
@@ -117,9 +117,9 @@ func TestWhatIsDueIsCarriedOutAtOnce(t *testing.T) {
 func TestAPlanIsMadeWhenItIsDue(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: j.perform,
-		Plan: func(context.Context, *operation.Run) (event.Plan, error) {
+		Plan: func(context.Context, *operation.Attempt) (event.Plan, error) {
 			return event.Plan{Target: "alex@contoso.com", Exists: true}, nil
 		},
 	})
@@ -127,7 +127,7 @@ func TestAPlanIsMadeWhenItIsDue(t *testing.T) {
 	plan := with("dryrun", "true", with("notbefore", due.UTC().Format(time.RFC3339Nano), command("1", valid)))
 	b.publish(plan)
 	e := b.outcomeOn(resultsOf(plan))
-	if e.Type() != event.PlannedType(event.Delegation) || e.Time().Before(due.Add(-100*time.Millisecond)) || len(j.list()) > 0 {
+	if e.Type() != event.PlannedType(event.DomainDelegation) || e.Time().Before(due.Add(-100*time.Millisecond)) || len(j.list()) > 0 {
 		t.Errorf("carried out %v, %s", j.list(), e)
 	}
 	b.nothingParked()
@@ -146,7 +146,7 @@ func TestAWakeUpThatComesTooEarly(t *testing.T) {
 	for range 2 {
 		b.foreign(topology.WakeSubject(address), nil, string(schedules[0].Data))
 	}
-	if e := b.outcome("1"); e.Type() != event.DelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count("1") != 1 {
+	if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count("1") != 1 {
 		t.Errorf("%d calls, %s", j.count("1"), e)
 	}
 	b.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.changed")
@@ -158,13 +158,13 @@ func TestSweepIsDoneWithWhatIsScheduled(t *testing.T) {
 	t.Parallel()
 	const scheduled = 20
 	var j journal
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	b.publish(command("taken", valid))
 	b.steal(b.stored(1))
 	for i := range scheduled {
 		b.publish(with("notbefore", at(time.Hour), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
 	}
-	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform}, sweepSoon)
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, sweepSoon)
 	if l := b.dead(operation.AckedWithoutOutcome); l.ID != "taken" {
 		t.Errorf("%+v", l)
 	}
@@ -180,16 +180,16 @@ func TestSweepIsDoneWithWhatIsScheduled(t *testing.T) {
 func TestSweepSchedulesAgain(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	b.publish(with("notbefore", at(5*time.Second), command("1", valid)))
-	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.SweepAfter = 2 * time.Second })
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = 2 * time.Second })
 	parked := b.stream(topology.StreamParked)
 	place := strings.Replace(b.subject("1"), "mailwright.evt.", "mailwright.notbefore.", 1)
 	b.until("it is scheduled", b.has(parked, place))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
 		t.Fatal(err)
 	}
-	if e := b.outcome("1"); e.Type() != event.DelegationChanged || j.count("1") != 1 {
+	if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || j.count("1") != 1 {
 		t.Errorf("%d calls, %s", j.count("1"), e)
 	}
 	if n := b.swept(); n != 0 {
@@ -202,13 +202,13 @@ func TestSweepLooksWhileACommandBecomesDue(t *testing.T) {
 	t.Parallel()
 	const commands, delay = 8, 1500 * time.Millisecond
 	var j journal
-	b := setupStreams(t, event.Delegation)
-	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.SweepAfter = delay })
+	b := setupStreams(t, event.DomainDelegation)
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = delay })
 	for i := range commands {
 		b.publish(with("notbefore", at(delay), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
 	}
 	for i := range commands {
-		if e := b.outcome(fmt.Sprint(i)); e.Type() != event.DelegationChanged {
+		if e := b.outcome(fmt.Sprint(i)); e.Type() != event.TypeDelegationChanged {
 			t.Errorf("%s", e)
 		}
 	}
@@ -222,7 +222,7 @@ func TestADuplicateOnAnotherKeyDoesNotStop(t *testing.T) {
 	t.Parallel()
 	var j journal
 	answer := make(chan struct{})
-	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "slow" {
 			<-answer
 		}

@@ -48,7 +48,7 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		delay = steeredDelay
 	}
 	subscriber := bus.NewSubscriber(bus.SubscriberConfig{
-		JS: e.JS, Consumer: topics, Parallel: parallel, Turn: e.Turn, NakDelay: delay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
+		JS: e.JS, Consumer: topics, Parallel: parallel, RebalanceInterval: e.RebalanceInterval, NakDelay: delay, Malformed: e.Malformed, CloseTimeout: stopPatience, Logger: e.Log,
 	})
 	for p := range partitions {
 		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.Domain, p), topology.CommandFilter(e.Domain, p), subscriber, consume(e.command))
@@ -88,7 +88,7 @@ const unorderedParallel = 16
 // woken is wake for a delivered wake-up. One with a body tells that a scheduled command is due: it
 // joins the queue of its key before that is worked off.
 func (e *Engine) woken(ctx context.Context, d bus.Delivery, settle func()) error {
-	defer e.Step("acknowledge-wake")
+	defer e.Failpoint("acknowledge-wake")
 	address, ok := topology.ParseWakeSubject(d.Subject)
 	if !ok {
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: "its subject is not one of a wake-up"}, d)

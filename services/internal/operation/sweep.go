@@ -20,14 +20,14 @@ type sweep struct {
 	stop context.Context // ends when the service is to stop
 }
 
-func (s *sweep) name() string { return bus.SweepConsumer(s.Domain).Durable }
+func (s *sweep) name() string { return bus.RecheckConsumer(s.Domain).Durable }
 
 // subscriber has one topic.
 func (s *sweep) subscriber() *bus.Subscriber {
 	return bus.NewSubscriber(bus.SubscriberConfig{
 		JS: s.JS,
 		Consumer: func(string) (string, jetstream.ConsumerConfig) {
-			return topology.StreamCommands, bus.SweepConsumer(s.Domain)
+			return topology.StreamCommands, bus.RecheckConsumer(s.Domain)
 		},
 		Parallel:     sweepAtOnce,
 		NakDelay:     nakDelay,
@@ -54,11 +54,11 @@ const (
 // command looks at one command, and brings it back while it is on its way. A command that is too
 // young is held until it is not: those behind it are younger still.
 func (s *sweep) command(ctx context.Context, d bus.Delivery, _ func()) error {
-	if !s.wait(d.Stored.Add(s.SweepAfter).Sub(s.Now())) {
+	if !s.wait(d.StoredAt.Add(s.RecheckAfter).Sub(s.Now())) {
 		return &later{} // for another replica, at once
 	}
 	began := time.Now()
-	s.Step("sweep")
+	s.Failpoint("sweep")
 	err := s.look(ctx, d)
 	s.wait(min((sweepShare-1)*time.Since(began), longestPause))
 	return err
@@ -100,7 +100,7 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 			return err
 		}
 		if underWay || !s.wait(secondLook) {
-			return &later{after: s.SweepAfter}
+			return &later{after: s.RecheckAfter}
 		}
 	}
 	detail := "acknowledged without an outcome"
@@ -112,7 +112,7 @@ func (s *sweep) look(ctx context.Context, d bus.Delivery) error {
 
 // reschedule makes sure that a command which is not due yet has its schedule. It need not be looked
 // at again: the schedule is as durable as the command.
-func (s *sweep) reschedule(ctx context.Context, run *Run, last *entry) error {
+func (s *sweep) reschedule(ctx context.Context, run *Attempt, last *entry) error {
 	found, err := s.parking.isScheduled(ctx, run)
 	if err != nil || found {
 		return err
@@ -131,8 +131,8 @@ func (s *sweep) unreadable(ctx context.Context, d bus.Delivery, reason error) er
 // underWay reports whether a command that has no outcome will be delivered again: by its partition,
 // or because it waits on its key. In this order, and with the record read afterwards: a command is
 // parked before its partition lets go of it, and has its outcome before it is taken out.
-func (s *sweep) underWay(ctx context.Context, run *Run) (bool, error) {
-	if past, err := bus.Past(ctx, s.JS, topology.StreamCommands, bus.CommandConsumer(s.Domain, run.address.Partition), run.sequence); err != nil || !past {
+func (s *sweep) underWay(ctx context.Context, run *Attempt) (bool, error) {
+	if past, err := bus.AckedThrough(ctx, s.JS, topology.StreamCommands, bus.CommandConsumer(s.Domain, run.address.Partition), run.sequence); err != nil || !past {
 		return true, err
 	}
 	head, parked, err := s.parking.head(ctx, run.address)
@@ -147,7 +147,7 @@ func (s *sweep) underWay(ctx context.Context, run *Run) (bool, error) {
 
 // isAboutToJoin reports whether a command that is due has yet to join the queue of its key: the
 // server is about to publish its wake-up, or a wake-up has come that nobody has taken.
-func (s *sweep) isAboutToJoin(ctx context.Context, run *Run) (bool, error) {
+func (s *sweep) isAboutToJoin(ctx context.Context, run *Attempt) (bool, error) {
 	if run.command.NotBefore.IsZero() {
 		return false, nil
 	}
@@ -161,7 +161,7 @@ func (s *sweep) isAboutToJoin(ctx context.Context, run *Run) (bool, error) {
 // rouse wakes a key that should have been woken SweepAfter ago, or that nothing will wake any more:
 // its schedule was lost.
 func (s *sweep) rouse(ctx context.Context, a topology.Address, head parkedCommand) error {
-	overdue := s.Now().Add(-s.SweepAfter)
+	overdue := s.Now().Add(-s.RecheckAfter)
 	if head.since.After(overdue) {
 		return nil
 	}

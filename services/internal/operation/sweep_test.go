@@ -16,7 +16,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-func sweepSoon(c *operation.Config) { c.SweepAfter = 200 * time.Millisecond }
+func sweepSoon(c *operation.Config) { c.RecheckAfter = 200 * time.Millisecond }
 
 // steal acknowledges a command of partition p with a foreign hand.
 func (b *bundle) steal(command *jetstream.RawStreamMsg) {
@@ -81,7 +81,7 @@ func (b *bundle) has(parked jetstream.Stream, subject string) func() bool {
 
 // sweep tells how far the sweep has come; nothing where it has not begun.
 func (b *bundle) sweep() jetstream.ConsumerInfo {
-	cons, err := b.js.Consumer(b.Context(), topology.StreamCommands, bus.SweepConsumer(b.domain).Durable)
+	cons, err := b.js.Consumer(b.Context(), topology.StreamCommands, bus.RecheckConsumer(b.domain).Durable)
 	if err != nil {
 		return jetstream.ConsumerInfo{NumPending: 1}
 	}
@@ -98,18 +98,18 @@ func (b *bundle) swept() uint64 {
 
 func TestSweepFindsWhatAForeignHandAcknowledged(t *testing.T) {
 	t.Parallel()
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	b.publish(command("taken", valid))
 	b.steal(b.stored(1))
 	b.publish(command("kept", valid))
 	var calls atomic.Int64
-	b.serve(event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		return changed(run)
 	}}, sweepSoon)
 	b.outcome("kept")
 	l := b.dead(operation.AckedWithoutOutcome)
-	if l.Stream != topology.StreamCommands || l.Sequence != 1 || l.ID != "taken" || l.Type != event.DelegationChange || l.OperationID != event.OperationID("contoso", source, "taken") || l.Detail != "acknowledged without an outcome" {
+	if l.Stream != topology.StreamCommands || l.Sequence != 1 || l.ID != "taken" || l.Type != event.TypeDelegationChange || l.OperationID != event.OperationID("contoso", source, "taken") || l.Detail != "acknowledged without an outcome" {
 		t.Errorf("%+v", l)
 	}
 	if n := b.swept(); n != 1 || calls.Load() != 1 {
@@ -120,10 +120,10 @@ func TestSweepFindsWhatAForeignHandAcknowledged(t *testing.T) {
 func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		if run.Command.ID() == "waits" && run.Operation.Attempt == 1 {
-			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 2 * time.Second, Text: "later"} // ten times as long as SweepAfter
+			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 2 * time.Second, Text: "later"} // ten times as long as SweepAfter
 		}
 		return changed(run)
 	}}, sweepSoon)
@@ -151,10 +151,10 @@ func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
 func TestSweepWaitsForThePartition(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		<-answer
 		return changed(run)
-	}}, sweepSoon, func(c *operation.Config) { c.Hold = time.Hour })
+	}}, sweepSoon, func(c *operation.Config) { c.ParkAfter = time.Hour })
 	b.publish(command("slow", valid))
 	b.publish(command("behind", valid))
 	b.until("both have been looked at", func() bool { i := b.sweep(); return i.NumAckPending == 2 && i.NumRedelivered > 0 })
@@ -168,15 +168,15 @@ func TestSweepWaitsForThePartition(t *testing.T) {
 func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if calls.Add(1) == 1 {
-			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Second, Text: "later"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Second, Text: "later"}
 		}
 		return changed(run)
-	}}, func(c *operation.Config) { c.SweepAfter = 1500 * time.Millisecond })
+	}}, func(c *operation.Config) { c.RecheckAfter = 1500 * time.Millisecond })
 	b.publish(command("1", valid))
 	parked := b.stream(topology.StreamParked)
-	alarm := topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})
+	alarm := topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})
 	b.until("it is scheduled", b.has(parked, alarm))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(alarm)); err != nil {
 		t.Fatal(err)
@@ -190,12 +190,12 @@ func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 
 func TestSweepFindsWhatWasTakenOutOfParking(t *testing.T) {
 	t.Parallel()
-	b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{Perform: func(context.Context, *operation.Run) (operation.Result, error) {
-		return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
+	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+		return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
 	}}, sweepSoon)
 	b.publish(command("1", valid))
 	parked := b.stream(topology.StreamParked)
-	place := topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.Delegation, Key: "alex"})
+	place := topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})
 	b.until("it is parked", b.has(parked, place))
 	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
 		t.Fatal(err)

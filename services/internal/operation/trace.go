@@ -20,17 +20,17 @@ var (
 
 // span begins the span of an attempt, below the trace that the command belongs to (W3C Trace
 // Context); end takes what came of it. Nothing of the command's data goes into it.
-func span(ctx context.Context, run *Run) (_ context.Context, end func(Result, error)) {
-	if parent := event.Extension(run.Command, event.TraceParent); parent != "" {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.TraceParent: parent})
+func span(ctx context.Context, run *Attempt) (_ context.Context, end func(Reply, error)) {
+	if parent := event.Extension(run.Command, event.AttrTraceParent); parent != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.AttrTraceParent: parent})
 	}
 	ctx, s := tracer.Start(ctx, "attempt", consumerSpan)
 	if !s.IsRecording() {
-		return ctx, func(Result, error) {}
+		return ctx, func(Reply, error) {}
 	}
 	s.SetAttributes(attribute.String("mailwright.operation", run.ID), attribute.String("mailwright.command", run.Command.Type()),
 		attribute.Int("mailwright.attempt", run.Operation.Attempt))
-	return ctx, func(result Result, err error) {
+	return ctx, func(result Reply, err error) {
 		s.SetAttributes(attribute.String("mailwright.tenant", run.Tenant))
 		if err == nil {
 			s.SetAttributes(attribute.String("mailwright.result", result.Type))

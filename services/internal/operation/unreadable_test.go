@@ -35,9 +35,9 @@ func (b *bundle) ofLaterVersion(subject string, state event.State) {
 	}
 	header := attributesOf(last.Header)
 	header["ce-type"] = []string{event.Prefix + "delegation.pondered.v7"}
-	delete(header, "ce-"+event.OperationState)
+	delete(header, "ce-"+event.AttrState)
 	if state != "" {
-		header["ce-"+event.OperationState] = []string{string(state)}
+		header["ce-"+event.AttrState] = []string{string(state)}
 	}
 	b.foreign(subject, header, dueNow(b.T, last.Data))
 }
@@ -77,9 +77,9 @@ var laterTypes = map[string]struct {
 }{
 	"says nothing":    {"", 0, "", operation.RecordUnreadable},
 	"says nonsense":   {"pondering", 0, "", operation.RecordUnreadable},
-	"waits":           {event.Waiting, 1, event.DelegationChanged, ""},
-	"has succeeded":   {event.Succeeded, 0, "", ""},
-	"is being called": {event.Started, 1, event.DelegationChanged, ""},
+	"waits":           {event.StateWaiting, 1, event.TypeDelegationChanged, ""},
+	"has succeeded":   {event.StateSucceeded, 0, "", ""},
+	"is being called": {event.StateStarted, 1, event.TypeDelegationChanged, ""},
 }
 
 // TestARecordOfALaterVersion is understood where its state stands beside the type, and given up
@@ -88,9 +88,9 @@ func TestARecordOfALaterVersion(t *testing.T) {
 	t.Parallel()
 	t.Run("from COMMANDS", func(t *testing.T) {
 		t.Parallel()
-		b := setupDomain(t, event.Delegation, event.DelegationChange, operation.Handler{
-			Perform: func(context.Context, *operation.Run) (operation.Result, error) {
-				return operation.Result{}, throttledFor(3600)
+		b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+			Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+				return operation.Reply{}, throttledFor(3600)
 			},
 		})
 		for name, c := range laterTypes {
@@ -107,15 +107,15 @@ func TestARecordOfALaterVersion(t *testing.T) {
 			b.publish(on(name, command("next of "+name, valid)))
 		}
 		var j journal
-		b.serve(event.DelegationChange, operation.Handler{Perform: j.perform})
+		b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform})
 		b.wantLaterTypes(&j)
 	})
 	t.Run("from PARKED", func(t *testing.T) {
 		t.Parallel()
 		var j journal
-		b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+		b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 			if run.Operation.Attempt == 1 && !strings.HasPrefix(run.Command.ID(), "next") {
-				return operation.Result{}, throttledFor(2)
+				return operation.Reply{}, throttledFor(2)
 			}
 			return j.perform(ctx, run)
 		})
@@ -137,7 +137,7 @@ func (b *bundle) wantLaterTypes(j *journal) {
 		b.outcome("next of " + name)
 		if c.reason != "" {
 			letters++
-			if l := b.deadWhere("of "+name, func(l event.DeadLetter) bool { return l.ID == name }); l.Reason != c.reason || l.Stream != topology.StreamCommands || l.Type != event.DelegationChange {
+			if l := b.deadWhere("of "+name, func(l event.DeadLetter) bool { return l.ID == name }); l.Reason != c.reason || l.Stream != topology.StreamCommands || l.Type != event.TypeDelegationChange {
 				b.Errorf("%s: %+v", name, l)
 			}
 		}
@@ -159,9 +159,9 @@ func (b *bundle) wantLaterTypes(j *journal) {
 func TestAHeaderSteersNoRedelivery(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if strings.HasPrefix(run.Command.ID(), "fails") && run.Operation.Attempt < 3 {
-			return operation.Result{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
 		}
 		return j.perform(ctx, run)
 	})
@@ -221,10 +221,10 @@ func TestAnOperationWhoseRecordCanNotBeReadIsNotCancelled(t *testing.T) {
 func TestAForeignWakeUpDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "waits" {
 			j.add("waits")
-			return operation.Result{}, throttledFor(3600)
+			return operation.Reply{}, throttledFor(3600)
 		}
 		return j.perform(ctx, run)
 	})
@@ -238,7 +238,7 @@ func TestAForeignWakeUpDoesNoHarm(t *testing.T) {
 		b.foreign(topology.WakeSubject(settled), nil, body)
 		id := fmt.Sprint("after", i)
 		b.publish(command(id, valid))
-		if e := b.outcome(id); e.Type() != event.DelegationChanged {
+		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged {
 			t.Errorf("%q: %s", body, e)
 		}
 	}
@@ -258,14 +258,14 @@ func TestAForeignWakeUpDoesNoHarm(t *testing.T) {
 func TestWhatIsNoReferenceIsTakenOutOfTheQueue(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupStreams(t, event.Delegation)
+	b := setupStreams(t, event.DomainDelegation)
 	key := topology.Address{Tenant: "contoso", Domain: b.domain, Key: "alex"}
 	bodies := []string{"", "nonsense", "{}", `{"sequence":0}`, "\xff"}
 	for _, body := range bodies {
 		b.foreign(topology.ParkedSubject(key), nil, body)
 	}
 	b.publish(command("1", valid))
-	b.serve(event.DelegationChange, operation.Handler{Perform: j.perform})
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform})
 	b.outcome("1")
 	b.nothingParked()
 	stream := b.stream(topology.StreamDead)

@@ -56,7 +56,7 @@ func commandRow(record projector.Record) (row operationRow, ok bool) {
 	row = newOperationRow(e, address.Tenant, string(address.Domain), event.OperationOf(address.Tenant, e))
 	row.CommandSource, row.CommandID, row.CommandType = text(e.Source()), text(e.ID()), text(e.Type())
 	row.Key, row.Fingerprint = text(address.Key), command.Fingerprint()
-	row.State = string(event.Received)
+	row.State = string(event.StateReceived)
 	row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt
 	return row, true
 }

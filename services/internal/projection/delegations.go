@@ -32,7 +32,7 @@ func (Delegations) Name() string { return "delegations" }
 func (Delegations) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
-func (Delegations) Subjects() []string { return []string{topic(event.Delegation)} }
+func (Delegations) Subjects() []string { return []string{topic(event.DomainDelegation)} }
 
 type mailboxKey struct {
 	Tenant  string `db:"tenant"`
@@ -85,7 +85,7 @@ var (
 
 // Read makes the new lists; which rows they mean is worked out when they are written.
 func (Delegations) Read(records []projector.Record) (projector.Write, error) {
-	events, err := results(records, event.DelegationChanged, event.DelegationObserved)
+	events, err := results(records, event.TypeDelegationChanged, event.TypeDelegationObserved)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func applyAll(ctx context.Context, tx pgx.Tx, news []delegatedRow) error {
 
 // delegated gives the mailboxes that an event tells of, with their new lists.
 func (r result) delegated() ([]delegatedRow, error) {
-	if r.event.Type() == event.DelegationChanged {
+	if r.event.Type() == event.TypeDelegationChanged {
 		var data event.DelegationChangedData
 		if err := r.into(&data); err != nil {
 			return nil, err
@@ -151,7 +151,7 @@ func (r result) delegated() ([]delegatedRow, error) {
 		if len(seen.Selected) > 0 {
 			raw, err := json.Marshal(seen.Selected)
 			if err != nil {
-				return nil, projector.Unfitf("selected can not be written as JSON")
+				return nil, projector.Unprojectablef("selected can not be written as JSON")
 			}
 			m.Selected = raw
 		}
@@ -177,7 +177,7 @@ func (r result) mailbox(source string, names ...string) (delegatedRow, error) {
 		}
 	}
 	if len(m.Names) == 0 {
-		return m, projector.Unfitf("a mailbox without a name")
+		return m, projector.Unprojectablef("a mailbox without a name")
 	}
 	m.mailboxKey = mailboxKey{r.tenant, m.Names[0]}
 	return m, nil

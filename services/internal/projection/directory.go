@@ -20,7 +20,7 @@ func (DirectoryObjects) Name() string { return "directory_objects" }
 func (DirectoryObjects) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on directories.
-func (DirectoryObjects) Subjects() []string { return []string{topic(event.Directory)} }
+func (DirectoryObjects) Subjects() []string { return []string{topic(event.DomainDirectory)} }
 
 type objectKey struct {
 	Tenant string `db:"tenant"`
@@ -50,7 +50,7 @@ var directoryObjects = table[directoryRow]{name: "directory_objects", key: "tena
 
 // Read makes the rows.
 func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error) {
-	events, err := results(records, event.ObjectCreated, event.BusinessUserCreated)
+	events, err := results(records, event.TypeObjectCreated, event.TypeBusinessUserCreated)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 			MemberOf: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
 			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
 		}
-		if r.event.Type() == event.ObjectCreated {
+		if r.event.Type() == event.TypeObjectCreated {
 			var data event.ObjectCreatedData
 			err = r.into(&data)
 			row.Name, row.GUID, row.ObjectType = data.Object.DN, data.Object.GUID, data.Object.ObjectType

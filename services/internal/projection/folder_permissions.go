@@ -27,7 +27,7 @@ func (FolderPermissions) Name() string { return "folder_permissions" }
 func (FolderPermissions) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
-func (FolderPermissions) Subjects() []string { return []string{topic(event.Delegation)} }
+func (FolderPermissions) Subjects() []string { return []string{topic(event.DomainDelegation)} }
 
 type folderKey struct {
 	Tenant   string `db:"tenant"`
@@ -54,7 +54,7 @@ var folderPermissions = table[folderRow]{name: "folder_permissions", key: "tenan
 // Read makes the rows. An observation is the folder's whole list: what was known of the folder
 // before it goes.
 func (FolderPermissions) Read(records []projector.Record) (projector.Write, error) {
-	events, err := results(records, event.FolderChanged, event.FolderObserved)
+	events, err := results(records, event.TypeFolderChanged, event.TypeFolderObserved)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 		if err != nil {
 			return nil, err
 		}
-		if r.event.Type() == event.FolderObserved {
+		if r.event.Type() == event.TypeFolderObserved {
 			seen[folder.folderKey] = true
 			rows = slices.DeleteFunc(rows, func(old folderRow) bool { old.Delegate = ""; return old.folderKey == folder.folderKey })
 		}
@@ -94,7 +94,7 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 func (r result) folder() (folderRow, []event.FolderPermission, error) {
 	row := folderRow{OperationID: r.operationID, KnownAt: r.StoredAt, LastSequence: r.Sequence}
 	var entries []event.FolderPermission
-	if r.event.Type() == event.FolderObserved {
+	if r.event.Type() == event.TypeFolderObserved {
 		var data event.FolderObservedData
 		if err := r.into(&data); err != nil {
 			return row, nil, err

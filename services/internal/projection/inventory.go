@@ -128,17 +128,17 @@ func (row *inventoryRow) read(record projector.Record) error {
 	if err != nil {
 		return err
 	}
-	if e.Type() != event.MailboxObserved && e.Type() != event.MailboxMissing {
-		return projector.Unfitf("type %s is not one of an observation that this version knows", text(e.Type()))
+	if e.Type() != event.TypeMailboxObserved && e.Type() != event.TypeMailboxMissing {
+		return projector.Unprojectablef("type %s is not one of an observation that this version knows", text(e.Type()))
 	}
 	s := sighting{Mailbox: &row.facts}
 	if err := into(e, &s); err != nil {
 		return err
 	}
-	row.SyncID, row.Change, row.ChangedAt, row.Previous = s.SyncID, attribute(e, event.MailboxChange), s.ObservedAt, s.Previous
+	row.SyncID, row.Change, row.ChangedAt, row.Previous = s.SyncID, attribute(e, event.AttrMailboxChange), s.ObservedAt, s.Previous
 	row.Omitted = s.Omitted
 	row.FirstObservedAt, row.ObservedAt, row.LastSequence = s.FirstObservedAt, s.ObservedAt, record.Sequence
-	if e.Type() == event.MailboxMissing {
+	if e.Type() == event.TypeMailboxMissing {
 		row.ObservedAt, row.MissingSince = s.LastObservedAt, &s.ObservedAt
 	}
 	// The subject is what makes a message the only one of its mailbox; so it is the row's identity.
@@ -150,12 +150,12 @@ func (row *inventoryRow) read(record projector.Record) error {
 func observedAt(subject string) (tenant, mailbox string, err error) {
 	tokens := strings.Split(subject, ".")
 	if len(tokens) != 4 {
-		return "", "", projector.Unfitf("the subject is not one of a mailbox")
+		return "", "", projector.Unprojectablef("the subject is not one of a mailbox")
 	}
 	tenant, err1 := event.Untoken(tokens[2])
 	mailbox, err2 := event.Untoken(tokens[3])
 	if err1 != nil || err2 != nil || mailbox == "" {
-		return "", "", projector.Unfitf("the subject does not name a tenant and a mailbox")
+		return "", "", projector.Unprojectablef("the subject does not name a tenant and a mailbox")
 	}
 	return text(tenant), text(mailbox), nil
 }

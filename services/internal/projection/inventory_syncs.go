@@ -18,7 +18,7 @@ func (InventorySyncs) Name() string { return "inventory_syncs" }
 func (InventorySyncs) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on inventories.
-func (InventorySyncs) Subjects() []string { return []string{topic(event.Inventory)} }
+func (InventorySyncs) Subjects() []string { return []string{topic(event.DomainInventory)} }
 
 type syncRow struct {
 	OperationID   string    `db:"operation_id,indexed"`
@@ -49,7 +49,7 @@ var inventorySyncs = table[syncRow]{name: "inventory_syncs", key: "operation_id"
 
 // Read makes the rows.
 func (InventorySyncs) Read(records []projector.Record) (projector.Write, error) {
-	events, err := results(records, event.SyncCompleted)
+	events, err := results(records, event.TypeSyncCompleted)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (Mailboxes) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations that can make mailboxes.
 func (Mailboxes) Subjects() []string {
-	return []string{topic(event.Mailbox), topic(event.Directory)}
+	return []string{topic(event.DomainMailbox), topic(event.DomainDirectory)}
 }
 
 type mailboxRow struct {
@@ -47,7 +47,7 @@ var mailboxes = table[mailboxRow]{name: "mailboxes", key: "tenant, object_key"}
 
 // Read makes the rows.
 func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
-	events, err := results(records, event.MailboxCreated, event.BusinessUserCreated)
+	events, err := results(records, event.TypeMailboxCreated, event.TypeBusinessUserCreated)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 			ProxyAddresses: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
 			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
 		}
-		if r.event.Type() == event.MailboxCreated {
+		if r.event.Type() == event.TypeMailboxCreated {
 			var data event.MailboxCreatedData
 			if err := r.into(&data); err != nil {
 				return nil, err

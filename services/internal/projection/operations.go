@@ -121,7 +121,7 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 // newOperationRow makes a row with what a command and its results say in the same attributes.
 func newOperationRow(e event.Event, tenant, domain, id string) operationRow {
 	return operationRow{
-		OperationID: id, Tenant: text(tenant), Domain: text(domain), CorrelationID: attribute(e, event.CorrelationID), Subject: text(e.Subject()),
+		OperationID: id, Tenant: text(tenant), Domain: text(domain), CorrelationID: attribute(e, event.AttrCorrelationID), Subject: text(e.Subject()),
 		Faults: list[event.Fault](nil), Warnings: list[event.Warning](nil),
 	}
 }
@@ -130,10 +130,10 @@ func newOperationRow(e event.Event, tenant, domain, id string) operationRow {
 func (r *result) operation(data *outcome) (operationRow, error) {
 	state, ok := event.StateOf(r.event)
 	if !ok {
-		return operationRow{}, projector.Unfitf("type %s is not one of a result that this version knows", text(r.event.Type()))
+		return operationRow{}, projector.Unprojectablef("type %s is not one of a result that this version knows", text(r.event.Type()))
 	}
 	row := newOperationRow(r.event, r.tenant, r.domain, r.operationID)
-	row.CommandSource, row.CommandID = attribute(r.event, event.CommandSource), attribute(r.event, event.CommandID)
+	row.CommandSource, row.CommandID = attribute(r.event, event.AttrCommandSource), attribute(r.event, event.AttrCommandID)
 	row.CommandType, row.Key, row.Fingerprint = data.Operation.CommandType, data.Operation.Key, data.Operation.Fingerprint
 	row.State, row.Attempts = string(state), int64(data.Operation.Attempt)
 	row.FailureKind, row.FailureVendor = data.Failure.Kind, data.Failure.Vendor
@@ -145,7 +145,7 @@ func (r *result) operation(data *outcome) (operationRow, error) {
 	if state.Terminal() {
 		row.FinishedAt = &r.StoredAt
 	}
-	if state == event.Succeeded {
+	if state == event.StateSucceeded {
 		row.ResultType, row.Result = r.event.Type(), data.result.raw()
 	}
 	return row, nil

@@ -134,7 +134,7 @@ func (o *outcomes) tenant(row *operationRow) string {
 // provesTenant tells whether an outcome can only be of a tenant that is configured: a success or a
 // vendor's failure. A cancellation asks no vendor.
 func provesTenant(row *operationRow) bool {
-	return row.FailureVendor != "" || row.State == string(event.Succeeded) && row.CommandType != event.OperationCancel
+	return row.FailureVendor != "" || row.State == string(event.StateSucceeded) && row.CommandType != event.TypeOperationCancel
 }
 
 // ourType gives a command's type, "" for one that no version of ours takes.
@@ -150,7 +150,7 @@ func (o *outcomes) count(row *operationRow) {
 	end := *row.FinishedAt
 	e := ending{end.Truncate(time.Hour), o.tenant(row), row.Domain, ourType(row.CommandType), row.State}
 	reason := reasonedEnding{e, row.FailureVendor, row.FailureKind, row.FailureCode}
-	if row.State == string(event.Rejected) {
+	if row.State == string(event.StateRejected) {
 		reason.FailureKind = "invalid"
 	}
 	counted, again := o.reasons[reason]

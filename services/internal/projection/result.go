@@ -31,7 +31,7 @@ func readResult(r projector.Record) (result, error) {
 	}
 	tokens := strings.Split(r.Subject, ".") // mailwright.evt.<tenant>.<domain>.<operationid>
 	if len(tokens) != 5 {
-		return result{}, projector.Unfitf("the subject is not one of an operation")
+		return result{}, projector.Unprojectablef("the subject is not one of an operation")
 	}
 	return result{
 		Record: r, event: e, tenant: text(tokens[2]), domain: tokens[3], operationID: text(tokens[4]),
@@ -71,7 +71,7 @@ func topic(domain event.Domain) string {
 // into reads the event's data into a type of package event.
 func (r result) into(data any) error { return into(r.event, data) }
 
-func (r result) correlationID() string { return attribute(r.event, event.CorrelationID) }
+func (r result) correlationID() string { return attribute(r.event, event.AttrCorrelationID) }
 
 func into(e event.Event, data any) error {
 	if unmarshal(e.Data(), data) == nil {
@@ -94,15 +94,15 @@ func unreadable(e event.Event) error {
 	}
 	// The decoder's own error may quote the data; the schema's faults do not.
 	if faults := event.Check(e); len(faults) > 0 {
-		return projector.Unfitf("%s: %s %s", text(e.Type()), faults[0].Field, faults[0].Problem)
+		return projector.Unprojectablef("%s: %s %s", text(e.Type()), faults[0].Field, faults[0].Problem)
 	}
-	return projector.Unfitf("%s: the data can not be read", text(e.Type()))
+	return projector.Unprojectablef("%s: the data can not be read", text(e.Type()))
 }
 
 // decode reads a CloudEvent, and makes its data fit for Postgres. Whether they are JSON at all is
 // found by [into].
 func decode(r projector.Record) (event.Event, error) {
-	d := projector.Once(r, decodeOnce)
+	d := projector.Memoize(r, decodeOnce)
 	return d.event, d.err
 }
 
@@ -119,7 +119,7 @@ func decodeOnce(r projector.Record) decoded {
 func decodeRecord(r projector.Record) (event.Event, error) {
 	e, err := event.Decode(r.Header, r.Data)
 	if err != nil {
-		return event.Event{}, projector.Unfitf("%s", text(err.Error()))
+		return event.Event{}, projector.Unprojectablef("%s", text(err.Error()))
 	}
 	if data := e.Data(); mustClean(data) {
 		clean, ok := cleanJSON(data)
@@ -142,7 +142,7 @@ func text(s string) string {
 
 func attribute(e event.Event, name string) string { return text(event.Extension(e, name)) }
 
-var errNotJSON = projector.Unfitf("the data are not JSON")
+var errNotJSON = projector.Unprojectablef("the data are not JSON")
 
 // mustClean tells whether JSON may hold what Postgres does not store.
 func mustClean(data []byte) bool { return bytes.Contains(data, []byte(`\u`)) || !utf8.Valid(data) }

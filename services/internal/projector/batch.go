@@ -14,11 +14,11 @@ type batch []part
 type part struct {
 	records []Record
 	write   Write
-	unfit   *Unfit
+	unfit   *UnprojectableError
 }
 
 // wants picks the records that a member follows and does not reflect yet.
-func (m *member) wants(records []Record, after int64) []Record {
+func (m *projectionState) wants(records []Record, after int64) []Record {
 	if first, last := records[0].Sequence, records[len(records)-1].Sequence; len(m.subjects) == 0 && first > after && last <= m.limit {
 		return records
 	}
@@ -92,7 +92,7 @@ func read(p Projection, records []Record, log *slog.Logger) (result part) {
 	defer func() {
 		if r := recover(); r != nil {
 			log.Error("panic", "panic", r, "stack", string(debug.Stack()))
-			result.unfit = &Unfit{"a fault of the program: it panicked"}
+			result.unfit = &UnprojectableError{"a fault of the program: it panicked"}
 		}
 	}()
 	write, err := p.Read(records)

@@ -48,7 +48,7 @@ func (h *Halt) Error() string {
 }
 
 // position reads the checkpoint, or makes one at the stream's beginning.
-func position(ctx context.Context, rows place, p Projection, stream jetstream.Stream) (at Checkpoint, err error) {
+func position(ctx context.Context, rows target, p Projection, stream jetstream.Stream) (at Checkpoint, err error) {
 	err = rows.inTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO checkpoints (projection, stream, incarnation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 			p.Name(), p.Stream(), incarnation(stream.CachedInfo()))
@@ -141,7 +141,7 @@ func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stre
 	if err != nil || !found {
 		return nil, err
 	}
-	at := exactly(d.Stored)
+	at := exactly(d.StoredAt)
 	return &at, nil
 }
 

@@ -18,8 +18,8 @@ import (
 // follower follows a stream for one projection while it holds the projection's lock, or replays it
 // for several at once.
 type follower struct {
-	place
-	members   []*member
+	target
+	members   []*projectionState
 	js        jetstream.JetStream
 	stream    jetstream.Stream
 	reader    *reader
@@ -32,8 +32,8 @@ type follower struct {
 	maintained time.Time             // when; zero for a replay
 }
 
-// member is a projection that a follower writes.
-type member struct {
+// projectionState is a projection that a follower writes.
+type projectionState struct {
 	Projection
 	subjects []string // what Subjects gives
 	at       Checkpoint
@@ -42,8 +42,8 @@ type member struct {
 	beyond bool
 }
 
-func newMember(p Projection, at Checkpoint, limit int64) *member {
-	return &member{Projection: p, subjects: p.Subjects(), at: at, limit: limit}
+func newMember(p Projection, at Checkpoint, limit int64) *projectionState {
+	return &projectionState{Projection: p, subjects: p.Subjects(), at: at, limit: limit}
 }
 
 // gathered is what the reader gave: messages, nothing for a while, or an error that ends it.
@@ -178,7 +178,7 @@ func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch
 	to := make([]Checkpoint, len(f.members))
 	err := f.inTx(ctx, func(tx pgx.Tx) error {
 		for i, m := range f.members {
-			if to[i] = m.upTo(last); to[i].Sequence > m.at.Sequence {
+			if to[i] = m.clampTo(last); to[i].Sequence > m.at.Sequence {
 				if err := advance(ctx, tx, m.Name(), m.at, to[i]); err != nil {
 					return err
 				}
@@ -211,8 +211,8 @@ func (f *follower) tell(step string) {
 	}
 }
 
-// upTo is where a member stands when all up to last is applied that it is to reflect.
-func (m *member) upTo(last Checkpoint) Checkpoint {
+// clampTo is where a member stands when all up to last is applied that it is to reflect.
+func (m *projectionState) clampTo(last Checkpoint) Checkpoint {
 	to := Checkpoint{m.at.Incarnation, min(last.Sequence, m.limit), last.StoredAt}
 	if to.Sequence <= m.at.Sequence {
 		return m.at
@@ -224,7 +224,7 @@ func (m *member) upTo(last Checkpoint) Checkpoint {
 }
 
 // apply writes a part; where Postgres refuses it, record by record, and notes which it was.
-func (f *follower) apply(ctx context.Context, tx pgx.Tx, m *member, p part) error {
+func (f *follower) apply(ctx context.Context, tx pgx.Tx, m *projectionState, p part) error {
 	refused := p.unfit
 	if refused == nil {
 		// A savepoint: the transaction stays usable.
@@ -249,25 +249,25 @@ func (f *follower) apply(ctx context.Context, tx pgx.Tx, m *member, p part) erro
 
 // unfit tells whether an error is the records' fault, so that trying again is in vain, with a
 // reason that quotes nothing of them: Postgres' own messages may. Else it gives nil.
-func unfit(err error) *Unfit {
-	if u, ok := errors.AsType[*Unfit](err); ok {
+func unfit(err error) *UnprojectableError {
+	if u, ok := errors.AsType[*UnprojectableError](err); ok {
 		return u
 	}
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		// Neither Postgres nor the connection: the value can not even be sent.
-		return &Unfit{fmt.Sprintf("it can not be put into a row (%T)", err)}
+		return &UnprojectableError{fmt.Sprintf("it can not be put into a row (%T)", err)}
 	}
 	// data exception, integrity constraint violation, program limit exceeded
 	if class := refusal.Code[:2]; !slices.Contains([]string{"22", "23", "54"}, class) {
 		return nil
 	}
-	return &Unfit{fmt.Sprintf("Postgres refuses the row: SQLSTATE %s, table %q, column %q, constraint %q",
+	return &UnprojectableError{fmt.Sprintf("Postgres refuses the row: SQLSTATE %s, table %q, column %q, constraint %q",
 		refusal.Code, refusal.TableName, refusal.ColumnName, refusal.ConstraintName)}
 }
 
 // note records a message that can not be applied: it neither stops the projection nor vanishes.
-func (f *follower) note(ctx context.Context, tx pgx.Tx, m *member, r Record, reason string) error {
+func (f *follower) note(ctx context.Context, tx pgx.Tx, m *projectionState, r Record, reason string) error {
 	f.log.Error("a message can not be applied; it is noted in projection_errors", "projection", m.Name(), "sequence", r.Sequence, "subject", r.Subject, "reason", reason)
 	_, err := tx.Exec(ctx, `INSERT INTO projection_errors (projection, sequence, stream, subject, reason, stored_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (projection, sequence) DO UPDATE SET reason = excluded.reason, recorded_at = now()`,
@@ -323,7 +323,7 @@ func (f *follower) maintain(ctx context.Context) {
 
 // holding does something in a transaction that holds the member's checkpoint: whoever rebuilds the
 // tables meanwhile has locked it, and what is done to the old ones then would be lost.
-func (f *follower) holding(ctx context.Context, m *member, do func(pgx.Tx) error) error {
+func (f *follower) holding(ctx context.Context, m *projectionState, do func(pgx.Tx) error) error {
 	return f.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT FROM checkpoints WHERE projection = $1 FOR UPDATE", m.Name()); err != nil {
 			return err
@@ -332,7 +332,7 @@ func (f *follower) holding(ctx context.Context, m *member, do func(pgx.Tx) error
 	})
 }
 
-func (f *follower) prune(ctx context.Context, m *member, pruner Pruner, state jetstream.StreamState) error {
+func (f *follower) prune(ctx context.Context, m *projectionState, pruner Pruner, state jetstream.StreamState) error {
 	if state.FirstSeq == f.pruned.FirstSeq && state.NumDeleted == f.pruned.NumDeleted {
 		return nil
 	}

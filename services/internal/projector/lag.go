@@ -21,9 +21,9 @@ type Lag struct {
 	Halt error
 }
 
-// Behind measures the lag of a projection at a position. A projection that never ran is at the zero
+// MeasureLag measures the lag of a projection at a position. A projection that never ran is at the zero
 // position.
-func Behind(ctx context.Context, js jetstream.JetStream, p Projection, at Checkpoint) (Lag, error) {
+func MeasureLag(ctx context.Context, js jetstream.JetStream, p Projection, at Checkpoint) (Lag, error) {
 	stream, err := js.Stream(ctx, p.Stream())
 	if err != nil {
 		return Lag{}, fmt.Errorf("stream %s: %w", p.Stream(), err)

@@ -76,8 +76,8 @@ type Record struct {
 	once *any // what was read of it, where several projections do; nil: nothing is kept
 }
 
-// Once gives what read gives, which is kept where several projections read the same record.
-func Once[T any](r Record, read func(Record) T) T {
+// Memoize gives what read gives, which is kept where several projections read the same record.
+func Memoize[T any](r Record, read func(Record) T) T {
 	if r.once == nil {
 		return read(r)
 	}
@@ -89,14 +89,16 @@ func Once[T any](r Record, read func(Record) T) T {
 	return result
 }
 
-// Unfit says that a record can not be applied, now or later.
-type Unfit struct{ Reason string }
+// UnprojectableError says that a record can not be applied, now or later.
+type UnprojectableError struct{ Reason string }
 
 // Error gives the reason, which quotes nothing of the record.
-func (u *Unfit) Error() string { return u.Reason }
+func (u *UnprojectableError) Error() string { return u.Reason }
 
-// Unfitf makes an Unfit. Its text stands in a table: it must not quote the record.
-func Unfitf(format string, args ...any) error { return &Unfit{fmt.Sprintf(format, args...)} }
+// Unprojectablef makes an Unfit. Its text stands in a table: it must not quote the record.
+func Unprojectablef(format string, args ...any) error {
+	return &UnprojectableError{fmt.Sprintf(format, args...)}
+}
 
 // Tuning is how a projector paces itself.
 type Tuning struct {
@@ -220,7 +222,7 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", p.projection.Stream(), err)
 	}
-	rows := place{conn, Live}
+	rows := target{conn, Live}
 	at, err := position(ctx, rows, p.projection, stream)
 	if err == nil {
 		err = at.Check(ctx, p.js, p.projection, stream)
@@ -235,6 +237,6 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	defer r.close()
 	p.log.Info("following", "from", at.Sequence)
 	p.setState(nil)
-	f := &follower{place: rows, members: []*member{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, step: p.tuning.Step}
+	f := &follower{target: rows, members: []*projectionState{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, step: p.tuning.Step}
 	return f.follow(ctx)
 }

@@ -101,8 +101,8 @@ func (r *Replay) open(ctx context.Context, limits map[string]int64) (*follower, 
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", r.Stream(), err)
 	}
-	rows := place{r.Conn, r.Schema}
-	f := &follower{place: rows, js: r.JS, stream: stream, log: r.Log, committed: r.Progress}
+	rows := target{r.Conn, r.Schema}
+	f := &follower{target: rows, js: r.JS, stream: stream, log: r.Log, committed: r.Progress}
 	var subjects []string
 	after, limit, all := int64(endless), int64(0), false
 	for _, p := range r.Projections {

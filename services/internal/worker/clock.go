@@ -8,8 +8,8 @@ import (
 // jumpEvery is how often a clock jumps that does: ahead, and the next time back.
 const jumpEvery = time.Second
 
-// machine is this machine's clock, wrong as the suite wants it.
-func machine(off, jumps time.Duration) func() time.Time {
+// steppedClock is this machine's clock, wrong as the suite wants it.
+func steppedClock(off, jumps time.Duration) func() time.Time {
 	began := time.Now()
 	return func() time.Time {
 		now := time.Now()

@@ -11,7 +11,7 @@ import (
 // Reopen is what a refusal means that may be that of a taken name. Where an earlier call of the
 // same operation is open, that call may have taken the name, and the directory may not show it yet:
 // the outcome is open again. Where none is open, the refusal stands.
-func Reopen(run *operation.Run, err error) error {
+func Reopen(run *operation.Attempt, err error) error {
 	if run.Open == nil {
 		return err
 	}

@@ -59,10 +59,10 @@ func TestReadBack(t *testing.T) {
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	taken := &failure.Error{Kind: failure.Refused, Vendor: "v", Code: "taken", Text: "the name is taken"}
-	if err := Reopen(&operation.Run{}, taken); !failure.Is(err, failure.Refused) {
+	if err := Reopen(&operation.Attempt{}, taken); !failure.Is(err, failure.Refused) {
 		t.Errorf("the first call: %v", err)
 	}
-	f := failure.Of(Reopen(&operation.Run{Open: &event.FailureData{}}, taken))
+	f := failure.Of(Reopen(&operation.Attempt{Open: &event.FailureData{}}, taken))
 	if f.Kind != failure.Unknown || f.Vendor != "v" || f.Code != "taken" {
 		t.Errorf("a repeated call: %v", f)
 	}

@@ -15,18 +15,18 @@ type Handler[C any] struct {
 	// Check says what about a command its tenant does not allow, or no vendor would take; nil
 	// allows all that its schema does. It is asked before the other functions, so that nothing is
 	// sent for a command that it rejects, and a plan is answered alike.
-	Check   func(*tenant.Tenant, *operation.Run) error
-	Perform func(C, context.Context, *operation.Run) (operation.Result, error)
-	Once    bool
-	LookUp  func(C, context.Context, *operation.Run) (operation.Result, bool, error)
-	Plan    func(C, context.Context, *operation.Run) (event.Plan, error)
+	Check         func(*tenant.Tenant, *operation.Attempt) error
+	Perform       func(C, context.Context, *operation.Attempt) (operation.Reply, error)
+	NotRepeatable bool
+	LookUp        func(C, context.Context, *operation.Attempt) (operation.Reply, bool, error)
+	Plan          func(C, context.Context, *operation.Attempt) (event.Plan, error)
 	// ReadBack needs no client: it makes a command.
-	ReadBack func(*operation.Run) (eventType string, data any, err error)
+	ReadBack func(*operation.Attempt) (eventType string, data any, err error)
 }
 
 // Check makes a [Handler]'s Check of a function that names the faults of a command's data.
-func Check[Data any](faults func(*tenant.Tenant, Data) []event.Fault) func(*tenant.Tenant, *operation.Run) error {
-	return func(t *tenant.Tenant, run *operation.Run) error {
+func Check[Data any](faults func(*tenant.Tenant, Data) []event.Fault) func(*tenant.Tenant, *operation.Attempt) error {
+	return func(t *tenant.Tenant, run *operation.Attempt) error {
 		var data Data
 		if err := run.Decode(&data); err != nil {
 			return err
@@ -39,10 +39,10 @@ func Check[Data any](faults func(*tenant.Tenant, Data) []event.Fault) func(*tena
 }
 
 // client gives the client of a command's tenant, if the command may use it.
-func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Run) (C, error) {
+func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Attempt) (C, error) {
 	c, t, err := clients.For(run.Tenant)
 	if err != nil {
-		return c, operation.Reject(event.TenantID, err.Error())
+		return c, operation.Reject(event.AttrTenantID, err.Error())
 	}
 	if h.Check == nil {
 		return c, nil
@@ -52,19 +52,19 @@ func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Run)
 
 // ForTenant makes a handler of one tenant's. A command whose tenant is not configured is rejected.
 func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handler {
-	check := func(run *operation.Run) error {
+	check := func(run *operation.Attempt) error {
 		_, err := client(clients, h, run)
 		return err
 	}
-	out := operation.Handler{Check: check, Once: h.Once, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Run) (operation.Result, error) {
+	out := operation.Handler{Check: check, NotRepeatable: h.NotRepeatable, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		c, err := client(clients, h, run)
 		if err != nil {
-			return operation.Result{}, err
+			return operation.Reply{}, err
 		}
 		return h.Perform(c, ctx, run)
 	}}
 	if h.LookUp != nil {
-		out.LookUp = func(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+		out.LookUp = func(ctx context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			allowed := h
 			if run.Settling {
 				// a policy that has changed since does not undo what an earlier call may have done
@@ -72,13 +72,13 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 			}
 			c, err := client(clients, allowed, run)
 			if err != nil {
-				return operation.Result{}, false, err
+				return operation.Reply{}, false, err
 			}
 			return h.LookUp(c, ctx, run)
 		}
 	}
 	if h.Plan != nil {
-		out.Plan = func(ctx context.Context, run *operation.Run) (event.Plan, error) {
+		out.Plan = func(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 			c, err := client(clients, h, run)
 			if err != nil {
 				return event.Plan{}, err

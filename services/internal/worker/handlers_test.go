@@ -35,13 +35,13 @@ func handler(t *testing.T, calls *int) operation.Handler {
 			}
 			return []event.Fault{{Field: "/pageSize", Problem: "b"}, {Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}
 		}),
-		Perform: func(client string, _ context.Context, _ *operation.Run) (operation.Result, error) {
-			return operation.Result{}, call(client)
+		Perform: func(client string, _ context.Context, _ *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{}, call(client)
 		},
-		LookUp: func(client string, _ context.Context, _ *operation.Run) (operation.Result, bool, error) {
-			return operation.Result{}, false, call(client)
+		LookUp: func(client string, _ context.Context, _ *operation.Attempt) (operation.Reply, bool, error) {
+			return operation.Reply{}, false, call(client)
 		},
-		Plan: func(client string, _ context.Context, _ *operation.Run) (event.Plan, error) {
+		Plan: func(client string, _ context.Context, _ *operation.Attempt) (event.Plan, error) {
 			return event.Plan{}, call(client)
 		},
 	})
@@ -50,25 +50,25 @@ func handler(t *testing.T, calls *int) operation.Handler {
 func TestForTenant(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		run    *operation.Run
+		run    *operation.Attempt
 		data   string
 		faults []event.Fault // of perform and plan
 		looks  bool          // a look-up takes place
 	}{
-		"allowed":             {&operation.Run{Tenant: "a"}, `{"pageSize":2.0}`, nil, true},
-		"refused":             {&operation.Run{Tenant: "a"}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, false},
-		"refused since":       {&operation.Run{Tenant: "a", Settling: true}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, true},
-		"no tenant":           {&operation.Run{}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
-		"unknown tenant":      {&operation.Run{Tenant: "c"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names no tenant that is configured (section tenants)"}}, false},
-		"tenant without it":   {&operation.Run{Tenant: "b"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names a tenant that does not use adaxes: its configuration has no section adaxes"}}, false},
-		"settling, no tenant": {&operation.Run{Settling: true}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
+		"allowed":             {&operation.Attempt{Tenant: "a"}, `{"pageSize":2.0}`, nil, true},
+		"refused":             {&operation.Attempt{Tenant: "a"}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, false},
+		"refused since":       {&operation.Attempt{Tenant: "a", Settling: true}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, true},
+		"no tenant":           {&operation.Attempt{}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
+		"unknown tenant":      {&operation.Attempt{Tenant: "c"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names no tenant that is configured (section tenants)"}}, false},
+		"tenant without it":   {&operation.Attempt{Tenant: "b"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names a tenant that does not use adaxes: its configuration has no section adaxes"}}, false},
+		"settling, no tenant": {&operation.Attempt{Settling: true}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var calls int
 			h, run := handler(t, &calls), c.run
 			var err error
-			if run.Command, err = event.New("1", "/test", event.DelegationRead, []byte(c.data)); err != nil {
+			if run.Command, err = event.New("1", "/test", event.TypeDelegationRead, []byte(c.data)); err != nil {
 				t.Fatal(err)
 			}
 			_, performed := h.Perform(t.Context(), run)

@@ -23,7 +23,7 @@ import (
 // Config holds a worker's settings. Its tenants stand in the YAML file only.
 type Config struct {
 	process.Config
-	bus.Server
+	bus.ConnFlags
 	Partitions     int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"8"`
 	Replicas       int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
 	StreamMaxBytes int64         `help:"How large each stream may grow, in bytes, where the streams are created; 0: unlimited. Accounts that demand a size need one. A full stream refuses what is new." default:"0"`
@@ -93,15 +93,15 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	engine, err := operation.New(ctx, operation.Config{
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
-		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), Hold: cfg.ParkAfter, Turn: cfg.RebalanceInterval, SweepAfter: cfg.RecheckAfter,
+		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), ParkAfter: cfg.ParkAfter, RebalanceInterval: cfg.RebalanceInterval, RecheckAfter: cfg.RecheckAfter,
 		Operators: tenants.Operators(), StrictKeys: tenants.StrictKeys(),
-		Budget: operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
-		Step:   crash.Both(crash.At(cfg.CrashAt), crash.StopAt(cfg.StopAt)), Unsafe: cfg.Unsafe, Machine: machine(cfg.ClockOff, cfg.ClockJumps),
+		Budget:    operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
+		Failpoint: crash.Both(crash.At(cfg.CrashAt), crash.StopAt(cfg.StopAt)), Unsafe: cfg.Unsafe, WallClock: steppedClock(cfg.ClockOff, cfg.ClockJumps),
 	})
 	if err != nil {
 		return err
 	}
-	p.Check("nats", bus.Connected(nc))
+	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("streams", streams(js))
 	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
 	// Serve returns when ctx has ended and what was in flight is settled; only then is the

@@ -21,8 +21,8 @@ func toldBy(d event.DelegationChangedData) told {
 }
 
 const (
-	change = event.DelegationChange
-	set    = event.DelegationSet
+	change = event.TypeDelegationChange
+	set    = event.TypeDelegationSet
 )
 
 // TestChangesAreToldAsTheyAre: who is meant is told by a unique name, and what can not be told is

@@ -22,12 +22,12 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		return nil, err
 	}
 	return map[string]operation.Handler{
-		event.DelegationSet:    worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.set, Plan: delegator.planSet, ReadBack: readBack}),
-		event.DelegationChange: worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.change, Plan: delegator.planChange, ReadBack: readBack}),
-		event.DelegationRead:   worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.read}),
-		event.FolderGrant:      worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.grant, Plan: delegator.planGrant, ReadBack: readBackFolder}),
-		event.FolderRevoke:     worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.revoke, Plan: delegator.planRevoke, ReadBack: readBackFolder}),
-		event.FolderRead:       worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.readFolder}),
+		event.TypeDelegationSet:    worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.set, Plan: delegator.planSet, ReadBack: readBack}),
+		event.TypeDelegationChange: worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.change, Plan: delegator.planChange, ReadBack: readBack}),
+		event.TypeDelegationRead:   worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.read}),
+		event.TypeFolderGrant:      worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.grant, Plan: delegator.planGrant, ReadBack: readBackFolder}),
+		event.TypeFolderRevoke:     worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.revoke, Plan: delegator.planRevoke, ReadBack: readBackFolder}),
+		event.TypeFolderRead:       worker.ForTenant(clients, worker.Handler[delegator]{Perform: delegator.readFolder}),
 	}, nil
 }
 

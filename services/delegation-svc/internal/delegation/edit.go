@@ -31,10 +31,10 @@ func (e edit) needed() bool { return len(e.add)+len(e.remove)+len(e.uncertain) >
 func (e edit) removals() []string { return slices.Concat(e.remove, e.uncertain) }
 
 // readEdit reads the present list and works out what a command would change about it.
-type readEdit func(context.Context, *operation.Run) (edit, error)
+type readEdit func(context.Context, *operation.Attempt) (edit, error)
 
 // editOfSet is the edit of delegation.set, which gives the whole list.
-func (d delegator) editOfSet(ctx context.Context, run *operation.Run) (edit, error) {
+func (d delegator) editOfSet(ctx context.Context, run *operation.Attempt) (edit, error) {
 	var data event.DelegationSetData
 	if err := run.Decode(&data); err != nil {
 		return edit{}, err
@@ -53,7 +53,7 @@ func (d delegator) editOfSet(ctx context.Context, run *operation.Run) (edit, err
 }
 
 // editOfChange is the edit of delegation.change. It leaves out what is already so.
-func (d delegator) editOfChange(ctx context.Context, run *operation.Run) (edit, error) {
+func (d delegator) editOfChange(ctx context.Context, run *operation.Attempt) (edit, error) {
 	var data event.DelegationChangeData
 	if err := run.Decode(&data); err != nil {
 		return edit{}, err
@@ -86,11 +86,11 @@ func (d delegator) editOfChange(ctx context.Context, run *operation.Run) (edit, 
 	return e, nil
 }
 
-func (d delegator) planSet(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (d delegator) planSet(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	return plan(d.editOfSet(ctx, run))
 }
 
-func (d delegator) planChange(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (d delegator) planChange(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	return plan(d.editOfChange(ctx, run))
 }
 

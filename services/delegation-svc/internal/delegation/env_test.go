@@ -104,16 +104,16 @@ func (b *env) fail(faults ...sandboxapi.Fault) {
 	}
 }
 
-func (b *env) run(eventType, data string) *operation.Run {
+func (b *env) run(eventType, data string) *operation.Attempt {
 	b.Helper()
 	e, err := event.New("1", "/test", eventType, []byte(data))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &operation.Run{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: time.Now()}}
+	return &operation.Attempt{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: time.Now()}}
 }
 
-func (b *env) perform(eventType, data string) (operation.Result, error) {
+func (b *env) perform(eventType, data string) (operation.Reply, error) {
 	b.Helper()
 	run := b.run(eventType, data)
 	return b.handlers[eventType].Perform(b.Context(), run)
@@ -134,7 +134,7 @@ func (b *env) delegates() string {
 	b.Helper()
 	b.set("exchangeonline.delegate-form", "smtp")
 	b.set("exchangeonline.orphan-shown", "guid")
-	result, err := b.perform(event.DelegationRead, `{"mailbox":"alex@contoso.com"}`)
+	result, err := b.perform(event.TypeDelegationRead, `{"mailbox":"alex@contoso.com"}`)
 	if err != nil {
 		b.Fatal(err)
 	}

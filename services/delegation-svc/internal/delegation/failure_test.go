@@ -142,7 +142,7 @@ func TestFailuresOfAWrite(t *testing.T) {
 				return got.Changed, err
 			},
 			"Add-MailboxFolderPermission": func(b *env) (bool, error) {
-				got, err := b.perform(event.FolderGrant, `{"mailbox":"alex@contoso.com","folder":"Calendar","delegate":"adele@contoso.com","accessRights":["Editor"]}`)
+				got, err := b.perform(event.TypeFolderGrant, `{"mailbox":"alex@contoso.com","folder":"Calendar","delegate":"adele@contoso.com","accessRights":["Editor"]}`)
 				data, _ := got.Data.(event.FolderChangedData)
 				return data.Changed, err
 			},
@@ -179,7 +179,7 @@ func TestTwinsAreTwoInEveryList(t *testing.T) {
 	b.seed("adele", "twin")
 	for _, form := range []string{"object", "string"} {
 		b.set("exchangeonline.display-names", form)
-		result, err := b.perform(event.DelegationRead, `{"withDisplayNames":true}`)
+		result, err := b.perform(event.TypeDelegationRead, `{"withDisplayNames":true}`)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func withoutNone(flags []string) []string {
 func sameNames(a, b []string) bool { return len(minus(a, b)) == 0 && len(minus(b, a)) == 0 }
 
 // entryOfGrant reads the entry that a grant would change.
-func (d delegator) entryOfGrant(ctx context.Context, run *operation.Run) (entry, error) {
+func (d delegator) entryOfGrant(ctx context.Context, run *operation.Attempt) (entry, error) {
 	var data event.FolderGrantData
 	if err := run.Decode(&data); err != nil {
 		return entry{}, err
@@ -54,7 +54,7 @@ func (d delegator) entryOfGrant(ctx context.Context, run *operation.Run) (entry,
 }
 
 // entryOfRevoke reads the entry that a revocation would take away.
-func (d delegator) entryOfRevoke(ctx context.Context, run *operation.Run) (entry, error) {
+func (d delegator) entryOfRevoke(ctx context.Context, run *operation.Attempt) (entry, error) {
 	var data event.FolderRevokeData
 	if err := run.Decode(&data); err != nil {
 		return entry{}, err
@@ -69,10 +69,10 @@ func (d delegator) readEntry(ctx context.Context, e entry) (entry, error) {
 	return e, err
 }
 
-func (d delegator) grant(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (d delegator) grant(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	e, err := d.entryOfGrant(ctx, run)
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	if e.needed() && !e.exists {
 		err = d.client.AddFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
@@ -81,15 +81,15 @@ func (d delegator) grant(ctx context.Context, run *operation.Run) (operation.Res
 		err = d.client.SetFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
 	if err := d.settle(ctx, e, err); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	return folderChanged(run, e), nil
 }
 
-func (d delegator) revoke(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (d delegator) revoke(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	e, err := d.entryOfRevoke(ctx, run)
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	if e.needed() {
 		err = d.client.RemoveFolderPermission(ctx, e.location(), e.delegate)
@@ -98,7 +98,7 @@ func (d delegator) revoke(ctx context.Context, run *operation.Run) (operation.Re
 		err = nil
 	}
 	if err := d.settle(ctx, e, err); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	return folderChanged(run, e), nil
 }
@@ -115,12 +115,12 @@ func (d delegator) settle(ctx context.Context, e entry, err error) error {
 	return notDone(err)
 }
 
-func folderChanged(run *operation.Run, e entry) operation.Result {
+func folderChanged(run *operation.Attempt, e entry) operation.Reply {
 	flags := e.flags
 	if len(flags) == 0 && len(e.after) > 0 {
 		flags = e.flagsBefore
 	}
-	return operation.Result{Type: event.FolderChanged, Data: event.FolderChangedData{
+	return operation.Reply{Type: event.TypeFolderChanged, Data: event.FolderChangedData{
 		Operation: run.Operation, Mailbox: e.mailbox, Folder: e.folder, Delegate: e.delegate,
 		AccessRights: present(e.after), SharingPermissionFlags: flags, Before: present(e.before), Changed: e.needed(),
 	}}
@@ -130,30 +130,30 @@ func folderChanged(run *operation.Run, e entry) operation.Result {
 // page names; in a mailbox of another language it has another name.
 const calendar = "Calendar"
 
-func (d delegator) readFolder(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (d delegator) readFolder(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.FolderReadData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	folder := exchangeonline.Folder{Mailbox: data.Mailbox, Path: cmp.Or(data.Folder, calendar)}
 	entries, err := d.client.FolderPermissions(ctx, folder)
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	permissions := make([]event.FolderPermission, len(entries))
 	for i, p := range entries {
 		permissions[i] = event.FolderPermission(p)
 	}
-	return operation.Result{Type: event.FolderObserved, Data: event.FolderObservedData{
+	return operation.Reply{Type: event.TypeFolderObserved, Data: event.FolderObservedData{
 		Operation: run.Operation, Mailbox: folder.Mailbox, Folder: folder.Path, Permissions: permissions,
 	}}, nil
 }
 
-func (d delegator) planGrant(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (d delegator) planGrant(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	return planEntry(d.entryOfGrant(ctx, run))
 }
 
-func (d delegator) planRevoke(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (d delegator) planRevoke(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	return planEntry(d.entryOfRevoke(ctx, run))
 }
 

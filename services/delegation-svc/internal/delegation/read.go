@@ -16,19 +16,19 @@ const maxPart = 256 << 10
 
 // read reports one mailbox, or all of them in as many parts as they need. The last part ends the
 // operation. After a crash, reading starts again at the first mailbox.
-func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (d delegator) read(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.DelegationReadData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	parts := answer{run: run, requested: requestTime(run)}
 	if data.Mailbox != "" {
 		m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{WithDisplayNames: data.WithDisplayNames, Select: data.Select})
 		if err != nil {
-			return operation.Result{}, err
+			return operation.Reply{}, err
 		}
 		if err := parts.add(ctx, m); err != nil {
-			return operation.Result{}, err
+			return operation.Reply{}, err
 		}
 		return parts.last(), nil
 	}
@@ -43,14 +43,14 @@ func (d delegator) read(ctx context.Context, run *operation.Run) (operation.Resu
 			return nil
 		})
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	return parts.last(), nil
 }
 
 // answer gathers mailboxes into parts.
 type answer struct {
-	run       *operation.Run
+	run       *operation.Attempt
 	sent      int // parts
 	count     int // mailboxes
 	size      int // bytes of the part being gathered
@@ -61,7 +61,7 @@ type answer struct {
 
 // requestTime is the time now, but not before the command was stored: this machine's clock may be
 // slow.
-func requestTime(run *operation.Run) time.Time {
+func requestTime(run *operation.Attempt) time.Time {
 	now := time.Now().UTC()
 	if received := run.Operation.ReceivedAt; received.After(now) {
 		return received
@@ -77,7 +77,7 @@ func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
 		return err
 	}
 	if a.size > 0 && a.size+len(raw) > maxPart {
-		if err := a.run.Emit(ctx, event.DelegationObserved, a.part(false)); err != nil {
+		if err := a.run.Emit(ctx, event.TypeDelegationObserved, a.part(false)); err != nil {
 			return err
 		}
 	}
@@ -104,8 +104,8 @@ func (a *answer) part(complete bool) event.DelegationObservedData {
 	return part
 }
 
-func (a *answer) last() operation.Result {
-	return operation.Result{Type: event.DelegationObserved, Data: a.part(true)}
+func (a *answer) last() operation.Reply {
+	return operation.Reply{Type: event.TypeDelegationObserved, Data: a.part(true)}
 }
 
 func observed(m exchangeonline.Mailbox) event.DelegatedMailbox {
@@ -121,20 +121,20 @@ func observed(m exchangeonline.Mailbox) event.DelegatedMailbox {
 }
 
 // readBack is the command that reads the list which another command changes.
-func readBack(run *operation.Run) (eventType string, data any, err error) {
+func readBack(run *operation.Attempt) (eventType string, data any, err error) {
 	var changed struct {
 		Mailbox string `json:"mailbox"`
 	}
 	err = run.Decode(&changed)
-	return event.DelegationRead, event.DelegationReadData{Mailbox: changed.Mailbox}, err
+	return event.TypeDelegationRead, event.DelegationReadData{Mailbox: changed.Mailbox}, err
 }
 
 // readBackFolder is the same for a folder's permissions.
-func readBackFolder(run *operation.Run) (eventType string, data any, err error) {
+func readBackFolder(run *operation.Attempt) (eventType string, data any, err error) {
 	var changed struct {
 		Mailbox string `json:"mailbox"`
 		Folder  string `json:"folder"`
 	}
 	err = run.Decode(&changed)
-	return event.FolderRead, event.FolderReadData{Mailbox: changed.Mailbox, Folder: changed.Folder}, err
+	return event.TypeFolderRead, event.FolderReadData{Mailbox: changed.Mailbox, Folder: changed.Folder}, err
 }

@@ -38,11 +38,11 @@ func TestAPageSizeInAnyFormOfANumberIsThatNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, data := range []string{`{"pageSize":100.0}`, `{"pageSize":1e2}`, `{"pageSize":100}`} {
-		e, err := event.New("1", "/test", event.DelegationRead, []byte(data))
+		e, err := event.New("1", "/test", event.TypeDelegationRead, []byte(data))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := handlers[event.DelegationRead].Perform(t.Context(), &operation.Run{Command: e, ID: "id", Tenant: "contoso"}); err != nil {
+		if _, err := handlers[event.TypeDelegationRead].Perform(t.Context(), &operation.Attempt{Command: e, ID: "id", Tenant: "contoso"}); err != nil {
 			t.Errorf("%s: %v", data, err)
 		}
 	}

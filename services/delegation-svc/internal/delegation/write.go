@@ -14,21 +14,21 @@ import (
 	"github.com/mailwright/mailwright/services/internal/worker"
 )
 
-func (d delegator) set(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (d delegator) set(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	return d.apply(ctx, run, d.editOfSet)
 }
 
-func (d delegator) change(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (d delegator) change(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	return d.apply(ctx, run, d.editOfChange)
 }
 
 // apply writes an edit and tells what became of it. Repeated, it finds nothing left to write.
-func (d delegator) apply(ctx context.Context, run *operation.Run, read readEdit) (operation.Result, error) {
+func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readEdit) (operation.Reply, error) {
 	e, err := read(ctx, run)
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
-	run.Step("change") // between what was read and what is written
+	run.Failpoint("change") // between what was read and what is written
 	if !e.needed() {
 		return changed(run, e.done()), nil
 	}
@@ -40,7 +40,7 @@ func (d delegator) apply(ctx context.Context, run *operation.Run, read readEdit)
 		err = notDone(err)
 	}
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	return changed(run, d.confirm(ctx, e, unknown)), nil
 }
@@ -267,11 +267,11 @@ func quoted(names []string) string {
 }
 
 // changed is the result of a command that set or changed the list.
-func changed(run *operation.Run, data event.DelegationChangedData) operation.Result {
+func changed(run *operation.Attempt, data event.DelegationChangedData) operation.Reply {
 	data.Operation = run.Operation
 	data.Changed = len(data.Added)+len(data.Removed) > 0
 	data.Delegates, data.Added, data.Removed = present(data.Delegates), present(data.Added), present(data.Removed)
-	return operation.Result{Type: event.DelegationChanged, Data: data}
+	return operation.Reply{Type: event.TypeDelegationChanged, Data: data}
 }
 
 // present keeps an empty list an empty list in JSON, not null.

@@ -25,7 +25,7 @@ const (
 const clockSkew = 10 * time.Minute
 
 // ageOf compares the time at which an object was created with a command.
-func ageOf(run *operation.Run, created adaxes.Span) age {
+func ageOf(run *operation.Attempt, created adaxes.Span) age {
 	came := run.Operation.ReceivedAt.Add(-clockSkew)
 	switch {
 	case created.Earliest.IsZero():

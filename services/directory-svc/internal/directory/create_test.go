@@ -84,27 +84,27 @@ func (b *bed) strike(call, kind string) {
 }
 
 // run is an attempt at a command that came at a time.
-func (b *bed) run(eventType, data string, came time.Time) *operation.Run {
+func (b *bed) run(eventType, data string, came time.Time) *operation.Attempt {
 	b.Helper()
 	e, err := event.New("1", "/test", eventType, []byte(data))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &operation.Run{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: came}}
+	return &operation.Attempt{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: came}}
 }
 
-func (b *bed) perform(run *operation.Run) (operation.Result, error) {
+func (b *bed) perform(run *operation.Attempt) (operation.Reply, error) {
 	return b.handlers[run.Command.Type()].Perform(b.Context(), run)
 }
 
 // settle looks for what an earlier call left, which ended with a code.
-func (b *bed) settle(run *operation.Run, code string) (operation.Result, bool, error) {
+func (b *bed) settle(run *operation.Attempt, code string) (operation.Reply, bool, error) {
 	run.Settling, run.Open = true, &event.FailureData{Code: code}
 	return b.handlers[run.Command.Type()].LookUp(b.Context(), run)
 }
 
 // repeat performs again what was not found.
-func (b *bed) repeat(run *operation.Run) error {
+func (b *bed) repeat(run *operation.Attempt) error {
 	run.Settling = false
 	_, err := b.perform(run)
 	return err
@@ -149,7 +149,7 @@ func TestALostObjectIsFoundByItsNames(t *testing.T) {
 	} {
 		b.set("adaxes.business-rule", tt.rule)
 		b.strike("create-object", "timeout-after")
-		run := b.run(event.ObjectCreate, tt.data, time.Now())
+		run := b.run(event.TypeObjectCreate, tt.data, time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
 		result, found, err := b.settle(run, "")
@@ -162,7 +162,7 @@ func TestALostObjectIsFoundByItsNames(t *testing.T) {
 func TestAnOlderObjectOfTheNameIsNotOurs(t *testing.T) {
 	t.Parallel()
 	b := setup(t, true)
-	for eventType, data := range map[string]string{event.ObjectCreate: user(true, "older"), event.BusinessUserCreate: hostedUser("older", "")} {
+	for eventType, data := range map[string]string{event.TypeObjectCreate: user(true, "older"), event.TypeBusinessUserCreate: hostedUser("older", "")} {
 		if _, err := b.perform(b.run(eventType, data, time.Now())); err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestANameThatIsTakenAfterALostCreateIsLookedForAgain(t *testing.T) {
 	b.set("adaxes.read-lag", "1h")
 	b.set("ldap.read-lag", "1h")
 	for eventType, tt := range map[string]struct{ call, data string }{
-		event.ObjectCreate: {"create-object", user(true, "lagging")}, event.BusinessUserCreate: {"CreateBusinessUser", hostedUser("lagging", "BaseMail")},
+		event.TypeObjectCreate: {"create-object", user(true, "lagging")}, event.TypeBusinessUserCreate: {"CreateBusinessUser", hostedUser("lagging", "BaseMail")},
 	} {
 		b.strike(tt.call, "timeout-after")
 		run := b.run(eventType, tt.data, time.Now())
@@ -200,14 +200,14 @@ func TestANameThatTheVendorMakesUpIsNeverCreatedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)
 	b.strike("create-object", "timeout-before")
-	run := b.run(event.ObjectCreate, user(false, "never"), time.Now())
+	run := b.run(event.TypeObjectCreate, user(false, "never"), time.Now())
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown)
 	_, _, err = b.settle(run, "")
 	wantsKind(t, err, failure.Unknown, "not created again")
 	// With nothing at all to look for it goes to a person.
-	_, _, err = b.settle(b.run(event.ObjectCreate, user(false, ""), time.Now()), "")
-	if !errors.Is(err, operation.ErrCanNotLookUp) {
+	_, _, err = b.settle(b.run(event.TypeObjectCreate, user(false, ""), time.Now()), "")
+	if !errors.Is(err, operation.ErrCannotLookUp) {
 		t.Error(err)
 	}
 }
@@ -217,16 +217,16 @@ func TestAGUIDThatCanNotBeReadIsTold(t *testing.T) {
 	b := setup(t, true)
 	b.set("adaxes.read-lag", "700ms") // shows at the third attempt
 	b.set("ldap.read-lag", "1h")
-	result, err := b.perform(b.run(event.ObjectCreate, user(true, "soon"), time.Now()))
+	result, err := b.perform(b.run(event.TypeObjectCreate, user(true, "soon"), time.Now()))
 	if data, _ := result.Data.(event.ObjectCreatedData); err != nil || data.Object.GUID == "" || len(data.Warnings) > 0 {
 		t.Errorf("%+v, %v", result.Data, err)
 	}
 	b.set("adaxes.read-lag", "1h")
-	result, err = b.perform(b.run(event.ObjectCreate, user(true, "late"), time.Now()))
+	result, err = b.perform(b.run(event.TypeObjectCreate, user(true, "late"), time.Now()))
 	if data, _ := result.Data.(event.ObjectCreatedData); err != nil || data.Object.GUID != "" || data.Object.DN != "CN=late,"+unit || len(data.Warnings) != 1 || !strings.Contains(data.Warnings[0].Text, "GUID could not be read") {
 		t.Errorf("%+v, %v", result.Data, err)
 	}
-	result, err = b.perform(b.run(event.BusinessUserCreate, hostedUser("late", ""), time.Now()))
+	result, err = b.perform(b.run(event.TypeBusinessUserCreate, hostedUser("late", ""), time.Now()))
 	if data, _ := result.Data.(event.BusinessUserCreatedData); err != nil || data.User.GUID != "" || data.User.Path == "" || len(data.Warnings) != 1 || !strings.Contains(data.Warnings[0].Text, "GUID could not be read") {
 		t.Errorf("%+v, %v", result.Data, err)
 	}
@@ -238,7 +238,7 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	t.Parallel()
 	b := setup(t, true)
 	b.strike("CreateBusinessUser", "partial")
-	run := b.run(event.BusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
+	run := b.run(event.TypeBusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown, "0x80004005")
 	result, found, err := b.settle(run, failure.Of(err).Code)
@@ -246,7 +246,7 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 		t.Errorf("%+v, %v, %v", result.Data, found, err)
 	}
 
-	run = b.run(event.BusinessUserCreate, hostedUser("none", "PlatinumMail"), time.Now())
+	run = b.run(event.TypeBusinessUserCreate, hostedUser("none", "PlatinumMail"), time.Now())
 	_, err = b.perform(run)
 	wantsKind(t, err, failure.Unknown)
 	if _, found, err := b.settle(run, failure.Of(err).Code); err != nil || found {
@@ -257,10 +257,10 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	// Without a directory to look into a person has to.
 	without := setup(t, false)
 	without.strike("CreateBusinessUser", "partial")
-	run = without.run(event.BusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
+	run = without.run(event.TypeBusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
 	_, err = without.perform(run)
 	wantsKind(t, err, failure.Unknown, "0x80004005")
-	if _, _, err := without.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCanNotLookUp) {
+	if _, _, err := without.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCannotLookUp) {
 		t.Error(err)
 	}
 }
@@ -287,8 +287,8 @@ func TestACreateThatIsAnsweredBy503IsOpen(t *testing.T) {
 	t.Parallel()
 	b := setup(t, true)
 	for _, tt := range []struct{ name, call, eventType, data, match string }{
-		{"object", "create-object", event.ObjectCreate, user(true, "awaydone"), "awaydone"},
-		{"hosted user", "CreateBusinessUser", event.BusinessUserCreate, hostedUser("awaydone", "BaseMail"), "awaydone@"},
+		{"object", "create-object", event.TypeObjectCreate, user(true, "awaydone"), "awaydone"},
+		{"hosted user", "CreateBusinessUser", event.TypeBusinessUserCreate, hostedUser("awaydone", "BaseMail"), "awaydone@"},
 	} {
 		b.away(tt.call, "after")
 		run := b.run(tt.eventType, tt.data, time.Now())
@@ -321,7 +321,7 @@ func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
 	b := setup(t, false)
 	for when, taken := range map[string]bool{"after": true, "before": false} {
 		b.away("CreateBusinessUser", when)
-		run := b.run(event.BusinessUserCreate, hostedUser("away-"+when, "BaseMail"), time.Now())
+		run := b.run(event.TypeBusinessUserCreate, hostedUser("away-"+when, "BaseMail"), time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown, hostedexchange.CodeAway)
 		if _, found, err := b.settle(run, hostedexchange.CodeAway); found || err != nil {
@@ -335,7 +335,7 @@ func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
 			continue
 		}
 		wantsKind(t, err, failure.Unknown, hostedexchange.CodeExists, "may have created it")
-		if _, _, err := b.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCanNotLookUp) {
+		if _, _, err := b.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCannotLookUp) {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
@@ -360,7 +360,7 @@ func TestNoSecondObjectWhereNamesDoNotCollide(t *testing.T) {
 				b.strike("create-object", "timeout-after")
 			}
 			before := b.made(match)
-			run := b.run(event.ObjectCreate, data, time.Now())
+			run := b.run(event.TypeObjectCreate, data, time.Now())
 			_, err := b.perform(run)
 			wantsKind(t, err, failure.Unknown)
 			_, _, err = b.settle(run, failure.Of(err).Code)
@@ -387,7 +387,7 @@ func TestAContainerMayBeNamedByGUID(t *testing.T) {
 		}
 	}
 	b.strike("create-object", "timeout-after")
-	run := b.run(event.ObjectCreate, `{"createIn":"`+guid+`","objectType":"container","properties":[{"propertyName":"cn","propertyType":"String","values":["By GUID"]}]}`, time.Now())
+	run := b.run(event.TypeObjectCreate, `{"createIn":"`+guid+`","objectType":"container","properties":[{"propertyName":"cn","propertyType":"String","values":["By GUID"]}]}`, time.Now())
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown)
 	result, found, err := b.settle(run, "")
@@ -406,7 +406,7 @@ func TestAContainerThatOurAccountMayNotReadIsNoObstacle(t *testing.T) {
 	}
 	for fault, shows := range map[string]bool{"timeout-after": true, "timeout-before": false} {
 		b.strike("create-object", fault)
-		run := b.run(event.ObjectCreate, user(true, "within"+fault), time.Now())
+		run := b.run(event.TypeObjectCreate, user(true, "within"+fault), time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
 		hide()
@@ -451,11 +451,11 @@ func TestTheAgeOfAnObjectInEveryForm(t *testing.T) {
 		b.control(http.MethodDelete, "faults", nil)
 		b.strike("create-object", "timeout-before")
 		b.control(http.MethodPost, "faults", map[string]any{"call": "get-object", "match": "michael smith", "kind": "status", "params": map[string]any{"status": 200, "body": body}})
-		run := b.run(event.ObjectCreate, user(true, "Michael Smith"), now)
+		run := b.run(event.TypeObjectCreate, user(true, "Michael Smith"), now)
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
 		_, found, err := b.settle(run, "")
-		if found != tt.ours || errors.Is(err, operation.ErrCanNotLookUp) != tt.person || err != nil && !tt.person {
+		if found != tt.ours || errors.Is(err, operation.ErrCannotLookUp) != tt.person || err != nil && !tt.person {
 			t.Errorf("%s: found %v, %v", name, found, err)
 		}
 		if old := !tt.ours && !tt.person; old {

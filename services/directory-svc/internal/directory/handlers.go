@@ -27,11 +27,11 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		return nil, err
 	}
 	return map[string]operation.Handler{
-		event.ObjectCreate: worker.ForTenant(objects, worker.Handler[objectCreator]{
-			Check: worker.Check(objectFaults), Once: true, LookUp: objectCreator.lookUp, Perform: objectCreator.create, Plan: objectCreator.plan,
+		event.TypeObjectCreate: worker.ForTenant(objects, worker.Handler[objectCreator]{
+			Check: worker.Check(objectFaults), NotRepeatable: true, LookUp: objectCreator.lookUp, Perform: objectCreator.create, Plan: objectCreator.plan,
 		}),
-		event.BusinessUserCreate: worker.ForTenant(users, worker.Handler[userCreator]{
-			Check: worker.Check((*tenant.Tenant).CheckBusinessUser), Once: true, LookUp: userCreator.lookUp, Perform: userCreator.create, Plan: userCreator.plan,
+		event.TypeBusinessUserCreate: worker.ForTenant(users, worker.Handler[userCreator]{
+			Check: worker.Check((*tenant.Tenant).CheckBusinessUser), NotRepeatable: true, LookUp: userCreator.lookUp, Perform: userCreator.create, Plan: userCreator.plan,
 		}),
 	}, nil
 }

@@ -28,14 +28,14 @@ type objectCreator struct {
 	marker string
 }
 
-func (c objectCreator) create(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (c objectCreator) create(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	result, err := c.client.CreateObject(ctx, c.object(data, run.ID))
 	if err != nil {
-		return operation.Result{}, c.meaning(ctx, run, data, err)
+		return operation.Reply{}, c.meaning(ctx, run, data, err)
 	}
 	// The vendor's rules may have renamed and moved the object, and a create does not return the
 	// GUID. It exists whatever comes of the reading.
@@ -52,7 +52,7 @@ func (c objectCreator) create(ctx context.Context, run *operation.Run) (operatio
 
 // meaning is what a failed create means for the operation. After an earlier call that is open, a
 // taken name is ours, perhaps, but not if it was taken before the command came.
-func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data event.ObjectCreateData, err error) error {
+func (c objectCreator) meaning(ctx context.Context, run *operation.Attempt, data event.ObjectCreateData, err error) error {
 	if run.Open == nil || !adaxes.MayExist(err) {
 		return err
 	}
@@ -68,19 +68,19 @@ func (c objectCreator) meaning(ctx context.Context, run *operation.Run, data eve
 //
 // With a marker that is certain. Without one, an object of the intended name counts as ours only
 // while an earlier create is open, and only if it is certainly not older than the command.
-func (c objectCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+func (c objectCreator) lookUp(ctx context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, false, err
+		return operation.Reply{}, false, err
 	}
 	found, err := c.find(ctx, run, data)
 	if err != nil || found == nil {
-		return operation.Result{}, false, err
+		return operation.Reply{}, false, err
 	}
 	return created(run, *found, data.ObjectType, nil), true, nil
 }
 
-func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
+func (c objectCreator) find(ctx context.Context, run *operation.Attempt, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
 	if c.marker != "" {
 		found, err := c.client.Search(ctx, adaxes.Query{Property: c.marker, Value: run.ID})
 		if err != nil || len(found) == 0 {
@@ -89,7 +89,7 @@ func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.
 		return &found[0], nil
 	}
 	if !run.Settling {
-		return nil, operation.ErrCanNotLookUp
+		return nil, operation.ErrCannotLookUp
 	}
 	return c.findByName(ctx, run, data)
 }
@@ -99,14 +99,14 @@ func (c objectCreator) find(ctx context.Context, run *operation.Run, data event.
 //
 // Where nothing shows and nothing makes a second create collide with the first, it goes on looking:
 // the create is not repeated.
-func (c objectCreator) findByName(ctx context.Context, run *operation.Run, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
+func (c objectCreator) findByName(ctx context.Context, run *operation.Attempt, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
 	at, err := c.place(ctx, data)
 	if err != nil {
 		return nil, err
 	}
 	logons := logonNames(data)
 	if at.dn == "" && len(logons) == 0 {
-		return nil, operation.ErrCanNotLookUp
+		return nil, operation.ErrCannotLookUp
 	}
 	if at.dn != "" {
 		found, err := c.get(ctx, at.dn, whenCreated)
@@ -140,7 +140,7 @@ const whenCreated = "whenCreated"
 // isOurs reports whether an object of the right name was created by an earlier call of this
 // operation. Where its age does not tell, a person has to look: a repeated create could only find
 // the name taken.
-func isOurs(run *operation.Run, object *adaxes.DirectoryObject) (bool, error) {
+func isOurs(run *operation.Attempt, object *adaxes.DirectoryObject) (bool, error) {
 	if object == nil {
 		return false, nil
 	}
@@ -150,7 +150,7 @@ func isOurs(run *operation.Run, object *adaxes.DirectoryObject) (bool, error) {
 	case notOlder:
 		return true, nil
 	default:
-		return false, operation.ErrCanNotLookUp
+		return false, operation.ErrCannotLookUp
 	}
 }
 
@@ -222,7 +222,7 @@ func (c objectCreator) get(ctx context.Context, dn string, properties ...string)
 }
 
 // plan says whether the name is taken. What the vendor's own rules would add can not be told.
-func (c objectCreator) plan(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (c objectCreator) plan(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {
 		return event.Plan{}, err
@@ -254,8 +254,8 @@ func shown(p event.Property) string {
 	return string(raw)
 }
 
-func created(run *operation.Run, object adaxes.DirectoryObject, objectType string, warnings []event.Warning) operation.Result {
-	return operation.Result{Type: event.ObjectCreated, Data: event.ObjectCreatedData{
+func created(run *operation.Attempt, object adaxes.DirectoryObject, objectType string, warnings []event.Warning) operation.Reply {
+	return operation.Reply{Type: event.TypeObjectCreated, Data: event.ObjectCreatedData{
 		Operation: run.Operation,
 		Object:    event.DirectoryObject{DN: object.DN, GUID: object.GUID, ObjectType: objectType},
 		Warnings:  warnings,

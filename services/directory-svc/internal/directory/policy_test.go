@@ -92,14 +92,14 @@ func TestIntegersArriveAsTheyWereWritten(t *testing.T) {
 		"floatf": {`{"propertyName":"lockoutTime","propertyType":1e1,"values":[9223372036854775807]}`, "9223372036854775807", "9223372036854775807"},
 		"floatg": {`{"propertyName":"lockoutTime","propertyType":"LargeInteger","values":["9007199254740993"]}`, "9007199254740993", "9007199254740993"},
 	} {
-		run := b.run(event.ObjectCreate, objectWith(account, c.property), time.Now())
+		run := b.run(event.TypeObjectCreate, objectWith(account, c.property), time.Now())
 		if faults := event.Check(run.Command); faults != nil {
 			t.Errorf("%s: %+v", account, faults)
 		}
 		if _, err := b.perform(run); err != nil || !strings.Contains(b.stored(account), "["+c.stored+"]") {
 			t.Errorf("%s: %v; stored %s, want %s", account, err, b.stored(account), c.stored)
 		}
-		plan, err := b.handlers[event.ObjectCreate].Plan(t.Context(), b.run(event.ObjectCreate, objectWith("new"+account, c.property), time.Now()))
+		plan, err := b.handlers[event.TypeObjectCreate].Plan(t.Context(), b.run(event.TypeObjectCreate, objectWith("new"+account, c.property), time.Now()))
 		if err != nil || !slices.ContainsFunc(plan.Changes, func(change event.Change) bool { return change.Value == "["+c.want+"]" }) {
 			t.Errorf("%s: the plan says %+v, %v", account, plan.Changes, err)
 		}
@@ -118,9 +118,9 @@ func TestIntegersThatDoNotFitAreRejected(t *testing.T) {
 		`{"propertyName":"codePage","propertyType":7,"values":[1.5]}`,
 		`{"propertyName":"userAccountControl","propertyType":"Integer","values":[4294967808]}`,
 	} {
-		b.wantRejected(event.ObjectCreate, objectWith("beyond", property), "/properties/2/values/0")
+		b.wantRejected(event.TypeObjectCreate, objectWith("beyond", property), "/properties/2/values/0")
 	}
-	b.wantRejected(event.ObjectCreate, objectWith("beyond", `{"propertyName":"codePage","propertyType":7.5,"values":[1]}`), "/properties/2/propertyType")
+	b.wantRejected(event.TypeObjectCreate, objectWith("beyond", `{"propertyName":"codePage","propertyType":7.5,"values":[1]}`), "/properties/2/propertyType")
 }
 
 // TestWhatTheTenantDoesNotAllowReachesNoVendor: the faults are told all at once, and by a dry run
@@ -131,25 +131,25 @@ func TestWhatTheTenantDoesNotAllowReachesNoVendor(t *testing.T) {
 	one := func(name string) string {
 		return objectWith("other", `{"propertyName":"`+name+`","propertyType":"String","values":["x"]}`)
 	}
-	b.wantRejected(event.ObjectCreate, one("extensionAttribute15"), "/properties/2/propertyName")
-	b.wantRejected(event.ObjectCreate, one("EXTENSIONattribute15"), "/properties/2/propertyName")
-	b.wantRejected(event.ObjectCreate, one("memberOf"), "/properties/2/propertyName")
-	b.wantRejected(event.ObjectCreate, one("SAMACCOUNTNAME"), "/properties/2/propertyName")
-	b.wantRejected(event.ObjectCreate, strings.ReplaceAll(one("description"), unit, "LDAP://dc.evil.example/"+unit), "/createIn")
-	b.wantRejected(event.ObjectCreate, strings.ReplaceAll(one("description"), unit, "7a4267ce-d354-44e7-8bd6-c681f1284a41"), "/createIn")
-	b.wantRejected(event.ObjectCreate, `{"createIn":"DC=example,DC=com","objectType":"computer","photo":"=","properties":[
+	b.wantRejected(event.TypeObjectCreate, one("extensionAttribute15"), "/properties/2/propertyName")
+	b.wantRejected(event.TypeObjectCreate, one("EXTENSIONattribute15"), "/properties/2/propertyName")
+	b.wantRejected(event.TypeObjectCreate, one("memberOf"), "/properties/2/propertyName")
+	b.wantRejected(event.TypeObjectCreate, one("SAMACCOUNTNAME"), "/properties/2/propertyName")
+	b.wantRejected(event.TypeObjectCreate, strings.ReplaceAll(one("description"), unit, "LDAP://dc.evil.example/"+unit), "/createIn")
+	b.wantRejected(event.TypeObjectCreate, strings.ReplaceAll(one("description"), unit, "7a4267ce-d354-44e7-8bd6-c681f1284a41"), "/createIn")
+	b.wantRejected(event.TypeObjectCreate, `{"createIn":"DC=example,DC=com","objectType":"computer","photo":"=","properties":[
 		{"propertyName":"adminCount","propertyType":"Integer","values":[1.5]},{"propertyName":"userAccountControl","propertyType":"Integer","values":[528384]}]}`,
 		"/createIn", "/objectType", "/photo", "/properties/0/propertyName", "/properties/0/values/0", "/properties/1/values/0")
 
 	hosted := hostedUser("other", "")
-	b.wantRejected(event.BusinessUserCreate, strings.Replace(hosted, "AD01.fabrikam.com", "dc.evil.example", 1), "/preferredDomainController")
-	b.wantRejected(event.BusinessUserCreate, strings.Replace(hosted, "LDAP://", "LDAP://dc.evil.example/", 1), "/container")
-	b.wantRejected(event.BusinessUserCreate, strings.Replace(hosted, `"isAdmin":false`, `"isAdmin":true,"properties":[{"name":"servicePrincipalName","values":["http/a"]}]`, 1), "/isAdmin", "/properties/0/name")
+	b.wantRejected(event.TypeBusinessUserCreate, strings.Replace(hosted, "AD01.fabrikam.com", "dc.evil.example", 1), "/preferredDomainController")
+	b.wantRejected(event.TypeBusinessUserCreate, strings.Replace(hosted, "LDAP://", "LDAP://dc.evil.example/", 1), "/container")
+	b.wantRejected(event.TypeBusinessUserCreate, strings.Replace(hosted, `"isAdmin":false`, `"isAdmin":true,"properties":[{"name":"servicePrincipalName","values":["http/a"]}]`, 1), "/isAdmin", "/properties/0/name")
 
-	if _, err := b.perform(b.run(event.ObjectCreate, user(true, "allowed"), time.Now())); err != nil {
+	if _, err := b.perform(b.run(event.TypeObjectCreate, user(true, "allowed"), time.Now())); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.perform(b.run(event.BusinessUserCreate, hostedUser("allowed", ""), time.Now())); err != nil {
+	if _, err := b.perform(b.run(event.TypeBusinessUserCreate, hostedUser("allowed", ""), time.Now())); err != nil {
 		t.Error(err)
 	}
 }
@@ -159,7 +159,7 @@ func TestWhatTheTenantDoesNotAllowReachesNoVendor(t *testing.T) {
 func TestAStricterPolicyDoesNotHideWhatWasCreatedBefore(t *testing.T) {
 	t.Parallel()
 	b := setupTenant(t, false, tenant.Policy{Containers: []string{"OU=Elsewhere,DC=example,DC=com"}}, "")
-	if _, found, err := b.settle(b.run(event.ObjectCreate, user(true, "lost"), time.Now()), ""); err != nil || found {
+	if _, found, err := b.settle(b.run(event.TypeObjectCreate, user(true, "lost"), time.Now()), ""); err != nil || found {
 		t.Errorf("found %v, %v", found, err)
 	}
 }
@@ -198,10 +198,10 @@ func TestTheSandboxesConfigurationAllowsTheDocumentedExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		switch command.Type {
-		case event.ObjectCreate:
+		case event.TypeObjectCreate:
 			err = json.Unmarshal(command.Data, &object)
 			faults = tenants[stack.SandboxTenant].CheckObject(object)
-		case event.BusinessUserCreate:
+		case event.TypeBusinessUserCreate:
 			err = json.Unmarshal(command.Data, &user)
 			faults = tenants[stack.SandboxTenant].CheckBusinessUser(user)
 		}

@@ -20,20 +20,20 @@ type userCreator struct {
 	directory *ldapdirectory.Client
 }
 
-func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (c userCreator) create(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.BusinessUserCreateData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	if run.Open != nil && hostedexchange.Ended(run.Open.Code) {
-		return operation.Result{}, &failure.Error{
+		return operation.Reply{}, &failure.Error{
 			Kind: failure.Refused, Vendor: hostedexchange.Vendor, Code: run.Open.Code,
 			Text: "the provisioning engine ended the procedure with an error, and has left no user in the directory",
 		}
 	}
 	user, err := c.client.CreateBusinessUser(ctx, businessUser(data))
 	if err != nil {
-		return operation.Result{}, c.meaning(ctx, run, data, err)
+		return operation.Reply{}, c.meaning(ctx, run, data, err)
 	}
 	out := userCreated(run, data, user)
 	if c.directory != nil {
@@ -46,12 +46,12 @@ func (c userCreator) create(ctx context.Context, run *operation.Run) (operation.
 			out.Warnings = append(out.Warnings, unread("The user was created, but its GUID could not be read", err))
 		}
 	}
-	return operation.Result{Type: event.BusinessUserCreated, Data: out}, nil
+	return operation.Reply{Type: event.TypeBusinessUserCreated, Data: out}, nil
 }
 
 // meaning is what a failed create means for the operation. After an earlier call that is open, a
 // taken name is ours, perhaps, but not if it was taken before the command came.
-func (c userCreator) meaning(ctx context.Context, run *operation.Run, data event.BusinessUserCreateData, err error) error {
+func (c userCreator) meaning(ctx context.Context, run *operation.Attempt, data event.BusinessUserCreateData, err error) error {
 	if run.Open == nil || !hostedexchange.Exists(err) {
 		return err
 	}
@@ -68,7 +68,7 @@ func unread(what string, err error) event.Warning {
 	return event.Warning{Text: what + ": " + failure.Of(err).Text + "."}
 }
 
-func userCreated(run *operation.Run, data event.BusinessUserCreateData, user hostedexchange.CreatedUser) event.BusinessUserCreatedData {
+func userCreated(run *operation.Attempt, data event.BusinessUserCreateData, user hostedexchange.CreatedUser) event.BusinessUserCreatedData {
 	out := event.BusinessUserCreatedData{
 		Operation: run.Operation,
 		User:      event.BusinessUser{Path: user.Path, UserPrincipalName: data.UserPrincipalName, DisplayName: data.DisplayName, MemberOf: user.MemberOf},
@@ -123,34 +123,34 @@ func userCreatedAt(user ldapdirectory.Object) adaxes.Span {
 // Only an open call makes a user of that name ours, for the vendor refuses to create a second one,
 // and only a user that is certainly not older than the command. Before the first call there is
 // nothing to find.
-func (c userCreator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+func (c userCreator) lookUp(ctx context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 	if c.directory == nil {
 		// After a 503 most often nothing was done. To create again is harmless, since the name
 		// collides, and tells more than nothing: either it succeeds, or the name is taken and a
 		// person has to look.
 		if run.Settling && run.Open != nil && run.Open.Code == hostedexchange.CodeAway {
-			return operation.Result{}, false, nil
+			return operation.Reply{}, false, nil
 		}
-		return operation.Result{}, false, operation.ErrCanNotLookUp
+		return operation.Reply{}, false, operation.ErrCannotLookUp
 	}
 	if !run.Settling {
-		return operation.Result{}, false, nil
+		return operation.Reply{}, false, nil
 	}
 	var data event.BusinessUserCreateData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, false, err
+		return operation.Reply{}, false, err
 	}
 	user, err := c.find(ctx, data)
 	if err != nil || user == nil {
-		return operation.Result{}, false, err
+		return operation.Reply{}, false, err
 	}
 	switch ageOf(run, userCreatedAt(*user)) {
 	case older:
-		return operation.Result{}, false, nil
+		return operation.Reply{}, false, nil
 	case ageUnknown:
-		return operation.Result{}, false, operation.ErrCanNotLookUp
+		return operation.Reply{}, false, operation.ErrCannotLookUp
 	}
-	return operation.Result{Type: event.BusinessUserCreated, Data: settled(run, data, *user)}, true, nil
+	return operation.Reply{Type: event.TypeBusinessUserCreated, Data: settled(run, data, *user)}, true, nil
 }
 
 // find reads the user at the place that the command intends; nil where there is none.
@@ -166,7 +166,7 @@ func (c userCreator) find(ctx context.Context, data event.BusinessUserCreateData
 }
 
 // settled is the result of a create whose answer was lost, as far as the directory tells it.
-func settled(run *operation.Run, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
+func settled(run *operation.Attempt, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
 	out := event.BusinessUserCreatedData{
 		Operation: run.Operation,
 		User: event.BusinessUser{
@@ -192,7 +192,7 @@ func settled(run *operation.Run, data event.BusinessUserCreateData, user ldapdir
 }
 
 // plan says what would be asked for, and whether the user exists where the directory can be read.
-func (c userCreator) plan(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (c userCreator) plan(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	var data event.BusinessUserCreateData
 	if err := run.Decode(&data); err != nil {
 		return event.Plan{}, err

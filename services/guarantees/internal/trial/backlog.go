@@ -106,7 +106,7 @@ func dryRun(id, key string, photo bool) *nats.Msg {
 	}
 	data := fmt.Sprintf(`{"createIn":%q,"objectType":"user",%s"properties":[{"propertyName":"cn","propertyType":"String","values":[%q]},{"propertyName":"description","propertyType":"String","values":[%q]}]}`,
 		unit, picture, id, strings.Repeat("a realistic description ", 30))
-	m := message(event.Directory, key, id, event.ObjectCreate, data)
+	m := message(event.DomainDirectory, key, id, event.TypeObjectCreate, data)
 	m.Header.Set("ce-dryrun", "true")
 	return m
 }

@@ -106,8 +106,8 @@ func (t *Trial) Bombs(ctx context.Context) error {
 	}
 	for i := range bombRounds * len(bombs) {
 		b, id := bombs[i%len(bombs)], fmt.Sprint("bomb-", i)
-		m := message(event.Directory, id, id, event.ObjectCreate, b.data())
-		if err := t.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: string(event.Rejected)}); err != nil {
+		m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, b.data())
+		if err := t.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: string(event.StateRejected)}); err != nil {
 			return err
 		}
 		cost.Messages++
@@ -141,7 +141,7 @@ func (t *Trial) refused(ctx context.Context) error {
 // by JetStream's clock. One that has none in time takes bombPatience.
 func (t *Trial) roundTrip(ctx context.Context, name string) (time.Duration, error) {
 	id := "bombs-" + name
-	ack, err := t.store(ctx, message(event.Directory, id, id, event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))))
+	ack, err := t.store(ctx, message(event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))))
 	if err != nil {
 		return 0, err
 	}
@@ -168,7 +168,7 @@ func (t *Trial) outcome(ctx context.Context, id string, patience time.Duration) 
 		return at, err
 	}
 	late := until(ctx, patience, func(ctx context.Context) (string, error) {
-		m, err := events.GetLastMsgForSubject(ctx, topology.EventSubject(stack.SandboxTenant, event.Directory, id))
+		m, err := events.GetLastMsgForSubject(ctx, topology.EventSubject(stack.SandboxTenant, event.DomainDirectory, id))
 		if err != nil || !isOutcome(m) {
 			return "no outcome", nil
 		}

@@ -171,12 +171,12 @@ func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 		if err != nil {
 			return err
 		}
-		if id, _, ok := strings.Cut(event.Extension(v, event.CommandID), operation.ReadBackID); ok {
+		if id, _, ok := strings.Cut(event.Extension(v, event.AttrCommandID), operation.ReadBackID); ok {
 			e.ReadBack[id] = true
 		}
 		state, _ := event.StateOf(v)
 		e.Events = append(e.Events, check.Event{
-			OperationID: event.Extension(v, event.Operation), Type: v.Type(), State: string(state), Terminal: state.Terminal(), Stored: meta.Timestamp,
+			OperationID: event.Extension(v, event.AttrOperationID), Type: v.Type(), State: string(state), Terminal: state.Terminal(), Stored: meta.Timestamp,
 		})
 		e.Texts = append(e.Texts, check.Text{Where: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		return nil
@@ -223,7 +223,7 @@ func (t *Trial) readMailboxes(ctx context.Context, e *check.Evidence) error {
 		var data struct {
 			Mailbox struct{ ID, EmailAddress, Alias string }
 		}
-		if v.Type() == event.MailboxObserved {
+		if v.Type() == event.TypeMailboxObserved {
 			err = v.DataAs(&data)
 			e.Told[data.Mailbox.ID] = data.Mailbox.EmailAddress + " " + data.Mailbox.Alias
 		}

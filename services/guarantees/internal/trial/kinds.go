@@ -37,23 +37,23 @@ type kind struct {
 // kinds of the workload. The first takes what the others leave.
 var kinds = []kind{
 	{
-		service: "directory-svc", domain: event.Directory, eventType: event.ObjectCreate, every: 1,
+		service: "directory-svc", domain: event.DomainDirectory, eventType: event.TypeObjectCreate, every: 1,
 		vendor: "adaxes", call: "create-object", read: "search", once: true, command: (*Trial).object,
 	},
 	{
-		service: "directory-svc", domain: event.Directory, eventType: event.BusinessUserCreate, every: 15, keys: 10,
+		service: "directory-svc", domain: event.DomainDirectory, eventType: event.TypeBusinessUserCreate, every: 15, keys: 10,
 		vendor: "hostedexchange", call: "CreateBusinessUser", once: true, command: (*Trial).businessUser,
 	},
 	{
-		service: "mailbox-svc", domain: event.Mailbox, eventType: event.MailboxCreate, every: 14, keys: 10,
+		service: "mailbox-svc", domain: event.DomainMailbox, eventType: event.TypeMailboxCreate, every: 14, keys: 10,
 		vendor: "adaxes", call: "create-mailbox", read: "get-object", once: true, command: (*Trial).mailbox, prepare: userOfMailbox,
 	},
 	{
-		service: "delegation-svc", domain: event.Delegation, eventType: event.DelegationSet, every: 11, most: 1 << len(delegates) * len(mailboxes) / 2, keys: len(mailboxes),
+		service: "delegation-svc", domain: event.DomainDelegation, eventType: event.TypeDelegationSet, every: 11, most: 1 << len(delegates) * len(mailboxes) / 2, keys: len(mailboxes),
 		vendor: "exchangeonline", call: "Set-Mailbox", read: "Get-Mailbox", command: (*Trial).delegation,
 	},
 	{
-		service: "inventory-svc", domain: event.Inventory, eventType: event.InventorySync, every: 30, most: 60, keys: 4,
+		service: "inventory-svc", domain: event.DomainInventory, eventType: event.TypeInventorySync, every: 30, most: 60, keys: 4,
 		vendor: "enpower", read: "list-mailboxes", command: (*Trial).inventory,
 	},
 }

@@ -78,7 +78,7 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	for kind := range hostile {
 		result.Tried = append(result.Tried, kind)
 		t.injected("hostile answer")
-		if _, err := t.store(ctx, messageOf(hostileTenant, event.Inventory, kind, "lure-"+kind, event.InventorySync, fmt.Sprintf(`{"tenant":%q}`, kind))); err != nil {
+		if _, err := t.store(ctx, messageOf(hostileTenant, event.DomainInventory, kind, "lure-"+kind, event.TypeInventorySync, fmt.Sprintf(`{"tenant":%q}`, kind))); err != nil {
 			return result, err
 		}
 	}

@@ -38,7 +38,7 @@ func bare(data func(t *Trial) string) func(*Trial, string) *nats.Msg {
 func text(s string) func(*Trial) string { return func(*Trial) string { return s } }
 
 // rejected is a state in which what is malformed may end.
-const rejected = string(event.Rejected)
+const rejected = string(event.StateRejected)
 
 // malformedMessages are published by turns.
 var malformedMessages = []malformed{
@@ -65,10 +65,10 @@ var malformedMessages = []malformed{
 		return fmt.Sprintf(`{"createIn":"x","objectType":%q,"properties":[]}`, t.password())
 	})},
 	{"a structured event without id, JSON in a text", operation.Unreadable, func(t *Trial, _ string) *nats.Msg {
-		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":%q}`, source, event.ObjectCreate, t.secretObject()))
+		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":%q}`, source, event.TypeObjectCreate, t.secretObject()))
 	}},
 	{"a structured event without id, a secret in an array", operation.Unreadable, func(t *Trial, _ string) *nats.Msg {
-		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":["unicodePwd",%q]}`, source, event.ObjectCreate, t.password()))
+		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":["unicodePwd",%q]}`, source, event.TypeObjectCreate, t.password()))
 	}},
 	{"another command under a used id", operation.Conflict, used(func(t *Trial) string { data, _ := t.object(1, 0, 0); return data })},
 	{"JSON in a text under a used id", operation.Conflict, used(func(t *Trial) string { return fmt.Sprintf("%q", t.secretObject()) })},
@@ -84,11 +84,11 @@ func (t *Trial) misspelt() string {
 
 // create makes a command on a key token as it is; "" leaves the key open.
 func create(token, id, data string) *nats.Msg {
-	m := message(event.Directory, "", id, event.ObjectCreate, data)
+	m := message(event.DomainDirectory, "", id, event.TypeObjectCreate, data)
 	m.Header.Del(nats.MsgIdHdr)
 	m.Subject = ""
 	if token != "" {
-		m.Subject = strings.TrimSuffix(topology.CommandSubject(stack.SandboxTenant, event.Directory, ""), event.Token("")) + token
+		m.Subject = strings.TrimSuffix(topology.CommandSubject(stack.SandboxTenant, event.DomainDirectory, ""), event.Token("")) + token
 	}
 	return m
 }
@@ -116,7 +116,7 @@ func (p *publisher) malformed(ctx context.Context, turn int) error {
 	at, id := turn%len(malformedMessages), fmt.Sprint("malformed-", turn)
 	if bomb := turn - len(malformedMessages); bomb >= 0 && bomb < len(bombs) {
 		b := bombs[bomb]
-		m := message(event.Directory, id, id, event.ObjectCreate, b.data())
+		m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, b.data())
 		return p.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: rejected})
 	}
 	w := malformedMessages[at]
@@ -131,7 +131,7 @@ func (p *publisher) malformed(ctx context.Context, turn int) error {
 	}
 	m := w.make(p.Trial, id)
 	if m.Subject == "" {
-		m.Subject = topology.CommandSubject(stack.SandboxTenant, event.Directory, id)
+		m.Subject = topology.CommandSubject(stack.SandboxTenant, event.DomainDirectory, id)
 	}
 	entry := check.Malformed{Kind: w.kind, Want: w.want}
 	if w.want == rejected {
@@ -169,7 +169,7 @@ func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) e
 		return err
 	}
 	data, _ := p.object(sidePath, 0, 0)
-	m := message(event.Directory, id, id, event.ObjectCreate, data)
+	m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, data)
 	switch {
 	case strings.HasSuffix(w.kind, "10 years"):
 		m = with(m, "mailwright-retry-after", "87600h")
@@ -186,7 +186,7 @@ func (p *publisher) emptyRecord(ctx context.Context, w malformed, id string) err
 		return err
 	}
 	data, _ := p.object(sidePath, 0, 0)
-	return p.storeMalformed(ctx, message(event.Directory, id, id, event.ObjectCreate, data), check.Malformed{Kind: w.kind, Want: w.want})
+	return p.storeMalformed(ctx, message(event.DomainDirectory, id, id, event.TypeObjectCreate, data), check.Malformed{Kind: w.kind, Want: w.want})
 }
 
 // sidePath is a number of a command that is none of the workload's.
@@ -195,13 +195,13 @@ const sidePath = 10_000_000
 // laterVersion makes an event as a later version may write it: of an unknown type, with the state
 // that it leaves its operation in.
 func laterVersion(id string, of event.OperationData) *nats.Msg {
-	e, err := event.New(id+".later", operation.Source(event.Directory), event.Prefix+"directory.paused.v1", event.WaitingData{Operation: of, Reason: "paused", Since: time.Now().UTC()})
+	e, err := event.New(id+".later", operation.Source(event.DomainDirectory), event.Prefix+"directory.paused.v1", event.WaitingData{Operation: of, Reason: "paused", Since: time.Now().UTC()})
 	if err != nil {
 		panic(err) // it depends on nothing
 	}
-	event.Extend(&e, event.Attribute{Name: event.TenantID, Value: stack.SandboxTenant}, event.Attribute{Name: event.CommandID, Value: id},
-		event.Attribute{Name: event.CommandSource, Value: source}, event.Attribute{Name: event.Operation, Value: operationOf(id)},
-		event.Attribute{Name: event.OperationState, Value: string(event.Waiting)})
+	event.Extend(&e, event.Attribute{Name: event.AttrTenantID, Value: stack.SandboxTenant}, event.Attribute{Name: event.AttrCommandID, Value: id},
+		event.Attribute{Name: event.AttrCommandSource, Value: source}, event.Attribute{Name: event.AttrOperationID, Value: operationOf(id)},
+		event.Attribute{Name: event.AttrState, Value: string(event.StateWaiting)})
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		panic(err)
@@ -211,7 +211,7 @@ func laterVersion(id string, of event.OperationData) *nats.Msg {
 
 // forge publishes a message on the subject of an operation's events.
 func (p *publisher) forge(ctx context.Context, id string, m *nats.Msg) error {
-	m.Subject = topology.EventSubject(stack.SandboxTenant, event.Directory, operationOf(id))
+	m.Subject = topology.EventSubject(stack.SandboxTenant, event.DomainDirectory, operationOf(id))
 	m.Header.Set(nats.MsgIdHdr, "forged-"+id)
 	ack, err := p.store(ctx, m)
 	if err != nil {
@@ -225,12 +225,12 @@ func (p *publisher) forge(ctx context.Context, id string, m *nats.Msg) error {
 // foreignReference puts a reference into the queue of a key that points to a command which does not
 // belong there, and wakes the key.
 func (p *publisher) foreignReference(ctx context.Context, w malformed, id string) error {
-	domain := event.Directory
+	domain := event.DomainDirectory
 	if strings.HasSuffix(w.kind, "domain") {
-		domain = event.Inventory
+		domain = event.DomainInventory
 	}
 	// What it points to is malformed itself: it takes no effect where nobody carries it out twice.
-	target := message(domain, id, id, event.ObjectCreate, "{}")
+	target := message(domain, id, id, event.TypeObjectCreate, "{}")
 	ack, err := p.store(ctx, target)
 	if err != nil {
 		return err
@@ -248,7 +248,7 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 	if !ok {
 		return fmt.Errorf("command %d has no address", ack.Sequence)
 	}
-	key.Domain = event.Directory
+	key.Domain = event.DomainDirectory
 	incarnation, operationID := commands.CachedInfo().Created.UTC(), operationOf(id)
 	switch {
 	case strings.HasSuffix(w.kind, "incarnation"):

@@ -63,7 +63,7 @@ func (t *Trial) Stuck(ctx context.Context) (d check.Delay, err error) {
 	if err := t.finished(ctx, 1); err != nil {
 		t.Progress("%v", err) // the checker says what is late
 	}
-	cancel := message(event.Directory, "cancel", "cancel", event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("missing")))
+	cancel := message(event.DomainDirectory, "cancel", "cancel", event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("missing")))
 	return d, t.publishOne(ctx, cancel)
 }
 
@@ -112,7 +112,7 @@ func named(name string) *nats.Msg {
 	property := func(property string) string {
 		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, property, name)
 	}
-	return message(event.Directory, name, name, event.ObjectCreate,
+	return message(event.DomainDirectory, name, name, event.TypeObjectCreate,
 		fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s]}`, unit, property("cn"), property("sAMAccountName"), property("userPrincipalName")))
 }
 

@@ -116,7 +116,7 @@ func (p *publisher) schedule(ctx context.Context, id string, i int) (check.Comma
 	c.NotBefore = time.Now().Add(dueAfter).UTC().Truncate(time.Second)
 	m.Header.Set("ce-notbefore", c.NotBefore.Format(time.RFC3339))
 	m.Header.Set("Nats-Stream", topology.StreamEvents)
-	m.Header.Set("Nats-Subject", topology.CommandSubject(otherTenant, event.Directory, "stolen"))
+	m.Header.Set("Nats-Subject", topology.CommandSubject(otherTenant, event.DomainDirectory, "stolen"))
 	m.Header.Set("Nats-Sequence", "1")
 	m.Header.Set("Nats-Time-Stamp", time.Unix(0, 0).UTC().Format(time.RFC3339Nano))
 	p.injected(scheduledSoon)
@@ -141,7 +141,7 @@ func (p *publisher) tryCancel(ctx context.Context, i int, what, tenant, from str
 	}
 	p.later = append(p.later, later{time.Now().Add(cancelAfter), func(ctx context.Context) error {
 		id := fmt.Sprint("foreign-cancel-", i)
-		m := messageOf(tenant, event.Directory, id, id, event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, target.OperationID))
+		m := messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, target.OperationID))
 		m.Header.Set("ce-source", from)
 		return p.reach(ctx, m, check.Trespass{Kind: what, OperationID: event.OperationID(tenant, from, id), Target: target.OperationID})
 	}})
@@ -175,7 +175,7 @@ func (p *publisher) notDue(ctx context.Context, i int) error {
 		m, c := p.side(tenant, fmt.Sprint("not-due-", i), i)
 		m.Header.Set(nats.MsgIdHdr, tenant+"-"+m.Header.Get("ce-id"))
 		c.NotBefore = time.Now().Add(notDue).UTC()
-		c.Writes, c.Want = false, string(event.Cancelled)
+		c.Writes, c.Want = false, string(event.StateCancelled)
 		m.Header.Set("ce-notbefore", c.NotBefore.Format(time.RFC3339))
 		if _, err := p.store(ctx, m); err != nil {
 			return err
@@ -194,7 +194,7 @@ func (t *Trial) cancelScheduled(ctx context.Context) error {
 		if strings.HasPrefix(c.Key, otherTenant+"/") {
 			tenant = otherTenant
 		}
-		m := messageOf(tenant, event.Directory, id, id, event.OperationCancel, fmt.Sprintf(`{"operationId":%q}`, c.OperationID))
+		m := messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, c.OperationID))
 		cancel := check.Command{OperationID: event.OperationID(tenant, source, id), Key: id, Twice: true}
 		if err := t.publishing.send(ctx, m, cancel); err != nil {
 			return err

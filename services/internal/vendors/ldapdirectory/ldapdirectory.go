@@ -57,7 +57,7 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	host string
-	gate *transport.Gate
+	gate *transport.Limiter
 }
 
 // Format keeps fmt from walking into unexported fields, where it would bypass the secret's own
@@ -83,7 +83,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("ldapdirectory: %w", err)
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, time.Minute)
-	return &Client{cfg: cfg, host: u.Hostname(), gate: transport.NewGate(Vendor, cfg.Limits)}, nil
+	return &Client{cfg: cfg, host: u.Hostname(), gate: transport.NewLimiter(Vendor, cfg.Limits)}, nil
 }
 
 // Find reads the object of that distinguished name.
@@ -114,7 +114,7 @@ func (c *Client) Check(ctx context.Context) error {
 func (c *Client) one(ctx context.Context, base string, scope int, filter string) (Object, error) {
 	ctx, span := tracer.Start(ctx, Vendor+" search", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
-	done, err := c.gate.Enter(ctx)
+	done, err := c.gate.Acquire(ctx)
 	if err != nil {
 		return Object{}, err
 	}

@@ -33,9 +33,9 @@ type Limits struct {
 // something else meanwhile.
 const longestWait = 2 * time.Second
 
-// Gate lets requests through as Limits say. A [Client] has one; what speaks another protocol than
+// Limiter lets requests through as Limits say. A [Client] has one; what speaks another protocol than
 // HTTP makes its own.
-type Gate struct {
+type Limiter struct {
 	vendor  string
 	rate    *rate.Limiter                              // nil: any rate
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: never opens
@@ -43,9 +43,9 @@ type Gate struct {
 	triesAt atomic.Int64
 }
 
-// NewGate returns the Gate of one vendor, open.
-func NewGate(vendor string, l Limits) *Gate {
-	g := &Gate{vendor: vendor}
+// NewLimiter returns the Gate of one vendor, open.
+func NewLimiter(vendor string, l Limits) *Limiter {
+	g := &Limiter{vendor: vendor}
 	if l.RequestsPerSecond > 0 {
 		g.rate = rate.NewLimiter(rate.Limit(l.RequestsPerSecond), max(1, int(l.RequestsPerSecond)))
 	}
@@ -66,10 +66,10 @@ func NewGate(vendor string, l Limits) *Gate {
 	return g
 }
 
-// Enter waits for a request's turn. done takes what came of it: nil where the vendor answered. Its
+// Acquire waits for a request's turn. done takes what came of it: nil where the vendor answered. Its
 // errors mean that nothing was sent: Unavailable while the circuit is open, Throttled where the
 // turn is too far off.
-func (g *Gate) Enter(ctx context.Context) (done func(error), err error) {
+func (g *Limiter) Acquire(ctx context.Context) (done func(error), err error) {
 	report := func(error) {}
 	if g.breaker != nil {
 		if report, err = g.breaker.Allow(); err != nil {
@@ -85,7 +85,7 @@ func (g *Gate) Enter(ctx context.Context) (done func(error), err error) {
 }
 
 // wait waits until the rate allows another request.
-func (g *Gate) wait(ctx context.Context) error {
+func (g *Limiter) wait(ctx context.Context) error {
 	if g.rate == nil {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (g *Gate) wait(ctx context.Context) error {
 // errGateway is an answer of something in front of the vendor that has no vendor behind it.
 var errGateway = errors.New("a gateway answered")
 
-// answered is what a whole answer, or its loss, tells a [Gate] of the vendor.
+// answered is what a whole answer, or its loss, tells a [Limiter] of the vendor.
 func answered(status int, err error) error {
 	if err == nil && isGateway(status) {
 		return errGateway

@@ -47,7 +47,7 @@ type Config struct {
 // Client sends one vendor's requests.
 type Client struct {
 	cfg  Config
-	gate *Gate
+	gate *Limiter
 }
 
 // maxIdleConns is how many connections to a vendor are kept for the next calls. With fewer than the
@@ -67,7 +67,7 @@ func New(cfg Config) *Client {
 		t.MaxIdleConnsPerHost, t.MaxIdleConns = maxIdleConns, 0
 		cfg.RoundTripper = t
 	}
-	return &Client{cfg: cfg, gate: NewGate(cfg.Vendor, cfg.Limits)}
+	return &Client{cfg: cfg, gate: NewLimiter(cfg.Vendor, cfg.Limits)}
 }
 
 // Response is a whole answer, its body already read.
@@ -101,7 +101,7 @@ const (
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	ctx, end := c.span(ctx, req)
 	defer func() { end(res, err) }()
-	done, err := c.gate.Enter(ctx)
+	done, err := c.gate.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -36,11 +36,11 @@ func TestATenantOfEnPowerThatIsNotAllowedIsNotAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := event.New("1", source, event.InventorySync, []byte(`{"tenant":"fabrikam.com"}`))
+	e, err := event.New("1", source, event.TypeInventorySync, []byte(`{"tenant":"fabrikam.com"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = handlers[event.InventorySync].Perform(t.Context(), &operation.Run{Command: e, ID: "id", Tenant: contoso})
+	_, err = handlers[event.TypeInventorySync].Perform(t.Context(), &operation.Attempt{Command: e, ID: "id", Tenant: contoso})
 	if want := "rejected: /tenant must be left out: the tenant's policy.enpower.tenants lists none"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

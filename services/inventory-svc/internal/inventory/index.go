@@ -42,7 +42,7 @@ const (
 )
 
 // kinds of messages, as three bits hold them. Zero is none of ours.
-var kinds = []string{"", event.MailboxNew, event.MailboxChanged, event.MailboxReturned, event.MailboxGone}
+var kinds = []string{"", event.ChangeNew, event.ChangeChanged, event.ChangeReturned, event.ChangeMissing}
 
 func (k known) is(mark uint64) bool { return k.packed&mark != 0 }
 func (k known) sequence() uint64    { return k.packed >> markBits }
@@ -74,7 +74,7 @@ func (s scope) everything() bool { return s.tenant == "" && recipientTypes[s.mai
 // list is the one of the vendor's lists that is walked, as the attribute mailboxlist has it.
 func (s scope) list() string {
 	if enpower.MailboxType(s.mailboxType).IsResource() {
-		return event.ResourceList
+		return event.MailboxListResource
 	}
 	return ""
 }
@@ -143,18 +143,18 @@ func loadIndex(
 func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s scope) {
 	h, subject := msg.Headers(), msg.Subject()
 	k := known{packed: sequence << markBits}
-	k.content, _ = strconv.ParseUint(h.Get("ce-"+event.ContentHash), 16, 64) // a foreign message: as if changed
-	if h.Get("ce-type") == event.MailboxMissing {
+	k.content, _ = strconv.ParseUint(h.Get("ce-"+event.AttrContentHash), 16, 64) // a foreign message: as if changed
+	if h.Get("ce-type") == event.TypeMailboxMissing {
 		k.packed |= gone
 	}
-	if h.Get("ce-"+event.Operation) == operationID {
+	if h.Get("ce-"+event.AttrOperationID) == operationID {
 		for i, kind := range kinds {
-			if kind == h.Get("ce-"+event.MailboxChange) {
+			if kind == h.Get("ce-"+event.AttrMailboxChange) {
 				k.packed |= uint64(i) << earlier
 			}
 		}
 	}
-	if h.Get("ce-"+event.MailboxList) != s.list() || !s.everything() && !s.holds(msg.Data()) {
+	if h.Get("ce-"+event.AttrMailboxList) != s.list() || !s.everything() && !s.holds(msg.Data()) {
 		k.packed |= outside
 	}
 	m[keyOf(subject[strings.LastIndexByte(subject, '.')+1:])] = k
@@ -164,9 +164,9 @@ func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s sco
 // began, and not as missing.
 func (k known) expected() bool {
 	switch k.earlierChange() {
-	case event.MailboxNew, event.MailboxReturned:
+	case event.ChangeNew, event.ChangeReturned:
 		return false
-	case event.MailboxGone: // an earlier attempt said so
+	case event.ChangeMissing: // an earlier attempt said so
 		return !k.is(outside)
 	}
 	return !k.is(outside) && !k.is(gone)

@@ -47,7 +47,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.InventorySync: worker.ForTenant(clients, worker.Handler[syncer]{Check: worker.Check((*tenant.Tenant).CheckSync), Perform: syncer.sync})}, nil
+	return map[string]operation.Handler{event.TypeInventorySync: worker.ForTenant(clients, worker.Handler[syncer]{Check: worker.Check((*tenant.Tenant).CheckSync), Perform: syncer.sync})}, nil
 }
 
 // syncer takes the inventories of one tenant.
@@ -59,25 +59,25 @@ type syncer struct {
 
 // sync walks the mailboxes page by page and publishes what differs from what was published last.
 // Repeated after a crash it walks from the start, and publishes only what it had not come to.
-func (s syncer) sync(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (s syncer) sync(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.InventorySyncData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	data.MailboxType = cmp.Or(data.MailboxType, string(enpower.All))
 	data.PageSize = cmp.Or(data.PageSize, pageSize)
 	stream, err := s.js.Stream(ctx, topology.StreamMailboxes)
 	if err != nil {
-		return operation.Result{}, notStored(err)
+		return operation.Reply{}, notStored(err)
 	}
 	w := &walk{
 		syncer: s, run: run, store: newStore(s.js, stream, run), command: data, scope: scope{data.Tenant, data.MailboxType},
 		done: event.SyncCompletedData{Operation: run.Operation, Tenant: data.Tenant, MailboxType: data.MailboxType, StartedAt: time.Now().UTC()},
 	}
 	if err := w.walkAll(ctx); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	w.done.Warnings = w.warnings.list()
 	w.done.CompletedAt = time.Now().UTC()
-	return operation.Result{Type: event.SyncCompleted, Data: w.done}, nil
+	return operation.Reply{Type: event.TypeSyncCompleted, Data: w.done}, nil
 }

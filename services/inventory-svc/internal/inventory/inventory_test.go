@@ -106,7 +106,7 @@ func (b *bed) serve() (kill func()) {
 		b.Fatal(err)
 	}
 	engine, err := operation.New(b.Context(), operation.Config{
-		Domain: event.Inventory, Handlers: handlers, JS: js, Log: slog.New(slog.DiscardHandler), CallTimeout: 3 * time.Second, Hold: 200 * time.Millisecond,
+		Domain: event.DomainInventory, Handlers: handlers, JS: js, Log: slog.New(slog.DiscardHandler), CallTimeout: 3 * time.Second, ParkAfter: 200 * time.Millisecond,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -121,16 +121,16 @@ func (b *bed) serve() (kill func()) {
 // publish publishes a sync on a key of its own, and gives its operation.
 func (b *bed) publish(id, data string) string {
 	b.Helper()
-	e, err := event.New(id, source, event.InventorySync, json.RawMessage(data))
+	e, err := event.New(id, source, event.TypeInventorySync, json.RawMessage(data))
 	if err != nil {
 		b.Fatal(err)
 	}
-	event.Extend(&e, event.Attribute{Name: event.TenantID, Value: contoso})
+	event.Extend(&e, event.Attribute{Name: event.AttrTenantID, Value: contoso})
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: topology.CommandSubject("contoso", event.Inventory, id), Header: header, Data: body}); err != nil {
+	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: topology.CommandSubject("contoso", event.DomainInventory, id), Header: header, Data: body}); err != nil {
 		b.Fatal(err)
 	}
 	return event.OperationID("contoso", source, id)
@@ -151,12 +151,12 @@ func (b *bed) outcome(operationID string) event.SyncCompletedData {
 	b.Helper()
 	var e event.Event
 	b.eventually("outcome of "+operationID, func() bool {
-		e = b.last(topology.StreamEvents, topology.EventSubject("contoso", event.Inventory, operationID))
+		e = b.last(topology.StreamEvents, topology.EventSubject("contoso", event.DomainInventory, operationID))
 		state, ok := event.StateOf(e)
 		return ok && state.Terminal()
 	})
 	var data event.SyncCompletedData
-	if err := e.DataAs(&data); err != nil || e.Type() != event.SyncCompleted {
+	if err := e.DataAs(&data); err != nil || e.Type() != event.TypeSyncCompleted {
 		b.Fatalf("%s %s: %v", e.Type(), e.Data(), err)
 	}
 	b.valid(e)
@@ -220,8 +220,8 @@ func (b *bed) observations() (list map[string]event.Event, written uint64) {
 func changes(list map[string]event.Event, operationID string) map[string][]event.Event {
 	by := map[string][]event.Event{}
 	for _, e := range list {
-		if event.Extension(e, event.Operation) == operationID {
-			change := event.Extension(e, event.MailboxChange)
+		if event.Extension(e, event.AttrOperationID) == operationID {
+			change := event.Extension(e, event.AttrMailboxChange)
 			by[change] = append(by[change], e)
 		}
 	}

@@ -25,7 +25,7 @@ type observation struct {
 	content       uint64
 	at            time.Time
 	change        string
-	list          string // event.ResourceList, or ""
+	list          string // event.MailboxListResource, or ""
 	// replaces is the sequence of the mailbox's last message; 0: it has none.
 	replaces uint64
 	// first is when the mailbox was first observed; zero: now.
@@ -72,10 +72,10 @@ func readStored(msg *jetstream.RawStreamMsg) stored {
 		return unreadable
 	}
 	s := stored{
-		sequence: msg.Sequence, key: key, at: e.Time(), subject: e.Subject(), operationID: event.Extension(e, event.Operation),
-		change: event.Extension(e, event.MailboxChange), list: event.Extension(e, event.MailboxList),
+		sequence: msg.Sequence, key: key, at: e.Time(), subject: e.Subject(), operationID: event.Extension(e, event.AttrOperationID),
+		change: event.Extension(e, event.AttrMailboxChange), list: event.Extension(e, event.AttrMailboxList),
 	}
-	s.content, _ = strconv.ParseUint(event.Extension(e, event.ContentHash), 16, 64)
+	s.content, _ = strconv.ParseUint(event.Extension(e, event.AttrContentHash), 16, 64)
 	if err := e.DataAs(&s); err != nil {
 		return unreadable
 	}
@@ -99,7 +99,7 @@ func (s stored) missing(at time.Time) (o observation, ok bool) {
 		return observation{}, false
 	}
 	return observation{
-		key: s.key, id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.MailboxGone, list: s.list,
+		key: s.key, id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.ChangeMissing, list: s.list,
 		replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt, omitted: membersOnly(s.Omitted),
 	}, true
 }
@@ -134,18 +134,18 @@ func differences(before, now []byte, omitted []string) json.RawMessage {
 }
 
 // message is an observation as it is published.
-func (o observation) message(run *operation.Run) (*nats.Msg, error) {
-	eventType, data := event.MailboxObserved, any(event.MailboxObservedData{
+func (o observation) message(run *operation.Attempt) (*nats.Msg, error) {
+	eventType, data := event.TypeMailboxObserved, any(event.MailboxObservedData{
 		SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, FirstObservedAt: o.firstOr(o.at), Mailbox: o.facts, Previous: o.previous,
 		Omitted: o.omitted,
 	})
-	if o.change == event.MailboxGone {
-		eventType, data = event.MailboxMissing, event.MailboxMissingData{
+	if o.change == event.ChangeMissing {
+		eventType, data = event.TypeMailboxMissing, event.MailboxMissingData{
 			SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, MailboxID: o.id, FirstObservedAt: o.firstOr(o.factsAt), LastObservedAt: o.factsAt, Mailbox: o.facts,
 			Omitted: o.omitted,
 		}
 	}
-	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.key, o.replaces), operation.Source(event.Inventory), eventType, data)
+	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.key, o.replaces), operation.Source(event.DomainInventory), eventType, data)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +154,9 @@ func (o observation) message(run *operation.Run) (*nats.Msg, error) {
 		e.SetSubject(clip(o.name, maxName))
 	}
 	event.Extend(&e, append(run.Attributes(),
-		event.Attribute{Name: event.ContentHash, Value: formatContent(o.content)},
-		event.Attribute{Name: event.MailboxChange, Value: o.change},
-		event.Attribute{Name: event.MailboxList, Value: o.list})...)
+		event.Attribute{Name: event.AttrContentHash, Value: formatContent(o.content)},
+		event.Attribute{Name: event.AttrMailboxChange, Value: o.change},
+		event.Attribute{Name: event.AttrMailboxList, Value: o.list})...)
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", o.id, err)

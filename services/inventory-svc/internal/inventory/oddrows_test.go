@@ -81,7 +81,7 @@ func TestAMailboxTooLargeForAMessage(t *testing.T) {
 	v.show(ann)
 	done := b.outcome(b.publish("gone", `{"acceptMissing":true}`))
 	b.want("gone", done, event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
-	if e := b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, "bob")); e.Type() != event.MailboxMissing {
+	if e := b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, "bob")); e.Type() != event.TypeMailboxMissing {
 		t.Errorf("in the end %s", e.Type())
 	}
 }
@@ -177,8 +177,8 @@ func TestTwinsAreTwo(t *testing.T) {
 	b.want("one changed", b.outcome(b.publish("2", `{}`)), event.SyncCompletedData{Seen: 2, Unchanged: 1, Changed: 1, Known: 2, Pages: 1})
 	v.show(twin("2", "Archived"))
 	b.want("one gone", b.outcome(b.publish("3", `{"acceptMissing":true}`)), event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
-	for id, want := range map[string]string{"t/1": event.MailboxGone, "t/2": event.MailboxChanged} {
-		if got := event.Extension(b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, id)), event.MailboxChange); got != want {
+	for id, want := range map[string]string{"t/1": event.ChangeMissing, "t/2": event.ChangeChanged} {
+		if got := event.Extension(b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, id)), event.AttrMailboxChange); got != want {
 			t.Errorf("%s: %s, want %s", id, got, want)
 		}
 	}

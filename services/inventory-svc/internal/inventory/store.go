@@ -22,11 +22,11 @@ import (
 type store struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
-	run      *operation.Run
+	run      *operation.Attempt
 	maxFacts int // bytes that facts and previous facts may take in one message
 }
 
-func newStore(js jetstream.JetStream, stream jetstream.Stream, run *operation.Run) store {
+func newStore(js jetstream.JetStream, stream jetstream.Stream, run *operation.Attempt) store {
 	return store{js: js, stream: stream, run: run, maxFacts: maxFacts(js, stream)}
 }
 
@@ -155,7 +155,7 @@ type publication struct {
 // observation alone is in its publication. It leaves out of each what is too large, and names that
 // in the observation.
 func (s store) put(ctx context.Context, list []observation) ([]publication, error) {
-	s.run.Step("put")
+	s.run.Failpoint("put")
 	acks := make([]jetstream.PubAckFuture, len(list))
 	for i := range list {
 		list[i].fit(s.maxFacts)
@@ -165,7 +165,7 @@ func (s store) put(ctx context.Context, list []observation) ([]publication, erro
 			acks[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(list[i].replaces))
 		}
 	}
-	s.run.Step("putting")
+	s.run.Failpoint("putting")
 	outcomes := make([]publication, len(list))
 	for i, f := range acks {
 		published, err := confirm(ctx, f)
@@ -180,7 +180,7 @@ func (s store) put(ctx context.Context, list []observation) ([]publication, erro
 		}
 		outcomes[i].published = published
 	}
-	s.run.Step("put-done")
+	s.run.Failpoint("put-done")
 	return outcomes, nil
 }
 
@@ -248,16 +248,16 @@ func (o *observation) superseded(last stored, operationID string) (over, ours bo
 	}
 	if last.unreadable {
 		o.follow(last)
-		return o.change == event.MailboxGone, false
+		return o.change == event.ChangeMissing, false
 	}
-	same := last.content == o.content && last.change != event.MailboxGone
-	if o.change == event.MailboxGone || same || last.at.After(o.at) {
+	same := last.content == o.content && last.change != event.ChangeMissing
+	if o.change == event.ChangeMissing || same || last.at.After(o.at) {
 		return true, false
 	}
 	o.follow(last)
-	o.change = event.MailboxChanged
-	if last.change == event.MailboxGone {
-		o.change = event.MailboxReturned
+	o.change = event.ChangeChanged
+	if last.change == event.ChangeMissing {
+		o.change = event.ChangeReturned
 	}
 	return false, false
 }

@@ -59,8 +59,8 @@ func TestSyncTellsWhatHasChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		if event.Extension(e, event.Operation) == id {
-			got = event.Extension(e, event.MailboxChange) + " "
+		if event.Extension(e, event.AttrOperationID) == id {
+			got = event.Extension(e, event.AttrMailboxChange) + " "
 			if data.Previous != nil {
 				got += marshal(t, data.Previous)
 			}
@@ -91,14 +91,14 @@ func TestAMissingMailboxKeepsItsFacts(t *testing.T) {
 	if err := first.DataAs(&observed); err != nil {
 		t.Fatal(err)
 	}
-	if err := last.DataAs(&missing); err != nil || last.Type() != event.MailboxMissing {
+	if err := last.DataAs(&missing); err != nil || last.Type() != event.TypeMailboxMissing {
 		t.Fatalf("%s %v", last.Type(), err)
 	}
 	if missing.MailboxID != "bob" || string(missing.Mailbox) != string(observed.Mailbox) || !missing.LastObservedAt.Equal(observed.ObservedAt) ||
 		!missing.FirstObservedAt.Equal(observed.ObservedAt) || missing.ObservedAt.Before(done.StartedAt) || missing.SyncID != event.OperationID("contoso", source, "2") {
 		t.Errorf("%s\nafter %s", last.Data(), first.Data())
 	}
-	if a, b := event.Extension(first, event.ContentHash), event.Extension(last, event.ContentHash); a != b || a == "" {
+	if a, b := event.Extension(first, event.AttrContentHash), event.Extension(last, event.AttrContentHash); a != b || a == "" {
 		t.Errorf("hash %q, then %q", a, b)
 	}
 }
@@ -140,7 +140,7 @@ func TestAWalkThatMissesTooMuchIsSuspect(t *testing.T) {
 			}
 			b.want(name, b.outcome(id), want)
 			list, _ := b.observations()
-			if got := len(changes(list, id)[event.MailboxGone]); got != want.Missing {
+			if got := len(changes(list, id)[event.ChangeMissing]); got != want.Missing {
 				t.Errorf("%d reported missing, want %d", got, want.Missing)
 			}
 		})
@@ -168,7 +168,7 @@ func TestARestrictedWalkMissesOnlyWhatItIsAbout(t *testing.T) {
 			done := b.outcome(id)
 			var got []string
 			list, _ := b.observations()
-			for _, e := range changes(list, id)[event.MailboxGone] {
+			for _, e := range changes(list, id)[event.ChangeMissing] {
 				var data event.MailboxMissingData
 				if err := e.DataAs(&data); err != nil {
 					t.Fatal(err)
@@ -209,10 +209,10 @@ func TestASecondSyncPublishesNothing(t *testing.T) {
 	list, now := b.observations()
 	by := changes(list, id)
 	if third.Changed < 150 || third.Changed > 350 || third.Missing < 20 || third.Missing > 90 || third.Seen+third.Absent != listed ||
-		len(by[event.MailboxChanged]) != third.Changed || len(by[event.MailboxGone]) != third.Missing || int(now-written) != third.Changed+third.Missing {
+		len(by[event.ChangeChanged]) != third.Changed || len(by[event.ChangeMissing]) != third.Missing || int(now-written) != third.Changed+third.Missing {
 		t.Errorf("%+v; published %d", third, now-written)
 	}
-	for _, e := range by[event.MailboxChanged] {
+	for _, e := range by[event.ChangeChanged] {
 		var data event.MailboxObservedData
 		if err := e.DataAs(&data); err != nil {
 			t.Fatal(err)
@@ -299,8 +299,8 @@ func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 	}
 	var progress event.SyncProgressData
 	b.eventually("progress", func() bool {
-		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.Inventory, id))
-		if e.Type() != event.SyncProgress {
+		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.DomainInventory, id))
+		if e.Type() != event.TypeSyncProgress {
 			return false
 		}
 		b.valid(e)
@@ -314,7 +314,7 @@ func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 	if took := done.CompletedAt.Sub(done.StartedAt); took < 10*time.Second || done.Operation.Attempt != 1 {
 		t.Errorf("attempt %d, took %v", done.Operation.Attempt, took)
 	}
-	if d := cmp.Diff([]string{event.MailboxNew}, slices.Sorted(maps.Keys(changes(first(b.observations()), id)))); d != "" {
+	if d := cmp.Diff([]string{event.ChangeNew}, slices.Sorted(maps.Keys(changes(first(b.observations()), id)))); d != "" {
 		t.Error(d)
 	}
 }
@@ -367,7 +367,7 @@ func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
 	b.want("one", b.outcome(gone), event.SyncCompletedData{Seen: 1, Unchanged: 1, Known: 2, Absent: 1, Missing: 1, Pages: 1})
 	list, _ := b.observations()
 	var missing event.MailboxMissingData
-	if e := list[topology.MailboxSubject(contoso, "t1/ann")]; len(list) != 2 || e.DataAs(&missing) != nil || missing.MailboxID != "ann" || e.Type() != event.MailboxMissing {
+	if e := list[topology.MailboxSubject(contoso, "t1/ann")]; len(list) != 2 || e.DataAs(&missing) != nil || missing.MailboxID != "ann" || e.Type() != event.TypeMailboxMissing {
 		t.Errorf("%d observations, missing is %+v", len(list), missing)
 	}
 }
@@ -385,8 +385,8 @@ func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	operationID := b.publish("mended", `{"mailboxType":"all"}`)
 	var waiting event.WaitingData
 	b.eventually("a waiting event", func() bool {
-		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.Inventory, operationID))
-		return e.Type() == event.WaitingType(event.Inventory) && e.DataAs(&waiting) == nil
+		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.DomainInventory, operationID))
+		return e.Type() == event.WaitingType(event.DomainInventory) && e.DataAs(&waiting) == nil
 	})
 	if f := waiting.Failure; f == nil || f.Kind != "unavailable" || f.Code != "invalid_client" || !strings.Contains(f.Text, "clientSecret") {
 		t.Errorf("it waits because of %+v", f)

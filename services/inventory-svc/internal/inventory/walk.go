@@ -20,7 +20,7 @@ const progressEvery = 5 * time.Second
 // walk is one attempt at a sync.
 type walk struct {
 	syncer
-	run     *operation.Run
+	run     *operation.Attempt
 	store   store
 	command event.InventorySyncData
 	scope   scope
@@ -190,23 +190,23 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 func changeOf(before known, was bool) string {
 	switch earlier := before.earlierChange(); {
 	case !was:
-		return event.MailboxNew
+		return event.ChangeNew
 	case before.is(gone):
-		return event.MailboxReturned
+		return event.ChangeReturned
 	case earlier != "":
 		return earlier // by an earlier attempt of this operation; it has changed once more since
 	default:
-		return event.MailboxChanged
+		return event.ChangeChanged
 	}
 }
 
 func (w *walk) count(change string) {
 	switch change {
-	case event.MailboxNew:
+	case event.ChangeNew:
 		w.done.New++
-	case event.MailboxChanged:
+	case event.ChangeChanged:
 		w.done.Changed++
-	case event.MailboxReturned:
+	case event.ChangeReturned:
 		w.done.Returned++
 	default:
 		w.done.Unchanged++
@@ -280,7 +280,7 @@ func (w *walk) progress(ctx context.Context) error {
 		return nil
 	}
 	w.progressAt = time.Now()
-	return w.run.Emit(ctx, event.SyncProgress, event.SyncProgressData{
+	return w.run.Emit(ctx, event.TypeSyncProgress, event.SyncProgressData{
 		StartedData: w.run.Started(), Seen: w.done.Seen, Pages: w.done.Pages, Known: w.done.Known, Published: w.published, StartedAt: w.done.StartedAt,
 	})
 }

@@ -25,28 +25,28 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.MailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{Once: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan})}, nil
+	return map[string]operation.Handler{event.TypeMailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{NotRepeatable: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan})}, nil
 }
 
 // creator creates mailboxes at one tenant's Adaxes.
 type creator struct{ client *adaxes.Client }
 
-func (c creator) create(ctx context.Context, run *operation.Run) (operation.Result, error) {
+func (c creator) create(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.MailboxCreateData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	result, err := c.client.CreateMailbox(ctx, adaxes.Mailbox{
 		DirectoryObject: data.DirectoryObject,
 		Alias:           data.Parameters.Alias, AliasTemplate: data.Parameters.AliasTemplate, Storage: data.Parameters.Storage,
 	})
 	if adaxes.MayExist(err) {
-		return operation.Result{}, worker.Reopen(run, err)
+		return operation.Reply{}, worker.Reopen(run, err)
 	}
 	if err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
-	return operation.Result{Type: event.MailboxCreated, Data: event.MailboxCreatedData{
+	return operation.Reply{Type: event.TypeMailboxCreated, Data: event.MailboxCreatedData{
 		Operation: run.Operation,
 		Mailbox:   event.CreatedMailbox{DirectoryObject: result.ObjectDN, Alias: result.MailNickname, PrimarySMTPAddress: result.Mail, Database: result.HomeMDB},
 		Warnings:  worker.Warnings(result.Warnings),
@@ -56,18 +56,18 @@ func (c creator) create(ctx context.Context, run *operation.Run) (operation.Resu
 // lookUp reads the user. It must be there anyway, so one call answers both questions: is there a
 // user, and has it a mailbox already? A user has one at most, so with the alias that was asked for
 // the goal is reached, whoever reached it; after a lost answer it was this operation.
-func (c creator) lookUp(ctx context.Context, run *operation.Run) (operation.Result, bool, error) {
+func (c creator) lookUp(ctx context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 	var data event.MailboxCreateData
 	if err := run.Decode(&data); err != nil {
-		return operation.Result{}, false, err
+		return operation.Reply{}, false, err
 	}
 	user, err := c.user(ctx, data)
 	if err != nil || !hasMailbox(user) {
-		return operation.Result{}, false, err
+		return operation.Reply{}, false, err
 	}
 	alias := user.Value("mailNickname")
 	if asked := data.Parameters.Alias; !run.Settling && asked != "" && !strings.EqualFold(asked, alias) {
-		return operation.Result{}, false, &failure.Error{Kind: failure.Refused, Vendor: adaxes.Vendor, Text: "the user has a mailbox already, with another alias"}
+		return operation.Reply{}, false, &failure.Error{Kind: failure.Refused, Vendor: adaxes.Vendor, Text: "the user has a mailbox already, with another alias"}
 	}
 	out := event.MailboxCreatedData{
 		Operation: run.Operation,
@@ -76,14 +76,14 @@ func (c creator) lookUp(ctx context.Context, run *operation.Run) (operation.Resu
 	if !run.Settling {
 		out.Warnings = []event.Warning{{Text: "The user had a mailbox already; none was created."}}
 	}
-	return operation.Result{Type: event.MailboxCreated, Data: out}, true, nil
+	return operation.Reply{Type: event.TypeMailboxCreated, Data: out}, true, nil
 }
 
 func (c creator) user(ctx context.Context, data event.MailboxCreateData) (adaxes.DirectoryObject, error) {
 	return c.client.GetObject(ctx, data.DirectoryObject, "mailNickname", "mail", "homeMDB", "msExchMailboxGuid")
 }
 
-func (c creator) plan(ctx context.Context, run *operation.Run) (event.Plan, error) {
+func (c creator) plan(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	var data event.MailboxCreateData
 	if err := run.Decode(&data); err != nil {
 		return event.Plan{}, err

@@ -30,16 +30,16 @@ func handler(t *testing.T, read, create string) operation.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return handlers[event.MailboxCreate]
+	return handlers[event.TypeMailboxCreate]
 }
 
-func run(t *testing.T) *operation.Run {
+func run(t *testing.T) *operation.Attempt {
 	t.Helper()
-	e, err := event.New("1", "/test", event.MailboxCreate, []byte(`{"directoryObject":"CN=a,DC=x","mailboxParameters":{"alias":"a"}}`))
+	e, err := event.New("1", "/test", event.TypeMailboxCreate, []byte(`{"directoryObject":"CN=a,DC=x","mailboxParameters":{"alias":"a"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &operation.Run{Command: e, ID: "id", Tenant: "contoso"}
+	return &operation.Attempt{Command: e, ID: "id", Tenant: "contoso"}
 }
 
 func TestTheDatabaseIsNamedAsACreateNamesIt(t *testing.T) {

@@ -136,7 +136,7 @@ func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, err
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, js, err := bus.Server{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
+	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? --nats-url says where else it is (%w)", withoutUser(e.NATS), context.Cause(ctx))
 	}

@@ -86,7 +86,7 @@ func (c *collector) take(u update) error {
 
 // hear takes news of a row. A row that waits for a later attempt gives its slot to another: nobody
 // calls its vendor.
-func (c *collector) hear(n client.News) error {
+func (c *collector) hear(n client.Update) error {
 	id := n.Receipt.OperationID
 	s := c.open[id]
 	if s == nil {
@@ -99,11 +99,11 @@ func (c *collector) hear(n client.News) error {
 	if !s.next.IsZero() {
 		c.waiting++
 	}
-	if !s.released && (n.Settled() || !s.next.IsZero()) {
+	if !s.released && (n.Final() || !s.next.IsZero()) {
 		s.released = true
 		<-c.slots
 	}
-	if !n.Settled() {
+	if !n.Final() {
 		return nil
 	}
 	delete(c.open, id)
@@ -111,8 +111,8 @@ func (c *collector) hear(n client.News) error {
 }
 
 // nextAttempt tells when a waiting operation goes on, and why it waits.
-func nextAttempt(n client.News) (time.Time, string) {
-	if n.Dead != nil || n.State != event.Waiting && n.State != event.Unknown {
+func nextAttempt(n client.Update) (time.Time, string) {
+	if n.Dead != nil || n.State != event.StateWaiting && n.State != event.StateUnknown {
 		return time.Time{}, ""
 	}
 	var data struct {
@@ -138,7 +138,7 @@ func (c *collector) deferred() bool {
 // settle keeps the outcome of a row.
 func (c *collector) settle(r record) error {
 	c.tally.count(r)
-	if r.State != string(event.Succeeded) && len(c.bad) < maxShownRows {
+	if r.State != string(event.StateSucceeded) && len(c.bad) < maxShownRows {
 		c.bad = append(c.bad, r)
 	}
 	return c.keep(r)
@@ -179,12 +179,12 @@ func (e *entry) record(state, reason string) record {
 }
 
 // outcomeOf is the record of a row that is settled.
-func outcomeOf(e *entry, n client.News) record {
+func outcomeOf(e *entry, n client.Update) record {
 	if n.Dead != nil {
 		return e.record(stateDead, words.DescribeDead(*n.Dead))
 	}
 	r := e.record(string(n.State), "")
-	if n.State != event.Succeeded || n.Event.Type() == event.PlannedType(n.Receipt.Domain) {
+	if n.State != event.StateSucceeded || n.Event.Type() == event.PlannedType(n.Receipt.Domain) {
 		r.Reason = words.Describe(n.Event)
 	}
 	var data struct {

@@ -113,11 +113,11 @@ func (m maker) build(e *entry, r row) {
 	if subject := attributes["subject"]; !isBlank(subject) {
 		ce.SetSubject(subject)
 	}
-	for _, name := range []string{event.CorrelationID, event.CausationID, event.NotBefore, event.ExpiryTime} {
+	for _, name := range []string{event.AttrCorrelationID, event.AttrCausationID, event.AttrNotBefore, event.AttrExpiryTime} {
 		event.Extend(&ce, event.Attribute{Name: name, Value: attributes[name]})
 	}
 	if m.plan {
-		event.Extend(&ce, event.Attribute{Name: event.DryRun, Value: "true"})
+		event.Extend(&ce, event.Attribute{Name: event.AttrDryRun, Value: "true"})
 	}
 	tenant := attributes[tenantMember]
 	if tenant != "" && m.tenant != "" && tenant != m.tenant {
@@ -149,7 +149,7 @@ func attemptID(id string, attempt int) string {
 // operation names the operation of another attempt of the entry's row.
 func (e *entry) operation(attempt int) string {
 	id := attemptID(e.id, attempt)
-	if event.Extension(e.command.Event, event.DryRun) != "" {
+	if event.Extension(e.command.Event, event.AttrDryRun) != "" {
 		return event.PlanID(e.command.Tenant, e.command.Source(), id)
 	}
 	return event.OperationID(e.command.Tenant, e.command.Source(), id)
@@ -194,7 +194,7 @@ func (e *entry) problems() ([]event.Fault, error) {
 func (m *mapping) columnsOf(field string, origins map[string][]string) (columns []string) {
 	if !strings.HasPrefix(field, "/") {
 		switch field {
-		case event.TenantID:
+		case event.AttrTenantID:
 			field = tenantMember
 		case idMember:
 			return slices.Concat(m.attributes[idMember].columns, m.Identify)

@@ -40,7 +40,7 @@ const (
 )
 
 // templates are the members of the mapping that are templates, beside data.
-var templates = []string{tenantMember, idMember, keyMember, "subject", event.CorrelationID, event.CausationID, event.NotBefore, event.ExpiryTime}
+var templates = []string{tenantMember, idMember, keyMember, "subject", event.AttrCorrelationID, event.AttrCausationID, event.AttrNotBefore, event.AttrExpiryTime}
 
 // readMapping reads a mapping file. Its error names the line.
 func readMapping(path string) (*mapping, error) {

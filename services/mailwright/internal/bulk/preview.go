@@ -51,7 +51,7 @@ func summarise(rows, invalid, settled, examples int, valid []*entry) summary {
 		if i < examples {
 			s.Examples = append(s.Examples, example{
 				Row: e.row, ID: e.command.ID(), OperationID: e.receipt.OperationID, Key: e.receipt.Key, Subject: e.command.Subject(),
-				NotBefore: event.Extension(e.command.Event, event.NotBefore), Data: event.Excerpt(event.Read(e.command.Event)),
+				NotBefore: event.Extension(e.command.Event, event.AttrNotBefore), Data: event.Excerpt(event.Read(e.command.Event)),
 			})
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // all are published.
 type update struct {
 	published *entry
-	news      *client.News
+	news      *client.Update
 	all       bool
 }
 
@@ -141,7 +141,7 @@ func (p *publisher) followPending() {
 		return
 	}
 	p.group.Go(func() error {
-		err := client.AwaitAll(p.outcomes, p.js, receipts, func(n client.News) { p.updates <- update{news: &n} })
+		err := client.AwaitAll(p.outcomes, p.js, receipts, func(n client.Update) { p.updates <- update{news: &n} })
 		if errors.Is(err, client.ErrNoOutcome) {
 			return nil
 		}

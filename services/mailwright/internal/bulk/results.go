@@ -42,7 +42,7 @@ func (r record) isFinal() bool { return event.State(r.State).Terminal() || r.Sta
 
 // hasFailed reports whether the row did not succeed and may be tried again under another id.
 func (r record) hasFailed() bool {
-	return r.isFinal() && r.State != string(event.Succeeded) || r.State == stateInvalid
+	return r.isFinal() && r.State != string(event.StateSucceeded) || r.State == stateInvalid
 }
 
 var resultColumns = []string{"row", "id", "operation", "attempt", "state", "reason", "warnings"}

@@ -25,20 +25,20 @@ import (
 
 // outcomes carries delegation.change out as the name of the mailbox says, and counts how often.
 func outcomes(calls *atomic.Int64) operation.Handler {
-	return operation.Handler{Perform: func(_ context.Context, r *operation.Run) (operation.Result, error) {
+	return operation.Handler{Perform: func(_ context.Context, r *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		var d event.DelegationChangeData
 		if err := r.Decode(&d); err != nil {
-			return operation.Result{}, err
+			return operation.Reply{}, err
 		}
 		if d.Mailbox == "gone" {
-			return operation.Result{}, &failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "HTTP 403", Text: "=not allowed"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "HTTP 403", Text: "=not allowed"}
 		}
 		data := event.DelegationChangedData{Operation: r.Operation, Mailbox: d.Mailbox, Delegates: d.Add, Added: d.Add, Removed: []string{}, Changed: true}
 		if d.Mailbox == "warned" {
 			data.Warnings = []event.Warning{{Text: "one delegate is unknown"}}
 		}
-		return operation.Result{Type: event.DelegationChanged, Data: data}, nil
+		return operation.Reply{Type: event.TypeDelegationChanged, Data: data}, nil
 	}}
 }
 
@@ -71,7 +71,7 @@ func TestImport(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
 	var calls atomic.Int64
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: outcomes(&calls)})
+	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: outcomes(&calls)})
 	dir := files(t, map[string]string{"map.yaml": simple, "in.csv": "id,mailbox,add\n1,a,x\n2,gone,x\n3,warned,x\n4,b,x\n"})
 	result := filepath.Join(dir, "in.result.csv")
 
@@ -151,14 +151,14 @@ func TestResume(t *testing.T) {
 	free := make(chan struct{})
 	handler := outcomes(&calls)
 	perform := handler.Perform
-	handler.Perform = func(ctx context.Context, r *operation.Run) (operation.Result, error) {
+	handler.Perform = func(ctx context.Context, r *operation.Attempt) (operation.Reply, error) {
 		if begun.Add(1) == 5 {
 			interrupt()
 			<-free
 		}
 		return perform(ctx, r)
 	}
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: handler})
+	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: handler})
 	var table strings.Builder
 	table.WriteString("id,mailbox,add\n")
 	for i := range 40 {
@@ -223,7 +223,7 @@ func TestScheduled(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
 	var calls atomic.Int64
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: outcomes(&calls)})
+	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: outcomes(&calls)})
 	day := time.Now().Add(240 * time.Hour).Format(time.DateOnly)
 	dir := files(t, map[string]string{
 		"map.yaml": simple + "notbefore: '{{ .day | date \"rfc3339\" }}'\n",

@@ -19,7 +19,7 @@ type tally struct {
 
 func (t *tally) count(r record) {
 	switch {
-	case r.State == string(event.Succeeded):
+	case r.State == string(event.StateSucceeded):
 		t.succeeded++
 		if len(r.Warnings) > 0 {
 			t.warned++

@@ -71,7 +71,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 
 // cancel publishes the command that cancels the target.
 func (t target) cancel(ctx context.Context, js jetstream.Publisher, source string) (client.Receipt, error) {
-	e, err := event.New(watermill.NewUUID(), source, event.OperationCancel, event.OperationCancelData{OperationID: t.operation})
+	e, err := event.New(watermill.NewUUID(), source, event.TypeOperationCancel, event.OperationCancelData{OperationID: t.operation})
 	if err != nil {
 		return client.Receipt{}, err
 	}

@@ -36,11 +36,11 @@ func want(t *testing.T, r apptest.Result, code int, out, err string) {
 func serving(t *testing.T) *apptest.System {
 	t.Helper()
 	s := apptest.Start(t)
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
+	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Operation.Key == "busy" {
-			return operation.Result{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
+			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
 		}
-		return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+		return operation.Reply{Type: event.TypeDelegationChanged, Data: event.DelegationChangedData{
 			Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
 		}}, nil
 	}}})
@@ -50,7 +50,7 @@ func serving(t *testing.T) *apptest.System {
 // publish publishes a command and waits for its first event.
 func publish(t *testing.T, s *apptest.System, id, key string) client.Receipt {
 	t.Helper()
-	e, err := event.New(id, "/hr", event.DelegationChange, event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"dana@contoso.com"}})
+	e, err := event.New(id, "/hr", event.TypeDelegationChange, event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"dana@contoso.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestCancelsWhatWaits(t *testing.T) {
 			r := publish(t, s, "1", "busy")
 			want(t, run(t, s, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (contoso, delegation)")
 			o, err := client.Await(t.Context(), s.JS, r)
-			if err != nil || o.State != event.Cancelled {
+			if err != nil || o.State != event.StateCancelled {
 				t.Errorf("%s %v", o, err)
 			}
 		})
@@ -115,7 +115,7 @@ func TestDoesNotWaitIfAsked(t *testing.T) {
 	s := serving(t)
 	r := publish(t, s, "1", "busy")
 	want(t, run(t, s, r.OperationID, "--no-wait"), 0, "cancelling "+r.OperationID, "")
-	if o, err := client.Await(t.Context(), s.JS, r); err != nil || o.State != event.Cancelled {
+	if o, err := client.Await(t.Context(), s.JS, r); err != nil || o.State != event.StateCancelled {
 		t.Errorf("%s %v", o, err)
 	}
 }

@@ -147,7 +147,7 @@ func identify(m *jetstream.RawStreamMsg, address topology.Address) identity {
 	e := command.Event
 	return identity{
 		source: e.Source(), id: e.ID(), eventType: e.Type(), operation: event.OperationOf(address.Tenant, e),
-		correlation: event.Extension(e, event.CorrelationID), trace: event.Extension(e, event.TraceParent),
+		correlation: event.Extension(e, event.AttrCorrelationID), trace: event.Extension(e, event.AttrTraceParent),
 	}
 }
 
@@ -167,7 +167,7 @@ func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, 
 	if err != nil || !found {
 		return nil, err
 	}
-	return &jetstream.RawStreamMsg{Subject: d.Subject, Sequence: d.Sequence, Header: d.Header, Data: d.Data, Time: d.Stored}, nil
+	return &jetstream.RawStreamMsg{Subject: d.Subject, Sequence: d.Sequence, Header: d.Header, Data: d.Data, Time: d.StoredAt}, nil
 }
 
 // errRecord says that a service can not tell either where an operation stands.

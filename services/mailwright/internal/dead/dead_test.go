@@ -60,22 +60,22 @@ func (b *bundle) run(code int, err string, args ...string) string {
 
 func (b *bundle) serve(change ...func(*operation.Config)) {
 	b.Helper()
-	b.Serve(b.T, event.Delegation, map[string]operation.Handler{
-		event.DelegationChange: {Perform: func(_ context.Context, run *operation.Run) (operation.Result, error) {
-			return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+	b.Serve(b.T, event.DomainDelegation, map[string]operation.Handler{
+		event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{Type: event.TypeDelegationChanged, Data: event.DelegationChangedData{
 				Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
 			}}, nil
 		}},
-		event.DelegationSet: {Once: true, Perform: func(context.Context, *operation.Run) (operation.Result, error) {
-			return operation.Result{}, &failure.Error{Kind: failure.Unknown, Text: "no answer"}
+		event.TypeDelegationSet: {NotRepeatable: true, Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{}, &failure.Error{Kind: failure.Unknown, Text: "no answer"}
 		}},
 	}, change...)
 }
 
 func command(id, data string) *nats.Msg {
 	return &nats.Msg{
-		Subject: topology.CommandSubject("contoso", event.Delegation, "alex"), Data: []byte(data),
-		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.DelegationChange}, nats.MsgIdHdr: {id + data}},
+		Subject: topology.CommandSubject("contoso", event.DomainDelegation, "alex"), Data: []byte(data),
+		Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {event.TypeDelegationChange}, nats.MsgIdHdr: {id + data}},
 	}
 }
 
@@ -115,7 +115,7 @@ func (b *bundle) held() uint64 { return b.stream(topology.StreamDead).CachedInfo
 func (b *bundle) outcome(id string) {
 	b.Helper()
 	b.until("outcome of "+id, func() bool {
-		m, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, id)))
+		m, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, id)))
 		return err == nil && strings.HasSuffix(m.Header.Get("ce-type"), "delegation.changed.v1")
 	})
 }
@@ -131,7 +131,7 @@ func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
 		b.Fatal(err)
 	}
 	address, _ := topology.ParseCommandSubject(last.Subject)
-	partition := bus.CommandConsumer(event.Delegation, address.Partition)
+	partition := bus.CommandConsumer(event.DomainDelegation, address.Partition)
 	group := partition.PriorityGroups[0]
 	cons, err := b.JS.CreateConsumer(b.Context(), topology.StreamCommands, partition)
 	if err != nil {
@@ -155,7 +155,7 @@ func acknowledged(m jetstream.Msg) error { return m.DoubleAck(context.Background
 func terminated(m jetstream.Msg) error   { return m.TermWithReason("by hand") }
 
 // sweepSoon is for tests that want to find what was lost.
-func sweepSoon(c *operation.Config) { c.SweepAfter = 50 * time.Millisecond }
+func sweepSoon(c *operation.Config) { c.RecheckAfter = 50 * time.Millisecond }
 
 // five has five letters: unreadable, a conflict, an unknown outcome, an advisory, and one whose
 // original is gone.
@@ -169,7 +169,7 @@ func five(t *testing.T) *bundle {
 	b.publish(command("1", change))
 	b.publish(command("1", strings.Replace(change, "dana", "eve", 1)))
 	set := command("2", `{"mailbox":"alex@contoso.com","delegates":[]}`)
-	set.Header["ce-type"] = []string{event.DelegationSet}
+	set.Header["ce-type"] = []string{event.TypeDelegationSet}
 	b.publish(set)
 	b.letters(3)
 	for _, l := range []struct {
@@ -179,8 +179,8 @@ func five(t *testing.T) *bundle {
 		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0", map[string]any{
 			"type": "io.nats.jetstream.advisory.v1.max_deliver", "timestamp": time.Now(), "stream": topology.StreamCommands, "consumer": "delegation-0", "stream_seq": 2, "deliveries": 5,
 		}},
-		{topology.DeadSubject("fabrikam", event.Mailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
-			Reason: operation.AckedWithoutOutcome, Detail: "acknowledged without an outcome\x1b[2J", Stream: topology.StreamCommands, Sequence: 99, Type: event.MailboxCreate, Source: "/itsm", ID: "INC-1",
+		{topology.DeadSubject("fabrikam", event.DomainMailbox, "fuom5ln32nj4obpm5vearkc6kh"), event.DeadLetter{
+			Reason: operation.AckedWithoutOutcome, Detail: "acknowledged without an outcome\x1b[2J", Stream: topology.StreamCommands, Sequence: 99, Type: event.TypeMailboxCreate, Source: "/itsm", ID: "INC-1",
 			Subject: "mailwright.cmd.fabrikam.mailbox.jsmith", OperationID: "fuom5ln32nj4obpm5vearkc6kh", Time: time.Now(), Excerpt: json.RawMessage(`{"alias":"jsmith"}`),
 		}},
 	} {
@@ -253,7 +253,7 @@ func TestListMoreThanABatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.JS.PublishAsync(topology.DeadSubject("contoso", event.Mailbox, ""), raw); err != nil {
+		if _, err := b.JS.PublishAsync(topology.DeadSubject("contoso", event.DomainMailbox, ""), raw); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -291,10 +291,10 @@ func TestShowRedacts(t *testing.T) {
 	user := `{"container":"LDAP://OU=x","userPrincipalName":"a@b","newPassword":"hunter2-secret"}`
 	whole := `{"specversion":"1.0","id":"1","source":"/hr","type":"io.mailwright.directory.businessuser.create.v1","datacontenttype":"application/json",%s}`
 	for name, m := range map[string]*nats.Msg{
-		"binary":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.BusinessUserCreate}, "ce-userpassword": {"hunter2-secret"}}, Data: []byte(user)},
+		"binary":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeBusinessUserCreate}, "ce-userpassword": {"hunter2-secret"}}, Data: []byte(user)},
 		"structured":         {Data: fmt.Appendf(nil, whole, `"userpassword":"hunter2-secret","data":`+user)},
 		"base64":             {Data: fmt.Appendf(nil, whole, `"data_base64":"aHVudGVyMi1zZWNyZXQ="`)}, // hunter2-secret
-		"faulty":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.BusinessUserCreate}}, Data: []byte(`{"note":"hunter2-secret","mobile":["hunter2-secret"]}`)},
+		"faulty":             {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {event.TypeBusinessUserCreate}}, Data: []byte(`{"note":"hunter2-secret","mobile":["hunter2-secret"]}`)},
 		"of no known type":   {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}, "ce-type": {"com.example.x"}}, Data: []byte(`{"note":"hunter2-secret"}`)},
 		"no type":            {Header: nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/hr"}}, Data: []byte(`{"note":"hunter2-secret"}`)},
 		"unreadable":         {Data: []byte(user)},
@@ -304,7 +304,7 @@ func TestShowRedacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
-			m.Subject = topology.CommandSubject("contoso", event.Directory, "a")
+			m.Subject = topology.CommandSubject("contoso", event.DomainDirectory, "a")
 			b.about(m)
 			for _, args := range [][]string{{"show", "1"}, {"show", "1", "--json"}, {"ls"}, {"ls", "--json"}, {"replay", "1", "--dry-run"}} {
 				r := b.call(apptest.Call{Args: args})
@@ -328,7 +328,7 @@ func TestShowTellsTheShapeOfWhatItDoesNotShow(t *testing.T) {
 		"no JSON":    {command("1", "<x/>"), "no JSON of 4 bytes"},
 		"no type":    {withHeader(command("1", change), "ce-type", ""), "object of 57 bytes with the members add, mailbox"},
 		"unreadable": {withHeader(command("1", change), "ce-id", ""), "object of 57 bytes with the members add, mailbox"},
-		"structured": {&nats.Msg{Subject: command("1", "").Subject, Data: []byte(`{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.DelegationChange + `","data":{"x":1}}`)}, "object of 7 bytes with the members x"},
+		"structured": {&nats.Msg{Subject: command("1", "").Subject, Data: []byte(`{"specversion":"1.0","id":"1","source":"/hr","type":"` + event.TypeDelegationChange + `","data":{"x":1}}`)}, "object of 7 bytes with the members x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -396,7 +396,7 @@ func (b *bundle) letter(sequence uint64, change ...func(*event.DeadLetter)) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.JS.Publish(b.Context(), topology.DeadSubject("contoso", event.Directory, ""), raw); err != nil {
+	if _, err := b.JS.Publish(b.Context(), topology.DeadSubject("contoso", event.DomainDirectory, ""), raw); err != nil {
 		b.Fatal(err)
 	}
 }

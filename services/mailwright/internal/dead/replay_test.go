@@ -152,7 +152,7 @@ func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
 func TestReplayRefusesWhoseRecordCanNotBeRead(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	if _, err := b.JS.Publish(t.Context(), topology.EventSubject("contoso", event.Delegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
+	if _, err := b.JS.Publish(t.Context(), topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
 		t.Fatal(err)
 	}
 	b.about(command("1", change), lost)

@@ -51,7 +51,7 @@ func load() ([]*run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		runs = append(runs, &run{number: i + 1, command: e, state: event.Received})
+		runs = append(runs, &run{number: i + 1, command: e, state: event.StateReceived})
 	}
 	return runs, nil
 }
@@ -61,11 +61,11 @@ func load() ([]*run, error) {
 // rounds.
 func key(r *run) string {
 	switch event.DomainOf(r.command.Type()) {
-	case event.Directory:
+	case event.DomainDirectory:
 		if strings.HasPrefix(r.command.Type(), event.Prefix+"directory.object") {
 			return "example.com"
 		}
-	case event.Delegation:
+	case event.DomainDelegation:
 		return "contoso.com"
 	}
 	return event.Key(r.command)
@@ -83,7 +83,7 @@ func carryOut(ctx context.Context, a *app.App) ([]*run, error) {
 	}
 	defer nc.Close()
 	needsUsers := func(r *run) bool {
-		return event.DomainOf(r.command.Type()) == event.Mailbox || event.DomainOf(r.command.Type()) == event.Inventory
+		return event.DomainOf(r.command.Type()) == event.DomainMailbox || event.DomainOf(r.command.Type()) == event.DomainInventory
 	}
 	first := slices.DeleteFunc(slices.Clone(runs), needsUsers)
 	second := slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return !needsUsers(r) })
@@ -109,10 +109,10 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 		byOperation[receipt.OperationID] = r
 		receipts = append(receipts, receipt)
 	}
-	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
+	err := client.AwaitAll(ctx, js, receipts, func(n client.Update) {
 		r := byOperation[n.Receipt.OperationID]
 		if n.Dead != nil {
-			r.state, r.text = event.Failed, words.DescribeDead(*n.Dead)
+			r.state, r.text = event.StateFailed, words.DescribeDead(*n.Dead)
 			fmt.Fprintf(a.Err, "%2d  %s\n", r.number, r.text)
 			return
 		}
@@ -140,7 +140,7 @@ func printOutcomes(a *app.App, runs []*run) error {
 func verdict(a *app.App, runs []*run) error {
 	var failed []*run
 	for _, r := range runs {
-		if r.state != event.Succeeded {
+		if r.state != event.StateSucceeded {
 			failed = append(failed, r)
 		}
 	}

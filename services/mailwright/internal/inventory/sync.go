@@ -65,9 +65,9 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 	if err := progress.Print("", "operation "+receipt.OperationID); err != nil {
 		return err
 	}
-	var last client.News
-	err = client.AwaitAll(ctx, js, []client.Receipt{receipt}, func(n client.News) {
-		if last = n; !n.Settled() {
+	var last client.Update
+	err = client.AwaitAll(ctx, js, []client.Receipt{receipt}, func(n client.Update) {
+		if last = n; !n.Final() {
 			line := words.LineOf(n.Event)
 			_ = progress.Print(line.Topic, words.Clock(line.Time)+"  "+line.Text) // the outcome counts
 		}
@@ -85,7 +85,7 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 }
 
 func (c *Sync) command() (event.Event, error) {
-	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), app.DefaultSource(), event.InventorySync, event.InventorySyncData{
+	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), app.DefaultSource(), event.TypeInventorySync, event.InventorySyncData{
 		Tenant: c.VendorTenant, MailboxType: c.Type, PageSize: event.Int(c.PageSize), AcceptMissing: c.AcceptMissing,
 	})
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *Sync) command() (event.Event, error) {
 
 // report prints what was found, and says by its error how it ended.
 func (c *Sync) report(a *app.App, outcome event.Event) error {
-	if outcome.Type() != event.SyncCompleted {
+	if outcome.Type() != event.TypeSyncCompleted {
 		return errors.New(words.Describe(outcome))
 	}
 	var d event.SyncCompletedData

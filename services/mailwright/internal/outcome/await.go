@@ -20,7 +20,7 @@ func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []c
 	t := newTally(receipts)
 	var printing error
 	progress := app.NewLines(a.Err)
-	err := client.AwaitAll(ctx, js, receipts, func(n client.News) {
+	err := client.AwaitAll(ctx, js, receipts, func(n client.Update) {
 		t.count(n)
 		if err := show(a, progress, n); err != nil {
 			printing = err
@@ -33,18 +33,18 @@ func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []c
 }
 
 // show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
-func show(a *app.App, progress *app.Lines, n client.News) error {
+func show(a *app.App, progress *app.Lines, n client.Update) error {
 	if n.Dead != nil {
 		line := words.LineOfDead(*n.Dead, n.Receipt.Domain)
 		line.Operation = n.Receipt.OperationID
 		return progress.Print("", line.Format(false))
 	}
-	result := n.Settled() || n.State == event.Received
+	result := n.Final() || n.State == event.StateReceived
 	if result && a.JSON {
 		return a.PrintJSON(n.Event)
 	}
 	line := words.LineOf(n.Event)
-	if n.Settled() {
+	if n.Final() {
 		_, err := fmt.Fprintln(a.Out, line.Format(a.Colour()))
 		return err
 	}

@@ -23,17 +23,17 @@ func newTally(receipts []client.Receipt) *tally {
 	return &tally{open: len(sequences)}
 }
 
-func (t *tally) count(n client.News) {
+func (t *tally) count(n client.Update) {
 	switch {
 	case n.Dead != nil:
 		t.dead++
-	case n.State == event.Succeeded:
+	case n.State == event.StateSucceeded:
 		t.succeeded++
-	case n.State == event.Failed:
+	case n.State == event.StateFailed:
 		t.failed++
-	case n.State == event.Rejected:
+	case n.State == event.StateRejected:
 		t.rejected++
-	case n.State == event.Cancelled:
+	case n.State == event.StateCancelled:
 		t.cancelled++
 	default:
 		return

@@ -63,7 +63,7 @@ func start(t *testing.T) (*apptest.System, *pgxpool.Pool, []string) {
 
 func publish(t *testing.T, s *apptest.System) {
 	t.Helper()
-	raw, err := schemas.FS.ReadFile("examples/" + event.MailboxCreated + ".json")
+	raw, err := schemas.FS.ReadFile("examples/" + event.TypeMailboxCreated + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func publish(t *testing.T, s *apptest.System) {
 	if err := json.Unmarshal(raw, &e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.JS.Publish(t.Context(), topology.EventSubject("contoso", event.Mailbox, event.Extension(e, event.Operation)), raw); err != nil {
+	if _, err := s.JS.Publish(t.Context(), topology.EventSubject("contoso", event.DomainMailbox, event.Extension(e, event.AttrOperationID)), raw); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -68,7 +68,7 @@ func (c *Status) Run(ctx context.Context, a *app.App) error {
 	stopped := 0
 	for _, p := range projection.List() {
 		at := now[p.Name()]
-		lag, err := projector.Behind(ctx, s.js, p, at)
+		lag, err := projector.MeasureLag(ctx, s.js, p, at)
 		if err != nil {
 			return err
 		}

@@ -63,17 +63,17 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 		e.SetSubject(c.Subject)
 	}
 	if c.Correlation != "" {
-		e.SetExtension(event.CorrelationID, c.Correlation)
+		e.SetExtension(event.AttrCorrelationID, c.Correlation)
 	}
 	if c.Plan {
-		e.SetExtension(event.DryRun, "true")
+		e.SetExtension(event.AttrDryRun, "true")
 	}
 	if c.NotBefore != "" {
 		at, err := app.Ahead(c.NotBefore, time.Now())
 		if err != nil {
 			return event.Event{}, fmt.Errorf("--not-before %s: %w", c.NotBefore, err)
 		}
-		e.SetExtension(event.NotBefore, at.UTC().Format(time.RFC3339Nano))
+		e.SetExtension(event.AttrNotBefore, at.UTC().Format(time.RFC3339Nano))
 	}
 	return e, nil
 }

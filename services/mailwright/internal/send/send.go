@@ -107,7 +107,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 
 // command is an event with where the call says that it goes.
 func (c *Command) command(e event.Event) client.Command {
-	return client.Command{Event: e, Tenant: cmp.Or(c.Tenant, event.Extension(e, event.TenantID), c.onlyTenant), Domain: event.Domain(c.Domain), Key: c.Key, Mode: c.mode()}
+	return client.Command{Event: e, Tenant: cmp.Or(c.Tenant, event.Extension(e, event.AttrTenantID), c.onlyTenant), Domain: event.Domain(c.Domain), Key: c.Key, Mode: c.mode()}
 }
 
 func (c *Command) mode() event.Mode {

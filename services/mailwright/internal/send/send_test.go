@@ -65,7 +65,7 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			address, ok := topology.ParseCommandSubject(stored.Subject)
-			if !ok || address.Tenant != "contoso" || address.Domain != event.Delegation || address.Key != event.Token("alex@contoso.com") {
+			if !ok || address.Tenant != "contoso" || address.Domain != event.DomainDelegation || address.Key != event.Token("alex@contoso.com") {
 				t.Errorf("stored on %s", stored.Subject)
 			}
 			if structured := stored.Header.Get("content-type") == "application/cloudevents+json"; structured != (mode == "structured") {
@@ -75,8 +75,8 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := []string{e.Type(), e.ID(), e.Source(), e.Subject(), event.Extension(e, event.CorrelationID), e.DataSchema()}
-			if diff := cmp.Diff([]string{event.DelegationChange, "1", "/hr", "Alex", "T-1", event.SchemaURI(event.DelegationChange)}, got); diff != "" {
+			got := []string{e.Type(), e.ID(), e.Source(), e.Subject(), event.Extension(e, event.AttrCorrelationID), e.DataSchema()}
+			if diff := cmp.Diff([]string{event.TypeDelegationChange, "1", "/hr", "Alex", "T-1", event.SchemaURI(event.TypeDelegationChange)}, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if e.Time().IsZero() {
@@ -113,7 +113,7 @@ func TestDefaultsOfIDAndSource(t *testing.T) {
 
 func TestDryRunRedacts(t *testing.T) {
 	t.Parallel()
-	for _, commandType := range []string{event.BusinessUserCreate, event.ObjectCreate} {
+	for _, commandType := range []string{event.TypeBusinessUserCreate, event.TypeObjectCreate} {
 		for _, args := range [][]string{{}, {"--mode", "structured"}, {"--json"}} {
 			file := filepath.Join(t.TempDir(), "e.json")
 			raw, err := schemas.FS.ReadFile("examples/" + commandType + ".json")
@@ -128,7 +128,7 @@ func TestDryRunRedacts(t *testing.T) {
 			if strings.Contains(r.Out, "Pass1Word") || strings.Contains(r.Out, "MyPassword1!") || !strings.Contains(r.Out, "[redacted]") {
 				t.Errorf("a password shows:\n%s", r.Out)
 			}
-			if len(args) < 2 && commandType == event.BusinessUserCreate {
+			if len(args) < 2 && commandType == event.TypeBusinessUserCreate {
 				apptest.Golden(t, "dry-run"+strings.Join(args, "")+".txt", r.Out)
 			}
 		}
@@ -283,7 +283,7 @@ func TestCancelGoesToItsOperationsDomain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if address, _ := topology.ParseCommandSubject(stored.Subject); address.Domain != event.Directory || address.Key != operationID {
+	if address, _ := topology.ParseCommandSubject(stored.Subject); address.Domain != event.DomainDirectory || address.Key != operationID {
 		t.Errorf("stored on %s", stored.Subject)
 	}
 }
@@ -304,10 +304,10 @@ func TestNotBeforeAndPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if event.Extension(got[0], event.NotBefore) != at || event.Extension(got[0], event.DryRun) != "true" || event.Extension(got[1], event.DryRun) != "" {
+	if event.Extension(got[0], event.AttrNotBefore) != at || event.Extension(got[0], event.AttrDryRun) != "true" || event.Extension(got[1], event.AttrDryRun) != "" {
 		t.Errorf("%v, %v", got[0].Extensions(), got[1].Extensions())
 	}
-	later, err := time.Parse(time.RFC3339, event.Extension(got[1], event.NotBefore))
+	later, err := time.Parse(time.RFC3339, event.Extension(got[1], event.AttrNotBefore))
 	if wait := time.Until(later); err != nil || wait < time.Hour || wait > 2*time.Hour {
 		t.Errorf("in %v, %v", wait, err)
 	}
@@ -329,20 +329,20 @@ func TestFileForms(t *testing.T) {
 }
 
 // outcomes carries delegation.change out as the name of the mailbox says.
-func outcomes(_ context.Context, r *operation.Run) (operation.Result, error) {
+func outcomes(_ context.Context, r *operation.Attempt) (operation.Reply, error) {
 	var d event.DelegationChangeData
 	if err := r.Decode(&d); err != nil {
-		return operation.Result{}, err
+		return operation.Reply{}, err
 	}
 	switch name, _, _ := strings.Cut(d.Mailbox, "@"); {
 	case name == "late" && r.Operation.Attempt < 3:
-		return operation.Result{}, failure.New(failure.Unavailable, "not at home")
+		return operation.Reply{}, failure.New(failure.Unavailable, "not at home")
 	case name == "gone":
-		return operation.Result{}, &failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "HTTP 403", Text: "not allowed"}
+		return operation.Reply{}, &failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "HTTP 403", Text: "not allowed"}
 	case name == "wrong":
-		return operation.Result{}, operation.Reject("/mailbox", "is no address")
+		return operation.Reply{}, operation.Reject("/mailbox", "is no address")
 	}
-	return operation.Result{Type: event.DelegationChanged, Data: event.DelegationChangedData{
+	return operation.Reply{Type: event.TypeDelegationChanged, Data: event.DelegationChangedData{
 		Operation: r.Operation, Mailbox: d.Mailbox, Delegates: d.Add, Added: d.Add, Removed: []string{}, Changed: true,
 	}}, nil
 }
@@ -350,7 +350,7 @@ func outcomes(_ context.Context, r *operation.Run) (operation.Result, error) {
 func serving(t *testing.T) *apptest.System {
 	t.Helper()
 	s := apptest.Start(t)
-	s.Serve(t, event.Delegation, map[string]operation.Handler{event.DelegationChange: {Perform: outcomes}})
+	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: {Perform: outcomes}})
 	return s
 }
 
@@ -397,7 +397,7 @@ func TestWaitForMany(t *testing.T) {
 		}
 		types[e.Type()]++
 	}
-	if diff := cmp.Diff(map[string]int{event.DelegationChanged: 3, event.FailedType(event.Delegation): 1}, types); diff != "" {
+	if diff := cmp.Diff(map[string]int{event.TypeDelegationChanged: 3, event.FailedType(event.DomainDelegation): 1}, types); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -65,20 +65,20 @@ func inventory(t *testing.T) *apptest.System {
 	t.Helper()
 	s := apptest.Start(t)
 	for p := range apptest.Partitions { // the engine makes them one after another
-		if _, err := bus.EnsureConsumer(t.Context(), s.JS, topology.StreamCommands, bus.CommandConsumer(event.Inventory, p)); err != nil {
+		if _, err := bus.EnsureConsumer(t.Context(), s.JS, topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	started := make(chan struct{})
 	var once sync.Once
 	ended := t.Context().Done()
-	s.Serve(t, event.Inventory, map[string]operation.Handler{event.InventorySync: {Perform: func(context.Context, *operation.Run) (operation.Result, error) {
+	s.Serve(t, event.DomainInventory, map[string]operation.Handler{event.TypeInventorySync: {Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		once.Do(func() { close(started) })
 		<-ended
-		return operation.Result{}, operation.Reject("", "the test is over")
-	}}}, func(c *operation.Config) { c.Hold = time.Hour })
+		return operation.Reply{}, operation.Reject("", "the test is over")
+	}}}, func(c *operation.Config) { c.ParkAfter = time.Hour })
 	for i := range 3 {
-		e, err := event.New(fmt.Sprint(i), "/test", event.InventorySync, event.InventorySyncData{})
+		e, err := event.New(fmt.Sprint(i), "/test", event.TypeInventorySync, event.InventorySyncData{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func inventory(t *testing.T) *apptest.System {
 	for out := 0; out < 3 && t.Context().Err() == nil; {
 		out = 0
 		for p := range apptest.Partitions {
-			c, err := s.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.Inventory, p).Durable)
+			c, err := s.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p).Durable)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,8 +108,8 @@ func TestCommandsAndStreams(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
 		t.Fatalf("%v: %+v", err, r)
 	}
-	want := []status.Commands{{Domain: event.Directory}, {Domain: event.Mailbox}, {Domain: event.Delegation},
-		{Domain: event.Inventory, Consumers: apptest.Partitions, InFlight: 3}}
+	want := []status.Commands{{Domain: event.DomainDirectory}, {Domain: event.DomainMailbox}, {Domain: event.DomainDelegation},
+		{Domain: event.DomainInventory, Consumers: apptest.Partitions, InFlight: 3}}
 	if diff := cmp.Diff(want, got.Commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
@@ -187,7 +187,7 @@ func TestProjections(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
 		t.Fatalf("%v: %+v", err, r)
 	}
-	if n := got.Operations[event.Mailbox][event.Succeeded]; n != 2 || got.Operations[event.Delegation][event.Waiting] != 1 || len(got.Operations[event.Directory]) != 8 {
+	if n := got.Operations[event.DomainMailbox][event.StateSucceeded]; n != 2 || got.Operations[event.DomainDelegation][event.StateWaiting] != 1 || len(got.Operations[event.DomainDirectory]) != 8 {
 		t.Errorf("operations %v", got.Operations)
 	}
 	want := []status.Projection{

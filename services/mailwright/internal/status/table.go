@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-var states = []event.State{event.Received, event.Started, event.Waiting, event.Unknown, event.Succeeded, event.Failed, event.Rejected, event.Cancelled}
+var states = []event.State{event.StateReceived, event.StateStarted, event.StateWaiting, event.StateUnknown, event.StateSucceeded, event.StateFailed, event.StateRejected, event.StateCancelled}
 
 // print writes the report as tables.
 func (r Report) print(b *bytes.Buffer) {

@@ -203,7 +203,7 @@ func read(m jetstream.Msg) (item, bool) {
 	if err != nil {
 		return item{}, false
 	}
-	return item{line: words.LineOf(e), tenant: event.Extension(e, event.TenantID), eventType: e.Type(), document: e}, true
+	return item{line: words.LineOf(e), tenant: event.Extension(e, event.AttrTenantID), eventType: e.Type(), document: e}, true
 }
 
 func (c *Command) wants(i item, types []string) bool {

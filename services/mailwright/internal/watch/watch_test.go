@@ -38,13 +38,13 @@ func publish(t *testing.T, s *apptest.System, eventType string) {
 	e := example(t, eventType)
 	domain := event.DomainOf(eventType)
 	if domain == "" {
-		domain = event.Directory // operation.* belong to every domain
+		domain = event.DomainDirectory // operation.* belong to every domain
 	}
-	subject := topology.EventSubject("contoso", domain, event.Extension(e, event.Operation))
+	subject := topology.EventSubject("contoso", domain, event.Extension(e, event.AttrOperationID))
 	if observation(eventType) {
 		subject = topology.MailboxSubject("contoso", eventType) // a mailbox each
 	}
-	if eventType == event.DelegationDrift {
+	if eventType == event.TypeDelegationDrift {
 		subject = topology.DriftSubject("contoso", "alex")
 	}
 	header, body, err := event.Encode(e, event.Binary)
@@ -57,33 +57,33 @@ func publish(t *testing.T, s *apptest.System, eventType string) {
 }
 
 func observation(eventType string) bool {
-	return eventType == event.MailboxObserved || eventType == event.MailboxMissing
+	return eventType == event.TypeMailboxObserved || eventType == event.TypeMailboxMissing
 }
 
 // publishExamples stores the example of every result, and two dead letters.
 func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 	t.Helper()
 	for _, eventType := range event.ResultTypes() {
-		if eventType == event.DeadLettered {
+		if eventType == event.TypeDeadLetter {
 			continue
 		}
 		publish(t, s, eventType)
 		switch {
 		case observation(eventType):
 			mailboxes++
-		case eventType != event.DelegationDrift:
+		case eventType != event.TypeDelegationDrift:
 			events++
 		}
 	}
 	for _, l := range []event.DeadLetter{
 		{Reason: operation.Unreadable, Detail: "not a CloudEvent", Stream: topology.StreamCommands, Sequence: 7, Subject: "mailwright.cmd.contoso.mailbox.jsmith"},
-		{Reason: operation.Conflict, Stream: topology.StreamCommands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.jane%40contoso%2Ecom", Type: event.MailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
+		{Reason: operation.Conflict, Stream: topology.StreamCommands, Sequence: 8, Subject: "mailwright.cmd.contoso.mailbox.jane%40contoso%2Ecom", Type: event.TypeMailboxCreate, OperationID: "fuom5ln32nj4obpm5vearkc6kh"},
 	} {
 		body, err := json.Marshal(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.JS.Publish(t.Context(), topology.DeadSubject("contoso", event.Mailbox, l.OperationID), body); err != nil {
+		if _, err := s.JS.Publish(t.Context(), topology.DeadSubject("contoso", event.DomainMailbox, l.OperationID), body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,9 +114,9 @@ func TestTheTenantOfWhatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
 	for subject, data := range map[string]string{
-		topology.DeadSubject("contoso", event.Mailbox, ""):                 `{"reason":"unreadable","detail":"of its subject","stream":"COMMANDS","sequence":1}`,
-		topology.DeadSubject("", event.Mailbox, ""):                        `{"reason":"unreadable","detail":"of the letter","stream":"COMMANDS","sequence":2,"tenant":"contoso"}`,
-		topology.DeadSubject("fabrikam", event.Mailbox, ""):                `{"reason":"unreadable","detail":"of another","stream":"COMMANDS","sequence":3,"tenant":"fabrikam"}`,
+		topology.DeadSubject("contoso", event.DomainMailbox, ""):           `{"reason":"unreadable","detail":"of its subject","stream":"COMMANDS","sequence":1}`,
+		topology.DeadSubject("", event.DomainMailbox, ""):                  `{"reason":"unreadable","detail":"of the letter","stream":"COMMANDS","sequence":2,"tenant":"contoso"}`,
+		topology.DeadSubject("fabrikam", event.DomainMailbox, ""):          `{"reason":"unreadable","detail":"of another","stream":"COMMANDS","sequence":3,"tenant":"fabrikam"}`,
 		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0": `{"type":"io.nats.jetstream.advisory.v1.max_deliver","timestamp":"2026-11-21T09:00:00Z","stream":"COMMANDS","consumer":"delegation-0","stream_seq":4,"deliveries":5}`,
 	} {
 		if _, err := s.JS.Publish(t.Context(), subject, []byte(data)); err != nil {
@@ -172,9 +172,9 @@ func TestFilters(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
 	publishExamples(t, s)
-	operationID := event.Extension(example(t, event.MailboxCreated), event.Operation)
-	d := event.Mailbox
-	states := []string{event.MailboxCreated, event.StartedType(d), event.WaitingType(d), event.UnknownType(d), event.FailedType(d), event.RejectedType(d), event.CancelledType(d), event.PlannedType(d)}
+	operationID := event.Extension(example(t, event.TypeMailboxCreated), event.AttrOperationID)
+	d := event.DomainMailbox
+	states := []string{event.TypeMailboxCreated, event.StartedType(d), event.WaitingType(d), event.UnknownType(d), event.FailedType(d), event.RejectedType(d), event.CancelledType(d), event.PlannedType(d)}
 	events := states[:len(states)-1] // a plan is an operation of its own
 	for name, c := range map[string]struct {
 		args []string
@@ -183,8 +183,8 @@ func TestFilters(t *testing.T) {
 		"domain":             {[]string{"--since", "all", "--domain", "mailbox"}, states},
 		"operation":          {[]string{"--operation", operationID}, events},
 		"operation in short": {[]string{"--operation", operationID[:8]}, events},
-		"type":               {[]string{"--since", "1h", "--type", "delegation.changed,mailbox.created"}, []string{event.MailboxCreated, event.DelegationChanged}},
-		"state":              {[]string{"--since", "all", "--in", "rejected", "--domain", "mailbox,inventory"}, []string{event.RejectedType(event.Mailbox), event.RejectedType(event.Inventory)}},
+		"type":               {[]string{"--since", "1h", "--type", "delegation.changed,mailbox.created"}, []string{event.TypeMailboxCreated, event.TypeDelegationChanged}},
+		"state":              {[]string{"--since", "all", "--in", "rejected", "--domain", "mailbox,inventory"}, []string{event.RejectedType(event.DomainMailbox), event.RejectedType(event.DomainInventory)}},
 		"tenant":             {[]string{"--since", "2020-01-01T00:00:00Z", "--tenant", "contoso", "--domain", "mailbox"}, states},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -237,9 +237,9 @@ func start(ctx context.Context, t *testing.T, c apptest.Call) <-chan apptest.Res
 func TestFollowsFromNowOn(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
-	publish(t, s, event.MailboxCreated)
+	publish(t, s, event.TypeMailboxCreated)
 	result := start(within(t), t, call(s, "--count", "1"))
-	publish(t, s, event.DelegationChanged)
+	publish(t, s, event.TypeDelegationChanged)
 	if got := <-result; got.Code != 0 || !strings.Contains(got.Out, "delegates of alex@contoso.com") {
 		t.Errorf("%+v", got)
 	}

@@ -27,43 +27,43 @@ func DescribeDead(l event.DeadLetter) string {
 }
 
 func describe(e event.Event) string {
-	if state, ok := event.StateOf(e); ok && state != event.Succeeded && e.Type() != event.DelegationObserved {
+	if state, ok := event.StateOf(e); ok && state != event.StateSucceeded && e.Type() != event.TypeDelegationObserved {
 		return describeState(e, state)
 	}
 	switch e.Type() {
 	case event.PlannedType(event.DomainOf(e.Type())):
 		return say(e, describePlan)
-	case event.CancelCompleted:
+	case event.TypeCancelCompleted:
 		return say(e, func(d event.CancelCompletedData) string { return "operation " + d.Cancelled + " cancelled" })
-	case event.ObjectCreated:
+	case event.TypeObjectCreated:
 		return say(e, func(d event.ObjectCreatedData) string {
 			return d.Object.ObjectType + " created: " + d.Object.DN + warnings(d.Warnings)
 		})
-	case event.BusinessUserCreated:
+	case event.TypeBusinessUserCreated:
 		return say(e, describeBusinessUser)
-	case event.MailboxCreated:
+	case event.TypeMailboxCreated:
 		return say(e, func(d event.MailboxCreatedData) string {
 			return "mailbox created: " + cmp.Or(d.Mailbox.PrimarySMTPAddress, d.Mailbox.Alias, d.Mailbox.DirectoryObject) + warnings(d.Warnings)
 		})
-	case event.DelegationChanged:
+	case event.TypeDelegationChanged:
 		return say(e, describeDelegation)
-	case event.DelegationObserved:
+	case event.TypeDelegationObserved:
 		return say(e, describeDelegates)
-	case event.FolderChanged:
+	case event.TypeFolderChanged:
 		return say(e, describeFolder)
-	case event.FolderObserved:
+	case event.TypeFolderObserved:
 		return say(e, func(d event.FolderObservedData) string {
 			return fmt.Sprintf("%s of %s: %s", d.Folder, d.Mailbox, Count(len(d.Permissions), "entry", "entries"))
 		})
-	case event.DelegationDrift:
+	case event.TypeDelegationDrift:
 		return say(e, describeDrift)
-	case event.SyncCompleted:
+	case event.TypeSyncCompleted:
 		return say(e, describeSync)
-	case event.MailboxObserved:
+	case event.TypeMailboxObserved:
 		return say(e, func(d event.MailboxObservedData) string {
-			return describeObserved(d, event.Extension(e, event.MailboxChange))
+			return describeObserved(d, event.Extension(e, event.AttrMailboxChange))
 		})
-	case event.MailboxMissing:
+	case event.TypeMailboxMissing:
 		return say(e, func(d event.MailboxMissingData) string {
 			return "no longer listed; last found as it is on " + Clock(d.LastObservedAt)
 		})
@@ -94,7 +94,7 @@ func say[T any](e event.Event, words func(T) string) string {
 
 func describeState(e event.Event, state event.State) string {
 	switch state {
-	case event.Waiting:
+	case event.StateWaiting:
 		return say(e, func(d event.WaitingData) string {
 			switch {
 			case d.Reason == event.WaitConcurrencyLimit:
@@ -106,18 +106,18 @@ func describeState(e event.Event, state event.State) string {
 			}
 			return describeFailure(*d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
 		})
-	case event.Started:
-		if e.Type() == event.SyncProgress {
+	case event.StateStarted:
+		if e.Type() == event.TypeSyncProgress {
 			return say(e, func(d event.SyncProgressData) string { return describeSyncProgress(e.Time(), d) })
 		}
 		return say(e, func(d event.StartedData) string { return "the vendor is being called" + attempt(d.Operation, nil) })
-	case event.Cancelled:
+	case event.StateCancelled:
 		return say(e, func(d event.CancelledData) string { return "cancelled by " + d.By.Source + " " + d.By.ID })
-	case event.Unknown:
+	case event.StateUnknown:
 		return say(e, func(d event.UnknownData) string {
 			return describeFailure(d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
 		})
-	case event.Failed:
+	case event.StateFailed:
 		return say(e, func(d event.FailedData) string { return describeFailure(d.Failure) + attempt(d.Operation, nil) })
 	default:
 		return say(e, func(d event.RejectedData) string { return DescribeFaults(d.Faults) })

@@ -42,10 +42,10 @@ func LineOf(e event.Event) Line {
 	}
 	_ = e.DataAs(&data) // unreadable: neither subject nor key
 	line := Line{
-		Time: e.Time(), Operation: event.Extension(e, event.Operation), Domain: domainOf(e), State: stateOf(e),
+		Time: e.Time(), Operation: event.Extension(e, event.AttrOperationID), Domain: domainOf(e), State: stateOf(e),
 		About: cmp.Or(e.Subject(), keyText(data.Operation.Key)), Text: Describe(e),
 	}
-	if e.Type() == event.SyncProgress {
+	if e.Type() == event.TypeSyncProgress {
 		line.Topic = line.Operation
 	}
 	return line
@@ -61,9 +61,9 @@ func domainOf(e event.Event) string {
 
 func stateOf(e event.Event) string {
 	switch state, ok := event.StateOf(e); {
-	case e.Type() == event.MailboxMissing:
+	case e.Type() == event.TypeMailboxMissing:
 		return Missing
-	case !ok || state == event.Received:
+	case !ok || state == event.StateReceived:
 		return Observed
 	default:
 		return string(state)
@@ -138,14 +138,14 @@ func (l Line) Format(colour bool) string {
 }
 
 var colours = map[string]string{
-	string(event.Succeeded): "32", // green
-	string(event.Cancelled): "35",
-	string(event.Waiting):   "33", // yellow
-	string(event.Unknown):   "33",
-	string(event.Failed):    "31", // red
-	string(event.Rejected):  "31",
-	Dead:                    "31",
-	Missing:                 "35", // magenta
+	string(event.StateSucceeded): "32", // green
+	string(event.StateCancelled): "35",
+	string(event.StateWaiting):   "33", // yellow
+	string(event.StateUnknown):   "33",
+	string(event.StateFailed):    "31", // red
+	string(event.StateRejected):  "31",
+	Dead:                         "31",
+	Missing:                      "35", // magenta
 }
 
 // pad makes a text exactly as wide as its column.

@@ -22,7 +22,7 @@ func TestTypesHaveAShortForm(t *testing.T) {
 func TestNoTextMovesTheCursor(t *testing.T) {
 	t.Parallel()
 	const hostile = "a\x1b[2Jb\r\nc\u202ed\u2028e"
-	e, err := event.New("1", "/test", event.FailedType(event.Mailbox), map[string]any{"operation": map[string]any{"key": "k"}, "failure": map[string]any{"kind": "refused", "text": hostile}})
+	e, err := event.New("1", "/test", event.FailedType(event.DomainMailbox), map[string]any{"operation": map[string]any{"key": "k"}, "failure": map[string]any{"kind": "refused", "text": hostile}})
 	if err != nil {
 		t.Fatal(err)
 	}

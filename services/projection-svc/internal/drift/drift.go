@@ -143,13 +143,13 @@ func (p Publisher) publish(ctx context.Context, m mailbox) error {
 			return nil
 		}
 	}
-	e, err := event.New(fmt.Sprintf("drift-%d", m.data.AsOf.UnixNano()), source, event.DelegationDrift, m.data)
+	e, err := event.New(fmt.Sprintf("drift-%d", m.data.AsOf.UnixNano()), source, event.TypeDelegationDrift, m.data)
 	if err != nil {
 		return err
 	}
 	e.SetSubject(m.data.Mailbox)
 	e.SetTime(m.data.AsOf)
-	event.Extend(&e, event.Attribute{Name: event.TenantID, Value: m.tenant})
+	event.Extend(&e, event.Attribute{Name: event.AttrTenantID, Value: m.tenant})
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
 		return err
