@@ -49,15 +49,18 @@ test: ## Run every test, on real NATS, Postgres and processes.
 conformance: ## Hold every documented fact of the vendors against clients and sandbox; the table is in build/conformance.json too. FULL=1: walk a million mailboxes.
 	@FULL=$(FULL) scripts/conformance
 
+.PHONY: failpoints
+failpoints: ## Build the programs with failpoints, which released ones do not have, into build/failpoints.
+	@mkdir -p build/failpoints
+	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -tags failpoints -o ../build/failpoints/ $(addprefix ./,$(PROGRAMS) guarantees)
+
 .PHONY: guarantees
-guarantees: build ## Attack each guarantee and prove that it was kept. The table is in build/guarantees.json too. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run's faults. BACKLOG=n: work off a backlog.
-	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/ ./guarantees
-	@bin/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED)) $(if $(BACKLOG),--backlog $(BACKLOG))
+guarantees: failpoints ## Attack each guarantee and prove that it was kept. The table is in build/guarantees.json too. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run's faults. BACKLOG=n: work off a backlog.
+	@build/failpoints/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED)) $(if $(BACKLOG),--backlog $(BACKLOG))
 
 .PHONY: verify-projections
-verify-projections: build ## Hold the rows that the last 'make guarantees' left against a replay; then alter one by hand, and see it found, named and put right.
-	@cd services && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/ ./guarantees
-	@bin/guarantees --verify-projections
+verify-projections: failpoints ## Hold the rows that the last 'make guarantees' left against a replay; then alter one by hand, and see it found, named and put right.
+	@build/failpoints/guarantees --verify-projections
 
 .PHONY: bench
 bench: ## Measure commands, projections, rebuild and inventories, each against a hand-written floor of the same run; results in build/bench.json. BENCH_FULL=1: a million of each.
@@ -66,7 +69,7 @@ bench: ## Measure commands, projections, rebuild and inventories, each against a
 	  $(call bench,services,Inventory,./bench) || missed=1; [ -z "$$missed" ]
 
 # Results gather in one file. The heap is collected as the programs set it for themselves (services/internal/process).
-bench = (cd $(1) && set -o pipefail && CGO_ENABLED=0 GOGC=400 BENCH_JSON=$(CURDIR)/build/bench.json go test -run '^$$' -bench $(2) -benchtime 1x -timeout 40m $(3) | grep -E '^(bench:|ok|FAIL|---)|_test.go')
+bench = (cd $(1) && set -o pipefail && CGO_ENABLED=0 GOGC=400 BENCH_JSON=$(CURDIR)/build/bench.json go test -tags failpoints -run '^$$' -bench $(2) -benchtime 1x -timeout 40m $(3) | grep -E '^(bench:|ok|FAIL|---)|_test.go')
 
 .PHONY: bench-views
 bench-views: ## Measure every documented query over 10 million events and a million mailboxes; times in build/bench-views.json, plans in build/plans. 15 GB of disk. SMALL=1: a tenth.

@@ -30,7 +30,7 @@ type options struct {
 	Patience time.Duration `help:"How long the system may take to settle after the storm." default:"4m"`
 	Backlog  int           `help:"Instead of the guarantees: work off a backlog of so many commands, with and without one key of a hundred that waits."`
 	Long     bool          `help:"100,000 commands through at least 500 kills."`
-	Unsafe   []string      `help:"Switch protections of the system off, to see the checkers find what they prevent: guard, look-up, partition, park, lease, hold, redaction, bury, record, reference, redelivery, cancel-rights; or alter a row by hand (rows), or have a client follow wherever it is led (client)."`
+	Unsafe   []string      `help:"Switch protections of the system off, to see the checkers find what they prevent: guard, look-up, partition, park, lease, detach, redaction, dead-letters, record, reference, redelivery, cancel-rights; or alter a row by hand (rows), or have a client follow wherever it is led (client)."`
 	NoFaults bool          `help:"Leave the storm out."`
 	Prove    bool          `help:"Switch one protection after another off, and show which checker finds what it prevents; with --unsafe, those alone."`
 	Bin      string        `help:"Folder with the programs; default: where this program is." type:"existingdir"`

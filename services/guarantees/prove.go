@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // protections maps each protection to the guarantee whose checker must find that it is off, and
@@ -19,19 +20,19 @@ var protections = []struct {
 	faults      bool
 	keys        int // 0: as many as were asked for
 }{
-	{name: "guard", found: "G1"},
-	{name: "look-up", found: "G2", faults: true},
-	{name: "partition", found: "G3", keys: 6},
-	{name: "park", found: "G3", faults: true},
-	{name: "lease", found: "G3", faults: true},
-	{name: "hold", found: "G4"},
+	{name: string(failpoint.Guard), found: "G1"},
+	{name: string(failpoint.LookUpFirst), found: "G2", faults: true},
+	{name: string(failpoint.Ownership), found: "G3", keys: 6},
+	{name: string(failpoint.ParkInOrder), found: "G3", faults: true},
+	{name: string(failpoint.Leases), found: "G3", faults: true},
+	{name: string(failpoint.Detach), found: "G4"},
 	{name: trial.AlteredRow, found: "G5"},
-	{name: "redaction", found: "G6"},
-	{name: "bury", found: "G7"},
-	{name: "record", found: "G7"},
-	{name: "reference", found: "G7"},
-	{name: "redelivery", found: "G7"},
-	{name: "cancel-rights", found: "G9"},
+	{name: string(failpoint.Redaction), found: "G6"},
+	{name: string(failpoint.DeadLetters), found: "G7"},
+	{name: string(failpoint.UnreadableRecords), found: "G7"},
+	{name: string(failpoint.References), found: "G7"},
+	{name: string(failpoint.OwnRedelivery), found: "G7"},
+	{name: string(failpoint.CancelRights), found: "G9"},
 	{name: trial.NaiveClient, found: "G8"},
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/internal/bus"
-	"github.com/mailwright/mailwright/services/internal/crash"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/projection"
@@ -25,7 +25,7 @@ type config struct {
 	History     projection.Retention `embed:""`
 	Migrate     bool                 `help:"Bring the database's schema up to date at the start." default:"true" negatable:""`
 	MigrateOnly bool                 `help:"Bring the database's schema up to date, and end."`
-	CrashAt     []string             `hidden:"" help:"Kill this process at the first of these steps that it comes to: NAME, or NAME:N for the N-th time."`
+	failpoint.Flags
 }
 
 func main() {
@@ -70,7 +70,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("postgres", pool.Ping)
 	tuning := projector.DefaultTuning
-	tuning.Step = crash.At(cfg.CrashAt)
+	tuning.Failpoints = cfg.Flags.Set()
 	for _, each := range projections {
 		projector := projector.New(each, pool, js, p.Log, tuning)
 		p.Check("projection "+projector.Name(), projector.Ready)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/lease"
 )
@@ -138,7 +139,7 @@ func (e *Engine) tellSlow(run *Attempt, last *entry, w *writer) {
 	if e.Handlers[run.Command.Type()].NotRepeatable || !run.performing.Load() {
 		return
 	}
-	e.Failpoint("announce")
+	e.Failpoints.Reach(failpoint.Announce)
 	if err := w.publishAside(e.life, last.sequence, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
 		e.Log.Warn("that a slow call is under way could not be recorded", "operation", run.ID, "error", err)
 	}
@@ -149,7 +150,7 @@ func (e *Engine) prepare(run *Attempt, last *entry) *writer {
 	w := e.record.writer(run, last)
 	run.emit = w.append
 	run.started = func() event.StartedData { return e.started(run, last) }
-	run.step = e.Failpoint
+	run.failpoints = e.Failpoints
 	run.Operation.Attempt = last.attempt + 1
 	// anything else may be asked for again
 	run.held = last.held && e.Handlers[run.Command.Type()].NotRepeatable
@@ -183,7 +184,7 @@ func (e *Engine) attempt(ctx context.Context, run *Attempt, last *entry, w *writ
 	}
 	e.Log.Info("attempted", "operation", run.ID, "type", run.Command.Type(), "key", run.Operation.Key, "attempt", run.Operation.Attempt, "result", result.Type,
 		"reason", run.secrets.text(reasonOf(result)))
-	e.Failpoint("publish-outcome")
+	e.Failpoints.Reach(failpoint.PublishOutcome)
 	err = w.publish(ctx, result.Type, result.Data)
 	if u, ok := errors.AsType[*unpublishable](err); ok {
 		if result, next, err = e.decide(ctx, run, last, u); err == nil {
@@ -194,7 +195,7 @@ func (e *Engine) attempt(ctx context.Context, run *Attempt, last *entry, w *writ
 		e.readBack(run, result, err)
 		return verdict{}, fmt.Errorf("publish %s of operation %s: %w", result.Type, run.ID, err)
 	}
-	e.Failpoint("published-outcome")
+	e.Failpoints.Reach(failpoint.PublishedOutcome)
 	return verdict{nextAttempt: next}, nil
 }
 
@@ -236,14 +237,14 @@ func (e *Engine) carryOut(ctx context.Context, run *Attempt, last *entry, w *wri
 	}
 	// what was open before is settled: it was not carried out, or may be repeated
 	run.Settling, run.sentAt = false, e.Now()
-	e.Failpoint("perform")
+	e.Failpoints.Reach(failpoint.Perform)
 	run.performing.Store(true)
 	if handler.NotRepeatable {
 		result, err = e.performOnce(ctx, handler, run)
 	} else {
 		result, err = e.performRepeatable(ctx, handler, run)
 	}
-	e.Failpoint("performed")
+	e.Failpoints.Reach(failpoint.Performed)
 	return result, err
 }
 
@@ -277,16 +278,16 @@ func brokeDown(err error) bool {
 // lookUp asks whether the effect is there already. It is an error that a person must see where an
 // earlier answer was lost and the vendor can not be read.
 func (e *Engine) lookUp(ctx context.Context, h Handler, run *Attempt) (Reply, bool, error) {
-	if e.unsafe(LookUp) {
+	if e.Failpoints.Disabled(failpoint.LookUpFirst) {
 		return Reply{}, false, nil
 	}
 	var result Reply
 	var found bool
 	err := ErrCannotLookUp
 	if h.LookUp != nil {
-		e.Failpoint("look-up")
+		e.Failpoints.Reach(failpoint.LookUp)
 		result, found, err = h.LookUp(ctx, run)
-		e.Failpoint("looked-up")
+		e.Failpoints.Reach(failpoint.LookedUp)
 	}
 	if !run.Settling {
 		if errors.Is(err, ErrCannotLookUp) {
@@ -323,11 +324,11 @@ func (e *Engine) tooEarly(run *Attempt) bool {
 // announce records that the vendor is about to be called. Whoever comes by until leaseExpiresAt
 // leaves the operation alone.
 func (e *Engine) announce(ctx context.Context, run *Attempt, last *entry, w *writer) error {
-	e.Failpoint("announce")
+	e.Failpoints.Reach(failpoint.Announce)
 	if err := w.append(ctx, event.StartedType(run.address.Domain), e.started(run, last)); err != nil {
 		return err
 	}
-	e.Failpoint("announced")
+	e.Failpoints.Reach(failpoint.Announced)
 	return nil
 }
 

@@ -1,3 +1,5 @@
+//go:build failpoints
+
 package operation_test
 
 import (
@@ -20,6 +22,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/benchmark"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
@@ -47,9 +50,9 @@ func BenchmarkPipeline(b *testing.B) {
 	}{
 		{"floor: batch pull, 32 workers, no guarantees", floor},
 		{"ours, everything on", engineWith(operation.Handler{})},
-		{"ours, without the look for parked commands", engineWith(operation.Handler{}, operation.Park)},
-		{"ours, without the guard of the record", engineWith(operation.Handler{}, operation.Guard)},
-		{"ours, without the order of a partition", engineWith(operation.Handler{}, operation.Partition)},
+		{"ours, without the look for parked commands", engineWith(operation.Handler{}, failpoint.ParkInOrder)},
+		{"ours, without the guard of the record", engineWith(operation.Handler{}, failpoint.Guard)},
+		{"ours, without the order of a partition", engineWith(operation.Handler{}, failpoint.Ownership)},
 		{"ours, a create: looked up and announced", engineWith(create)},
 	}
 	for b.Loop() {
@@ -215,7 +218,7 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 // engineWith carries the commands out by an engine.
-func engineWith(h operation.Handler, unsafe ...string) variant {
+func engineWith(h operation.Handler, disabled ...failpoint.Protection) variant {
 	return func(ctx context.Context, b *testing.B, js jetstream.JetStream, performed func()) {
 		b.Helper()
 		counted := h
@@ -224,7 +227,7 @@ func engineWith(h operation.Handler, unsafe ...string) variant {
 			return changed(run)
 		}
 		engine, err := operation.New(b.Context(), operation.Config{
-			Domain: event.DomainDelegation, JS: js, Log: slog.New(slog.DiscardHandler), Unsafe: unsafe,
+			Domain: event.DomainDelegation, JS: js, Log: slog.New(slog.DiscardHandler), Failpoints: failpoint.New(nil, disabled...),
 			Handlers: map[string]operation.Handler{event.TypeDelegationChange: counted}, Budget: operation.Budget{Tenant: 24},
 		})
 		if err != nil {

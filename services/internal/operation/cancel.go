@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 )
 
@@ -85,7 +86,7 @@ func isRecordUnreadable(err error) bool {
 // is read on a subject of the cancel's own tenant.
 func (e *Engine) mayCancel(run *Attempt, target *entry) bool {
 	source := run.Command.Source()
-	return source == target.envelope.attribute(event.AttrCommandSource) || slices.Contains(e.Operators[run.Tenant], source) || e.unsafe(CancelRights)
+	return source == target.envelope.attribute(event.AttrCommandSource) || slices.Contains(e.Operators[run.Tenant], source) || e.Failpoints.Disabled(failpoint.CancelRights)
 }
 
 // writeCancelled ends the target's record, unless an attempt was faster.

@@ -1,3 +1,5 @@
+//go:build failpoints
+
 package operation_test
 
 import (
@@ -17,6 +19,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
@@ -189,7 +192,7 @@ func (c *cluster) whole() bool {
 func (c *cluster) serve(log *logBuffer) {
 	c.Helper()
 	c.serveWith(log, func(cfg *operation.Config) {
-		cfg.Unsafe = []string{operation.Partition}
+		cfg.Failpoints = failpoint.New(nil, failpoint.Ownership)
 		cfg.Handlers = map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }}}
 	})
 }

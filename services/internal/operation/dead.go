@@ -14,6 +14,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 )
 
@@ -59,7 +60,7 @@ func conflict(run *Attempt) letter {
 
 // bury publishes a dead letter. nil means that the message is settled.
 func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
-	if e.unsafe(Bury) {
+	if e.Failpoints.Disabled(failpoint.DeadLetters) {
 		return nil
 	}
 	dead := event.DeadLetter{
@@ -86,11 +87,11 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	if err != nil {
 		return err
 	}
-	e.Failpoint("bury")
+	e.Failpoints.Reach(failpoint.DeadLetter)
 	if _, err := e.JS.PublishMsg(ctx, msg); err != nil {
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
-	e.Failpoint("buried")
+	e.Failpoints.Reach(failpoint.DeadLettered)
 	e.Log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
 }
@@ -99,7 +100,7 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 // only there is it known what is secret. Of any other the type, the size and the names of members
 // are told.
 func (e *Engine) describe(dead *event.DeadLetter, run *Attempt, d bus.Delivery) {
-	if e.unsafe(Redaction) && json.Valid(d.Data) {
+	if e.Failpoints.Disabled(failpoint.Redaction) && json.Valid(d.Data) {
 		dead.Excerpt = d.Data
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // Config is what a service brings to its engine.
@@ -50,33 +50,12 @@ type Config struct {
 	// WallClock is this machine's clock, of which only differences count: the time is the NATS
 	// server's. nil is time.Now.
 	WallClock func() time.Time
-	// Unsafe switches protections off, for the suite that proves that its checkers find what they
-	// prevent. See [Guard] and its sisters.
-	Unsafe []string
-	// Step, if set, hears of every step just before it is taken. Tests kill the process there.
-	Failpoint func(name string)
+	// Failpoints are those of the guarantee suite; none in a released program.
+	Failpoints failpoint.Set
 }
 
-// Protections that Unsafe may name.
-const (
-	Guard        = "guard"         // events are published under the record's last sequence
-	LookUp       = "look-up"       // a create is looked up before it is made or repeated
-	Partition    = "partition"     // a partition goes to one replica at a time, which works on the commands of a key one after another
-	Park         = "park"          // a command lines up behind those of its key that wait
-	Hold         = "hold"          // a slow call leaves its place
-	Redaction    = "redaction"     // secrets are replaced in what leaves the process
-	Bury         = "bury"          // what can not be read is dead-lettered
-	CancelRights = "cancel-rights" // a cancel reaches operations of its own source, or comes from an operator
-	Reference    = "reference"     // what waits is compared with the command that it refers to
-	Record       = "record"        // a command whose record can not be read is dead-lettered
-	Redelivery   = "redelivery"    // no header of its publisher says when a message comes back
-	Lease        = "lease"         // a vendor is called only while the command is this replica's alone
-)
-
-func (c Config) unsafe(protection string) bool { return slices.Contains(c.Unsafe, protection) }
-
 func (c Config) withDefaults() Config {
-	if c.unsafe(Hold) {
+	if c.Failpoints.Disabled(failpoint.Detach) {
 		c.ParkAfter = time.Hour
 	}
 	if c.CallTimeout == 0 {
@@ -87,9 +66,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RecheckAfter == 0 {
 		c.RecheckAfter = 10 * time.Minute
-	}
-	if c.Failpoint == nil {
-		c.Failpoint = func(string) {}
 	}
 	c.Retries = DefaultRetries.with(c.Retries)
 	return c
@@ -173,9 +149,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.clock, err = bus.NewClock(ctx, streams[topology.StreamCommands], cfg.WallClock); err != nil {
 		return nil, err
 	}
-	e.record = &record{js: cfg.JS, events: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamEvents]), source: Source(cfg.Domain), name: rand.Text(), step: e.Failpoint, now: e.Now, unguarded: e.unsafe(Guard)}
+	e.record = &record{js: cfg.JS, events: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamEvents]), source: Source(cfg.Domain), name: rand.Text(), failpoints: e.Failpoints, now: e.Now, unguarded: e.Failpoints.Disabled(failpoint.Guard)}
 	e.parking = &parking{
-		js: cfg.JS, parked: streams[topology.StreamParked], latest: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamParked]), commands: streams[topology.StreamCommands], step: e.Failpoint, now: e.Now,
+		js: cfg.JS, parked: streams[topology.StreamParked], latest: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamParked]), commands: streams[topology.StreamCommands], failpoints: e.Failpoints, now: e.Now,
 	}
 	e.budgets = newBudgets(cfg.Budget, e.ParkAfter/2)
 	return e, nil
@@ -191,7 +167,7 @@ func Source(d event.Domain) string { return "https://mailwright.io/" + string(d)
 // Those of a key must come one after another. nil settles the message, and settle does before that;
 // an error brings it back, after the delay of a [*later].
 func (e *Engine) command(ctx context.Context, d bus.Delivery, settle func()) error {
-	defer e.Failpoint("acknowledge")
+	defer e.Failpoints.Reach(failpoint.Acknowledge)
 	run, err := e.read(d)
 	if err != nil {
 		return e.bury(ctx, unreadable(err), d)
@@ -224,7 +200,7 @@ type standing struct {
 
 // standing asks for both at once.
 func (e *Engine) standing(run *Attempt) (s standing, err error) {
-	if e.unsafe(Park) {
+	if e.Failpoints.Disabled(failpoint.ParkInOrder) {
 		s.last, err = e.record.last(run)
 		return s, err
 	}
@@ -269,12 +245,12 @@ func (e *Engine) reject(ctx context.Context, run *Attempt, faults []event.Fault)
 			return err
 		}
 	}
-	e.Failpoint("publish-outcome")
+	e.Failpoints.Reach(failpoint.PublishOutcome)
 	err := e.record.writer(run, &nothing).publish(ctx, event.RejectedType(run.address.Domain), event.RejectedData{Operation: run.Operation, Faults: faults})
 	if err != nil {
 		return fmt.Errorf("reject operation %s: %w", run.ID, err)
 	}
-	e.Failpoint("published-outcome")
+	e.Failpoints.Reach(failpoint.PublishedOutcome)
 	return nil
 }
 
@@ -301,7 +277,7 @@ const (
 // withoutRecord brings a command whose record can not be read back a few times, and then gives it
 // up: it would hold up its key for ever.
 func (e *Engine) withoutRecord(ctx context.Context, run *Attempt, deliveries uint64, why *recordUnreadable) error {
-	if deliveries < maxRecordReads || e.unsafe(Record) {
+	if deliveries < maxRecordReads || e.Failpoints.Disabled(failpoint.UnreadableRecords) {
 		return &later{after: firstRecordPause << min(deliveries, maxRecordReads) >> 1}
 	}
 	return e.buryRun(ctx, letter{Reason: RecordUnreadable, Detail: why.Error(), run: run})
@@ -475,7 +451,7 @@ func (e *Engine) resume(ctx context.Context, address topology.Address, head park
 // either incarnation.
 func (e *Engine) refersTo(head parkedCommand, address topology.Address, run *Attempt) bool {
 	switch {
-	case e.unsafe(Reference):
+	case e.Failpoints.Disabled(failpoint.References):
 		return true
 	case run == nil:
 		return head.Incarnation == e.parking.incarnation()

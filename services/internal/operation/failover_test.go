@@ -1,3 +1,5 @@
+//go:build failpoints
+
 package operation_test
 
 import (

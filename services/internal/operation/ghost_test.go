@@ -31,7 +31,7 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	p := &parking{js: js, parked: parked, step: func(string) {}, now: func() time.Time { return now }}
+	p := &parking{js: js, parked: parked, now: func() time.Time { return now }}
 	rouse := func(want bool, what string) {
 		t.Helper()
 		if _, roused, err := p.rouse(t.Context(), key, now.Add(-longestLease)); err != nil || roused != want {

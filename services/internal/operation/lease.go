@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/lease"
 )
@@ -23,7 +24,7 @@ const ReadBackID = ".read-back."
 
 // leased has the vendor's client keep back each request for which the lease is lost.
 func (e *Engine) leased(ctx context.Context, run *Attempt) context.Context {
-	if e.unsafe(Lease) {
+	if e.Failpoints.Disabled(failpoint.Leases) {
 		return ctx
 	}
 	return lease.With(ctx, &run.lease)
@@ -33,7 +34,7 @@ func (e *Engine) leased(ctx context.Context, run *Attempt) context.Context {
 // request that comes after another replica has taken the command over would undo the key's next
 // command.
 func (e *Engine) performRepeatable(ctx context.Context, h Handler, run *Attempt) (Reply, error) {
-	if !e.unsafe(Lease) {
+	if !e.Failpoints.Disabled(failpoint.Leases) {
 		watched, stop := lease.Watch(ctx, &run.lease)
 		defer stop()
 		ctx = watched
@@ -47,7 +48,7 @@ func (e *Engine) performRepeatable(ctx context.Context, h Handler, run *Attempt)
 // request can no longer arrive. A create that was kept back is recorded as one that was certainly
 // not carried out.
 func (e *Engine) leaseLost(run *Attempt, err error) bool {
-	if err == nil || e.unsafe(Lease) || !run.performing.Load() || e.Handlers[run.Command.Type()].NotRepeatable {
+	if err == nil || e.Failpoints.Disabled(failpoint.Leases) || !run.performing.Load() || e.Handlers[run.Command.Type()].NotRepeatable {
 		return false
 	}
 	return errors.Is(err, lease.ErrLost) || run.lease.Load().Err() != nil && errors.Is(err, context.Canceled) && !failure.Is(err, failure.Unknown)
@@ -61,7 +62,7 @@ func (e *Engine) leaseLost(run *Attempt, err error) bool {
 func (e *Engine) readBack(run *Attempt, result Reply, cause error) {
 	h := e.Handlers[run.Command.Type()]
 	overtaken := errors.Is(cause, errOvertaken) || run.lease.Load().Err() != nil
-	if h.ReadBack == nil || h.NotRepeatable || !overtaken || !run.performing.Load() || e.unsafe(Lease) {
+	if h.ReadBack == nil || h.NotRepeatable || !overtaken || !run.performing.Load() || e.Failpoints.Disabled(failpoint.Leases) {
 		return
 	}
 	msg, err := e.readBackCommand(h, run, result)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/lease"
 )
 
@@ -81,17 +82,17 @@ type Attempt struct {
 	// no call before can have taken effect. Empty where a process died in the call.
 	Open *event.FailureData
 
-	command  event.Command
-	checked  bool // found right when it arrived
-	address  topology.Address
-	sequence uint64    // of the command in COMMANDS
-	sentAt   time.Time // when a call was announced whose answer is still open
-	held     bool      // by the vendor, for a person's approval
-	secrets  secrets
-	emit     func(ctx context.Context, eventType string, data any) error
-	started  func() event.StartedData
-	step     func(name string)
-	place    place
+	command    event.Command
+	checked    bool // found right when it arrived
+	address    topology.Address
+	sequence   uint64    // of the command in COMMANDS
+	sentAt     time.Time // when a call was announced whose answer is still open
+	held       bool      // by the vendor, for a person's approval
+	secrets    secrets
+	emit       func(ctx context.Context, eventType string, data any) error
+	started    func() event.StartedData
+	failpoints failpoint.Set
+	place      place
 	// lease of the message that brought the command; of the wake-up that a detached call renews;
 	// or of what was announced.
 	lease atomic.Pointer[lease.Lease]
@@ -113,13 +114,8 @@ func (r *Attempt) Emit(ctx context.Context, eventType string, data any) error {
 // with it until the next, and must read as one of a call under way.
 func (r *Attempt) Started() event.StartedData { return r.started() }
 
-// Failpoint tells [Config.Failpoint] that a handler takes a step: before it writes what it has worked out
-// from what it read, and the like.
-func (r *Attempt) Failpoint(name string) {
-	if r.step != nil {
-		r.step(name)
-	}
-}
+// Reach marks a point of a handler, such as the one between what it reads and what it writes.
+func (r *Attempt) Reach(p failpoint.Point) { r.failpoints.Reach(p) }
 
 // Rejection says that a command is wrong in a way that its schema can not tell.
 type Rejection struct{ Faults []event.Fault }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // parking keeps what waits, in order, on a subject for each key of the stream PARKED: references to
@@ -22,12 +23,12 @@ import (
 // Only the partition's owner adds to a key, and only the key's wake-up takes away from it; each of
 // them handles one message of a key at a time. So a key never has two commands under way.
 type parking struct {
-	js       jetstream.JetStream
-	parked   jetstream.Stream
-	latest   *bus.LastMessageReader // of PARKED
-	commands jetstream.Stream       // its cached info is as old as the clock's last look at most
-	step     func(string)
-	now      func() time.Time
+	js         jetstream.JetStream
+	parked     jetstream.Stream
+	latest     *bus.LastMessageReader // of PARKED
+	commands   jetstream.Stream       // its cached info is as old as the clock's last look at most
+	failpoints failpoint.Set
+	now        func() time.Time
 }
 
 // incarnation names COMMANDS as it is now: by when it was created. Sequences of another incarnation
@@ -67,9 +68,9 @@ func (c parkedCommand) isOf(run *Attempt) bool {
 
 // head reads the first that waits on a key.
 func (p *parking) head(ctx context.Context, a topology.Address) (c parkedCommand, parked bool, err error) {
-	p.step("read-head")
+	p.failpoints.Reach(failpoint.ReadHead)
 	msg, err := p.parked.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(topology.ParkedSubject(a)))
-	p.step("head-read")
+	p.failpoints.Reach(failpoint.HeadRead)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c, false, nil
 	}
@@ -92,13 +93,13 @@ func (p *parking) add(ctx context.Context, run *Attempt) error {
 	if err != nil {
 		return err
 	}
-	p.step("park")
+	p.failpoints.Reach(failpoint.Park)
 	// The sequence alone would not do: the stream may have been made again, which begins with 1.
 	id := jetstream.WithMsgID("parked." + c.OperationID + "." + strconv.FormatUint(c.Sequence, 10))
 	if _, err := p.js.Publish(ctx, topology.ParkedSubject(run.address), raw, id); err != nil {
 		return fmt.Errorf("park operation %s: %w", run.ID, err)
 	}
-	p.step("parked")
+	p.failpoints.Reach(failpoint.Parked)
 	return nil
 }
 
@@ -114,13 +115,13 @@ func (p *parking) schedule(ctx context.Context, run *Attempt) error {
 	if err != nil {
 		return err
 	}
-	p.step("schedule")
+	p.failpoints.Reach(failpoint.Schedule)
 	msg := scheduled(topology.NotBeforeSubject(run.address, run.ID), run.address, run.command.NotBefore)
 	msg.Data = raw
 	if _, err := p.js.PublishMsg(ctx, msg); err != nil {
 		return fmt.Errorf("schedule operation %s: %w", run.ID, err)
 	}
-	p.step("scheduled")
+	p.failpoints.Reach(failpoint.Scheduled)
 	return nil
 }
 
@@ -156,35 +157,35 @@ func (p *parking) join(ctx context.Context, a topology.Address, reference []byte
 	if !ours {
 		return nil
 	}
-	p.step("park")
+	p.failpoints.Reach(failpoint.Park)
 	if _, err := p.js.Publish(ctx, topology.ParkedSubject(a), reference); err != nil {
 		return fmt.Errorf("queue operation %s, which is due: %w", c.OperationID, err)
 	}
-	p.step("parked")
+	p.failpoints.Reach(failpoint.Parked)
 	return nil
 }
 
 // remove takes out what is settled.
 func (p *parking) remove(ctx context.Context, c parkedCommand) error {
-	p.step("unpark")
+	p.failpoints.Reach(failpoint.Unpark)
 	if err := bus.DeleteMessage(ctx, p.parked, c.place); err != nil {
 		return fmt.Errorf("take operation %s out of PARKED: %w", c.OperationID, err)
 	}
-	p.step("unparked")
+	p.failpoints.Reach(failpoint.Unparked)
 	return nil
 }
 
 // wake has a key's wake-up appear at a time, at once if that has come. A later call replaces an
 // earlier one, so whoever knows best when the key must go on calls last.
 func (p *parking) wake(ctx context.Context, a topology.Address, at time.Time) error {
-	p.step("wake")
+	p.failpoints.Reach(failpoint.ScheduleWakeUp)
 	if now := p.now(); at.Before(now) {
 		at = now
 	}
 	if _, err := p.js.PublishMsg(ctx, scheduled(topology.ScheduleSubject(a), a, at)); err != nil {
 		return fmt.Errorf("schedule the wake-up of key %s: %w", a.Key, err)
 	}
-	p.step("woken")
+	p.failpoints.Reach(failpoint.ScheduledWakeUp)
 	return nil
 }
 
@@ -236,7 +237,7 @@ func (p *parking) alarm(ctx context.Context, a topology.Address) (alarm, error) 
 // A wake-up that its consumer is past is a ghost: a server that is killed may bring back what was
 // acknowledged.
 func (p *parking) rouse(ctx context.Context, a topology.Address, overdue time.Time) (at time.Time, roused bool, err error) {
-	p.step("read-alarm")
+	p.failpoints.Reach(failpoint.ReadWakeUp)
 	set, err := p.alarm(ctx, a)
 	if err != nil || set.at.After(overdue) {
 		return set.at, false, err
@@ -256,7 +257,7 @@ func (p *parking) rouse(ctx context.Context, a topology.Address, overdue time.Ti
 
 // original reads a parked command from COMMANDS; the zero Delivery where it is there no longer.
 func (p *parking) original(ctx context.Context, c parkedCommand) (bus.Delivery, error) {
-	p.step("read-original")
+	p.failpoints.Reach(failpoint.ReadOriginal)
 	d, _, err := bus.Read(ctx, p.js, p.commands, c.Sequence)
 	return d, err
 }

@@ -16,16 +16,17 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 )
 
 // record is the event stream as the memory of operations.
 type record struct {
-	js     jetstream.JetStream
-	events *bus.LastMessageReader
-	source string
-	step   func(string)
-	now    func() time.Time
+	js         jetstream.JetStream
+	events     *bus.LastMessageReader
+	source     string
+	failpoints failpoint.Set
+	now        func() time.Time
 	// name is that of this process among all that write, and written counts what it has.
 	name    string
 	written atomic.Uint64
@@ -73,13 +74,13 @@ func (r *record) lastOf(tenant string, domain event.Domain, id string) (*entry, 
 
 // ask has an operation's last event looked up; answer waits for it.
 func (r *record) ask(tenant string, domain event.Domain, id string) bus.PendingRead {
-	r.step("read-record")
+	r.failpoints.Reach(failpoint.ReadRecord)
 	return r.events.Request(topology.EventSubject(tenant, domain, id))
 }
 
 func (r *record) answer(q bus.PendingRead) (*entry, error) {
 	d, found, err := q.Wait()
-	r.step("record-read")
+	r.failpoints.Reach(failpoint.RecordRead)
 	if err != nil {
 		return nil, fmt.Errorf("an operation's record: %w", err)
 	}

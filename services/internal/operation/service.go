@@ -14,6 +14,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // stopPatience is how long a stop waits for attempts that are under way, before their calls are
@@ -41,10 +42,10 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	}
 	router.AddMiddleware(middleware.Recoverer)
 	topics, parallel, delay := bus.Topics, 1, nakDelay
-	if e.unsafe(Partition) {
+	if e.Failpoints.Disabled(failpoint.Ownership) {
 		topics, parallel = unordered, unorderedParallel
 	}
-	if e.unsafe(Redelivery) {
+	if e.Failpoints.Disabled(failpoint.OwnRedelivery) {
 		delay = steeredDelay
 	}
 	subscriber := bus.NewSubscriber(bus.SubscriberConfig{
@@ -88,7 +89,7 @@ const unorderedParallel = 16
 // woken is wake for a delivered wake-up. One with a body tells that a scheduled command is due: it
 // joins the queue of its key before that is worked off.
 func (e *Engine) woken(ctx context.Context, d bus.Delivery, settle func()) error {
-	defer e.Failpoint("acknowledge-wake")
+	defer e.Failpoints.Reach(failpoint.AcknowledgeWakeUp)
 	address, ok := topology.ParseWakeSubject(d.Subject)
 	if !ok {
 		return e.bury(ctx, letter{Reason: Unreadable, Detail: "its subject is not one of a wake-up"}, d)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // sweep is the second look at every command: a consumer of its own hands each out again, and once
@@ -58,7 +59,7 @@ func (s *sweep) command(ctx context.Context, d bus.Delivery, _ func()) error {
 		return &later{} // for another replica, at once
 	}
 	began := time.Now()
-	s.Failpoint("sweep")
+	s.Failpoints.Reach(failpoint.Recheck)
 	err := s.look(ctx, d)
 	s.wait(min((sweepShare-1)*time.Since(began), longestPause))
 	return err

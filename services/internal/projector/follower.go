@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
@@ -19,13 +20,13 @@ import (
 // for several at once.
 type follower struct {
 	target
-	members   []*projectionState
-	js        jetstream.JetStream
-	stream    jetstream.Stream
-	reader    *reader
-	log       *slog.Logger
-	committed func(messages int) // nil: nobody wants to know
-	step      func(string)       // likewise
+	members    []*projectionState
+	js         jetstream.JetStream
+	stream     jetstream.Stream
+	reader     *reader
+	log        *slog.Logger
+	committed  func(messages int) // nil: nobody wants to know
+	failpoints failpoint.Set
 
 	pruned     jetstream.StreamState // as of the last Prune
 	looked     time.Time             // when position and stream were last looked at
@@ -192,23 +193,17 @@ func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch
 				}
 			}
 		}
-		f.tell("commit")
+		f.failpoints.Reach(failpoint.Commit)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	f.tell("committed")
+	f.failpoints.Reach(failpoint.Committed)
 	for i, m := range f.members {
 		m.at = to[i]
 	}
 	return nil
-}
-
-func (f *follower) tell(step string) {
-	if f.step != nil {
-		f.step(step)
-	}
 }
 
 // clampTo is where a member stands when all up to last is applied that it is to reflect.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -113,8 +114,8 @@ type Tuning struct {
 	Standby time.Duration
 	// Halted is how often a projection that stopped looks whether somebody has helped it.
 	Halted time.Duration
-	// Step, if set, hears of each step just before it is taken. Tests kill the process there.
-	Step func(name string)
+	// Failpoints are those of the guarantee suite; none in a released program.
+	Failpoints failpoint.Set
 }
 
 // DefaultTuning suits production.
@@ -237,6 +238,6 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	defer r.close()
 	p.log.Info("following", "from", at.Sequence)
 	p.setState(nil)
-	f := &follower{target: rows, members: []*projectionState{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, step: p.tuning.Step}
+	f := &follower{target: rows, members: []*projectionState{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, failpoints: p.tuning.Failpoints}
 	return f.follow(ctx)
 }

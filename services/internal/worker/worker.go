@@ -13,7 +13,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
-	"github.com/mailwright/mailwright/services/internal/crash"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/tenant"
@@ -34,14 +34,7 @@ type Config struct {
 	RecheckAfter      time.Duration `help:"How long after its arrival each command is checked once more, for one that has no outcome and is not delivered any more." default:"10m"`
 	TenantConcurrency int           `help:"How many commands of one tenant may be under way at one vendor in this process; 0: any number." default:"24"`
 	VendorConcurrency int           `help:"How many commands may be under way at one vendor in this process, of 256 that may outlast --park-after; 0: any number." default:"128"`
-	// Unsafe and CrashAt serve the guarantee suite: see operation.Config.
-	Unsafe  []string `hidden:"" help:"Switch protections off; only the suite that proves its own checkers does."`
-	CrashAt []string `hidden:"" help:"Kill this process at the first of these steps that it comes to: NAME, or NAME:N for the N-th time."`
-	StopAt  []string `hidden:"" help:"Stop this process, as SIGSTOP does, at the first of these steps that it comes to."`
-	// ClockOff and ClockJumps make this machine's clock wrong, for the suite that proves that this
-	// does not matter.
-	ClockOff   time.Duration `hidden:"" help:"How wrong this machine's clock is."`
-	ClockJumps time.Duration `hidden:"" help:"How far this machine's wall clock is set ahead, and back again, while the process runs."`
+	failpoint.Flags
 }
 
 // requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up,
@@ -95,8 +88,8 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		Domain: domain, Handlers: table, JS: js, Log: p.Log,
 		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), ParkAfter: cfg.ParkAfter, RebalanceInterval: cfg.RebalanceInterval, RecheckAfter: cfg.RecheckAfter,
 		Operators: tenants.Operators(), StrictKeys: tenants.StrictKeys(),
-		Budget:    operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
-		Failpoint: crash.Both(crash.At(cfg.CrashAt), crash.StopAt(cfg.StopAt)), Unsafe: cfg.Unsafe, WallClock: steppedClock(cfg.ClockOff, cfg.ClockJumps),
+		Budget:     operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
+		Failpoints: cfg.Flags.Set(), WallClock: cfg.WallClock(),
 	})
 	if err != nil {
 		return err

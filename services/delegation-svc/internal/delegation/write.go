@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
@@ -28,7 +29,7 @@ func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readE
 	if err != nil {
 		return operation.Reply{}, err
 	}
-	run.Failpoint("change") // between what was read and what is written
+	run.Reach(failpoint.Change) // between what was read and what is written
 	if !e.needed() {
 		return changed(run, e.done()), nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 const (
@@ -55,7 +56,7 @@ const (
 // pauseReplica stops a replica between its read and its write, the only one of its kind that
 // writes whole lists.
 func (t *Trial) pauseReplica(ctx context.Context) error {
-	r, err := t.replica(ctx, delegationService, "--stop-at", "change")
+	r, err := t.replica(ctx, delegationService, "--stop-at", string(failpoint.Change))
 	if err != nil {
 		return err
 	}

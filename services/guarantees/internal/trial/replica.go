@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
-	"github.com/mailwright/mailwright/services/internal/crash"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // steps are those of each service, each just before or after something leaves or reaches the
@@ -23,17 +23,17 @@ import (
 var steps = []struct {
 	service string
 	// nth is how often a replica may pass each of the steps, at most.
-	nth   int
-	steps []string
+	nth    int
+	points []failpoint.Point
 }{
-	{"directory-svc", 3, []string{
-		"read-record", "record-read", "look-up", "looked-up", "announce", "announced", "perform", "performed", "publish-outcome", "published-outcome", "acknowledge", "read-head", "sweep",
+	{"directory-svc", 3, []failpoint.Point{
+		failpoint.ReadRecord, failpoint.RecordRead, failpoint.LookUp, failpoint.LookedUp, failpoint.Announce, failpoint.Announced, failpoint.Perform, failpoint.Performed, failpoint.PublishOutcome, failpoint.PublishedOutcome, failpoint.Acknowledge, failpoint.ReadHead, failpoint.Recheck,
 	}},
-	{"directory-svc", 2, []string{"park", "parked", "wake", "woken", "head-read", "read-original", "read-alarm", "unpark", "unparked", "acknowledge-wake", "bury", "buried"}},
-	{"mailbox-svc", 2, []string{"look-up", "looked-up", "announced", "perform", "performed", "published-outcome"}},
-	{"delegation-svc", 2, []string{"perform", "change", "performed", "published-outcome", "acknowledge"}},
-	{"inventory-svc", 1, []string{"perform", "put", "putting", "put-done", "performed"}},
-	{"projection-svc", 3, []string{"commit", "committed"}},
+	{"directory-svc", 2, []failpoint.Point{failpoint.Park, failpoint.Parked, failpoint.ScheduleWakeUp, failpoint.ScheduledWakeUp, failpoint.HeadRead, failpoint.ReadOriginal, failpoint.ReadWakeUp, failpoint.Unpark, failpoint.Unparked, failpoint.AcknowledgeWakeUp, failpoint.DeadLetter, failpoint.DeadLettered}},
+	{"mailbox-svc", 2, []failpoint.Point{failpoint.LookUp, failpoint.LookedUp, failpoint.Announced, failpoint.Perform, failpoint.Performed, failpoint.PublishedOutcome}},
+	{"delegation-svc", 2, []failpoint.Point{failpoint.Perform, failpoint.Change, failpoint.Performed, failpoint.PublishedOutcome, failpoint.Acknowledge}},
+	{"inventory-svc", 1, []failpoint.Point{failpoint.Perform, failpoint.Put, failpoint.Putting, failpoint.PutDone, failpoint.Performed}},
+	{"projection-svc", 3, []failpoint.Point{failpoint.Commit, failpoint.Committed}},
 }
 
 const (
@@ -45,8 +45,8 @@ const (
 
 // walkSteps starts one replica after another, each armed with all the steps that are left: the
 // first that it comes to kills it. So the rare ones have the time of all.
-func (t *Trial) walkSteps(ctx context.Context, service string, names []string, nth int, dice *rand.Rand) error {
-	left := map[string]bool{}
+func (t *Trial) walkSteps(ctx context.Context, service string, names []failpoint.Point, nth int, dice *rand.Rand) error {
+	left := map[failpoint.Point]bool{}
 	for _, name := range names {
 		left[name] = true
 	}
@@ -61,14 +61,14 @@ func (t *Trial) walkSteps(ctx context.Context, service string, names []string, n
 		if err != nil {
 			return err
 		}
-		if delete(left, hit); hit == "" {
+		if delete(left, failpoint.Point(hit)); hit == "" {
 			nth = 1 // what is left is rare
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, name := range names {
-		t.evidence.Points = append(t.evidence.Points, check.Point{Service: service, Step: name, Hit: !left[name]})
+		t.evidence.Points = append(t.evidence.Points, check.Point{Service: service, Step: string(name), Hit: !left[name]})
 	}
 	return nil
 }
@@ -168,13 +168,13 @@ func (l *replicaLog) Write(p []byte) (int, error) {
 func (l *replicaLog) stopped() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return bytes.Contains(l.last, []byte(crash.ToldStop))
+	return bytes.Contains(l.last, []byte(failpoint.StoppedAt))
 }
 
 func (l *replicaLog) step() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, rest, _ := bytes.Cut(l.last, []byte(crash.Told))
+	_, rest, _ := bytes.Cut(l.last, []byte(failpoint.KilledAt))
 	name, _, _ := bytes.Cut(rest, []byte("\n"))
 	return string(name)
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
-	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // walkTime is about how long the walk over all steps takes.
@@ -61,7 +61,7 @@ func (t *Trial) Storm(ctx context.Context) error {
 	if t.NoFaults {
 		return nil
 	}
-	if slices.Contains(t.Unsafe, operation.Lease) { // a late write meets no other fault, and shows
+	if slices.Contains(t.Unsafe, string(failpoint.Leases)) { // a late write meets no other fault, and shows
 		return t.overtake(ctx)
 	}
 	t.expect(atStep, twoKeys, malformedMessage, forgedRecord, forgedReference, trespass, sameID, scheduledSoon, scheduledLater, paused, isolated)
@@ -108,7 +108,7 @@ func (t *Trial) walk(ctx context.Context) error {
 	for lane, w := range steps {
 		walks.Go(func() error {
 			began := time.Now()
-			err := t.walkSteps(ctx, w.service, w.steps, w.nth, t.dice(lane))
+			err := t.walkSteps(ctx, w.service, w.points, w.nth, t.dice(lane))
 			t.Progress("the steps of %s are walked in %v", w.service, time.Since(began).Round(time.Second))
 			return err
 		})

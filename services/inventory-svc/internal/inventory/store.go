@@ -12,6 +12,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
@@ -155,7 +156,7 @@ type publication struct {
 // observation alone is in its publication. It leaves out of each what is too large, and names that
 // in the observation.
 func (s store) put(ctx context.Context, list []observation) ([]publication, error) {
-	s.run.Failpoint("put")
+	s.run.Reach(failpoint.Put)
 	acks := make([]jetstream.PubAckFuture, len(list))
 	for i := range list {
 		list[i].fit(s.maxFacts)
@@ -165,7 +166,7 @@ func (s store) put(ctx context.Context, list []observation) ([]publication, erro
 			acks[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(list[i].replaces))
 		}
 	}
-	s.run.Failpoint("putting")
+	s.run.Reach(failpoint.Putting)
 	outcomes := make([]publication, len(list))
 	for i, f := range acks {
 		published, err := confirm(ctx, f)
@@ -180,7 +181,7 @@ func (s store) put(ctx context.Context, list []observation) ([]publication, erro
 		}
 		outcomes[i].published = published
 	}
-	s.run.Failpoint("put-done")
+	s.run.Reach(failpoint.PutDone)
 	return outcomes, nil
 }
 

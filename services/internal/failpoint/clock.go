@@ -1,4 +1,6 @@
-package worker
+//go:build failpoints
+
+package failpoint
 
 import (
 	"time"
