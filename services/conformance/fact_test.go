@@ -19,10 +19,11 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
-// fact is one thing that a vendor's page documents, or that its notes infer.
+// fact is one thing that a vendor's page documents, or that our notes on the vendor infer.
 type fact struct {
 	name string
-	// source is the page, and the section or field.
+	// source is the page, and the section or field. "notes 7.2" is heading 7.2 of
+	// docs/vendors/<vendor>.md, whose table of sources has the pages' addresses.
 	source string
 	// faults is a script in testdata/faults that is applied first.
 	faults string
