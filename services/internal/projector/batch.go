@@ -10,25 +10,25 @@ import (
 // batch is what messages that are committed together change in one projection.
 type batch []part
 
-// part is messages whose change is written together, or one that can not be applied.
+// part is messages whose change is written together, or one that cannot be applied.
 type part struct {
-	records []Record
-	write   Write
-	unfit   *UnprojectableError
+	records       []Record
+	write         Write
+	unprojectable *UnprojectableError
 }
 
-// wants picks the records that a member follows and does not reflect yet.
-func (m *projectionState) wants(records []Record, after int64) []Record {
+// selectRecords picks the records that a member follows and does not reflect yet.
+func (m *projectionState) selectRecords(records []Record, after int64) []Record {
 	if first, last := records[0].Sequence, records[len(records)-1].Sequence; len(m.subjects) == 0 && first > after && last <= m.limit {
 		return records
 	}
 	var wanted []Record
 	for _, r := range records {
-		if r.Sequence <= after || (len(m.subjects) > 0 && !slices.ContainsFunc(m.subjects, r.on)) {
+		if r.Sequence <= after || (len(m.subjects) > 0 && !slices.ContainsFunc(m.subjects, r.matches)) {
 			continue
 		}
 		if r.Sequence > m.limit {
-			m.beyond = true
+			m.sawBeyond = true
 			break
 		}
 		wanted = append(wanted, r)
@@ -36,8 +36,8 @@ func (m *projectionState) wants(records []Record, after int64) []Record {
 	return wanted
 }
 
-// on tells whether a record's subject fits a pattern of tokens and "*".
-func (r Record) on(pattern string) bool {
+// matches tells whether a record's subject fits a pattern of tokens and "*".
+func (r Record) matches(pattern string) bool {
 	for subject := r.Subject; ; {
 		want, patternRest, more := strings.Cut(pattern, ".")
 		have, subjectRest, also := strings.Cut(subject, ".")
@@ -57,13 +57,13 @@ func newBatch(p Projection, records []Record, log *slog.Logger) (b batch) {
 		return nil
 	}
 	whole := read(p, records, log)
-	if whole.unfit == nil {
+	if whole.unprojectable == nil {
 		return batch{whole}
 	}
 	var fit []Record
 	singles := split(p, records, log)
 	for _, single := range singles {
-		if single.unfit == nil {
+		if single.unprojectable == nil {
 			fit = append(fit, single.records...)
 		} else {
 			b = append(b, single)
@@ -72,7 +72,7 @@ func newBatch(p Projection, records []Record, log *slog.Logger) (b batch) {
 	if len(fit) == 0 {
 		return b
 	}
-	if whole = read(p, fit, log); whole.unfit != nil { // each is fit, but not all together
+	if whole = read(p, fit, log); whole.unprojectable != nil { // each is fit, but not all together
 		return singles
 	}
 	return append(b, whole)
@@ -92,13 +92,13 @@ func read(p Projection, records []Record, log *slog.Logger) (result part) {
 	defer func() {
 		if r := recover(); r != nil {
 			log.Error("panic", "panic", r, "stack", string(debug.Stack()))
-			result.unfit = &UnprojectableError{"a fault of the program: it panicked"}
+			result.unprojectable = &UnprojectableError{"a fault of the program: it panicked"}
 		}
 	}()
 	write, err := p.Read(records)
 	result.write = write
 	if err != nil {
-		result.unfit = unfit(err)
+		result.unprojectable = asUnprojectable(err)
 	}
 	return result
 }

@@ -39,7 +39,7 @@ func Checkpoints(ctx context.Context, tx pgx.Tx, lock bool) (map[string]Checkpoi
 	return list, nil
 }
 
-// Halt says that a projection can not go on without help: going on would corrupt its rows.
+// Halt says that a projection cannot go on without help: going on would corrupt its rows.
 type Halt struct{ Reason string }
 
 // Error gives the reason and the remedy.
@@ -60,7 +60,7 @@ func position(ctx context.Context, rows target, p Projection, stream jetstream.S
 	if err != nil {
 		return at, fmt.Errorf("checkpoint: %w", err)
 	}
-	return at, at.fits(stream.CachedInfo())
+	return at, at.checkSameStream(stream.CachedInfo())
 }
 
 // Start is the position before a stream's first message.
@@ -86,10 +86,10 @@ func (c Checkpoint) Put(ctx context.Context, tx pgx.Tx, p Projection) error {
 }
 
 // Check tells whether a projection whose live rows are at c can go on with the stream as it is now.
-// Where it can not, the error is a [*Halt].
+// Where it cannot, the error is a [*Halt].
 func (c Checkpoint) Check(ctx context.Context, js jetstream.JetStream, p Projection, stream jetstream.Stream) error {
 	info := stream.CachedInfo()
-	if err := errors.Join(c.fits(info), c.unread(p, info)); err != nil || c.StoredAt == nil {
+	if err := errors.Join(c.checkSameStream(info), c.checkNotPurged(p, info)); err != nil || c.StoredAt == nil {
 		return err
 	}
 	// A stream that lost its end and has grown again is as long as it was: other messages stand at
@@ -102,8 +102,8 @@ func (c Checkpoint) Check(ctx context.Context, js jetstream.JetStream, p Project
 		c.Sequence, info.Config.Name, at.Format(time.RFC3339Nano), c.StoredAt.UTC().Format(time.RFC3339Nano))}
 }
 
-// fits checks that the stream is the one that the rows reflect, and as long.
-func (c Checkpoint) fits(info *jetstream.StreamInfo) error {
+// checkSameStream checks that the stream is the one that the rows reflect, and as long.
+func (c Checkpoint) checkSameStream(info *jetstream.StreamInfo) error {
 	if created := incarnation(info); !created.Equal(c.Incarnation) {
 		return &Halt{fmt.Sprintf("stream %s was made again at %s, and the rows reflect the one made at %s",
 			info.Config.Name, created.Format(time.RFC3339Nano), c.Incarnation.UTC().Format(time.RFC3339Nano))}
@@ -114,10 +114,10 @@ func (c Checkpoint) fits(info *jetstream.StreamInfo) error {
 	return nil
 }
 
-// unread checks that no message was purged before the projection read it. Only one that follows all
+// checkNotPurged checks that no message was purged before the projection read it. Only one that follows all
 // messages of a stream that lets none go by itself can tell. Before it has read any there is
 // nothing to miss: it takes the stream as it finds it.
-func (c Checkpoint) unread(p Projection, info *jetstream.StreamInfo) error {
+func (c Checkpoint) checkNotPurged(p Projection, info *jetstream.StreamInfo) error {
 	s := info.Config
 	lasting := s.DenyDelete && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.MaxMsgsPerSubject <= 0
 	if first := int64(info.State.FirstSeq); lasting && len(p.Subjects()) == 0 && c.Sequence > 0 && first > c.Sequence+1 {
@@ -127,10 +127,10 @@ func (c Checkpoint) unread(p Projection, info *jetstream.StreamInfo) error {
 }
 
 // incarnation is when the stream was created, as exactly as Postgres keeps it.
-func incarnation(info *jetstream.StreamInfo) time.Time { return exactly(info.Created) }
+func incarnation(info *jetstream.StreamInfo) time.Time { return postgresTime(info.Created) }
 
-// exactly gives a time as exactly as Postgres keeps it.
-func exactly(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+// postgresTime gives a time as exactly as Postgres keeps it.
+func postgresTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // storedAt is when the message at a position was stored; nil where none stands there (any more).
 func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, sequence int64) (*time.Time, error) {
@@ -141,7 +141,7 @@ func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stre
 	if err != nil || !found {
 		return nil, err
 	}
-	at := exactly(d.StoredAt)
+	at := postgresTime(d.StoredAt)
 	return &at, nil
 }
 

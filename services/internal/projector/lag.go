@@ -17,7 +17,7 @@ type Lag struct {
 	Since time.Time
 	// Last is the stream's last sequence.
 	Last uint64
-	// Halt says why the projection can not go on; nil: it can.
+	// Halt says why the projection cannot go on; nil: it can.
 	Halt error
 }
 
@@ -41,7 +41,7 @@ func MeasureLag(ctx context.Context, js jetstream.JetStream, p Projection, at Ch
 	}
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(at.Sequence) + 1, FilterSubjects: p.Subjects(),
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: forgetAfter,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: inactiveThreshold,
 	})
 	if err != nil {
 		return lag, fmt.Errorf("stream %s: %w", p.Stream(), err)

@@ -26,14 +26,14 @@ func (p *Projector) lock(ctx context.Context) (*pgx.Conn, error) {
 	conn := pooled.Hijack() // must not go back to the pool with the lock
 	_, err = conn.Exec(ctx, "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3")
 	if err != nil {
-		release(conn)
+		closeConn(conn)
 		return nil, err
 	}
 	return conn, nil
 }
 
-// release ends the connection, and the lock with it.
-func release(conn *pgx.Conn) {
+// closeConn ends the connection, and the lock with it.
+func closeConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)

@@ -74,23 +74,23 @@ type Record struct {
 	Header   nats.Header
 	Data     []byte
 
-	once *any // what was read of it, where several projections do; nil: nothing is kept
+	memo *any // what was read of it, where several projections do; nil: nothing is kept
 }
 
 // Memoize gives what read gives, which is kept where several projections read the same record.
 func Memoize[T any](r Record, read func(Record) T) T {
-	if r.once == nil {
+	if r.memo == nil {
 		return read(r)
 	}
-	if kept, ok := (*r.once).(T); ok {
+	if kept, ok := (*r.memo).(T); ok {
 		return kept
 	}
 	result := read(r)
-	*r.once = result
+	*r.memo = result
 	return result
 }
 
-// UnprojectableError says that a record can not be applied, now or later.
+// UnprojectableError says that a record cannot be applied, now or later.
 type UnprojectableError struct{ Reason string }
 
 // Error gives the reason, which quotes nothing of the record.
@@ -174,7 +174,7 @@ const (
 var errStandby = errors.New("another process leads")
 
 // Run keeps the projection until ctx ends. It outlives restarts of NATS and of Postgres: it goes
-// on from the position that was committed.
+// matches from the position that was committed.
 func (p *Projector) Run(ctx context.Context) {
 	pause, said := firstPause, ""
 	for ctx.Err() == nil {
@@ -188,12 +188,12 @@ func (p *Projector) Run(ctx context.Context) {
 		wait := pause
 		if _, halted := errors.AsType[*Halt](err); halted {
 			wait = p.tuning.Halted
-			p.say(&said, slog.LevelError, "the projection stopped; it needs help", err)
+			p.logOnce(&said, slog.LevelError, "the projection stopped; it needs help", err)
 		} else if errors.Is(err, errStandby) {
 			wait, err = p.tuning.Standby, nil
 		} else {
 			pause = min(2*pause, maxPause)
-			p.say(&said, slog.LevelWarn, "the projection was interrupted; it goes on from its checkpoint", err)
+			p.logOnce(&said, slog.LevelWarn, "the projection was interrupted; it goes on from its checkpoint", err)
 		}
 		p.setState(err)
 		select {
@@ -203,8 +203,8 @@ func (p *Projector) Run(ctx context.Context) {
 	}
 }
 
-// say logs an error once, not at every attempt.
-func (p *Projector) say(said *string, level slog.Level, message string, err error) {
+// logOnce logs an error once, not at every attempt.
+func (p *Projector) logOnce(said *string, level slog.Level, message string, err error) {
 	if *said != err.Error() {
 		*said = err.Error()
 		p.log.Log(context.Background(), level, message, "error", err)
@@ -218,7 +218,7 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer release(conn)
+	defer closeConn(conn)
 	stream, err := p.js.Stream(ctx, p.projection.Stream())
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", p.projection.Stream(), err)
@@ -231,13 +231,13 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	r, err := open(ctx, stream, p.projection.Subjects(), at.Sequence, endless, p.tuning)
+	r, err := open(ctx, stream, p.projection.Subjects(), at.Sequence, noLimit, p.tuning)
 	if err != nil {
 		return false, err
 	}
 	defer r.close()
 	p.log.Info("following", "from", at.Sequence)
 	p.setState(nil)
-	f := &follower{target: rows, members: []*projectionState{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, failpoints: p.tuning.Failpoints}
+	f := &follower{target: rows, states: []*projectionState{newState(p.projection, at, noLimit)}, js: p.js, stream: stream, reader: r, log: p.log, failpoints: p.tuning.Failpoints}
 	return f.follow(ctx)
 }

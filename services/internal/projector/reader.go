@@ -16,10 +16,10 @@ const (
 	pullMessages, pullBytes = 2000, 8 << 20
 	heartbeat               = time.Second
 	pullExpiry              = 10 * time.Second
-	// forgetAfter is when the server drops a consumer that nobody pulls from.
-	forgetAfter = 30 * time.Second
-	// endless is the limit of a reader that follows.
-	endless = math.MaxInt64
+	// inactiveThreshold is when the server drops a consumer that nobody pulls from.
+	inactiveThreshold = 30 * time.Second
+	// noLimit is the limit of a reader that follows.
+	noLimit = math.MaxInt64
 )
 
 // errGap: the server has delivered what did not reach us, as happens around a reconnect.
@@ -45,7 +45,7 @@ func open(ctx context.Context, stream jetstream.Stream, subjects []string, after
 		MaxDeliver:        1,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: forgetAfter,
+		InactiveThreshold: inactiveThreshold,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
@@ -97,15 +97,15 @@ func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	return batch, nil
 }
 
-func (r *reader) bounded() bool { return r.limit != endless }
+func (r *reader) bounded() bool { return r.limit != noLimit }
 
 func (r *reader) next(ctx context.Context, wait time.Duration) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return r.take(ctx)
+	return r.receive(ctx)
 }
 
-func (r *reader) take(ctx context.Context) (Record, error) {
+func (r *reader) receive(ctx context.Context) (Record, error) {
 	m, err := r.messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return Record{}, fmt.Errorf("read: %w", err)

@@ -25,16 +25,16 @@ type Replay struct {
 	// Progress hears of messages that were applied.
 	Progress func(messages int)
 
-	// from is up to where the stream was read for a projection, where that is further than its
+	// readUpTo is up to where the stream was read for a projection, where that is further than its
 	// checkpoint: there was nothing for it in between.
-	from map[string]int64
+	readUpTo map[string]int64
 }
 
 // Stream that the projections follow.
 func (r *Replay) Stream() string { return r.Projections[0].Stream() }
 
 // All is the limit of a replay that takes all that there is.
-const All = endless - 1
+const All = noLimit - 1
 
 // Pending counts the messages that wait beyond the schema's own checkpoints. Those beyond a later
 // limit count too.
@@ -52,7 +52,7 @@ func (r *Replay) Pending(ctx context.Context) (uint64, error) {
 // limits; where one is [All], at the last message.
 func (r *Replay) To(ctx context.Context, limits map[string]int64) error {
 	err := r.to(ctx, limits)
-	for passing(err) {
+	for isTransient(err) {
 		err = r.to(ctx, limits)
 	}
 	if err != nil {
@@ -61,9 +61,9 @@ func (r *Replay) To(ctx context.Context, limits map[string]int64) error {
 	return nil
 }
 
-// passing tells whether an error is gone when it is tried again from the checkpoint: the server was
+// isTransient tells whether an error is gone when it is tried again from the checkpoint: the server was
 // busy, or two projections write to operations, and one of them may have had to give way.
-func passing(err error) bool {
+func isTransient(err error) bool {
 	const deadlockDetected = "40P01"
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	return errors.Is(err, errGap) || errors.Is(err, jetstream.ErrNoHeartbeat) || (ok && refusal.Code == deadlockDetected)
@@ -78,14 +78,14 @@ func (r *Replay) to(ctx context.Context, limits map[string]int64) error {
 	if _, err = f.follow(ctx); !errors.Is(err, io.EOF) {
 		return err
 	}
-	r.from = map[string]int64{}
-	for _, m := range f.members {
-		if !m.beyond && m.limit != All {
-			r.from[m.Name()] = f.reader.limit
+	r.readUpTo = map[string]int64{}
+	for _, m := range f.states {
+		if !m.sawBeyond && m.limit != All {
+			r.readUpTo[m.Name()] = f.reader.limit
 		}
 	}
 	// What stood at a limit may be gone, or none of the projection's.
-	for _, m := range f.members {
+	for _, m := range f.states {
 		if m.limit == All {
 			m.limit = m.at.Sequence
 		}
@@ -102,16 +102,16 @@ func (r *Replay) open(ctx context.Context, limits map[string]int64) (*follower, 
 		return nil, fmt.Errorf("stream %s: %w", r.Stream(), err)
 	}
 	rows := target{r.Conn, r.Schema}
-	f := &follower{target: rows, js: r.JS, stream: stream, log: r.Log, committed: r.Progress}
+	f := &follower{target: rows, js: r.JS, stream: stream, log: r.Log, onCommit: r.Progress}
 	var subjects []string
-	after, limit, all := int64(endless), int64(0), false
+	after, limit, all := int64(noLimit), int64(0), false
 	for _, p := range r.Projections {
 		at, err := position(ctx, rows, p, stream)
 		if err != nil {
 			return nil, err
 		}
-		f.members = append(f.members, newMember(p, at, limits[p.Name()]))
-		after, limit = min(after, max(at.Sequence, r.from[p.Name()])), max(limit, limits[p.Name()])
+		f.states = append(f.states, newState(p, at, limits[p.Name()]))
+		after, limit = min(after, max(at.Sequence, r.readUpTo[p.Name()])), max(limit, limits[p.Name()])
 		subjects, all = append(subjects, p.Subjects()...), all || len(p.Subjects()) == 0
 	}
 	if all {

@@ -18,8 +18,8 @@ var bookkeeping = []string{"schema_version", "checkpoints", "publications", "ret
 // All queries on the catalog run with the live schema as search_path, so that Postgres prints names
 // without it, and what it prints means the replay's schema where that is the search_path.
 const (
-	lookAtLive   = "SET LOCAL search_path = " + projector.Live
-	lookAtReplay = "SET LOCAL search_path = " + Schema
+	useLiveSchema   = "SET LOCAL search_path = " + projector.Live
+	useReplaySchema = "SET LOCAL search_path = " + Schema
 
 	// Partitioned tables come before their partitions.
 	tableDefinitions = `SELECT format(
@@ -46,29 +46,29 @@ const (
 		  AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conindid = i.indexrelid AND n.contype IN ('p', 'u', 'x'))`
 	// Documents are read and not selected by: to sort some of them for the planner takes longer
 	// than all else that it is to know.
-	selectedBy = `SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND atttypid <> 'jsonb'::regtype ORDER BY attnum`
+	analyzedColumns = `SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND atttypid <> 'jsonb'::regtype ORDER BY attnum`
 	// The largest come first.
-	settledTables = `SELECT relname::text FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> ALL ($2)
+	tablesBySize = `SELECT relname::text FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> ALL ($2)
 		ORDER BY (SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(c.oid)) DESC, relname`
 	tableNames = `SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname <> ALL ($2) ORDER BY relname`
 )
 
-// settle makes a table's indexes for readers, which cost less to make at once than to keep while
+// buildIndexes makes a table's indexes for readers, which cost less to make at once than to keep while
 // rows are written, and has the planner know of it; partitions go with their table. To vacuum is
 // left to autovacuum, which sees that rows were inserted: a rebuild has no reason to wait for it.
-func settle(ctx context.Context, tx pgx.Tx, table string) error {
-	if _, err := tx.Exec(ctx, lookAtLive); err != nil {
+func buildTableIndexes(ctx context.Context, tx pgx.Tx, table string) error {
+	if _, err := tx.Exec(ctx, useLiveSchema); err != nil {
 		return err
 	}
 	statements, err := texts(ctx, tx, indexDefinitions+" AND c.relname = $2 ORDER BY i.indexrelid", false, table)
 	if err != nil {
 		return err
 	}
-	columns, err := texts(ctx, tx, selectedBy, table)
+	columns, err := texts(ctx, tx, analyzedColumns, table)
 	if err != nil {
 		return err
 	}
-	statements = append([]string{lookAtReplay, "SET LOCAL maintenance_work_mem = '" + sortMemory + "'"}, statements...)
+	statements = append([]string{useReplaySchema, "SET LOCAL maintenance_work_mem = '" + sortMemory + "'"}, statements...)
 	statements = append(statements, fmt.Sprintf("ANALYZE %s (%s)", pgx.Identifier{table}.Sanitize(), strings.Join(columns, ", ")))
 	_, err = tx.Exec(ctx, strings.Join(statements, "; "))
 	return err
@@ -80,10 +80,10 @@ const sortMemory = "256MB"
 // clone makes the replay's schema, with the same tables and keys under the same names, all empty.
 // Logged tables survive a crash of Postgres, as those must that are to be the live ones.
 func clone(ctx context.Context, tx pgx.Tx, logged bool) error {
-	if err := owned(ctx, tx); err != nil {
+	if err := checkOwner(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "DROP SCHEMA IF EXISTS "+Schema+" CASCADE; CREATE SCHEMA "+Schema+"; "+lookAtLive); err != nil {
+	if _, err := tx.Exec(ctx, "DROP SCHEMA IF EXISTS "+Schema+" CASCADE; CREATE SCHEMA "+Schema+"; "+useLiveSchema); err != nil {
 		return err
 	}
 	tables, err := texts(ctx, tx, tableDefinitions, logged)
@@ -104,13 +104,13 @@ func clone(ctx context.Context, tx pgx.Tx, logged bool) error {
 	}
 	statements = append(statements, lookups...)
 	statements = append(statements, "INSERT INTO retention SELECT * FROM "+projector.Live+".retention")
-	_, err = tx.Exec(ctx, lookAtReplay+"; "+strings.Join(statements, "; "))
+	_, err = tx.Exec(ctx, useReplaySchema+"; "+strings.Join(statements, "; "))
 	return err
 }
 
-// owned refuses a user that does not own the tables: rows of a table that it makes could not be
+// checkOwner refuses a user that does not own the tables: rows of a table that it makes could not be
 // read through the views.
-func owned(ctx context.Context, tx pgx.Tx) error {
+func checkOwner(ctx context.Context, tx pgx.Tx) error {
 	var user string
 	if err := tx.QueryRow(ctx, "SELECT current_user").Scan(&user); err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 // transaction. Readers of the views see the old rows or the new, never none (but see
 // docs/projections.md on REPEATABLE READ); the projections wait at their checkpoints meanwhile and
 // go on. compare says whether the two are compared before; where the live rows reflect another
-// stream, they can not be.
+// stream, they cannot be.
 func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err error) {
 	began := time.Now()
 	r, err := begin(ctx, c, true)
@@ -27,42 +27,42 @@ func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err er
 		return report, err
 	}
 	defer r.end(ctx)
-	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error { _, err := dependents(ctx, tx); return err }) // before the work, not after
+	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error { _, err := dependentViews(ctx, tx); return err }) // before the work, not after
 	if err != nil {
 		return report, err
 	}
-	to, err := r.aim(ctx)
+	to, err := r.currentTargets(ctx)
 	if err != nil {
 		return report, err
 	}
-	if err := r.acceptable(to); err != nil {
+	if err := r.checkLoss(to); err != nil {
 		return report, err
 	}
 	if err := r.replay(ctx, to.limits()); err != nil {
 		return report, err
 	}
-	r.tell(Settling)
-	if err := r.settle(ctx); err != nil {
+	r.report(BuildingIndexes)
+	if err := r.buildIndexes(ctx); err != nil {
 		return report, err
 	}
 	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error {
 		if to, err = r.targets(ctx, tx, true); err != nil {
 			return err
 		}
-		if err := r.acceptable(to); err != nil {
+		if err := r.checkLoss(to); err != nil {
 			return err
 		}
 		if err := r.replay(ctx, to.limits()); err != nil {
 			return err
 		}
-		if err := r.letGo(ctx, tx); err != nil {
+		if err := r.applyRetention(ctx, tx); err != nil {
 			return err
 		}
 		if halted := to.halted(); halted != nil {
 			report.NotCompared = halted.Error()
 		}
 		if compare {
-			r.tell(Comparing)
+			r.report(Comparing)
 			if report.Tables, err = r.compare(ctx, tx, to); err != nil {
 				return err
 			}
@@ -72,7 +72,7 @@ func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err er
 		if err := r.refresh(ctx); err != nil {
 			return err
 		}
-		r.tell(Swapping)
+		r.report(Swapping)
 		return r.swap(ctx, tx, to)
 	})
 	report.Swapped = err == nil
@@ -104,11 +104,11 @@ func (r *run) refresh(ctx context.Context) error {
 	return nil
 }
 
-// settle makes the replayed tables ready for readers, side by side, the largest first.
-func (r *run) settle(ctx context.Context) error {
+// buildIndexes makes the replayed tables ready for readers, side by side, the largest first.
+func (r *run) buildIndexes(ctx context.Context) error {
 	var tables []string
 	err := postgres.InTx(ctx, r.control, func(tx pgx.Tx) (err error) {
-		tables, err = texts(ctx, tx, settledTables, Schema, bookkeeping)
+		tables, err = texts(ctx, tx, tablesBySize, Schema, bookkeeping)
 		return err
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (r *run) settle(ctx context.Context) error {
 	for _, conn := range r.conns {
 		group.Go(func() error {
 			for table := range next {
-				if err := postgres.InTx(ctx, conn, func(tx pgx.Tx) error { return settle(ctx, tx, table) }); err != nil {
+				if err := postgres.InTx(ctx, conn, func(tx pgx.Tx) error { return buildTableIndexes(ctx, tx, table) }); err != nil {
 					return fmt.Errorf("table %s: %w", table, err)
 				}
 			}
@@ -147,7 +147,7 @@ const (
 // swap puts the replay's tables in the place of the live ones.
 func (r *run) swap(ctx context.Context, tx pgx.Tx, to targets) error {
 	for attempt := 1; ; attempt++ {
-		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return r.exchange(ctx, tx, to) })
+		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return r.swapOnce(ctx, tx, to) })
 		refused, ok := errors.AsType[*pgconn.PgError](err)
 		if !ok || refused.Code != lockNotAvailable {
 			return err
@@ -164,10 +164,10 @@ func (r *run) swap(ctx context.Context, tx pgx.Tx, to targets) error {
 	}
 }
 
-// exchange takes the views first, as readers do: who waits for one of them finds the new tables in
+// swapOnce takes the views first, as readers do: who waits for one of them finds the new tables in
 // it when it is let in. A view refers to tables as such, whatever they are called, so each is made
 // again from its own definition.
-func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
+func (r *run) swapOnce(ctx context.Context, tx pgx.Tx, to targets) error {
 	var version int64
 	if err := tx.QueryRow(ctx, "SELECT max(version_id) FROM "+projector.Live+".schema_version").Scan(&version); err != nil {
 		return err
@@ -183,21 +183,21 @@ func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
 	if err != nil {
 		return err
 	}
-	views, err := dependents(ctx, tx)
+	views, err := dependentViews(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", lockTimeout.Milliseconds(), lookAtReplay)); err != nil {
+	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", lockTimeout.Milliseconds(), useReplaySchema)); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, definitions(views)); err != nil {
+	if _, err := tx.Exec(ctx, recreateSQL(views)); err != nil {
 		return fmt.Errorf("the views: %w", err)
 	}
-	if _, err := tx.Exec(ctx, "DROP TABLE "+qualified(projector.Live, old)); err != nil {
+	if _, err := tx.Exec(ctx, "DROP TABLE "+qualifiedNames(projector.Live, old)); err != nil {
 		return err
 	}
 	for _, name := range replayed {
-		if _, err := tx.Exec(ctx, "ALTER TABLE "+qualified(Schema, []string{name})+" SET SCHEMA "+projector.Live); err != nil {
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+qualifiedNames(Schema, []string{name})+" SET SCHEMA "+projector.Live); err != nil {
 			return err
 		}
 	}
@@ -209,9 +209,9 @@ func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
 	return nil
 }
 
-// acceptable refuses, unless that is asked for, to replace rows by those of a stream that is
+// checkLoss refuses, unless that is asked for, to replace rows by those of a stream that is
 // another one or has lost messages: they may be all that is left of what happened.
-func (r *run) acceptable(to targets) error {
+func (r *run) checkLoss(to targets) error {
 	if halted := to.halted(); halted != nil && !r.AcceptLoss {
 		return fmt.Errorf("a rebuild would take away rows that can not be had again, and nothing was changed: %w", halted)
 	}

@@ -60,10 +60,10 @@ type Stage string
 
 // The stages, in their order.
 const (
-	Replaying Stage = "replaying"
-	Settling  Stage = "settling" // indexes, statistics
-	Comparing Stage = "comparing"
-	Swapping  Stage = "swapping"
+	Replaying       Stage = "replaying"
+	BuildingIndexes Stage = "settling" // indexes, statistics
+	Comparing       Stage = "comparing"
+	Swapping        Stage = "swapping"
 )
 
 // run is a replay under way.
@@ -128,7 +128,7 @@ func (r *run) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	for _, conn := range r.conns {
-		discard(ctx, conn)
+		closeConn(ctx, conn)
 	}
 	if r.control != nil {
 		drop := r.control.Exec
@@ -139,12 +139,12 @@ func (r *run) end(ctx context.Context) {
 			r.Log.Warn("the replay's schema could not be removed; the next run does", "schema", Schema, "error", err)
 		}
 		_, _ = r.control.Exec(ctx, "SELECT pg_advisory_unlock_all()") // now, not when the server sees the connection end
-		discard(ctx, r.control)
+		closeConn(ctx, r.control)
 	}
 }
 
-// discard closes a connection, which ends its locks and temporary tables.
-func discard(ctx context.Context, conn *pgxpool.Conn) { _ = conn.Hijack().Close(ctx) }
+// closeConn closes a connection, which ends its locks and temporary tables.
+func closeConn(ctx context.Context, conn *pgxpool.Conn) { _ = conn.Hijack().Close(ctx) }
 
 // replay brings every projection to its limit.
 func (r *run) replay(ctx context.Context, limits map[string]int64) error {
@@ -158,7 +158,7 @@ func (r *run) replay(ctx context.Context, limits map[string]int64) error {
 	}
 	ticking, stop := context.WithCancel(ctx)
 	var telling sync.WaitGroup
-	telling.Go(func() { r.tick(ticking) })
+	telling.Go(func() { r.reportProgress(ticking) })
 	defer func() { stop(); telling.Wait() }() // Progress is called by one at a time
 	group, ctx := errgroup.WithContext(ctx)
 	for _, each := range r.replays {
@@ -167,9 +167,9 @@ func (r *run) replay(ctx context.Context, limits map[string]int64) error {
 	return group.Wait()
 }
 
-func (r *run) tick(ctx context.Context) {
+func (r *run) reportProgress(ctx context.Context) {
 	for ticker := time.NewTicker(200 * time.Millisecond); ; {
-		r.tell(Replaying)
+		r.report(Replaying)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -179,7 +179,7 @@ func (r *run) tick(ctx context.Context) {
 	}
 }
 
-func (r *run) tell(s Stage) {
+func (r *run) report(s Stage) {
 	if r.Progress != nil {
 		done := r.done.Load()
 		r.Progress(Progress{Stage: s, Done: done, All: max(done, r.all.Load())})
@@ -252,8 +252,8 @@ func (r *run) targets(ctx context.Context, tx pgx.Tx, lock bool) (targets, error
 	return to, nil
 }
 
-// aim gives the targets as of now, without a lock.
-func (r *run) aim(ctx context.Context) (to targets, err error) {
+// currentTargets gives the targets as of now, without a lock.
+func (r *run) currentTargets(ctx context.Context) (to targets, err error) {
 	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) (err error) {
 		to, err = r.targets(ctx, tx, false)
 		return err
@@ -293,7 +293,7 @@ func Verify(ctx context.Context, c Config) (report Report, err error) {
 	}
 	defer r.end(ctx)
 	// First without a snapshot, which should not last: it keeps Postgres from cleaning up.
-	to, err := r.aim(ctx)
+	to, err := r.currentTargets(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -307,10 +307,10 @@ func Verify(ctx context.Context, c Config) (report Report, err error) {
 		if err := r.replay(ctx, to.limits()); err != nil {
 			return err
 		}
-		if err := r.letGo(ctx, tx); err != nil {
+		if err := r.applyRetention(ctx, tx); err != nil {
 			return err
 		}
-		r.tell(Comparing)
+		r.report(Comparing)
 		report.Tables, err = r.compare(ctx, tx, to)
 		return err
 	})

@@ -39,7 +39,7 @@ type Table struct {
 	Replayed Sum `json:"replayed"`
 	// Differences counts the rows that differ without a reason in Limits.
 	Differences int `json:"differences"`
-	// Limits counts the rows that a replay can not give, by the reason.
+	// Limits counts the rows that a replay cannot give, by the reason.
 	Limits map[string]int `json:"limits,omitempty"`
 	// Examples are the first that differ.
 	Examples []Difference `json:"examples,omitempty"`

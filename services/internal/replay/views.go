@@ -27,9 +27,9 @@ const viewDefinitions = `SELECT format('%I.%I', s.nspname, v.relname), s.nspname
 	JOIN pg_class v ON v.oid = used.ev_class JOIN pg_namespace s ON s.oid = v.relnamespace
 	ORDER BY v.oid DESC`
 
-// dependents reads the views that must be made again when the tables are swapped.
-func dependents(ctx context.Context, tx pgx.Tx) ([]view, error) {
-	if _, err := tx.Exec(ctx, lookAtLive); err != nil {
+// dependentViews reads the views that must be made again when the tables are swapped.
+func dependentViews(ctx context.Context, tx pgx.Tx) ([]view, error) {
+	if _, err := tx.Exec(ctx, useLiveSchema); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, viewDefinitions, bookkeeping)
@@ -52,9 +52,9 @@ func dependents(ctx context.Context, tx pgx.Tx) ([]view, error) {
 	return views, err
 }
 
-// definitions makes all views again, in one message to the server: a reader that takes several
+// recreateSQL makes all views again, in one message to the server: a reader that takes several
 // views in another order has little time to come in between.
-func definitions(views []view) string {
+func recreateSQL(views []view) string {
 	var all strings.Builder
 	for _, v := range views {
 		all.WriteString(strings.TrimSuffix(v.definition, ";") + ";\n")
@@ -62,7 +62,7 @@ func definitions(views []view) string {
 	return all.String()
 }
 
-func qualified(schema string, names []string) string {
+func qualifiedNames(schema string, names []string) string {
 	list := make([]string, len(names))
 	for i, n := range names {
 		list[i] = pgx.Identifier{schema, n}.Sanitize()

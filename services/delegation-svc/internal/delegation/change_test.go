@@ -9,7 +9,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// told is what an outcome says of a list.
+// returned is what an outcome says of a list.
 type told struct {
 	Delegates, Added, Removed string
 	Changed                   bool
@@ -25,7 +25,7 @@ const (
 	set    = event.TypeDelegationSet
 )
 
-// TestChangesAreToldAsTheyAre: who is meant is told by a unique name, and what can not be told is
+// TestChangesAreToldAsTheyAre: who is meant is told by a unique name, and what cannot be told is
 // neither done to somebody else nor told as done.
 func TestChangesAreToldAsTheyAre(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ type edit struct {
 	// is asked to remove them too: to remove who is no delegate changes nothing.
 	uncertain []string
 	// whole: the command gives the whole list.
-	whole bool
+	replacesList bool
 }
 
 func (e edit) needed() bool { return len(e.add)+len(e.remove)+len(e.uncertain) > 0 }
@@ -43,11 +43,11 @@ func (d delegator) editOfSet(ctx context.Context, run *operation.Attempt) (edit,
 	if err != nil {
 		return edit{}, err
 	}
-	if !before.told && len(data.Delegates) == 0 {
+	if !before.returned && len(data.Delegates) == 0 {
 		return edit{}, &failure.Error{Kind: failure.Internal, Vendor: exchangeonline.Vendor, Text: "the vendor does not tell who the delegates are, and an empty list is reached by removing each by name"}
 	}
 	return edit{
-		mailbox: data.Mailbox, before: before, after: data.Delegates, whole: true,
+		mailbox: data.Mailbox, before: before, after: data.Delegates, replacesList: true,
 		add: minus(data.Delegates, before.names), remove: minus(before.names, data.Delegates),
 	}, nil
 }

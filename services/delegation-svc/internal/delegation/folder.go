@@ -80,7 +80,7 @@ func (d delegator) grant(ctx context.Context, run *operation.Attempt) (operation
 	if e.needed() && e.exists || exchangeonline.IsEntry(err) { // another writer has added one since
 		err = d.client.SetFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
-	if err := d.settle(ctx, e, err); err != nil {
+	if err := d.checkFolderWrite(ctx, e, err); err != nil {
 		return operation.Reply{}, err
 	}
 	return folderChanged(run, e), nil
@@ -97,22 +97,22 @@ func (d delegator) revoke(ctx context.Context, run *operation.Attempt) (operatio
 	if exchangeonline.IsNoEntry(err) { // another writer has removed it since
 		err = nil
 	}
-	if err := d.settle(ctx, e, err); err != nil {
+	if err := d.checkFolderWrite(ctx, e, err); err != nil {
 		return operation.Reply{}, err
 	}
 	return folderChanged(run, e), nil
 }
 
-// settle reads the entry again if the vendor failed without saying whether it made the change. It
+// checkFolderWrite reads the entry again if the vendor failed without saying whether it made the change. It
 // returns nil if the entry is as wanted.
-func (d delegator) settle(ctx context.Context, e entry, err error) error {
+func (d delegator) checkFolderWrite(ctx context.Context, e entry, err error) error {
 	if !exchangeonline.HasEnded(err) {
 		return err
 	}
 	if now, readErr := d.readEntry(ctx, e); readErr == nil && !now.needed() {
 		return nil
 	}
-	return notDone(err)
+	return notChanged(err)
 }
 
 func folderChanged(run *operation.Attempt, e entry) operation.Reply {
@@ -122,7 +122,7 @@ func folderChanged(run *operation.Attempt, e entry) operation.Reply {
 	}
 	return operation.Reply{Type: event.TypeFolderChanged, Data: event.FolderChangedData{
 		Operation: run.Operation, Mailbox: e.mailbox, Folder: e.folder, Delegate: e.delegate,
-		AccessRights: present(e.after), SharingPermissionFlags: flags, Before: present(e.before), Changed: e.needed(),
+		AccessRights: nonNil(e.after), SharingPermissionFlags: flags, Before: nonNil(e.before), Changed: e.needed(),
 	}}
 }
 

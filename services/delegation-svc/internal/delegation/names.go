@@ -12,8 +12,8 @@ import (
 
 // roster is a mailbox's list of delegates.
 type roster struct {
-	// told is false if the vendor did not return the list.
-	told bool
+	// returned is false if the vendor did not return the list.
+	returned bool
 	// listed are the delegates as the vendor calls them: by SMTP address, Name, GUID or another
 	// name.
 	listed []string
@@ -43,7 +43,7 @@ func (d delegator) readRoster(ctx context.Context, mailbox string, addresses []s
 }
 
 func rosterOf(m exchangeonline.Mailbox) roster {
-	r := roster{told: m.Delegates != nil}
+	r := roster{returned: m.Delegates != nil}
 	for _, delegate := range m.Delegates {
 		r.listed = append(r.listed, delegate.Address)
 		if delegate.Unidentified {
@@ -60,7 +60,7 @@ func rosterOf(m exchangeonline.Mailbox) roster {
 //
 // Only mailboxes can be looked up. A group, a contact or a mail user stays unresolved.
 func (d delegator) resolveNames(ctx context.Context, r roster, addresses []string) (roster, error) {
-	if !r.told {
+	if !r.returned {
 		r.unresolved = addresses
 		return r, nil
 	}

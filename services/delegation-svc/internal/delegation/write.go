@@ -38,7 +38,7 @@ func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readE
 		if now, readErr := read(ctx, run); readErr == nil && !now.needed() {
 			return changed(run, e.done()), nil
 		}
-		err = notDone(err)
+		err = notChanged(err)
 	}
 	if err != nil {
 		return operation.Reply{}, err
@@ -46,8 +46,8 @@ func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readE
 	return changed(run, d.confirm(ctx, e, unknown)), nil
 }
 
-// notDone is what an error means whose call has ended, if reading does not show what it wrote.
-func notDone(err error) error {
+// notChanged is what an error means whose call has ended, if reading does not show what it wrote.
+func notChanged(err error) error {
 	f := *failure.Of(err)
 	f.Kind, f.Text, f.Cause = failure.Unavailable, "the vendor failed, and did not make the change", err
 	return &f
@@ -58,12 +58,12 @@ func notDone(err error) error {
 // somebody to be added; who is to be removed has been removed then.
 func (d delegator) write(ctx context.Context, e edit) (unknown []string, err error) {
 	// the page does not say what an empty list does; removing by name is documented
-	if e.whole && len(e.after) > 0 {
+	if e.replacesList && len(e.after) > 0 {
 		err = d.client.SetSendOnBehalf(ctx, e.mailbox, e.after)
 	} else {
 		err = d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, e.removals())
 	}
-	if !isAboutAName(err) {
+	if !isNameFailure(err) {
 		return nil, err
 	}
 	// One name that does not resolve fails the whole call. It must not keep a right in force that
@@ -82,7 +82,7 @@ func (d delegator) write(ctx context.Context, e edit) (unknown []string, err err
 	switch {
 	case len(e.add) == 0:
 		return unknown, nil
-	case isAboutAName(err):
+	case isNameFailure(err):
 		err = d.nameUnknown(ctx, e.add, err)
 		if removed := minus(e.removals(), unknown); len(removed) > 0 {
 			f := failure.Of(err)
@@ -92,9 +92,9 @@ func (d delegator) write(ctx context.Context, e edit) (unknown []string, err err
 	return unknown, err
 }
 
-// isAboutAName reports whether the vendor did not find what a name in the call stands for, or found
+// isNameFailure reports whether the vendor did not find what a name in the call stands for, or found
 // several recipients. A failure without a code is the client's own: nothing was sent.
-func isAboutAName(err error) bool {
+func isNameFailure(err error) bool {
 	f := failure.Of(err)
 	return f != nil && f.Code != "" && (f.Kind == failure.NotFound || f.Kind == failure.Invalid)
 }
@@ -113,7 +113,7 @@ func (d delegator) removeEach(ctx context.Context, e edit) (unknown []string, er
 		if err == nil {
 			continue
 		}
-		if !isAboutAName(err) {
+		if !isNameFailure(err) {
 			return unknown, err
 		}
 		resolves, lookUpErr := d.resolves(ctx, name)
@@ -172,7 +172,7 @@ func (e edit) done() event.DelegationChangedData {
 }
 
 // confirm tells what a written edit has left. What a unique name does not confirm is read back;
-// what can not be told then is a warning that names it, and is not told as done.
+// what cannot be told then is a warning that names it, and is not told as done.
 func (d delegator) confirm(ctx context.Context, e edit, unknown []string) event.DelegationChangedData {
 	out := e.done()
 	out.Removed = minus(e.remove, unknown)
@@ -181,21 +181,21 @@ func (d delegator) confirm(ctx context.Context, e edit, unknown []string) event.
 		warn(&out, warningUnknown(name, contains(e.remove, name)))
 	}
 	uncertain := minus(e.uncertain, unknown)
-	if e.whole {
+	if e.replacesList {
 		uncertain = intersection(e.add, e.before.unresolved)
 	}
-	if !e.before.told {
+	if !e.before.returned {
 		warn(&out, "The vendor does not tell the mailbox's delegates: the list holds only those that the command names.")
 	}
-	if len(uncertain) == 0 || e.whole && len(e.remove) == 0 {
+	if len(uncertain) == 0 || e.replacesList && len(e.remove) == 0 {
 		return out
 	}
 	m, err := worker.ReadBack(ctx, func(ctx context.Context) (exchangeonline.Mailbox, error) {
 		return d.client.GetMailbox(ctx, e.mailbox, exchangeonline.GetOptions{})
 	})
-	if now := rosterOf(m); err != nil || !now.told {
+	if now := rosterOf(m); err != nil || !now.returned {
 		warn(&out, fmt.Sprintf("The list could not be read again: whether %s was in it under another name is not known.", strings.Join(uncertain, ", ")))
-	} else if e.whole {
+	} else if e.replacesList {
 		e.confirmSet(&out, uncertain, now.listed)
 	} else {
 		e.confirmRemoval(&out, uncertain, now.listed)
@@ -271,9 +271,9 @@ func quoted(names []string) string {
 func changed(run *operation.Attempt, data event.DelegationChangedData) operation.Reply {
 	data.Operation = run.Operation
 	data.Changed = len(data.Added)+len(data.Removed) > 0
-	data.Delegates, data.Added, data.Removed = present(data.Delegates), present(data.Added), present(data.Removed)
+	data.Delegates, data.Added, data.Removed = nonNil(data.Delegates), nonNil(data.Added), nonNil(data.Removed)
 	return operation.Reply{Type: event.TypeDelegationChanged, Data: data}
 }
 
-// present keeps an empty list an empty list in JSON, not null.
-func present(list []string) []string { return append([]string{}, list...) }
+// nonNil keeps an empty list an empty list in JSON, not null.
+func nonNil(list []string) []string { return append([]string{}, list...) }

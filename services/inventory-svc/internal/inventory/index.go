@@ -19,13 +19,13 @@ import (
 // index is what the stream MAILBOXES says of a tenant's mailboxes, 32 bytes each: about 50 MB for a
 // million. Keys of 128 bits do not collide in practice. A change of facts that keeps their hash has
 // a chance of one in 2^64.
-type index map[key]known
+type index map[key]entry
 
 // key stands for a mailbox: half a SHA-256 of its token.
 type key [16]byte
 
-// known is one mailbox: the hash of its facts, and the sequence of its message with its marks.
-type known struct {
+// entry is one mailbox: the hash of its facts, and the sequence of its message with its marks.
+type entry struct {
 	content uint64
 	packed  uint64 // sequence << markBits | marks
 }
@@ -33,7 +33,7 @@ type known struct {
 // marks of a mailbox.
 const (
 	seen    = 1 << iota // this walk has met it
-	gone                // its last message says that it is missing
+	missing             // its last message says that it is missing
 	outside             // this walk is not about it
 	// Three bits hold the change of its last message, where an earlier attempt of this operation
 	// published it.
@@ -44,12 +44,12 @@ const (
 // kinds of messages, as three bits hold them. Zero is none of ours.
 var kinds = []string{"", event.ChangeNew, event.ChangeChanged, event.ChangeReturned, event.ChangeMissing}
 
-func (k known) is(mark uint64) bool { return k.packed&mark != 0 }
-func (k known) sequence() uint64    { return k.packed >> markBits }
+func (k entry) has(mark uint64) bool { return k.packed&mark != 0 }
+func (k entry) sequence() uint64     { return k.packed >> markBits }
 
 // earlierChange is the change that an earlier attempt of this operation has published of the
 // mailbox; "" for none.
-func (k known) earlierChange() string { return kinds[k.packed>>earlier&7] }
+func (k entry) earlierChange() string { return kinds[k.packed>>earlier&7] }
 
 func keyOf(token string) key {
 	sum := sha256.Sum256([]byte(token))
@@ -68,8 +68,8 @@ func formatContent(content uint64) string { return fmt.Sprintf("%016x", content)
 // scope is what a walk is restricted to.
 type scope struct{ tenant, mailboxType string }
 
-// everything reports whether the walk is about the whole of a list.
-func (s scope) everything() bool { return s.tenant == "" && recipientTypes[s.mailboxType] == "" }
+// isWholeList reports whether the walk is about the whole of a list.
+func (s scope) isWholeList() bool { return s.tenant == "" && recipientTypes[s.mailboxType] == "" }
 
 // list is the one of the vendor's lists that is walked, as the attribute mailboxlist has it.
 func (s scope) list() string {
@@ -85,9 +85,9 @@ var recipientTypes = map[string]string{
 	string(enpower.User): "user mailbox", string(enpower.Shared): "shared mailbox", string(enpower.Room): "room mailbox", string(enpower.Equipment): "equipment mailbox",
 }
 
-// holds reports whether a mailbox with these facts belongs to the walk. What the parameter tenant
+// contains reports whether a mailbox with these facts belongs to the walk. What the parameter tenant
 // names the vendor leaves open: an id or a domain.
-func (s scope) holds(message []byte) bool {
+func (s scope) contains(message []byte) bool {
 	var data struct {
 		Mailbox struct{ RecipientType, TenantID, TenantDomain string }
 	}
@@ -106,7 +106,7 @@ func loadIndex(
 	ctx context.Context, js jetstream.JetStream, tenant, operationID string, s scope, heartbeat func() error,
 ) (index, error) {
 	consumer, err := js.OrderedConsumer(ctx, topology.StreamMailboxes, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{topology.MailboxesOf(tenant)}, HeadersOnly: s.everything(),
+		FilterSubjects: []string{topology.MailboxesOf(tenant)}, HeadersOnly: s.isWholeList(),
 	})
 	if err != nil {
 		return nil, notStored(err)
@@ -142,10 +142,10 @@ func loadIndex(
 // add enters a stored message.
 func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s scope) {
 	h, subject := msg.Headers(), msg.Subject()
-	k := known{packed: sequence << markBits}
+	k := entry{packed: sequence << markBits}
 	k.content, _ = strconv.ParseUint(h.Get("ce-"+event.AttrContentHash), 16, 64) // a foreign message: as if changed
 	if h.Get("ce-type") == event.TypeMailboxMissing {
-		k.packed |= gone
+		k.packed |= missing
 	}
 	if h.Get("ce-"+event.AttrOperationID) == operationID {
 		for i, kind := range kinds {
@@ -154,7 +154,7 @@ func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s sco
 			}
 		}
 	}
-	if h.Get("ce-"+event.AttrMailboxList) != s.list() || !s.everything() && !s.holds(msg.Data()) {
+	if h.Get("ce-"+event.AttrMailboxList) != s.list() || !s.isWholeList() && !s.contains(msg.Data()) {
 		k.packed |= outside
 	}
 	m[keyOf(subject[strings.LastIndexByte(subject, '.')+1:])] = k
@@ -162,12 +162,12 @@ func (m index) add(msg jetstream.Msg, sequence uint64, operationID string, s sco
 
 // expected reports whether the walk should meet a mailbox: it was known before this operation
 // began, and not as missing.
-func (k known) expected() bool {
+func (k entry) expected() bool {
 	switch k.earlierChange() {
 	case event.ChangeNew, event.ChangeReturned:
 		return false
 	case event.ChangeMissing: // an earlier attempt said so
-		return !k.is(outside)
+		return !k.has(outside)
 	}
-	return !k.is(outside) && !k.is(gone)
+	return !k.has(outside) && !k.has(missing)
 }

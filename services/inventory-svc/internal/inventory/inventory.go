@@ -40,7 +40,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	clients, err := tenant.Connect(d.Tenants, enpower.Vendor, func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
 		func(c *tenant.EnPower) (syncer, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PagePatience = worker.PagePatience
+			cfg.PageTimeout = worker.PagePatience
 			client, err := enpower.New(cfg)
 			return syncer{client: client, guard: guardOf(c), js: js}, err
 		})
@@ -71,13 +71,13 @@ func (s syncer) sync(ctx context.Context, run *operation.Attempt) (operation.Rep
 		return operation.Reply{}, notStored(err)
 	}
 	w := &walk{
-		syncer: s, run: run, store: newStore(s.js, stream, run), command: data, scope: scope{data.Tenant, data.MailboxType},
-		done: event.SyncCompletedData{Operation: run.Operation, Tenant: data.Tenant, MailboxType: data.MailboxType, StartedAt: time.Now().UTC()},
+		syncer: s, attempt: run, store: newStore(s.js, stream, run), command: data, scope: scope{data.Tenant, data.MailboxType},
+		result: event.SyncCompletedData{Operation: run.Operation, Tenant: data.Tenant, MailboxType: data.MailboxType, StartedAt: time.Now().UTC()},
 	}
-	if err := w.walkAll(ctx); err != nil {
+	if err := w.run(ctx); err != nil {
 		return operation.Reply{}, err
 	}
-	w.done.Warnings = w.warnings.list()
-	w.done.CompletedAt = time.Now().UTC()
-	return operation.Reply{Type: event.TypeSyncCompleted, Data: w.done}, nil
+	w.result.Warnings = w.warnings.list()
+	w.result.CompletedAt = time.Now().UTC()
+	return operation.Reply{Type: event.TypeSyncCompleted, Data: w.result}, nil
 }

@@ -23,12 +23,12 @@ import (
 type store struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
-	run      *operation.Attempt
+	attempt  *operation.Attempt
 	maxFacts int // bytes that facts and previous facts may take in one message
 }
 
 func newStore(js jetstream.JetStream, stream jetstream.Stream, run *operation.Attempt) store {
-	return store{js: js, stream: stream, run: run, maxFacts: maxFacts(js, stream)}
+	return store{js: js, stream: stream, attempt: run, maxFacts: maxFacts(js, stream)}
 }
 
 const (
@@ -46,13 +46,13 @@ func notStored(cause error) error {
 	return &failure.Error{Kind: failure.Unavailable, Text: "the stream " + topology.StreamMailboxes + " could not be read or written", Cause: cause}
 }
 
-// refused means that one observation can not be published, whatever is done. It says nothing of the
+// refused means that one observation cannot be published, whatever is done. It says nothing of the
 // others.
 type refused struct{ error }
 
-// concerning tells whether the stream refuses a message for what it is: to publish it again is in
+// isPermanent tells whether the stream refuses a message for what it is: to publish it again is in
 // vain.
-func concerning(err error) bool {
+func isPermanent(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
 		errors.As(err, &api) && (api.ErrorCode == messageTooLarge || api.ErrorCode == headerTooLarge)
@@ -89,15 +89,15 @@ func (s store) readOne(ctx context.Context, sequence uint64) (stored, error) {
 func retry[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	return backoff.Retry(ctx, func() (T, error) {
 		v, err := ask()
-		if errors.Is(err, jetstream.ErrMsgNotFound) || wrongSequence(err) || concerning(err) {
+		if errors.Is(err, jetstream.ErrMsgNotFound) || isWrongSequence(err) || isPermanent(err) {
 			return v, backoff.Permanent(err)
 		}
 		return v, err
 	}, backoff.WithMaxElapsedTime(streamTimeout))
 }
 
-// wrongSequence tells whether another message has come on the subject meanwhile.
-func wrongSequence(err error) bool {
+// isWrongSequence tells whether another message has come on the subject meanwhile.
+func isWrongSequence(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
@@ -123,9 +123,9 @@ func (s store) loadPrevious(ctx context.Context, list []observation) error {
 	return nil
 }
 
-// absent gives the observations that mailboxes were not met, by the sequences of their messages.
+// reportMissing gives the observations that mailboxes were not met, by the sequences of their messages.
 // unreadable are messages that do not tell which mailbox they are of.
-func (s store) absent(ctx context.Context, sequences []uint64) (list []observation, unreadable []stored, err error) {
+func (s store) missingObservations(ctx context.Context, sequences []uint64) (list []observation, unreadable []stored, err error) {
 	before, err := s.read(ctx, sequences)
 	if err != nil {
 		return nil, nil, err
@@ -152,21 +152,21 @@ type publication struct {
 	refused   error
 }
 
-// put publishes observations, all in flight at once. An error is the stream's; what concerns one
+// publish publishes observations, all in flight at once. An error is the stream's; what concerns one
 // observation alone is in its publication. It leaves out of each what is too large, and names that
 // in the observation.
-func (s store) put(ctx context.Context, list []observation) ([]publication, error) {
-	s.run.Reach(failpoint.Put)
+func (s store) publish(ctx context.Context, list []observation) ([]publication, error) {
+	s.attempt.Reach(failpoint.Put)
 	acks := make([]jetstream.PubAckFuture, len(list))
 	for i := range list {
 		list[i].fit(s.maxFacts)
-		if msg, err := list[i].message(s.run); err == nil {
+		if msg, err := list[i].message(s.attempt); err == nil {
 			// An error is left to resolve: too much is in flight, the connection is closed, or the
 			// message is too large.
 			acks[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(list[i].replaces))
 		}
 	}
-	s.run.Reach(failpoint.Putting)
+	s.attempt.Reach(failpoint.Putting)
 	outcomes := make([]publication, len(list))
 	for i, f := range acks {
 		published, err := confirm(ctx, f)
@@ -181,7 +181,7 @@ func (s store) put(ctx context.Context, list []observation) ([]publication, erro
 		}
 		outcomes[i].published = published
 	}
-	s.run.Reach(failpoint.PutDone)
+	s.attempt.Reach(failpoint.PutDone)
 	return outcomes, nil
 }
 
@@ -205,7 +205,7 @@ func confirm(ctx context.Context, f jetstream.PubAckFuture) (bool, error) {
 func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 	for {
 		msg, err := retry(ctx, func() (*jetstream.RawStreamMsg, error) {
-			return s.stream.GetLastMsgForSubject(ctx, topology.MailboxSubject(s.run.Tenant, o.key))
+			return s.stream.GetLastMsgForSubject(ctx, topology.MailboxSubject(s.attempt.Tenant, o.key))
 		})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -213,12 +213,12 @@ func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 		case err != nil:
 			return false, notStored(err)
 		default:
-			if over, ours := o.superseded(readStored(msg), s.run.ID); over {
+			if over, ours := o.superseded(readStored(msg), s.attempt.ID); over {
 				return ours, nil
 			}
 		}
 		o.fit(s.maxFacts)
-		m, err := o.message(s.run)
+		m, err := o.message(s.attempt)
 		if err != nil {
 			return false, &refused{err}
 		}
@@ -226,9 +226,9 @@ func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 			return s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(o.replaces))
 		})
 		switch {
-		case wrongSequence(err):
+		case isWrongSequence(err):
 			continue
-		case concerning(err):
+		case isPermanent(err):
 			return false, &refused{err}
 		case err != nil:
 			return false, notStored(err)

@@ -20,35 +20,35 @@ const progressEvery = 5 * time.Second
 // walk is one attempt at a sync.
 type walk struct {
 	syncer
-	run     *operation.Attempt
+	attempt *operation.Attempt
 	store   store
 	command event.InventorySyncData
 	scope   scope
 	index   index
 
-	done       event.SyncCompletedData
+	result     event.SyncCompletedData
 	warnings   warnings
 	published  int
 	progressAt time.Time
 }
 
-// walkAll walks from the first page to the last, and then reports what was not met.
-func (w *walk) walkAll(ctx context.Context) error {
+// attempt walks from the first page to the last, and then reports what was not met.
+func (w *walk) run(ctx context.Context) error {
 	w.progressAt = time.Now()
 	var err error
-	w.index, err = loadIndex(ctx, w.js, w.run.Tenant, w.run.ID, w.scope, func() error { return w.progress(ctx) })
+	w.index, err = loadIndex(ctx, w.js, w.attempt.Tenant, w.attempt.ID, w.scope, func() error { return w.progress(ctx) })
 	if err != nil {
 		return err
 	}
 	for _, k := range w.index {
 		if k.expected() {
-			w.done.Known++
+			w.result.Known++
 		}
 	}
 	if err := w.pages(ctx); err != nil {
 		return err
 	}
-	return w.absent(ctx)
+	return w.reportMissing(ctx)
 }
 
 // pages reads one page while the one before is taken in.
@@ -90,9 +90,9 @@ func (w *walk) pages(ctx context.Context) error {
 // page counts a page's mailboxes, and publishes those of which something is to be said.
 func (w *walk) page(ctx context.Context, page enpower.Page) error {
 	now := time.Now().UTC()
-	w.done.Pages++
+	w.result.Pages++
 	for _, row := range page.Unreadable {
-		w.done.Unidentified++
+		w.result.Unidentified++
 		w.warnings.add("page %d, row %d is no object: it tells no mailbox", page.Number, row)
 	}
 	var news []observation
@@ -104,7 +104,7 @@ func (w *walk) page(ctx context.Context, page enpower.Page) error {
 	if err := w.store.loadPrevious(ctx, news); err != nil {
 		return err
 	}
-	outcomes, err := w.store.put(ctx, news)
+	outcomes, err := w.store.publish(ctx, news)
 	if err != nil {
 		return err
 	}
@@ -116,18 +116,18 @@ func (w *walk) page(ctx context.Context, page enpower.Page) error {
 			w.count(o.change)
 			w.published++
 		default:
-			w.done.Unchanged++ // another sync has published it meanwhile
+			w.result.Unchanged++ // another sync has published it meanwhile
 		}
 		w.warnPrevious(o)
 	}
 	return nil
 }
 
-// refuse counts and names a mailbox that can not be published. It has been seen, so it is not
+// refuse counts and names a mailbox that cannot be published. It has been seen, so it is not
 // reported missing.
 func (w *walk) refuse(name, id string, why error) {
-	w.done.Unpublished++
-	w.warnings.add("%s could not be published: %v", named(name, id), why)
+	w.result.Unpublished++
+	w.warnings.add("%s could not be published: %v", label(name, id), why)
 }
 
 // warnPrevious names members of an observation that were changed, and too large to be repeated as
@@ -141,7 +141,7 @@ func (w *walk) warnPrevious(o observation) {
 	}
 	if len(left) > 0 {
 		w.warnings.add("%s has changed, and is too large to be published with what was before: previous is without %s",
-			named(o.name, o.id), clip(strings.Join(left, ", "), maxName))
+			label(o.name, o.id), clip(strings.Join(left, ", "), maxName))
 	}
 }
 
@@ -149,20 +149,20 @@ func (w *walk) warnPrevious(o observation) {
 // for none.
 func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	if m.ID == "" {
-		w.done.Unidentified++
+		w.result.Unidentified++
 		return nil
 	}
 	token := event.Token(m.Key())
 	key := keyOf(token)
 	before, was := w.index[key]
-	if before.is(seen) {
-		w.done.Duplicates++
+	if before.has(seen) {
+		w.result.Duplicates++
 		return nil
 	}
 	facts, err := json.Marshal(m)
 	content := contentOf(facts)
-	w.index[key] = known{content: before.content, packed: before.packed | seen}
-	w.done.Seen++
+	w.index[key] = entry{content: before.content, packed: before.packed | seen}
+	w.result.Seen++
 	if len(token) > maxToken {
 		err = fmt.Errorf("its id has %d bytes as part of a subject; at most %d are possible", len(token), maxToken)
 	}
@@ -172,11 +172,11 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	}
 	facts, omitted := shorten(facts, w.store.maxFacts)
 	if len(omitted) > 0 {
-		w.done.Truncated++
+		w.result.Truncated++
 		w.warnings.add("%s is too large for one message: it is published without %s",
-			named(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
+			label(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
 	}
-	if was && before.content == content && !before.is(gone) {
+	if was && before.content == content && !before.has(missing) {
 		w.count(before.earlierChange())
 		return nil
 	}
@@ -187,11 +187,11 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 }
 
 // changeOf gives the change of a mailbox against what was published before this operation.
-func changeOf(before known, was bool) string {
+func changeOf(before entry, was bool) string {
 	switch earlier := before.earlierChange(); {
 	case !was:
 		return event.ChangeNew
-	case before.is(gone):
+	case before.has(missing):
 		return event.ChangeReturned
 	case earlier != "":
 		return earlier // by an earlier attempt of this operation; it has changed once more since
@@ -203,51 +203,51 @@ func changeOf(before known, was bool) string {
 func (w *walk) count(change string) {
 	switch change {
 	case event.ChangeNew:
-		w.done.New++
+		w.result.New++
 	case event.ChangeChanged:
-		w.done.Changed++
+		w.result.Changed++
 	case event.ChangeReturned:
-		w.done.Returned++
+		w.result.Returned++
 	default:
-		w.done.Unchanged++
+		w.result.Unchanged++
 	}
 }
 
-// absentAtOnce is how many absent mailboxes are in memory at a time.
-const absentAtOnce = 500
+// maxMissingAtOnce is how many absent mailboxes are in memory at a time.
+const maxMissingAtOnce = 500
 
-// absent reports the mailboxes that the walk should have met and did not, if they are not too many.
-func (w *walk) absent(ctx context.Context) error {
+// reportMissing reports the mailboxes that the walk should have met and did not, if they are not too many.
+func (w *walk) reportMissing(ctx context.Context) error {
 	var sequences []uint64
 	reported := 0
 	for _, k := range w.index {
 		switch {
-		case k.is(seen) || !k.expected():
-		case k.is(gone):
+		case k.has(seen) || !k.expected():
+		case k.has(missing):
 			reported++ // by an earlier attempt
 		default:
 			sequences = append(sequences, k.sequence())
 		}
 	}
-	w.done.Absent, w.done.Missing = reported+len(sequences), reported
-	if !w.command.AcceptMissing && w.done.Unidentified > 0 && len(sequences) > 0 {
-		w.done.Suspect = true
+	w.result.Absent, w.result.Missing = reported+len(sequences), reported
+	if !w.command.AcceptMissing && w.result.Unidentified > 0 && len(sequences) > 0 {
+		w.result.Suspect = true
 		w.warnings.add("%d rows tell no mailbox, and %d known mailboxes were not met: none is reported missing, since they may be those rows",
-			w.done.Unidentified, len(sequences))
+			w.result.Unidentified, len(sequences))
 		return nil
 	}
-	if !w.command.AcceptMissing && w.guard.suspects(w.done.Known, w.done.Absent, w.done.Seen) {
-		w.done.Suspect = true
+	if !w.command.AcceptMissing && w.guard.suspects(w.result.Known, w.result.Absent, w.result.Seen) {
+		w.result.Suspect = true
 		return nil
 	}
 	for len(sequences) > 0 {
-		some := sequences[:min(len(sequences), absentAtOnce)]
+		some := sequences[:min(len(sequences), maxMissingAtOnce)]
 		sequences = sequences[len(some):]
-		missing, unreadable, err := w.store.absent(ctx, some)
+		missing, unreadable, err := w.store.missingObservations(ctx, some)
 		if err != nil {
 			return err
 		}
-		outcomes, err := w.store.put(ctx, missing)
+		outcomes, err := w.store.publish(ctx, missing)
 		if err != nil {
 			return err
 		}
@@ -256,17 +256,17 @@ func (w *walk) absent(ctx context.Context) error {
 			if outcomes[i].published {
 				published++
 			} else if why := outcomes[i].refused; why != nil {
-				w.warnings.add("%s was not met, which could not be published: %v", named(o.name, o.id), why)
+				w.warnings.add("%s was not met, which could not be published: %v", label(o.name, o.id), why)
 			}
 		}
 		for _, s := range unreadable {
 			w.warnings.add("message %d of %s can not be read: whether mailbox %s is missing can not be told; remove the message",
 				s.sequence, topology.StreamMailboxes, clip(s.subject, maxName))
 		}
-		w.done.Missing += published
+		w.result.Missing += published
 		w.published += published
 		// another sync has met them meanwhile, or they are named in a warning
-		w.done.Absent -= len(some) - published
+		w.result.Absent -= len(some) - published
 		if err := w.progress(ctx); err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func (w *walk) progress(ctx context.Context) error {
 		return nil
 	}
 	w.progressAt = time.Now()
-	return w.run.Emit(ctx, event.TypeSyncProgress, event.SyncProgressData{
-		StartedData: w.run.Started(), Seen: w.done.Seen, Pages: w.done.Pages, Known: w.done.Known, Published: w.published, StartedAt: w.done.StartedAt,
+	return w.attempt.Emit(ctx, event.TypeSyncProgress, event.SyncProgressData{
+		StartedData: w.attempt.Started(), Seen: w.result.Seen, Pages: w.result.Pages, Known: w.result.Known, Published: w.published, StartedAt: w.result.StartedAt,
 	})
 }

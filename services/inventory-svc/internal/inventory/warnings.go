@@ -31,8 +31,8 @@ func (w *warnings) list() []event.Warning {
 	return append(w.first, event.Warning{Text: fmt.Sprintf("%d more warnings like these", w.others)})
 }
 
-// named is how a warning calls a mailbox.
-func named(name, id string) string {
+// label is how a warning calls a mailbox.
+func label(name, id string) string {
 	if name == "" {
 		return fmt.Sprintf("mailbox %s", clip(id, maxName))
 	}
