@@ -25,8 +25,8 @@ const (
 	set    = event.TypeDelegationSet
 )
 
-// TestOutcomesReportWhatChanged: a delegate is identified by a unique name. If that is not possible,
-// nobody else is removed, and the outcome does not report the delegate as removed.
+// TestOutcomesReportWhatChanged: a delegate is identified by a unique name. If that is not
+// possible, nobody else is removed, and the outcome does not report the delegate as removed.
 func TestOutcomesReportWhatChanged(t *testing.T) {
 	t.Parallel()
 	type switches map[string]any

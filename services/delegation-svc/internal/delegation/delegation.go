@@ -1,6 +1,6 @@
-// Package delegation carries out the commands of the domain delegation: it reads and changes who may
-// send on behalf of a mailbox, and who has which rights on its folders, through the Exchange Online
-// Admin API.
+// Package delegation carries out the commands of the domain delegation: it reads and changes who
+// may send on behalf of a mailbox, and who has which rights on its folders, through the Exchange
+// Online Admin API.
 package delegation
 
 import (

@@ -25,8 +25,8 @@ func answering(call string, status, count int, body string) sandboxapi.Fault {
 	return sandboxapi.Fault{Call: call, Kind: "status", Count: count, Params: sandboxapi.Params{Status: status, Body: body}}
 }
 
-// TestAnUnknownNameFailsItsDelegateAlone: the error says which name the vendor does not know, and the
-// other delegates are removed.
+// TestAnUnknownNameFailsItsDelegateAlone: the error says which name the vendor does not know, and
+// the other delegates are removed.
 func TestAnUnknownNameFailsItsDelegateAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -82,7 +82,8 @@ func (d delegator) grant(ctx context.Context, run *operation.Attempt) (operation
 	if e.needed() && !e.exists {
 		err = d.client.AddFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
-	if e.needed() && e.exists || exchangeonline.IsEntry(err) { // another writer added the entry after we read
+	// another writer added the entry after we read
+	if e.needed() && e.exists || exchangeonline.IsEntry(err) {
 		err = d.client.SetFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
 	if err := d.checkFolderWrite(ctx, e, err); err != nil {

@@ -65,8 +65,8 @@ func rosterOf(m exchangeonline.Mailbox) roster {
 
 // resolveNames looks up each address that is not in the list, and replaces the entry that is one of
 // the other names of the address' mailbox by the address. The vendor's page promises SMTP addresses
-// in the list, but the cmdlet is known to print Names and GUIDs. Without the look-up such a delegate
-// would seem not to be in the list.
+// in the list, but the cmdlet is known to print Names and GUIDs. Without the look-up such a
+// delegate would seem not to be in the list.
 //
 // Only mailboxes can be looked up. The address of a group, a contact or a mail user stays
 // unresolved.

@@ -168,7 +168,8 @@ func (d delegator) nameUnknown(ctx context.Context, added []string, err error) e
 	switch {
 	case len(suspects) == 1:
 		f.Text = fmt.Sprintf("the delegate %s can not be added: %s", suspects[0], f.Text)
-	case len(suspects) > 1: // a group or a contact is no mailbox, so it may be a valid one among them
+	// a group or a contact is no mailbox, so it may be a valid one among them
+	case len(suspects) > 1:
 		f.Text = fmt.Sprintf("one of the delegates %s can not be added: %s", strings.Join(suspects, ", "), f.Text)
 	}
 	return &f

@@ -142,8 +142,8 @@ func TestRowsThatTellNoMailbox(t *testing.T) {
 	b.want("null", done, event.SyncCompletedData{Seen: 2, Unchanged: 2, Known: 2, Unidentified: 1, Pages: 1})
 }
 
-// TestAMessageThatIsNotOurs in the place of a mailbox's is replaced when the mailbox is met, and
-// label when it is not.
+// TestAMessageThatIsNotOurs: a foreign message on a mailbox's subject is replaced if the vendor's
+// list has the mailbox, and named in a warning if it has not.
 func TestAMessageThatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	const ann, bob = `{"id":"ann"}`, `{"id":"bob"}`

@@ -13,11 +13,11 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
 )
 
-// progressEvery is how often a walk publishes how far it has come. Each adds an event to the
+// progressEvery is how often a walk publishes its progress. Each time adds an event to the
 // operation's history.
 const progressEvery = 5 * time.Second
 
-// walk is one attempt at a sync.
+// walk reads the vendor's list once: one attempt of a sync.
 type walk struct {
 	syncer
 	attempt *operation.Attempt
@@ -32,7 +32,8 @@ type walk struct {
 	progressAt time.Time
 }
 
-// attempt walks from the first page to the last, and then reports what was not met.
+// run reads the list from the first page to the last, and then reports the mailboxes that it did
+// not have.
 func (w *walk) run(ctx context.Context) error {
 	w.progressAt = time.Now()
 	var err error
@@ -51,14 +52,16 @@ func (w *walk) run(ctx context.Context) error {
 	return w.reportMissing(ctx)
 }
 
-// pages reads one page while the one before is taken in.
+// pages reads the list, one page ahead of the page that is being published.
 func (w *walk) pages(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pages, ended := make(chan enpower.Page), make(chan error, 1)
 	go func() {
 		defer close(pages)
-		q := enpower.Query{Tenant: w.command.Tenant, Type: enpower.MailboxType(w.command.MailboxType), PageSize: int(w.command.PageSize)}
+		q := enpower.Query{
+			Tenant: w.command.Tenant, Type: enpower.MailboxType(w.command.MailboxType), PageSize: int(w.command.PageSize),
+		}
 		ended <- w.client.Mailboxes(ctx, q, func(p enpower.Page) error {
 			select {
 			case pages <- p:
@@ -79,7 +82,7 @@ func (w *walk) pages(ctx context.Context) error {
 			if err := w.page(ctx, page); err != nil {
 				return err
 			}
-		case <-tick.C: // also while a page is long in coming
+		case <-tick.C: // reports progress also while the vendor is slow
 		}
 		if err := w.progress(ctx); err != nil {
 			return err
@@ -87,7 +90,7 @@ func (w *walk) pages(ctx context.Context) error {
 	}
 }
 
-// page counts a page's mailboxes, and publishes those of which something is to be said.
+// page counts a page's mailboxes, and publishes those that are new, changed or have returned.
 func (w *walk) page(ctx context.Context, page enpower.Page) error {
 	now := time.Now().UTC()
 	w.result.Pages++
@@ -95,20 +98,20 @@ func (w *walk) page(ctx context.Context, page enpower.Page) error {
 		w.result.Unidentified++
 		w.warnings.add("page %d, row %d is no object: it tells no mailbox", page.Number, row)
 	}
-	var news []observation
+	var changed []observation
 	for _, m := range page.Mailboxes {
 		if o := w.observe(m, now); o != nil {
-			news = append(news, *o)
+			changed = append(changed, *o)
 		}
 	}
-	if err := w.store.loadPrevious(ctx, news); err != nil {
+	if err := w.store.loadPrevious(ctx, changed); err != nil {
 		return err
 	}
-	outcomes, err := w.store.publish(ctx, news)
+	outcomes, err := w.store.publish(ctx, changed)
 	if err != nil {
 		return err
 	}
-	for i, o := range news {
+	for i, o := range changed {
 		switch {
 		case outcomes[i].refused != nil:
 			w.refuse(o.name, o.id, outcomes[i].refused)
@@ -116,22 +119,22 @@ func (w *walk) page(ctx context.Context, page enpower.Page) error {
 			w.count(o.change)
 			w.published++
 		default:
-			w.result.Unchanged++ // another sync has published it meanwhile
+			w.result.Unchanged++ // another sync has published the same or newer facts
 		}
 		w.warnPrevious(o)
 	}
 	return nil
 }
 
-// refuse counts and names a mailbox that cannot be published. It has been seen, so it is not
-// reported missing.
+// refuse counts a mailbox that cannot be published, and names it in a warning. The vendor's list
+// has it, so it is not reported missing.
 func (w *walk) refuse(name, id string, why error) {
 	w.result.Unpublished++
 	w.warnings.add("%s could not be published: %v", label(name, id), why)
 }
 
-// warnPrevious names members of an observation that were changed, and too large to be repeated as
-// they were.
+// warnPrevious names in a warning the changed members whose old values were too large for the
+// message.
 func (w *walk) warnPrevious(o observation) {
 	var left []string
 	for _, name := range o.omitted {
@@ -145,8 +148,8 @@ func (w *walk) warnPrevious(o observation) {
 	}
 }
 
-// observe marks a mailbox that the vendor lists as seen, and gives the observation to publish; nil
-// for none.
+// observe marks a mailbox of the vendor's list as seen. It returns the observation to publish; nil
+// if there is none.
 func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	if m.ID == "" {
 		w.result.Unidentified++
@@ -154,14 +157,15 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	}
 	token := event.Token(m.Key())
 	key := keyOf(token)
-	before, was := w.index[key]
+	before, known := w.index[key]
 	if before.has(seen) {
 		w.result.Duplicates++
 		return nil
 	}
 	facts, err := json.Marshal(m)
 	content := contentOf(facts)
-	w.index[key] = entry{content: before.content, packed: before.packed | seen}
+	before.packed |= seen
+	w.index[key] = before
 	w.result.Seen++
 	if len(token) > maxToken {
 		err = fmt.Errorf("its id has %d bytes as part of a subject; at most %d are possible", len(token), maxToken)
@@ -176,25 +180,29 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 		w.warnings.add("%s is too large for one message: it is published without %s",
 			label(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
 	}
-	if was && before.content == content && !before.has(missing) {
+	if known && before.content == content && !before.has(missing) {
 		w.count(before.earlierChange())
 		return nil
 	}
 	return &observation{
-		list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName, facts: facts, omitted: omitted, content: content, at: at,
-		change: changeOf(before, was), replaces: before.sequence(),
+		list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName,
+		facts: facts, omitted: omitted, content: content, at: at,
+		change: changeOf(before, known), replaces: before.sequence(),
 	}
 }
 
-// changeOf gives the change of a mailbox against what was published before this operation.
-func changeOf(before entry, was bool) string {
+// changeOf is the change of a mailbox since its last observation before this operation. known is
+// false if there is none.
+func changeOf(before entry, known bool) string {
 	switch earlier := before.earlierChange(); {
-	case !was:
+	case !known:
 		return event.ChangeNew
 	case before.has(missing):
 		return event.ChangeReturned
 	case earlier != "":
-		return earlier // by an earlier attempt of this operation; it has changed once more since
+		// an earlier attempt of this operation published it, and the mailbox has changed again
+		// since
+		return earlier
 	default:
 		return event.ChangeChanged
 	}
@@ -213,10 +221,11 @@ func (w *walk) count(change string) {
 	}
 }
 
-// maxMissingAtOnce is how many absent mailboxes are in memory at a time.
+// maxMissingAtOnce bounds the missing mailboxes whose facts are in memory.
 const maxMissingAtOnce = 500
 
-// reportMissing reports the mailboxes that the walk should have met and did not, if they are not too many.
+// reportMissing publishes the mailboxes that the list should have and does not, unless there are so
+// many that the sync is suspect.
 func (w *walk) reportMissing(ctx context.Context) error {
 	var sequences []uint64
 	reported := 0
@@ -224,7 +233,7 @@ func (w *walk) reportMissing(ctx context.Context) error {
 		switch {
 		case k.has(seen) || !k.expected():
 		case k.has(missing):
-			reported++ // by an earlier attempt
+			reported++ // by an earlier attempt of this operation
 		default:
 			sequences = append(sequences, k.sequence())
 		}
@@ -265,7 +274,7 @@ func (w *walk) reportMissing(ctx context.Context) error {
 		}
 		w.result.Missing += published
 		w.published += published
-		// another sync has met them meanwhile, or they are named in a warning
+		// another sync has published newer observations of the others, or a warning names them
 		w.result.Absent -= len(some) - published
 		if err := w.progress(ctx); err != nil {
 			return err
@@ -274,13 +283,14 @@ func (w *walk) reportMissing(ctx context.Context) error {
 	return nil
 }
 
-// progress tells how far the walk has come, if it is time.
+// progress publishes how far the walk has come, at most every [progressEvery].
 func (w *walk) progress(ctx context.Context) error {
 	if time.Since(w.progressAt) < progressEvery {
 		return nil
 	}
 	w.progressAt = time.Now()
 	return w.attempt.Emit(ctx, event.TypeSyncProgress, event.SyncProgressData{
-		StartedData: w.attempt.Started(), Seen: w.result.Seen, Pages: w.result.Pages, Known: w.result.Known, Published: w.published, StartedAt: w.result.StartedAt,
+		StartedData: w.attempt.Started(), Seen: w.result.Seen, Pages: w.result.Pages, Known: w.result.Known,
+		Published: w.published, StartedAt: w.result.StartedAt,
 	})
 }
