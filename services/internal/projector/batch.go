@@ -20,7 +20,8 @@ type part struct {
 // selectRecords returns the records that the projection follows, after its position and up to its
 // limit.
 func (s *projectionState) selectRecords(records []Record, after int64) []Record {
-	if first, last := records[0].Sequence, records[len(records)-1].Sequence; len(s.subjects) == 0 && first > after && last <= s.limit {
+	first, last := records[0].Sequence, records[len(records)-1].Sequence
+	if len(s.subjects) == 0 && first > after && last <= s.limit {
 		return records
 	}
 	var wanted []Record

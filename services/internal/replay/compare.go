@@ -15,14 +15,15 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// ignoredColumns are columns that tell when this database did something, not what happened.
+// ignoredColumns are columns that say when this database did something. They differ from one replay
+// to the next.
 var ignoredColumns = map[string][]string{"projection_errors": {"recorded_at"}}
 
-// slices a table is cut into by a hash of its key: rows are looked at only in those whose checksums
-// differ.
+// slicesPerTable is the number of slices of a table, by a hash of the key. Checksums are compared by
+// slice, and rows are read only from slices that differ.
 const slicesPerTable = 1024
 
-// tableShape is what the comparison must know of a table.
+// tableShape is the name, primary key and compared columns of a table.
 type tableShape struct {
 	name    string
 	key     []string
@@ -36,8 +37,8 @@ const tableShapes = `SELECT c.relname,
 	FROM pg_class c WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL ($1)
 	ORDER BY c.relname`
 
-// compare holds every live table, as tx sees it, against the replay's, whose rows are committed;
-// those of projections that halted it leaves out.
+// compare compares every live table, as tx sees it, with the replay's, whose rows are committed. It
+// leaves out the tables of halted projections.
 func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, error) {
 	rows, err := tx.Query(ctx, tableShapes, bookkeeping)
 	if err != nil {
@@ -66,23 +67,24 @@ func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, erro
 	return tables, err
 }
 
-// applyRetention takes out of the replay what retention has taken out of the live tables, as tx sees them,
-// since the replay began.
+// applyRetention deletes from the replay the rows that retention has deleted from the live tables,
+// as tx sees them, since the replay began.
 func (r *run) applyRetention(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, "SELECT table_name, before FROM "+projector.Live+".retention")
 	if err != nil {
 		return err
 	}
-	type gone struct {
+	type retained struct {
 		Table  string
 		Before time.Time
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[gone])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[retained])
 	if err != nil {
 		return err
 	}
-	for _, g := range list {
-		if _, err := r.conns[0].Exec(ctx, "DELETE FROM "+qualifiedNames(Schema, []string{g.Table})+" WHERE stored_at < $1", g.Before); err != nil {
+	for _, t := range list {
+		sql := "DELETE FROM " + qualifiedNames(Schema, []string{t.Table}) + " WHERE stored_at < $1"
+		if _, err := r.conns[0].Exec(ctx, sql, t.Before); err != nil {
 			return err
 		}
 	}
@@ -99,7 +101,8 @@ func (r *run) compareTable(ctx context.Context, s tableShape, live, replayed pgx
 	if err != nil {
 		return table, err
 	}
-	table.Live, table.Replayed = total(ours), total(theirs)
+	table.Live = total(ours)
+	table.Replayed = total(theirs)
 	var differing []int32
 	for i := range int32(slicesPerTable) {
 		if ours[i] != theirs[i] {
@@ -133,7 +136,8 @@ type sum struct{ rows, hash int64 }
 func total(sums map[int32]sum) Sum {
 	var all sum
 	for _, s := range sums {
-		all.rows, all.hash = all.rows+s.rows, all.hash^s.hash
+		all.rows += s.rows
+		all.hash ^= s.hash
 	}
 	return Sum{all.rows, fmt.Sprintf("%016x", uint64(all.hash))}
 }
@@ -151,13 +155,16 @@ func (s tableShape) sums(ctx context.Context, tx pgx.Tx, schema string) (map[int
 	sums := map[int32]sum{}
 	var slice int32
 	var one sum
-	_, err = pgx.ForEachRow(rows, []any{&slice, &one.rows, &one.hash}, func() error { sums[slice] = one; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&slice, &one.rows, &one.hash}, func() error {
+		sums[slice] = one
+		return nil
+	})
 	return sums, err
 }
 
-// merge reads the rows of some slices on both sides, in the order of their keys, and tells of those
-// that differ.
-func (s tableShape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int32, tell func(Difference) error) error {
+// merge reads the rows of some slices on both sides in the order of their keys, and calls report
+// for each that differs.
+func (s tableShape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int32, report func(Difference) error) error {
 	ours, err := s.open(ctx, live, projector.Live, differing)
 	if err != nil {
 		return err
@@ -187,7 +194,7 @@ func (s tableShape) merge(ctx context.Context, live, replayed pgx.Tx, differing 
 			}
 		}
 		if err == nil {
-			err = tell(d)
+			err = report(d)
 		}
 		if err != nil {
 			return err
@@ -199,7 +206,7 @@ func (s tableShape) merge(ctx context.Context, live, replayed pgx.Tx, differing 
 	return theirs.err
 }
 
-// cursor reads rows in the order of their keys.
+// cursor reads rows in the order of their keys. more is false after the last row, and on an error.
 type cursor struct {
 	rows     pgx.Rows
 	key, row string
@@ -208,7 +215,8 @@ type cursor struct {
 }
 
 func (s tableShape) open(ctx context.Context, tx pgx.Tx, schema string, differing []int32) (*cursor, error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT ROW(%[1]s)::text COLLATE "C" AS key, (to_jsonb(t) - $2::text[])::text FROM %[2]s.%[3]s t WHERE %[4]s = ANY ($1) ORDER BY 1`,
+	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT ROW(%[1]s)::text COLLATE "C" AS key, (to_jsonb(t) - $2::text[])::text
+		FROM %[2]s.%[3]s t WHERE %[4]s = ANY ($1) ORDER BY 1`,
 		columnList(s.key), schema, pgx.Identifier{s.name}.Sanitize(), s.slice()), differing, append([]string{}, ignoredColumns[s.name]...))
 	if err != nil {
 		return nil, err
@@ -219,7 +227,8 @@ func (s tableShape) open(ctx context.Context, tx pgx.Tx, schema string, differin
 }
 
 func (c *cursor) next() {
-	if c.more = c.rows.Next(); c.more {
+	c.more = c.rows.Next()
+	if c.more {
 		c.err = c.rows.Scan(&c.key, &c.row)
 	} else {
 		c.err = c.rows.Err()
@@ -229,7 +238,8 @@ func (c *cursor) next() {
 
 func (c *cursor) close() { c.rows.Close() }
 
-// difference works out what differs between a row and, where it is changed, what the replay gives.
+// difference returns the difference of a row: its key and, for a changed row, the columns that
+// differ from the replayed row.
 func (s tableShape) difference(kind, row, replayed string) (Difference, error) {
 	d := Difference{Kind: kind, Key: map[string]any{}}
 	if err := decode(row, &d.row); err != nil {
@@ -253,7 +263,7 @@ func (s tableShape) difference(kind, row, replayed string) (Difference, error) {
 	return d, nil
 }
 
-// decode reads a row; numbers stay as they were written.
+// decode reads a row from JSON. Numbers keep their digits.
 func decode(row string, into *map[string]any) error {
 	decoder := json.NewDecoder(strings.NewReader(row))
 	decoder.UseNumber()

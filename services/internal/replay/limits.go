@@ -13,7 +13,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// What a replay cannot give, although the live rows are right. Each needs the stream to say so.
+// Reasons why a replay cannot give a row although the live row is right. Each is checked against
+// the stream.
 const (
 	Superseded = "observed again since: MAILBOXES keeps the latest observation alone"
 	Left       = "replayed or discarded since: the letter left DEAD"
@@ -21,12 +22,13 @@ const (
 	Gone       = "the message that could not be applied left its stream"
 )
 
-// reasonNotReplayable gives the reason why a replay cannot give a row, or "".
+// reasonNotReplayable returns the reason why a replay cannot give a row; "" if it should. at are
+// the positions of the projections.
 func (r *run) reasonNotReplayable(ctx context.Context, table string, d Difference, at map[string]int64) (string, error) {
 	switch {
 	case table == "mailbox_inventory" && d.Kind != Missing:
-		// The replay may have seen an earlier one, and come too late for the one that the live row
-		// reflects.
+		// The stream may have replaced the message that the live row reflects by a newer one before
+		// the replay read it.
 		subject := topology.MailboxSubject(d.text("tenant"), d.text("mailbox_key"))
 		newer, err := r.hasNewer(ctx, topology.StreamMailboxes, subject, at["mailbox_inventory"])
 		return reasonIf(Superseded, newer), err
@@ -59,7 +61,7 @@ func reasonIf(why string, holds bool) string {
 	return ""
 }
 
-// hasNewer tells whether a subject's last message stands beyond a position.
+// hasNewer reports whether a subject has a message after a sequence.
 func (r *run) hasNewer(ctx context.Context, name, subject string, than int64) (bool, error) {
 	stream, err := r.JS.Stream(ctx, name)
 	if err != nil {
@@ -72,7 +74,7 @@ func (r *run) hasNewer(ctx context.Context, name, subject string, than int64) (b
 	return err == nil && int64(m.Sequence) > than, err
 }
 
-// isGone tells whether a message stood in a stream, and does no more.
+// isGone reports whether the message at a sequence was deleted from the stream.
 func (r *run) isGone(ctx context.Context, name string, sequence int64) (bool, error) {
 	stream, err := r.JS.Stream(ctx, name)
 	if err != nil {
