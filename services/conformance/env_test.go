@@ -32,18 +32,18 @@ const (
 	unit        = "OU=My Organizational Unit,DC=example,DC=com"
 )
 
-// bed is where one vendor's suite runs: a sandbox of its own, or a real vendor.
-type bed struct {
+// env is where one vendor's suite runs: a sandbox of its own, or a real vendor.
+type env struct {
 	*testing.T
-	vendor string
-	url    string
-	box    *sandboxtest.Sandbox // nil for a real vendor
+	vendor  string
+	url     string
+	sandbox *sandboxtest.Sandbox // nil for a real vendor
 	// real is the configuration of a real tenant; nil for the sandbox.
 	real *tenant.Tenant
 }
 
-func newBed(t *testing.T, vendor string) *bed {
-	b := &bed{T: t, vendor: vendor}
+func newEnv(t *testing.T, vendor string) *env {
+	b := &env{T: t, vendor: vendor}
 	if path := os.Getenv("MAILWRIGHT_CONFORMANCE_CONFIG"); path != "" {
 		tenants, err := tenant.Load(path)
 		if err != nil {
@@ -54,13 +54,13 @@ func newBed(t *testing.T, vendor string) *bed {
 		}
 		return b
 	}
-	b.box = sandboxtest.Start(t)
-	b.url = b.box.URL
+	b.sandbox = sandboxtest.Start(t)
+	b.url = b.sandbox.URL
 	return b
 }
 
 // configured reports whether the real tenant has the suite's vendor.
-func (b *bed) configured() bool {
+func (b *env) configured() bool {
 	switch b.vendor {
 	case "adaxes":
 		return b.real.Adaxes != nil
@@ -74,51 +74,51 @@ func (b *bed) configured() bool {
 }
 
 // control calls the sandbox's control API and wants it to succeed.
-func (b *bed) control(method, path string, body, into any) {
+func (b *env) control(method, path string, body, into any) {
 	b.Helper()
-	if err := b.box.Do(b.Context(), method, path, body, into); err != nil {
+	if err := b.sandbox.Do(b.Context(), method, path, body, into); err != nil {
 		b.Fatalf("control %s %s: %v", method, path, err)
 	}
 }
 
-func (b *bed) reset() { b.Helper(); b.control(http.MethodPost, "reset", nil, nil) }
+func (b *env) reset() { b.Helper(); b.control(http.MethodPost, "reset", nil, nil) }
 
 // reseed gives the tenant the default seed with one text in the place of another, for as long as
 // the test runs.
-func (b *bed) reseed(old, now string) {
+func (b *env) reseed(old, now string) {
 	b.Helper()
 	seed, err := os.ReadFile("../sandbox/internal/seed/default.yaml")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.control(http.MethodPost, "seed", bytes.Replace(seed, []byte(old), []byte(now), 1), nil)
-	b.Cleanup(func() { _ = b.box.Do(context.Background(), http.MethodPost, "seed", seed, nil) }) // the next fact's calls tell if it failed
+	b.Cleanup(func() { _ = b.sandbox.Do(context.Background(), http.MethodPost, "seed", seed, nil) }) // the next fact's calls tell if it failed
 }
 
-func (b *bed) set(name string, value any) {
+func (b *env) set(name string, value any) {
 	b.Helper()
 	b.control(http.MethodPut, "switches", map[string]any{name: value}, nil)
 }
 
-func (b *bed) advance(by string) {
+func (b *env) advance(by string) {
 	b.Helper()
 	b.control(http.MethodPost, "clock", map[string]string{"advance": by}, nil)
 }
 
 // apply carries a script of testdata/faults out, aimed at a vendor and call where these are given.
-func (b *bed) apply(script, vendor, call string) {
+func (b *env) apply(script, vendor, call string) {
 	b.Helper()
 	s, err := sandboxapi.ReadScript(filepath.Join("testdata", "faults", script+".yaml"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := b.box.Apply(b.Context(), s.At(vendor, call)); err != nil {
+	if err := b.sandbox.Apply(b.Context(), s.At(vendor, call)); err != nil {
 		b.Fatal(err)
 	}
 }
 
 // calls is how many calls of a name the sandbox received, and how many of them changed the tenant.
-func (b *bed) calls(name string) (received, committed int) {
+func (b *env) calls(name string) (received, committed int) {
 	b.Helper()
 	var page struct{ Entries []struct{ Committed bool } }
 	b.control(http.MethodGet, "journal?limit=0&call="+url.QueryEscape(name), nil, &page)
@@ -132,7 +132,7 @@ func (b *bed) calls(name string) (received, committed int) {
 }
 
 // exists reports whether the tenant holds an object, mailbox, … whose identity contains a text.
-func (b *bed) exists(kind, match string) bool {
+func (b *env) exists(kind, match string) bool {
 	b.Helper()
 	var page map[string]json.RawMessage
 	b.control(http.MethodGet, "objects?kind="+kind+"&match="+url.QueryEscape(match), nil, &page)
@@ -145,7 +145,7 @@ func (b *bed) exists(kind, match string) bool {
 
 // answering gives the address of a vendor that answers with these pages, one after another and the
 // last again and again, whatever it is asked; HOST in them is its own address.
-func (b *bed) answering(pages []string) (url string) {
+func (b *env) answering(pages []string) (url string) {
 	var page atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := min(int(page.Add(1)), len(pages)) - 1
@@ -156,7 +156,7 @@ func (b *bed) answering(pages []string) (url string) {
 }
 
 // elsewhere gives the address of a server that nobody should ask, and how often it was asked.
-func (b *bed) elsewhere() (url string, asked *atomic.Int64) {
+func (b *env) elsewhere() (url string, asked *atomic.Int64) {
 	asked = &atomic.Int64{}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	b.Cleanup(server.Close)
@@ -164,7 +164,7 @@ func (b *bed) elsewhere() (url string, asked *atomic.Int64) {
 }
 
 // http bounds the clients' calls; the circuit stays closed, since faults strike on purpose.
-func (b *bed) http() transport.Config {
+func (b *env) http() transport.Config {
 	return transport.Config{Timeout: 20 * time.Second, Limits: transport.Limits{BreakAfter: -1}}
 }
 
@@ -176,7 +176,7 @@ type answer struct {
 }
 
 // send asks the vendor without our client; header holds name, value pairs.
-func (b *bed) send(method, path, body string, header ...string) (answer, error) {
+func (b *env) send(method, path, body string, header ...string) (answer, error) {
 	b.Helper()
 	if strings.HasPrefix(path, "/") {
 		path = b.url + path

@@ -28,25 +28,25 @@ const (
 	myUnit       = "OU=My Organizational Unit,DC=example,DC=com"
 )
 
-// box is a sandbox behind a real HTTP server, with a caller for each API.
-type box struct {
+// env is a sandbox behind a real HTTP server, with a caller for each API.
+type env struct {
 	t       *testing.T
 	server  *httptest.Server
 	sandbox *sandbox.Sandbox
 }
 
-func open(t *testing.T, o sandbox.Options) *box {
+func open(t *testing.T, o sandbox.Options) *env {
 	t.Helper()
 	s, err := sandbox.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{t: t, server: httptest.NewServer(s.Handler()), sandbox: s}
+	b := &env{t: t, server: httptest.NewServer(s.Handler()), sandbox: s}
 	t.Cleanup(b.close)
 	return b
 }
 
-func (b *box) close() {
+func (b *env) close() {
 	b.server.Close()
 	_ = b.sandbox.Close() // a second close only says so
 }
@@ -69,7 +69,7 @@ func (a answer) object(t *testing.T) map[string]any {
 }
 
 // try sends a request; header holds name, value pairs.
-func (b *box) try(method, path, body string, header ...string) (answer, error) {
+func (b *env) try(method, path, body string, header ...string) (answer, error) {
 	b.t.Helper()
 	target := path
 	if strings.HasPrefix(path, "/") {
@@ -92,7 +92,7 @@ func (b *box) try(method, path, body string, header ...string) (answer, error) {
 	return answer{response.StatusCode, response.Header, string(text)}, err
 }
 
-func (b *box) send(method, path, body string, header ...string) answer {
+func (b *env) send(method, path, body string, header ...string) answer {
 	b.t.Helper()
 	a, err := b.try(method, path, body, header...)
 	if err != nil {
@@ -104,13 +104,13 @@ func (b *box) send(method, path, body string, header ...string) answer {
 const jsonType = "application/json"
 
 // adaxes calls the Adaxes REST API below ~/api.
-func (b *box) adaxes(method, path, body string) answer {
+func (b *env) adaxes(method, path, body string) answer {
 	b.t.Helper()
 	return b.send(method, "/adaxes/restApi/api/"+path, body, "Adm-Authorization", adaxesToken, "Content-Type", jsonType)
 }
 
 // result is an operation result's interesting part.
-func (b *box) result(a answer) (resultType float64, dn, exception string) {
+func (b *env) result(a answer) (resultType float64, dn, exception string) {
 	b.t.Helper()
 	o := a.object(b.t)
 	if a.status != http.StatusOK {
@@ -123,7 +123,7 @@ func (b *box) result(a answer) (resultType float64, dn, exception string) {
 	return o["resultType"].(float64), dn, exception
 }
 
-func (b *box) token(path, client, secret, scope string) string {
+func (b *env) token(path, client, secret, scope string) string {
 	b.t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {secret}, "scope": {scope}}
 	a := b.send("POST", path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
@@ -134,12 +134,12 @@ func (b *box) token(path, client, secret, scope string) string {
 	return text
 }
 
-func (b *box) exchangeToken() string {
+func (b *env) exchangeToken() string {
 	b.t.Helper()
 	return b.token("/entra/"+tenantID+"/oauth2/v2.0/token", entraClient, entraSecret, "https://outlook.office365.com/.default")
 }
 
-func (b *box) powerToken() string {
+func (b *env) powerToken() string {
 	b.t.Helper()
 	return b.token("/enpower-identity/connect/token", powerClient, powerSecret, "enpower.data.read.all")
 }
@@ -147,13 +147,13 @@ func (b *box) powerToken() string {
 const mailboxPath = "/exchange/adminapi/v2.0/" + tenantID + "/Mailbox"
 
 // exchange posts a body to an Exchange Online endpoint, or follows a whole URL.
-func (b *box) exchange(token, path, body string) answer {
+func (b *env) exchange(token, path, body string) answer {
 	b.t.Helper()
 	return b.send("POST", path, body, "Authorization", "Bearer "+token, "Content-Type", jsonType, "X-AnchorMailbox", "AAD-UPN:alex@contoso.com")
 }
 
 // getMailbox reads one mailbox; nil where Exchange does not find it.
-func (b *box) getMailbox(identity string) map[string]any {
+func (b *env) getMailbox(identity string) map[string]any {
 	b.t.Helper()
 	a := b.exchange(b.exchangeToken(), mailboxPath, fmt.Sprintf(`{"CmdletInput":{"CmdletName":"Get-Mailbox","Parameters":{"Identity":%q}}}`, identity))
 	if a.status == http.StatusNotFound {
@@ -166,13 +166,13 @@ func (b *box) getMailbox(identity string) map[string]any {
 	return rows[0].(map[string]any)
 }
 
-func (b *box) delegates(identity string) string {
+func (b *env) delegates(identity string) string {
 	b.t.Helper()
 	return fmt.Sprint(b.getMailbox(identity)["GrantSendOnBehalfTo"])
 }
 
 // hosted posts plain XML to the provisioning system.
-func (b *box) hosted(body string) answer {
+func (b *env) hosted(body string) answer {
 	b.t.Helper()
 	return b.send("POST", "/hosted/mpf/request", body, "Content-Type", "text/xml; charset=utf-8", "Authorization", basic(hostedUser, hostedSecret))
 }
@@ -184,7 +184,7 @@ func basic(user, password string) string {
 }
 
 // control calls the control API and wants it to succeed.
-func (b *box) control(method, path, body string) answer {
+func (b *env) control(method, path, body string) answer {
 	b.t.Helper()
 	a := b.send(method, "/control/"+path, body, "Content-Type", jsonType)
 	if a.status != http.StatusOK {
@@ -193,7 +193,7 @@ func (b *box) control(method, path, body string) answer {
 	return a
 }
 
-func (b *box) set(name string, value any) {
+func (b *env) set(name string, value any) {
 	b.t.Helper()
 	body, err := json.Marshal(map[string]any{name: value})
 	if err != nil {
@@ -203,7 +203,7 @@ func (b *box) set(name string, value any) {
 }
 
 // journal is the calls that a query of the control API chooses.
-func (b *box) journal(query string) []map[string]any {
+func (b *env) journal(query string) []map[string]any {
 	b.t.Helper()
 	var page struct{ Entries []map[string]any }
 	if err := json.Unmarshal([]byte(b.control("GET", "journal?"+query, "").body), &page); err != nil {
@@ -219,7 +219,7 @@ type listing struct {
 	NextLink   string
 }
 
-func (b *box) inventory(token, target string) listing {
+func (b *env) inventory(token, target string) listing {
 	b.t.Helper()
 	a := b.send("GET", target, "", "Authorization", "Bearer "+token)
 	var l listing

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 // withPrograms builds the programs where nobody has said where they are.
 func withPrograms(m *testing.M) int {
 	if bin != "" {
-		return withLent(m)
+		return runWithPool(m)
 	}
 	dir, err := os.MkdirTemp("", "mailwright-bin-")
 	if err != nil {
@@ -68,7 +68,7 @@ func withPrograms(m *testing.M) int {
 		return 1
 	}
 	bin = dir
-	return withLent(m)
+	return runWithPool(m)
 }
 
 // images are those that scripts/images built last, by id: another build may move the names
@@ -88,12 +88,12 @@ func images(t *testing.T) map[string]string {
 	return list
 }
 
-// patience is far beyond what anything takes: after an outage the pauses between attempts double,
+// waitTimeout is far beyond what anything takes: after an outage the pauses between attempts double,
 // and a mailbox waits for its user besides.
-const patience = 5 * time.Minute
+const waitTimeout = 5 * time.Minute
 
-// system is a running Mailwright, and the test that has it.
-type system struct {
+// env is a running Mailwright, and the test that has it.
+type env struct {
 	*testing.T
 	*testkit.System
 	dir string
@@ -102,7 +102,7 @@ type system struct {
 }
 
 // start gives a test a system of its own.
-func start(t *testing.T, further ...testkit.Option) *system {
+func start(t *testing.T, further ...testkit.Option) *env {
 	t.Helper()
 	s, err := run(t.Context(), t, append(further, testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))...)
 	if err != nil {
@@ -116,7 +116,7 @@ func start(t *testing.T, further ...testkit.Option) *system {
 // as fast as their tests want.
 var starting sync.Mutex
 
-func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*system, error) {
+func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*env, error) {
 	starting.Lock()
 	defer starting.Unlock()
 	dir, err := os.MkdirTemp("", "mailwright-e2e-")
@@ -131,11 +131,11 @@ func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*system,
 	if err != nil {
 		return nil, err
 	}
-	return &system{T: t, System: mw, dir: dir, js: mw.JetStream, db: mw.DB}, nil
+	return &env{T: t, System: mw, dir: dir, js: mw.JetStream, db: mw.DB}, nil
 }
 
 // clean stops the system and keeps its logs where the test failed.
-func (s *system) clean() {
+func (s *env) clean() {
 	if err := s.Stop(); err != nil {
 		s.Errorf("stop: %v", err)
 	}
@@ -167,7 +167,7 @@ func (c command) in(domain event.Domain) *nats.Msg {
 }
 
 // publish stores a message, again and again while NATS is away, as a careful publisher does.
-func (s *system) publish(ctx context.Context, m *nats.Msg) error {
+func (s *env) publish(ctx context.Context, m *nats.Msg) error {
 	for {
 		// a connection that broke tells nobody who waits for an answer on it
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -183,7 +183,7 @@ func (s *system) publish(ctx context.Context, m *nats.Msg) error {
 	}
 }
 
-func (s *system) mustPublish(m *nats.Msg) {
+func (s *env) mustPublish(m *nats.Msg) {
 	s.Helper()
 	if err := s.publish(s.Context(), m); err != nil {
 		s.Fatal(err)
@@ -191,9 +191,9 @@ func (s *system) mustPublish(m *nats.Msg) {
 }
 
 // outcome waits for the outcome of a command.
-func (s *system) outcome(domain event.Domain, id string) event.Event {
+func (s *env) outcome(domain event.Domain, id string) event.Event {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), waitTimeout)
 	defer cancel()
 	subject := topology.EventSubject("contoso", domain, event.OperationID("contoso", source, id))
 	consumer, err := s.js.OrderedConsumer(ctx, topology.StreamEvents, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
@@ -216,9 +216,9 @@ func (s *system) outcome(domain event.Domain, id string) event.Event {
 }
 
 // eventually waits until a condition holds; it says what is missing while it does not.
-func (s *system) eventually(holds func(ctx context.Context) (missing string)) {
+func (s *env) eventually(holds func(ctx context.Context) (missing string)) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), waitTimeout)
 	defer cancel()
 	for missing := holds(ctx); missing != ""; missing = holds(ctx) {
 		select {
@@ -230,7 +230,7 @@ func (s *system) eventually(holds func(ctx context.Context) (missing string)) {
 }
 
 // rows runs a query that gives one text a row.
-func (s *system) rows(ctx context.Context, sql string, args ...any) ([]string, error) {
+func (s *env) rows(ctx context.Context, sql string, args ...any) ([]string, error) {
 	rows, err := s.db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
@@ -239,7 +239,7 @@ func (s *system) rows(ctx context.Context, sql string, args ...any) ([]string, e
 }
 
 // control reads one of the sandbox's control endpoints.
-func (s *system) control(path string, into any) {
+func (s *env) control(path string, into any) {
 	s.Helper()
 	if err := s.Vendors.Control(s.Context(), http.MethodGet, path, nil, into); err != nil {
 		s.Fatal(err)

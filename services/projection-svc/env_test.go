@@ -30,9 +30,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// patience is how long a test waits for what must come: long, since suites run side by side on
+// waitTimeout is how long a test waits for what must come: long, since suites run side by side on
 // small machines.
-const patience = 90 * time.Second
+const waitTimeout = 90 * time.Second
 
 // server is the package's Postgres; each test has a database of it, copied from a migrated
 // template.
@@ -66,8 +66,8 @@ var quick = projector.Tuning{
 	Standby: 50 * time.Millisecond, Halted: 50 * time.Millisecond,
 }
 
-// bed is a NATS server with our streams, and a database.
-type bed struct {
+// env is a NATS server with our streams, and a database.
+type env struct {
 	*testing.T
 	dir  string
 	nats *embedded.NATS
@@ -78,9 +78,9 @@ type bed struct {
 	db   *pgxpool.Pool
 }
 
-func newBed(t *testing.T) *bed {
+func newEnv(t *testing.T) *env {
 	t.Helper()
-	b := &bed{T: t, dir: t.TempDir(), url: newDatabase(t)}
+	b := &env{T: t, dir: t.TempDir(), url: newDatabase(t)}
 	b.db = newPool(t, b.url)
 	var err error
 	if b.nats, err = embedded.StartNATS(embedded.NATSConfig{StoreDir: b.dir}); err != nil {
@@ -134,7 +134,7 @@ func newPool(t testing.TB, url string) *pgxpool.Pool {
 }
 
 // follow runs every projection on a database until the function that it returns is called.
-func (b *bed) follow(db *pgxpool.Pool, tuning projector.Tuning) (running []*projector.Projector, stop func()) {
+func (b *env) follow(db *pgxpool.Pool, tuning projector.Tuning) (running []*projector.Projector, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, each := range projection.List() {
@@ -147,7 +147,7 @@ func (b *bed) follow(db *pgxpool.Pool, tuning projector.Tuning) (running []*proj
 	return running, stop
 }
 
-func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
+func (b *env) publish(subject string, header nats.Header, data []byte) uint64 {
 	b.Helper()
 	ack, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: subject, Header: header, Data: data})
 	if err != nil {
@@ -157,14 +157,14 @@ func (b *bed) publish(subject string, header nats.Header, data []byte) uint64 {
 }
 
 // result publishes an event of an operation.
-func (b *bed) result(e event.Event) uint64 {
+func (b *env) result(e event.Event) uint64 {
 	b.Helper()
 	tenant := cmp.Or(event.Extension(e, event.AttrTenantID), "contoso")
 	subject := topology.EventSubject(tenant, domainOf(e.Type()), event.Extension(e, event.AttrOperationID))
 	return b.event(subject, e)
 }
 
-func (b *bed) event(subject string, e event.Event) uint64 {
+func (b *env) event(subject string, e event.Event) uint64 {
 	b.Helper()
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
@@ -227,16 +227,16 @@ func rows(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) (strin
 }
 
 // await waits until a query gives the rows wanted, each as JSON.
-func (b *bed) await(want, sql string, args ...any) {
+func (b *env) await(want, sql string, args ...any) {
 	b.Helper()
 	b.awaitIn(b.db, want, sql, args...)
 }
 
-func (b *bed) awaitIn(db *pgxpool.Pool, want, sql string, args ...any) {
+func (b *env) awaitIn(db *pgxpool.Pool, want, sql string, args ...any) {
 	b.Helper()
 	var got string
 	var err error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if got, err = rows(b.Context(), db, sql, args...); err == nil && got == want {
 			return
 		}
@@ -245,7 +245,7 @@ func (b *bed) awaitIn(db *pgxpool.Pool, want, sql string, args ...any) {
 }
 
 // caughtUp waits until every projection has seen all that its stream holds for it.
-func (b *bed) caughtUp(db *pgxpool.Pool) {
+func (b *env) caughtUp(db *pgxpool.Pool) {
 	b.Helper()
 	for _, p := range projection.List() {
 		stream, err := b.js.Stream(b.Context(), p.Stream())
@@ -280,7 +280,7 @@ func tableNames(ctx context.Context, t testing.TB, db *pgxpool.Pool) []string {
 }
 
 // dump gives all rows, without the database's own times.
-func (b *bed) dump(db *pgxpool.Pool) string {
+func (b *env) dump(db *pgxpool.Pool) string {
 	b.Helper()
 	var all strings.Builder
 	for _, name := range tableNames(b.Context(), b, db) {
