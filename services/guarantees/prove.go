@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
+	"github.com/mailwright/mailwright/services/guarantees/internal/scenario"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
@@ -26,33 +26,33 @@ var protections = []struct {
 	{name: string(failpoint.ParkInOrder), found: "G3", faults: true},
 	{name: string(failpoint.Leases), found: "G3", faults: true},
 	{name: string(failpoint.Detach), found: "G4"},
-	{name: trial.AlteredRow, found: "G5"},
+	{name: scenario.AlteredRow, found: "G5"},
 	{name: string(failpoint.Redaction), found: "G6"},
 	{name: string(failpoint.DeadLetters), found: "G7"},
 	{name: string(failpoint.UnreadableRecords), found: "G7"},
 	{name: string(failpoint.References), found: "G7"},
 	{name: string(failpoint.OwnRedelivery), found: "G7"},
 	{name: string(failpoint.CancelRights), found: "G9"},
-	{name: trial.NaiveClient, found: "G8"},
+	{name: scenario.NaiveClient, found: "G8"},
 }
 
-// provePatience is how long a system without a protection may take to settle. With all of them on,
+// proveTimeout is how long a system without a protection may take to settle. With all of them on,
 // a run without faults takes half of that: a record that can not be read is read again for 30
 // seconds.
-const provePatience = time.Minute
+const proveTimeout = time.Minute
 
 // prove is an error if a protection can be switched off without its checker finding it.
 func (o *options) prove(ctx context.Context) error {
-	o.begin()
+	o.setDefaults()
 	blind, tried := 0, 0
 	for _, p := range protections {
 		if len(o.Unsafe) > 0 && !slices.Contains(o.Unsafe, p.name) {
 			continue
 		}
 		tried++
-		off := *o
-		off.Unsafe, off.NoFaults, off.Keys, off.Kills, off.Patience = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, provePatience
-		found, err := off.violations(ctx, p.found)
+		without := *o
+		without.Unsafe, without.NoFaults, without.Keys, without.Kills, without.OutcomeTimeout = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, proveTimeout
+		found, err := without.violations(ctx, p.found)
 		if err != nil {
 			return fmt.Errorf("without %s: %w", p.name, err)
 		}
@@ -75,12 +75,12 @@ func (o *options) violations(ctx context.Context, name string) (int, error) {
 	switch name {
 	case "G4":
 		rows = make([]row, 1)
-		rows[0], err = o.stuck(ctx)
+		rows[0], err = o.attackWithSlowTargets(ctx)
 	case "G8":
 		rows = make([]row, 1)
-		rows[0], err = o.lure(ctx)
+		rows[0], err = o.attackWithHostileVendor(ctx)
 	default:
-		rows, _, err = o.storm(ctx)
+		rows, _, err = o.attackWithFaults(ctx)
 	}
 	for _, r := range rows {
 		if r.Name == name {

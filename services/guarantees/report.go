@@ -71,14 +71,14 @@ func printFaults(e check.Evidence) {
 }
 
 // write writes rows, of whatever kind, to the file that was asked for.
-func (o *options) write(usual string, rows, lacking any) error {
-	name := cmp.Or(o.JSON, usual)
+func (o *options) write(defaultName string, rows, missing any) error {
+	name := cmp.Or(o.JSON, defaultName)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(map[string]any{
 		"machine": map[string]any{"cpus": runtime.NumCPU(), "os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version()},
-		"seed":    o.Seed, "rows": rows, "lacking": lacking,
+		"seed":    o.Seed, "rows": rows, "lacking": missing,
 	}, "", "  ")
 	if err != nil {
 		return err

@@ -19,33 +19,33 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// leave notes where a run's state is, and removes that of the run before.
-func (o *options) leave(dir string) error {
-	before, err := o.left()
+// recordState notes where a run's state is, and removes that of the run before.
+func (o *options) recordState(dir string) error {
+	before, err := o.lastState()
 	if err == nil {
 		err = os.RemoveAll(before)
 	} else if errors.Is(err, fs.ErrNotExist) {
-		err = os.MkdirAll(filepath.Dir(o.Left), 0o755)
+		err = os.MkdirAll(filepath.Dir(o.StateFile), 0o755)
 	}
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.Left, []byte(dir+"\n"), 0o600)
+	return os.WriteFile(o.StateFile, []byte(dir+"\n"), 0o600)
 }
 
-func (o *options) left() (string, error) {
-	raw, err := os.ReadFile(o.Left)
+func (o *options) lastState() (string, error) {
+	raw, err := os.ReadFile(o.StateFile)
 	return strings.TrimSpace(string(raw)), err
 }
 
-// differ is the exit code of mailwright projection verify where rows differ.
-const differ = 4
+// exitDifferent is the exit code of mailwright projection verify where rows differ.
+const exitDifferent = 4
 
 // verifyProjections runs NATS and Postgres on what the last run left, without any service, and
 // `mailwright projection` against them.
 func (o *options) verifyProjections(ctx context.Context) (err error) {
-	o.defaultBin()
-	dir, err := o.left()
+	o.setBin()
+	dir, err := o.lastState()
 	if err == nil {
 		_, err = os.Stat(dir)
 	}
@@ -72,7 +72,7 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 		return fmt.Errorf("alter a row: %w", err)
 	}
 	progress("the state of operation %s is altered by hand", id)
-	found, err := o.projection(ctx, s, "verify", differ)
+	found, err := o.projection(ctx, s, "verify", exitDifferent)
 	if err != nil {
 		return err
 	}

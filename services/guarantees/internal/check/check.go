@@ -23,9 +23,9 @@ type Command struct {
 	Number int
 	// Twice: it has no place in the order, since it was published under a second key too, or beside
 	// the numbered commands of its key.
-	Twice bool
+	Unordered bool
 	// Writes: it takes effect at the vendor. Once: it does so once, however often it is tried.
-	Writes, Once bool
+	Writes, NotRepeatable bool
 	// Want is the state that it must end in; "" is succeeded.
 	Want string
 	// Published is when JetStream had confirmed it. NotBefore is its attribute; a command that has
@@ -73,7 +73,7 @@ type Point struct {
 }
 
 // Text is something that was written somewhere.
-type Text struct{ Where, Text string }
+type Text struct{ Source, Text string }
 
 // Evidence is everything that a run left behind.
 type Evidence struct {
@@ -90,13 +90,13 @@ type Evidence struct {
 	Secrets []string
 	// Malformed are messages that nobody can carry out; Dead what DEAD holds.
 	Malformed  []Malformed
-	Dead       []Letter
+	DeadLetters       []DeadLetter
 	Deliveries []Deliveries
 	// Bombs is what messages cost that are made to be expensive.
 	Bombs Bombs
-	// Trespasses are commands that reach for what is another's, and Twins pairs of commands of the
+	// Unauthorized are commands that reach for what is another's, and Twins pairs of commands of the
 	// same source and id in two tenants.
-	Trespasses []Trespass
+	Unauthorized []UnauthorizedCommand
 	Twins      [][2]string
 	// Scheduled are commands that stay scheduled until everything else is done.
 	Scheduled []string
@@ -105,13 +105,13 @@ type Evidence struct {
 	// Rows is how the projections' rows compare with a replay.
 	Rows replay.Report
 	// Scanned are the mailboxes that the vendor lists, by id, and Told what MAILBOXES says of them.
-	Scanned, Told map[string]string
+	Scanned, Observed map[string]string
 	// Points are the steps that were walked, and Faults counts what was injected, of each kind that
 	// was to be.
 	Points []Point
 	Faults map[string]int
 	// Kills is how many processes were killed, and LeastKills how many were to be.
-	Kills, LeastKills int
+	Kills, MinKills int
 }
 
 // Violations are sentences, one for each breach found.
@@ -146,8 +146,8 @@ func (e Evidence) OneOutcome() (v Violations) {
 	return v
 }
 
-// final gives the state in which each operation has ended.
-func (e Evidence) final() map[string]string {
+// finalStates gives the state in which each operation has ended.
+func (e Evidence) finalStates() map[string]string {
 	final := map[string]string{}
 	for _, event := range e.Events {
 		if event.Terminal {
@@ -166,11 +166,11 @@ func (e Evidence) OnceAtTheVendor() (v Violations) {
 	if len(count) == 0 {
 		v.add("nothing took effect at the vendor")
 	}
-	final := e.final()
+	final := e.finalStates()
 	for _, c := range e.Commands {
 		n, state, want := count[c.OperationID], cmp.Or(final[c.OperationID], "without outcome"), cmp.Or(c.Want, "succeeded")
 		switch {
-		case c.Once && n > 1:
+		case c.NotRepeatable && n > 1:
 			v.add("operation %s took effect %d times", c.OperationID, n)
 		case n > 0 && state != "succeeded":
 			v.add("operation %s is %s, but has taken effect", c.OperationID, state)
@@ -188,14 +188,14 @@ func (e Evidence) InventoryIsTrue() (v Violations) {
 	if len(e.Scanned) == 0 {
 		v.add("the vendor lists no mailbox")
 	}
-	for id, facts := range e.Scanned {
-		if told, ok := e.Told[id]; !ok {
+	for id, scanned := range e.Scanned {
+		if observed, ok := e.Observed[id]; !ok {
 			v.add("mailbox %s is not in MAILBOXES", id)
-		} else if told != facts {
-			v.add("mailbox %s is %q, but MAILBOXES says %q", id, facts, told)
+		} else if observed != scanned {
+			v.add("mailbox %s is %q, but MAILBOXES says %q", id, scanned, observed)
 		}
 	}
-	for id := range e.Told {
+	for id := range e.Observed {
 		if _, ok := e.Scanned[id]; !ok {
 			v.add("mailbox %s is in MAILBOXES, but the vendor does not list it", id)
 		}
@@ -213,33 +213,33 @@ func (e Evidence) InOrder() (v Violations) {
 	}
 	effects := slices.Clone(e.Effects)
 	slices.SortFunc(effects, func(a, b Effect) int { return cmp.Compare(a.At, b.At) })
-	last, stands, told := map[string]int{}, map[string]int{}, map[string]bool{}
+	highest, final, driftReported := map[string]int{}, map[string]int{}, map[string]bool{}
 	for id := range e.Drift {
-		told[commands[id].Key] = true
+		driftReported[commands[id].Key] = true
 	}
 	for _, effect := range effects {
 		c := commands[effect.OperationID]
-		if c.Twice || !c.NotBefore.IsZero() {
+		if c.Unordered || !c.NotBefore.IsZero() {
 			continue
 		}
-		if c.Number < last[c.Key] && !e.ReadBack[c.OperationID] {
-			v.add("key %s: number %d took effect after number %d", c.Key, c.Number, last[c.Key])
+		if c.Number < highest[c.Key] && !e.ReadBack[c.OperationID] {
+			v.add("key %s: number %d took effect after number %d", c.Key, c.Number, highest[c.Key])
 		}
-		last[c.Key], stands[c.Key] = max(last[c.Key], c.Number), c.Number
+		highest[c.Key], final[c.Key] = max(highest[c.Key], c.Number), c.Number
 	}
-	for key, n := range stands {
-		if n < last[key] && !told[key] {
-			v.add("key %s: number %d stands, not number %d, and no drift tells it", key, n, last[key])
+	for key, n := range final {
+		if n < highest[key] && !driftReported[key] {
+			v.add("key %s: number %d stands, not number %d, and no drift tells it", key, n, highest[key])
 		}
 	}
-	if len(last) == 0 {
+	if len(highest) == 0 {
 		v.add("nothing took effect, in whatever order")
 	}
 	return append(v, e.dueInOrder(effects)...)
 }
 
-// Lacking is what the run should have attacked and has not: it proves less than it says.
-func (e Evidence) Lacking() (v Violations) {
+// MissingAttacks is what the run should have attacked and has not: it proves less than it says.
+func (e Evidence) MissingAttacks() (v Violations) {
 	for _, p := range e.Points {
 		if !p.Hit {
 			v.add("%s was not killed at the step %s", p.Service, p.Step)
@@ -250,8 +250,8 @@ func (e Evidence) Lacking() (v Violations) {
 			v.add("there was no %s", kind)
 		}
 	}
-	if e.Kills < e.LeastKills {
-		v.add("there were %d kills, not %d", e.Kills, e.LeastKills)
+	if e.Kills < e.MinKills {
+		v.add("there were %d kills, not %d", e.Kills, e.MinKills)
 	}
 	return v
 }
@@ -282,7 +282,7 @@ func (e Evidence) NoSecret() (v Violations) {
 	for _, t := range e.Texts {
 		for _, s := range e.Secrets {
 			if strings.Contains(t.Text, s) {
-				v.add("%s holds a secret", t.Where)
+				v.add("%s holds a secret", t.Source)
 				break
 			}
 		}
@@ -290,30 +290,30 @@ func (e Evidence) NoSecret() (v Violations) {
 	return v
 }
 
-// Lure is what a hostile answer of a vendor led to.
-type Lure struct {
+// HostileVendor is what a hostile answer of a vendor led to.
+type HostileVendor struct {
 	// Tried names the kinds of hostile answers that were served.
 	Tried []string
 	// Elsewhere counts requests that reached the host to which they pointed.
 	Elsewhere int
 	// PeakBytes is the service's largest resident memory, and LimitBytes what it may be.
 	PeakBytes, LimitBytes int64
-	// Open are the operations that have not been told what was wrong.
-	Open []string
+	// Unanswered are the operations that have not been told what was wrong.
+	Unanswered []string
 }
 
-// NotLured is G8.
-func (l Lure) NotLured() (v Violations) {
-	if len(l.Tried) == 0 {
+// DidNoHarm is G8.
+func (h HostileVendor) DidNoHarm() (v Violations) {
+	if len(h.Tried) == 0 {
 		v.add("no hostile answer was tried")
 	}
-	if l.Elsewhere > 0 {
-		v.add("%d requests went to another host", l.Elsewhere)
+	if h.Elsewhere > 0 {
+		v.add("%d requests went to another host", h.Elsewhere)
 	}
-	if l.PeakBytes > l.LimitBytes {
-		v.add("the service grew to %d MiB", l.PeakBytes>>20)
+	if h.PeakBytes > h.LimitBytes {
+		v.add("the service grew to %d MiB", h.PeakBytes>>20)
 	}
-	for _, id := range l.Open {
+	for _, id := range h.Unanswered {
 		v.add("operation %s was told nothing", id)
 	}
 	return v

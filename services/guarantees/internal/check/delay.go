@@ -9,7 +9,7 @@ import (
 // in the same run. Names are operation ids.
 type Delay struct {
 	// Alone and Beside are the commands of the two; Stuck those that were published in between.
-	Alone, Beside, Stuck []string
+	Alone, Beside, Slow []string
 	// AloneSince and BesideSince are when the first of each was published.
 	AloneSince, BesideSince time.Time
 }
@@ -49,7 +49,7 @@ func lastOutcome(events []Event, of []string) (last time.Time, all bool) {
 // NoDelay is G4: beside stuck commands others take little longer than without them, and every
 // command has its outcome.
 func (e Evidence) NoDelay(d Delay) (v Violations) {
-	final := e.final()
+	final := e.finalStates()
 	for _, c := range e.Commands {
 		if final[c.OperationID] == "" {
 			v.add("operation %s has no outcome", c.OperationID)
@@ -64,9 +64,9 @@ func (e Evidence) NoDelay(d Delay) (v Violations) {
 		v.add("beside stuck commands the others took %v, and %v alone; at most %v are possible", beside, alone, limit)
 	}
 	during := func(event Event) bool {
-		return event.Terminal && slices.Contains(d.Stuck, event.OperationID) && event.Stored.Before(d.BesideSince)
+		return event.Terminal && slices.Contains(d.Slow, event.OperationID) && event.Stored.Before(d.BesideSince)
 	}
-	if len(d.Stuck) == 0 || slices.ContainsFunc(e.Events, during) {
+	if len(d.Slow) == 0 || slices.ContainsFunc(e.Events, during) {
 		v.add("nothing was stuck while the others were published")
 	}
 	return v

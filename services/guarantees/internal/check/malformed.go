@@ -18,8 +18,8 @@ type Malformed struct {
 	Want string
 }
 
-// Letter is a dead letter.
-type Letter struct {
+// DeadLetter is a dead letter.
+type DeadLetter struct {
 	// Sequence is that of the message in COMMANDS.
 	Sequence uint64
 	Reason   string
@@ -35,11 +35,11 @@ func (e Evidence) NothingVanishes() (v Violations) {
 	if len(e.Malformed) == 0 {
 		v.add("no malformed message was tried")
 	}
-	final := e.final()
+	final := e.finalStates()
 	for _, m := range e.Malformed {
 		state := final[m.OperationID]
-		if state != m.Want && !slices.Contains(e.Dead, Letter{m.Sequence, m.Want}) {
-			v.add("message %d of COMMANDS (%s) did not end as %s: %s, %s", m.Sequence, m.Kind, m.Want, cmp.Or(state, "no outcome"), e.lettersOf(m.Sequence))
+		if state != m.Want && !slices.Contains(e.DeadLetters, DeadLetter{m.Sequence, m.Want}) {
+			v.add("message %d of COMMANDS (%s) did not end as %s: %s, %s", m.Sequence, m.Kind, m.Want, cmp.Or(state, "no outcome"), e.deadLettersOf(m.Sequence))
 		}
 	}
 	for _, line := range e.Panics {
@@ -56,15 +56,15 @@ func (e Evidence) NothingVanishes() (v Violations) {
 	return append(v, e.Bombs.areCheap()...)
 }
 
-// lettersOf tells the reasons of a message's dead letters.
-func (e Evidence) lettersOf(sequence uint64) string {
-	told := "no dead letter"
-	for _, l := range e.Dead {
+// deadLettersOf tells the reasons of a message's dead letters.
+func (e Evidence) deadLettersOf(sequence uint64) string {
+	text := "no dead letter"
+	for _, l := range e.DeadLetters {
 		if l.Sequence == sequence {
-			told = "dead letter " + l.Reason
+			text = "dead letter " + l.Reason
 		}
 	}
-	return told
+	return text
 }
 
 // Bombs is what messages cost that are made to be expensive to check.

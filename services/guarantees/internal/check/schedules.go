@@ -25,7 +25,7 @@ func (e Evidence) dueInOrder(effects []Effect) (v Violations) {
 	}
 	latest := map[string]time.Time{} // of a key, when the last that took effect was published
 	for _, effect := range effects {
-		if c, ok := published[effect.OperationID]; ok && !c.Twice && c.Published.After(latest[c.Key]) {
+		if c, ok := published[effect.OperationID]; ok && !c.Unordered && c.Published.After(latest[c.Key]) {
 			latest[c.Key] = c.Published
 		}
 		c, ok := due[effect.OperationID]

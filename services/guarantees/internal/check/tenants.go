@@ -5,8 +5,8 @@ import (
 	"path"
 )
 
-// Trespass is a command by which a publisher reaches for what is another's.
-type Trespass struct {
+// UnauthorizedCommand is a command by which a publisher reaches for what is another's.
+type UnauthorizedCommand struct {
 	// Kind names what was tried.
 	Kind string
 	// OperationID is the command's own, and Target that of the operation it is aimed at; "" where
@@ -18,11 +18,11 @@ type Trespass struct {
 // operation is refused, and that operation succeeds; commands of two tenants with the same source
 // and id are two; and a command that is not due holds up no other.
 func (e Evidence) TenantsAreApart() (v Violations) {
-	if len(e.Trespasses) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
+	if len(e.Unauthorized) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
 		v.add("nobody reached for what is another's")
 	}
-	final := e.final()
-	for _, t := range e.Trespasses {
+	final := e.finalStates()
+	for _, t := range e.Unauthorized {
 		if state := final[t.OperationID]; state != "rejected" && state != "failed" {
 			v.add("%s: operation %s is %s, not refused", t.Kind, t.OperationID, cmp.Or(state, "without outcome"))
 		}
@@ -37,12 +37,12 @@ func (e Evidence) TenantsAreApart() (v Violations) {
 			}
 		}
 	}
-	return append(v, e.heldUp()...)
+	return append(v, e.delayedByScheduled()...)
 }
 
-// heldUp finds the commands that had their outcome only after a command that is not due, of their
+// delayedByScheduled finds the commands that had their outcome only after a command that is not due, of their
 // key or of one with its name in another tenant.
-func (e Evidence) heldUp() (v Violations) {
+func (e Evidence) delayedByScheduled() (v Violations) {
 	outcome := map[string]int{} // where it stands in the stream
 	for at, event := range e.Events {
 		if event.Terminal {

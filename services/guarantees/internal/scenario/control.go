@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"bytes"
@@ -15,17 +15,17 @@ import (
 )
 
 // control calls the sandbox's control API.
-func (t *Trial) control(ctx context.Context, method, path string, body any) error {
+func (s *Scenario) control(ctx context.Context, method, path string, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	_, err = t.controlRaw(ctx, method, path, raw)
+	_, err = s.controlRaw(ctx, method, path, raw)
 	return err
 }
 
-func (t *Trial) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, t.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
+func (s *Scenario) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -41,22 +41,22 @@ func (t *Trial) controlRaw(ctx context.Context, method, path string, body []byte
 	return answer, err
 }
 
-// ask is controlRaw for an answer in JSON.
-func (t *Trial) ask(ctx context.Context, path string, into any) error {
-	raw, err := t.controlRaw(ctx, http.MethodGet, path, nil)
+// controlJSON is controlRaw for an answer in JSON.
+func (s *Scenario) controlJSON(ctx context.Context, path string, into any) error {
+	raw, err := s.controlRaw(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(raw, into)
 }
 
-// collect stands in the place of an OpenTelemetry collector: what it is sent lies among the logs,
+// collectTraces stands in the place of an OpenTelemetry collector: what it is sent lies among the logs,
 // whose texts are searched.
-func (t *Trial) collect() (*listener, error) {
-	if err := os.MkdirAll(filepath.Join(t.dir, "logs"), 0o755); err != nil {
+func (s *Scenario) collectTraces() (*listener, error) {
+	if err := os.MkdirAll(filepath.Join(s.dir, "logs"), 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.Create(filepath.Join(t.dir, "logs", "traces.log"))
+	file, err := os.Create(filepath.Join(s.dir, "logs", "traces.log"))
 	if err != nil {
 		return nil, err
 	}

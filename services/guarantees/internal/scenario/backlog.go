@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"context"
@@ -26,39 +26,39 @@ type Backlog struct {
 func (b Backlog) Rate() float64 { return float64(b.Commands) / b.Took.Seconds() }
 
 // stuckShare: one key of a hundred waits, where keys are to be stuck.
-const stuckShare = 100
+const waitingShare = 100
 
 // photos: one command of so many carries a photo, of photoBytes in base64; the others are about a
 // kilobyte.
 const (
-	photos     = 20
+	photoEvery     = 20
 	photoBytes = 60 << 10
 )
 
 // Backlog gathers dry runs (one read at the vendor each) while the service is down, and times how
 // one process of it works them off. With stuck, the first command of every hundredth key is
 // scheduled for an hour later, and the others of the key line up behind it.
-func (t *Trial) Backlog(ctx context.Context, stuck bool) (result Backlog, err error) {
-	service := kinds[0].service
-	if err := t.Kill(service); err != nil {
+func (s *Scenario) Backlog(ctx context.Context, waiting bool) (result Backlog, err error) {
+	service := commandKinds[0].service
+	if err := s.Kill(service); err != nil {
 		return result, err
 	}
-	before, err := t.planned(ctx)
+	before, err := s.countOutcomes(ctx)
 	if err != nil {
 		return result, err
 	}
-	if err := t.heap(ctx, stuck, &result); err != nil {
+	if err := s.publishBacklog(ctx, waiting, &result); err != nil {
 		return result, err
 	}
 	began := time.Now()
-	replica, err := t.replica(ctx, service)
+	replica, err := s.replica(ctx, service)
 	if err != nil {
 		return result, err
 	}
 	err = until(ctx, 30*time.Minute, func(ctx context.Context) (string, error) {
-		now, err := t.planned(ctx)
+		now, err := s.countOutcomes(ctx)
 		done := now - before
-		t.tell("%d of %d are done", done, result.Commands)
+		s.reportProgress("%d of %d are done", done, result.Commands)
 		if done < result.Commands {
 			return fmt.Sprintf("%d of %d are done", done, result.Commands), err
 		}
@@ -69,19 +69,19 @@ func (t *Trial) Backlog(ctx context.Context, stuck bool) (result Backlog, err er
 	return result, err
 }
 
-// heap publishes the backlog.
-func (t *Trial) heap(ctx context.Context, stuck bool, result *Backlog) error {
+// publishBacklog publishes the backlog.
+func (s *Scenario) publishBacklog(ctx context.Context, waiting bool, result *Backlog) error {
 	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
-	js, err := jetstream.New(t.nc, jetstream.WithPublishAsyncMaxPending(2000))
+	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(2000))
 	if err != nil {
 		return err
 	}
-	for i := range t.Commands {
-		key := i % t.Keys
-		m := dryRun(fmt.Sprintf("backlog-%v-%d", stuck, i), fmt.Sprint("key", key), i%photos == 0)
-		if stuck && key%stuckShare == 0 {
+	for i := range s.Commands {
+		key := i % s.Keys
+		m := dryRun(fmt.Sprintf("backlog-%v-%d", waiting, i), fmt.Sprint("key", key), i%photoEvery == 0)
+		if waiting && key%waitingShare == 0 {
 			result.Parked++
-			if i < t.Keys {
+			if i < s.Keys {
 				m.Header.Set("ce-notbefore", later)
 			}
 		} else {
@@ -111,9 +111,9 @@ func dryRun(id, key string, photo bool) *nats.Msg {
 	return m
 }
 
-// planned counts the outcomes in EVENTS: every event there but that of a command that waits.
-func (t *Trial) planned(ctx context.Context) (int, error) {
+// countOutcomes counts the outcomes in EVENTS: every event there but that of a command that waits.
+func (s *Scenario) countOutcomes(ctx context.Context) (int, error) {
 	var n int
-	err := t.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE finished_at IS NOT NULL`).Scan(&n)
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE finished_at IS NOT NULL`).Scan(&n)
 	return n, err
 }

@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"context"
@@ -23,27 +23,27 @@ const (
 	dueAfter = 8 * time.Second
 	// cancelAfter is when others try to cancel such a command: it is known to wait by then.
 	cancelAfter = 2 * time.Second
-	// notDue is longer than any run.
+	// publishNotDue is longer than any run.
 	notDue = 20 * 24 * time.Hour
 )
 
-// later is a message that follows others after a while.
-type later struct {
+// delayed is a message that follows others after a while.
+type delayedMessage struct {
 	at      time.Time
 	publish func(ctx context.Context) error
 }
 
-// follow publishes what is to follow by now; all of it, with the waits, where nothing else comes.
-func (p *publisher) follow(ctx context.Context, all bool) error {
-	for len(p.later) > 0 {
-		next := p.later[0]
+// publishDelayed publishes what is to follow by now; all of it, with the waits, where nothing else comes.
+func (p *publisher) publishDelayed(ctx context.Context, all bool) error {
+	for len(p.delayed) > 0 {
+		next := p.delayed[0]
 		if wait := time.Until(next.at); wait > 0 {
 			if !all {
 				return nil
 			}
 			pause(ctx, wait)
 		}
-		p.later = p.later[1:]
+		p.delayed = p.delayed[1:]
 		if err := next.publish(ctx); err != nil {
 			return err
 		}
@@ -51,26 +51,26 @@ func (p *publisher) follow(ctx context.Context, all bool) error {
 	return nil
 }
 
-// across publishes commands that concern another tenant or another publisher, by turns.
-func (p *publisher) across(ctx context.Context, i int) error {
+// publishCrossing publishes commands that concern another tenant or another publisher, by turns.
+func (p *publisher) publishCrossing(ctx context.Context, i int) error {
 	turns := []func(context.Context, int) error{
-		p.twins, p.due, p.cancelOfAnotherTenant, p.cancelOfAnotherSource, p.notDue, p.otherTenantID, p.ofALaterVersion,
+		p.publishTwins, p.publishDueSoon, p.cancelOfAnotherTenant, p.cancelOfAnotherSource, p.publishNotDue, p.publishOtherTenantID, p.publishAfterLaterVersion,
 	}
-	return turns[(i/acrossEvery)%len(turns)](ctx, i)
+	return turns[(i/crossEvery)%len(turns)](ctx, i)
 }
 
-// side makes a create of a number of its own, on a key that the workload uses too. It stands in no
+// unorderedCreate makes a create of a number of its own, on a key that the workload uses too. It stands in no
 // order.
-func (p *publisher) side(tenant, id string, i int) (*nats.Msg, check.Command) {
-	p.sideNumber++
-	k := &kinds[0]
-	data, mark := k.command(p.Trial, sidePath+p.sideNumber, i%p.Keys, 0)
+func (p *publisher) unorderedCreate(tenant, id string, i int) (*nats.Msg, check.Command) {
+	p.unorderedNumber++
+	k := &commandKinds[0]
+	data, mark := k.command(p.Scenario, firstUnorderedNumber+p.unorderedNumber, i%p.Keys, 0)
 	key := fmt.Sprintf("%s-%s-%d", k.domain, k.call, i%p.Keys)
-	c := check.Command{OperationID: event.OperationID(tenant, source, id), Key: key, Writes: true, Once: true, Twice: true}
+	c := check.Command{OperationID: event.OperationID(tenant, source, id), Key: key, Writes: true, NotRepeatable: true, Unordered: true}
 	if tenant != stack.SandboxTenant {
 		c.Key = tenant + "/" + key
 	}
-	p.marks[k.vendor+" "+k.call+" "+mark] = c.OperationID
+	p.operationOfMark[k.vendor+" "+k.call+" "+mark] = c.OperationID
 	return messageOf(tenant, k.domain, key, id, k.eventType, data), c
 }
 
@@ -86,12 +86,12 @@ func (p *publisher) send(ctx context.Context, m *nats.Msg, c check.Command) erro
 	return nil
 }
 
-// twins publishes two commands of the same source and id in two tenants.
-func (p *publisher) twins(ctx context.Context, i int) error {
+// publishTwins publishes two commands of the same source and id in two tenants.
+func (p *publisher) publishTwins(ctx context.Context, i int) error {
 	id := fmt.Sprint("twin-", i)
 	var pair [2]string
 	for at, tenant := range []string{stack.SandboxTenant, otherTenant} {
-		m, c := p.side(tenant, id, i)
+		m, c := p.unorderedCreate(tenant, id, i)
 		m.Header.Set(nats.MsgIdHdr, tenant+"-"+id)
 		if err := p.send(ctx, m, c); err != nil {
 			return err
@@ -99,12 +99,12 @@ func (p *publisher) twins(ctx context.Context, i int) error {
 		pair[at] = c.OperationID
 	}
 	p.evidence.Twins = append(p.evidence.Twins, pair)
-	p.injected(sameID)
+	p.countFault(sameID)
 	return nil
 }
 
-// due publishes a command that is due during the run.
-func (p *publisher) due(ctx context.Context, i int) error {
+// publishDueSoon publishes a command that is due during the run.
+func (p *publisher) publishDueSoon(ctx context.Context, i int) error {
 	_, err := p.schedule(ctx, fmt.Sprint("due-", i), i)
 	return err
 }
@@ -112,14 +112,14 @@ func (p *publisher) due(ctx context.Context, i int) error {
 // schedule publishes a command that is due soon. It has headers as JetStream sets them on what it
 // reads from a stream: they name another message, and must not count.
 func (p *publisher) schedule(ctx context.Context, id string, i int) (check.Command, error) {
-	m, c := p.side(stack.SandboxTenant, id, i)
+	m, c := p.unorderedCreate(stack.SandboxTenant, id, i)
 	c.NotBefore = time.Now().Add(dueAfter).UTC().Truncate(time.Second)
 	m.Header.Set("ce-notbefore", c.NotBefore.Format(time.RFC3339))
 	m.Header.Set("Nats-Stream", topology.StreamEvents)
 	m.Header.Set("Nats-Subject", topology.CommandSubject(otherTenant, event.DomainDirectory, "stolen"))
 	m.Header.Set("Nats-Sequence", "1")
 	m.Header.Set("Nats-Time-Stamp", time.Unix(0, 0).UTC().Format(time.RFC3339Nano))
-	p.injected(scheduledSoon)
+	p.countFault(scheduledSoon)
 	return c, p.send(ctx, m, c)
 }
 
@@ -139,40 +139,40 @@ func (p *publisher) tryCancel(ctx context.Context, i int, what, tenant, from str
 	if err != nil {
 		return err
 	}
-	p.later = append(p.later, later{time.Now().Add(cancelAfter), func(ctx context.Context) error {
+	p.delayed = append(p.delayed, delayedMessage{time.Now().Add(cancelAfter), func(ctx context.Context) error {
 		id := fmt.Sprint("foreign-cancel-", i)
 		m := messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, target.OperationID))
 		m.Header.Set("ce-source", from)
-		return p.reach(ctx, m, check.Trespass{Kind: what, OperationID: event.OperationID(tenant, from, id), Target: target.OperationID})
+		return p.publishUnauthorized(ctx, m, check.UnauthorizedCommand{Kind: what, OperationID: event.OperationID(tenant, from, id), Target: target.OperationID})
 	}})
 	return nil
 }
 
-// reach publishes a command that reaches for what is another's.
-func (p *publisher) reach(ctx context.Context, m *nats.Msg, t check.Trespass) error {
+// publishUnauthorized publishes a command that reaches for what is another's.
+func (p *publisher) publishUnauthorized(ctx context.Context, m *nats.Msg, t check.UnauthorizedCommand) error {
 	if _, err := p.store(ctx, m); err != nil {
 		return err
 	}
-	p.evidence.Trespasses = append(p.evidence.Trespasses, t)
-	p.injected(trespass)
+	p.evidence.Unauthorized = append(p.evidence.Unauthorized, t)
+	p.countFault(unauthorizedCommand)
 	return nil
 }
 
-// otherTenantID publishes a command whose tenantid is another than its subject's tenant.
-func (p *publisher) otherTenantID(ctx context.Context, i int) error {
-	m, c := p.side(stack.SandboxTenant, fmt.Sprint("other-tenantid-", i), i)
+// publishOtherTenantID publishes a command whose tenantid is another than its subject's tenant.
+func (p *publisher) publishOtherTenantID(ctx context.Context, i int) error {
+	m, c := p.unorderedCreate(stack.SandboxTenant, fmt.Sprint("other-tenantid-", i), i)
 	m.Header.Set("ce-tenantid", otherTenant)
-	return p.reach(ctx, m, check.Trespass{Kind: "a tenantid that is not the subject's tenant", OperationID: c.OperationID})
+	return p.publishUnauthorized(ctx, m, check.UnauthorizedCommand{Kind: "a tenantid that is not the subject's tenant", OperationID: c.OperationID})
 }
 
-// notDue publishes commands of two tenants that are not due during the run, on the same busy key.
+// publishNotDue publishes commands of two tenants that are not due during the run, on the same busy key.
 // Those behind them must not wait. The last part of the workload has too few commands behind it.
-func (p *publisher) notDue(ctx context.Context, i int) error {
+func (p *publisher) publishNotDue(ctx context.Context, i int) error {
 	if i > p.Commands/2 {
 		return nil
 	}
 	for _, tenant := range []string{stack.SandboxTenant, otherTenant} {
-		m, c := p.side(tenant, fmt.Sprint("not-due-", i), i)
+		m, c := p.unorderedCreate(tenant, fmt.Sprint("not-due-", i), i)
 		m.Header.Set(nats.MsgIdHdr, tenant+"-"+m.Header.Get("ce-id"))
 		c.NotBefore = time.Now().Add(notDue).UTC()
 		c.Writes, c.Want = false, string(event.StateCancelled)
@@ -182,41 +182,41 @@ func (p *publisher) notDue(ctx context.Context, i int) error {
 		}
 		c.Published = time.Now()
 		p.scheduled = append(p.scheduled, c)
-		p.injected(scheduledLater)
+		p.countFault(scheduledLater)
 	}
 	return nil
 }
 
 // cancelScheduled has the source of what is not due cancel it, when all else is done.
-func (t *Trial) cancelScheduled(ctx context.Context) error {
-	for i, c := range t.scheduled {
+func (s *Scenario) cancelScheduled(ctx context.Context) error {
+	for i, c := range s.scheduled {
 		tenant, id := stack.SandboxTenant, fmt.Sprint("cancel-", i)
 		if strings.HasPrefix(c.Key, otherTenant+"/") {
 			tenant = otherTenant
 		}
 		m := messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, c.OperationID))
-		cancel := check.Command{OperationID: event.OperationID(tenant, source, id), Key: id, Twice: true}
-		if err := t.publishing.send(ctx, m, cancel); err != nil {
+		cancel := check.Command{OperationID: event.OperationID(tenant, source, id), Key: id, Unordered: true}
+		if err := s.publisher.send(ctx, m, cancel); err != nil {
 			return err
 		}
-		t.evidence.Commands = append(t.evidence.Commands, c)
-		t.evidence.Scheduled = append(t.evidence.Scheduled, c.OperationID)
+		s.evidence.Commands = append(s.evidence.Commands, c)
+		s.evidence.Scheduled = append(s.evidence.Scheduled, c.OperationID)
 	}
-	t.scheduled = nil
+	s.scheduled = nil
 	return nil
 }
 
-// ofALaterVersion has a later version write that an operation waits, and then this one carry it
+// publishAfterLaterVersion has a later version write that an operation waits, and then this one carry it
 // out.
-func (p *publisher) ofALaterVersion(ctx context.Context, i int) error {
+func (p *publisher) publishAfterLaterVersion(ctx context.Context, i int) error {
 	id := fmt.Sprint("later-version-", i)
-	m, c := p.side(stack.SandboxTenant, id, i)
+	m, c := p.unorderedCreate(stack.SandboxTenant, id, i)
 	command, err := event.ReadCommand(m.Header, m.Data)
 	if err != nil {
 		return err
 	}
 	known := event.OperationData{CommandType: command.Event.Type(), Key: c.Key, ReceivedAt: time.Now().UTC(), Attempt: 1, Fingerprint: command.Fingerprint()}
-	if err := p.forge(ctx, id, laterVersion(id, known)); err != nil {
+	if err := p.forge(ctx, id, eventOfLaterVersion(id, known)); err != nil {
 		return err
 	}
 	return p.send(ctx, m, c)

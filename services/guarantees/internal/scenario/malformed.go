@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"context"
@@ -17,25 +17,25 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// malformed is a message that nobody can carry out, on a key of its own where it does not name one.
+// publishMalformed is a message that nobody can carry out, on a key of its own where it does not name one.
 type malformed struct {
 	kind string
 	// want is the reason of the dead letter, or the state, in which it must end.
 	want string
-	make func(t *Trial, id string) *nats.Msg
+	make func(s *Scenario, id string) *nats.Msg
 }
 
 // enveloped makes a command with a sound envelope and wrong data.
-func enveloped(data func(t *Trial) string) func(*Trial, string) *nats.Msg {
-	return func(t *Trial, id string) *nats.Msg { return create("", id, data(t)) }
+func enveloped(data func(s *Scenario) string) func(*Scenario, string) *nats.Msg {
+	return func(s *Scenario, id string) *nats.Msg { return create("", id, data(s)) }
 }
 
 // bare makes a message that has a body alone.
-func bare(data func(t *Trial) string) func(*Trial, string) *nats.Msg {
-	return func(t *Trial, _ string) *nats.Msg { return &nats.Msg{Data: []byte(data(t))} }
+func bare(data func(s *Scenario) string) func(*Scenario, string) *nats.Msg {
+	return func(s *Scenario, _ string) *nats.Msg { return &nats.Msg{Data: []byte(data(s))} }
 }
 
-func text(s string) func(*Trial) string { return func(*Trial) string { return s } }
+func text(s string) func(*Scenario) string { return func(*Scenario) string { return s } }
 
 // rejected is a state in which what is malformed may end.
 const rejected = string(event.StateRejected)
@@ -44,42 +44,42 @@ const rejected = string(event.StateRejected)
 var malformedMessages = []malformed{
 	{"nothing at all", operation.Unreadable, bare(text(""))},
 	{"garbage", operation.Unreadable, bare(text("\xff\xfe\x00"))},
-	{"half an object with a secret", operation.Unreadable, bare(func(t *Trial) string { return `{"newPassword":"` + t.password() + `"` })},
+	{"half an object with a secret", operation.Unreadable, bare(func(s *Scenario) string { return `{"newPassword":"` + s.password() + `"` })},
 	{"a deep array without an envelope", operation.Unreadable, bare(text(strings.Repeat("[", 50_000)))},
 	{"1 MB without an envelope", operation.Unreadable, bare(text(strings.Repeat("x", 1_000_000)))},
-	{"two ids", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return with(create("", id, "{}"), "ce-id", id, "another") }},
-	{"an id that is no text", operation.Unreadable, func(*Trial, string) *nats.Msg { return create("", "\xff", "{}") }},
-	{"a long id", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return create("", id+strings.Repeat("x", 20_000), "{}") }},
-	{"a wildcard as key", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return create("*", id, "{}") }},
-	{"a wildcard of all as key", operation.Unreadable, func(_ *Trial, id string) *nats.Msg { return create(">", id, "{}") }},
+	{"two ids", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return withHeader(create("", id, "{}"), "ce-id", id, "another") }},
+	{"an id that is no text", operation.Unreadable, func(*Scenario, string) *nats.Msg { return create("", "\xff", "{}") }},
+	{"a long id", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return create("", id+strings.Repeat("x", 20_000), "{}") }},
+	{"a wildcard as key", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return create("*", id, "{}") }},
+	{"a wildcard of all as key", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return create(">", id, "{}") }},
 	{"a foreign record", operation.RecordUnreadable, nil},
 	{"a foreign record, and a delay of 10 years", operation.RecordUnreadable, nil},
 	{"a foreign record, and no delay", operation.RecordUnreadable, nil},
 	{"a record with a state and nothing else", operation.Conflict, nil},
 	{"a reference to another operation", operation.ReferenceMismatch, nil},
 	{"a reference to another domain", operation.ReferenceMismatch, nil},
-	{"JSON in a text", rejected, enveloped(func(t *Trial) string { return fmt.Sprintf("%q", t.secretObject()) })},
-	{"value in place of values", rejected, enveloped((*Trial).misspelt)},
-	{"a secret in an array", rejected, enveloped(func(t *Trial) string { return fmt.Sprintf(`["unicodePwd",%q]`, t.password()) })},
-	{"a secret as the type of an object", rejected, enveloped(func(t *Trial) string {
-		return fmt.Sprintf(`{"createIn":"x","objectType":%q,"properties":[]}`, t.password())
+	{"JSON in a text", rejected, enveloped(func(s *Scenario) string { return fmt.Sprintf("%q", s.secretObject()) })},
+	{"value in place of values", rejected, enveloped((*Scenario).misspelt)},
+	{"a secret in an array", rejected, enveloped(func(s *Scenario) string { return fmt.Sprintf(`["unicodePwd",%q]`, s.password()) })},
+	{"a secret as the type of an object", rejected, enveloped(func(s *Scenario) string {
+		return fmt.Sprintf(`{"createIn":"x","objectType":%q,"properties":[]}`, s.password())
 	})},
-	{"a structured event without id, JSON in a text", operation.Unreadable, func(t *Trial, _ string) *nats.Msg {
-		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":%q}`, source, event.TypeObjectCreate, t.secretObject()))
+	{"a structured event without id, JSON in a text", operation.Unreadable, func(s *Scenario, _ string) *nats.Msg {
+		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":%q}`, source, event.TypeObjectCreate, s.secretObject()))
 	}},
-	{"a structured event without id, a secret in an array", operation.Unreadable, func(t *Trial, _ string) *nats.Msg {
-		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":["unicodePwd",%q]}`, source, event.TypeObjectCreate, t.password()))
+	{"a structured event without id, a secret in an array", operation.Unreadable, func(s *Scenario, _ string) *nats.Msg {
+		return structured(fmt.Sprintf(`{"specversion":"1.0","source":%q,"type":%q,"data":["unicodePwd",%q]}`, source, event.TypeObjectCreate, s.password()))
 	}},
-	{"another command under a used id", operation.Conflict, used(func(t *Trial) string { data, _ := t.object(1, 0, 0); return data })},
-	{"JSON in a text under a used id", operation.Conflict, used(func(t *Trial) string { return fmt.Sprintf("%q", t.secretObject()) })},
-	{"value in place of values under a used id", operation.Conflict, used((*Trial).misspelt)},
-	{"a secret in an array under a used id", operation.Conflict, used(func(t *Trial) string { return fmt.Sprintf(`["unicodePwd",%q]`, t.password()) })},
+	{"another command under a used id", operation.Conflict, underUsedID(func(s *Scenario) string { data, _ := s.object(1, 0, 0); return data })},
+	{"JSON in a text under a used id", operation.Conflict, underUsedID(func(s *Scenario) string { return fmt.Sprintf("%q", s.secretObject()) })},
+	{"value in place of values under a used id", operation.Conflict, underUsedID((*Scenario).misspelt)},
+	{"a secret in an array under a used id", operation.Conflict, underUsedID(func(s *Scenario) string { return fmt.Sprintf(`["unicodePwd",%q]`, s.password()) })},
 }
 
-func (t *Trial) secretObject() string { return fmt.Sprintf(`{"unicodePwd":%q}`, t.password()) }
+func (s *Scenario) secretObject() string { return fmt.Sprintf(`{"unicodePwd":%q}`, s.password()) }
 
-func (t *Trial) misspelt() string {
-	return fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[{"propertyName":"unicodePwd","propertyType":"String","value":%q}]}`, unit, t.password())
+func (s *Scenario) misspelt() string {
+	return fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[{"propertyName":"unicodePwd","propertyType":"String","value":%q}]}`, unit, s.password())
 }
 
 // create makes a command on a key token as it is; "" leaves the key open.
@@ -97,8 +97,8 @@ func structured(body string) *nats.Msg {
 	return &nats.Msg{Data: []byte(body), Header: nats.Header{"content-type": {"application/cloudevents+json"}}}
 }
 
-// with sets a header.
-func with(m *nats.Msg, name string, values ...string) *nats.Msg {
+// withHeader sets a header.
+func withHeader(m *nats.Msg, name string, values ...string) *nats.Msg {
 	m.Header[name] = values
 	return m
 }
@@ -106,13 +106,13 @@ func with(m *nats.Msg, name string, values ...string) *nats.Msg {
 // usedID is the id of a command whose outcome stands when its turn comes.
 const usedID = "0"
 
-func used(data func(*Trial) string) func(*Trial, string) *nats.Msg {
-	return func(t *Trial, _ string) *nats.Msg { return create("other", usedID, data(t)) }
+func underUsedID(data func(*Scenario) string) func(*Scenario, string) *nats.Msg {
+	return func(s *Scenario, _ string) *nats.Msg { return create("other", usedID, data(s)) }
 }
 
-// malformed publishes one malformed message, by turns; after those above the bombs, once: they are
+// publishMalformed publishes one malformed message, by turns; after those above the bombs, once: they are
 // large.
-func (p *publisher) malformed(ctx context.Context, turn int) error {
+func (p *publisher) publishMalformed(ctx context.Context, turn int) error {
 	at, id := turn%len(malformedMessages), fmt.Sprint("malformed-", turn)
 	if bomb := turn - len(malformedMessages); bomb >= 0 && bomb < len(bombs) {
 		b := bombs[bomb]
@@ -129,7 +129,7 @@ func (p *publisher) malformed(ctx context.Context, turn int) error {
 	if w.make == nil {
 		return p.emptyRecord(ctx, w, id)
 	}
-	m := w.make(p.Trial, id)
+	m := w.make(p.Scenario, id)
 	if m.Subject == "" {
 		m.Subject = topology.CommandSubject(stack.SandboxTenant, event.DomainDirectory, id)
 	}
@@ -144,21 +144,21 @@ func (p *publisher) malformed(ctx context.Context, turn int) error {
 func operationOf(id string) string { return event.OperationID(stack.SandboxTenant, source, id) }
 
 // storeMalformed publishes a message and takes note of how it must end.
-func (t *Trial) storeMalformed(ctx context.Context, m *nats.Msg, entry check.Malformed) error {
-	ack, err := t.store(ctx, m)
+func (s *Scenario) storeMalformed(ctx context.Context, m *nats.Msg, entry check.Malformed) error {
+	ack, err := s.store(ctx, m)
 	if err != nil {
 		return err
 	}
 	entry.Sequence = ack.Sequence
-	t.noteMalformed(entry)
-	t.injected(malformedMessage)
+	s.noteMalformed(entry)
+	s.countFault(malformedMessage)
 	return nil
 }
 
-func (t *Trial) noteMalformed(entry check.Malformed) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.evidence.Malformed = append(t.evidence.Malformed, entry)
+func (s *Scenario) noteMalformed(entry check.Malformed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evidence.Malformed = append(s.evidence.Malformed, entry)
 }
 
 // foreignRecord has something that is no event of ours stand on the subject of an operation before
@@ -168,13 +168,13 @@ func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) e
 	if err := p.forge(ctx, id, foreign); err != nil {
 		return err
 	}
-	data, _ := p.object(sidePath, 0, 0)
+	data, _ := p.object(firstUnorderedNumber, 0, 0)
 	m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, data)
 	switch {
 	case strings.HasSuffix(w.kind, "10 years"):
-		m = with(m, "mailwright-retry-after", "87600h")
+		m = withHeader(m, "mailwright-retry-after", "87600h")
 	case strings.HasSuffix(w.kind, "no delay"):
-		m = with(m, "mailwright-retry-after", "0s")
+		m = withHeader(m, "mailwright-retry-after", "0s")
 	}
 	return p.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, OperationID: operationOf(id), Want: w.want})
 }
@@ -182,19 +182,19 @@ func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) e
 // emptyRecord has an event stand there that tells a state, of a type that no version of ours knows,
 // and nothing of the command.
 func (p *publisher) emptyRecord(ctx context.Context, w malformed, id string) error {
-	if err := p.forge(ctx, id, laterVersion(id, event.OperationData{})); err != nil {
+	if err := p.forge(ctx, id, eventOfLaterVersion(id, event.OperationData{})); err != nil {
 		return err
 	}
-	data, _ := p.object(sidePath, 0, 0)
+	data, _ := p.object(firstUnorderedNumber, 0, 0)
 	return p.storeMalformed(ctx, message(event.DomainDirectory, id, id, event.TypeObjectCreate, data), check.Malformed{Kind: w.kind, Want: w.want})
 }
 
-// sidePath is a number of a command that is none of the workload's.
-const sidePath = 10_000_000
+// firstUnorderedNumber is a number of a command that is none of the workload's.
+const firstUnorderedNumber = 10_000_000
 
-// laterVersion makes an event as a later version may write it: of an unknown type, with the state
+// eventOfLaterVersion makes an event as a later version may write it: of an unknown type, with the state
 // that it leaves its operation in.
-func laterVersion(id string, of event.OperationData) *nats.Msg {
+func eventOfLaterVersion(id string, of event.OperationData) *nats.Msg {
 	e, err := event.New(id+".later", operation.Source(event.DomainDirectory), event.Prefix+"directory.paused.v1", event.WaitingData{Operation: of, Reason: "paused", Since: time.Now().UTC()})
 	if err != nil {
 		panic(err) // it depends on nothing
@@ -217,8 +217,8 @@ func (p *publisher) forge(ctx context.Context, id string, m *nats.Msg) error {
 	if err != nil {
 		return err
 	}
-	p.forged[ack.Sequence] = true
-	p.injected(forgedRecord)
+	p.forgedSequences[ack.Sequence] = true
+	p.countFault(forgedRecord)
 	return nil
 }
 
@@ -240,7 +240,7 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 	if err != nil {
 		return err
 	}
-	stored, err := patiently(ctx, func() (*jetstream.RawStreamMsg, error) { return commands.GetMsg(ctx, ack.Sequence) })
+	stored, err := retryRead(ctx, func() (*jetstream.RawStreamMsg, error) { return commands.GetMsg(ctx, ack.Sequence) })
 	if err != nil {
 		return err
 	}
@@ -263,12 +263,12 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 		}
 	}
 	p.noteMalformed(check.Malformed{Kind: w.kind, Sequence: ack.Sequence, Want: w.want})
-	p.injected(forgedReference)
+	p.countFault(forgedReference)
 	return nil
 }
 
-// patiently reads again while JetStream is away.
-func patiently[T any](ctx context.Context, read func() (T, error)) (v T, err error) {
+// retryRead reads again while JetStream is away.
+func retryRead[T any](ctx context.Context, read func() (T, error)) (v T, err error) {
 	late := until(ctx, time.Minute, func(context.Context) (string, error) {
 		v, err = read()
 		return "", err

@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"bytes"
@@ -37,27 +37,27 @@ var steps = []struct {
 }
 
 const (
-	// stepPatience is how long a replica may take to come to one of its steps; most take a second.
-	stepPatience = 12 * time.Second
-	// spareTries is how many replicas may come to none of them.
-	spareTries = 12
+	// stepTimeout is how long a replica may take to come to one of its steps; most take a second.
+	stepTimeout = 12 * time.Second
+	// extraReplicas is how many replicas may come to none of them.
+	extraReplicas = 12
 )
 
-// walkSteps starts one replica after another, each armed with all the steps that are left: the
+// killAtSteps starts one replica after another, each armed with all the steps that are left: the
 // first that it comes to kills it. So the rare ones have the time of all.
-func (t *Trial) walkSteps(ctx context.Context, service string, names []failpoint.Point, nth int, dice *rand.Rand) error {
+func (s *Scenario) killAtSteps(ctx context.Context, service string, names []failpoint.Point, nth int, rng *rand.Rand) error {
 	left := map[failpoint.Point]bool{}
 	for _, name := range names {
 		left[name] = true
 	}
-	for tries := len(names) + spareTries; len(left) > 0 && tries > 0 && ctx.Err() == nil; tries-- {
+	for tries := len(names) + extraReplicas; len(left) > 0 && tries > 0 && ctx.Err() == nil; tries-- {
 		var points []string
 		for _, name := range names {
 			if left[name] {
-				points = append(points, fmt.Sprintf("%s:%d", name, 1+dice.IntN(nth)))
+				points = append(points, fmt.Sprintf("%s:%d", name, 1+rng.IntN(nth)))
 			}
 		}
-		hit, err := t.crashAt(ctx, service, points)
+		hit, err := s.crashAt(ctx, service, points)
 		if err != nil {
 			return err
 		}
@@ -65,10 +65,10 @@ func (t *Trial) walkSteps(ctx context.Context, service string, names []failpoint
 			nth = 1 // what is left is rare
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, name := range names {
-		t.evidence.Points = append(t.evidence.Points, check.Point{Service: service, Step: string(name), Hit: !left[name]})
+		s.evidence.Points = append(s.evidence.Points, check.Point{Service: service, Step: string(name), Hit: !left[name]})
 	}
 	return nil
 }
@@ -76,28 +76,28 @@ func (t *Trial) walkSteps(ctx context.Context, service string, names []failpoint
 // crashAt runs a replica until it has killed itself at one of some points, and says at which; ""
 // where it came to none in time. That it ended in any other way is an error. One projection-svc
 // leads: the others only follow when it is gone.
-func (t *Trial) crashAt(ctx context.Context, service string, points []string) (hit string, err error) {
+func (s *Scenario) crashAt(ctx context.Context, service string, points []string) (hit string, err error) {
 	if service == projection {
-		if err := t.Kill(service); err != nil {
+		if err := s.Kill(service); err != nil {
 			return "", err
 		}
-		t.killed(killOf(service))
+		s.countKill(killKind(service))
 		defer func() {
-			if failed := t.Restart(context.WithoutCancel(ctx), service); err == nil {
+			if failed := s.Restart(context.WithoutCancel(ctx), service); err == nil {
 				err = failed
 			}
 		}()
 	}
-	r, err := t.replica(ctx, service, "--crash-at", strings.Join(points, ","))
+	r, err := s.replica(ctx, service, "--crash-at", strings.Join(points, ","))
 	if err != nil {
 		return "", err
 	}
 	defer r.kill()
 	select {
-	case <-r.ended:
-	case <-time.After(stepPatience):
+	case <-r.done:
+	case <-time.After(stepTimeout):
 		r.kill()
-		t.killed(replicaKilled)
+		s.countKill(replicaKilled)
 		return "", nil
 	case <-ctx.Done():
 		return "", nil
@@ -106,7 +106,7 @@ func (t *Trial) crashAt(ctx context.Context, service string, points []string) (h
 	if status, ok := r.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL || step == "" {
 		return "", fmt.Errorf("a replica of %s that was to be killed at one of %v ended with %v", service, points, r.ProcessState)
 	}
-	t.killed(atStep)
+	s.countKill(crashAtStep)
 	return step, nil
 }
 
@@ -116,17 +116,17 @@ const projection = "projection-svc"
 type replica struct {
 	*exec.Cmd
 	log   *replicaLog
-	ended chan struct{}
+	done chan struct{}
 }
 
-func (t *Trial) replica(ctx context.Context, service string, args ...string) (*replica, error) {
-	file, err := os.OpenFile(filepath.Join(t.dir, "logs", service+"-replicas.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func (s *Scenario) replica(ctx context.Context, service string, args ...string) (*replica, error) {
+	file, err := os.OpenFile(filepath.Join(s.dir, "logs", service+"-replicas.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, service), append([]string{"--config", filepath.Join(t.dir, "mailwright.yaml")}, args...)...)
-	cmd.Env = append(append(os.Environ(), t.environment()...), "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+t.Endpoints.Postgres)
-	r := &replica{Cmd: cmd, log: &replicaLog{file: file}, ended: make(chan struct{})}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, service), append([]string{"--config", filepath.Join(s.dir, "mailwright.yaml")}, args...)...)
+	cmd.Env = append(append(os.Environ(), s.environment()...), "MAILWRIGHT_NATS_URL="+s.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+s.Endpoints.Postgres)
+	r := &replica{Cmd: cmd, log: &replicaLog{file: file}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -134,18 +134,18 @@ func (t *Trial) replica(ctx context.Context, service string, args ...string) (*r
 	go func() {
 		_ = cmd.Wait()
 		_ = file.Close()
-		close(r.ended)
+		close(r.done)
 	}()
 	return r, nil
 }
 
 // kill ends a replica at once, and stop lets it end.
-func (r *replica) kill() { r.end(syscall.SIGKILL) }
-func (r *replica) stop() { r.end(syscall.SIGTERM) }
+func (r *replica) kill() { r.signalAndWait(syscall.SIGKILL) }
+func (r *replica) stop() { r.signalAndWait(syscall.SIGTERM) }
 
-func (r *replica) end(s os.Signal) {
+func (r *replica) signalAndWait(s os.Signal) {
 	_ = r.Process.Signal(s) // it may have ended
-	<-r.ended
+	<-r.done
 }
 
 // replicaLog passes what a replica writes on to a file, and keeps the step that it names.

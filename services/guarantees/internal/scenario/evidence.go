@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"bufio"
@@ -24,114 +24,114 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// Settle ends the storm and waits until every command has its outcome, every malformed message its
+// AwaitOutcomes ends the storm and waits until every command has its outcome, every malformed message its
 // letter or its outcome, and the projections have caught up. It asks for each of them by name: a
 // count of what is open does not know of a command that has no row yet.
-func (t *Trial) Settle(ctx context.Context, patience time.Duration) error {
-	if _, err := t.controlRaw(ctx, "DELETE", "faults", nil); err != nil {
+func (s *Scenario) AwaitOutcomes(ctx context.Context, timeout time.Duration) error {
+	if _, err := s.controlRaw(ctx, "DELETE", "faults", nil); err != nil {
 		return err
 	}
-	commands := make([]string, len(t.evidence.Commands))
-	for i, c := range t.evidence.Commands {
+	commands := make([]string, len(s.evidence.Commands))
+	for i, c := range s.evidence.Commands {
 		commands[i] = c.OperationID
 	}
-	malformed := t.evidence.Malformed
-	return until(ctx, patience, func(ctx context.Context) (string, error) {
-		undone, err := t.undone(ctx, commands)
+	malformed := s.evidence.Malformed
+	return until(ctx, timeout, func(ctx context.Context) (string, error) {
+		undone, err := s.withoutOutcome(ctx, commands)
 		if err != nil {
 			return "", err
 		}
-		unsettled, err := t.unsettled(ctx, malformed)
+		unsettled, err := s.malformedWithoutEnd(ctx, malformed)
 		if err != nil {
 			return "", err
 		}
-		open, err := t.open(ctx)
+		open, err := s.openOperations(ctx)
 		if err != nil {
 			return "", err
 		}
-		t.tell("%d of %d commands are done", len(t.evidence.Commands)-len(undone), len(t.evidence.Commands))
+		s.reportProgress("%d of %d commands are done", len(s.evidence.Commands)-len(undone), len(s.evidence.Commands))
 		// an outcome stands, and need not be asked for again
 		commands, malformed = undone, unsettled
 		if len(undone)+len(unsettled)+open > 0 {
 			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no letter, %d operations are open",
-				len(undone), len(t.evidence.Commands), undone[:min(len(undone), 3)], len(unsettled), len(t.evidence.Malformed), open), nil
+				len(undone), len(s.evidence.Commands), undone[:min(len(undone), 3)], len(unsettled), len(s.evidence.Malformed), open), nil
 		}
 		return "", nil
 	})
 }
 
-// undone are those of the commands that have no outcome.
-func (t *Trial) undone(ctx context.Context, commands []string) ([]string, error) {
-	return column[string](ctx, t.db, `SELECT id FROM unnest($1::text[]) id
+// withoutOutcome are those of the commands that have no outcome.
+func (s *Scenario) withoutOutcome(ctx context.Context, commands []string) ([]string, error) {
+	return column[string](ctx, s.db, `SELECT id FROM unnest($1::text[]) id
 		WHERE NOT EXISTS (SELECT FROM mailwright.operations WHERE operation_id = id AND finished_at IS NOT NULL)`, commands)
 }
 
-// unsettled are those of the malformed messages that have neither a letter nor an outcome.
-func (t *Trial) unsettled(ctx context.Context, list []check.Malformed) ([]check.Malformed, error) {
-	settled, err := column[uint64](ctx, t.db, `SELECT origin_sequence FROM mailwright.dead_letters WHERE origin_sequence IS NOT NULL`)
+// malformedWithoutEnd are those of the malformed messages that have neither a letter nor an outcome.
+func (s *Scenario) malformedWithoutEnd(ctx context.Context, list []check.Malformed) ([]check.Malformed, error) {
+	deadLettered, err := column[uint64](ctx, s.db, `SELECT origin_sequence FROM mailwright.dead_letters WHERE origin_sequence IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(slices.Clone(list), func(m check.Malformed) bool { return slices.Contains(settled, m.Sequence) })
+	list = slices.DeleteFunc(slices.Clone(list), func(m check.Malformed) bool { return slices.Contains(deadLettered, m.Sequence) })
 	ids := make([]string, len(list))
 	for i, m := range list {
 		ids[i] = m.OperationID
 	}
-	undone, err := t.undone(ctx, ids)
+	undone, err := s.withoutOutcome(ctx, ids)
 	return slices.DeleteFunc(list, func(m check.Malformed) bool { return !slices.Contains(undone, m.OperationID) }), err
 }
 
-// open counts the operations that have no outcome, but for those that have a dead letter in its
+// openOperations counts the operations that have no outcome, but for those that have a dead letter in its
 // place and those that stay scheduled.
-func (t *Trial) open(ctx context.Context) (n int, err error) {
-	scheduled := make([]string, len(t.scheduled))
-	for i, c := range t.scheduled {
+func (s *Scenario) openOperations(ctx context.Context) (n int, err error) {
+	scheduled := make([]string, len(s.scheduled))
+	for i, c := range s.scheduled {
 		scheduled[i] = c.OperationID
 	}
-	err = t.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations o WHERE finished_at IS NULL AND operation_id <> ALL ($1)
+	err = s.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations o WHERE finished_at IS NULL AND operation_id <> ALL ($1)
 		AND NOT EXISTS (SELECT FROM mailwright.dead_letters d WHERE d.operation_id = o.operation_id)`, scheduled).Scan(&n)
 	return n, err
 }
 
-// TakeStock sends some commands again, has the vendor scan what the storm has left, and takes one
+// PublishFinalCommands sends some commands again, has the vendor scan what the storm has left, and takes one
 // more inventory.
-func (t *Trial) TakeStock(ctx context.Context) error {
-	pause(ctx, 2*duplicates)
-	if err := t.resend(ctx); err != nil {
+func (s *Scenario) PublishFinalCommands(ctx context.Context) error {
+	pause(ctx, 2*duplicateDelay)
+	if err := s.resend(ctx); err != nil {
 		return err
 	}
-	if _, err := t.controlRaw(ctx, "POST", "scan", nil); err != nil {
+	if _, err := s.controlRaw(ctx, "POST", "scan", nil); err != nil {
 		return err
 	}
-	if err := t.cancelScheduled(ctx); err != nil {
+	if err := s.cancelScheduled(ctx); err != nil {
 		return err
 	}
-	k := &kinds[len(kinds)-1]
-	msg, c := t.publishing.next(len(t.evidence.Commands), k)
-	_, err := t.store(ctx, msg)
-	t.evidence.Commands = append(t.evidence.Commands, c)
+	k := &commandKinds[len(commandKinds)-1]
+	msg, c := s.publisher.next(len(s.evidence.Commands), k)
+	_, err := s.store(ctx, msg)
+	s.evidence.Commands = append(s.evidence.Commands, c)
 	return err
 }
 
 // Evidence gathers what the run left behind.
-func (t *Trial) Evidence(ctx context.Context) (check.Evidence, error) {
-	e := t.evidence
-	e.Kills = t.kills
-	e.Secrets = []string{t.password(), "adaxes-sandbox-token", "entra-sandbox-secret", "enpower-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password"}
-	err := errors.Join(t.readEvents(ctx, &e), t.readDrift(ctx, &e), t.readDead(ctx, &e), t.readMailboxes(ctx, &e), t.readParked(ctx, &e), t.readEffects(ctx, &e), t.readScan(ctx, &e), t.readDeliveries(ctx, &e),
-		t.readRows(ctx, &e), t.readLogs(&e))
+func (s *Scenario) Evidence(ctx context.Context) (check.Evidence, error) {
+	e := s.evidence
+	e.Kills = s.kills
+	e.Secrets = []string{s.password(), "adaxes-sandbox-token", "entra-sandbox-secret", "enpower-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password"}
+	err := errors.Join(s.readEvents(ctx, &e), s.readDrift(ctx, &e), s.readDead(ctx, &e), s.readMailboxes(ctx, &e), s.readParked(ctx, &e), s.readEffects(ctx, &e), s.readScan(ctx, &e), s.readDeliveries(ctx, &e),
+		s.readRows(ctx, &e), s.readLogs(&e))
 	return e, err
 }
 
 // Events gathers the events alone.
-func (t *Trial) Events(ctx context.Context) (check.Evidence, error) {
-	e := t.evidence
-	return e, t.readEvents(ctx, &e)
+func (s *Scenario) Events(ctx context.Context) (check.Evidence, error) {
+	e := s.evidence
+	return e, s.readEvents(ctx, &e)
 }
 
-// each reads a stream from its beginning to where it ends now.
-func (t *Trial) each(ctx context.Context, name string, read func(jetstream.Msg) error) error {
-	stream, err := t.js.Stream(ctx, name)
+// readStream reads a stream from its beginning to where it ends now.
+func (s *Scenario) readStream(ctx context.Context, name string, read func(jetstream.Msg) error) error {
+	stream, err := s.js.Stream(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (t *Trial) each(ctx context.Context, name string, read func(jetstream.Msg) 
 	if left == 0 {
 		return nil
 	}
-	consumer, err := t.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
+	consumer, err := s.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return err
 	}
@@ -160,11 +160,11 @@ func (t *Trial) each(ctx context.Context, name string, read func(jetstream.Msg) 
 	return nil
 }
 
-func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
+func (s *Scenario) readEvents(ctx context.Context, e *check.Evidence) error {
 	e.ReadBack = map[string]bool{}
-	return t.each(ctx, topology.StreamEvents, func(m jetstream.Msg) error {
+	return s.readStream(ctx, topology.StreamEvents, func(m jetstream.Msg) error {
 		meta, err := m.Metadata()
-		if err != nil || t.forged[meta.Sequence.Stream] {
+		if err != nil || s.forgedSequences[meta.Sequence.Stream] {
 			return err
 		}
 		v, err := event.Decode(m.Headers(), m.Data())
@@ -178,15 +178,15 @@ func (t *Trial) readEvents(ctx context.Context, e *check.Evidence) error {
 		e.Events = append(e.Events, check.Event{
 			OperationID: event.Extension(v, event.AttrOperationID), Type: v.Type(), State: string(state), Terminal: state.Terminal(), Stored: meta.Timestamp,
 		})
-		e.Texts = append(e.Texts, check.Text{Where: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
+		e.Texts = append(e.Texts, check.Text{Source: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		return nil
 	})
 }
 
 // readDrift reads which results were found to be others in the end.
-func (t *Trial) readDrift(ctx context.Context, e *check.Evidence) error {
+func (s *Scenario) readDrift(ctx context.Context, e *check.Evidence) error {
 	e.Drift = map[string]bool{}
-	return t.each(ctx, topology.StreamDrift, func(m jetstream.Msg) error {
+	return s.readStream(ctx, topology.StreamDrift, func(m jetstream.Msg) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
@@ -199,41 +199,41 @@ func (t *Trial) readDrift(ctx context.Context, e *check.Evidence) error {
 	})
 }
 
-func (t *Trial) readDead(ctx context.Context, e *check.Evidence) error {
-	return t.each(ctx, topology.StreamDead, func(m jetstream.Msg) error {
+func (s *Scenario) readDead(ctx context.Context, e *check.Evidence) error {
+	return s.readStream(ctx, topology.StreamDead, func(m jetstream.Msg) error {
 		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return err
 		}
-		e.Dead = append(e.Dead, check.Letter{Sequence: letter.Sequence, Reason: letter.Reason})
-		e.Texts = append(e.Texts, check.Text{Where: "a dead letter on " + m.Subject(), Text: string(m.Data())})
+		e.DeadLetters = append(e.DeadLetters, check.DeadLetter{Sequence: letter.Sequence, Reason: letter.Reason})
+		e.Texts = append(e.Texts, check.Text{Source: "a dead letter on " + m.Subject(), Text: string(m.Data())})
 		return nil
 	})
 }
 
 // readMailboxes reads what MAILBOXES says of each mailbox that is there.
-func (t *Trial) readMailboxes(ctx context.Context, e *check.Evidence) error {
-	e.Told = map[string]string{}
-	return t.each(ctx, topology.StreamMailboxes, func(m jetstream.Msg) error {
+func (s *Scenario) readMailboxes(ctx context.Context, e *check.Evidence) error {
+	e.Observed = map[string]string{}
+	return s.readStream(ctx, topology.StreamMailboxes, func(m jetstream.Msg) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
 		}
-		e.Texts = append(e.Texts, check.Text{Where: "an observation on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
+		e.Texts = append(e.Texts, check.Text{Source: "an observation on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		var data struct {
 			Mailbox struct{ ID, EmailAddress, Alias string }
 		}
 		if v.Type() == event.TypeMailboxObserved {
 			err = v.DataAs(&data)
-			e.Told[data.Mailbox.ID] = data.Mailbox.EmailAddress + " " + data.Mailbox.Alias
+			e.Observed[data.Mailbox.ID] = data.Mailbox.EmailAddress + " " + data.Mailbox.Alias
 		}
 		return err
 	})
 }
 
 // readParked reads what PARKED still holds, past its work queue.
-func (t *Trial) readParked(ctx context.Context, e *check.Evidence) error {
-	stream, err := t.js.Stream(ctx, topology.StreamParked)
+func (s *Scenario) readParked(ctx context.Context, e *check.Evidence) error {
+	stream, err := s.js.Stream(ctx, topology.StreamParked)
 	if err != nil {
 		return err
 	}
@@ -246,14 +246,14 @@ func (t *Trial) readParked(ctx context.Context, e *check.Evidence) error {
 		if err != nil {
 			return err
 		}
-		e.Texts = append(e.Texts, check.Text{Where: "PARKED on " + m.Subject, Text: fmt.Sprint(m.Header) + string(m.Data)})
+		e.Texts = append(e.Texts, check.Text{Source: "PARKED on " + m.Subject, Text: fmt.Sprint(m.Header) + string(m.Data)})
 	}
 	return nil
 }
 
 // readEffects reads from the vendors' journal which command has taken effect, how often and in
 // which order.
-func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
+func (s *Scenario) readEffects(ctx context.Context, e *check.Evidence) error {
 	var journal struct {
 		Entries []struct {
 			Sequence                     uint64
@@ -261,12 +261,12 @@ func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
 			Vendor, Call, Target, Detail string
 		}
 	}
-	if err := t.ask(ctx, "journal?committed=true&limit=0", &journal); err != nil {
+	if err := s.controlJSON(ctx, "journal?committed=true&limit=0", &journal); err != nil {
 		return err
 	}
 	for _, entry := range journal.Entries {
 		mark := strings.TrimSpace(entry.Vendor + " " + entry.Call + " " + entry.Target + " " + entry.Detail)
-		if id := t.marks[mark]; id != "" {
+		if id := s.operationOfMark[mark]; id != "" {
 			e.Effects = append(e.Effects, check.Effect{OperationID: id, At: entry.Sequence, Time: entry.Time})
 		}
 	}
@@ -274,7 +274,7 @@ func (t *Trial) readEffects(ctx context.Context, e *check.Evidence) error {
 }
 
 // readScan asks the sandbox which mailboxes EnPower lists.
-func (t *Trial) readScan(ctx context.Context, e *check.Evidence) error {
+func (s *Scenario) readScan(ctx context.Context, e *check.Evidence) error {
 	var shown struct {
 		Views []struct {
 			ID       string
@@ -282,7 +282,7 @@ func (t *Trial) readScan(ctx context.Context, e *check.Evidence) error {
 			Verbatim struct{ EmailAddress, Alias string }
 		}
 	}
-	if err := t.ask(ctx, "objects?kind=views&limit=0", &shown); err != nil {
+	if err := s.controlJSON(ctx, "objects?kind=views&limit=0", &shown); err != nil {
 		return err
 	}
 	e.Scanned = map[string]string{}
@@ -299,8 +299,8 @@ func (t *Trial) readScan(ctx context.Context, e *check.Evidence) error {
 
 // readDeliveries counts what each consumer of COMMANDS has handed out, and the wake-ups, which are
 // gone when they are acknowledged: there is no more than one for each event.
-func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
-	commands, err := t.js.Stream(ctx, topology.StreamCommands)
+func (s *Scenario) readDeliveries(ctx context.Context, e *check.Evidence) error {
+	commands, err := s.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
 		}
 		e.Deliveries = append(e.Deliveries, check.Deliveries{Consumer: consumer.Name, Messages: messages, Delivered: consumer.Delivered.Consumer})
 	}
-	parked, err := t.js.Stream(ctx, topology.StreamParked)
+	parked, err := s.js.Stream(ctx, topology.StreamParked)
 	if err != nil {
 		return err
 	}
@@ -334,34 +334,34 @@ func (t *Trial) readDeliveries(ctx context.Context, e *check.Evidence) error {
 // hand.
 const AlteredRow = "rows"
 
-// bookkeeping are the tables whose rows tell when this process did something, not what happened.
-var bookkeeping = []string{"checkpoints", "schema_version", "retention"}
+// unreplayedTables are the tables whose rows tell when this process did something, not what happened.
+var unreplayedTables = []string{"checkpoints", "schema_version", "retention"}
 
 // readRows dumps every table, to search it, and has the rows compared with a replay.
-func (t *Trial) readRows(ctx context.Context, e *check.Evidence) error {
-	if slices.Contains(t.Unsafe, AlteredRow) {
-		if _, err := t.db.Exec(ctx, `UPDATE mailwright.operations SET state = 'failed' WHERE operation_id = (SELECT min(operation_id) FROM mailwright.operations WHERE state = 'succeeded')`); err != nil {
+func (s *Scenario) readRows(ctx context.Context, e *check.Evidence) error {
+	if slices.Contains(s.Unsafe, AlteredRow) {
+		if _, err := s.db.Exec(ctx, `UPDATE mailwright.operations SET state = 'failed' WHERE operation_id = (SELECT min(operation_id) FROM mailwright.operations WHERE state = 'succeeded')`); err != nil {
 			return err
 		}
 	}
-	live, err := dump(ctx, t.db)
+	live, err := dumpTables(ctx, s.db)
 	if err != nil {
 		return err
 	}
 	for table, rows := range live {
-		e.Texts = append(e.Texts, check.Text{Where: "table " + table, Text: strings.Join(rows, "\n")})
+		e.Texts = append(e.Texts, check.Text{Source: "table " + table, Text: strings.Join(rows, "\n")})
 	}
-	pool, err := postgres.Open(ctx, t.Endpoints.Postgres, replay.Connections())
+	pool, err := postgres.Open(ctx, s.Endpoints.Postgres, replay.Connections())
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	e.Rows, err = replay.Verify(ctx, replay.Config{Pool: pool, JS: t.js, Log: t.Log, Examples: 5})
+	e.Rows, err = replay.Verify(ctx, replay.Config{Pool: pool, JS: s.js, Log: s.Log, Examples: 5})
 	return err
 }
 
-func dump(ctx context.Context, db *pgxpool.Pool) (map[string][]string, error) {
-	tables, err := column[string](ctx, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE' AND table_name <> ALL ($1)`, bookkeeping)
+func dumpTables(ctx context.Context, db *pgxpool.Pool) (map[string][]string, error) {
+	tables, err := column[string](ctx, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE' AND table_name <> ALL ($1)`, unreplayedTables)
 	if err != nil {
 		return nil, err
 	}
@@ -382,13 +382,13 @@ func column[T any](ctx context.Context, db *pgxpool.Pool, sql string, args ...an
 	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
-// crashed recognises what Go prints when a process of ours dies of its own fault.
-func crashed(line string) bool {
+// isCrash recognises what Go prints when a process of ours dies of its own fault.
+func isCrash(line string) bool {
 	return strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE")
 }
 
-func (t *Trial) readLogs(e *check.Evidence) error {
-	logs, err := filepath.Glob(filepath.Join(t.dir, "logs", "*.log"))
+func (s *Scenario) readLogs(e *check.Evidence) error {
+	logs, err := filepath.Glob(filepath.Join(s.dir, "logs", "*.log"))
 	if err != nil || len(logs) == 0 {
 		return errors.Join(err, errors.New("there are no logs"))
 	}
@@ -402,11 +402,11 @@ func (t *Trial) readLogs(e *check.Evidence) error {
 		var text strings.Builder
 		for lines.Scan() {
 			text.WriteString(lines.Text() + "\n")
-			if crashed(lines.Text()) {
+			if isCrash(lines.Text()) {
 				e.Panics = append(e.Panics, filepath.Base(name)+": "+lines.Text())
 			}
 		}
-		e.Texts = append(e.Texts, check.Text{Where: filepath.Base(name), Text: text.String()})
+		e.Texts = append(e.Texts, check.Text{Source: filepath.Base(name), Text: text.String()})
 		if err := errors.Join(lines.Err(), f.Close()); err != nil {
 			return err
 		}

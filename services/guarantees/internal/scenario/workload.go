@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"context"
@@ -20,14 +20,14 @@ const (
 	source = "/guarantees"
 	// malformedEvery and twiceEvery are how often a malformed message and a command under a second
 	// key come by, and acrossEvery one that concerns another tenant or publisher.
-	malformedEvery, twiceEvery, acrossEvery = 24, 12, 17
-	// tail is how fast commands follow when all of the plan are published and the storm is not
+	malformedEvery, twiceEvery, crossEvery = 24, 12, 17
+	// tailInterval is how fast commands follow when all of the plan are published and the storm is not
 	// over.
-	tail = 50 * time.Millisecond
+	tailInterval = 50 * time.Millisecond
 )
 
-// sent is a command that was published, as it may be sent again.
-type sent struct {
+// sentCommand is a command that was published, as it may be sent again.
+type sentCommand struct {
 	msg         *nats.Msg
 	operationID string
 	sequence    uint64
@@ -36,29 +36,29 @@ type sent struct {
 
 // publisher numbers the commands of each kind and key.
 type publisher struct {
-	*Trial
-	made    map[*kind]int
-	numbers map[string]int
-	// later are messages that follow others after a while.
-	later []later
-	// sideNumber numbers the commands that stand in no order.
-	sideNumber int
+	*Scenario
+	madeOfKind    map[*commandKind]int
+	lastNumber map[string]int
+	// delayed are messages that follow others after a while.
+	delayed []delayedMessage
+	// unorderedNumber numbers the commands that stand in no order.
+	unorderedNumber int
 }
 
 // Publish publishes the whole workload, spread over the keys, and goes on until the storm is over.
 // Now and then comes a create that is published twice at once under two keys, and a malformed
 // message.
-func (t *Trial) Publish(ctx context.Context, stormed <-chan struct{}) error {
-	pace := t.pace()
+func (s *Scenario) Publish(ctx context.Context, stormed <-chan struct{}) error {
+	pace := s.pace()
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	began := time.Now()
 	for i := 0; ; i++ {
-		over := t.NoFaults
-		if i < t.Commands {
+		over := s.NoFaults
+		if i < s.Commands {
 			tick.Reset(time.Until(began.Add(time.Duration(i) * pace)))
 		} else {
-			tick.Reset(tail)
+			tick.Reset(tailInterval)
 		}
 		if !over {
 			select {
@@ -69,62 +69,62 @@ func (t *Trial) Publish(ctx context.Context, stormed <-chan struct{}) error {
 			case <-tick.C:
 			}
 		}
-		if i >= t.Commands && over {
-			return t.publishing.follow(ctx, true)
+		if i >= s.Commands && over {
+			return s.publisher.publishDelayed(ctx, true)
 		}
-		if err := t.publishing.turn(ctx, i); err != nil {
+		if err := s.publisher.publishWithOthers(ctx, i); err != nil {
 			return err
 		}
 	}
 }
 
-// turn publishes command i, and what comes by beside it.
-func (p *publisher) turn(ctx context.Context, i int) error {
+// publishWithOthers publishes command i, and what comes by beside it.
+func (p *publisher) publishWithOthers(ctx context.Context, i int) error {
 	if err := p.publish(ctx, i); err != nil {
 		return err
 	}
 	if i%malformedEvery == malformedEvery-1 {
-		if err := p.malformed(ctx, i/malformedEvery); err != nil {
+		if err := p.publishMalformed(ctx, i/malformedEvery); err != nil {
 			return err
 		}
 	}
-	if i%acrossEvery == acrossEvery-1 && slices.Contains(p.services(), directoryService) {
-		if err := p.across(ctx, i); err != nil {
+	if i%crossEvery == crossEvery-1 && slices.Contains(p.services(), directoryService) {
+		if err := p.publishCrossing(ctx, i); err != nil {
 			return err
 		}
 	}
-	return p.follow(ctx, false)
+	return p.publishDelayed(ctx, false)
 }
 
 // pace spreads the workload over the storm: about two seconds a fault, or one in a hurry.
-func (t *Trial) pace() time.Duration {
-	if t.NoFaults {
+func (s *Scenario) pace() time.Duration {
+	if s.NoFaults {
 		return 0
 	}
-	fault := 3 * time.Second
-	if t.Hurry {
-		fault = time.Second
+	perFault := 3 * time.Second
+	if s.FastKills {
+		perFault = time.Second
 	}
-	return (walkTime + time.Duration(max(t.Plan.Kills, len(deck)))*fault) / time.Duration(t.Commands)
+	return (stepKillsDuration + time.Duration(max(s.Plan.Kills, len(faults)))*perFault) / time.Duration(s.Commands)
 }
 
 // next makes command i and takes note of it.
-func (p *publisher) next(i int, k *kind) (*nats.Msg, check.Command) {
+func (p *publisher) next(i int, k *commandKind) (*nats.Msg, check.Command) {
 	keys := k.keys
 	if keys == 0 {
 		keys = p.Keys
 	}
-	key := p.made[k] % keys
-	p.made[k]++
+	key := p.madeOfKind[k] % keys
+	p.madeOfKind[k]++
 	name := fmt.Sprintf("%s-%s-%d", k.domain, k.call, key)
-	p.numbers[name]++
+	p.lastNumber[name]++
 	c := check.Command{
-		OperationID: event.OperationID(stack.SandboxTenant, source, fmt.Sprint(i)), Key: name, Number: p.numbers[name],
-		Writes: k.call != "", Once: k.once, Twice: k.once && i%twiceEvery == 3,
+		OperationID: event.OperationID(stack.SandboxTenant, source, fmt.Sprint(i)), Key: name, Number: p.lastNumber[name],
+		Writes: k.call != "", NotRepeatable: k.notRepeatable, Unordered: k.notRepeatable && i%twiceEvery == 3,
 	}
-	data, mark := k.command(p.Trial, i, key, c.Number)
+	data, mark := k.command(p.Scenario, i, key, c.Number)
 	if c.Writes {
-		p.marks[k.vendor+" "+k.call+" "+mark] = c.OperationID
+		p.operationOfMark[k.vendor+" "+k.call+" "+mark] = c.OperationID
 	}
 	return message(k.domain, name, fmt.Sprint(i), k.eventType, data), c
 }
@@ -132,13 +132,13 @@ func (p *publisher) next(i int, k *kind) (*nats.Msg, check.Command) {
 func (p *publisher) publish(ctx context.Context, i int) error {
 	k := p.kindOf(i)
 	msg, c := p.next(i, k)
-	if c.Twice {
+	if c.Unordered {
 		again := message(k.domain, "second-"+c.Key, fmt.Sprint(i), k.eventType, string(msg.Data))
 		again.Header.Set(jetstream.MsgIDHeader, "second-"+fmt.Sprint(i))
 		if _, err := p.store(ctx, again); err != nil {
 			return err
 		}
-		p.injected(twoKeys)
+		p.countFault(twoKeys)
 	}
 	ack, err := p.store(ctx, msg)
 	if err != nil {
@@ -149,7 +149,7 @@ func (p *publisher) publish(ctx context.Context, i int) error {
 	defer p.mu.Unlock()
 	p.evidence.Commands = append(p.evidence.Commands, c)
 	if i%twiceEvery == 0 {
-		p.sent = append(p.sent, sent{msg, c.OperationID, ack.Sequence, time.Now()})
+		p.sent = append(p.sent, sentCommand{msg, c.OperationID, ack.Sequence, time.Now()})
 	}
 	return nil
 }
@@ -167,15 +167,15 @@ func messageOf(tenant string, domain event.Domain, key, id, eventType, data stri
 
 // password is a secret of every command that has one; it must be found nowhere. The seed is written
 // in letters: a vendor refuses a password that holds a user's name, and names are numbered.
-func (t *Trial) password() string {
-	letters := strings.Map(func(digit rune) rune { return digit - '0' + 'a' }, fmt.Sprint(t.Seed))
+func (s *Scenario) password() string {
+	letters := strings.Map(func(digit rune) rune { return digit - '0' + 'a' }, fmt.Sprint(s.Seed))
 	return "Zebra-" + letters + "-Secret"
 }
 
 // store stores a message as a careful publisher does: again and again while JetStream is away.
-func (t *Trial) store(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, error) {
+func (s *Scenario) store(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, error) {
 	for {
-		ack, err := t.js.PublishMsg(ctx, m)
+		ack, err := s.js.PublishMsg(ctx, m)
 		if err == nil {
 			return ack, nil
 		}
@@ -188,13 +188,13 @@ func (t *Trial) store(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, erro
 }
 
 // prepare has what the commands of the plan need at the vendors.
-func (t *Trial) prepare(ctx context.Context) error {
-	if !slices.Contains(t.services(), "mailbox-svc") {
+func (s *Scenario) prepare(ctx context.Context) error {
+	if !slices.Contains(s.services(), "mailbox-svc") {
 		return nil
 	}
-	for i := range t.Commands + spare {
-		if k := t.kindOf(i); k.prepare != nil {
-			if err := k.prepare(ctx, t, i); err != nil {
+	for i := range s.Commands + mixedBeyondPlan {
+		if k := s.kindOf(i); k.prepare != nil {
+			if err := k.prepare(ctx, s, i); err != nil {
 				return err
 			}
 		}
@@ -204,24 +204,24 @@ func (t *Trial) prepare(ctx context.Context) error {
 
 // resend sends commands again whose outcomes stand, and which JetStream has forgotten by their
 // message ids, as it has those of yesterday.
-func (t *Trial) resend(ctx context.Context) error {
-	t.mu.Lock()
-	candidates := t.sent
-	t.mu.Unlock()
-	for _, at := range t.rng.Perm(len(candidates)) {
-		s := candidates[at]
-		if time.Since(s.at) < 2*duplicates || !t.settled(ctx, s.operationID) {
+func (s *Scenario) resend(ctx context.Context) error {
+	s.mu.Lock()
+	candidates := s.sent
+	s.mu.Unlock()
+	for _, at := range s.rng.Perm(len(candidates)) {
+		command := candidates[at]
+		if time.Since(command.at) < 2*duplicateDelay || !s.hasOutcome(ctx, command.operationID) {
 			continue
 		}
-		ack, err := t.store(ctx, s.msg)
+		ack, err := s.store(ctx, command.msg)
 		if err != nil {
 			return err
 		}
-		t.mu.Lock()
-		t.evidence.Resent = append(t.evidence.Resent, check.Resent{OperationID: s.operationID, First: s.sequence, Second: ack.Sequence})
-		enough := len(t.evidence.Resent)%resentAtOnce == 0
-		t.mu.Unlock()
-		t.injected(dayLater)
+		s.mu.Lock()
+		s.evidence.Resent = append(s.evidence.Resent, check.Resent{OperationID: command.operationID, First: command.sequence, Second: ack.Sequence})
+		enough := len(s.evidence.Resent)%maxResentAtOnce == 0
+		s.mu.Unlock()
+		s.countFault(dayLater)
 		if enough {
 			return nil
 		}
@@ -229,13 +229,13 @@ func (t *Trial) resend(ctx context.Context) error {
 	return nil
 }
 
-// resentAtOnce is how many commands are sent again at a time.
-const resentAtOnce = 5
+// maxResentAtOnce is how many commands are sent again at a time.
+const maxResentAtOnce = 5
 
-// settled reads whether an operation has its outcome.
-func (t *Trial) settled(ctx context.Context, id string) bool {
-	for _, k := range kinds {
-		stream, err := t.js.Stream(ctx, topology.StreamEvents)
+// hasOutcome reads whether an operation has its outcome.
+func (s *Scenario) hasOutcome(ctx context.Context, id string) bool {
+	for _, k := range commandKinds {
+		stream, err := s.js.Stream(ctx, topology.StreamEvents)
 		if err != nil {
 			return false
 		}

@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"context"
@@ -11,104 +11,104 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// kind is a type of command of the workload: who carries it out, how the commands are made, and how
+// commandKind is a type of command of the workload: who carries it out, how the commands are made, and how
 // they show in the vendor's journal.
-type kind struct {
+type commandKind struct {
 	service   string
 	domain    event.Domain
 	eventType string
 	// One of every so many commands is of this kind, and at most so many of a run; 0: any number.
-	every, most int
+	every, max int
 	// keys that they are spread over; 0: those of the plan.
 	keys int
 	// vendor and call name the write in the journal; "" writes nothing. once: however often it is
 	// tried.
 	vendor, call string
-	once         bool
+	notRepeatable         bool
 	// read is a call of the same vendor that only reads.
 	read string
 	// command makes command i, which is number n of its key: its data, and how the journal shows
 	// it.
-	command func(t *Trial, i, key, n int) (data, mark string)
+	command func(s *Scenario, i, key, n int) (data, mark string)
 	// prepare has what command i needs at the vendor.
-	prepare func(ctx context.Context, t *Trial, i int) error
+	prepare func(ctx context.Context, s *Scenario, i int) error
 }
 
-// kinds of the workload. The first takes what the others leave.
-var kinds = []kind{
+// commandKinds of the workload. The first takes what the others leave.
+var commandKinds = []commandKind{
 	{
 		service: "directory-svc", domain: event.DomainDirectory, eventType: event.TypeObjectCreate, every: 1,
-		vendor: "adaxes", call: "create-object", read: "search", once: true, command: (*Trial).object,
+		vendor: "adaxes", call: "create-object", read: "search", notRepeatable: true, command: (*Scenario).object,
 	},
 	{
 		service: "directory-svc", domain: event.DomainDirectory, eventType: event.TypeBusinessUserCreate, every: 15, keys: 10,
-		vendor: "hostedexchange", call: "CreateBusinessUser", once: true, command: (*Trial).businessUser,
+		vendor: "hostedexchange", call: "CreateBusinessUser", notRepeatable: true, command: (*Scenario).businessUser,
 	},
 	{
 		service: "mailbox-svc", domain: event.DomainMailbox, eventType: event.TypeMailboxCreate, every: 14, keys: 10,
-		vendor: "adaxes", call: "create-mailbox", read: "get-object", once: true, command: (*Trial).mailbox, prepare: userOfMailbox,
+		vendor: "adaxes", call: "create-mailbox", read: "get-object", notRepeatable: true, command: (*Scenario).mailbox, prepare: createMailboxUser,
 	},
 	{
-		service: "delegation-svc", domain: event.DomainDelegation, eventType: event.TypeDelegationSet, every: 11, most: 1 << len(delegates) * len(mailboxes) / 2, keys: len(mailboxes),
-		vendor: "exchangeonline", call: "Set-Mailbox", read: "Get-Mailbox", command: (*Trial).delegation,
+		service: "delegation-svc", domain: event.DomainDelegation, eventType: event.TypeDelegationSet, every: 11, max: 1 << len(delegates) * len(mailboxes) / 2, keys: len(mailboxes),
+		vendor: "exchangeonline", call: "Set-Mailbox", read: "Get-Mailbox", command: (*Scenario).delegation,
 	},
 	{
-		service: "inventory-svc", domain: event.DomainInventory, eventType: event.TypeInventorySync, every: 30, most: 60, keys: 4,
-		vendor: "enpower", read: "list-mailboxes", command: (*Trial).inventory,
+		service: "inventory-svc", domain: event.DomainInventory, eventType: event.TypeInventorySync, every: 30, max: 60, keys: 4,
+		vendor: "enpower", read: "list-mailboxes", command: (*Scenario).inventory,
 	},
 }
 
-// spare is how many commands beyond the plan may be of any kind; what follows is of the first,
+// mixedBeyondPlan is how many commands beyond the plan may be of any kind; what follows is of the first,
 // which needs nothing at the vendor.
-const spare = 2000
+const mixedBeyondPlan = 2000
 
 // kindOf says of which kind command i is.
-func (t *Trial) kindOf(i int) *kind {
-	if i < t.Commands+spare {
-		for at := len(kinds) - 1; at > 0; at-- {
-			k := &kinds[at]
+func (s *Scenario) kindOf(i int) *commandKind {
+	if i < s.Commands+mixedBeyondPlan {
+		for at := len(commandKinds) - 1; at > 0; at-- {
+			k := &commandKinds[at]
 			every := k.every
-			if k.most > 0 {
-				every = max(every, t.Commands/k.most)
+			if k.max > 0 {
+				every = max(every, s.Commands/k.max)
 			}
 			if i%every == at {
 				return k
 			}
 		}
 	}
-	return &kinds[0]
+	return &commandKinds[0]
 }
 
 const unit = "OU=My Organizational Unit,DC=example,DC=com"
 
 // object creates a user whose name the vendor makes up, so that nothing but Mailwright keeps it
 // from being created twice.
-func (t *Trial) object(i, key, n int) (data, mark string) {
+func (s *Scenario) object(i, key, n int) (data, mark string) {
 	property := func(name, value string) string {
 		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, name, value)
 	}
 	// The vendor's pattern makes the logon name of the first letter and the surname: together they
 	// are unique.
 	return fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s,%s]}`, unit, property("givenName", fmt.Sprint("K", key)),
-		property("sn", fmt.Sprintf("N%d-%d", n, i)), property("userPrincipalName", fmt.Sprint("u", i)), property("unicodePwd", t.password())), fmt.Sprintf("userPrincipalName=u%d,%s", i, unit)
+		property("sn", fmt.Sprintf("N%d-%d", n, i)), property("userPrincipalName", fmt.Sprint("u", i)), property("unicodePwd", s.password())), fmt.Sprintf("userPrincipalName=u%d,%s", i, unit)
 }
 
-func (t *Trial) businessUser(i, _, _ int) (data, mark string) {
+func (s *Scenario) businessUser(i, _, _ int) (data, mark string) {
 	name := fmt.Sprintf("h%d@alpineskihouse.com", i)
 	return fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":%q,"preferredDomainController":"AD01.fabrikam.com",
-		"isAdmin":false,"planName":"BaseMail","newPassword":%q,"displayName":"Hosted %d"}`, name, t.password(), i), name
+		"isAdmin":false,"planName":"BaseMail","newPassword":%q,"displayName":"Hosted %d"}`, name, s.password(), i), name
 }
 
-func (t *Trial) mailbox(i, _, _ int) (data, mark string) {
+func (s *Scenario) mailbox(i, _, _ int) (data, mark string) {
 	dn := fmt.Sprintf("CN=m%d,OU=Sales,DC=example,DC=com", i)
 	return fmt.Sprintf(`{"directoryObject":%q,"mailboxParameters":{"alias":"m%d"}}`, dn, i), dn
 }
 
-// userOfMailbox creates the user of a mailbox, past Mailwright.
-func userOfMailbox(ctx context.Context, t *Trial, i int) error {
+// createMailboxUser creates the user of a mailbox, past Mailwright.
+func createMailboxUser(ctx context.Context, s *Scenario, i int) error {
 	body := fmt.Sprintf(`{"createIn":"OU=Sales,DC=example,DC=com","objectType":"user","properties":[{"propertyName":"cn","propertyType":"String","values":["m%d"]},
 		{"propertyName":"sAMAccountName","propertyType":"String","values":["m%d"]}]}`, i, i)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.Endpoints.Sandbox+"/adaxes/restApi/api/directoryObjects", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoints.Sandbox+"/adaxes/restApi/api/directoryObjects", strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -141,11 +141,11 @@ func addresses(names ...string) (list []string) {
 
 // delegation sets those delegates of a mailbox whose places are the ones of the command's number in
 // binary: the journal tells it by that. There are no more commands of a mailbox than such lists.
-func (t *Trial) delegation(_, key, n int) (data, mark string) {
+func (s *Scenario) delegation(_, key, n int) (data, mark string) {
 	var list []string
-	for place, who := range delegates {
-		if n>>place&1 == 1 {
-			list = append(list, who)
+	for bit, delegate := range delegates {
+		if n>>bit&1 == 1 {
+			list = append(list, delegate)
 		}
 	}
 	raw, _ := json.Marshal(list) // a list of texts
@@ -153,6 +153,6 @@ func (t *Trial) delegation(_, key, n int) (data, mark string) {
 }
 
 // inventory walks the vendor's mailboxes in many pages, so that kills strike in mid-walk.
-func (t *Trial) inventory(_, _, _ int) (data, mark string) {
-	return fmt.Sprintf(`{"mailboxType":"all","pageSize":%d}`, min(10+t.Commands/500, 1000)), ""
+func (s *Scenario) inventory(_, _, _ int) (data, mark string) {
+	return fmt.Sprintf(`{"mailboxType":"all","pageSize":%d}`, min(10+s.Commands/500, 1000)), ""
 }
