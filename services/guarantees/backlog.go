@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// maxBacklogMemory is what the service may take, however long the queue.
+	// maxBacklogMemory is what the service may take, however long the queue is.
 	maxBacklogMemory = 256 << 20
-	// minRatio is how fast the others are worked off while keys wait, to how fast without.
+	// minRatio bounds the rate while some keys wait, as a share of the rate while none does.
 	minRatio = 0.8
 )
 
@@ -24,12 +24,14 @@ type measure struct {
 	OK     bool    `json:"ok"`
 }
 
-// backlog prints how fast a heap of commands is worked off, without and with keys that wait, and
-// what memory that takes. It is an error where that misses a target.
+// backlog prints how fast a service works off a backlog, without and with keys that wait, and how
+// much memory it takes. A missed target is an error.
 func (o *options) backlog(ctx context.Context) (err error) {
 	o.setBin()
 	plan := o.plan()
-	plan.Commands, plan.Keys, plan.Services = o.Backlog, o.Backlog/10, []string{"directory-svc", "projection-svc"}
+	plan.Commands = o.Backlog
+	plan.Keys = o.Backlog / 10
+	plan.Services = []string{"directory-svc", "projection-svc"}
 	s, err := scenario.Start(ctx, plan)
 	if err != nil {
 		return err
@@ -43,12 +45,18 @@ func (o *options) backlog(ctx context.Context) (err error) {
 			return err
 		}
 		rates = append(rates, b.Rate())
-		rows = append(rows, measure{"rate, " + name, b.Rate(), "commands/s", "", true},
-			measure{"peak memory, " + name, float64(b.PeakBytes >> 20), "MiB", fmt.Sprintf("< %d", maxBacklogMemory>>20), b.PeakBytes < maxBacklogMemory})
-		fmt.Printf("backlog: %s: %d commands, %d more on keys that wait: %.0f/s, peak memory %d MiB\n", name, b.Commands, b.Parked, b.Rate(), b.PeakBytes>>20)
+		rows = append(rows, rateOf(name, b), memoryOf(name, b))
+		fmt.Printf("backlog: %s: %d commands, %d more on keys that wait: %.0f/s, peak memory %d MiB\n",
+			name, b.Commands, b.Parked, b.Rate(), b.PeakBytes>>20)
 	}
 	ratio := rates[1] / rates[0]
-	rows = append(rows, measure{"rate with waiting keys, of that without", ratio, "ratio", fmt.Sprintf(">= %.1f", minRatio), ratio >= minRatio})
+	rows = append(rows, measure{
+		Name:   "rate with waiting keys, of that without",
+		Value:  ratio,
+		Unit:   "ratio",
+		Target: fmt.Sprintf(">= %.1f", minRatio),
+		OK:     ratio >= minRatio,
+	})
 	missed := 0
 	for _, r := range rows {
 		if !r.OK {
@@ -64,4 +72,18 @@ func (o *options) backlog(ctx context.Context) (err error) {
 		return errors.New("a target was missed")
 	}
 	return nil
+}
+
+func rateOf(name string, b scenario.Backlog) measure {
+	return measure{Name: "rate, " + name, Value: b.Rate(), Unit: "commands/s", OK: true}
+}
+
+func memoryOf(name string, b scenario.Backlog) measure {
+	return measure{
+		Name:   "peak memory, " + name,
+		Value:  float64(b.PeakBytes >> 20),
+		Unit:   "MiB",
+		Target: fmt.Sprintf("< %d", maxBacklogMemory>>20),
+		OK:     b.PeakBytes < maxBacklogMemory,
+	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
-// protections maps each protection to the guarantee whose checker must find that it is off, and
-// says whether that takes the vendor's faults, or so few keys: commands of a key then follow each
-// other at once, so that one can overtake another on a fast machine too.
+// protections lists each protection with the guarantee whose checker must report that it is off.
+// faults: only a vendor's faults make the checker find it. keys: only with so few keys do commands of
+// a key follow each other closely enough for one to overtake another on a fast machine.
 var protections = []struct {
 	name, found string
 	faults      bool
@@ -32,26 +32,32 @@ var protections = []struct {
 	{name: string(failpoint.UnreadableRecords), found: "G7"},
 	{name: string(failpoint.References), found: "G7"},
 	{name: string(failpoint.OwnRedelivery), found: "G7"},
+	{name: string(failpoint.Bounds), found: "G7"},
 	{name: string(failpoint.CancelRights), found: "G9"},
 	{name: scenario.NaiveClient, found: "G8"},
 }
 
-// proveTimeout is how long a system without a protection may take to settle. With all of them on,
-// a run without faults takes half of that: a record that can not be read is read again for 30
-// seconds.
+// proveTimeout bounds each wait for outcomes in a system without a protection: some never come. With
+// every protection on, a run without faults takes half of it, since an unreadable record is read again
+// for 30 seconds.
 const proveTimeout = time.Minute
 
-// prove is an error if a protection can be switched off without its checker finding it.
+// prove switches one protection after another off. Its error says that a checker did not report it.
 func (o *options) prove(ctx context.Context) error {
 	o.setDefaults()
-	blind, tried := 0, 0
+	blind := 0
+	tried := 0
 	for _, p := range protections {
 		if len(o.Unsafe) > 0 && !slices.Contains(o.Unsafe, p.name) {
 			continue
 		}
 		tried++
 		without := *o
-		without.Unsafe, without.NoFaults, without.Keys, without.Kills, without.OutcomeTimeout = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, proveTimeout
+		without.Unsafe = []string{p.name}
+		without.NoFaults = !p.faults
+		without.Keys = cmp.Or(p.keys, o.Keys)
+		without.Kills = 0
+		without.OutcomeTimeout = proveTimeout
 		found, err := without.violations(ctx, p.found)
 		if err != nil {
 			return fmt.Errorf("without %s: %w", p.name, err)
@@ -68,7 +74,7 @@ func (o *options) prove(ctx context.Context) error {
 	return nil
 }
 
-// violations attacks one guarantee. A row that is missing finds none.
+// violations attacks one guarantee and counts its violations: none where its row is missing.
 func (o *options) violations(ctx context.Context, name string) (int, error) {
 	var rows []row
 	var err error

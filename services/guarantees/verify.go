@@ -19,7 +19,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// recordState notes where a run's state is, and removes that of the run before.
+// recordState writes where the run left its state, and removes that of the run before.
 func (o *options) recordState(dir string) error {
 	before, err := o.lastState()
 	if err == nil {
@@ -33,15 +33,21 @@ func (o *options) recordState(dir string) error {
 	return os.WriteFile(o.StateFile, []byte(dir+"\n"), 0o600)
 }
 
+// lastState reads where the last run left its state.
 func (o *options) lastState() (string, error) {
 	raw, err := os.ReadFile(o.StateFile)
 	return strings.TrimSpace(string(raw)), err
 }
 
-// exitDifferent is the exit code of mailwright projection verify where rows differ.
+// exitDifferent is the exit code of `mailwright projection verify` where rows differ.
 const exitDifferent = 4
 
-// verifyProjections runs NATS and Postgres on what the last run left, without any service, and
+// alterRow gives one operation a state that it never had, and returns its id.
+const alterRow = `UPDATE ` + projector.Live + `.operations SET state = 'failed'
+	WHERE operation_id = (SELECT min(operation_id) FROM ` + projector.Live + `.operations WHERE state = 'succeeded')
+	RETURNING operation_id`
+
+// verifyProjections starts NATS and Postgres on the state of the last run, without any service, and runs
 // `mailwright projection` against them.
 func (o *options) verifyProjections(ctx context.Context) (err error) {
 	o.setBin()
@@ -52,7 +58,14 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("there is no run to verify, run 'make guarantees' first: %w", err)
 	}
-	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: o.Bin, Volatile: true, NoSandbox: true, Services: []string{}, Log: slog.New(slog.DiscardHandler)})
+	s, err := stack.Start(ctx, stack.Options{
+		Dir:       dir,
+		Bin:       o.Bin,
+		Volatile:  true,
+		NoSandbox: true,
+		Services:  []string{},
+		Log:       slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return err
 	}
@@ -67,8 +80,7 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 	}
 	defer func() { _ = db.Close(ctx) }()
 	var id string
-	if err := db.QueryRow(ctx, `UPDATE `+projector.Live+`.operations SET state = 'failed' WHERE operation_id = (SELECT min(operation_id) FROM `+projector.Live+`.operations WHERE state = 'succeeded')
-		RETURNING operation_id`).Scan(&id); err != nil {
+	if err := db.QueryRow(ctx, alterRow).Scan(&id); err != nil {
 		return fmt.Errorf("alter a row: %w", err)
 	}
 	progress("the state of operation %s is altered by hand", id)
@@ -90,11 +102,14 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 	return nil
 }
 
-// projection runs a command of mailwright, which must end with a code.
+// projection runs `mailwright projection <command>` and returns its output. Another exit code than
+// want is an error.
 func (o *options) projection(ctx context.Context, s *stack.Stack, command string, want int) (string, error) {
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(o.Bin, "mailwright"), "projection", command, "--nats-url", s.Endpoints.NATS, "--database-url", s.Endpoints.Postgres)
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(os.Stdout, &out), os.Stderr
+	cmd := exec.CommandContext(ctx, filepath.Join(o.Bin, "mailwright"), "projection", command,
+		"--nats-url", s.Endpoints.NATS, "--database-url", s.Endpoints.Postgres)
+	cmd.Stdout = io.MultiWriter(os.Stdout, &out)
+	cmd.Stderr = os.Stderr
 	err := cmd.Run()
 	if cmd.ProcessState == nil {
 		return "", err

@@ -89,15 +89,15 @@ type Evidence struct {
 	Texts   []Text
 	Secrets []string
 	// Malformed are messages that nobody can carry out; Dead what DEAD holds.
-	Malformed  []Malformed
-	DeadLetters       []DeadLetter
-	Deliveries []Deliveries
+	Malformed   []Malformed
+	DeadLetters []DeadLetter
+	Deliveries  []Deliveries
 	// Bombs is what messages cost that are made to be expensive.
 	Bombs Bombs
 	// Unauthorized are commands that reach for what is another's, and Twins pairs of commands of the
 	// same source and id in two tenants.
 	Unauthorized []UnauthorizedCommand
-	Twins      [][2]string
+	Twins        [][2]string
 	// Scheduled are commands that stay scheduled until everything else is done.
 	Scheduled []string
 	// Panics are the lines of logs that tell of a crash of our own.

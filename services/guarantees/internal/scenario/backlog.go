@@ -31,7 +31,7 @@ const waitingShare = 100
 // photos: one command of so many carries a photo, of photoBytes in base64; the others are about a
 // kilobyte.
 const (
-	photoEvery     = 20
+	photoEvery = 20
 	photoBytes = 60 << 10
 )
 

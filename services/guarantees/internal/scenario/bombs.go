@@ -31,7 +31,9 @@ const bombSize = 900_000
 var bombs = []bomb{
 	{"numbers with huge exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e", 999_999-i) }) }},
 	{"numbers with huge negative exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) }) }},
-	{"as many large numbers as may be", func() string { return valuesOf(nearlyMaxItems(func(i int) string { return fmt.Sprintf("%d.0e20", i) })) }},
+	{"as many large numbers as may be", func() string {
+		return valuesOf(nearlyMaxItems(func(i int) string { return fmt.Sprintf("%d.0e20", i) }))
+	}},
 	{"a number of many digits", func() string { return valuesOf(strings.Repeat("9", bombSize)) }},
 	{"100,000 items", func() string { return listOf(func(int) string { return "1234567" }) }},
 	{"a deep object", func() string { return nested(`{"createIn":`, "1", "}") }},

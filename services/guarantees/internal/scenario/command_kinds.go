@@ -23,8 +23,8 @@ type commandKind struct {
 	keys int
 	// vendor and call name the write in the journal; "" writes nothing. once: however often it is
 	// tried.
-	vendor, call string
-	notRepeatable         bool
+	vendor, call  string
+	notRepeatable bool
 	// read is a call of the same vendor that only reads.
 	read string
 	// command makes command i, which is number n of its key: its data, and how the journal shows

@@ -19,27 +19,27 @@ const stepKillsDuration = 35 * time.Second
 
 // Kinds of faults that are no kill of a part; each must happen.
 const (
-	crashAtStep           = "crash at a step"
-	replicaKilled    = "kill of a replica"
-	replicaLeft      = "replica that joined and left"
-	clockJumped      = "clock that jumps"
-	throttling       = "429 storm"
-	dayLater         = "duplicate after JetStream forgot its id"
-	twoKeys          = "command on two keys at once"
-	malformedMessage = "malformed message"
-	forgedRecord     = "event that no service wrote"
-	forgedReference  = "reference that no service wrote"
-	unauthorizedCommand         = "command that reaches for another's operation"
-	sameID           = "source and id of another tenant's command"
-	scheduledSoon    = "command that is due during the run"
-	scheduledLater   = "command that is not due during the run"
-	paused           = "pause of a replica between a read and a write"
-	isolated         = "replica cut off from NATS"
+	crashAtStep         = "crash at a step"
+	replicaKilled       = "kill of a replica"
+	replicaLeft         = "replica that joined and left"
+	clockJumped         = "clock that jumps"
+	throttling          = "429 storm"
+	dayLater            = "duplicate after JetStream forgot its id"
+	twoKeys             = "command on two keys at once"
+	malformedMessage    = "malformed message"
+	forgedRecord        = "event that no service wrote"
+	forgedReference     = "reference that no service wrote"
+	unauthorizedCommand = "command that reaches for another's operation"
+	sameID              = "source and id of another tenant's command"
+	scheduledSoon       = "command that is due during the run"
+	scheduledLater      = "command that is not due during the run"
+	paused              = "pause of a replica between a read and a write"
+	isolated            = "replica cut off from NATS"
 )
 
 // fault is a fault that the storm deals.
 type fault struct {
-	name string
+	name   string
 	inject func(*Scenario, context.Context) error
 }
 

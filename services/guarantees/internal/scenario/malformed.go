@@ -47,7 +47,9 @@ var malformedMessages = []malformed{
 	{"half an object with a secret", operation.Unreadable, bare(func(s *Scenario) string { return `{"newPassword":"` + s.password() + `"` })},
 	{"a deep array without an envelope", operation.Unreadable, bare(text(strings.Repeat("[", 50_000)))},
 	{"1 MB without an envelope", operation.Unreadable, bare(text(strings.Repeat("x", 1_000_000)))},
-	{"two ids", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return withHeader(create("", id, "{}"), "ce-id", id, "another") }},
+	{"two ids", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg {
+		return withHeader(create("", id, "{}"), "ce-id", id, "another")
+	}},
 	{"an id that is no text", operation.Unreadable, func(*Scenario, string) *nats.Msg { return create("", "\xff", "{}") }},
 	{"a long id", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return create("", id+strings.Repeat("x", 20_000), "{}") }},
 	{"a wildcard as key", operation.Unreadable, func(_ *Scenario, id string) *nats.Msg { return create("*", id, "{}") }},

@@ -115,7 +115,7 @@ const projection = "projection-svc"
 // replica is one more process of a service, beside the one of the stack.
 type replica struct {
 	*exec.Cmd
-	log   *replicaLog
+	log  *replicaLog
 	done chan struct{}
 }
 

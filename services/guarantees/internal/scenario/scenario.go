@@ -60,14 +60,14 @@ type Scenario struct {
 	js  jetstream.JetStream
 	db  *pgxpool.Pool
 
-	rng        *rand.Rand // the storm's
-	departures     int
-	reportedAt       time.Time // when progress was
-	publisher *publisher
-	operationOfMark      map[string]string // operations by how the vendor's journal shows them
-	traceCollector     *listener
-	forgedSequences     map[uint64]bool // sequences of EVENTS that no service wrote
-	scheduled  []check.Command // they stay scheduled until everything else is done
+	rng             *rand.Rand // the storm's
+	departures      int
+	reportedAt      time.Time // when progress was
+	publisher       *publisher
+	operationOfMark map[string]string // operations by how the vendor's journal shows them
+	traceCollector  *listener
+	forgedSequences map[uint64]bool // sequences of EVENTS that no service wrote
+	scheduled       []check.Command // they stay scheduled until everything else is done
 
 	mu       sync.Mutex
 	evidence check.Evidence

@@ -37,7 +37,7 @@ type sentCommand struct {
 // publisher numbers the commands of each kind and key.
 type publisher struct {
 	*Scenario
-	madeOfKind    map[*commandKind]int
+	madeOfKind map[*commandKind]int
 	lastNumber map[string]int
 	// delayed are messages that follow others after a while.
 	delayed []delayedMessage
