@@ -9,10 +9,10 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// start is when the first command was published.
+// start is when the first command of [sound] was published.
 var start = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
-// sound is evidence of a system that keeps every promise.
+// sound is the evidence of a system that keeps every promise.
 func sound() check.Evidence {
 	return check.Evidence{
 		Commands: []check.Command{
@@ -56,12 +56,14 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	}
 }
 
-// TestARequestThatHadLeftIsTold: its effect is read back, and what stands in the end is told as
-// drift.
-func TestARequestThatHadLeftIsTold(t *testing.T) {
+// TestLateRequestMustBeReportedAsDrift: a request takes effect after its replica lost the lease. Its
+// target is read back, and the difference is reported.
+func TestLateRequestMustBeReportedAsDrift(t *testing.T) {
 	t.Parallel()
 	e := sound()
-	e.Effects[0].At, e.ReadBack, e.Drift = 9, map[string]bool{"a": true}, map[string]bool{"b": true}
+	e.Effects[0].At = 9
+	e.ReadBack = map[string]bool{"a": true}
+	e.Drift = map[string]bool{"b": true}
 	if v := e.InOrder(); len(v) > 0 {
 		t.Error(v)
 	}
@@ -71,60 +73,60 @@ func TestNoDelay(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	e := check.Evidence{
-		Commands: []check.Command{{OperationID: "alone"}, {OperationID: "stuck"}, {OperationID: "beside"}},
+		Commands: []check.Command{{OperationID: "alone"}, {OperationID: "slow"}, {OperationID: "beside"}},
 		Events: []check.Event{
 			{OperationID: "alone", State: "succeeded", Terminal: true, Stored: at(4 * time.Second)},
 			{OperationID: "beside", State: "succeeded", Terminal: true, Stored: at(27 * time.Second)},
-			{OperationID: "stuck", State: "succeeded", Terminal: true, Stored: at(40 * time.Second)},
+			{OperationID: "slow", State: "succeeded", Terminal: true, Stored: at(40 * time.Second)},
 		},
 	}
-	d := check.Delay{Alone: []string{"alone"}, Beside: []string{"beside"}, Slow: []string{"stuck"}, AloneSince: start, BesideSince: at(10 * time.Second)}
+	d := check.Delay{Alone: []string{"alone"}, Beside: []string{"beside"}, Slow: []string{"slow"}, AloneSince: start, BesideSince: at(10 * time.Second)}
 	if v := e.NoDelay(d); len(v) > 0 { // 17 s, and 4 alone
 		t.Error(v)
 	}
-	for name, breach := range map[string]func(*check.Evidence, *check.Delay){
-		"delayed":          func(e *check.Evidence, _ *check.Delay) { e.Events[1].Stored = at(28 * time.Second) },
-		"never":            func(e *check.Evidence, _ *check.Delay) { e.Events[1].Terminal = false },
-		"stuck for ever":   func(e *check.Evidence, _ *check.Delay) { e.Events[2].Terminal = false },
-		"nothing stuck":    func(_ *check.Evidence, d *check.Delay) { d.Slow = nil },
-		"not stuck enough": func(e *check.Evidence, _ *check.Delay) { e.Events[2].Stored = at(9 * time.Second) },
-		"no control":       func(_ *check.Evidence, d *check.Delay) { d.Alone = nil },
+	for name, violate := range map[string]func(*check.Evidence, *check.Delay){
+		"delayed":         func(e *check.Evidence, _ *check.Delay) { e.Events[1].Stored = at(28 * time.Second) },
+		"never":           func(e *check.Evidence, _ *check.Delay) { e.Events[1].Terminal = false },
+		"slow for ever":   func(e *check.Evidence, _ *check.Delay) { e.Events[2].Terminal = false },
+		"nothing slow":    func(_ *check.Evidence, d *check.Delay) { d.Slow = nil },
+		"not slow enough": func(e *check.Evidence, _ *check.Delay) { e.Events[2].Stored = at(9 * time.Second) },
+		"no control":      func(_ *check.Evidence, d *check.Delay) { d.Alone = nil },
 	} {
 		broken, d := e, d
 		broken.Events = slices.Clone(e.Events)
-		breach(&broken, &d)
+		violate(&broken, &d)
 		if len(broken.NoDelay(d)) == 0 {
 			t.Errorf("%s: the checker does not find it", name)
 		}
 	}
 }
 
-func TestNotLured(t *testing.T) {
+func TestHostileVendorDidNoHarm(t *testing.T) {
 	t.Parallel()
 	sound := check.HostileVendor{Tried: []string{"redirect"}, PeakBytes: 1, LimitBytes: 2}
 	if v := sound.DidNoHarm(); len(v) > 0 {
 		t.Error(v)
 	}
-	for name, breach := range map[string]func(*check.HostileVendor){
-		"nothing tried": func(h *check.HostileVendor) { h.Tried = nil },
-		"elsewhere":     func(h *check.HostileVendor) { h.Elsewhere = 1 },
-		"grown":         func(h *check.HostileVendor) { h.PeakBytes = 3 },
-		"untold":        func(h *check.HostileVendor) { h.Unanswered = []string{"a"} },
+	for name, violate := range map[string]func(*check.HostileVendor){
+		"nothing tried":   func(h *check.HostileVendor) { h.Tried = nil },
+		"elsewhere":       func(h *check.HostileVendor) { h.Elsewhere = 1 },
+		"grown":           func(h *check.HostileVendor) { h.PeakBytes = 3 },
+		"no failure text": func(h *check.HostileVendor) { h.Unanswered = []string{"a"} },
 	} {
 		h := sound
-		breach(&h)
+		violate(&h)
 		if len(h.DidNoHarm()) == 0 {
 			t.Errorf("%s: the checker does not find it", name)
 		}
 	}
 }
 
-// TestEveryBreachIsFound shows each checker every kind of breach that it is there for.
-func TestEveryBreachIsFound(t *testing.T) {
+// TestEveryViolationIsFound shows each checker every kind of violation that it must find.
+func TestEveryViolationIsFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		breach func(*check.Evidence)
-		check  func(check.Evidence) check.Violations
+		violate func(*check.Evidence)
+		check   func(check.Evidence) check.Violations
 	}{
 		"no outcome":               {func(e *check.Evidence) { e.Events = e.Events[:2] }, check.Evidence.OneOutcome},
 		"two outcomes":             {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[2]) }, check.Evidence.OneOutcome},
@@ -136,12 +138,12 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"failure with effect":      {func(e *check.Evidence) { e.Events[2].State = "failed" }, check.Evidence.OnceAtTheVendor},
 		"failure":                  {func(e *check.Evidence) { e.Events[2].State = "failed"; e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
 		"no effects":               {func(e *check.Evidence) { e.Commands, e.Effects = nil, nil }, check.Evidence.OnceAtTheVendor},
-		"mailbox untold":           {func(e *check.Evidence) { e.Observed = nil }, check.Evidence.InventoryIsTrue},
-		"mailbox mistold":          {func(e *check.Evidence) { e.Observed["1"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"mailbox not observed":     {func(e *check.Evidence) { e.Observed = nil }, check.Evidence.InventoryIsTrue},
+		"mailbox observed wrong":   {func(e *check.Evidence) { e.Observed["1"] = "bob" }, check.Evidence.InventoryIsTrue},
 		"mailbox invented":         {func(e *check.Evidence) { e.Observed["2"] = "bob" }, check.Evidence.InventoryIsTrue},
 		"no mailboxes":             {func(e *check.Evidence) { e.Scanned, e.Observed = nil, nil }, check.Evidence.InventoryIsTrue},
 		"overtaken":                {func(e *check.Evidence) { e.Effects[0].At = 9 }, check.Evidence.InOrder},
-		"overtaken, and silence":   {func(e *check.Evidence) { e.Effects[0].At, e.ReadBack = 9, map[string]bool{"a": true} }, check.Evidence.InOrder},
+		"overtaken, no drift":      {func(e *check.Evidence) { e.Effects[0].At, e.ReadBack = 9, map[string]bool{"a": true} }, check.Evidence.InOrder},
 		"overtaken, not read back": {func(e *check.Evidence) { e.Effects[0].At, e.Drift = 9, map[string]bool{"b": true} }, check.Evidence.InOrder},
 		"nothing in order":         {func(e *check.Evidence) { e.Effects = nil }, check.Evidence.InOrder},
 		"step not hit":             {func(e *check.Evidence) { e.Points[0].Hit = false }, check.Evidence.MissingAttacks},
@@ -166,19 +168,19 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"due, and overtaken": {func(e *check.Evidence) {
 			e.Commands[0].Published = start.Add(2 * time.Minute)
 		}, check.Evidence.InOrder},
-		"cancelled by another": {func(e *check.Evidence) { e.Events[1].State = "cancelled" }, check.Evidence.TenantsAreApart},
-		"a cancel succeeds":    {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.TenantsAreApart},
-		"one twin":             {func(e *check.Evidence) { e.Twins[0][1] = "a" }, check.Evidence.TenantsAreApart},
-		"a twin unanswered":    {func(e *check.Evidence) { e.Twins[0][1] = "never" }, check.Evidence.TenantsAreApart},
-		"held up":              {func(e *check.Evidence) { e.Events[1], e.Events[5] = e.Events[5], e.Events[1] }, check.Evidence.TenantsAreApart},
-		"nobody behind":        {func(e *check.Evidence) { e.Commands[3].Key = "l" }, check.Evidence.TenantsAreApart},
-		"nobody tried":         {func(e *check.Evidence) { e.Unauthorized = nil }, check.Evidence.TenantsAreApart},
-		"crash":                {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
+		"cancelled by another":       {func(e *check.Evidence) { e.Events[1].State = "cancelled" }, check.Evidence.TenantsAreApart},
+		"a cancel succeeds":          {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.TenantsAreApart},
+		"one twin":                   {func(e *check.Evidence) { e.Twins[0][1] = "a" }, check.Evidence.TenantsAreApart},
+		"a twin unanswered":          {func(e *check.Evidence) { e.Twins[0][1] = "never" }, check.Evidence.TenantsAreApart},
+		"delayed by a scheduled one": {func(e *check.Evidence) { e.Events[1], e.Events[5] = e.Events[5], e.Events[1] }, check.Evidence.TenantsAreApart},
+		"nobody behind":              {func(e *check.Evidence) { e.Commands[3].Key = "l" }, check.Evidence.TenantsAreApart},
+		"nobody tried":               {func(e *check.Evidence) { e.Unauthorized = nil }, check.Evidence.TenantsAreApart},
+		"crash":                      {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := sound()
-			c.breach(&e)
+			c.violate(&e)
 			if len(c.check(e)) == 0 {
 				t.Error("the checker does not find it")
 			}
