@@ -13,31 +13,31 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Backlog is how a service worked off a heap of commands that had gathered while it was down.
+// Backlog is how a service worked off commands that were published while it was down.
 type Backlog struct {
-	// Commands that could be carried out, Parked those on keys that wait for an hour.
+	// Commands could be carried out. Parked are those on keys that wait for an hour.
 	Commands, Parked int
 	Took             time.Duration
 	// PeakBytes is the service's largest resident memory.
 	PeakBytes int64
 }
 
-// Rate is commands a second.
+// Rate is the number of commands a second.
 func (b Backlog) Rate() float64 { return float64(b.Commands) / b.Took.Seconds() }
 
-// stuckShare: one key of a hundred waits, where keys are to be stuck.
+// waitingShare: one of so many keys waits, if keys are to wait.
 const waitingShare = 100
 
-// photos: one command of so many carries a photo, of photoBytes in base64; the others are about a
-// kilobyte.
+// photoEvery: one of so many commands carries a photo, of photoBytes before base64; the others have
+// about a kilobyte.
 const (
 	photoEvery = 20
 	photoBytes = 60 << 10
 )
 
-// Backlog gathers dry runs (one read at the vendor each) while the service is down, and times how
-// one process of it works them off. With stuck, the first command of every hundredth key is
-// scheduled for an hour later, and the others of the key line up behind it.
+// Backlog publishes dry runs, each of which is one read at the vendor, while the service is down.
+// Then it measures how fast one process works them off. With waiting, the first command of every
+// hundredth key is scheduled for an hour later, and the others of the key are parked behind it.
 func (s *Scenario) Backlog(ctx context.Context, waiting bool) (result Backlog, err error) {
 	service := commandKinds[0].service
 	if err := s.Kill(service); err != nil {
@@ -64,12 +64,13 @@ func (s *Scenario) Backlog(ctx context.Context, waiting bool) (result Backlog, e
 		}
 		return "", err
 	})
-	result.Took, result.PeakBytes = time.Since(began), peakMemory(replica.Process.Pid)
+	result.Took = time.Since(began)
+	result.PeakBytes = peakMemory(replica.Process.Pid)
 	replica.stop()
 	return result, err
 }
 
-// publishBacklog publishes the backlog.
+// publishBacklog publishes the commands and counts them in result.
 func (s *Scenario) publishBacklog(ctx context.Context, waiting bool, result *Backlog) error {
 	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(2000))
@@ -104,14 +105,15 @@ func dryRun(id, key string, photo bool) *nats.Msg {
 	if photo {
 		picture = `"photo":"` + base64.StdEncoding.EncodeToString(make([]byte, photoBytes)) + `",`
 	}
-	data := fmt.Sprintf(`{"createIn":%q,"objectType":"user",%s"properties":[{"propertyName":"cn","propertyType":"String","values":[%q]},{"propertyName":"description","propertyType":"String","values":[%q]}]}`,
-		unit, picture, id, strings.Repeat("a realistic description ", 30))
+	property := `{"propertyName":%q,"propertyType":"String","values":[%q]}`
+	data := fmt.Sprintf(`{"createIn":%q,"objectType":"user",%s"properties":[`+property+","+property+`]}`,
+		unit, picture, "cn", id, "description", strings.Repeat("a realistic description ", 30))
 	m := message(event.DomainDirectory, key, id, event.TypeObjectCreate, data)
 	m.Header.Set("ce-dryrun", "true")
 	return m
 }
 
-// countOutcomes counts the outcomes in EVENTS: every event there but that of a command that waits.
+// countOutcomes counts the operations with an outcome.
 func (s *Scenario) countOutcomes(ctx context.Context) (int, error) {
 	var n int
 	err := s.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE finished_at IS NOT NULL`).Scan(&n)

@@ -17,17 +17,17 @@ import (
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
-// bomb is data of a command that costs little to send and is made to be expensive to check. A
-// service must reject it.
+// bomb is the data of a command that is cheap to send and expensive to check. A service must reject
+// it.
 type bomb struct {
 	kind string
 	data func() string
 }
 
-// bombSize is close to the largest message that NATS takes by default, 1 MiB.
+// bombSize is close to 1 MiB, NATS' default for the largest message.
 const bombSize = 900_000
 
-// bombs by kind.
+// bombs are one for each kind of work that a checker may do.
 var bombs = []bomb{
 	{"numbers with huge exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e", 999_999-i) }) }},
 	{"numbers with huge negative exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) }) }},
@@ -42,20 +42,20 @@ var bombs = []bomb{
 		return "{" + strings.TrimSuffix(strings.Repeat(`"createIn":"x",`, bombSize/15), ",") + "}"
 	}},
 	{"1 MiB of unknown members", func() string { return objectOf(bombSize/20, 1) }},
-	{"as many long unknown members as may be", func() string { return objectOf(4_900, 170) }},
-	{"as many wrong properties as may be", func() string {
+	{"nearly the maximum of long unknown members", func() string { return objectOf(4_900, 170) }},
+	{"nearly the maximum of wrong properties", func() string {
 		return `{"createIn":"x","objectType":"user","properties":[` + nearlyMaxItems(func(i int) string { return strconv.Itoa(i) }) + `]}`
 	}},
 	{"escapes", func() string { return `{"createIn":"` + strings.Repeat(`\ud83d\ude00`, bombSize/12) + `"}` }},
 	{"a long text", func() string { return `{"createIn":"` + strings.Repeat("x", bombSize) + `"}` }},
 }
 
-// valuesOf makes a command that sets one property to some values.
+// valuesOf makes the data of a command that sets one property to the given values.
 func valuesOf(values string) string {
 	return `{"createIn":"x","objectType":"user","properties":[{"propertyName":"title","propertyType":"Integer","values":[` + values + `]}]}`
 }
 
-// listOf fills a list of values up to bombSize, each different if item makes it so.
+// listOf fills a list of values up to bombSize.
 func listOf(item func(i int) string) string {
 	var b strings.Builder
 	for i := 0; b.Len() < bombSize; i++ {
@@ -90,12 +90,12 @@ func nested(open, core, end string) string {
 const (
 	// bombRounds is how often each bomb is published, one right after another.
 	bombRounds = 4
-	// bombTimeout is how long a command may wait behind them before nobody waits for it any more.
+	// bombTimeout bounds each wait for an outcome behind the bombs.
 	bombTimeout = time.Minute
 )
 
-// Bombs publishes every bomb a few times while the system has nothing else to do, and a command
-// behind them. It measures what that costs the service and how long the command takes.
+// Bombs publishes every bomb a few times while the system is idle, and then one ordinary command.
+// It measures the processor time of the service, and the time from the command to its outcome.
 func (s *Scenario) Bombs(ctx context.Context) error {
 	cost := &s.evidence.Bombs
 	var err error
@@ -109,7 +109,7 @@ func (s *Scenario) Bombs(ctx context.Context) error {
 	for i := range bombRounds * len(bombs) {
 		b, id := bombs[i%len(bombs)], fmt.Sprint("bomb-", i)
 		m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, b.data())
-		if err := s.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: string(event.StateRejected)}); err != nil {
+		if err := s.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: rejected}); err != nil {
 			return err
 		}
 		cost.Messages++
@@ -123,8 +123,9 @@ func (s *Scenario) Bombs(ctx context.Context) error {
 	}
 	after, err := s.cpuTime(ctx, directoryService)
 	cost.CPU = after - before
-	s.Progress("%d expensive messages of %d MB in all took %v of CPU; a command behind them had its outcome after %v, without them after %v",
-		cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond), cost.Behind.Round(time.Millisecond), cost.Alone.Round(time.Millisecond))
+	s.Progress("%d expensive messages of %d MB in all took %v of CPU", cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond))
+	s.Progress("a command behind them had its outcome after %v, without them after %v",
+		cost.Behind.Round(time.Millisecond), cost.Alone.Round(time.Millisecond))
 	return err
 }
 
@@ -139,11 +140,12 @@ func (s *Scenario) awaitBombsRejected(ctx context.Context) error {
 	return nil
 }
 
-// roundTrip publishes a command on a key of its own and measures how long it takes to its outcome,
-// by JetStream's clock. One that has none in time takes bombPatience.
+// roundTrip publishes a command on a key of its own and measures the time to its outcome, by
+// JetStream's timestamps. A command without an outcome counts as bombTimeout.
 func (s *Scenario) roundTrip(ctx context.Context, name string) (time.Duration, error) {
 	id := "bombs-" + name
-	ack, err := s.store(ctx, message(event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))))
+	data := fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))
+	ack, err := s.store(ctx, message(event.DomainDirectory, id, id, event.TypeOperationCancel, data))
 	if err != nil {
 		return 0, err
 	}
@@ -162,8 +164,8 @@ func (s *Scenario) roundTrip(ctx context.Context, name string) (time.Duration, e
 	return at.Sub(command.Time), nil
 }
 
-// awaitOutcome waits for the outcome of an operation of directory-svc, and says when it was stored; zero
-// where it does not come in time.
+// awaitOutcome waits for the outcome of an operation of directory-svc. at is when the outcome was
+// stored; it is zero after the timeout.
 func (s *Scenario) awaitOutcome(ctx context.Context, id string, timeout time.Duration) (at time.Time, err error) {
 	events, err := s.js.Stream(ctx, topology.StreamEvents)
 	if err != nil {
@@ -178,7 +180,7 @@ func (s *Scenario) awaitOutcome(ctx context.Context, id string, timeout time.Dur
 		return "", nil
 	})
 	if late != nil {
-		s.Progress("operation %s: %v", id, late) // the checker says what is missing
+		s.Progress("operation %s: %v", id, late) // the checker reports it
 	}
 	return at, ctx.Err()
 }
@@ -192,7 +194,7 @@ func isOutcome(m *jetstream.RawStreamMsg) bool {
 	return state.Terminal()
 }
 
-// cpuTime is how much CPU a service has used since it was started, as its metrics tell.
+// cpuTime is the processor time that a service has used since its start, from its metrics.
 func (s *Scenario) cpuTime(ctx context.Context, service string) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoints.Services[service]+"/metrics", nil)
 	if err != nil {
@@ -209,5 +211,5 @@ func (s *Scenario) cpuTime(ctx context.Context, service string) (time.Duration, 
 			return time.Duration(seconds * float64(time.Second)), err
 		}
 	}
-	return 0, fmt.Errorf("%s does not tell what CPU it has used", service)
+	return 0, fmt.Errorf("the metrics of %s have no process_cpu_seconds_total", service)
 }

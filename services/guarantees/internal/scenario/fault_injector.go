@@ -14,22 +14,22 @@ import (
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
-// stepKillsDuration is about how long the walk over all steps takes.
+// stepKillsDuration is about how long it takes to kill a replica at every step.
 const stepKillsDuration = 35 * time.Second
 
-// Kinds of faults that are no kill of a part; each must happen.
+// Kinds of faults beside the kills of a part. Each must happen in a run.
 const (
 	crashAtStep         = "crash at a step"
 	replicaKilled       = "kill of a replica"
 	replicaLeft         = "replica that joined and left"
 	clockJumped         = "clock that jumps"
-	throttling          = "429 storm"
+	throttling          = "429 from every vendor"
 	dayLater            = "duplicate after JetStream forgot its id"
 	twoKeys             = "command on two keys at once"
 	malformedMessage    = "malformed message"
 	forgedRecord        = "event that no service wrote"
 	forgedReference     = "reference that no service wrote"
-	unauthorizedCommand = "command that reaches for another's operation"
+	unauthorizedCommand = "command without the right to its target"
 	sameID              = "source and id of another tenant's command"
 	scheduledSoon       = "command that is due during the run"
 	scheduledLater      = "command that is not due during the run"
@@ -37,17 +37,27 @@ const (
 	isolated            = "replica cut off from NATS"
 )
 
-// fault is a fault that the storm deals.
+// fault is a fault that the injector chooses at random.
 type fault struct {
 	name   string
 	inject func(*Scenario, context.Context) error
 }
 
-// faults is dealt in random order, whole, and again where that is not enough.
+// faults are injected in random order, all of them, and again until there were enough kills.
 var faults = []fault{
-	killFault("directory-svc"), killFault("directory-svc"), killFault("directory-svc"), killFault("mailbox-svc"), killFault("delegation-svc"), killFault("inventory-svc"),
-	killFault("projection-svc"), killFault(stack.NATS), killFault(stack.Postgres), killFault(stack.Sandbox),
-	{replicaLeft, (*Scenario).joinAndLeave}, {replicaKilled, (*Scenario).joinAndLeave}, {clockJumped, (*Scenario).jumpClocks}, {throttling, (*Scenario).throttle}, {dayLater, (*Scenario).resend},
+	killFault("directory-svc"), killFault("directory-svc"), killFault("directory-svc"),
+	killFault("mailbox-svc"),
+	killFault("delegation-svc"),
+	killFault("inventory-svc"),
+	killFault("projection-svc"),
+	killFault(stack.NATS),
+	killFault(stack.Postgres),
+	killFault(stack.Sandbox),
+	{replicaLeft, (*Scenario).joinAndLeave},
+	{replicaKilled, (*Scenario).joinAndLeave},
+	{clockJumped, (*Scenario).jumpClocks},
+	{throttling, (*Scenario).throttle},
+	{dayLater, (*Scenario).resend},
 }
 
 func killFault(part string) fault {
@@ -56,17 +66,19 @@ func killFault(part string) fault {
 
 func killKind(part string) string { return "kill of " + part }
 
-// InjectFaults injects faults until ctx ends: first the walk over every step, then the deck.
+// InjectFaults injects faults until ctx ends: first a kill at every step, then the faults of the
+// list.
 func (s *Scenario) InjectFaults(ctx context.Context) error {
 	if s.NoFaults {
 		return nil
 	}
-	if slices.Contains(s.Unsafe, string(failpoint.Leases)) { // a late write meets no other fault, and shows
-		return s.loseLeases(ctx)
+	if slices.Contains(s.Unsafe, string(failpoint.Leases)) {
+		return s.loseLeases(ctx) // another fault could hide the effect of a late write
 	}
-	s.expectFaults(crashAtStep, twoKeys, malformedMessage, forgedRecord, forgedReference, unauthorizedCommand, sameID, scheduledSoon, scheduledLater, paused, isolated)
-	for _, c := range faults {
-		s.expectFaults(c.name)
+	s.expectFaults(crashAtStep, twoKeys, malformedMessage, forgedRecord, forgedReference)
+	s.expectFaults(unauthorizedCommand, sameID, scheduledSoon, scheduledLater, paused, isolated)
+	for _, f := range faults {
+		s.expectFaults(f.name)
 	}
 	if err := s.addVendorFaults(ctx); err != nil {
 		return err
@@ -74,7 +86,7 @@ func (s *Scenario) InjectFaults(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.loseLeases(ctx) })
 	group.Go(func() error {
-		if len(s.Unsafe) == 0 { // what is switched off has no steps
+		if len(s.Unsafe) == 0 { // a protection that is switched off has no steps
 			if err := s.killAtEveryStep(ctx); err != nil {
 				return err
 			}
@@ -84,7 +96,8 @@ func (s *Scenario) InjectFaults(ctx context.Context) error {
 	return group.Wait()
 }
 
-// injectInRandomOrder injects every kind of fault, in random order, until there were enough kills.
+// injectInRandomOrder injects every fault of the list, in random order, until there were enough
+// kills.
 func (s *Scenario) injectInRandomOrder(ctx context.Context) error {
 	for injected := 0; injected < len(faults) || s.Kills() < s.Plan.Kills; {
 		for _, at := range s.rng.Perm(len(faults)) {
@@ -102,14 +115,14 @@ func (s *Scenario) injectInRandomOrder(ctx context.Context) error {
 	return nil
 }
 
-// killAtEveryStep kills every service at each of its steps, those of different services side by side.
+// killAtEveryStep kills every service at each of its steps, the services side by side.
 func (s *Scenario) killAtEveryStep(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for lane, w := range steps {
 		group.Go(func() error {
 			began := time.Now()
 			err := s.killAtSteps(ctx, w.service, w.points, w.nth, s.newRNG(lane))
-			s.Progress("the steps of %s are walked in %v", w.service, time.Since(began).Round(time.Second))
+			s.Progress("a replica of %s was killed at each step in %v", w.service, time.Since(began).Round(time.Second))
 			return err
 		})
 	}
@@ -122,26 +135,30 @@ func (s *Scenario) killAtEveryStep(ctx context.Context) error {
 			hit++
 		}
 	}
-	s.Progress("%d of %d steps were walked: a replica was killed at each", hit, len(s.evidence.Points))
+	s.Progress("a replica was killed at %d of %d steps", hit, len(s.evidence.Points))
 	return err
 }
 
-// vendorFaults strike a share of the calls that write, each a few of those that read.
-var writeFaults, readFaults = []map[string]any{
+// writeFaults strike a share of the calls that write, each.
+var writeFaults = []map[string]any{
 	{"kind": "timeout-after", "probability": 0.02},
 	{"kind": "timeout-before", "probability": 0.01},
 	{"kind": "reset", "probability": 0.01, "params": map[string]any{"when": "after"}},
 	{"kind": "status", "probability": 0.03, "params": map[string]any{"status": 429, "retryAfter": "1"}},
 	{"kind": "status", "probability": 0.02, "params": map[string]any{"status": 503}},
 	{"kind": "status", "probability": 0.01, "params": map[string]any{"status": 500, "when": "after"}},
-}, []map[string]any{
+}
+
+// readFaults strike a share of the calls that only read.
+var readFaults = []map[string]any{
 	{"kind": "status", "probability": 0.02, "params": map[string]any{"status": 503}},
 }
 
-// addVendorFaults gives the sandbox its faults; a restart of the sandbox forgets them.
+// addVendorFaults gives the sandbox its faults. A restart of the sandbox forgets them.
 func (s *Scenario) addVendorFaults(ctx context.Context) error {
-	// A page of an inventory takes a while, so that a walk is killed in its middle.
-	rules := []map[string]any{{"vendor": "enpower", "call": "list-mailboxes", "kind": "latency", "params": map[string]any{"delay": "20ms"}}}
+	// Each page of an inventory takes a while, so that some kills come in the middle of one.
+	slowPages := map[string]any{"delay": "20ms"}
+	rules := []map[string]any{{"vendor": "enpower", "call": "list-mailboxes", "kind": "latency", "params": slowPages}}
 	add := func(vendor, call string, kinds []map[string]any) {
 		for _, f := range kinds {
 			rule := map[string]any{"vendor": vendor, "call": call}
@@ -167,7 +184,7 @@ func (s *Scenario) addVendorFaults(ctx context.Context) error {
 	return nil
 }
 
-// killAndRestart kills a part, and brings it back after a while.
+// killAndRestart kills a part, and starts it again after a while.
 func (s *Scenario) killAndRestart(ctx context.Context, part string) error {
 	if err := s.Kill(part); err != nil {
 		return err
@@ -183,16 +200,16 @@ func (s *Scenario) killAndRestart(ctx context.Context, part string) error {
 	return nil
 }
 
-// joinAndLeave lets one to three further replicas of a service join, all at once, for long enough
-// to own partitions; by turns they leave in order, and by kill -9.
+// joinAndLeave starts one to three further replicas of a service at once, long enough for them to
+// acquire partitions. Every second one leaves by kill -9, the others by SIGTERM.
 func (s *Scenario) joinAndLeave(ctx context.Context) error {
 	services := workers()
 	service := services[s.rng.IntN(len(services))]
 	return s.join(ctx, service, 1+s.rng.IntN(3))
 }
 
-// jumpClocks does the same with two replicas whose clocks jump, one ahead and one back, while they
-// are at work.
+// jumpClocks starts a replica whose clock is wrong and jumps while it works: it is two hours
+// behind, and goes 25 hours ahead and back.
 func (s *Scenario) jumpClocks(ctx context.Context) error {
 	s.countFault(clockJumped)
 	return s.join(ctx, commandKinds[0].service, 1, "--clock-jumps", "25h", "--clock-off", "-2h")
@@ -225,7 +242,7 @@ func (s *Scenario) join(ctx context.Context, service string, number int, args ..
 	return nil
 }
 
-// throttle has every call to any vendor refused with 429 for a while.
+// throttle makes the sandbox answer every call with 429 for a while.
 func (s *Scenario) throttle(ctx context.Context) error {
 	raw, err := json.Marshal(map[string]any{"kind": "status", "params": map[string]any{"status": 429, "retryAfter": "1"}})
 	if err != nil {
@@ -255,8 +272,8 @@ func workers() (list []string) {
 	return list
 }
 
-// jitter draws a time between a least one and so much more, in milliseconds; a third of it in a
-// hurry.
+// jitter draws a time from minimum up to minimum+spread, in milliseconds; with FastKills a third of
+// it.
 func (s *Scenario) jitter(minimum, spread int) time.Duration {
 	d := time.Duration(minimum+s.rng.IntN(spread)) * time.Millisecond
 	if s.FastKills {
@@ -265,7 +282,7 @@ func (s *Scenario) jitter(minimum, spread int) time.Duration {
 	return d
 }
 
-// pause is a part of the storm's timing, not a wait for something.
+// pause is a part of the timing of the faults. It does not wait for a condition.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

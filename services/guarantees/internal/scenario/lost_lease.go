@@ -15,20 +15,21 @@ import (
 )
 
 const (
-	// leaseLosses is how often a replica is paused, and how often one is cut off. In a hurry, which
-	// lasts hours, so much more often.
+	// leaseLosses is how often a replica is paused, and how often one is cut off; in a long run,
+	// which takes hours, leaseLossesOfLongRun.
 	leaseLosses, leaseLossesOfLongRun = 2, 40
-	// absence is how long a replica is gone: for longer than the server waits for its heartbeat, and
-	// until others have carried out its command and the next of the key.
+	// absence is how long a replica is paused or cut off: longer than the server waits for its
+	// heartbeat, and long enough for others to carry out its command and the next of the key.
 	absence = bus.AckWait + 7*time.Second
-	// aftermath is how long it may take to do harm.
+	// aftermath is how long a replica goes on afterwards: long enough for a late write.
 	aftermath = 3 * time.Second
-	// pauseStepTimeout is how long a replica may take to come to the step between a read and a write.
+	// pauseStepTimeout bounds the time until a replica reaches the point between a read and a
+	// write.
 	pauseStepTimeout = 20 * time.Second
 )
 
-// loseLeases lets replicas lose their commands to others without knowing it, and go on: by SIGSTOP
-// between what they read and what they write, and by a cut in their connection to NATS.
+// loseLeases lets replicas lose their leases without knowing it, and go on: by SIGSTOP between a
+// read and a write at the vendor, and by a cut in the connection to NATS.
 func (s *Scenario) loseLeases(ctx context.Context) error {
 	rounds := leaseLosses
 	if s.FastKills {
@@ -53,8 +54,8 @@ const (
 	delegationService = "delegation-svc"
 )
 
-// pauseReplica stops a replica between its read and its write, the only one of its kind that
-// writes whole lists.
+// pauseReplica stops a replica of delegation-svc, the only service that writes whole lists, between
+// the read and the write of one.
 func (s *Scenario) pauseReplica(ctx context.Context) error {
 	r, err := s.replica(ctx, delegationService, "--stop-at", string(failpoint.Change))
 	if err != nil {
@@ -63,7 +64,7 @@ func (s *Scenario) pauseReplica(ctx context.Context) error {
 	defer r.kill()
 	for began := time.Now(); !r.log.stopped(); pause(ctx, 50*time.Millisecond) {
 		if ctx.Err() != nil || time.Since(began) > pauseStepTimeout {
-			return nil // Lacking tells it where none came to the step
+			return nil // MissingAttacks reports it if no replica reached the point
 		}
 	}
 	pause(ctx, absence)
@@ -75,7 +76,7 @@ func (s *Scenario) pauseReplica(ctx context.Context) error {
 	return nil
 }
 
-// isolateReplica cuts a replica's connection to NATS while it is at work.
+// isolateReplica cuts a replica's connection to NATS while it works.
 func (s *Scenario) isolateReplica(ctx context.Context) error {
 	proxy, err := embedded.StartProxy(strings.TrimPrefix(s.Endpoints.NATS, "nats://"))
 	if err != nil {

@@ -17,34 +17,52 @@ import (
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
-// steps are those of each service, each just before or after something leaves or reaches the
-// process. Each is walked: a replica is started that kills itself there. The engine's own are
-// walked in the first service; in the others, those around their vendor's calls.
+// steps lists the points of each service at which a replica is killed: just before or after
+// something leaves or reaches the process. The engine's own points are tried in the first service,
+// the points around a vendor's calls in every service.
 var steps = []struct {
 	service string
-	// nth is how often a replica may pass each of the steps, at most.
+	// nth bounds how often a replica may pass one of the points before it is killed there.
 	nth    int
 	points []failpoint.Point
 }{
 	{"directory-svc", 3, []failpoint.Point{
-		failpoint.ReadRecord, failpoint.RecordRead, failpoint.LookUp, failpoint.LookedUp, failpoint.Announce, failpoint.Announced, failpoint.Perform, failpoint.Performed, failpoint.PublishOutcome, failpoint.PublishedOutcome, failpoint.Acknowledge, failpoint.ReadHead, failpoint.Recheck,
+		failpoint.ReadRecord, failpoint.RecordRead,
+		failpoint.LookUp, failpoint.LookedUp,
+		failpoint.Announce, failpoint.Announced,
+		failpoint.Perform, failpoint.Performed,
+		failpoint.PublishOutcome, failpoint.PublishedOutcome,
+		failpoint.Acknowledge, failpoint.ReadHead, failpoint.Recheck,
 	}},
-	{"directory-svc", 2, []failpoint.Point{failpoint.Park, failpoint.Parked, failpoint.ScheduleWakeUp, failpoint.ScheduledWakeUp, failpoint.HeadRead, failpoint.ReadOriginal, failpoint.ReadWakeUp, failpoint.Unpark, failpoint.Unparked, failpoint.AcknowledgeWakeUp, failpoint.DeadLetter, failpoint.DeadLettered}},
-	{"mailbox-svc", 2, []failpoint.Point{failpoint.LookUp, failpoint.LookedUp, failpoint.Announced, failpoint.Perform, failpoint.Performed, failpoint.PublishedOutcome}},
-	{"delegation-svc", 2, []failpoint.Point{failpoint.Perform, failpoint.Change, failpoint.Performed, failpoint.PublishedOutcome, failpoint.Acknowledge}},
-	{"inventory-svc", 1, []failpoint.Point{failpoint.Perform, failpoint.Put, failpoint.Putting, failpoint.PutDone, failpoint.Performed}},
+	{"directory-svc", 2, []failpoint.Point{
+		failpoint.Park, failpoint.Parked,
+		failpoint.ScheduleWakeUp, failpoint.ScheduledWakeUp,
+		failpoint.HeadRead, failpoint.ReadOriginal, failpoint.ReadWakeUp,
+		failpoint.Unpark, failpoint.Unparked, failpoint.AcknowledgeWakeUp,
+		failpoint.DeadLetter, failpoint.DeadLettered,
+	}},
+	{"mailbox-svc", 2, []failpoint.Point{
+		failpoint.LookUp, failpoint.LookedUp, failpoint.Announced,
+		failpoint.Perform, failpoint.Performed, failpoint.PublishedOutcome,
+	}},
+	{"delegation-svc", 2, []failpoint.Point{
+		failpoint.Perform, failpoint.Change, failpoint.Performed, failpoint.PublishedOutcome, failpoint.Acknowledge,
+	}},
+	{"inventory-svc", 1, []failpoint.Point{
+		failpoint.Perform, failpoint.Put, failpoint.Putting, failpoint.PutDone, failpoint.Performed,
+	}},
 	{"projection-svc", 3, []failpoint.Point{failpoint.Commit, failpoint.Committed}},
 }
 
 const (
-	// stepTimeout is how long a replica may take to come to one of its steps; most take a second.
+	// stepTimeout bounds the time until a replica reaches one of its points; most take a second.
 	stepTimeout = 12 * time.Second
-	// extraReplicas is how many replicas may come to none of them.
+	// extraReplicas is how many replicas may reach none of their points.
 	extraReplicas = 12
 )
 
-// killAtSteps starts one replica after another, each armed with all the steps that are left: the
-// first that it comes to kills it. So the rare ones have the time of all.
+// killAtSteps starts one replica after another. Each kills itself at the first point that it
+// reaches of those that are left. So a rarely reached point has the time of all replicas.
 func (s *Scenario) killAtSteps(ctx context.Context, service string, names []failpoint.Point, nth int, rng *rand.Rand) error {
 	left := map[failpoint.Point]bool{}
 	for _, name := range names {
@@ -62,7 +80,7 @@ func (s *Scenario) killAtSteps(ctx context.Context, service string, names []fail
 			return err
 		}
 		if delete(left, failpoint.Point(hit)); hit == "" {
-			nth = 1 // what is left is rare
+			nth = 1 // the points that are left are rarely reached
 		}
 	}
 	s.mu.Lock()
@@ -73,9 +91,9 @@ func (s *Scenario) killAtSteps(ctx context.Context, service string, names []fail
 	return nil
 }
 
-// crashAt runs a replica until it has killed itself at one of some points, and says at which; ""
-// where it came to none in time. That it ended in any other way is an error. One projection-svc
-// leads: the others only follow when it is gone.
+// crashAt runs a replica until it has killed itself at one of the points. hit is that point; "" if
+// it reached none in time. Any other end of the replica is an error. Of several projection-svc one
+// leads, and the others wait: so the running one is killed first.
 func (s *Scenario) crashAt(ctx context.Context, service string, points []string) (hit string, err error) {
 	if service == projection {
 		if err := s.Kill(service); err != nil {
@@ -103,7 +121,8 @@ func (s *Scenario) crashAt(ctx context.Context, service string, points []string)
 		return "", nil
 	}
 	step := r.log.step()
-	if status, ok := r.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL || step == "" {
+	status, ok := r.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL || step == "" {
 		return "", fmt.Errorf("a replica of %s that was to be killed at one of %v ended with %v", service, points, r.ProcessState)
 	}
 	s.countKill(crashAtStep)
@@ -112,7 +131,7 @@ func (s *Scenario) crashAt(ctx context.Context, service string, points []string)
 
 const projection = "projection-svc"
 
-// replica is one more process of a service, beside the one of the stack.
+// replica is a further process of a service, beside the one of the stack.
 type replica struct {
 	*exec.Cmd
 	log  *replicaLog
@@ -124,10 +143,13 @@ func (s *Scenario) replica(ctx context.Context, service string, args ...string) 
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, service), append([]string{"--config", filepath.Join(s.dir, "mailwright.yaml")}, args...)...)
-	cmd.Env = append(append(os.Environ(), s.environment()...), "MAILWRIGHT_NATS_URL="+s.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+s.Endpoints.Postgres)
+	args = append([]string{"--config", filepath.Join(s.dir, "mailwright.yaml")}, args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, service), args...)
+	cmd.Env = append(append(os.Environ(), s.environment()...),
+		"MAILWRIGHT_NATS_URL="+s.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+s.Endpoints.Postgres)
 	r := &replica{Cmd: cmd, log: &replicaLog{file: file}, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = r.log, r.log
+	cmd.Stdout = r.log
+	cmd.Stderr = r.log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -139,16 +161,19 @@ func (s *Scenario) replica(ctx context.Context, service string, args ...string) 
 	return r, nil
 }
 
-// kill ends a replica at once, and stop lets it end.
+// kill ends a replica at once.
 func (r *replica) kill() { r.signalAndWait(syscall.SIGKILL) }
+
+// stop lets a replica end in order.
 func (r *replica) stop() { r.signalAndWait(syscall.SIGTERM) }
 
+// signalAndWait sends a signal to a replica that may have ended, and waits for its end.
 func (r *replica) signalAndWait(s os.Signal) {
-	_ = r.Process.Signal(s) // it may have ended
+	_ = r.Process.Signal(s)
 	<-r.done
 }
 
-// replicaLog passes what a replica writes on to a file, and keeps the step that it names.
+// replicaLog writes the output of a replica to a file, and keeps the end of it.
 type replicaLog struct {
 	file *os.File
 
@@ -164,13 +189,14 @@ func (l *replicaLog) Write(p []byte) (int, error) {
 	return l.file.Write(p)
 }
 
-// stopped reports whether the replica has said that it is about to be stopped.
+// stopped reports whether the replica has announced that it stops itself.
 func (l *replicaLog) stopped() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return bytes.Contains(l.last, []byte(failpoint.StoppedAt))
 }
 
+// step is the point at which the replica announced that it kills itself; "" before.
 func (l *replicaLog) step() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package trial runs the whole system under a seeded storm of faults and gathers the evidence that
-// package check judges.
+// Package scenario runs the whole system, injects faults that a seed chooses, and gathers the evidence
+// that package check judges.
 package scenario
 
 import (
@@ -24,30 +24,31 @@ import (
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
-// Plan says what a trial tries.
+// Plan says what a scenario does.
 type Plan struct {
 	Seed     uint64
 	Commands int
 	Keys     int
-	// Kills is how many processes are killed at least, those of the walk over every step included.
+	// Kills is the number of processes to kill, at least; it includes those killed at a step.
 	Kills int
-	// FastKills makes the kills follow each other three times as fast.
+	// FastKills makes the faults follow each other three times as fast.
 	FastKills bool
-	// Unsafe switches protections of the system off; see operation.Config.
+	// Unsafe switches protections of the system off: names of package failpoint, [AlteredRow] or
+	// [NaiveClient].
 	Unsafe []string
-	// NoFaults leaves the storm out: commands, duplicates and malformed messages only.
+	// NoFaults injects no faults: there are only commands, duplicates and malformed messages.
 	NoFaults bool
-	// VendorTimeout of the services; 0 is one second, so that a lost call is settled within the
-	// trial.
+	// VendorTimeout of the services; 0 means one second, so that the outcome of a lost call is known
+	// before the scenario ends.
 	VendorTimeout time.Duration
-	// VendorCalls is the services' budget for a vendor, and for a tenant at it; 0 is a tenant's of
-	// 200, and theirs for a vendor.
+	// VendorCalls limits the concurrent calls to a vendor, and those of a tenant; 0 means 200 for a
+	// tenant and the services' default for a vendor.
 	VendorCalls int
-	// Services that run; nil: all that carry commands out, and the projections.
+	// Services that run; nil means projection-svc and every service that carries commands out.
 	Services []string
 	Bin      string
 	Log      *slog.Logger
-	// Progress hears of what is going on.
+	// Progress reports progress to the user, in the form of [fmt.Printf].
 	Progress func(format string, args ...any)
 }
 
@@ -60,14 +61,14 @@ type Scenario struct {
 	js  jetstream.JetStream
 	db  *pgxpool.Pool
 
-	rng             *rand.Rand // the storm's
-	departures      int
-	reportedAt      time.Time // when progress was
+	rng             *rand.Rand // of the faults
+	departures      int        // of replicas that had joined
+	reportedAt      time.Time  // of the last progress
 	publisher       *publisher
-	operationOfMark map[string]string // operations by how the vendor's journal shows them
+	operationOfMark map[string]string // operation ids by how the vendor's journal shows their effects
 	traceCollector  *listener
 	forgedSequences map[uint64]bool // sequences of EVENTS that no service wrote
-	scheduled       []check.Command // they stay scheduled until everything else is done
+	scheduled       []check.Command // until all others have their outcomes
 
 	mu       sync.Mutex
 	evidence check.Evidence
@@ -75,14 +76,14 @@ type Scenario struct {
 	kills    int
 }
 
-// MaxVendorTimeout is a VendorTimeout that no slow answer comes near.
+// MaxVendorTimeout is a VendorTimeout that is longer than any slow answer.
 const MaxVendorTimeout = 3 * time.Minute
 
-// duplicateDelay is how long a duplicate is kept back: it is published long after the command that it
-// repeats.
+// duplicateDelay is half the time after which a command is published again. JetStream has forgotten
+// its message id by then.
 const duplicateDelay = 2 * time.Second
 
-// Start brings the system up.
+// Start starts the system in a new temporary folder.
 func Start(ctx context.Context, plan Plan) (*Scenario, error) {
 	dir, err := os.MkdirTemp("", "mailwright-guarantees-")
 	if err != nil {
@@ -106,8 +107,17 @@ func (s *Scenario) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.Stack, err = stack.Start(ctx, stack.Options{
-		Dir: s.dir, Bin: s.Bin, Volatile: true, Log: s.Log, Services: s.services(), Env: s.environment(), Tenants: []string{otherTenant},
-		SandboxEnv: []string{fmt.Sprint("MAILWRIGHT_SANDBOX_FAULT_SEED=", s.Seed), fmt.Sprint("MAILWRIGHT_SANDBOX_JOURNAL_SIZE=", 100_000+20*s.Commands)},
+		Dir:      s.dir,
+		Bin:      s.Bin,
+		Volatile: true,
+		Log:      s.Log,
+		Services: s.services(),
+		Env:      s.environment(),
+		Tenants:  []string{otherTenant},
+		SandboxEnv: []string{
+			fmt.Sprint("MAILWRIGHT_SANDBOX_FAULT_SEED=", s.Seed),
+			fmt.Sprint("MAILWRIGHT_SANDBOX_JOURNAL_SIZE=", 100_000+20*s.Commands),
+		},
 	})
 	if err != nil {
 		return err
@@ -121,7 +131,8 @@ func (s *Scenario) start(ctx context.Context) (err error) {
 	if s.db, err = pgxpool.New(ctx, s.Endpoints.Postgres); err != nil {
 		return err
 	}
-	if err := s.control(ctx, "PUT", "switches", map[string]any{"adaxes.pattern-uniquify": true}); err != nil { // a second create would succeed
+	// A create that is repeated succeeds with this switch, so that only Mailwright prevents it.
+	if err := s.control(ctx, "PUT", "switches", map[string]any{"adaxes.pattern-uniquify": true}); err != nil {
 		return err
 	}
 	return s.prepare(ctx)
@@ -134,21 +145,24 @@ func (s *Scenario) services() []string {
 	return s.Services
 }
 
-// newRNG makes a source of chance that depends on the seed, for one who draws in an order of their
-// own.
+// newRNG makes a random number generator from the seed. Each goroutine that draws numbers has a
+// lane of its own, so that a run with the same seed draws the same numbers.
 func (s *Scenario) newRNG(lane int) *rand.Rand { return rand.New(rand.NewPCG(s.Seed, uint64(lane+2))) }
 
-// recheckAfter lets the second look at each command fall into the storm.
+// recheckAfter is short enough for commands to be checked again while faults are injected.
 const recheckAfter = 20 * time.Second
 
-// environment of the services under test.
+// environment of the services under test. The times are short, so that a scenario does not take
+// hours and a replica that joins gets work at once.
 func (s *Scenario) environment() []string {
-	// Calls are short, and the sweep looks soon, so that a trial does not take hours; and whoever
-	// joins gets work at once.
 	env := []string{
-		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(s.VendorTimeout, time.Second).String(), "MAILWRIGHT_PARK_AFTER=500ms", "MAILWRIGHT_RECHECK_AFTER=" + recheckAfter.String(),
+		"MAILWRIGHT_VENDOR_TIMEOUT=" + cmp.Or(s.VendorTimeout, time.Second).String(),
+		"MAILWRIGHT_PARK_AFTER=500ms",
+		"MAILWRIGHT_RECHECK_AFTER=" + recheckAfter.String(),
 		fmt.Sprint("MAILWRIGHT_TENANT_CONCURRENCY=", cmp.Or(s.VendorCalls, 200)),
-		"MAILWRIGHT_REBALANCE_INTERVAL=300ms", "OTEL_EXPORTER_OTLP_ENDPOINT=" + s.traceCollector.url, "OTEL_BSP_SCHEDULE_DELAY=500",
+		"MAILWRIGHT_REBALANCE_INTERVAL=300ms",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + s.traceCollector.url,
+		"OTEL_BSP_SCHEDULE_DELAY=500",
 	}
 	if s.VendorCalls > 0 {
 		env = append(env, fmt.Sprint("MAILWRIGHT_VENDOR_CONCURRENCY=", s.VendorCalls))
@@ -159,10 +173,10 @@ func (s *Scenario) environment() []string {
 	return env
 }
 
-// Dir holds the state: streams, database, logs.
+// Dir is the folder of the state: streams, database and logs.
 func (s *Scenario) Dir() string { return s.dir }
 
-// Close stops everything. The state, with the logs, is removed unless it is to be kept.
+// Close stops everything. It removes the state and the logs unless keep is set.
 func (s *Scenario) Close(keep bool) error {
 	if s.db != nil {
 		s.db.Close()
@@ -184,7 +198,7 @@ func (s *Scenario) Close(keep bool) error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// Faults counts what was injected.
+// Faults counts the injected faults.
 func (s *Scenario) Faults() (total int) {
 	for _, n := range s.FaultsByKind() {
 		total += n
@@ -192,14 +206,14 @@ func (s *Scenario) Faults() (total int) {
 	return total
 }
 
-// FaultsByKind is Faults, kind by kind.
+// FaultsByKind counts the injected faults of each kind.
 func (s *Scenario) FaultsByKind() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.evidence.Faults)
 }
 
-// Kills counts the processes that were killed.
+// Kills counts the killed processes.
 func (s *Scenario) Kills() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +226,8 @@ func (s *Scenario) published() int {
 	return len(s.evidence.Commands)
 }
 
-// expectFaults takes note of kinds of faults that must be injected.
+// expectFaults notes kinds of faults that the run must inject: one that stays at 0 is a missing
+// attack.
 func (s *Scenario) expectFaults(kinds ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,7 +249,7 @@ func (s *Scenario) countKill(kind string) {
 	s.kills++
 }
 
-// reportProgress reports progress, now and then.
+// reportProgress reports progress, at most every 30 seconds.
 func (s *Scenario) reportProgress(format string, args ...any) {
 	if time.Since(s.reportedAt) > 30*time.Second {
 		s.reportedAt = time.Now()
@@ -242,7 +257,8 @@ func (s *Scenario) reportProgress(format string, args ...any) {
 	}
 }
 
-// until waits for a condition; missing says what it lacks while it does.
+// until polls a condition until it holds. While it does not, holds says what is missing. An error
+// of holds is not final: a server may be restarting.
 func until(ctx context.Context, timeout time.Duration, holds func(context.Context) (missing string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -252,7 +268,7 @@ func until(ctx context.Context, timeout time.Duration, holds func(context.Contex
 		if err == nil && now == "" {
 			return nil
 		}
-		if err == nil { // else nobody knows
+		if err == nil {
 			missing = now
 		}
 		select {

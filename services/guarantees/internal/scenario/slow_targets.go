@@ -13,22 +13,24 @@ import (
 )
 
 const (
-	// maxAlone bounds what the undisturbed commands are taken to need, and so how long the slow
-	// ones take.
+	// maxAlone bounds the measured time of the commands alone, and with it the time of the slow
+	// calls.
 	maxAlone = 25 * time.Second
-	// slowCommands are more than a service works on at once, whether it lets them go on by
-	// themselves or not.
+	// slowCommands is larger than the number of commands that a service works on at once, detached
+	// ones included.
 	slowCommands = 300
-	// UnlimitedVendorCalls is a VendorCalls that slow commands and others do not use up.
+	// UnlimitedVendorCalls is a VendorCalls that the slow commands and the others do not use up
+	// together.
 	UnlimitedVendorCalls = 1000
-	// headStart is how long the slow commands have until others follow.
+	// headStart is the time from the slow commands until others are published.
 	headStart = 2 * time.Second
 )
 
-// RunSlowTargets publishes commands on many keys, and sees how long they take. Then it publishes many whose
-// vendor calls take longer than that, one that is throttled, and one whose target is missing, which
-// waits for hours; and as many others in the same partitions. When those have their outcomes it
-// cancels the one that waits.
+// RunSlowTargets measures whether slow commands delay others. First it publishes commands on many
+// keys and measures how long they take alone. Then it publishes commands whose vendor calls take
+// longer than that, one that is throttled, one whose target is missing and which waits for hours,
+// and, in the same partitions, as many others as before. When those have their outcomes, it cancels
+// the one that waits.
 func (s *Scenario) RunSlowTargets(ctx context.Context) (d check.Delay, err error) {
 	if d.Alone, d.AloneSince, err = s.publishMany(ctx, "alone", s.Commands); err != nil {
 		return d, err
@@ -42,7 +44,8 @@ func (s *Scenario) RunSlowTargets(ctx context.Context) (d check.Delay, err error
 	}
 	alone, _, _ := d.Took(e.Events)
 	slowness := d.Limit(min(alone, maxAlone)) + 2*headStart + 3*time.Second
-	s.Progress("undisturbed, %d commands took %v; the slow ones take %v each", s.Commands, alone.Round(time.Millisecond), slowness.Round(time.Millisecond))
+	s.Progress("alone, %d commands took %v; the slow ones take %v each",
+		s.Commands, alone.Round(time.Millisecond), slowness.Round(time.Millisecond))
 	if err := s.addSlowTargets(ctx, slowness); err != nil {
 		return d, err
 	}
@@ -61,28 +64,33 @@ func (s *Scenario) RunSlowTargets(ctx context.Context) (d check.Delay, err error
 		return d, err
 	}
 	if err := s.awaitFinished(ctx, 1); err != nil {
-		s.Progress("%v", err) // the checker says what is late
+		s.Progress("%v", err) // the checker reports which are late
 	}
-	cancel := message(event.DomainDirectory, "cancel", "cancel", event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("missing")))
-	return d, s.publishOne(ctx, cancel)
+	data := fmt.Sprintf(`{"operationId":%q}`, operationOf("missing"))
+	return d, s.publishOne(ctx, message(event.DomainDirectory, "cancel", "cancel", event.TypeOperationCancel, data))
 }
 
-// addSlowTargets gives the vendor its faults.
+// addSlowTargets gives the sandbox the faults that make targets slow, throttled or missing.
 func (s *Scenario) addSlowTargets(ctx context.Context, slowness time.Duration) error {
+	delay := map[string]any{"delay": slowness.String()}
+	throttled := map[string]any{"status": 429, "retryAfter": "5"}
+	missing := map[string]any{"status": 404, "body": `{"code":"notFound","message":"There is no such object."}`}
 	for _, f := range []map[string]any{
-		{"vendor": "adaxes", "call": "create-object", "match": "cn=slow", "kind": "latency", "params": map[string]any{"delay": slowness.String()}},
-		{"vendor": "adaxes", "call": "create-object", "match": "throttled", "kind": "status", "count": 3, "params": map[string]any{"status": 429, "retryAfter": "5"}},
-		{"vendor": "adaxes", "call": "create-object", "match": "missing", "kind": "status", "params": map[string]any{"status": 404, "body": `{"code":"notFound","message":"There is no such object."}`}},
+		{"match": "cn=slow", "kind": "latency", "params": delay},
+		{"match": "throttled", "kind": "status", "count": 3, "params": throttled},
+		{"match": "missing", "kind": "status", "params": missing},
 	} {
+		f["vendor"] = "adaxes"
+		f["call"] = "create-object"
 		if err := s.control(ctx, http.MethodPost, "faults", f); err != nil {
 			return err
 		}
-		s.countFault("stuck target")
+		s.countFault("slow target")
 	}
 	return nil
 }
 
-// publishMany publishes commands on a key each, and says when it began.
+// publishMany publishes n commands, each on a key of its own. since is when it began.
 func (s *Scenario) publishMany(ctx context.Context, name string, n int) (ids []string, since time.Time, err error) {
 	since = time.Now()
 	for i := range n {
@@ -95,7 +103,7 @@ func (s *Scenario) publishMany(ctx context.Context, name string, n int) (ids []s
 	return ids, since, nil
 }
 
-// awaitFinished waits until all commands have their outcomes but for so many.
+// awaitFinished waits until all commands but the given number have their outcomes.
 func (s *Scenario) awaitFinished(ctx context.Context, unfinished int) error {
 	return until(ctx, 2*time.Minute, func(ctx context.Context) (string, error) {
 		var done int
@@ -107,13 +115,14 @@ func (s *Scenario) awaitFinished(ctx context.Context, unfinished int) error {
 	})
 }
 
-// createUser makes a command that creates a user of a given name.
+// createUser makes a command that creates a user of the given name.
 func createUser(name string) *nats.Msg {
 	property := func(property string) string {
 		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, property, name)
 	}
-	return message(event.DomainDirectory, name, name, event.TypeObjectCreate,
-		fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s]}`, unit, property("cn"), property("sAMAccountName"), property("userPrincipalName")))
+	data := fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s]}`,
+		unit, property("cn"), property("sAMAccountName"), property("userPrincipalName"))
+	return message(event.DomainDirectory, name, name, event.TypeObjectCreate, data)
 }
 
 func (s *Scenario) publishOne(ctx context.Context, m *nats.Msg) error {
