@@ -30,8 +30,10 @@ const bombSize = 900_000
 // bombs are one for each kind of work that a checker may do.
 var bombs = []bomb{
 	{"numbers with huge exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e", 999_999-i) }) }},
-	{"numbers with huge negative exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) }) }},
-	{"as many large numbers as may be", func() string {
+	{"numbers with huge negative exponents", func() string {
+		return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) })
+	}},
+	{"nearly the maximum of large numbers", func() string {
 		return valuesOf(nearlyMaxItems(func(i int) string { return fmt.Sprintf("%d.0e20", i) }))
 	}},
 	{"a number of many digits", func() string { return valuesOf(strings.Repeat("9", bombSize)) }},

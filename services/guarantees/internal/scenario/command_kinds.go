@@ -11,30 +11,31 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// commandKind is a type of command of the workload: who carries it out, how the commands are made, and how
-// they show in the vendor's journal.
+// commandKind is a kind of command of the workload: the service that carries it out, its data, and
+// its trace in the vendor's journal.
 type commandKind struct {
 	service   string
 	domain    event.Domain
 	eventType string
-	// One of every so many commands is of this kind, and at most so many of a run; 0: any number.
+	// One of every so many commands is of this kind, and at most max of a run; 0 means no limit.
 	every, max int
-	// keys that they are spread over; 0: those of the plan.
+	// keys that the commands are spread over; 0 means those of the plan.
 	keys int
 	// vendor and call name the write in the journal; "" writes nothing. once: however often it is
 	// tried.
-	vendor, call  string
+	vendor, call string
+	// notRepeatable: the command takes effect once, however often it is tried.
 	notRepeatable bool
 	// read is a call of the same vendor that only reads.
 	read string
-	// command makes command i, which is number n of its key: its data, and how the journal shows
-	// it.
+	// command makes command i, which has number n of its key. mark is the target and the detail of
+	// its effect in the journal.
 	command func(s *Scenario, i, key, n int) (data, mark string)
-	// prepare has what command i needs at the vendor.
+	// prepare creates at the vendor what command i needs.
 	prepare func(ctx context.Context, s *Scenario, i int) error
 }
 
-// commandKinds of the workload. The first takes what the others leave.
+// commandKinds of the workload. The first gets the commands that the others leave.
 var commandKinds = []commandKind{
 	{
 		service: "directory-svc", domain: event.DomainDirectory, eventType: event.TypeObjectCreate, every: 1,
@@ -46,10 +47,12 @@ var commandKinds = []commandKind{
 	},
 	{
 		service: "mailbox-svc", domain: event.DomainMailbox, eventType: event.TypeMailboxCreate, every: 14, keys: 10,
-		vendor: "adaxes", call: "create-mailbox", read: "get-object", notRepeatable: true, command: (*Scenario).mailbox, prepare: createMailboxUser,
+		vendor: "adaxes", call: "create-mailbox", read: "get-object", notRepeatable: true,
+		command: (*Scenario).mailbox, prepare: createMailboxUser,
 	},
 	{
-		service: "delegation-svc", domain: event.DomainDelegation, eventType: event.TypeDelegationSet, every: 11, max: 1 << len(delegates) * len(mailboxes) / 2, keys: len(mailboxes),
+		service: "delegation-svc", domain: event.DomainDelegation, eventType: event.TypeDelegationSet,
+		every: 11, max: maxDelegationCommands, keys: len(mailboxes),
 		vendor: "exchangeonline", call: "Set-Mailbox", read: "Get-Mailbox", command: (*Scenario).delegation,
 	},
 	{
@@ -58,11 +61,14 @@ var commandKinds = []commandKind{
 	},
 }
 
-// mixedBeyondPlan is how many commands beyond the plan may be of any kind; what follows is of the first,
-// which needs nothing at the vendor.
+// maxDelegationCommands leaves half of the possible lists of delegates unused.
+var maxDelegationCommands = 1 << len(delegates) * len(mailboxes) / 2
+
+// mixedBeyondPlan is how many commands beyond the plan are of all kinds. Later ones are of the
+// first kind, which needs no preparation.
 const mixedBeyondPlan = 2000
 
-// kindOf says of which kind command i is.
+// kindOf is the kind of command i.
 func (s *Scenario) kindOf(i int) *commandKind {
 	if i < s.Commands+mixedBeyondPlan {
 		for at := len(commandKinds) - 1; at > 0; at-- {
@@ -81,22 +87,33 @@ func (s *Scenario) kindOf(i int) *commandKind {
 
 const unit = "OU=My Organizational Unit,DC=example,DC=com"
 
-// object creates a user whose name the vendor makes up, so that nothing but Mailwright keeps it
-// from being created twice.
+// object creates a user whose logon name the vendor chooses. So a repeated create would succeed,
+// and only Mailwright prevents it.
 func (s *Scenario) object(i, key, n int) (data, mark string) {
 	property := func(name, value string) string {
 		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, name, value)
 	}
-	// The vendor's pattern makes the logon name of the first letter and the surname: together they
-	// are unique.
-	return fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s,%s]}`, unit, property("givenName", fmt.Sprint("K", key)),
-		property("sn", fmt.Sprintf("N%d-%d", n, i)), property("userPrincipalName", fmt.Sprint("u", i)), property("unicodePwd", s.password())), fmt.Sprintf("userPrincipalName=u%d,%s", i, unit)
+	// The vendor makes the logon name of the first letter and the surname: together they are unique.
+	data = fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s,%s]}`,
+		unit,
+		property("givenName", fmt.Sprint("K", key)),
+		property("sn", fmt.Sprintf("N%d-%d", n, i)),
+		property("userPrincipalName", fmt.Sprint("u", i)),
+		property("unicodePwd", s.password()))
+	return data, fmt.Sprintf("userPrincipalName=u%d,%s", i, unit)
 }
 
 func (s *Scenario) businessUser(i, _, _ int) (data, mark string) {
 	name := fmt.Sprintf("h%d@alpineskihouse.com", i)
-	return fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com","userPrincipalName":%q,"preferredDomainController":"AD01.fabrikam.com",
-		"isAdmin":false,"planName":"BaseMail","newPassword":%q,"displayName":"Hosted %d"}`, name, s.password(), i), name
+	return fmt.Sprintf(`{
+		"container": "LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com",
+		"userPrincipalName": %q,
+		"preferredDomainController": "AD01.fabrikam.com",
+		"isAdmin": false,
+		"planName": "BaseMail",
+		"newPassword": %q,
+		"displayName": "Hosted %d"
+	}`, name, s.password(), i), name
 }
 
 func (s *Scenario) mailbox(i, _, _ int) (data, mark string) {
@@ -104,11 +121,14 @@ func (s *Scenario) mailbox(i, _, _ int) (data, mark string) {
 	return fmt.Sprintf(`{"directoryObject":%q,"mailboxParameters":{"alias":"m%d"}}`, dn, i), dn
 }
 
-// createMailboxUser creates the user of a mailbox, past Mailwright.
+// createMailboxUser creates the user of a mailbox directly at the vendor.
 func createMailboxUser(ctx context.Context, s *Scenario, i int) error {
-	body := fmt.Sprintf(`{"createIn":"OU=Sales,DC=example,DC=com","objectType":"user","properties":[{"propertyName":"cn","propertyType":"String","values":["m%d"]},
-		{"propertyName":"sAMAccountName","propertyType":"String","values":["m%d"]}]}`, i, i)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoints.Sandbox+"/adaxes/restApi/api/directoryObjects", strings.NewReader(body))
+	property := `{"propertyName":%q,"propertyType":"String","values":[%q]}`
+	name := fmt.Sprint("m", i)
+	body := fmt.Sprintf(`{"createIn":"OU=Sales,DC=example,DC=com","objectType":"user","properties":[`+property+","+property+`]}`,
+		"cn", name, "sAMAccountName", name)
+	target := s.Endpoints.Sandbox + "/adaxes/restApi/api/directoryObjects"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -126,10 +146,13 @@ func createMailboxUser(ctx context.Context, s *Scenario, i int) error {
 	return err
 }
 
-// mailboxes have no delegates at first, and delegates may be theirs.
+// mailboxes are those whose delegates are changed; they have none at first. delegates may become
+// their delegates.
 var (
-	mailboxes = addresses("adele.vance", "bianca.pisani", "cameron.white", "enrico.cattaneo", "grady.archie", "isaiah.langer", "lidia.holloway", "nestor.wilke")
-	delegates = addresses("delegate1", "delegate2", "delegate3", "delegate4", "admin", "alex", "megan.bowen", "raul.razo", "patti.fernandez", "henrietta.mueller")
+	mailboxes = addresses("adele.vance", "bianca.pisani", "cameron.white", "enrico.cattaneo",
+		"grady.archie", "isaiah.langer", "lidia.holloway", "nestor.wilke")
+	delegates = addresses("delegate1", "delegate2", "delegate3", "delegate4", "admin",
+		"alex", "megan.bowen", "raul.razo", "patti.fernandez", "henrietta.mueller")
 )
 
 func addresses(names ...string) (list []string) {
@@ -139,8 +162,9 @@ func addresses(names ...string) (list []string) {
 	return list
 }
 
-// delegation sets those delegates of a mailbox whose places are the ones of the command's number in
-// binary: the journal tells it by that. There are no more commands of a mailbox than such lists.
+// delegation sets a list of delegates that is unique for the mailbox: the set bits of the command's
+// number choose them. The journal shows the list, and so the command. A mailbox has no more
+// commands than there are lists.
 func (s *Scenario) delegation(_, key, n int) (data, mark string) {
 	var list []string
 	for bit, delegate := range delegates {
@@ -148,11 +172,11 @@ func (s *Scenario) delegation(_, key, n int) (data, mark string) {
 			list = append(list, delegate)
 		}
 	}
-	raw, _ := json.Marshal(list) // a list of texts
+	raw, _ := json.Marshal(list) // never fails
 	return fmt.Sprintf(`{"mailbox":%q,"delegates":%s}`, mailboxes[key], raw), mailboxes[key] + " " + string(raw)
 }
 
-// inventory walks the vendor's mailboxes in many pages, so that kills strike in mid-walk.
+// inventory reads the mailboxes in many pages, so that kills come in the middle.
 func (s *Scenario) inventory(_, _, _ int) (data, mark string) {
 	return fmt.Sprintf(`{"mailboxType":"all","pageSize":%d}`, min(10+s.Commands/500, 1000)), ""
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// control calls the sandbox's control API.
+// control calls the sandbox's control API with a body in JSON.
 func (s *Scenario) control(ctx context.Context, method, path string, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Scenario) controlRaw(ctx context.Context, method, path string, body []b
 	return answer, err
 }
 
-// controlJSON is controlRaw for an answer in JSON.
+// controlJSON reads an answer of the control API in JSON.
 func (s *Scenario) controlJSON(ctx context.Context, path string, into any) error {
 	raw, err := s.controlRaw(ctx, http.MethodGet, path, nil)
 	if err != nil {
@@ -50,8 +50,8 @@ func (s *Scenario) controlJSON(ctx context.Context, path string, into any) error
 	return json.Unmarshal(raw, into)
 }
 
-// collectTraces stands in the place of an OpenTelemetry collector: what it is sent lies among the logs,
-// whose texts are searched.
+// collectTraces starts a stand-in for an OpenTelemetry collector. It writes the traces among the
+// logs, which are searched for secrets.
 func (s *Scenario) collectTraces() (*listener, error) {
 	if err := os.MkdirAll(filepath.Join(s.dir, "logs"), 0o755); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (s *Scenario) collectTraces() (*listener, error) {
 	}
 	var mu sync.Mutex
 	l, err := serve(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // a torn one is searched as far as it came
+		body, _ := io.ReadAll(r.Body) // an incomplete body is searched, too
 		mu.Lock()
 		defer mu.Unlock()
 		_, _ = file.Write(append(body, '\n'))
@@ -73,7 +73,7 @@ func (s *Scenario) collectTraces() (*listener, error) {
 	return &listener{url: l.url, stop: func() { l.stop(); _ = file.Close() }}, nil
 }
 
-// listener is a server of our own.
+// listener is an HTTP server of the scenario.
 type listener struct {
 	url  string
 	stop func()

@@ -24,9 +24,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// AwaitOutcomes ends the storm and waits until every command has its outcome, every malformed message its
-// letter or its outcome, and the projections have caught up. It asks for each of them by name: a
-// count of what is open does not know of a command that has no row yet.
+// AwaitOutcomes takes the faults away from the sandbox and waits until every command has its
+// outcome, every malformed message its outcome or dead letter, and the projections have caught up.
+// It asks for each by its id: a count of open operations would miss a command that has no row yet.
 func (s *Scenario) AwaitOutcomes(ctx context.Context, timeout time.Duration) error {
 	if _, err := s.controlRaw(ctx, "DELETE", "faults", nil); err != nil {
 		return err
@@ -50,23 +50,24 @@ func (s *Scenario) AwaitOutcomes(ctx context.Context, timeout time.Duration) err
 			return "", err
 		}
 		s.reportProgress("%d of %d commands are done", len(s.evidence.Commands)-len(undone), len(s.evidence.Commands))
-		// an outcome stands, and need not be asked for again
+		// an outcome never changes, so it is not read again
 		commands, malformed = undone, unsettled
 		if len(undone)+len(unsettled)+open > 0 {
-			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no letter, %d operations are open",
+			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no dead letter, %d operations are open",
 				len(undone), len(s.evidence.Commands), undone[:min(len(undone), 3)], len(unsettled), len(s.evidence.Malformed), open), nil
 		}
 		return "", nil
 	})
 }
 
-// withoutOutcome are those of the commands that have no outcome.
+// withoutOutcome returns the operations of the list that have no outcome.
 func (s *Scenario) withoutOutcome(ctx context.Context, commands []string) ([]string, error) {
 	return column[string](ctx, s.db, `SELECT id FROM unnest($1::text[]) id
 		WHERE NOT EXISTS (SELECT FROM mailwright.operations WHERE operation_id = id AND finished_at IS NOT NULL)`, commands)
 }
 
-// malformedWithoutEnd are those of the malformed messages that have neither a letter nor an outcome.
+// malformedWithoutEnd returns the messages of the list that have neither a dead letter nor an
+// outcome.
 func (s *Scenario) malformedWithoutEnd(ctx context.Context, list []check.Malformed) ([]check.Malformed, error) {
 	deadLettered, err := column[uint64](ctx, s.db, `SELECT origin_sequence FROM mailwright.dead_letters WHERE origin_sequence IS NOT NULL`)
 	if err != nil {
@@ -81,8 +82,8 @@ func (s *Scenario) malformedWithoutEnd(ctx context.Context, list []check.Malform
 	return slices.DeleteFunc(list, func(m check.Malformed) bool { return !slices.Contains(undone, m.OperationID) }), err
 }
 
-// openOperations counts the operations that have no outcome, but for those that have a dead letter in its
-// place and those that stay scheduled.
+// openOperations counts the operations without an outcome. Those with a dead letter and those that
+// stay scheduled do not count.
 func (s *Scenario) openOperations(ctx context.Context) (n int, err error) {
 	scheduled := make([]string, len(s.scheduled))
 	for i, c := range s.scheduled {
@@ -93,8 +94,8 @@ func (s *Scenario) openOperations(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// PublishFinalCommands sends some commands again, has the vendor scan what the storm has left, and takes one
-// more inventory.
+// PublishFinalCommands publishes some commands again, lets the vendor scan its mailboxes, cancels
+// the commands that are not due, and publishes one more inventory.
 func (s *Scenario) PublishFinalCommands(ctx context.Context) error {
 	pause(ctx, 2*duplicateDelay)
 	if err := s.resend(ctx); err != nil {
@@ -113,14 +114,35 @@ func (s *Scenario) PublishFinalCommands(ctx context.Context) error {
 	return err
 }
 
-// Evidence gathers what the run left behind.
+// Evidence gathers everything that the run left.
 func (s *Scenario) Evidence(ctx context.Context) (check.Evidence, error) {
 	e := s.evidence
 	e.Kills = s.kills
-	e.Secrets = []string{s.password(), "adaxes-sandbox-token", "entra-sandbox-secret", "enpower-sandbox-secret", "hosted-sandbox-password", "hosted-reader-password"}
-	err := errors.Join(s.readEvents(ctx, &e), s.readDrift(ctx, &e), s.readDead(ctx, &e), s.readMailboxes(ctx, &e), s.readParked(ctx, &e), s.readEffects(ctx, &e), s.readScan(ctx, &e), s.readDeliveries(ctx, &e),
-		s.readRows(ctx, &e), s.readLogs(&e))
-	return e, err
+	e.Secrets = []string{
+		s.password(),
+		"adaxes-sandbox-token",
+		"entra-sandbox-secret",
+		"enpower-sandbox-secret",
+		"hosted-sandbox-password",
+		"hosted-reader-password",
+	}
+	for _, read := range []func(context.Context, *check.Evidence) error{
+		s.readEvents,
+		s.readDrift,
+		s.readDead,
+		s.readMailboxes,
+		s.readParked,
+		s.readEffects,
+		s.readScan,
+		s.readDeliveries,
+		s.readRows,
+		s.readLogs,
+	} {
+		if err := read(ctx, &e); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
 }
 
 // Events gathers the events alone.
@@ -129,7 +151,7 @@ func (s *Scenario) Events(ctx context.Context) (check.Evidence, error) {
 	return e, s.readEvents(ctx, &e)
 }
 
-// readStream reads a stream from its beginning to where it ends now.
+// readStream reads a stream from its first message to its present last one.
 func (s *Scenario) readStream(ctx context.Context, name string, read func(jetstream.Msg) error) error {
 	stream, err := s.js.Stream(ctx, name)
 	if err != nil {
@@ -176,14 +198,18 @@ func (s *Scenario) readEvents(ctx context.Context, e *check.Evidence) error {
 		}
 		state, _ := event.StateOf(v)
 		e.Events = append(e.Events, check.Event{
-			OperationID: event.Extension(v, event.AttrOperationID), Type: v.Type(), State: string(state), Terminal: state.Terminal(), Stored: meta.Timestamp,
+			OperationID: event.Extension(v, event.AttrOperationID),
+			Type:        v.Type(),
+			State:       string(state),
+			Terminal:    state.Terminal(),
+			Stored:      meta.Timestamp,
 		})
 		e.Texts = append(e.Texts, check.Text{Source: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		return nil
 	})
 }
 
-// readDrift reads which results were found to be others in the end.
+// readDrift reads which results differed from the vendor in the end.
 func (s *Scenario) readDrift(ctx context.Context, e *check.Evidence) error {
 	e.Drift = map[string]bool{}
 	return s.readStream(ctx, topology.StreamDrift, func(m jetstream.Msg) error {
@@ -211,7 +237,7 @@ func (s *Scenario) readDead(ctx context.Context, e *check.Evidence) error {
 	})
 }
 
-// readMailboxes reads what MAILBOXES says of each mailbox that is there.
+// readMailboxes reads the last observation of each mailbox that is not missing.
 func (s *Scenario) readMailboxes(ctx context.Context, e *check.Evidence) error {
 	e.Observed = map[string]string{}
 	return s.readStream(ctx, topology.StreamMailboxes, func(m jetstream.Msg) error {
@@ -231,7 +257,8 @@ func (s *Scenario) readMailboxes(ctx context.Context, e *check.Evidence) error {
 	})
 }
 
-// readParked reads what PARKED still holds, past its work queue.
+// readParked reads the messages of PARKED by their sequences: a consumer would take them out of the
+// work queue.
 func (s *Scenario) readParked(ctx context.Context, e *check.Evidence) error {
 	stream, err := s.js.Stream(ctx, topology.StreamParked)
 	if err != nil {
@@ -251,8 +278,8 @@ func (s *Scenario) readParked(ctx context.Context, e *check.Evidence) error {
 	return nil
 }
 
-// readEffects reads from the vendors' journal which command has taken effect, how often and in
-// which order.
+// readEffects reads from the vendors' journal which command took effect, how often and in which
+// order.
 func (s *Scenario) readEffects(ctx context.Context, e *check.Evidence) error {
 	var journal struct {
 		Entries []struct {
@@ -273,7 +300,7 @@ func (s *Scenario) readEffects(ctx context.Context, e *check.Evidence) error {
 	return nil
 }
 
-// readScan asks the sandbox which mailboxes EnPower lists.
+// readScan reads from the sandbox which mailboxes EnPower lists.
 func (s *Scenario) readScan(ctx context.Context, e *check.Evidence) error {
 	var shown struct {
 		Views []struct {
@@ -290,15 +317,16 @@ func (s *Scenario) readScan(ctx context.Context, e *check.Evidence) error {
 		switch {
 		case v.Mailbox == nil:
 			e.Scanned[v.ID] = v.Verbatim.EmailAddress + " " + v.Verbatim.Alias
-		case v.Mailbox.Type == "UserMailbox" || v.Mailbox.Type == "SharedMailbox": // rooms and equipment are another list
+		case v.Mailbox.Type == "UserMailbox" || v.Mailbox.Type == "SharedMailbox": // not rooms and equipment
 			e.Scanned[v.ID] = v.Mailbox.Primary + " " + v.Mailbox.Alias
 		}
 	}
 	return nil
 }
 
-// readDeliveries counts what each consumer of COMMANDS has handed out, and the wake-ups, which are
-// gone when they are acknowledged: there is no more than one for each event.
+// readDeliveries counts the deliveries of each consumer of COMMANDS, and those of wake-ups.
+// Wake-ups are deleted when they are acknowledged, so their number is not known: there is at most
+// one for each event.
 func (s *Scenario) readDeliveries(ctx context.Context, e *check.Evidence) error {
 	commands, err := s.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
@@ -306,7 +334,7 @@ func (s *Scenario) readDeliveries(ctx context.Context, e *check.Evidence) error 
 	}
 	for consumer := range commands.ListConsumers(ctx).Info() {
 		if consumer.Config.Durable == "" {
-			continue // a reader's, which acknowledges nothing and begins where it likes
+			continue // a consumer that only reads may begin anywhere, again and again
 		}
 		info, err := commands.Info(ctx, jetstream.WithSubjectFilter(consumer.Config.FilterSubject))
 		if err != nil {
@@ -316,7 +344,11 @@ func (s *Scenario) readDeliveries(ctx context.Context, e *check.Evidence) error 
 		for _, n := range info.State.Subjects {
 			messages += n
 		}
-		e.Deliveries = append(e.Deliveries, check.Deliveries{Consumer: consumer.Name, Messages: messages, Delivered: consumer.Delivered.Consumer})
+		e.Deliveries = append(e.Deliveries, check.Deliveries{
+			Consumer:  consumer.Name,
+			Messages:  messages,
+			Delivered: consumer.Delivered.Consumer,
+		})
 	}
 	parked, err := s.js.Stream(ctx, topology.StreamParked)
 	if err != nil {
@@ -330,17 +362,19 @@ func (s *Scenario) readDeliveries(ctx context.Context, e *check.Evidence) error 
 	return nil
 }
 
-// AlteredRow is what Unsafe may name beside the protections of the system: a row is altered by
-// hand.
+// AlteredRow is a name for Plan.Unsafe: a row is altered by hand.
 const AlteredRow = "rows"
 
-// unreplayedTables are the tables whose rows tell when this process did something, not what happened.
+// unreplayedTables have rows about the work of projection-svc itself. They are not searched and not
+// compared.
 var unreplayedTables = []string{"checkpoints", "schema_version", "retention"}
 
-// readRows dumps every table, to search it, and has the rows compared with a replay.
+// readRows reads every table for the search for secrets, and compares the rows with a replay.
 func (s *Scenario) readRows(ctx context.Context, e *check.Evidence) error {
 	if slices.Contains(s.Unsafe, AlteredRow) {
-		if _, err := s.db.Exec(ctx, `UPDATE mailwright.operations SET state = 'failed' WHERE operation_id = (SELECT min(operation_id) FROM mailwright.operations WHERE state = 'succeeded')`); err != nil {
+		const alter = `UPDATE mailwright.operations SET state = 'failed'
+			WHERE operation_id = (SELECT min(operation_id) FROM mailwright.operations WHERE state = 'succeeded')`
+		if _, err := s.db.Exec(ctx, alter); err != nil {
 			return err
 		}
 	}
@@ -361,13 +395,15 @@ func (s *Scenario) readRows(ctx context.Context, e *check.Evidence) error {
 }
 
 func dumpTables(ctx context.Context, db *pgxpool.Pool) (map[string][]string, error) {
-	tables, err := column[string](ctx, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE' AND table_name <> ALL ($1)`, unreplayedTables)
+	tables, err := column[string](ctx, db, `SELECT table_name FROM information_schema.tables
+		WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE' AND table_name <> ALL ($1)`, unreplayedTables)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string][]string{}
 	for _, table := range tables {
-		if out[table], err = column[string](ctx, db, `SELECT t::text FROM mailwright.`+pgx.Identifier{table}.Sanitize()+` t ORDER BY 1`); err != nil {
+		query := `SELECT t::text FROM mailwright.` + pgx.Identifier{table}.Sanitize() + ` t ORDER BY 1`
+		if out[table], err = column[string](ctx, db, query); err != nil {
 			return nil, err
 		}
 	}
@@ -382,12 +418,12 @@ func column[T any](ctx context.Context, db *pgxpool.Pool, sql string, args ...an
 	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
-// isCrash recognises what Go prints when a process of ours dies of its own fault.
+// isCrash recognises what Go prints when a process crashes.
 func isCrash(line string) bool {
 	return strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE")
 }
 
-func (s *Scenario) readLogs(e *check.Evidence) error {
+func (s *Scenario) readLogs(_ context.Context, e *check.Evidence) error {
 	logs, err := filepath.Glob(filepath.Join(s.dir, "logs", "*.log"))
 	if err != nil || len(logs) == 0 {
 		return errors.Join(err, errors.New("there are no logs"))

@@ -17,23 +17,25 @@ import (
 const (
 	// otherTenant is configured as [stack.SandboxTenant] is.
 	otherTenant = "fabrikam"
-	// otherSource publishes for the first tenant too, and is none of its operators.
+	// otherSource publishes commands of the sandbox's tenant, too, and is none of its operators.
 	otherSource = "/another-publisher"
-	// dueAfter is when a command is due that is to be carried out during the run.
+	// dueAfter is the delay of a scheduled command that is carried out during the run.
 	dueAfter = 8 * time.Second
-	// cancelAfter is when others try to cancel such a command: it is known to wait by then.
+	// cancelAfter is when others try to cancel a scheduled command: its record says by then that it
+	// waits.
 	cancelAfter = 2 * time.Second
-	// publishNotDue is longer than any run.
+	// notDue is a delay that is longer than any run.
 	notDue = 20 * 24 * time.Hour
 )
 
-// delayed is a message that follows others after a while.
+// delayedMessage is a message to publish at a later time.
 type delayedMessage struct {
 	at      time.Time
 	publish func(ctx context.Context) error
 }
 
-// publishDelayed publishes what is to follow by now; all of it, with the waits, where nothing else comes.
+// publishDelayed publishes the delayed messages whose time has come; with all set, it waits for the
+// others and publishes them, too.
 func (p *publisher) publishDelayed(ctx context.Context, all bool) error {
 	for len(p.delayed) > 0 {
 		next := p.delayed[0]
@@ -51,22 +53,34 @@ func (p *publisher) publishDelayed(ctx context.Context, all bool) error {
 	return nil
 }
 
-// publishCrossing publishes commands that concern another tenant or another publisher, by turns.
+// publishCrossing publishes commands that concern another tenant or another publisher, one kind
+// after another.
 func (p *publisher) publishCrossing(ctx context.Context, i int) error {
-	turns := []func(context.Context, int) error{
-		p.publishTwins, p.publishDueSoon, p.cancelOfAnotherTenant, p.cancelOfAnotherSource, p.publishNotDue, p.publishOtherTenantID, p.publishAfterLaterVersion,
+	kinds := []func(context.Context, int) error{
+		p.publishTwins,
+		p.publishDueSoon,
+		p.cancelOfAnotherTenant,
+		p.cancelOfAnotherSource,
+		p.publishNotDue,
+		p.publishOtherTenantID,
+		p.publishAfterLaterVersion,
 	}
-	return turns[(i/crossEvery)%len(turns)](ctx, i)
+	return kinds[(i/crossEvery)%len(kinds)](ctx, i)
 }
 
-// unorderedCreate makes a create of a number of its own, on a key that the workload uses too. It stands in no
-// order.
+// unorderedCreate makes a create on a key of the workload. The order of the key does not bind it.
 func (p *publisher) unorderedCreate(tenant, id string, i int) (*nats.Msg, check.Command) {
 	p.unorderedNumber++
 	k := &commandKinds[0]
 	data, mark := k.command(p.Scenario, firstUnorderedNumber+p.unorderedNumber, i%p.Keys, 0)
 	key := fmt.Sprintf("%s-%s-%d", k.domain, k.call, i%p.Keys)
-	c := check.Command{OperationID: event.OperationID(tenant, source, id), Key: key, Writes: true, NotRepeatable: true, Unordered: true}
+	c := check.Command{
+		OperationID:   event.OperationID(tenant, source, id),
+		Key:           key,
+		Writes:        true,
+		NotRepeatable: true,
+		Unordered:     true,
+	}
 	if tenant != stack.SandboxTenant {
 		c.Key = tenant + "/" + key
 	}
@@ -74,7 +88,7 @@ func (p *publisher) unorderedCreate(tenant, id string, i int) (*nats.Msg, check.
 	return messageOf(tenant, k.domain, key, id, k.eventType, data), c
 }
 
-// send publishes a command and takes note of it.
+// send publishes a command and notes it.
 func (p *publisher) send(ctx context.Context, m *nats.Msg, c check.Command) error {
 	if _, err := p.store(ctx, m); err != nil {
 		return err
@@ -109,8 +123,8 @@ func (p *publisher) publishDueSoon(ctx context.Context, i int) error {
 	return err
 }
 
-// schedule publishes a command that is due soon. It has headers as JetStream sets them on what it
-// reads from a stream: they name another message, and must not count.
+// schedule publishes a command that is due soon. It has the headers that JetStream sets on a
+// message read from a stream. They name another message, and the service must ignore them.
 func (p *publisher) schedule(ctx context.Context, id string, i int) (check.Command, error) {
 	m, c := p.unorderedCreate(stack.SandboxTenant, id, i)
 	c.NotBefore = time.Now().Add(dueAfter).UTC().Truncate(time.Second)
@@ -123,13 +137,13 @@ func (p *publisher) schedule(ctx context.Context, id string, i int) (check.Comma
 	return c, p.send(ctx, m, c)
 }
 
-// cancelOfAnotherTenant aims a cancel at an operation that waits in the first tenant, as the same
-// source.
+// cancelOfAnotherTenant publishes a cancel of another tenant, with the source of the waiting
+// command.
 func (p *publisher) cancelOfAnotherTenant(ctx context.Context, i int) error {
 	return p.tryCancel(ctx, i, "a cancel of another tenant", otherTenant, source)
 }
 
-// cancelOfAnotherSource does the same in the same tenant, as another source.
+// cancelOfAnotherSource publishes a cancel of the same tenant, with another source.
 func (p *publisher) cancelOfAnotherSource(ctx context.Context, i int) error {
 	return p.tryCancel(ctx, i, "a cancel of another source", stack.SandboxTenant, otherSource)
 }
@@ -141,14 +155,24 @@ func (p *publisher) tryCancel(ctx context.Context, i int, what, tenant, from str
 	}
 	p.delayed = append(p.delayed, delayedMessage{time.Now().Add(cancelAfter), func(ctx context.Context) error {
 		id := fmt.Sprint("foreign-cancel-", i)
-		m := messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, target.OperationID))
+		m := cancelOf(tenant, id, target.OperationID)
 		m.Header.Set("ce-source", from)
-		return p.publishUnauthorized(ctx, m, check.UnauthorizedCommand{Kind: what, OperationID: event.OperationID(tenant, from, id), Target: target.OperationID})
+		return p.publishUnauthorized(ctx, m, check.UnauthorizedCommand{
+			Kind:        what,
+			OperationID: event.OperationID(tenant, from, id),
+			Target:      target.OperationID,
+		})
 	}})
 	return nil
 }
 
-// publishUnauthorized publishes a command that reaches for what is another's.
+// cancelOf makes a cancel of an operation, on a key of its own.
+func cancelOf(tenant, id, operationID string) *nats.Msg {
+	data := fmt.Sprintf(`{"operationId":%q}`, operationID)
+	return messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, data)
+}
+
+// publishUnauthorized publishes a command for which its publisher has no right.
 func (p *publisher) publishUnauthorized(ctx context.Context, m *nats.Msg, t check.UnauthorizedCommand) error {
 	if _, err := p.store(ctx, m); err != nil {
 		return err
@@ -158,15 +182,17 @@ func (p *publisher) publishUnauthorized(ctx context.Context, m *nats.Msg, t chec
 	return nil
 }
 
-// publishOtherTenantID publishes a command whose tenantid is another than its subject's tenant.
+// publishOtherTenantID publishes a command whose tenantid differs from the tenant of its subject.
 func (p *publisher) publishOtherTenantID(ctx context.Context, i int) error {
 	m, c := p.unorderedCreate(stack.SandboxTenant, fmt.Sprint("other-tenantid-", i), i)
 	m.Header.Set("ce-tenantid", otherTenant)
-	return p.publishUnauthorized(ctx, m, check.UnauthorizedCommand{Kind: "a tenantid that is not the subject's tenant", OperationID: c.OperationID})
+	const kind = "a tenantid that is not the subject's tenant"
+	return p.publishUnauthorized(ctx, m, check.UnauthorizedCommand{Kind: kind, OperationID: c.OperationID})
 }
 
-// publishNotDue publishes commands of two tenants that are not due during the run, on the same busy key.
-// Those behind them must not wait. The last part of the workload has too few commands behind it.
+// publishNotDue publishes commands of two tenants on the same busy key that are not due during the
+// run. The commands behind them must not wait. It does nothing in the second half of the workload,
+// where too few commands would follow.
 func (p *publisher) publishNotDue(ctx context.Context, i int) error {
 	if i > p.Commands/2 {
 		return nil
@@ -175,7 +201,8 @@ func (p *publisher) publishNotDue(ctx context.Context, i int) error {
 		m, c := p.unorderedCreate(tenant, fmt.Sprint("not-due-", i), i)
 		m.Header.Set(nats.MsgIdHdr, tenant+"-"+m.Header.Get("ce-id"))
 		c.NotBefore = time.Now().Add(notDue).UTC()
-		c.Writes, c.Want = false, string(event.StateCancelled)
+		c.Writes = false
+		c.Want = string(event.StateCancelled)
 		m.Header.Set("ce-notbefore", c.NotBefore.Format(time.RFC3339))
 		if _, err := p.store(ctx, m); err != nil {
 			return err
@@ -187,14 +214,16 @@ func (p *publisher) publishNotDue(ctx context.Context, i int) error {
 	return nil
 }
 
-// cancelScheduled has the source of what is not due cancel it, when all else is done.
+// cancelScheduled cancels the commands that are not due, as their own source, when all others have
+// their outcomes.
 func (s *Scenario) cancelScheduled(ctx context.Context) error {
 	for i, c := range s.scheduled {
-		tenant, id := stack.SandboxTenant, fmt.Sprint("cancel-", i)
+		id := fmt.Sprint("cancel-", i)
+		tenant := stack.SandboxTenant
 		if strings.HasPrefix(c.Key, otherTenant+"/") {
 			tenant = otherTenant
 		}
-		m := messageOf(tenant, event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, c.OperationID))
+		m := cancelOf(tenant, id, c.OperationID)
 		cancel := check.Command{OperationID: event.OperationID(tenant, source, id), Key: id, Unordered: true}
 		if err := s.publisher.send(ctx, m, cancel); err != nil {
 			return err
@@ -206,8 +235,8 @@ func (s *Scenario) cancelScheduled(ctx context.Context) error {
 	return nil
 }
 
-// publishAfterLaterVersion has a later version write that an operation waits, and then this one carry it
-// out.
+// publishAfterLaterVersion publishes an event of a later version, which says that the operation
+// waits, and then its command. This version must carry it out.
 func (p *publisher) publishAfterLaterVersion(ctx context.Context, i int) error {
 	id := fmt.Sprint("later-version-", i)
 	m, c := p.unorderedCreate(stack.SandboxTenant, id, i)
@@ -215,7 +244,13 @@ func (p *publisher) publishAfterLaterVersion(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	known := event.OperationData{CommandType: command.Event.Type(), Key: c.Key, ReceivedAt: time.Now().UTC(), Attempt: 1, Fingerprint: command.Fingerprint()}
+	known := event.OperationData{
+		CommandType: command.Event.Type(),
+		Key:         c.Key,
+		ReceivedAt:  time.Now().UTC(),
+		Attempt:     1,
+		Fingerprint: command.Fingerprint(),
+	}
 	if err := p.forge(ctx, id, eventOfLaterVersion(id, known)); err != nil {
 		return err
 	}

@@ -18,15 +18,18 @@ import (
 
 const (
 	source = "/guarantees"
-	// malformedEvery and twiceEvery are how often a malformed message and a command under a second
-	// key come by, and acrossEvery one that concerns another tenant or publisher.
-	malformedEvery, twiceEvery, crossEvery = 24, 12, 17
-	// tailInterval is how fast commands follow when all of the plan are published and the storm is not
-	// over.
+	// malformedEvery: a malformed message follows every so many commands.
+	malformedEvery = 24
+	// twiceEvery: one of so many commands is published under a second key, too.
+	twiceEvery = 12
+	// crossEvery: a command that concerns another tenant or publisher follows every so many commands.
+	crossEvery = 17
+	// tailInterval is the time between two commands beyond the plan. They are published until no more
+	// faults are injected.
 	tailInterval = 50 * time.Millisecond
 )
 
-// sentCommand is a command that was published, as it may be sent again.
+// sentCommand is a published command that may be published again.
 type sentCommand struct {
 	msg         *nats.Msg
 	operationID string
@@ -34,21 +37,21 @@ type sentCommand struct {
 	at          time.Time
 }
 
-// publisher numbers the commands of each kind and key.
+// publisher publishes the workload and numbers its commands by kind and key.
 type publisher struct {
 	*Scenario
 	madeOfKind map[*commandKind]int
 	lastNumber map[string]int
-	// delayed are messages that follow others after a while.
+	// delayed are messages to publish later, in the order of their times.
 	delayed []delayedMessage
-	// unorderedNumber numbers the commands that stand in no order.
+	// unorderedNumber counts the unordered commands.
 	unorderedNumber int
 }
 
-// Publish publishes the whole workload, spread over the keys, and goes on until the storm is over.
-// Now and then comes a create that is published twice at once under two keys, and a malformed
-// message.
-func (s *Scenario) Publish(ctx context.Context, stormed <-chan struct{}) error {
+// Publish publishes the whole workload, spread over the keys, and goes on until no more faults are
+// injected. In between it publishes malformed messages, and creates that are published under two
+// keys at once.
+func (s *Scenario) Publish(ctx context.Context, faultsEnded <-chan struct{}) error {
 	pace := s.pace()
 	tick := time.NewTimer(0)
 	defer tick.Stop()
@@ -64,7 +67,7 @@ func (s *Scenario) Publish(ctx context.Context, stormed <-chan struct{}) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-stormed:
+			case <-faultsEnded:
 				over = true
 			case <-tick.C:
 			}
@@ -78,7 +81,7 @@ func (s *Scenario) Publish(ctx context.Context, stormed <-chan struct{}) error {
 	}
 }
 
-// publishWithOthers publishes command i, and what comes by beside it.
+// publishWithOthers publishes command i, and the other messages that are due after it.
 func (p *publisher) publishWithOthers(ctx context.Context, i int) error {
 	if err := p.publish(ctx, i); err != nil {
 		return err
@@ -96,7 +99,8 @@ func (p *publisher) publishWithOthers(ctx context.Context, i int) error {
 	return p.publishDelayed(ctx, false)
 }
 
-// pace spreads the workload over the storm: about two seconds a fault, or one in a hurry.
+// pace is the time between two commands. It spreads the workload over the time of the faults: three
+// seconds each, or one with FastKills.
 func (s *Scenario) pace() time.Duration {
 	if s.NoFaults {
 		return 0
@@ -108,7 +112,7 @@ func (s *Scenario) pace() time.Duration {
 	return (stepKillsDuration + time.Duration(max(s.Plan.Kills, len(faults)))*perFault) / time.Duration(s.Commands)
 }
 
-// next makes command i and takes note of it.
+// next makes command i and notes how its effect will look in the journal.
 func (p *publisher) next(i int, k *commandKind) (*nats.Msg, check.Command) {
 	keys := k.keys
 	if keys == 0 {
@@ -119,7 +123,7 @@ func (p *publisher) next(i int, k *commandKind) (*nats.Msg, check.Command) {
 	name := fmt.Sprintf("%s-%s-%d", k.domain, k.call, key)
 	p.lastNumber[name]++
 	c := check.Command{
-		OperationID: event.OperationID(stack.SandboxTenant, source, fmt.Sprint(i)), Key: name, Number: p.lastNumber[name],
+		OperationID: operationOf(fmt.Sprint(i)), Key: name, Number: p.lastNumber[name],
 		Writes: k.call != "", NotRepeatable: k.notRepeatable, Unordered: k.notRepeatable && i%twiceEvery == 3,
 	}
 	data, mark := k.command(p.Scenario, i, key, c.Number)
@@ -154,25 +158,31 @@ func (p *publisher) publish(ctx context.Context, i int) error {
 	return nil
 }
 
-// message makes a command.
+// message makes a command of the sandbox's tenant.
 func message(domain event.Domain, key, id, eventType, data string) *nats.Msg {
 	return messageOf(stack.SandboxTenant, domain, key, id, eventType, data)
 }
 
 func messageOf(tenant string, domain event.Domain, key, id, eventType, data string) *nats.Msg {
 	return &nats.Msg{Subject: topology.CommandSubject(tenant, domain, key), Data: []byte(data), Header: nats.Header{
-		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {source}, "ce-type": {eventType}, "content-type": {"application/json"}, jetstream.MsgIDHeader: {id},
+		"ce-specversion":      {"1.0"},
+		"ce-id":               {id},
+		"ce-source":           {source},
+		"ce-type":             {eventType},
+		"content-type":        {"application/json"},
+		jetstream.MsgIDHeader: {id},
 	}}
 }
 
-// password is a secret of every command that has one; it must be found nowhere. The seed is written
-// in letters: a vendor refuses a password that holds a user's name, and names are numbered.
+// password is the secret of every command that has one. It must be found nowhere afterwards. The
+// seed is written in letters: a vendor refuses a password that contains the name of the user, and
+// names contain numbers.
 func (s *Scenario) password() string {
 	letters := strings.Map(func(digit rune) rune { return digit - '0' + 'a' }, fmt.Sprint(s.Seed))
 	return "Zebra-" + letters + "-Secret"
 }
 
-// store stores a message as a careful publisher does: again and again while JetStream is away.
+// store publishes a message, again and again while JetStream does not answer.
 func (s *Scenario) store(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, error) {
 	for {
 		ack, err := s.js.PublishMsg(ctx, m)
@@ -187,7 +197,7 @@ func (s *Scenario) store(ctx context.Context, m *nats.Msg) (*jetstream.PubAck, e
 	}
 }
 
-// prepare has what the commands of the plan need at the vendors.
+// prepare creates at the vendors what the commands of the plan need.
 func (s *Scenario) prepare(ctx context.Context) error {
 	if !slices.Contains(s.services(), "mailbox-svc") {
 		return nil
@@ -202,8 +212,8 @@ func (s *Scenario) prepare(ctx context.Context) error {
 	return nil
 }
 
-// resend sends commands again whose outcomes stand, and which JetStream has forgotten by their
-// message ids, as it has those of yesterday.
+// resend publishes some commands again that have their outcomes. JetStream no longer remembers
+// their message ids, as if they had been published the day before.
 func (s *Scenario) resend(ctx context.Context) error {
 	s.mu.Lock()
 	candidates := s.sent
@@ -218,7 +228,8 @@ func (s *Scenario) resend(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		s.evidence.Resent = append(s.evidence.Resent, check.Resent{OperationID: command.operationID, First: command.sequence, Second: ack.Sequence})
+		resent := check.Resent{OperationID: command.operationID, First: command.sequence, Second: ack.Sequence}
+		s.evidence.Resent = append(s.evidence.Resent, resent)
 		enough := len(s.evidence.Resent)%maxResentAtOnce == 0
 		s.mu.Unlock()
 		s.countFault(dayLater)
@@ -229,10 +240,10 @@ func (s *Scenario) resend(ctx context.Context) error {
 	return nil
 }
 
-// maxResentAtOnce is how many commands are sent again at a time.
+// maxResentAtOnce is how many commands resend publishes.
 const maxResentAtOnce = 5
 
-// hasOutcome reads whether an operation has its outcome.
+// hasOutcome reads from EVENTS whether an operation has its outcome.
 func (s *Scenario) hasOutcome(ctx context.Context, id string) bool {
 	for _, k := range commandKinds {
 		stream, err := s.js.Stream(ctx, topology.StreamEvents)
