@@ -103,8 +103,8 @@ func (o *options) collectEvidence(ctx context.Context, s *scenario.Scenario) (ch
 	return e, nil
 }
 
-// attackWithoutFaults attacks G4 and G8 side by side, each in a system of its own: both wait most of
-// the time.
+// attackWithoutFaults attacks G4 and G8 side by side, each in a system of its own: both wait most
+// of the time.
 func (o *options) attackWithoutFaults(ctx context.Context) (slow, hostile row, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {

@@ -1,6 +1,6 @@
-// guarantees attacks each promise of Mailwright with the faults that the promise covers. It runs real
-// processes against the simulated vendors, gathers what they left, and judges from this evidence
-// whether the promise was kept. See README, "Guarantees".
+// guarantees attacks each promise of Mailwright with the faults that the promise covers. It runs
+// real processes against the simulated vendors, gathers what they left, and judges from this
+// evidence whether the promise was kept. See README, "Guarantees".
 package main
 
 import (
@@ -83,8 +83,8 @@ func (o *options) mode() func(context.Context) error {
 	}
 }
 
-// attack attacks every guarantee. Its error says that one was violated, or that the run did not make
-// every attack.
+// attack attacks every guarantee. Its error says that one was violated, or that the run did not
+// make every attack.
 func (o *options) attack(ctx context.Context) error {
 	o.setDefaults()
 	rows, missing, err := o.attackWithFaults(ctx)

@@ -13,8 +13,8 @@ import (
 )
 
 // protections lists each protection with the guarantee whose checker must report that it is off.
-// faults: only a vendor's faults make the checker find it. keys: only with so few keys do commands of
-// a key follow each other closely enough for one to overtake another on a fast machine.
+// faults: only a vendor's faults make the checker find it. keys: only with so few keys do commands
+// of a key follow each other closely enough for one to overtake another on a fast machine.
 var protections = []struct {
 	name, found string
 	faults      bool
@@ -37,9 +37,9 @@ var protections = []struct {
 	{name: scenario.NaiveClient, found: "G8"},
 }
 
-// proveTimeout bounds each wait for outcomes in a system without a protection: some never come. With
-// every protection on, a run without faults takes half of it, since an unreadable record is read again
-// for 30 seconds.
+// proveTimeout bounds each wait for outcomes in a system without a protection: some never come.
+// With every protection on, a run without faults takes half of it, since an unreadable record is
+// read again for 30 seconds.
 const proveTimeout = time.Minute
 
 // prove switches one protection after another off. Its error says that a checker did not report it.

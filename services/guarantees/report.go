@@ -63,8 +63,8 @@ func (o *options) print(rows []row) error {
 	return nil
 }
 
-// printFaults prints how many faults of each kind were injected, and at how many of the steps a service
-// was killed.
+// printFaults prints how many faults of each kind were injected, and at how many of the steps a
+// service was killed.
 func printFaults(e check.Evidence) {
 	hit := map[string]int{}
 	planned := map[string]int{}

@@ -47,8 +47,8 @@ const alterRow = `UPDATE ` + projector.Live + `.operations SET state = 'failed'
 	WHERE operation_id = (SELECT min(operation_id) FROM ` + projector.Live + `.operations WHERE state = 'succeeded')
 	RETURNING operation_id`
 
-// verifyProjections starts NATS and Postgres on the state of the last run, without any service, and runs
-// `mailwright projection` against them.
+// verifyProjections starts NATS and Postgres on the state of the last run, without any service, and
+// runs `mailwright projection` against them.
 func (o *options) verifyProjections(ctx context.Context) (err error) {
 	o.setBin()
 	dir, err := o.lastState()

@@ -1,6 +1,6 @@
 // Package check judges the guarantees from evidence alone: the published commands, the streams, the
-// vendor's journal, the rows in Postgres and the logs. It does not know how the evidence was made, so
-// its tests can show it the evidence of a broken system.
+// vendor's journal, the rows in Postgres and the logs. It does not know how the evidence was made,
+// so its tests can show it the evidence of a broken system.
 package check
 
 import (
@@ -31,8 +31,8 @@ type Command struct {
 	Want string
 	// Published is when JetStream confirmed the command.
 	Published time.Time
-	// NotBefore is the command's attribute. A command that has one has no Number: it joins the queue
-	// of its key when it is due.
+	// NotBefore is the command's attribute. A command that has one has no Number: it joins the
+	// queue of its key when it is due.
 	NotBefore time.Time
 }
 
@@ -55,8 +55,8 @@ type Effect struct {
 	Time time.Time
 }
 
-// Resent is a command that was published again after its outcome, when JetStream no longer remembered
-// its message id.
+// Resent is a command that was published again after its outcome, when JetStream no longer
+// remembered its message id.
 type Resent struct {
 	OperationID string
 	// First and Second are the sequences of the two messages in COMMANDS.
@@ -83,8 +83,8 @@ type Evidence struct {
 	Commands []Command
 	Events   []Event
 	Effects  []Effect
-	// ReadBack are the operations whose target was read again, because a replica may have written it
-	// after another replica had taken over.
+	// ReadBack are the operations whose target was read again, because a replica may have written
+	// it after another replica had taken over.
 	ReadBack map[string]bool
 	// Drift are the operations whose result no longer stood at the vendor when its target was read.
 	Drift  map[string]bool
@@ -126,8 +126,8 @@ type Violations []string
 
 func (v *Violations) add(format string, args ...any) { *v = append(*v, fmt.Sprintf(format, args...)) }
 
-// OneOutcome judges G1: every command that JetStream confirmed has exactly one outcome, and no event
-// follows it.
+// OneOutcome judges G1: every command that JetStream confirmed has exactly one outcome, and no
+// event follows it.
 func (e Evidence) OneOutcome() (v Violations) {
 	outcomes := map[string]int{}
 	for _, event := range e.Events {
@@ -215,8 +215,9 @@ func (e Evidence) InventoryIsTrue() (v Violations) {
 }
 
 // InOrder judges G3: the commands of a key took effect in the order published. One exception is
-// allowed: a replica sent a request before it lost its lease, and the request took effect late. Then the
-// target must have been read back, and a result that did not stand in the end must be reported as drift.
+// allowed: a replica sent a request before it lost its lease, and the request took effect late.
+// Then the target must have been read back, and a result that did not stand in the end must be
+// reported as drift.
 func (e Evidence) InOrder() (v Violations) {
 	commands := map[string]Command{}
 	for _, c := range e.Commands {
@@ -253,8 +254,8 @@ func (e Evidence) InOrder() (v Violations) {
 	return append(v, e.dueInOrder(effects)...)
 }
 
-// MissingAttacks names the attacks that the run should have made and did not: without them it proves
-// less than its table says.
+// MissingAttacks names the attacks that the run should have made and did not: without them it
+// proves less than its table says.
 func (e Evidence) MissingAttacks() (v Violations) {
 	for _, p := range e.Points {
 		if !p.Hit {
@@ -318,8 +319,8 @@ type HostileVendor struct {
 	Unanswered []string
 }
 
-// DidNoHarm judges G8: credentials go to no other host, and no answer makes the service read without
-// end or use more memory than it may.
+// DidNoHarm judges G8: credentials go to no other host, and no answer makes the service read
+// without end or use more memory than it may.
 func (h HostileVendor) DidNoHarm() (v Violations) {
 	if len(h.Tried) == 0 {
 		v.add("no hostile answer was tried")

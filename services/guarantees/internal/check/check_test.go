@@ -56,8 +56,8 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	}
 }
 
-// TestLateRequestMustBeReportedAsDrift: a request takes effect after its replica lost the lease. Its
-// target is read back, and the difference is reported.
+// TestLateRequestMustBeReportedAsDrift: a request takes effect after its replica lost the lease.
+// Its target is read back, and the difference is reported.
 func TestLateRequestMustBeReportedAsDrift(t *testing.T) {
 	t.Parallel()
 	e := sound()

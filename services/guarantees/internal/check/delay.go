@@ -15,8 +15,8 @@ type Delay struct {
 }
 
 const (
-	// delayFactor and delaySlack bound the time beside slow commands. The calls of the slow ones take
-	// longer than this bound, so a command that waits for one of them exceeds it.
+	// delayFactor and delaySlack bound the time beside slow commands. The calls of the slow ones
+	// take longer than this bound, so a command that waits for one of them exceeds it.
 	delayFactor = 3
 	delaySlack  = 5 * time.Second
 )
@@ -24,8 +24,8 @@ const (
 // Limit bounds the time beside slow commands of a set that takes the given time alone.
 func (d Delay) Limit(alone time.Duration) time.Duration { return delayFactor*alone + delaySlack }
 
-// Took measures each set from its first command to its last outcome. all is false if a command has no
-// outcome.
+// Took measures each set from its first command to its last outcome. all is false if a command has
+// no outcome.
 func (d Delay) Took(events []Event) (alone, beside time.Duration, all bool) {
 	a, ok := lastOutcome(events, d.Alone)
 	b, too := lastOutcome(events, d.Beside)
@@ -46,8 +46,8 @@ func lastOutcome(events []Event, of []string) (last time.Time, all bool) {
 	return last, len(left) == 0 && len(of) > 0
 }
 
-// NoDelay judges G4: commands beside slow ones take little longer than alone, and every command has its
-// outcome.
+// NoDelay judges G4: commands beside slow ones take little longer than alone, and every command has
+// its outcome.
 func (e Evidence) NoDelay(d Delay) (v Violations) {
 	final := e.finalStates()
 	for _, c := range e.Commands {

@@ -25,12 +25,12 @@ type DeadLetter struct {
 	Reason   string
 }
 
-// maxDeliveries bounds the average number of deliveries of a message. Every kill causes redeliveries of
-// the messages in flight.
+// maxDeliveries bounds the average number of deliveries of a message. Every kill causes
+// redeliveries of the messages in flight.
 const maxDeliveries = 10
 
-// NothingVanishes judges G7: every malformed message ends as its kind must, no process crashed, and no
-// message was delivered over and over.
+// NothingVanishes judges G7: every malformed message ends as its kind must, no process crashed, and
+// no message was delivered over and over.
 func (e Evidence) NothingVanishes() (v Violations) {
 	if len(e.Malformed) == 0 {
 		v.add("no malformed message was tried")

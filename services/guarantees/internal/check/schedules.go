@@ -5,14 +5,15 @@ import "time"
 const (
 	// clockSlack allows for reading the clock twice: JetStream and the vendors run on one machine.
 	clockSlack = 200 * time.Millisecond
-	// dueSlack bounds the time from notbefore until the command is in the queue of its key. A killed
-	// replica holds its partition of wake-ups until its lease ends, and NATS may restart as well.
+	// dueSlack bounds the time from notbefore until the command is in the queue of its key. A
+	// killed replica holds its partition of wake-ups until its lease ends, and NATS may restart as
+	// well.
 	dueSlack = 30 * time.Second
 )
 
 // dueInOrder judges a part of G3: a command with notbefore takes no effect before that time, and no
-// command of its key that was published more than dueSlack later overtakes it. The effects are in the
-// vendor's order.
+// command of its key that was published more than dueSlack later overtakes it. The effects are in
+// the vendor's order.
 func (e Evidence) dueInOrder(effects []Effect) (v Violations) {
 	published := map[string]Command{}
 	due := map[string]Command{}

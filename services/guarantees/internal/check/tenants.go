@@ -15,9 +15,9 @@ type UnauthorizedCommand struct {
 	Target string
 }
 
-// TenantsAreApart judges G9, except for the parts that need NATS permissions: an unauthorized command
-// is refused and its target succeeds, commands of two tenants with the same source and id are two
-// operations, and a scheduled command delays no other.
+// TenantsAreApart judges G9, except for the parts that need NATS permissions: an unauthorized
+// command is refused and its target succeeds, commands of two tenants with the same source and id
+// are two operations, and a scheduled command delays no other.
 func (e Evidence) TenantsAreApart() (v Violations) {
 	if len(e.Unauthorized) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
 		v.add("no unauthorized, twin or scheduled command was tried")
@@ -41,8 +41,8 @@ func (e Evidence) TenantsAreApart() (v Violations) {
 	return append(v, e.delayedByScheduled()...)
 }
 
-// delayedByScheduled finds the commands that had their outcome only after a scheduled command of the
-// same key, or of a key with the same name in another tenant.
+// delayedByScheduled finds the commands that had their outcome only after a scheduled command of
+// the same key, or of a key with the same name in another tenant.
 func (e Evidence) delayedByScheduled() (v Violations) {
 	outcome := map[string]int{} // by operation: the position of its outcome in the stream
 	for at, event := range e.Events {

@@ -21,8 +21,7 @@ type commandKind struct {
 	every, max int
 	// keys that the commands are spread over; 0 means those of the plan.
 	keys int
-	// vendor and call name the write in the journal; "" writes nothing. once: however often it is
-	// tried.
+	// vendor and call name the write in the journal; call is "" for commands that write nothing.
 	vendor, call string
 	// notRepeatable: the command takes effect once, however often it is tried.
 	notRepeatable bool
@@ -93,7 +92,8 @@ func (s *Scenario) object(i, key, n int) (data, mark string) {
 	property := func(name, value string) string {
 		return fmt.Sprintf(`{"propertyName":%q,"propertyType":"String","values":[%q]}`, name, value)
 	}
-	// The vendor makes the logon name of the first letter and the surname: together they are unique.
+	// The vendor makes the logon name of the first letter and the surname: together they are
+	// unique.
 	data = fmt.Sprintf(`{"createIn":%q,"objectType":"user","properties":[%s,%s,%s,%s]}`,
 		unit,
 		property("givenName", fmt.Sprint("K", key)),

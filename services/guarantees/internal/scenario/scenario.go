@@ -1,5 +1,5 @@
-// Package scenario runs the whole system, injects faults that a seed chooses, and gathers the evidence
-// that package check judges.
+// Package scenario runs the whole system, injects faults that a seed chooses, and gathers the
+// evidence that package check judges.
 package scenario
 
 import (
@@ -38,8 +38,8 @@ type Plan struct {
 	Unsafe []string
 	// NoFaults injects no faults: there are only commands, duplicates and malformed messages.
 	NoFaults bool
-	// VendorTimeout of the services; 0 means one second, so that the outcome of a lost call is known
-	// before the scenario ends.
+	// VendorTimeout of the services; 0 means one second, so that the outcome of a lost call is
+	// known before the scenario ends.
 	VendorTimeout time.Duration
 	// VendorCalls limits the concurrent calls to a vendor, and those of a tenant; 0 means 200 for a
 	// tenant and the services' default for a vendor.
@@ -65,7 +65,8 @@ type Scenario struct {
 	departures      int        // of replicas that had joined
 	reportedAt      time.Time  // of the last progress
 	publisher       *publisher
-	operationOfMark map[string]string // operation ids by how the vendor's journal shows their effects
+	// operation ids by how the vendor's journal shows their effects
+	operationOfMark map[string]string
 	traceCollector  *listener
 	forgedSequences map[uint64]bool // sequences of EVENTS that no service wrote
 	scheduled       []check.Command // until all others have their outcomes

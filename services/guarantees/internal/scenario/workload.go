@@ -22,10 +22,11 @@ const (
 	malformedEvery = 24
 	// twiceEvery: one of so many commands is published under a second key, too.
 	twiceEvery = 12
-	// crossEvery: a command that concerns another tenant or publisher follows every so many commands.
+	// crossEvery: a command that concerns another tenant or publisher follows every so many
+	// commands.
 	crossEvery = 17
-	// tailInterval is the time between two commands beyond the plan. They are published until no more
-	// faults are injected.
+	// tailInterval is the time between two commands beyond the plan. They are published until no
+	// more faults are injected.
 	tailInterval = 50 * time.Millisecond
 )
 
