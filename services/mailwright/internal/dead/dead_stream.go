@@ -16,7 +16,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // box is the stream DEAD, and where its letters' originals are.
@@ -161,7 +161,7 @@ func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, 
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, words.OneLine(l.Letter.Stream), err)
+		return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, render.OneLine(l.Letter.Stream), err)
 	}
 	d, found, err := bus.Read(ctx, b.js, stream, l.Letter.Sequence)
 	if err != nil || !found {

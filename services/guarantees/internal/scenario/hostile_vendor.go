@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"context"
@@ -20,9 +20,9 @@ import (
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
-// hostile are answers of a vendor's that try to lead the service astray, by the tenant that is
-// asked for.
-var hostile = map[string]func(here, elsewhere string, w http.ResponseWriter, r *http.Request){
+// hostileAnswers are answers of a vendor that try to lead the service to another host, or to make
+// it read without end. Keys are the tenants that a request asks for.
+var hostileAnswers = map[string]func(here, elsewhere string, w http.ResponseWriter, r *http.Request){
 	"elsewhere": func(_, elsewhere string, w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"mailboxes":[{"id":"1"}],"totalCount":2,"nextLink":%q}`, elsewhere+"/smp/exchange/mailboxes?page=2")
 	},
@@ -39,7 +39,7 @@ var hostile = map[string]func(here, elsewhere string, w http.ResponseWriter, r *
 	"huge": func(_, _ string, w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"mailboxes":[`))
 		row := []byte(strings.Repeat(`{"id":"`+strings.Repeat("x", 1000)+`"},`, 1000))
-		for range 200 { // 200 MB, if anybody reads on
+		for range 200 { // 200 MB, for a reader without a limit
 			if _, err := w.Write(row); err != nil {
 				return
 			}
@@ -47,50 +47,52 @@ var hostile = map[string]func(here, elsewhere string, w http.ResponseWriter, r *
 	},
 }
 
-// hostileTenant is the name of the tenant whose vendor is hostile.
-const hostileTenant = "lure"
+// hostileTenant is the configured tenant of the hostile vendor.
+const hostileTenant = "hostile"
 
-// memoryLimit is what a service may take whatever it is answered.
-const memoryLimit = 512 << 20
+// maxServiceMemory bounds the resident memory of a service, whatever a vendor answers.
+const maxServiceMemory = 512 << 20
 
-// Lure runs an inventory-svc against a vendor that answers with malice, and reports where its
-// requests went.
-func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
-	result := check.Lure{LimitBytes: memoryLimit}
+// RunHostileVendor runs an inventory-svc against a vendor with hostile answers, and reports where
+// its requests went and how much memory it took.
+func (s *Scenario) RunHostileVendor(ctx context.Context) (check.HostileVendor, error) {
+	result := check.HostileVendor{LimitBytes: maxServiceMemory}
 	var elsewhere atomic.Int64
-	evil, err := serve(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
+	other, err := serve(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
 	if err != nil {
 		return result, err
 	}
-	defer evil.stop()
+	defer other.stop()
 	var vendor *listener
-	if vendor, err = serve(func(w http.ResponseWriter, r *http.Request) { answer(vendor.url, evil.url, w, r) }); err != nil {
+	if vendor, err = serve(func(w http.ResponseWriter, r *http.Request) { answer(vendor.url, other.url, w, r) }); err != nil {
 		return result, err
 	}
 	defer vendor.stop()
-	if slices.Contains(t.Unsafe, NaiveClient) {
-		naive(ctx, vendor.url)
+	if slices.Contains(s.Unsafe, NaiveClient) {
+		followBlindly(ctx, vendor.url)
 	}
-	svc, err := t.inventoryAgainst(ctx, vendor.url)
+	svc, err := s.inventoryAgainst(ctx, vendor.url)
 	if err != nil {
 		return result, err
 	}
-	for kind := range hostile {
+	for kind := range hostileAnswers {
 		result.Tried = append(result.Tried, kind)
-		t.injected("hostile answer")
-		if _, err := t.store(ctx, messageOf(hostileTenant, event.DomainInventory, kind, "lure-"+kind, event.TypeInventorySync, fmt.Sprintf(`{"tenant":%q}`, kind))); err != nil {
+		s.countFault("hostile answer")
+		data := fmt.Sprintf(`{"tenant":%q}`, kind)
+		m := messageOf(hostileTenant, event.DomainInventory, kind, "hostile-"+kind, event.TypeInventorySync, data)
+		if _, err := s.store(ctx, m); err != nil {
 			return result, err
 		}
 	}
 	err = until(ctx, time.Minute, func(ctx context.Context) (string, error) {
-		told, err := column[string](ctx, t.db, `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`)
-		if err == nil && len(told) < len(hostile) {
-			return fmt.Sprintf("only %v have been told what was wrong", told), nil
+		answered, err := column[string](ctx, s.db, `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`)
+		if err == nil && len(answered) < len(hostileAnswers) {
+			return fmt.Sprintf("only %v have a failure text", answered), nil
 		}
 		return "", err
 	})
 	if err != nil {
-		result.Open = []string{err.Error()}
+		result.Unanswered = []string{err.Error()}
 	}
 	result.PeakBytes = peakMemory(svc.Process.Pid)
 	_ = svc.Process.Signal(syscall.SIGTERM)
@@ -99,20 +101,19 @@ func (t *Trial) Lure(ctx context.Context) (check.Lure, error) {
 	return result, nil
 }
 
-// NaiveClient is what Unsafe may name beside the protections of the system: a client that believes
-// a vendor's every answer asks too.
+// NaiveClient is a name for Plan.Unsafe: a client that follows every link sends requests, too.
 const NaiveClient = "client"
 
-// naive follows every redirect and nextLink with its credentials, once.
-func naive(ctx context.Context, url string) {
-	for kind := range hostile {
+// followBlindly follows every redirect and nextLink with its credentials, once.
+func followBlindly(ctx context.Context, url string) {
+	for kind := range hostileAnswers {
 		next := url + "/smp/exchange/mailboxes?tenant=" + kind
 		for range 2 {
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, next, nil)
 			if err != nil {
 				return
 			}
-			req.Header.Set("Authorization", "Bearer lure")
+			req.Header.Set("Authorization", "Bearer hostile")
 			res, err := http.DefaultClient.Do(req)
 			if err != nil {
 				return
@@ -130,35 +131,40 @@ func naive(ctx context.Context, url string) {
 func answer(here, elsewhere string, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if r.URL.Path == "/token" {
-		_, _ = w.Write([]byte(`{"access_token":"lure","token_type":"Bearer","expires_in":3600}`))
+		_, _ = w.Write([]byte(`{"access_token":"hostile","token_type":"Bearer","expires_in":3600}`))
 		return
 	}
-	if h, ok := hostile[r.URL.Query().Get("tenant")]; ok {
+	if h, ok := hostileAnswers[r.URL.Query().Get("tenant")]; ok {
 		h(here, elsewhere, w, r)
 		return
 	}
 	w.WriteHeader(http.StatusBadRequest)
 }
 
-// inventoryAgainst starts an inventory-svc whose only tenant is the given vendor's.
-func (t *Trial) inventoryAgainst(ctx context.Context, url string) (*exec.Cmd, error) {
-	config := filepath.Join(t.dir, "lure.yaml")
-	text := fmt.Sprintf("tenants:\n  "+hostileTenant+":\n    policy: {enpower: {tenants: [\"*\"]}}\n    enpower: {url: %q, tokenUrl: %q, clientId: lure, clientSecret: {file: secrets/enpower-client-secret}}\n", url, url+"/token")
+// inventoryAgainst starts an inventory-svc whose only tenant is that of the given vendor.
+func (s *Scenario) inventoryAgainst(ctx context.Context, url string) (*exec.Cmd, error) {
+	config := filepath.Join(s.dir, "hostile.yaml")
+	text := fmt.Sprintf(`tenants:
+  %s:
+    policy: {enpower: {tenants: ["*"]}}
+    enpower: {url: %q, tokenUrl: %q, clientId: hostile, clientSecret: {file: secrets/enpower-client-secret}}
+`, hostileTenant, url, url+"/token")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(t.dir, "logs", "lure.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(s.dir, "logs", "hostile.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.CommandContext(ctx, filepath.Join(t.Bin, "inventory-svc"), "--config", config)
-	cmd.Env = append(append(os.Environ(), t.environment()...), "MAILWRIGHT_VENDOR_TIMEOUT=10s", "MAILWRIGHT_NATS_URL="+t.Endpoints.NATS)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "inventory-svc"), "--config", config)
+	cmd.Env = append(append(os.Environ(), s.environment()...), "MAILWRIGHT_VENDOR_TIMEOUT=10s", "MAILWRIGHT_NATS_URL="+s.Endpoints.NATS)
+	cmd.Stdout = log
+	cmd.Stderr = log
 	return cmd, cmd.Start()
 }
 
-// peakMemory is a process's largest resident set in bytes, as Linux tells it; 0 elsewhere.
+// peakMemory is a process's largest resident set in bytes, from Linux's /proc; 0 on other systems.
 func peakMemory(pid int) int64 {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"bytes"
@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// control calls the sandbox's control API.
-func (t *Trial) control(ctx context.Context, method, path string, body any) error {
+// control calls the sandbox's control API with a body in JSON.
+func (s *Scenario) control(ctx context.Context, method, path string, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	_, err = t.controlRaw(ctx, method, path, raw)
+	_, err = s.controlRaw(ctx, method, path, raw)
 	return err
 }
 
-func (t *Trial) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, t.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
+func (s *Scenario) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -41,28 +41,28 @@ func (t *Trial) controlRaw(ctx context.Context, method, path string, body []byte
 	return answer, err
 }
 
-// ask is controlRaw for an answer in JSON.
-func (t *Trial) ask(ctx context.Context, path string, into any) error {
-	raw, err := t.controlRaw(ctx, http.MethodGet, path, nil)
+// controlJSON reads an answer of the control API in JSON.
+func (s *Scenario) controlJSON(ctx context.Context, path string, into any) error {
+	raw, err := s.controlRaw(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(raw, into)
 }
 
-// collect stands in the place of an OpenTelemetry collector: what it is sent lies among the logs,
-// whose texts are searched.
-func (t *Trial) collect() (*listener, error) {
-	if err := os.MkdirAll(filepath.Join(t.dir, "logs"), 0o755); err != nil {
+// collectTraces starts a stand-in for an OpenTelemetry collector. It writes the traces among the
+// logs, which are searched for secrets.
+func (s *Scenario) collectTraces() (*listener, error) {
+	if err := os.MkdirAll(filepath.Join(s.dir, "logs"), 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.Create(filepath.Join(t.dir, "logs", "traces.log"))
+	file, err := os.Create(filepath.Join(s.dir, "logs", "traces.log"))
 	if err != nil {
 		return nil, err
 	}
 	var mu sync.Mutex
 	l, err := serve(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // a torn one is searched as far as it came
+		body, _ := io.ReadAll(r.Body) // an incomplete body is searched, too
 		mu.Lock()
 		defer mu.Unlock()
 		_, _ = file.Write(append(body, '\n'))
@@ -73,7 +73,7 @@ func (t *Trial) collect() (*listener, error) {
 	return &listener{url: l.url, stop: func() { l.stop(); _ = file.Close() }}, nil
 }
 
-// listener is a server of our own.
+// listener is an HTTP server of the scenario.
 type listener struct {
 	url  string
 	stop func()

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Bar tells on standard error how far long work is: on a terminal a line for each of its stages
@@ -44,7 +44,7 @@ func (b *Bar) Set(stage string, done, all uint64, unit string) {
 	}
 	b.text = stage
 	if all > 0 {
-		b.text += "  " + words.Progress{Done: int(done), All: int(all), Unit: unit, Passed: now.Sub(b.began)}.String()
+		b.text += "  " + render.Progress{Done: int(done), All: int(all), Unit: unit, Passed: now.Sub(b.began)}.String()
 	}
 	if now.Sub(b.last) >= b.every {
 		b.last = now

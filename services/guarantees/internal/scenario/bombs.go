@@ -1,4 +1,4 @@
-package trial
+package scenario
 
 import (
 	"bufio"
@@ -17,21 +17,25 @@ import (
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
 )
 
-// bomb is data of a command that costs little to send and is made to be expensive to check. A
-// service must reject it.
+// bomb is the data of a command that is cheap to send and expensive to check. A service must reject
+// it.
 type bomb struct {
 	kind string
 	data func() string
 }
 
-// bombSize is close to the largest message that NATS takes by default, 1 MiB.
+// bombSize is close to 1 MiB, NATS' default for the largest message.
 const bombSize = 900_000
 
-// bombs by kind.
+// bombs are one for each kind of work that a checker may do.
 var bombs = []bomb{
 	{"numbers with huge exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e", 999_999-i) }) }},
-	{"numbers with huge negative exponents", func() string { return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) }) }},
-	{"as many large numbers as may be", func() string { return valuesOf(few(func(i int) string { return fmt.Sprintf("%d.0e20", i) })) }},
+	{"numbers with huge negative exponents", func() string {
+		return listOf(func(i int) string { return fmt.Sprint("1e-", 999_999-i) })
+	}},
+	{"nearly the maximum of large numbers", func() string {
+		return valuesOf(nearlyMaxItems(func(i int) string { return fmt.Sprintf("%d.0e20", i) }))
+	}},
 	{"a number of many digits", func() string { return valuesOf(strings.Repeat("9", bombSize)) }},
 	{"100,000 items", func() string { return listOf(func(int) string { return "1234567" }) }},
 	{"a deep object", func() string { return nested(`{"createIn":`, "1", "}") }},
@@ -40,20 +44,20 @@ var bombs = []bomb{
 		return "{" + strings.TrimSuffix(strings.Repeat(`"createIn":"x",`, bombSize/15), ",") + "}"
 	}},
 	{"1 MiB of unknown members", func() string { return objectOf(bombSize/20, 1) }},
-	{"as many long unknown members as may be", func() string { return objectOf(4_900, 170) }},
-	{"as many wrong properties as may be", func() string {
-		return `{"createIn":"x","objectType":"user","properties":[` + few(func(i int) string { return strconv.Itoa(i) }) + `]}`
+	{"nearly the maximum of long unknown members", func() string { return objectOf(4_900, 170) }},
+	{"nearly the maximum of wrong properties", func() string {
+		return `{"createIn":"x","objectType":"user","properties":[` + nearlyMaxItems(func(i int) string { return strconv.Itoa(i) }) + `]}`
 	}},
 	{"escapes", func() string { return `{"createIn":"` + strings.Repeat(`\ud83d\ude00`, bombSize/12) + `"}` }},
 	{"a long text", func() string { return `{"createIn":"` + strings.Repeat("x", bombSize) + `"}` }},
 }
 
-// valuesOf makes a command that sets one property to some values.
+// valuesOf makes the data of a command that sets one property to the given values.
 func valuesOf(values string) string {
 	return `{"createIn":"x","objectType":"user","properties":[{"propertyName":"title","propertyType":"Integer","values":[` + values + `]}]}`
 }
 
-// listOf fills a list of values up to bombSize, each different if item makes it so.
+// listOf fills a list of values up to bombSize.
 func listOf(item func(i int) string) string {
 	var b strings.Builder
 	for i := 0; b.Len() < bombSize; i++ {
@@ -62,8 +66,8 @@ func listOf(item func(i int) string) string {
 	return valuesOf(strings.TrimSuffix(b.String(), ","))
 }
 
-// few makes nearly as many items as a command may have values.
-func few(item func(i int) string) string {
+// nearlyMaxItems makes nearly as many items as a command may have values.
+func nearlyMaxItems(item func(i int) string) string {
 	const values = 4_900
 	items := make([]string, values)
 	for i := range items {
@@ -88,64 +92,66 @@ func nested(open, core, end string) string {
 const (
 	// bombRounds is how often each bomb is published, one right after another.
 	bombRounds = 4
-	// bombPatience is how long a command may wait behind them before nobody waits for it any more.
-	bombPatience = time.Minute
+	// bombTimeout bounds each wait for an outcome behind the bombs.
+	bombTimeout = time.Minute
 )
 
-// Bombs publishes every bomb a few times while the system has nothing else to do, and a command
-// behind them. It measures what that costs the service and how long the command takes.
-func (t *Trial) Bombs(ctx context.Context) error {
-	cost := &t.evidence.Bombs
+// Bombs publishes every bomb a few times while the system is idle, and then one ordinary command.
+// It measures the processor time of the service, and the time from the command to its outcome.
+func (s *Scenario) Bombs(ctx context.Context) error {
+	cost := &s.evidence.Bombs
 	var err error
-	if cost.Alone, err = t.roundTrip(ctx, "alone"); err != nil {
+	if cost.Alone, err = s.roundTrip(ctx, "alone"); err != nil {
 		return err
 	}
-	before, err := t.cpuOf(ctx, directoryService)
+	before, err := s.cpuTime(ctx, directoryService)
 	if err != nil {
 		return err
 	}
 	for i := range bombRounds * len(bombs) {
 		b, id := bombs[i%len(bombs)], fmt.Sprint("bomb-", i)
 		m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, b.data())
-		if err := t.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: string(event.StateRejected)}); err != nil {
+		if err := s.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: rejected}); err != nil {
 			return err
 		}
 		cost.Messages++
 		cost.Bytes += int64(len(m.Data))
 	}
-	if cost.Behind, err = t.roundTrip(ctx, "behind"); err != nil {
+	if cost.Behind, err = s.roundTrip(ctx, "behind"); err != nil {
 		return err
 	}
-	if err := t.refused(ctx); err != nil {
+	if err := s.awaitBombsRejected(ctx); err != nil {
 		return err
 	}
-	after, err := t.cpuOf(ctx, directoryService)
+	after, err := s.cpuTime(ctx, directoryService)
 	cost.CPU = after - before
-	t.Progress("%d expensive messages of %d MB in all took %v of CPU; a command behind them had its outcome after %v, without them after %v",
-		cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond), cost.Behind.Round(time.Millisecond), cost.Alone.Round(time.Millisecond))
+	s.Progress("%d expensive messages of %d MB in all took %v of CPU", cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond))
+	s.Progress("a command behind them had its outcome after %v, without them after %v",
+		cost.Behind.Round(time.Millisecond), cost.Alone.Round(time.Millisecond))
 	return err
 }
 
-// refused waits until every bomb has its outcome.
-func (t *Trial) refused(ctx context.Context) error {
-	deadline := time.Now().Add(bombPatience)
+// awaitBombsRejected waits until every bomb has its outcome.
+func (s *Scenario) awaitBombsRejected(ctx context.Context) error {
+	deadline := time.Now().Add(bombTimeout)
 	for i := range bombRounds * len(bombs) {
-		if _, err := t.outcome(ctx, operationOf(fmt.Sprint("bomb-", i)), time.Until(deadline)); err != nil {
+		if _, err := s.awaitOutcome(ctx, operationOf(fmt.Sprint("bomb-", i)), time.Until(deadline)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// roundTrip publishes a command on a key of its own and measures how long it takes to its outcome,
-// by JetStream's clock. One that has none in time takes bombPatience.
-func (t *Trial) roundTrip(ctx context.Context, name string) (time.Duration, error) {
+// roundTrip publishes a command on a key of its own and measures the time to its outcome, by
+// JetStream's timestamps. A command without an outcome counts as bombTimeout.
+func (s *Scenario) roundTrip(ctx context.Context, name string) (time.Duration, error) {
 	id := "bombs-" + name
-	ack, err := t.store(ctx, message(event.DomainDirectory, id, id, event.TypeOperationCancel, fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))))
+	data := fmt.Sprintf(`{"operationId":%q}`, operationOf("0"))
+	ack, err := s.store(ctx, message(event.DomainDirectory, id, id, event.TypeOperationCancel, data))
 	if err != nil {
 		return 0, err
 	}
-	stream, err := t.js.Stream(ctx, topology.StreamCommands)
+	stream, err := s.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		return 0, err
 	}
@@ -153,21 +159,21 @@ func (t *Trial) roundTrip(ctx context.Context, name string) (time.Duration, erro
 	if err != nil {
 		return 0, err
 	}
-	at, err := t.outcome(ctx, operationOf(id), bombPatience)
+	at, err := s.awaitOutcome(ctx, operationOf(id), bombTimeout)
 	if err != nil || at.IsZero() {
-		return bombPatience, err
+		return bombTimeout, err
 	}
 	return at.Sub(command.Time), nil
 }
 
-// outcome waits for the outcome of an operation of directory-svc, and says when it was stored; zero
-// where it does not come in time.
-func (t *Trial) outcome(ctx context.Context, id string, patience time.Duration) (at time.Time, err error) {
-	events, err := t.js.Stream(ctx, topology.StreamEvents)
+// awaitOutcome waits for the outcome of an operation of directory-svc. at is when the outcome was
+// stored; it is zero after the timeout.
+func (s *Scenario) awaitOutcome(ctx context.Context, id string, timeout time.Duration) (at time.Time, err error) {
+	events, err := s.js.Stream(ctx, topology.StreamEvents)
 	if err != nil {
 		return at, err
 	}
-	late := until(ctx, patience, func(ctx context.Context) (string, error) {
+	late := until(ctx, timeout, func(ctx context.Context) (string, error) {
 		m, err := events.GetLastMsgForSubject(ctx, topology.EventSubject(stack.SandboxTenant, event.DomainDirectory, id))
 		if err != nil || !isOutcome(m) {
 			return "no outcome", nil
@@ -176,7 +182,7 @@ func (t *Trial) outcome(ctx context.Context, id string, patience time.Duration) 
 		return "", nil
 	})
 	if late != nil {
-		t.Progress("operation %s: %v", id, late) // the checker says what is missing
+		s.Progress("operation %s: %v", id, late) // the checker reports it
 	}
 	return at, ctx.Err()
 }
@@ -190,9 +196,9 @@ func isOutcome(m *jetstream.RawStreamMsg) bool {
 	return state.Terminal()
 }
 
-// cpuOf is how much CPU a service has used since it was started, as its metrics tell.
-func (t *Trial) cpuOf(ctx context.Context, service string) (time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Endpoints.Services[service]+"/metrics", nil)
+// cpuTime is the processor time that a service has used since its start, from its metrics.
+func (s *Scenario) cpuTime(ctx context.Context, service string) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoints.Services[service]+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}
@@ -207,5 +213,5 @@ func (t *Trial) cpuOf(ctx context.Context, service string) (time.Duration, error
 			return time.Duration(seconds * float64(time.Second)), err
 		}
 	}
-	return 0, fmt.Errorf("%s does not tell what CPU it has used", service)
+	return 0, fmt.Errorf("the metrics of %s have no process_cpu_seconds_total", service)
 }

@@ -1,6 +1,6 @@
 // Package words says in words for a terminal what events, failures and progress mean, each on one
 // line.
-package words
+package render
 
 import (
 	"cmp"

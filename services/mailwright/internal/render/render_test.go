@@ -1,4 +1,4 @@
-package words_test
+package render_test
 
 import (
 	"strings"
@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 func TestTypesHaveAShortForm(t *testing.T) {
 	t.Parallel()
 	for _, long := range append(event.CommandTypes(), event.ResultTypes()...) {
-		short := words.Short(long)
-		if strings.HasPrefix(short, "io.") || words.Long(short) != long || words.Long(long) != long {
-			t.Errorf("%s, in short %s, is %s in full", long, short, words.Long(short))
+		short := render.Short(long)
+		if strings.HasPrefix(short, "io.") || render.Long(short) != long || render.Long(long) != long {
+			t.Errorf("%s, in short %s, is %s in full", long, short, render.Long(short))
 		}
 	}
 }
@@ -28,8 +28,8 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 	}
 	e.SetSubject(hostile)
 	for _, text := range []string{
-		words.Describe(e), words.LineOf(e).Format(false), words.DescribeDead(event.DeadLetter{Reason: "x", Detail: hostile}),
-		words.DescribeFaults([]event.Fault{{Field: hostile, Problem: hostile}}),
+		render.Describe(e), render.LineOf(e).Format(false), render.DescribeDead(event.DeadLetter{Reason: "x", Detail: hostile}),
+		render.DescribeFaults([]event.Fault{{Field: hostile, Problem: hostile}}),
 	} {
 		if strings.ContainsAny(text, "\x1b\r\n\u202e\u2028") {
 			t.Errorf("%q", text)
@@ -42,7 +42,7 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 func TestALineHoldsNothingThatATerminalActsUpon(t *testing.T) {
 	t.Parallel()
 	const evil = "\u009b2J\x1b[2J\n\t\u202e"
-	line := words.LineOfDead(event.DeadLetter{Reason: evil, Detail: evil, Stream: evil, Subject: evil, OperationID: evil}, evil).Format(false)
+	line := render.LineOfDead(event.DeadLetter{Reason: evil, Detail: evil, Stream: evil, Subject: evil, OperationID: evil}, evil).Format(false)
 	if strings.ContainsAny(line, "\u009b\x1b\n\t\u202e") {
 		t.Errorf("%q", line)
 	}
@@ -50,7 +50,7 @@ func TestALineHoldsNothingThatATerminalActsUpon(t *testing.T) {
 
 func TestLineInColumns(t *testing.T) {
 	t.Parallel()
-	l := words.Line{Time: time.Now(), Operation: "fuom5ln32nj4obpm5vearkc6kh", Domain: "mailbox", State: "failed", About: strings.Repeat("ä", 40), Text: "text"}
+	l := render.Line{Time: time.Now(), Operation: "fuom5ln32nj4obpm5vearkc6kh", Domain: "mailbox", State: "failed", About: strings.Repeat("ä", 40), Text: "text"}
 	now := l.Time.Format(time.TimeOnly)
 	if got, want := l.Format(false), now+"  fuom5ln3  mailbox     failed     "+strings.Repeat("ä", 27)+"…  text"; got != want {
 		t.Errorf("\n got %q\nwant %q", got, want)
@@ -62,7 +62,7 @@ func TestLineInColumns(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	for want, p := range map[string]words.Progress{
+	for want, p := range map[string]render.Progress{
 		"[#####···············]  25 %  250,000 of about 1,000,000 mailboxes, 9,100/s, 1m22s left": {Done: 250_000, All: 1_000_000, Estimate: true, Unit: "mailboxes", Passed: 27_472_500 * time.Microsecond},
 		"[####################] 100 %  12 of about 10 mailboxes, 6/s":                             {Done: 12, All: 10, Estimate: true, Unit: "mailboxes", Passed: 2 * time.Second},
 		"[····················]   0 %  0 of 1,000 messages":                                       {All: 1000, Unit: "messages"},
