@@ -45,6 +45,7 @@ func read(d bus.Delivery) (*Attempt, error) {
 
 // read reads a command that is to be carried out.
 func (e *Engine) read(d bus.Delivery) (*Attempt, error) {
+	e.Failpoints.ComputeNumbers(d.Data)
 	run, err := read(d)
 	if err == nil {
 		e.warn(run)
