@@ -35,6 +35,7 @@ func pages(t *testing.T) map[string]string {
 
 var (
 	codeBlock = regexp.MustCompile("(?ms)^```.*?^```$")
+	codeSpan  = regexp.MustCompile("`[^`\n]+`")
 	// generated is what a test writes into a page.
 	generated = regexp.MustCompile(`(?s)<!-- (?:envelope|columns):.*?<!-- end of `)
 	pageLink  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
@@ -62,7 +63,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	all := pages(t)
 	for path, text := range all {
-		for _, m := range pageLink.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+		prose := codeSpan.ReplaceAllString(codeBlock.ReplaceAllString(text, ""), "")
+		for _, m := range pageLink.FindAllStringSubmatch(prose, -1) {
 			link, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(link, "://") {
 				continue
