@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Clock tells the time of the NATS server. Schedules run on the server's clock, so delays are counted
+// Clock is the clock of the NATS server. Schedules run on the server's clock, so delays are counted
 // on it too: then all processes agree on when a delay ends, whatever their machines' clocks say.
 // Between two requests to the server it adds the time that passed on the machine's monotonic clock.
 type Clock struct {
@@ -21,12 +21,12 @@ type Clock struct {
 // reading is one moment on both clocks.
 type reading struct{ server, machine time.Time }
 
-// syncInterval is the time between two requests to the server. Two clocks that NTP disciplines drift
-// apart by less than a millisecond in it.
+// syncInterval is the time between two requests to the server. Two clocks that NTP disciplines
+// drift apart by less than a millisecond in it.
 const syncInterval = time.Minute
 
-// NewClock requests the time of the server that has a stream. machine is the machine's clock; nil is
-// time.Now.
+// NewClock requests the time of the server that has a stream. machine is the machine's clock; nil
+// is time.Now.
 func NewClock(ctx context.Context, stream jetstream.Stream, machine func() time.Time) (*Clock, error) {
 	if machine == nil {
 		machine = time.Now
@@ -63,7 +63,7 @@ func (c *Clock) sync(ctx context.Context) error {
 	}
 	received := c.machine()
 	r := &reading{server: info.TimeStamp, machine: sent.Add(received.Sub(sent) / 2)}
-	if r.server.IsZero() { // a server before 2.10 does not tell
+	if r.server.IsZero() { // a server before 2.10 does not send its time
 		r.server = r.machine
 	}
 	c.last.Store(r)

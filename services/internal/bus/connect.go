@@ -16,14 +16,14 @@ import (
 const (
 	reconnectWait   = 250 * time.Millisecond
 	reconnectJitter = 100 * time.Millisecond
-	// logInterval is the least time between two log lines about the same trouble.
+	// logInterval is the minimum time between two log lines about the same trouble.
 	logInterval = 10 * time.Second
 )
 
-// Connect connects to NATS, and waits until it succeeds or ctx ends. The connection is never given up:
-// it reconnects however long NATS is unavailable. Connect logs when the connection is lost, every
-// 10 seconds until it is back, and when it is back, without the URL's credentials. End the connection
-// with [Disconnect].
+// Connect connects to NATS, and waits until it succeeds or ctx ends. It never stops to reconnect,
+// however long NATS is unavailable. Connect logs when the connection is lost, every 10 seconds
+// until it is back, and when it is back, without the URL's credentials. End the connection with
+// [Disconnect].
 func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
 	mayLog := throttle(logInterval)
 	nc, err := nats.Connect(natsURL, append([]nats.Option{
@@ -67,8 +67,8 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 	return nc, nil
 }
 
-// Disconnect sends what is buffered, acknowledgements for example, and closes the connection. When ctx
-// ends it closes the connection at once and returns an error.
+// Disconnect sends what is buffered, acknowledgements for example, and closes the connection. When
+// ctx ends it closes the connection at once and returns an error.
 func Disconnect(ctx context.Context, nc *nats.Conn) error {
 	if err := nc.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("bus: disconnect from NATS: %w", err)

@@ -29,14 +29,14 @@ func durable(name, filter string) jetstream.ConsumerConfig {
 	}
 }
 
-// CommandConsumer is the durable consumer of one partition of a domain's commands. It may be deleted:
-// it is created again, and EVENTS answers every command that has its outcome.
+// CommandConsumer is the durable consumer of one partition of a domain's commands. It may be
+// deleted: it is created again, and EVENTS answers every command that has its outcome.
 func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 	return pinnedConsumer(domain, partition, topology.CommandFilter(domain, partition))
 }
 
-// pinnedConsumer is named <domain>-<partition>. The server delivers its messages to one process at a
-// time, so each key keeps its order with any number of processes: see [Subscriber].
+// pinnedConsumer is named <domain>-<partition>. The server delivers its messages to one process at
+// a time, so each key keeps its order with any number of processes: see [Subscriber].
 func pinnedConsumer(domain event.Domain, partition int, filter string) jetstream.ConsumerConfig {
 	c := durable(fmt.Sprintf("%s-%d", domain, partition), filter)
 	c.MaxAckPending = maxAckPending
@@ -51,19 +51,19 @@ func isPinned(c jetstream.ConsumerConfig) bool {
 	return c.PriorityPolicy == jetstream.PriorityPolicyPinned
 }
 
-// WakeConsumer is the durable consumer of the wake-ups of one partition's keys. One process at a time
-// receives them, and those of different keys at the same time.
+// WakeConsumer is the durable consumer of the wake-ups of one partition's keys. One process at a
+// time receives them, and those of different keys at the same time.
 func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 	return pinnedConsumer(domain, partition, topology.WakeFilter(domain, partition))
 }
 
-// maxRechecked is how many commands without an outcome the recheck consumer delivers again and again.
-// With more of them, it reaches later commands later.
+// maxRechecked is how many commands without an outcome the recheck consumer delivers again and
+// again. With more of them, it reaches later commands later.
 const maxRechecked = 100_000
 
 // RecheckConsumer is the durable consumer, named <domain>-sweep, that delivers every command of a
-// domain a second time, to check that it has an outcome. It also delivers commands that belong to no
-// partition: NATS stores a command whose key is a literal wildcard, but gives it no partition.
+// domain a second time, to check that it has an outcome. It also delivers commands that belong to
+// no partition: NATS stores a command whose key is a literal wildcard, but not in a partition.
 func RecheckConsumer(domain event.Domain) jetstream.ConsumerConfig {
 	c := durable(string(domain)+"-sweep", topology.DomainFilter(domain))
 	c.MaxAckPending = maxRechecked
@@ -82,8 +82,8 @@ func Topics(topic string) (stream string, c jetstream.ConsumerConfig) {
 	return "", c
 }
 
-// EnsureConsumer returns the configuration of a consumer, which it creates if it is missing. The error
-// names each field of an existing one that differs from want. It never changes a consumer.
+// EnsureConsumer returns the configuration of a consumer, which it creates if it is missing. The
+// error names each field of an existing one that differs from want. It never changes a consumer.
 func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, stream string, want jetstream.ConsumerConfig) (jetstream.ConsumerConfig, error) {
 	name := want.Durable
 	consumer, err := js.Consumer(ctx, stream, name)

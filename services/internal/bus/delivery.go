@@ -22,7 +22,8 @@ type Delivery struct {
 	Subject string
 	// Sequence is the stream sequence.
 	Sequence uint64
-	// NumDelivered is 1 for the first delivery. It is 0 for a message that was read from the stream.
+	// NumDelivered is 1 for the first delivery. It is 0 for a message that was read from the
+	// stream.
 	NumDelivered uint64
 	// StoredAt is when the stream stored the message.
 	StoredAt time.Time
@@ -38,8 +39,9 @@ type Delivery struct {
 	redeliverAfter *time.Duration
 }
 
-// RedeliverAfter sets the delay of the redelivery, in case the handler that runs under ctx nacks its
-// message. The delay is a value of the context rather than a header, because publishers set headers.
+// RedeliverAfter sets the delay of the redelivery, in case the handler that runs under ctx nacks
+// its message. The delay is a value of the context rather than a header, because publishers set
+// headers.
 func RedeliverAfter(ctx context.Context, delay time.Duration) {
 	if d, ok := ctx.Value(deliveryKey{}).(*Delivery); ok {
 		d.redeliverAfter = &delay
@@ -55,8 +57,8 @@ func RedeliveryDelay(ctx context.Context) (delay time.Duration, ok bool) {
 	return *d.redeliverAfter, true
 }
 
-// Lease tells whether another process may have received the message meanwhile. It is nil for a message
-// that has no lease: of a consumer without a pinned client, or read from the stream.
+// Lease is the lease of the message: while it is valid no other process has received it. It is nil
+// for a message that has no lease: of a consumer without a pinned client, or read from the stream.
 func (d Delivery) Lease() *lease.Lease { return d.lease }
 
 // deliveryContext is a context that carries a delivery.
@@ -103,8 +105,9 @@ func deliveryOf(m *natsgo.Msg) (Delivery, error) {
 	}, nil
 }
 
-// unmarshal makes a Watermill message whose metadata are the headers. Watermill's own marshaler does
-// not serve for received messages: it drops the Nats- headers, and accepts no UUID but its own.
+// unmarshal makes a Watermill message whose metadata are the headers. Watermill's own marshaler
+// does not serve for received messages: it drops the Nats- headers, and accepts no UUID but its
+// own.
 func unmarshal(d Delivery) (*message.Message, error) {
 	metadata := make(message.Metadata, len(d.Header))
 	for name, values := range d.Header {
@@ -122,8 +125,8 @@ func unmarshal(d Delivery) (*message.Message, error) {
 	return m, nil
 }
 
-// uuid returns the UUID of the Watermill message. Only Watermill's publishers send one. Others may send
-// an id for JetStream's deduplication.
+// uuid returns the UUID of the Watermill message. Only Watermill's publishers send one. Others may
+// send an id for JetStream's deduplication.
 func uuid(d Delivery) string {
 	for _, name := range []string{nats.WatermillUUIDHdr, natsgo.MsgIdHdr} {
 		if id := d.Header.Get(name); id != "" {

@@ -2,9 +2,9 @@
 //
 // A command is published to mailwright.cmd.<tenant>.<domain>.<key>. The stream COMMANDS stores it
 // under mailwright.cmd.<tenant>.<domain>.<partition>.<key>: a subject transform spreads the keys of
-// a domain over its partitions. Each partition has one durable consumer with a pinned client, so one
-// process at a time receives its messages. That process handles many keys at the same time, and the
-// commands of one key one after another, so that they take effect in the order published.
+// a domain over its partitions. Each partition has one durable consumer with a pinned client, so
+// one process at a time receives its messages. That process handles many keys at the same time, and
+// the commands of one key one after another, so that they take effect in the order published.
 //
 // The stream PARKED has, for each key with parked commands, a queue of references to them, and the
 // schedules by which the server publishes the key's wake-ups.

@@ -7,15 +7,15 @@ import (
 
 // fence decides whether a message of a partition may be started or acknowledged by this process.
 //
-// The pin alone does not decide it. The server gives the pin to a new process while messages of the
+// To own the pin is not enough. The server grants the pin to a new process while messages of the
 // old one are unacknowledged. These are redelivered late, behind newer messages of the same key. So
-// a process starts nothing until it is exclusive: until it holds every unacknowledged message of the
-// consumer itself. It compares the server's NumAckPending with its own pending messages.
+// a process starts nothing until it is exclusive: until it holds every unacknowledged message of
+// the consumer itself. It compares the server's NumAckPending with its own pending messages.
 //
 // From then on it stays exclusive as long as the consumer's delivery numbers follow each other
 // without a gap: the server has delivered to nobody else.
 //
-// fence is pure: it talks to nobody, and is told the time.
+// fence is pure: it knows no server, and gets the time as an argument.
 type fence struct {
 	epoch     epoch
 	exclusive bool
@@ -66,9 +66,10 @@ func (f *fence) checkDue(now time.Time) bool { return !f.exclusive && !now.Befor
 // postponeCheck lets the next check wait for [checkInterval].
 func (f *fence) postponeCheck(now time.Time) { f.nextCheck = now.Add(checkInterval) }
 
-// checkExclusive compares the server's NumAckPending, and the stream sequence up to which everything
-// is acknowledged, with what is pending here. The process is exclusive if every unacknowledged
-// message of the consumer is pending here. Three kinds of pending messages do not count:
+// checkExclusive compares the server's NumAckPending, and the stream sequence up to which
+// everything is acknowledged, with what is pending here. The process is exclusive if every
+// unacknowledged message of the consumer is pending here. Three kinds of pending messages do not
+// count:
 //   - messages at or below the ack floor: somebody else has acknowledged them, so the server does not
 //     count them in NumAckPending;
 //   - nacked messages: they may be redelivered to another process;

@@ -12,14 +12,14 @@ import (
 	"github.com/mailwright/mailwright/services/internal/lease"
 )
 
-// heartbeats renews the leases of a consumer's messages. The server confirms a +WPI that has a reply
-// subject. It processes those of a consumer in order, so the confirmation of the last one of a round
-// confirms the whole round.
+// heartbeats renews the leases of a consumer's messages. The server confirms a +WPI that has a
+// reply subject. It processes those of a consumer in order, so the confirmation of the last one of
+// a round confirms the whole round.
 //
-// A confirmation means that the server has received the heartbeat. It does not mean that the message
-// is still ours: the server confirms also if it has redelivered the message to another process.
-// [lease.Lease.Renew] therefore ignores a confirmation that comes later than AckWait after the
-// heartbeat before.
+// A confirmation means that the server has received the heartbeat. It does not mean that the
+// message is still ours: the server confirms also if it has redelivered the message to another
+// process. [lease.Lease.Renew] therefore ignores a confirmation that comes later than AckWait after
+// the heartbeat before.
 type heartbeats struct {
 	nc          *nats.Conn
 	ackWait     time.Duration

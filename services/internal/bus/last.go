@@ -17,16 +17,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// LastMessageReader reads the last message of subjects of a stream, past every consumer. Callers that
-// come while a request is under way share the next one (NATS ADR-31, "multi-subject requests"), so
-// each read costs less the more of them there are. A stream with several replicas is read from its
-// leader, subject by subject, because another replica may lag behind.
+// LastMessageReader reads the last message of subjects of a stream, past every consumer. Callers
+// that come while a request is under way share the next one (NATS ADR-31, "multi-subject
+// requests"), so each read costs less the more of them there are. A stream with several replicas is
+// read from its leader, subject by subject, because another replica may lag behind.
 //
-// jetstreamext.GetLastMsgsFor of orbit.go (v0.2) sends the same request, but does not serve here:
-//   - It takes the first value of a header. A publisher that sets Nats-Subject or Nats-Sequence itself
-//     would decide which message was read. The server's value is the last: see lastValue.
-//   - It ends at the first stored message without data and with the header "Status: 404".
-//   - It sets no max_bytes, and has no continuation for an answer that is larger.
+// orbit.go's jetstreamext.GetLastMsgsFor (v0.3.1) sends the same request, but does not serve here:
+//   - It takes the first value of a header. A publisher that sets Nats-Subject or Nats-Sequence would
+//     decide which message is read. The server's value is the last one: see lastValue. (The Java
+//     client had the same fault: github.com/nats-io/nats.java/pull/1016.)
+//   - It ends at the first stored message without data and with a header "Status: 404".
+//   - It sets no max_bytes, and does not continue a reply that the server has cut off.
 //   - Each call is a request of its own.
 type LastMessageReader struct {
 	stream  jetstream.Stream
@@ -136,8 +137,8 @@ func (l *LastMessageReader) send(r *sharedRead) {
 	close(r.done)
 }
 
-// readDirect sends requests until no subject is left: a reply of more than maxReplyBytes is cut off.
-// It returns the inbox for the next request, or nil if late replies may still come to it.
+// readDirect sends requests until no subject is left: a reply of more than maxReplyBytes is cut
+// off. It returns the inbox for the next request, or nil if late replies may still come to it.
 func (l *LastMessageReader) readDirect(inbox *replyInbox, subjects []string) (last map[string]Delivery, idle *replyInbox, err error) {
 	if inbox == nil {
 		// nats.go drops what does not fit: a message for each subject, and the end
@@ -164,8 +165,8 @@ func (l *LastMessageReader) readDirect(inbox *replyInbox, subjects []string) (la
 	}
 }
 
-// exchange sends one request and adds the messages of the reply to last. It returns the header of the
-// reply's end.
+// exchange sends one request and adds the messages of the reply to last. It returns the header of
+// the reply's end.
 func (l *LastMessageReader) exchange(inbox *replyInbox, subjects []string, last map[string]Delivery) (nats.Header, error) {
 	body, err := json.Marshal(map[string]any{"multi_last": subjects, "max_bytes": maxReplyBytes})
 	if err != nil {
@@ -222,7 +223,8 @@ func deliveryOfStored(stream string, m *jetstream.RawStreamMsg) Delivery {
 	return Delivery{Stream: stream, Subject: m.Subject, Sequence: m.Sequence, StoredAt: m.Time, Header: m.Header, Data: m.Data}
 }
 
-// deliveryOfReply returns the message in a reply to a direct read; ok is false for a status message.
+// deliveryOfReply returns the message in a reply to a direct read; ok is false for a status
+// message.
 func deliveryOfReply(stream string, m *nats.Msg) (d Delivery, ok bool) {
 	sequence, err := strconv.ParseUint(lastValue(m.Header, jetstream.SequenceHeader), 10, 64)
 	if err != nil {
@@ -257,8 +259,9 @@ func lastValue(h nats.Header, name string) string {
 	return values[len(values)-1]
 }
 
-// Read reads the message with a sequence, past every consumer; found is false if the stream has none.
-// nats.go's own GetMsg, in its direct form, takes headers that a publisher has set for the server's.
+// Read reads the message with a sequence, past every consumer; found is false if the stream has
+// none. nats.go's own GetMsg, in its direct form, takes headers that a publisher has set for the
+// server's.
 func Read(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, sequence uint64) (d Delivery, found bool, err error) {
 	config := stream.CachedInfo().Config
 	if !config.AllowDirect {

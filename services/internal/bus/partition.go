@@ -14,8 +14,8 @@ import (
 const (
 	// maxAckPending is how many messages of a partition may be unacknowledged at once.
 	maxAckPending = 64
-	// maxPendingBytes is how many bytes of messages a process requests of a partition. It holds more
-	// only of redelivered messages, and of one message that is larger.
+	// maxPendingBytes is how many bytes of messages a process requests of a partition. It holds
+	// more only of redelivered messages, and of one message that is larger.
 	maxPendingBytes = 4 << 20
 	// pullBatch is how many messages one request of a partition may bring. It is more than
 	// maxAckPending, so that a request is not used up before its bytes are.
@@ -29,8 +29,8 @@ const (
 //   - fence: whether a message may be started, although the previous owner may still work on others;
 //   - queues: which message of which key is next.
 //
-// One goroutine, that of run, receives, starts and acknowledges messages. So nothing is acknowledged
-// between a check of the fence and the start that it permits.
+// One goroutine, that of run, receives, starts and acknowledges messages. So nothing is
+// acknowledged between a check of the fence and the start that it permits.
 type partitionConsumer struct {
 	sub        *subscription
 	lease      partitionLease
@@ -44,7 +44,7 @@ type partitionConsumer struct {
 	bytesAtRequest int
 }
 
-// completion is what a handler did with a message.
+// completion is the disposition that a handler has chosen for a message.
 type completion struct {
 	message *pending
 	result  disposition
@@ -77,8 +77,7 @@ func (c *partitionConsumer) run(ctx context.Context) {
 	c.drain(nil)
 }
 
-// recover waits until the consumer can be pulled again, and attends to the running handlers
-// meanwhile.
+// recover waits until the consumer can be pulled again, and completes messages meanwhile.
 func (c *partitionConsumer) recover(ctx context.Context, reason error) {
 	c.endLeases()
 	c.sub.warnThrottled("pulling again", reason)
@@ -92,7 +91,7 @@ func (c *partitionConsumer) recover(ctx context.Context, reason error) {
 }
 
 // drain completes messages until done is closed, or until no handler runs. Then it returns to the
-// server what was nacked meanwhile.
+// server the messages that were nacked meanwhile.
 func (c *partitionConsumer) drain(done <-chan struct{}) {
 	defer c.returnUnstarted()
 	for done != nil || c.queues.started > 0 {
@@ -166,8 +165,8 @@ func (c *partitionConsumer) pull(ctx context.Context, p *puller) error {
 			c.heartbeats.confirm(m)
 		case <-c.heartbeats.due.C:
 			c.heartbeat()
-			// A nacked message that does not come back was deleted from the stream, or another process
-			// has it. A new epoch tells which.
+			// A nacked message that is not redelivered was deleted from the stream, or another
+			// process has it. The check of a new epoch finds out.
 			if c.queues.overdue(time.Now().Add(-2*c.sub.ackWait)) > 0 {
 				return errLostPin
 			}
@@ -258,9 +257,10 @@ func (c *partitionConsumer) receive(p *puller, m *nats.Msg) {
 	c.fence.observe(d.consumerSequence)
 	message, overtaking := c.queues.add(d, m.Size())
 	message.epoch = c.fence.epoch
-	if message.state == queued || message.lease.Err() != nil { // a handler keeps the lease that it has lost
-		// The message may have waited in a buffer while this process was paused. Only the request for
-		// it is certainly older than its delivery.
+	// a handler keeps its own, lost lease
+	if message.state == queued || message.lease.Err() != nil {
+		// The message may have waited in a buffer while this process was paused. Only the request
+		// for it is certainly older than its delivery.
 		message.lease = lease.New(c.sub.ackWait, c.requestedAt)
 	}
 	if overtaking != nil {
@@ -288,7 +288,8 @@ func (c *partitionConsumer) startRunnable(ctx context.Context) error {
 	return nil
 }
 
-// exclusive reports whether messages may be started. It asks the server if that is not known.
+// exclusive reports whether messages may be started. If they may not, it checks again when that is
+// due.
 func (c *partitionConsumer) exclusive(ctx context.Context) bool {
 	if !c.fence.checkDue(time.Now()) {
 		return c.fence.exclusive
@@ -310,9 +311,9 @@ func (c *partitionConsumer) completeAll(first completion) {
 	}
 }
 
-// complete tells the server the disposition of a message. Without a valid lease it nacks a message
-// that its handler has acked: the redelivery finds the outcome in the record and is acked at once.
-// See [fence.leaseValid].
+// complete replies to the server with the disposition of a message. Without a valid lease it nacks
+// a message that its handler has acked: the redelivery finds the outcome in the record and is acked
+// at once. See [fence.leaseValid].
 func (c *partitionConsumer) complete(message *pending, result disposition, conn connection) {
 	if result.kind == acked && !c.fence.leaseValid(message, conn) {
 		result = disposition{nacked, 0}
@@ -347,8 +348,9 @@ func (c *partitionConsumer) heartbeat() {
 	}
 }
 
-// endLeases ends the leases of the started messages. A server that was restarted, or whose leader was
-// replaced, may have forgotten its deliveries and deliver the messages to another process at once.
+// endLeases ends the leases of the started messages. A server that was restarted, or whose leader
+// was replaced, may have forgotten its deliveries and deliver the messages to another process at
+// once.
 func (c *partitionConsumer) endLeases() {
 	for message := range c.queues.all() {
 		if message.state == started {

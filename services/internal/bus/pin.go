@@ -15,9 +15,10 @@ import (
 // Each pull request that carries the pin renews it. It ends PinnedTTL after the last request, when
 // somebody unpins the consumer, and when the server restarts.
 //
-// orbit.go's pcgroups also builds on pinned clients, but does not serve here: it starts a message as
-// soon as it has the pin, although the previous owner may still work on an older one of the same
-// key. It keeps the order only with MaxAckPending 1, where a slow key delays its whole partition.
+// orbit.go's pcgroups (v0.2.1) is built on pinned clients too, but does not serve here: it starts a
+// message as soon as it has the pin, although the previous owner may still handle an older one of
+// the same key. It keeps the order only with MaxAckPending 1, where a slow key delays its whole
+// partition. Its members must be listed before they start, in a key-value bucket.
 type partitionLease struct {
 	js       jetstream.JetStream
 	stream   string
@@ -43,13 +44,13 @@ func (l *partitionLease) renew(pin string, outstanding int) {
 	l.log.Info("partition acquired", "outstanding", outstanding)
 }
 
-// lost notes that the server may have given the lease to another subscriber. outstanding is how many
-// messages this process has not acknowledged.
+// lost notes that the server may have granted the lease to another subscriber. outstanding is how
+// many messages this process has not acknowledged.
 func (l *partitionLease) lost(reason error, outstanding int) {
 	l.end("partition lost", outstanding, "reason", reason)
 }
 
-// release gives the lease up, so that another subscriber need not wait for PinnedTTL.
+// release ends the lease, so that another subscriber need not wait for PinnedTTL.
 func (l *partitionLease) release(outstanding int) {
 	l.end("partition released", outstanding)
 	l.unpin()
@@ -97,8 +98,8 @@ func (l *partitionLease) unpinIfOurs(ctx context.Context) error {
 	return nil
 }
 
-// othersWait reports whether another subscriber waits for the lease. own is how many requests of this
-// process are open at the server.
+// othersWait reports whether another subscriber waits for the lease. own is how many requests of
+// this process are open at the server.
 func (l *partitionLease) othersWait(ctx context.Context, own int) bool {
 	info, err := l.info(ctx)
 	return err == nil && info.NumWaiting > own

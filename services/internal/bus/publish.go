@@ -20,15 +20,16 @@ var ErrNotLast = errors.New("the subject has a newer message than expected")
 const maxPublishPause = 5 * time.Second
 
 // PublishIfLast publishes a message if last is the stream sequence of the last message on its
-// subject. 0 expects that the subject has no message. It returns the sequence of the stored message.
+// subject. 0 expects that the subject has no message. It returns the sequence of the stored
+// message.
 //
-// While JetStream is unavailable (see [IsUnavailable]) it tries again until ctx ends, with pauses of
-// half a second to five seconds. The end of ctx does not interrupt an attempt, because the message
-// may be stored by then: the attempt's own timeout (5 s in nats.go) bounds the wait.
+// While JetStream is unavailable (see [IsUnavailable]) it tries again until ctx ends, with pauses
+// of half a second to five seconds. The end of ctx does not interrupt an attempt, because the
+// message may be stored by then: the attempt's own timeout (5 s in nats.go) bounds the wait.
 //
 // Errors:
 //   - [ErrNotLast]: another message was published first; or this one was stored by an attempt whose
-//     confirmation was lost. Read the subject again to tell which.
+//     confirmation was lost. Read the subject again to find out.
 //   - an error that wraps the cause of ctx's end: nobody knows whether the message was stored.
 //   - any other error: the stream refused the message, and would refuse it again.
 //

@@ -82,8 +82,8 @@ func TestPublishIfLastWaitsForNATS(t *testing.T) {
 	<-restarted
 }
 
-// refusingPublisher fails its first attempt with err. With store it stores the message all the same,
-// like a JetStream whose confirmation is lost.
+// refusingPublisher fails its first attempt with err. With store it stores the message
+// nevertheless, as if the confirmation were lost.
 type refusingPublisher struct {
 	jetstream.Publisher
 	store    bool

@@ -22,17 +22,15 @@ const (
 	maxStatusMessages = 2 * int(pullExpiry/pullHeartbeat)
 )
 
-// puller requests the messages of a consumer and receives them on an inbox of its own. It speaks the
-// pull protocol (NATS ADR-37, ADR-42) itself, because nats.go's Messages, Consume, Fetch and Next
-// (v1.55) fall short in three ways:
+// puller requests the messages of a consumer and receives them on an inbox of its own. It speaks
+// the pull protocol (NATS ADR-37, ADR-42) itself, because nats.go's Messages and Consume (v1.55)
+// fall short in three ways:
 //   - They take a stored message without data and with a header "Status" for a status message of the
-//     server (checkMsg in jetstream/message.go). Any publisher could make a message that no service
-//     ever sees, or that ends every pull ("409 Consumer Deleted"). TestMalformedMessages has one.
-//   - Stop discards the messages that were buffered, and those of an open request stay unacknowledged
-//     until AckWait. A partition that changes its owner would wait for that long. Here close returns
-//     them, and the caller nacks them.
-//   - A pinned consumer's pin and delivery numbers are not visible between two messages, but the
-//     fence needs them in the order of arrival, together with the loss of the pin.
+//     server (checkMsg in jetstream/message.go). Any publisher could make a message that no handler
+//     ever gets, or one that ends every pull ("409 Consumer Deleted"). TestMalformedMessages has one.
+//   - Messages does not report that the pin is lost (handleStatusMsg in jetstream/pull.go). The fence
+//     needs that in the order of arrival, between two messages.
+//   - Every request asks for the same number of bytes. A message that is larger would never come.
 type puller struct {
 	nc      *nats.Conn
 	subject string
@@ -72,7 +70,8 @@ func newPuller(js jetstream.JetStream, stream string, consumer jetstream.Consume
 	request := pullRequest{Expires: pullExpiry, Heartbeat: pullHeartbeat}
 	if isPinned(consumer) {
 		request.Group = consumer.PriorityGroups[0]
-		request.Expires = min(max(consumer.PinnedTTL/3, 2*pullHeartbeat), pullExpiry) // a request renews the pin
+		// a request renews the pin
+		request.Expires = min(max(consumer.PinnedTTL/3, 2*pullHeartbeat), pullExpiry)
 	}
 	arrived := make(chan *nats.Msg, maxBatch+maxStatusMessages)
 	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
@@ -101,8 +100,8 @@ func apiPrefix(o jetstream.JetStreamOptions) string {
 	}
 }
 
-// send requests up to batch messages of up to maxBytes in sum; 0 is any number of bytes. Nothing may
-// remain of the last request.
+// send requests up to batch messages of up to maxBytes in sum; 0 is any number of bytes. Nothing
+// may remain of the last request.
 func (p *puller) send(batch, maxBytes int) error {
 	p.request.Batch = batch
 	p.request.MaxBytes = maxBytes
@@ -117,8 +116,8 @@ func (p *puller) send(batch, maxBytes int) error {
 	return p.nc.PublishRequest(p.subject, p.inbox.Subject, body)
 }
 
-// read takes note of what arrived. stored is false for a status message of the server. An error ends
-// the pull.
+// read takes note of what arrived. stored is false for a status message of the server. An error
+// ends the pull.
 func (p *puller) read(m *nats.Msg) (stored bool, err error) {
 	p.receivedAt = time.Now()
 	if m.Reply != "" { // only a stored message has an address for its acknowledgement
@@ -165,7 +164,8 @@ func takePin(m *nats.Msg) string {
 }
 
 // close unsubscribes the inbox and returns the messages that had arrived there, so that the caller
-// can return them to the server. If the connection is down the server redelivers them after AckWait.
+// can return them to the server. If the connection is down the server redelivers them after
+// AckWait.
 func (p *puller) close() (unread []*nats.Msg) {
 	p.heartbeat.Stop()
 	if !p.nc.IsConnected() {

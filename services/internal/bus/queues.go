@@ -26,13 +26,14 @@ type pendingState int
 const (
 	queued             pendingState = iota // not started
 	started                                // a handler runs
-	awaitingRedelivery                     // nacked: it blocks its key until the server delivers it again
+	// nacked: it blocks its key until the server delivers it again
+	awaitingRedelivery
 )
 
 // keyQueues orders the pending messages of a partition. Each key has a queue in the order of the
 // stream, and at most one started message. Keys are independent of each other.
 //
-// It is not safe for concurrent use, and talks to nobody.
+// It is pure: it knows neither server nor goroutine. It is not safe for concurrent use.
 type keyQueues struct {
 	bySequence map[uint64]*pending
 	byKey      map[string][]*pending
@@ -65,7 +66,10 @@ func (q *keyQueues) add(d Delivery, size int) (p, overtaking *pending) {
 	q.bytes += size - p.size
 	p.delivery, p.size, p.state = d, size, queued
 	q.runnable = append(q.runnable, p.key)
-	return p, q.startedOf(p.key)
+	if other := q.startedOf(p.key); other != nil && other.delivery.Sequence > d.Sequence {
+		overtaking = other
+	}
+	return p, overtaking
 }
 
 func (q *keyQueues) insert(p *pending) {

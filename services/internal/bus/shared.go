@@ -11,12 +11,12 @@ import (
 // sharedConsumer delivers the messages of a consumer from which any number of processes pull. It
 // keeps no order.
 //
-// It pulls by [puller] rather than by nats.go's Messages, which loses stored messages that look like
-// a status message; see there.
+// It pulls by [puller] rather than by nats.go's Messages, which loses stored messages that look
+// like a status message; see there.
 type sharedConsumer struct {
 	sub      *subscription
 	slots    chan struct{} // one for each message that may be in flight
-	finished chan struct{} // after each handler, if the loop has room for the news
+	finished chan struct{} // wakes the loop after a handler
 	handlers sync.WaitGroup
 }
 
@@ -94,7 +94,7 @@ func (c *sharedConsumer) start(ctx context.Context, m *nats.Msg) {
 		<-c.slots
 		select {
 		case c.finished <- struct{}{}:
-		default: // the loop has not read the news of another handler yet
+		default: // another handler has woken the loop already
 		}
 	})
 }

@@ -22,17 +22,18 @@ type SubscriberConfig struct {
 	// Consumer returns the stream and the durable consumer of a topic; "" is an unknown topic. See
 	// [Topics].
 	Consumer func(topic string) (stream string, c jetstream.ConsumerConfig)
-	// Parallel is how many messages of a topic may be in flight in this process; 0 is 1. It does not
-	// apply to a consumer with a pinned client, whose MaxAckPending is the bound.
+	// Parallel is how many messages of a topic may be in flight in this process; 0 is 1. It does
+	// not apply to a consumer with a pinned client, whose MaxAckPending is the bound.
 	Parallel int
-	// RebalanceInterval is how long a process keeps a partition while other processes wait for it, at
-	// least, and at most twice as long; 0 is 30 seconds. It finishes its started messages before.
+	// RebalanceInterval is how long a process keeps a partition while other processes wait for it,
+	// at least, and at most twice as long; 0 is 30 seconds. It finishes its started messages
+	// before.
 	RebalanceInterval time.Duration
 	// NakDelay returns the delay until a nacked message is delivered again; nil is [Backoff].
 	NakDelay func(Delivery, *message.Message) time.Duration
-	// Malformed receives a delivery that cannot be made a Watermill message: a header has two values
-	// or invalid UTF-8. If it returns nil the delivery is acked, else it is nacked. Without Malformed
-	// it is nacked for ever.
+	// Malformed receives a delivery that cannot be made a Watermill message: a header has two
+	// values or invalid UTF-8. If it returns nil the delivery is acked, else it is nacked. Without
+	// Malformed it is nacked for ever.
 	Malformed func(ctx context.Context, d Delivery, reason error) error
 	// CloseTimeout is how long Close waits for handlers before it ends their contexts; 0 is 20
 	// seconds.
@@ -40,8 +41,9 @@ type SubscriberConfig struct {
 	Logger       *slog.Logger
 }
 
-// Backoff returns the delay until the next delivery: 1 s, 2 s, 4 s … up to a minute, each changed by up
-// to a quarter at random, so that messages that failed together are not delivered together again.
+// Backoff returns the delay until the next delivery: 1 s, 2 s, 4 s … up to a minute, each changed
+// by up to a quarter at random, so that messages that failed together are not delivered together
+// again.
 func Backoff(d Delivery, _ *message.Message) time.Duration {
 	delay := time.Minute
 	if d.NumDelivered <= 6 {
@@ -52,14 +54,14 @@ func Backoff(d Delivery, _ *message.Message) time.Duration {
 
 // Subscriber is Watermill's Subscriber over JetStream pull consumers.
 //
-// A message is acknowledged after Ack, and redelivered after a delay after Nack. Until then the server
-// gets heartbeats for it, so a handler may take longer than AckWait. When the server restarts or the
-// consumer is deleted, a subscription recovers within about a second of the reconnect, and creates
-// the consumer again.
+// A message is acknowledged after Ack, and redelivered after a delay after Nack. Until then the
+// server gets heartbeats for it, so a handler may take longer than AckWait. When the server
+// restarts or the consumer is deleted, a subscription recovers within about a second of the
+// reconnect, and creates the consumer again.
 //
 // A consumer with a pinned client keeps order: the messages of a subject are handled one after
-// another, in the order of the stream, by all processes together. Messages of different subjects are
-// handled at the same time. Other consumers keep no order.
+// another, in the order of the stream, by all processes together. Messages of different subjects
+// are handled at the same time. Other consumers keep no order.
 type Subscriber struct {
 	config SubscriberConfig
 
@@ -88,13 +90,14 @@ func NewSubscriber(config SubscriberConfig) *Subscriber {
 // ErrClosed is returned by Subscribe after Close.
 var ErrClosed = errors.New("bus: the subscriber is closed")
 
-// subscribeTimeout is how long Subscribe waits for a JetStream that is unavailable, for example because
-// it has just lost a server.
+// subscribeTimeout is how long Subscribe waits for a JetStream that is unavailable, for example
+// because it has just lost a server.
 const subscribeTimeout = time.Minute
 
 // Subscribe creates or checks the topic's consumer and delivers its messages. When ctx ends, or on
 // Close, it takes no more messages, waits for the running handlers, and closes the channel. The
-// context of a message has the values of ctx. It does not end with ctx, so that a handler may finish.
+// context of a message has the values of ctx. It does not end with ctx, so that a handler may
+// finish.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	stream, consumer := s.config.Consumer(topic)
 	if stream == "" {

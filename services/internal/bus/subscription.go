@@ -21,7 +21,7 @@ const (
 )
 
 // subscription is what both ways of delivery share: [partitionConsumer] and [sharedConsumer]. It
-// gives one message to a handler, and replies to the server.
+// passes one message to a handler, and replies to the server.
 type subscription struct {
 	config   SubscriberConfig
 	nc       *nats.Conn
@@ -62,7 +62,7 @@ func (s *subscription) warnThrottled(what string, err error) {
 	}
 }
 
-// disposition is what the server is told about a delivery.
+// disposition is the reply to the server for a delivery.
 type disposition struct {
 	kind  dispositionKind
 	delay time.Duration // until the redelivery of a nacked one
@@ -73,13 +73,14 @@ type dispositionKind int
 const (
 	acked     dispositionKind = iota
 	nacked                    // the server redelivers it after the delay
-	abandoned                 // the handler did not end in time: the server redelivers it after AckWait
+	// the handler did not end in time: the server redelivers it after AckWait
+	abandoned
 )
 
-// deliver gives a message to a handler and returns what the handler decided. At each tick of
-// heartbeat, which may be nil, it sends a heartbeat for the message. If ctx ends before a handler has
-// taken the message, the message is nacked, for another process. A handler that has taken it may
-// finish.
+// deliver passes a message to a handler and returns the handler's disposition. At each tick of
+// heartbeat, which may be nil, it sends a heartbeat for the message. If ctx ends before a handler
+// has taken the message, the message is nacked, for another process. A handler that has taken it
+// may finish.
 func (s *subscription) deliver(ctx context.Context, d Delivery, heartbeat <-chan time.Time) disposition {
 	msg, err := unmarshal(d)
 	if err != nil {
@@ -102,8 +103,8 @@ func (s *subscription) deliver(ctx context.Context, d Delivery, heartbeat <-chan
 	return s.await(d, msg, cancel, heartbeat)
 }
 
-// await waits for the handler's Ack or Nack. On abort it ends the handler's context, and gives up
-// waiting after abandonTimeout.
+// await waits for the handler's Ack or Nack. On abort it ends the handler's context, and waits
+// for abandonTimeout more.
 func (s *subscription) await(d Delivery, msg *message.Message, cancel context.CancelFunc, heartbeat <-chan time.Time) disposition {
 	abort := s.abort
 	var timeout <-chan time.Time
@@ -126,9 +127,9 @@ func (s *subscription) await(d Delivery, msg *message.Message, cancel context.Ca
 	}
 }
 
-// malformed gives a delivery that is no Watermill message to the configuration's Malformed, and acks
-// it if that succeeds. It does not terminate the message: the server would publish an advisory that
-// the message was given up, which is not the case.
+// malformed passes a delivery that is no Watermill message to the configuration's Malformed, and
+// acks it if that succeeds. It does not terminate the message: the server would publish an advisory
+// that the message failed.
 func (s *subscription) malformed(ctx context.Context, d Delivery, reason error) disposition {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ackWait)
 	defer cancel()
@@ -152,7 +153,7 @@ var (
 	inProgress = []byte("+WPI")
 )
 
-// reply tells the server the disposition of a delivery.
+// reply sends the disposition of a delivery to the server.
 func (s *subscription) reply(d Delivery, result disposition) {
 	switch {
 	case result.kind == acked:
