@@ -14,8 +14,8 @@
 //     pin), fence (may a message be started?) and keyQueues (which message is next?). The last two
 //     are pure;
 //   - sharedConsumer: the delivery loop of every other consumer;
-//   - puller (the pull protocol), heartbeats (the leases of messages) and subscription (handlers and
-//     acknowledgements), which the loops use.
+//   - puller (the pull protocol), heartbeats (the leases of messages) and subscription (handlers
+//     and acknowledgements), which the loops use.
 //
 // [PublishIfLast] writes, [LastMessageReader] and [Read] read a stream past every consumer.
 package bus

@@ -70,10 +70,11 @@ func (f *fence) postponeCheck(now time.Time) { f.nextCheck = now.Add(checkInterv
 // everything is acknowledged, with what is pending here. The process is exclusive if every
 // unacknowledged message of the consumer is pending here. Three kinds of pending messages do not
 // count:
-//   - messages at or below the ack floor: somebody else has acknowledged them, so the server does not
-//     count them in NumAckPending;
+//   - messages at or below the ack floor: somebody else has acknowledged them, so the server does
+//     not count them in NumAckPending;
 //   - nacked messages: they may be redelivered to another process;
-//   - messages of an earlier epoch: a restarted server may have redelivered them to another process.
+//   - messages of an earlier epoch: a restarted server may have redelivered them to another
+//     process.
 func (f *fence) checkExclusive(numAckPending int, ackFloor uint64, messages iter.Seq[*pending]) {
 	here, ofThisEpoch := 0, 0
 	for p := range messages {
@@ -94,7 +95,7 @@ func (f *fence) checkExclusive(numAckPending int, ackFloor uint64, messages iter
 //
 // Without a valid lease a message must neither be started nor acknowledged. If this process
 // acknowledged a message that the server has redelivered, NumAckPending would fall although another
-// process holds a copy, and that process's checkExclusive would pass too early.
+// process has a copy, and checkExclusive there would pass too early.
 func (f *fence) leaseValid(p *pending, c connection) bool {
 	return c.up && c.reconnects == p.epoch.reconnects && p.lease.Left() > 0
 }

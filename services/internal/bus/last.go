@@ -23,9 +23,9 @@ import (
 // read from its leader, subject by subject, because another replica may lag behind.
 //
 // orbit.go's jetstreamext.GetLastMsgsFor (v0.3.1) sends the same request, but does not serve here:
-//   - It takes the first value of a header. A publisher that sets Nats-Subject or Nats-Sequence would
-//     decide which message is read. The server's value is the last one: see lastValue. (The Java
-//     client had the same fault: github.com/nats-io/nats.java/pull/1016.)
+//   - It takes the first value of a header. A publisher that sets Nats-Subject or Nats-Sequence
+//     would decide which message is read. The server's value is the last one: see lastValue. (The
+//     Java client had the same fault: github.com/nats-io/nats.java/pull/1016.)
 //   - It ends at the first stored message without data and with a header "Status: 404".
 //   - It sets no max_bytes, and does not continue a reply that the server has cut off.
 //   - Each call is a request of its own.

@@ -26,7 +26,8 @@ const (
 // after another, in the order of the stream, and different keys at the same time. It has three
 // parts:
 //   - lease, the pin: only its owner receives messages;
-//   - fence: whether a message may be started, although the previous owner may still work on others;
+//   - fence: whether a message may be started, although the previous owner may still work on
+//     others;
 //   - queues: which message of which key is next.
 //
 // One goroutine, that of run, receives, starts and acknowledges messages. So nothing is
@@ -264,8 +265,8 @@ func (c *partitionConsumer) receive(p *puller, m *nats.Msg) {
 		message.lease = lease.New(c.sub.ackWait, c.requestedAt)
 	}
 	if overtaking != nil {
-		// An older message of the key has no acknowledgement. The handler of the newer one must not
-		// write at its vendor any more.
+		// An older message of the key is unacknowledged. The handler of the newer one must not write
+		// at its vendor any more. If it nacks its message, that starts again behind the older one.
 		overtaking.delivery.lease.End()
 	}
 	c.lease.renew(p.request.ID, len(c.queues.bySequence))

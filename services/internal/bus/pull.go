@@ -25,11 +25,12 @@ const (
 // puller requests the messages of a consumer and receives them on an inbox of its own. It speaks
 // the pull protocol (NATS ADR-37, ADR-42) itself, because nats.go's Messages and Consume (v1.55)
 // fall short in three ways:
-//   - They take a stored message without data and with a header "Status" for a status message of the
-//     server (checkMsg in jetstream/message.go). Any publisher could make a message that no handler
-//     ever gets, or one that ends every pull ("409 Consumer Deleted"). TestMalformedMessages has one.
-//   - Messages does not report that the pin is lost (handleStatusMsg in jetstream/pull.go). The fence
-//     needs that in the order of arrival, between two messages.
+//   - They take a stored message without data and with a header "Status" for a status message of
+//     the server (checkMsg in jetstream/message.go). Any publisher could make a message that no
+//     handler ever gets, or one that ends every pull ("409 Consumer Deleted").
+//     TestMalformedMessages has one.
+//   - Messages does not report that the pin is lost (handleStatusMsg in jetstream/pull.go). The
+//     fence needs that in the order of arrival, between two messages.
 //   - Every request asks for the same number of bytes. A message that is larger would never come.
 type puller struct {
 	nc      *nats.Conn

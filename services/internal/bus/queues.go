@@ -24,9 +24,11 @@ type pending struct {
 type pendingState int
 
 const (
-	queued             pendingState = iota // not started
-	started                                // a handler runs
-	// nacked: it blocks its key until the server delivers it again
+	// queued: not started.
+	queued pendingState = iota
+	// started: a handler runs.
+	started
+	// awaitingRedelivery: nacked. It blocks its key until the server delivers it again.
 	awaitingRedelivery
 )
 
@@ -64,7 +66,9 @@ func (q *keyQueues) add(d Delivery, size int) (p, overtaking *pending) {
 		return p, nil
 	}
 	q.bytes += size - p.size
-	p.delivery, p.size, p.state = d, size, queued
+	p.delivery = d
+	p.size = size
+	p.state = queued
 	q.runnable = append(q.runnable, p.key)
 	if other := q.startedOf(p.key); other != nil && other.delivery.Sequence > d.Sequence {
 		overtaking = other
@@ -135,8 +139,11 @@ func (q *keyQueues) done(p *pending) {
 func (q *keyQueues) retry(p *pending, due time.Time) {
 	q.started--
 	q.bytes -= p.size
-	p.size, p.delivery.Header, p.delivery.Data = 0, nil, nil
-	p.state, p.due = awaitingRedelivery, due
+	p.size = 0
+	p.delivery.Header = nil
+	p.delivery.Data = nil
+	p.state = awaitingRedelivery
+	p.due = due
 	q.runnable = append(q.runnable, p.key)
 }
 

@@ -71,9 +71,12 @@ type disposition struct {
 type dispositionKind int
 
 const (
-	acked     dispositionKind = iota
-	nacked                    // the server redelivers it after the delay
-	// the handler did not end in time: the server redelivers it after AckWait
+	// acked: the server forgets the delivery.
+	acked dispositionKind = iota
+	// nacked: the server redelivers the message after the delay.
+	nacked
+	// abandoned: the handler did not end in time. Nothing is sent, so the server redelivers the
+	// message after AckWait.
 	abandoned
 )
 
