@@ -124,11 +124,16 @@ func must[T any](v T, err error) func(testing.TB) T {
 // eventually waits until a condition is true.
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
-	deadline := time.After(20 * time.Second)
+	eventuallyWithin(tb, 20*time.Second, what, condition)
+}
+
+func eventuallyWithin(tb testing.TB, timeout time.Duration, what string, condition func() bool) {
+	tb.Helper()
+	deadline := time.After(timeout)
 	for !condition() {
 		select {
 		case <-deadline:
-			tb.Fatalf("not within 20 s: %s", what)
+			tb.Fatalf("not within %v: %s", timeout, what)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -33,7 +33,7 @@ func pinnedOf(ackWait time.Duration) func(string) (string, jetstream.ConsumerCon
 	}
 }
 
-// unpin takes the pin away, as an operator may, or a server that restarts.
+// unpin removes the pin of a consumer, as an operator or a restarting server does.
 func unpin(tb testing.TB, js jetstream.JetStream, consumer string) {
 	tb.Helper()
 	if err := must(js.Stream(tb.Context(), "S"))(tb).UnpinConsumer(tb.Context(), consumer, "owner"); err != nil {

@@ -23,9 +23,9 @@ func NewPublisher(js jetstream.Publisher) *Publisher { return &Publisher{js: js}
 // Publish stores the messages one after another, each under its own context. It returns the first
 // error. A message with a "Nats-Msg-Id" that the stream has stored within its duplicate window
 // counts as stored. A message without one gets its topic and UUID as the id: the window spans all
-// subjects of a stream, so the UUID alone would drop a message that is published to a second topic.
-// JetStream interprets all "Nats-" metadata, so a received message must not be published again with
-// its metadata.
+// subjects of a stream, so an id without the topic would drop a message that is published to a
+// second topic. JetStream interprets all "Nats-" metadata, so a received message must not be
+// published again with its metadata.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	for _, msg := range messages {
 		m, err := p.marshaler.Marshal(topic, msg)

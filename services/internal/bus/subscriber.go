@@ -60,8 +60,8 @@ func Backoff(d Delivery, _ *message.Message) time.Duration {
 // reconnect, and creates the consumer again.
 //
 // A consumer with a pinned client keeps order: the messages of a subject are handled one after
-// another, in the order of the stream, by all processes together. Messages of different subjects
-// are handled at the same time. Other consumers keep no order.
+// another, in the order of the stream, whichever process handles them. Messages of different
+// subjects are handled at the same time. Other consumers keep no order.
 type Subscriber struct {
 	config SubscriberConfig
 
