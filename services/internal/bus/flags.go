@@ -9,14 +9,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ConnFlags are the settings by which every program of ours reaches NATS. Embed it in a program's
+// ConnFlags are the settings of a program's connection to NATS. Programs embed it in their
 // configuration.
 type ConnFlags struct {
 	NATSURL   string `name:"nats-url" help:"NATS servers, separated by commas." env:"MAILWRIGHT_NATS_URL,NATS_URL" default:"nats://127.0.0.1:4222"`
 	NATSCreds string `name:"nats-creds" help:"File with NATS credentials (JWT and key)."`
 }
 
-// Connect waits until NATS answers or ctx ends; see [Connect].
+// Connect connects to NATS like the function [Connect], with the credentials of the settings.
 func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
 	var options []nats.Option
 	if s.NATSCreds != "" {
@@ -34,7 +34,7 @@ func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (
 	return nc, js, nil
 }
 
-// ReadyCheck is a readiness check: an error while the connection is away.
+// ReadyCheck returns a readiness check, which fails while the connection is down.
 func ReadyCheck(nc *nats.Conn) func(context.Context) error {
 	return func(context.Context) error {
 		if !nc.IsConnected() {

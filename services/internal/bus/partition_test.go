@@ -16,10 +16,13 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// pinned gives a consumer to one subscriber at a time.
+// pinned returns a consumer with the pinned client of a partition.
 func pinned(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	like := bus.CommandConsumer(event.DomainMailbox, 0)
-	c.MaxAckPending, c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = like.MaxAckPending, like.PriorityPolicy, like.PriorityGroups, c.AckWait
+	c.MaxAckPending = like.MaxAckPending
+	c.PriorityPolicy = like.PriorityPolicy
+	c.PriorityGroups = like.PriorityGroups
+	c.PinnedTTL = c.AckWait
 	return c
 }
 
@@ -30,7 +33,7 @@ func pinnedOf(ackWait time.Duration) func(string) (string, jetstream.ConsumerCon
 	}
 }
 
-// unpin is what an operator may do at any time, or the server when it restarts.
+// unpin removes the pin of a consumer, as an operator or a restarting server does.
 func unpin(tb testing.TB, js jetstream.JetStream, consumer string) {
 	tb.Helper()
 	if err := must(js.Stream(tb.Context(), "S"))(tb).UnpinConsumer(tb.Context(), consumer, "owner"); err != nil {
@@ -38,8 +41,7 @@ func unpin(tb testing.TB, js jetstream.JetStream, consumer string) {
 	}
 }
 
-// none fails if a message comes before something else has: a bounded look, since nothing can be
-// waited for.
+// none fails if a message comes within a short time.
 func none(tb testing.TB, messages <-chan *message.Message, why string) {
 	tb.Helper()
 	select {
@@ -49,7 +51,7 @@ func none(tb testing.TB, messages <-chan *message.Message, why string) {
 	}
 }
 
-func TestSubjectsSideBySide(t *testing.T) {
+func TestSubjectsAreHandledAtTheSameTimeAndEachInOrder(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
@@ -68,53 +70,52 @@ func TestSubjectsSideBySide(t *testing.T) {
 		first[string(m.Payload)] = m
 	}
 	if len(first) != 3 || first["S.a 0"] == nil || first["S.b 0"] == nil || first["S.c 0"] == nil {
-		t.Fatalf("handed out side by side: %v", first)
+		t.Fatalf("handled at the same time: %v", first)
 	}
-	none(t, messages, "each subject has one at work")
+	none(t, messages, "each subject has a running handler")
 	first["S.a 0"].Ack()
 	if m := receive(t, messages); string(m.Payload) != "S.a 1" {
 		t.Errorf("after S.a 0 came %s", m.Payload)
 	}
-	first["S.b 0"].Nack() // it comes back, and what is behind it waits for it
+	first["S.b 0"].Nack() // it is redelivered, and the next one waits for it
 	if m := receive(t, messages); string(m.Payload) != "S.b 0" {
 		t.Errorf("after S.b 0 was nacked came %s", m.Payload)
 	}
 }
 
-// TestNothingIsHandedOutWhileAnotherIsAtWork: the consumer is given to a second replica while the
-// first has not settled what it got.
-func TestNothingIsHandedOutWhileAnotherIsAtWork(t *testing.T) {
+// TestNoMessageStartsWhileAnotherProcessHandlesOne: a second process gets the pin while the first
+// has an unacknowledged message.
+func TestNoMessageStartsWhileAnotherProcessHandlesOne(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	js := server.connect(t)
 	createStream(t, js, "S")
-	// The pin lasts as long as the first asks for it; it asks every third of that.
 	first := newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(3 * time.Second)})
 	mine := subscribe(t, first, "S.a")
 	publish(t, js, "S.a", "1")
-	atWork := receive(t, mine)
+	running := receive(t, mine)
 
 	theirs := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(3 * time.Second)}), "S.a")
 	eventually(t, "the second waits", func() bool { return consumerInfo(t, js, "S_a").NumWaiting == 2 })
 	unpin(t, js, "S_a")
 	publish(t, js, "S.a", "2")
-	eventually(t, "2 is out", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == 2 })
+	eventually(t, "2 is unacknowledged", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == 2 })
 	select {
 	case m := <-mine:
-		t.Fatalf("%s was handed out", m.Payload)
+		t.Fatalf("%s was started", m.Payload)
 	case m := <-theirs:
-		t.Fatalf("%s was handed out", m.Payload)
-	// longer than AckWait: the first one is alive, and keeps its message
+		t.Fatalf("%s was started", m.Payload)
+	// longer than AckWait: the heartbeats of the first keep its message
 	case <-time.After(4 * time.Second):
 	}
-	atWork.Ack()
+	running.Ack()
 	select {
 	case m := <-theirs:
 		if string(m.Payload) != "2" {
 			t.Errorf("got %s", m.Payload)
 		}
 		m.Ack()
-	case m := <-mine: // the pin may have come back
+	case m := <-mine: // it may have the pin again
 		if string(m.Payload) != "2" {
 			t.Errorf("got %s", m.Payload)
 		}
@@ -124,8 +125,8 @@ func TestNothingIsHandedOutWhileAnotherIsAtWork(t *testing.T) {
 	}
 }
 
-// TestAReplicaThatStopsHandsOver at once, and in order.
-func TestAReplicaThatStopsHandsOver(t *testing.T) {
+// TestAStoppedProcessReleasesItsPartition: the next one continues at once, and in order.
+func TestAStoppedProcessReleasesItsPartition(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	js := server.connect(t)
@@ -136,11 +137,11 @@ func TestAReplicaThatStopsHandsOver(t *testing.T) {
 	mine := subscribe(t, first, "S.a")
 	receive(t, mine).Ack()
 	theirs := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(time.Minute)}), "S.a")
-	atWork := receive(t, mine)
+	running := receive(t, mine)
 	closed := make(chan error, 1)
 	go func() { closed <- first.Close() }()
-	none(t, theirs, "the first is still at work")
-	atWork.Ack()
+	none(t, theirs, "a handler of the first still runs")
+	running.Ack()
 	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}
@@ -153,9 +154,9 @@ func TestAReplicaThatStopsHandsOver(t *testing.T) {
 	}
 }
 
-// TestAReplicaThatDiesIsReplaced once the server has not heard of it for AckWait, and what it had
-// comes first, however large. There was no more of that than fits.
-func TestAReplicaThatDiesIsReplaced(t *testing.T) {
+// TestAKilledProcessIsReplaced after AckWait. The next one starts with the messages of the first,
+// however large. The first had no more than maxPendingBytes of them.
+func TestAKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	const n = 12
 	server := startServer(t)
@@ -165,7 +166,7 @@ func TestAReplicaThatDiesIsReplaced(t *testing.T) {
 	doomed := server.connect(t)
 	receive(t, subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: doomed, Consumer: pinnedOf(2 * time.Second), CloseTimeout: time.Second}), "S.a"))
 	theirs := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(2 * time.Second)}), "S.a")
-	eventually(t, "the first has what fits", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit })
+	eventually(t, "the first has as many as fit", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit })
 	doomed.Conn().Close()
 	for want := uint64(1); want <= n; want++ {
 		m := receive(t, theirs)
@@ -176,12 +177,12 @@ func TestAReplicaThatDiesIsReplaced(t *testing.T) {
 	}
 }
 
-// largeThatFit is how many messages of 900,000 bytes an owner asks for.
+// largeThatFit is how many messages of 900,000 bytes are within maxPendingBytes.
 const largeThatFit = 4
 
-// TestLargeMessages: an owner that is slow gets no more than fits, and keeps the consumer all the
-// same.
-func TestLargeMessages(t *testing.T) {
+// TestASlowProcessKeepsThePartitionOfLargeMessages: it gets no more than maxPendingBytes, and goes
+// on renewing its pin.
+func TestASlowProcessKeepsThePartitionOfLargeMessages(t *testing.T) {
 	t.Parallel()
 	const n, pinnedTTL = 12, 3 * time.Second
 	server := startServer(t)
@@ -189,19 +190,19 @@ func TestLargeMessages(t *testing.T) {
 	createStream(t, js, "S")
 	publishMany(t, js, "S.a", n, make([]byte, 900_000))
 	messages := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(pinnedTTL)}), "S.a")
-	atWork := receive(t, messages)
+	running := receive(t, messages)
 	others := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: server.connect(t), Consumer: pinnedOf(pinnedTTL)}), "S.a")
-	eventually(t, "what fits is out", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit })
+	eventually(t, "as many as fit are unacknowledged", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit })
 	pin := pinOf(t, js, "S_a")
 	select {
 	case m := <-others:
-		t.Fatalf("message %d went to another", delivery(t, m).Sequence)
+		t.Fatalf("message %d went to another process", delivery(t, m).Sequence)
 	case <-time.After(2 * pinnedTTL):
 	}
-	if out := consumerInfo(t, js, "S_a").NumAckPending; out != largeThatFit {
-		t.Errorf("%d are out, want %d", out, largeThatFit)
+	if n := consumerInfo(t, js, "S_a").NumAckPending; n != largeThatFit {
+		t.Errorf("%d are unacknowledged, want %d", n, largeThatFit)
 	}
-	atWork.Ack()
+	running.Ack()
 	for want := uint64(2); want <= n; want++ {
 		m := receive(t, messages)
 		if d := delivery(t, m); d.Sequence != want || d.NumDelivered != 1 {
@@ -214,21 +215,22 @@ func TestLargeMessages(t *testing.T) {
 	}
 }
 
-// TestALargeMessageComesBack although others have taken its room.
-func TestALargeMessageComesBack(t *testing.T) {
+// TestALargeMessageIsRedeliveredAlthoughItsRoomIsTaken: while it is nacked, others fill
+// maxPendingBytes.
+func TestALargeMessageIsRedeliveredAlthoughItsRoomIsTaken(t *testing.T) {
 	t.Parallel()
 	const n = 8
 	js := startJetStream(t)
 	createStream(t, js, "S")
 	publishMany(t, js, "S.a", n, make([]byte, 900_000))
 	messages := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: pinnedOf(3 * time.Second), NakDelay: func(bus.Delivery, *message.Message) time.Duration {
-		// long enough for another to take its room before, on a busy machine too
+		// long enough for another message to take its room before, on a busy machine too
 		return 4 * time.Second
 	}}), "S.a")
 	first := receive(t, messages)
-	eventually(t, "what fits is out", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit })
+	eventually(t, "as many as fit are unacknowledged", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit })
 	first.Nack()
-	eventually(t, "another has its room", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit+1 })
+	eventually(t, "another message has its room", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == largeThatFit+1 })
 	for want := uint64(1); want <= n; want++ {
 		m := receive(t, messages)
 		if got := delivery(t, m).Sequence; got != want {
@@ -238,8 +240,7 @@ func TestALargeMessageComesBack(t *testing.T) {
 	}
 }
 
-// TestMessagesLargerThanAllThatFits come one after another.
-func TestMessagesLargerThanAllThatFits(t *testing.T) {
+func TestMessagesLargerThanTheLimitComeOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	const n, size = 3, 5 << 20
 	own, err := natsserver.NewServer(&natsserver.Options{Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 * size, NoLog: true, NoSigs: true})
@@ -260,22 +261,22 @@ func TestMessagesLargerThanAllThatFits(t *testing.T) {
 		if got := delivery(t, m).Sequence; got != want {
 			t.Fatalf("got %d, want %d", got, want)
 		}
-		if out := consumerInfo(t, js, "S_a").NumAckPending; out != 1 && want < n {
-			t.Errorf("%d are out, want one", out)
+		if pending := consumerInfo(t, js, "S_a").NumAckPending; pending != 1 && want < n {
+			t.Errorf("%d are unacknowledged, want one", pending)
 		}
 		m.Ack()
 	}
 }
 
-// pinOf is the server's name for the present ownership.
+// pinOf returns a consumer's pin.
 func pinOf(tb testing.TB, js jetstream.JetStream, consumer string) string {
 	tb.Helper()
 	return consumerInfo(tb, js, consumer).PriorityGroups[0].PinnedClientID
 }
 
-// TestAReplicaThatLosesThePinGivesAllBack at once: what it nacked with a delay too, else the next
-// would wait for its proof.
-func TestAReplicaThatLosesThePinGivesAllBack(t *testing.T) {
+// TestAProcessThatLosesThePinReturnsItsMessages at once, also those that it nacked with a delay:
+// the next one starts nothing until it has them all.
+func TestAProcessThatLosesThePinReturnsItsMessages(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	js := server.connect(t)
@@ -291,13 +292,13 @@ func TestAReplicaThatLosesThePinGivesAllBack(t *testing.T) {
 	publish(t, js, "S.a", "a2")
 	a1 := receive(t, mine)
 	_, theirs := replica()
-	eventually(t, "the second waits, and a2 is out", func() bool {
+	eventually(t, "the second waits, and a2 is unacknowledged", func() bool {
 		info := consumerInfo(t, js, "S_all")
 		return info.NumWaiting == 2 && info.NumAckPending == 2
 	})
 	a1.Nack()
 	unpin(t, js, "S_all")
-	publish(t, js, "S.b", "b1") // the first hears of it with the next message
+	publish(t, js, "S.b", "b1") // with the next message the first learns that it lost the pin
 	got := map[string]bool{}
 	for range 3 {
 		m := receive(t, theirs)
@@ -315,12 +316,13 @@ func TestAReplicaThatLosesThePinGivesAllBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if now := pinOf(t, js, "S_all"); now != pin {
-		t.Errorf("the first gave back what was not its own any longer: %q, then %q", pin, now)
+		t.Errorf("the first unpinned the second: %q, then %q", pin, now)
 	}
 }
 
-// TestWhatNeverComesBackHoldsNothingUp: it was taken out of the stream meanwhile.
-func TestWhatNeverComesBackHoldsNothingUp(t *testing.T) {
+// TestADeletedMessageDoesNotBlockItsKey: a nacked message is deleted from the stream before its
+// redelivery.
+func TestADeletedMessageDoesNotBlockItsKey(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
@@ -340,8 +342,8 @@ func TestWhatNeverComesBackHoldsNothingUp(t *testing.T) {
 	m.Ack()
 }
 
-// TestALostConnectionGivesTheConsumerBack to whoever is there, instead of after PinnedTTL.
-func TestALostConnectionGivesTheConsumerBack(t *testing.T) {
+// TestALostConnectionReleasesThePartition after the reconnect, and does not wait for PinnedTTL.
+func TestALostConnectionReleasesThePartition(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	js, doomed := server.connect(t), server.connect(t)
@@ -354,8 +356,8 @@ func TestALostConnectionGivesTheConsumerBack(t *testing.T) {
 	if err := doomed.Conn().ForceReconnect(); err != nil {
 		t.Fatal(err)
 	}
-	// What the server sends into the connection that ends comes back after AckWait, which is no
-	// matter of who owns the consumer.
+	// A message that the server sends into the lost connection is redelivered after AckWait. This
+	// test is about the pin.
 	eventually(t, "connected again", func() bool { return doomed.Conn().Stats().Reconnects > before && doomed.Conn().Flush() == nil })
 	publish(t, js, "S.a", "2")
 	select {
@@ -364,25 +366,25 @@ func TestALostConnectionGivesTheConsumerBack(t *testing.T) {
 	case m := <-mine:
 		m.Ack()
 	case <-time.After(20 * time.Second):
-		t.Error("nobody owns the consumer")
+		t.Error("no process has the partition")
 	}
 }
 
-// TestTheProofCountsOnlyWhatIsOut: what should come back has been taken out of the stream, and
-// another has a message.
-func TestTheProofCountsOnlyWhatIsOut(t *testing.T) {
+// TestANackedAndDeletedMessageDoesNotOpenTheFence: it must not count in place of a message that
+// another process has.
+func TestANackedAndDeletedMessageDoesNotOpenTheFence(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
 	messages := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: pinnedOf(time.Minute), NakDelay: func(bus.Delivery, *message.Message) time.Duration {
 		return time.Minute
 	}}), "S.>")
-	publish(t, js, "S.gone", "")
+	publish(t, js, "S.deleted", "")
 	receive(t, messages).Nack()
 	if err := must(js.Stream(t.Context(), "S"))(t).DeleteMsg(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is not out any longer", func() bool { return consumerInfo(t, js, "S_all").NumAckPending == 0 })
+	eventually(t, "it is not counted any longer", func() bool { return consumerInfo(t, js, "S_all").NumAckPending == 0 })
 
 	inbox := must(js.Conn().SubscribeSync(js.Conn().NewInbox()))(t)
 	request := fmt.Sprintf(`{"batch": 1, "expires": %d, "group": "owner", "id": %q}`, time.Minute, pinOf(t, js, "S_all"))
@@ -390,7 +392,7 @@ func TestTheProofCountsOnlyWhatIsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var theirs *nats.Msg
-	for i := 0; ; i++ { // the server serves one request after the other
+	for i := 0; ; i++ { // the server serves the requests alternately
 		publish(t, js, fmt.Sprint("S.", i), "")
 		if pending, _, _ := inbox.Pending(); pending > 0 {
 			theirs = must(inbox.NextMsg(time.Second))(t)
@@ -403,11 +405,11 @@ func TestTheProofCountsOnlyWhatIsOut(t *testing.T) {
 		}
 	}
 	publish(t, js, theirs.Subject, "the next")
-	for { // what was on its way
+	for { // messages that were delivered before
 		select {
 		case m := <-messages:
 			if string(m.Payload) == "the next" {
-				t.Fatal("the next was handed out while another is at work on its subject")
+				t.Fatal("the next was started while another process has one of its subject")
 			}
 			m.Ack()
 			continue
@@ -425,9 +427,9 @@ func TestTheProofCountsOnlyWhatIsOut(t *testing.T) {
 	m.Ack()
 }
 
-// TestOrderThroughRestarts: two replicas take turns while the server restarts: each key's messages
-// take effect in the order published.
-func TestOrderThroughRestarts(t *testing.T) {
+// TestOrderPerKeyThroughServerRestarts: two processes alternate while the server restarts. Each
+// key's messages take effect in the order published.
+func TestOrderPerKeyThroughServerRestarts(t *testing.T) {
 	t.Parallel()
 	const keys, each = 20, 100
 	server := startServer(t)
@@ -447,13 +449,13 @@ func TestOrderThroughRestarts(t *testing.T) {
 					_, _ = fmt.Sscan(string(m.Payload), &n)
 					mu.Lock()
 					if working[d.Subject] {
-						t.Errorf("two at work on %s", d.Subject)
+						t.Errorf("two handlers run for %s", d.Subject)
 					}
 					working[d.Subject] = true
 					if n > highest[d.Subject]+1 {
 						t.Errorf("%s: %d took effect after %d", d.Subject, n, highest[d.Subject])
 					}
-					// else a repetition: its acknowledgement was lost
+					// else it is redelivered, because its acknowledgement was lost
 					if n == highest[d.Subject]+1 {
 						highest[d.Subject] = n
 						done++
@@ -485,10 +487,9 @@ func TestOrderThroughRestarts(t *testing.T) {
 	eventually(t, "all have taken effect", func() bool { mu.Lock(); defer mu.Unlock(); return done == keys*each })
 }
 
-// TestWhatOutlivedItsServerIsAskedForAgain: a restarted server may have sent the message once more,
-// or to another; an acknowledgement that crosses that delivery would leave the receiver with a
-// message that the server does not count any longer.
-func TestWhatOutlivedItsServerIsAskedForAgain(t *testing.T) {
+// TestAnAckAfterAReconnectIsSentAsANak: a restarted server may have redelivered the message. An ack
+// would lower NumAckPending although another process has a copy.
+func TestAnAckAfterAReconnectIsSentAsANak(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	js := server.connect(t)
@@ -507,7 +508,7 @@ func TestWhatOutlivedItsServerIsAskedForAgain(t *testing.T) {
 		}
 		m.Ack()
 	}
-	eventually(t, "all is settled", func() bool {
+	eventually(t, "all is acknowledged", func() bool {
 		info := consumerInfo(t, js, "S_a")
 		return info.NumAckPending == 0 && info.AckFloor.Stream == 2
 	})

@@ -10,29 +10,28 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// latestOf is a reader of a stream S with subjects S.>.
-func latestOf(tb testing.TB, js jetstream.JetStream, storage jetstream.StorageType) *bus.LastMessageReader {
+// newReader creates a stream S of the subjects S.> and returns its reader.
+func newReader(tb testing.TB, js jetstream.JetStream, storage jetstream.StorageType) *bus.LastMessageReader {
 	tb.Helper()
 	return bus.NewLastMessageReader(js, must(js.CreateStream(tb.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"S.>"}, Storage: storage, AllowDirect: true}))(tb))
 }
 
-// TestLatest: many ask at once, more than share a request.
-func TestLatest(t *testing.T) {
+func TestLastMessageReaderSharesRequests(t *testing.T) {
 	t.Parallel()
 	const n = 2000
 	js := startJetStream(t)
-	latest := latestOf(t, js, jetstream.FileStorage)
+	reader := newReader(t, js, jetstream.FileStorage)
 	for i := range n {
 		must(js.PublishAsync(fmt.Sprint("S.", i), []byte("old")))(t)
 		must(js.PublishAsync(fmt.Sprint("S.", i), fmt.Append(nil, i)))(t)
 	}
 	<-js.PublishAsyncComplete()
-	var questions []bus.PendingRead
+	var reads []bus.PendingRead
 	for i := range n + 10 {
-		questions = append(questions, latest.Request(fmt.Sprint("S.", i)))
+		reads = append(reads, reader.Request(fmt.Sprint("S.", i)))
 	}
-	for i, q := range questions {
-		last, found, err := q.Wait()
+	for i, r := range reads {
+		last, found, err := r.Wait()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,82 +41,80 @@ func TestLatest(t *testing.T) {
 	}
 }
 
-// TestLatestRefusesPatterns, which have more answers than one, without a word to those who ask at
-// the same time.
-func TestLatestRefusesPatterns(t *testing.T) {
+// TestLastMessageReaderRefusesWildcards, and reads the subjects that were requested at the same
+// time.
+func TestLastMessageReaderRefusesWildcards(t *testing.T) {
 	t.Parallel()
 	const n = 50
 	js := startJetStream(t)
-	latest := latestOf(t, js, jetstream.FileStorage)
+	reader := newReader(t, js, jetstream.FileStorage)
 	for i := range n {
 		publish(t, js, fmt.Sprint("S.a.", i), "")
 	}
 	patterns := []string{"S.a.*", "S.*.1", "S.>", ">", "S.", ""}
-	type asked struct {
+	type requested struct {
 		bus.PendingRead
 		subject string
 		refused bool
 	}
-	var questions []asked
+	var reads []requested
 	for i := range n {
 		subject, pattern := fmt.Sprint("S.a.", i), patterns[i%len(patterns)]
-		questions = append(questions, asked{latest.Request(pattern), pattern, true}, asked{latest.Request(subject), subject, false})
+		reads = append(reads, requested{reader.Request(pattern), pattern, true}, requested{reader.Request(subject), subject, false})
 	}
-	for _, q := range questions {
-		last, found, err := q.Wait()
-		if q.refused != (err != nil) || found == q.refused || found && last.Subject != q.subject {
-			t.Errorf("%q: found %v on %q, %v", q.subject, found, last.Subject, err)
+	for _, r := range reads {
+		last, found, err := r.Wait()
+		if r.refused != (err != nil) || found == r.refused || found && last.Subject != r.subject {
+			t.Errorf("%q: found %v on %q, %v", r.subject, found, last.Subject, err)
 		}
 	}
 }
 
-// TestLatestOfLargeMessages: together they are more than the server sends at once.
-func TestLatestOfLargeMessages(t *testing.T) {
+func TestLastMessageReaderContinuesACutOffReply(t *testing.T) {
 	t.Parallel()
 	const n = 20
 	js := startJetStream(t)
-	latest := latestOf(t, js, jetstream.FileStorage)
+	reader := newReader(t, js, jetstream.FileStorage)
 	for i := range n {
 		publishMany(t, js, fmt.Sprint("S.", i), 1, make([]byte, 900_000))
 	}
-	var questions []bus.PendingRead
+	var reads []bus.PendingRead
 	for i := range n {
-		questions = append(questions, latest.Request(fmt.Sprint("S.", i)))
+		reads = append(reads, reader.Request(fmt.Sprint("S.", i)))
 	}
-	for i, q := range questions {
-		if _, found, err := q.Wait(); err != nil || !found {
+	for i, r := range reads {
+		if _, found, err := r.Wait(); err != nil || !found {
 			t.Errorf("%d: found %v, %v", i, found, err)
 		}
 	}
 }
 
-// TestLatestWithoutAStream: the answer is an error at once, and the next request is answered.
-func TestLatestWithoutAStream(t *testing.T) {
+// TestLastMessageReaderReportsAMissingStream at once, and reads again when it is back.
+func TestLastMessageReaderReportsAMissingStream(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
-	// NATS may still be clearing the files away when the stream is made again
+	// with files, the server may still delete the old ones when the stream is created again
 	const storage = jetstream.MemoryStorage
-	latest := latestOf(t, js, storage)
+	reader := newReader(t, js, storage)
 	for range 5 {
 		if err := js.DeleteStream(t.Context(), "S"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := latest.Request("S.a").Wait(); err == nil {
-			t.Error("a stream that is gone was read")
+		if _, _, err := reader.Request("S.a").Wait(); err == nil {
+			t.Error("a deleted stream was read")
 		}
-		latestOf(t, js, storage)
+		newReader(t, js, storage)
 		publish(t, js, "S.a", "")
-		if _, found, err := latest.Request("S.a").Wait(); err != nil || !found {
+		if _, found, err := reader.Request("S.a").Wait(); err != nil || !found {
 			t.Errorf("found %v, %v", found, err)
 		}
 	}
 }
 
-// TestRead: what a publisher has put where the server puts what it knows of a message does not
-// count.
-func TestRead(t *testing.T) {
+// TestReadIgnoresThePublishersHeaders that have the names of the server's.
+func TestReadIgnoresThePublishersHeaders(t *testing.T) {
 	t.Parallel()
-	for name, direct := range map[string]bool{"direct": true, "of the leader": false} {
+	for name, direct := range map[string]bool{"direct": true, "from the leader": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := startJetStream(t)
@@ -133,7 +130,7 @@ func TestRead(t *testing.T) {
 				t.Errorf("got %+v, %v, %v", d, found, err)
 			}
 			if _, found, err := bus.Read(t.Context(), js, stream, 2); found || err != nil {
-				t.Errorf("a message that is not there: %v, %v", found, err)
+				t.Errorf("a missing message: found %v, %v", found, err)
 			}
 		})
 	}
