@@ -108,7 +108,7 @@ func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
 }
 
 // eventsOn are those of a subject.
-func (b *bundle) eventsOn(subject string) (list []event.Event) {
+func (b *env) eventsOn(subject string) (list []event.Event) {
 	b.Helper()
 	for _, m := range b.messagesOn(topology.StreamEvents, subject) {
 		e, err := event.Decode(m.Header, m.Data)

@@ -30,7 +30,7 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 	t.Parallel()
 	const commands = 60
 	c := startCluster(t)
-	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
+	b := &env{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
 	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}

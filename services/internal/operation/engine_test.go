@@ -24,8 +24,8 @@ import (
 
 const patience = time.Minute
 
-// bundle is a NATS server of the test's own with the streams, and what the test does with it.
-type bundle struct {
+// env is a NATS server of the test's own with the streams, and what the test does with it.
+type env struct {
 	*testing.T
 	js     jetstream.JetStream
 	log    *logBuffer
@@ -56,12 +56,12 @@ func (l *logBuffer) String() string {
 }
 
 // setup serves the delegation domain with one handler for delegation.change.
-func setup(t *testing.T, perform func(context.Context, *operation.Attempt) (operation.Reply, error)) *bundle {
+func setup(t *testing.T, perform func(context.Context, *operation.Attempt) (operation.Reply, error)) *env {
 	t.Helper()
 	return setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform})
 }
 
-func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler, change ...func(*operation.Config)) *bundle {
+func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler, change ...func(*operation.Config)) *env {
 	t.Helper()
 	b := setupStreams(t, domain)
 	b.serve(commandType, handler, change...)
@@ -71,21 +71,21 @@ func setupDomain(t *testing.T, domain event.Domain, commandType string, handler 
 const partitions = 4
 
 // setupStreams has the streams, and nobody who serves.
-func setupStreams(t *testing.T, domain event.Domain) *bundle {
+func setupStreams(t *testing.T, domain event.Domain) *env {
 	t.Helper()
-	return &bundle{T: t, js: operation.StartStreams(t, topology.Config{Partitions: partitions}), log: &logBuffer{}, domain: domain}
+	return &env{T: t, js: operation.StartStreams(t, topology.Config{Partitions: partitions}), log: &logBuffer{}, domain: domain}
 }
 
-func (b *bundle) serve(commandType string, handler operation.Handler, change ...func(*operation.Config)) {
+func (b *env) serve(commandType string, handler operation.Handler, change ...func(*operation.Config)) {
 	b.Helper()
 	cfg := operation.Config{
 		Domain: b.domain, JS: b.js, Log: b.logger(),
 		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, ParkAfter: 100 * time.Millisecond, Budget: operation.Budget{Tenant: 8},
 		Retries: operation.Retries{
-			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
-			failure.NotFound:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
-			failure.Unknown:     {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
-			failure.Internal:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
+			failure.Unavailable: {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour},
+			failure.NotFound:    {First: time.Millisecond, Max: time.Millisecond, Horizon: 20 * time.Millisecond},
+			failure.Unknown:     {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour},
+			failure.Internal:    {First: time.Millisecond, Max: time.Millisecond, Horizon: 20 * time.Millisecond},
 		},
 	}
 	for _, c := range change {
@@ -108,7 +108,7 @@ func (b *bundle) serve(commandType string, handler operation.Handler, change ...
 	b.Cleanup(b.stop)
 }
 
-func (b *bundle) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
+func (b *env) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
 
 const source = "/test"
 
@@ -121,7 +121,7 @@ func command(id, data string) *nats.Msg {
 
 const valid = `{"mailbox":"alex@contoso.com","add":["d@contoso.com"]}`
 
-func (b *bundle) publish(m *nats.Msg) {
+func (b *env) publish(m *nats.Msg) {
 	b.Helper()
 	b.remember(m)
 	if _, err := b.js.PublishMsg(b.Context(), m); err != nil {
@@ -130,7 +130,7 @@ func (b *bundle) publish(m *nats.Msg) {
 }
 
 // remember keeps where the results of a command will stand.
-func (b *bundle) remember(m *nats.Msg) {
+func (b *env) remember(m *nats.Msg) {
 	e, err := event.Decode(m.Header, m.Data)
 	if err != nil {
 		return
@@ -154,7 +154,7 @@ func resultsOf(m *nats.Msg) string {
 }
 
 // subject is where the results of a command stand.
-func (b *bundle) subject(id string) string {
+func (b *env) subject(id string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if subject, ok := b.events[id]; ok {
@@ -164,13 +164,13 @@ func (b *bundle) subject(id string) string {
 }
 
 // outcome waits for an operation's outcome.
-func (b *bundle) outcome(id string) event.Event {
+func (b *env) outcome(id string) event.Event {
 	b.Helper()
 	return b.outcomeOn(b.subject(id))
 }
 
 // outcomeOn waits for the outcome that stands on a subject.
-func (b *bundle) outcomeOn(subject string) event.Event {
+func (b *env) outcomeOn(subject string) event.Event {
 	b.Helper()
 	return b.await(topology.StreamEvents, subject, func(e event.Event) bool {
 		s, ok := event.StateOf(e)
@@ -178,7 +178,7 @@ func (b *bundle) outcomeOn(subject string) event.Event {
 	})
 }
 
-func (b *bundle) await(stream, subject string, enough func(event.Event) bool) event.Event {
+func (b *env) await(stream, subject string, enough func(event.Event) bool) event.Event {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), patience)
 	defer cancel()
@@ -202,13 +202,13 @@ func (b *bundle) await(stream, subject string, enough func(event.Event) bool) ev
 }
 
 // dead waits for a dead letter with a reason.
-func (b *bundle) dead(reason string) event.DeadLetter {
+func (b *env) dead(reason string) event.DeadLetter {
 	b.Helper()
 	return b.deadWhere(reason, func(l event.DeadLetter) bool { return l.Reason == reason })
 }
 
 // deadWhere waits for a dead letter that is meant.
-func (b *bundle) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
+func (b *env) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), patience)
 	defer cancel()
@@ -232,10 +232,10 @@ func (b *bundle) deadWhere(what string, meant func(event.DeadLetter) bool) event
 }
 
 // letters counts what DEAD holds.
-func (b *bundle) letters() uint64 { return b.stream(topology.StreamDead).CachedInfo().State.Msgs }
+func (b *env) letters() uint64 { return b.stream(topology.StreamDead).CachedInfo().State.Msgs }
 
 // count counts what the record of an operation holds.
-func (b *bundle) count(id string) uint64 {
+func (b *env) count(id string) uint64 {
 	b.Helper()
 	s := b.stream(topology.StreamEvents)
 	info, err := s.Info(b.Context(), jetstream.WithSubjectFilter(b.subject(id)))

@@ -59,7 +59,7 @@ func TestARetryAfterBeyondTheHorizonIsCutShort(t *testing.T) {
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, throttledFor(1 << 30)
 	}}, func(c *operation.Config) {
-		c.Retries[failure.Throttled] = operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: 50 * time.Millisecond}
+		c.Retries[failure.Throttled] = operation.Retry{First: time.Millisecond, Max: time.Millisecond, Horizon: 50 * time.Millisecond}
 	})
 	b.publish(command("1", valid))
 	if e := b.outcome("1"); e.Type() != event.FailedType(event.DomainDelegation) {

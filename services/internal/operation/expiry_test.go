@@ -14,7 +14,7 @@ import (
 )
 
 // wantExpired waits for the outcome of a command that was not carried out in time.
-func (b *bundle) wantExpired(id string) {
+func (b *env) wantExpired(id string) {
 	b.Helper()
 	e := b.outcome(id)
 	var data event.FailedData
@@ -97,7 +97,7 @@ func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
 				},
 			}, func(c *operation.Config) {
 				c.CallTimeout = patience
-				slow := operation.Retry{First: time.Second, Most: time.Second, Horizon: time.Hour}
+				slow := operation.Retry{First: time.Second, Max: time.Second, Horizon: time.Hour}
 				c.Retries[failure.Unknown], c.Retries[failure.Suspended] = slow, slow
 			})
 			b.publish(with("expirytime", expires.UTC().Format(time.RFC3339Nano), command("1", valid)))

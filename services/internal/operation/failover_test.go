@@ -31,7 +31,7 @@ func TestOrderThroughFailovers(t *testing.T) {
 		each = 4
 	}
 	c := startCluster(t)
-	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
+	b := &env{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
 	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestOrderThroughFailovers(t *testing.T) {
 
 // unrest has the streams change their leaders, and now and then stops the server that leads one,
 // until ctx ends.
-func (c *cluster) unrest(ctx context.Context, b *bundle) {
+func (c *cluster) unrest(ctx context.Context, b *env) {
 	for i := 1; ctx.Err() == nil; i++ {
 		for _, stream := range []string{topology.StreamParked, topology.StreamEvents} {
 			// There may be no leader, which is no failure of the test's.

@@ -60,7 +60,7 @@ func (j *journal) count(id string) (n int) {
 }
 
 // wantRejected waits for the outcome of a command, which names a fault of a field.
-func (b *bundle) wantRejected(m *nats.Msg, field, problem string) {
+func (b *env) wantRejected(m *nats.Msg, field, problem string) {
 	b.Helper()
 	e := b.outcomeOn(resultsOf(m))
 	var data event.RejectedData

@@ -24,7 +24,7 @@ import (
 )
 
 // isolated is a replica's view of the same server, through a proxy that the test cuts.
-func (b *bundle) isolated() (*embedded.Proxy, *bundle) {
+func (b *env) isolated() (*embedded.Proxy, *env) {
 	b.Helper()
 	server, err := url.Parse(b.js.Conn().ConnectedUrl())
 	if err != nil {
@@ -35,7 +35,7 @@ func (b *bundle) isolated() (*embedded.Proxy, *bundle) {
 		b.Fatal(err)
 	}
 	b.Cleanup(proxy.Close)
-	replica := &bundle{T: b.T, log: b.log, domain: b.domain}
+	replica := &env{T: b.T, log: b.log, domain: b.domain}
 	nc, err := bus.Connect(b.Context(), "nats://"+proxy.Addr(), b.Name(), replica.logger())
 	if err != nil {
 		b.Fatal(err)
@@ -178,7 +178,7 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 }
 
 // outcomes counts those of an operation.
-func (b *bundle) outcomes(id string) (n int) {
+func (b *env) outcomes(id string) (n int) {
 	for _, typ := range b.history(id) {
 		if typ == "delegation.changed" {
 			n++
@@ -189,7 +189,7 @@ func (b *bundle) outcomes(id string) (n int) {
 
 // readBackStands looks at the command that was published on the same key, which is not due while
 // a request may still arrive.
-func (b *bundle) readBackStands(later bool) {
+func (b *env) readBackStands(later bool) {
 	b.Helper()
 	msg, err := b.stream(topology.StreamCommands).GetMsg(b.Context(), 3)
 	if err != nil {

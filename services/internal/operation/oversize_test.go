@@ -39,7 +39,7 @@ func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 	long := strings.Repeat("ü", 100_000)
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) },
-	}, sweepSoon) // which finds what has no partition
+	}, recheckSoon) // which finds what has no partition
 	for i, c := range []struct {
 		message *nats.Msg
 		why     string
@@ -63,7 +63,7 @@ func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 }
 
 // deadNumber waits for the n-th dead letter, counted from 0.
-func (b *bundle) deadNumber(n int) (l event.DeadLetter) {
+func (b *env) deadNumber(n int) (l event.DeadLetter) {
 	b.Helper()
 	b.until(fmt.Sprint("there are dead letters beyond ", n), func() bool {
 		m, err := b.stream("DEAD").GetMsg(b.Context(), uint64(n)+1)

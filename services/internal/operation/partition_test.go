@@ -258,7 +258,7 @@ func (f *forgetful) Publish(ctx context.Context, subject string, data []byte, op
 }
 
 // parked counts what waits on a key.
-func (b *bundle) parked(key string) uint64 {
+func (b *env) parked(key string) uint64 {
 	b.Helper()
 	stream := b.stream(topology.StreamParked)
 	info, err := stream.Info(b.Context(), jetstream.WithSubjectFilter(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: key})))

@@ -23,7 +23,7 @@ type reference struct {
 }
 
 // wakeNow has the service look at a key.
-func (b *bundle) wakeNow(key string, partition int) {
+func (b *env) wakeNow(key string, partition int) {
 	b.Helper()
 	b.foreign(topology.WakeSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: key, Partition: partition}), nil, "")
 }
@@ -100,13 +100,13 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 }
 
 // nothingQueued waits until no key has anything that waits; schedules of hours may be left.
-func (b *bundle) nothingQueued() {
+func (b *env) nothingQueued() {
 	b.Helper()
 	b.until("nothing waits", func() bool { return len(b.messagesOn(topology.StreamParked, "mailwright.parked.>")) == 0 })
 }
 
 // ofWaitingNow writes the waiting of a record once more, so that its next attempt is due.
-func (b *bundle) ofWaitingNow(subject string) {
+func (b *env) ofWaitingNow(subject string) {
 	b.Helper()
 	last, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), subject)
 	if err != nil {
@@ -116,7 +116,7 @@ func (b *bundle) ofWaitingNow(subject string) {
 }
 
 // wantMismatch waits for what becomes of an operation whose reference has been changed.
-func (b *bundle) wantMismatch(id, reason string, j *journal) {
+func (b *env) wantMismatch(id, reason string, j *journal) {
 	b.Helper()
 	e := b.outcome(id)
 	if reason == "" {

@@ -153,22 +153,22 @@ func TestAWakeUpThatComesTooEarly(t *testing.T) {
 	b.nothingParked()
 }
 
-// TestSweepIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is lost.
-func TestSweepIsDoneWithWhatIsScheduled(t *testing.T) {
+// TestRecheckIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is lost.
+func TestRecheckIsDoneWithWhatIsScheduled(t *testing.T) {
 	t.Parallel()
 	const scheduled = 20
 	var j journal
 	b := setupStreams(t, event.DomainDelegation)
 	b.publish(command("taken", valid))
-	b.steal(b.stored(1))
+	b.ackExternally(b.stored(1))
 	for i := range scheduled {
 		b.publish(with("notbefore", at(time.Hour), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
 	}
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, sweepSoon)
+	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, recheckSoon)
 	if l := b.dead(operation.AckedWithoutOutcome); l.ID != "taken" {
 		t.Errorf("%+v", l)
 	}
-	if n := b.swept(); n != 1 || len(j.list()) > 0 {
+	if n := b.rechecked(); n != 1 || len(j.list()) > 0 {
 		t.Errorf("%d dead letters, carried out %v", n, j.list())
 	}
 	if n := len(b.messagesOn(topology.StreamParked, "mailwright.notbefore.>")); n != scheduled {
@@ -176,8 +176,8 @@ func TestSweepIsDoneWithWhatIsScheduled(t *testing.T) {
 	}
 }
 
-// TestSweepSchedulesAgain what has lost its schedule.
-func TestSweepSchedulesAgain(t *testing.T) {
+// TestRecheckSchedulesAgain what has lost its schedule.
+func TestRecheckSchedulesAgain(t *testing.T) {
 	t.Parallel()
 	var j journal
 	b := setupStreams(t, event.DomainDelegation)
@@ -192,13 +192,13 @@ func TestSweepSchedulesAgain(t *testing.T) {
 	if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || j.count("1") != 1 {
 		t.Errorf("%d calls, %s", j.count("1"), e)
 	}
-	if n := b.swept(); n != 0 {
+	if n := b.rechecked(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
 
-// TestSweepLooksWhileACommandBecomesDue: the server publishes its wake-up a moment after.
-func TestSweepLooksWhileACommandBecomesDue(t *testing.T) {
+// TestRecheckLooksWhileACommandBecomesDue: the server publishes its wake-up a moment after.
+func TestRecheckLooksWhileACommandBecomesDue(t *testing.T) {
 	t.Parallel()
 	const commands, delay = 8, 1500 * time.Millisecond
 	var j journal
@@ -212,7 +212,7 @@ func TestSweepLooksWhileACommandBecomesDue(t *testing.T) {
 			t.Errorf("%s", e)
 		}
 	}
-	if n := b.swept(); n != 0 || len(j.list()) != commands {
+	if n := b.rechecked(); n != 0 || len(j.list()) != commands {
 		t.Errorf("%d dead letters, carried out %v", n, j.list())
 	}
 }

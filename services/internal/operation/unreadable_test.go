@@ -18,7 +18,7 @@ import (
 )
 
 // foreign puts a message that no service of ours writes on the subject of an operation's record.
-func (b *bundle) foreign(subject string, header nats.Header, data string) {
+func (b *env) foreign(subject string, header nats.Header, data string) {
 	b.Helper()
 	if _, err := b.js.PublishMsg(b.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte(data)}); err != nil {
 		b.Fatal(err)
@@ -27,7 +27,7 @@ func (b *bundle) foreign(subject string, header nats.Header, data string) {
 
 // ofLaterVersion writes the last event of a record once more, as one of a type that this version
 // does not know.
-func (b *bundle) ofLaterVersion(subject string, state event.State) {
+func (b *env) ofLaterVersion(subject string, state event.State) {
 	b.Helper()
 	last, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), subject)
 	if err != nil {
@@ -130,7 +130,7 @@ func TestARecordOfALaterVersion(t *testing.T) {
 	})
 }
 
-func (b *bundle) wantLaterTypes(j *journal) {
+func (b *env) wantLaterTypes(j *journal) {
 	b.Helper()
 	var letters uint64
 	for name, c := range laterTypes {

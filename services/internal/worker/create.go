@@ -12,7 +12,7 @@ import (
 // same operation is open, that call may have taken the name, and the directory may not show it yet:
 // the outcome is open again. Where none is open, the refusal stands.
 func Reopen(run *operation.Attempt, err error) error {
-	if run.Open == nil {
+	if run.Prior == nil {
 		return err
 	}
 	f := failure.Of(err)

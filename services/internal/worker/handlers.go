@@ -6,7 +6,6 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/tenant"
-	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
 )
 
 // Handler carries out one type of command with one tenant's client. It is an operation.Handler but
@@ -66,7 +65,7 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 	if h.LookUp != nil {
 		out.LookUp = func(ctx context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			allowed := h
-			if run.Settling {
+			if run.Prior != nil {
 				// a policy that has changed since does not undo what an earlier call may have done
 				allowed.Check = nil
 			}
@@ -85,14 +84,6 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 			}
 			return h.Plan(c, ctx, run)
 		}
-	}
-	return out
-}
-
-// Warnings gives what Adaxes warned of as results have it.
-func Warnings(messages []adaxes.Message) (out []event.Warning) {
-	for _, m := range messages {
-		out = append(out, event.Warning{Source: m.Source, Text: m.SafeText})
 	}
 	return out
 }

@@ -99,13 +99,12 @@ func (b *bed) perform(run *operation.Attempt) (operation.Reply, error) {
 
 // settle looks for what an earlier call left, which ended with a code.
 func (b *bed) settle(run *operation.Attempt, code string) (operation.Reply, bool, error) {
-	run.Settling, run.Open = true, &event.FailureData{Code: code}
+	run.Prior = &operation.PriorCall{Failure: event.FailureData{Code: code}}
 	return b.handlers[run.Command.Type()].LookUp(b.Context(), run)
 }
 
 // repeat performs again what was not found.
 func (b *bed) repeat(run *operation.Attempt) error {
-	run.Settling = false
 	_, err := b.perform(run)
 	return err
 }

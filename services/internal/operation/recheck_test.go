@@ -16,10 +16,10 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-func sweepSoon(c *operation.Config) { c.RecheckAfter = 200 * time.Millisecond }
+func recheckSoon(c *operation.Config) { c.RecheckAfter = 200 * time.Millisecond }
 
-// steal acknowledges a command of partition p with a foreign hand.
-func (b *bundle) steal(command *jetstream.RawStreamMsg) {
+// ackExternally acknowledges a command of partition p with a foreign hand.
+func (b *env) ackExternally(command *jetstream.RawStreamMsg) {
 	b.Helper()
 	address, ok := topology.ParseCommandSubject(command.Subject)
 	if !ok {
@@ -42,7 +42,7 @@ func (b *bundle) steal(command *jetstream.RawStreamMsg) {
 	}
 }
 
-func (b *bundle) stored(sequence uint64) *jetstream.RawStreamMsg {
+func (b *env) stored(sequence uint64) *jetstream.RawStreamMsg {
 	b.Helper()
 	stream := b.stream(topology.StreamCommands)
 	m, err := stream.GetMsg(b.Context(), sequence)
@@ -52,7 +52,7 @@ func (b *bundle) stored(sequence uint64) *jetstream.RawStreamMsg {
 	return m
 }
 
-func (b *bundle) stream(name string) jetstream.Stream {
+func (b *env) stream(name string) jetstream.Stream {
 	b.Helper()
 	stream, err := b.js.Stream(b.Context(), name)
 	if err != nil {
@@ -62,7 +62,7 @@ func (b *bundle) stream(name string) jetstream.Stream {
 }
 
 // until waits for a condition.
-func (b *bundle) until(what string, holds func() bool) {
+func (b *env) until(what string, holds func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -72,7 +72,7 @@ func (b *bundle) until(what string, holds func() bool) {
 }
 
 // has reports whether PARKED holds a message on a subject.
-func (b *bundle) has(parked jetstream.Stream, subject string) func() bool {
+func (b *env) has(parked jetstream.Stream, subject string) func() bool {
 	return func() bool {
 		_, err := parked.GetLastMsgForSubject(b.Context(), subject)
 		return err == nil
@@ -80,7 +80,7 @@ func (b *bundle) has(parked jetstream.Stream, subject string) func() bool {
 }
 
 // sweep tells how far the sweep has come; nothing where it has not begun.
-func (b *bundle) sweep() jetstream.ConsumerInfo {
+func (b *env) recheck() jetstream.ConsumerInfo {
 	cons, err := b.js.Consumer(b.Context(), topology.StreamCommands, bus.RecheckConsumer(b.domain).Durable)
 	if err != nil {
 		return jetstream.ConsumerInfo{NumPending: 1}
@@ -89,44 +89,44 @@ func (b *bundle) sweep() jetstream.ConsumerInfo {
 }
 
 // swept waits until the sweep has nothing left to look at, and counts the dead letters.
-func (b *bundle) swept() uint64 {
+func (b *env) rechecked() uint64 {
 	b.Helper()
-	b.until("everything is swept", func() bool { i := b.sweep(); return i.NumPending == 0 && i.NumAckPending == 0 })
+	b.until("everything is swept", func() bool { i := b.recheck(); return i.NumPending == 0 && i.NumAckPending == 0 })
 	stream := b.stream(topology.StreamDead)
 	return stream.CachedInfo().State.Msgs
 }
 
-func TestSweepFindsWhatAForeignHandAcknowledged(t *testing.T) {
+func TestRecheckFindsWhatWasAcknowledgedExternally(t *testing.T) {
 	t.Parallel()
 	b := setupStreams(t, event.DomainDelegation)
 	b.publish(command("taken", valid))
-	b.steal(b.stored(1))
+	b.ackExternally(b.stored(1))
 	b.publish(command("kept", valid))
 	var calls atomic.Int64
 	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		return changed(run)
-	}}, sweepSoon)
+	}}, recheckSoon)
 	b.outcome("kept")
 	l := b.dead(operation.AckedWithoutOutcome)
 	if l.Stream != topology.StreamCommands || l.Sequence != 1 || l.ID != "taken" || l.Type != event.TypeDelegationChange || l.OperationID != event.OperationID("contoso", source, "taken") || l.Detail != "acknowledged without an outcome" {
 		t.Errorf("%+v", l)
 	}
-	if n := b.swept(); n != 1 || calls.Load() != 1 {
+	if n := b.rechecked(); n != 1 || calls.Load() != 1 {
 		t.Errorf("%d letters, %d calls: the sweep calls no vendor", n, calls.Load())
 	}
 }
 
-func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
+func TestRecheckLeavesAloneWhatHasEndedOrIsOnItsWay(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		if run.Command.ID() == "waits" && run.Operation.Attempt == 1 {
-			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 2 * time.Second, Text: "later"} // ten times as long as SweepAfter
+			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 2 * time.Second, Text: "later"} // ten times as long as RecheckAfter
 		}
 		return changed(run)
-	}}, sweepSoon)
+	}}, recheckSoon)
 	const settled = 50
 	b.publish(on("waits", command("waits", valid)))
 	b.publish(on("waits", command("behind", valid)))
@@ -140,7 +140,7 @@ func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
 	b.publish(unreadable)
 	b.outcome("waits")
 	b.outcome("behind")
-	if n := b.swept(); n != 2 { // the conflict and the unreadable one, once each
+	if n := b.rechecked(); n != 2 { // the conflict and the unreadable one, once each
 		t.Errorf("%d letters", n)
 	}
 	if calls.Load() != settled+3 {
@@ -148,24 +148,24 @@ func TestSweepLeavesAloneWhatIsSettledOrOnItsWay(t *testing.T) {
 	}
 }
 
-func TestSweepWaitsForThePartition(t *testing.T) {
+func TestRecheckWaitsForThePartition(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		<-answer
 		return changed(run)
-	}}, sweepSoon, func(c *operation.Config) { c.ParkAfter = time.Hour })
+	}}, recheckSoon, func(c *operation.Config) { c.ParkAfter = time.Hour })
 	b.publish(command("slow", valid))
 	b.publish(command("behind", valid))
-	b.until("both have been looked at", func() bool { i := b.sweep(); return i.NumAckPending == 2 && i.NumRedelivered > 0 })
+	b.until("both have been looked at", func() bool { i := b.recheck(); return i.NumAckPending == 2 && i.NumRedelivered > 0 })
 	close(answer)
 	b.outcome("behind")
-	if n := b.swept(); n != 0 {
+	if n := b.rechecked(); n != 0 {
 		t.Errorf("%d letters", n)
 	}
 }
 
-func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
+func TestRecheckWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
@@ -183,16 +183,16 @@ func TestSweepWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 	}
 	b.outcome("1")
 	b.nothingParked()
-	if n := b.swept(); n != 0 || calls.Load() != 2 {
+	if n := b.rechecked(); n != 0 || calls.Load() != 2 {
 		t.Errorf("%d letters, %d calls", n, calls.Load())
 	}
 }
 
-func TestSweepFindsWhatWasTakenOutOfParking(t *testing.T) {
+func TestRecheckFindsWhatWasTakenOutOfParking(t *testing.T) {
 	t.Parallel()
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
-	}}, sweepSoon)
+	}}, recheckSoon)
 	b.publish(command("1", valid))
 	parked := b.stream(topology.StreamParked)
 	place := topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})

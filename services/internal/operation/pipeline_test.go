@@ -33,7 +33,7 @@ func on(key string, m *nats.Msg) *nats.Msg {
 }
 
 // history lists the types of an operation's events, without prefix and version.
-func (b *bundle) history(id string) []string {
+func (b *env) history(id string) []string {
 	b.Helper()
 	var list []string
 	for _, m := range b.messagesOn(topology.StreamEvents, b.subject(id)) {
@@ -43,7 +43,7 @@ func (b *bundle) history(id string) []string {
 }
 
 // messagesOn are those that a stream holds on a subject.
-func (b *bundle) messagesOn(name, subject string) (list []*jetstream.RawStreamMsg) {
+func (b *env) messagesOn(name, subject string) (list []*jetstream.RawStreamMsg) {
 	b.Helper()
 	stream := b.stream(name)
 	for sequence := uint64(1); ; sequence++ {
@@ -56,7 +56,7 @@ func (b *bundle) messagesOn(name, subject string) (list []*jetstream.RawStreamMs
 	}
 }
 
-func (b *bundle) wantHistory(id string, want ...string) {
+func (b *env) wantHistory(id string, want ...string) {
 	b.Helper()
 	if got := b.history(id); !slices.Equal(got, want) {
 		b.Errorf("history of %s: %v, want %v", id, got, want)
@@ -124,30 +124,30 @@ func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
 	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		NotRepeatable: true,
 		LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
-			if run.Settling != (run.Open != nil) {
-				t.Errorf("settling %v, open %v", run.Settling, run.Open)
+			if (run.Prior != nil) != (calls.Load() > 0) {
+				t.Errorf("after %d calls, prior %v", calls.Load(), run.Prior)
 			}
-			if run.Settling && looks.Add(1) == 1 {
+			if run.Prior != nil && looks.Add(1) == 1 {
 				return operation.Reply{}, false, &failure.Error{Kind: failure.Unavailable, Code: "away", Text: "the directory is away"}
 			}
 			return operation.Reply{}, false, nil
 		},
 		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			n := calls.Add(1)
-			if (run.Open != nil) != (n > 1) {
-				t.Errorf("call %d: open %v", n, run.Open)
+			if (run.Prior != nil) != (n > 1) {
+				t.Errorf("call %d: prior %v", n, run.Prior)
 			}
 			switch n {
 			case 1:
 				return operation.Reply{}, &failure.Error{Kind: failure.Unknown, Code: "ended", Text: "it may have acted"}
 			case 2:
-				if run.Open != nil && run.Open.Code != "ended" {
-					t.Errorf("the code is lost: %+v", run.Open)
+				if run.Prior != nil && run.Prior.Failure.Code != "ended" {
+					t.Errorf("the code is lost: %+v", run.Prior)
 				}
 				return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Code: "busy", Text: "not sent"}
 			case 3: // a name that is taken, which the lost call may have done
-				if run.Open != nil && run.Open.Code != "ended" {
-					t.Errorf("the code is lost: %+v", run.Open)
+				if run.Prior != nil && run.Prior.Failure.Code != "ended" {
+					t.Errorf("the code is lost: %+v", run.Prior)
 				}
 				return operation.Reply{}, lost
 			case 4:
@@ -169,7 +169,7 @@ func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
 	for name, h := range map[string]operation.Handler{
 		"no look-up": {NotRepeatable: true},
 		"look-up refused": {NotRepeatable: true, LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
-			if run.Settling {
+			if run.Prior != nil {
 				return operation.Reply{}, false, &failure.Error{Kind: failure.Refused, Text: "no rights"}
 			}
 			return operation.Reply{}, false, nil
@@ -240,7 +240,7 @@ func TestWaitingKeyKeepsItsOrderAndDelaysNoOther(t *testing.T) {
 }
 
 // nothingParked waits until PARKED is empty.
-func (b *bundle) nothingParked() {
+func (b *env) nothingParked() {
 	b.Helper()
 	b.until("PARKED is empty", func() bool { return b.stream(topology.StreamParked).CachedInfo().State.Msgs == 0 })
 }

@@ -16,7 +16,7 @@ var held = &failure.Error{Kind: failure.Suspended, Vendor: "adaxes", Code: "resu
 // pollSoon asks for what is held after a millisecond, for so long.
 func pollSoon(horizon time.Duration) func(*operation.Config) {
 	return func(c *operation.Config) {
-		c.Retries[failure.Suspended] = operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: horizon}
+		c.Retries[failure.Suspended] = operation.Retry{First: time.Millisecond, Max: time.Millisecond, Horizon: horizon}
 	}
 }
 
@@ -81,8 +81,8 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 					if asked.Load() == 0 {
 						return operation.Reply{}, false, nil
 					}
-					if !run.Settling {
-						t.Error("not settling, although it may have been approved")
+					if run.Prior == nil || !run.Prior.HeldForApproval {
+						t.Error("no prior call that is held, although it may have been approved")
 					}
 					found, err := c.lookUp(run, looked.Add(1))
 					result, _ := changed(run)
