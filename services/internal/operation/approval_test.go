@@ -75,7 +75,7 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var asked, looked atomic.Int64
-			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+			env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 				NotRepeatable: true, Vendor: "adaxes",
 				LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 					if asked.Load() == 0 {
@@ -93,8 +93,8 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 					return operation.Reply{}, held
 				},
 			}, pollSoon(c.horizon))
-			b.publish(command("1", valid))
-			e := b.outcome("1")
+			env.publish(command("1", valid))
+			e := env.outcome("1")
 			if state, _ := event.StateOf(e); state != c.state || asked.Load() != 1 {
 				t.Errorf("ended as %s after asking %d times: %s", state, asked.Load(), e.Data())
 			}
@@ -103,11 +103,11 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 				t.Errorf("%+v %v", data.Failure, err)
 			}
 			if c.failure.Code == operation.OutcomeUnknown {
-				b.dead(operation.OutcomeUnknown)
+				env.dead(operation.OutcomeUnknown)
 			}
-			for _, event := range b.history("1")[2:] {
+			for _, event := range env.history("1")[2:] {
 				if event == "delegation.started" || event == "delegation.unknown" {
-					t.Errorf("history %v", b.history("1"))
+					t.Errorf("history %v", env.history("1"))
 				}
 			}
 		})

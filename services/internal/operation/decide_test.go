@@ -42,7 +42,7 @@ func TestDecisionTable(t *testing.T) {
 			beyond: [8]string{f, f, f, f, f, fp, f, f},
 		},
 		{
-			prior: "none, a create's look-up failed",
+			prior:  "none, a create's look-up failed",
 			within: [8]string{f, f, w, w, w, u, w, w},
 			beyond: [8]string{f, f, f, f, f, fp, f, f},
 		},
