@@ -11,7 +11,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-var held = &failure.Error{Kind: failure.Suspended, Vendor: "adaxes", Code: "resultType 2", Text: "the vendor holds the operation for approval"}
+var heldForApproval = &failure.Error{Kind: failure.Suspended, Vendor: "adaxes", Code: "resultType 2", Text: "the vendor holds the operation for approval"}
 
 // pollSoon asks for what is held after a millisecond, for so long.
 func pollSoon(horizon time.Duration) func(*operation.Config) {
@@ -20,9 +20,9 @@ func pollSoon(horizon time.Duration) func(*operation.Config) {
 	}
 }
 
-// TestWhatTheVendorHoldsForApprovalIsAskedForOnce: each further create would file a further request
+// TestACreateThatIsHeldForApprovalIsAskedForOnce: each further create would file a further request
 // for approval.
-func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
+func TestACreateThatIsHeldForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	const polls = 5
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 						return operation.Reply{}, false, nil
 					}
 					if run.Prior == nil || !run.Prior.HeldForApproval {
-						t.Error("no prior call that is held, although it may have been approved")
+						t.Error("no prior call is held, although it may have been approved")
 					}
 					found, err := c.lookUp(run, looked.Add(1))
 					result, _ := changed(run)
@@ -90,7 +90,7 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 				},
 				Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 					asked.Add(1)
-					return operation.Reply{}, held
+					return operation.Reply{}, heldForApproval
 				},
 			}, pollSoon(c.horizon))
 			env.publish(command("1", valid))

@@ -14,7 +14,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// TestAWrongCommandIsRejectedWhenItArrives: it does not wait for its turn, and nothing is called.
+// TestAWrongCommandIsRejectedWhenItArrives: it does not wait for anything, and no vendor is called.
 func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 	t.Parallel()
 	var j journal
@@ -50,12 +50,12 @@ func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 		env.publish(c.message)
 		env.wantRejected(c.message, c.field, c.problem)
 	}
-	if got := j.list(); len(got) != 1 || env.parked("alex") != 1 || env.letters() != 0 {
-		t.Errorf("carried out %v, %d parked, %d dead letters", got, env.parked("alex"), env.letters())
+	if got := j.list(); len(got) != 1 || env.parked("alex") != 1 || env.deadLetters() != 0 {
+		t.Errorf("carried out %v, %d parked, %d dead letters", got, env.parked("alex"), env.deadLetters())
 	}
 }
 
-// TestAnotherKeyThanTheRecommendedOne is told in every event of the operation, or rejected.
+// TestAnotherKeyThanTheRecommendedOne: every event of the operation warns of it, or it is rejected.
 func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
 	t.Parallel()
 	recommended := event.Token("alex@contoso.com")

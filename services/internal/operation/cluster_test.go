@@ -64,11 +64,11 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 		return outcomes
 	}
 	env.until("every command has an outcome", func() bool { return len(list()) == commands })
-	env.until("every copy is settled", func() bool {
+	env.until("every copy is acknowledged", func() bool {
 		pending := uint64(0)
 		consumers := env.stream(topology.StreamCommands).ListConsumers(t.Context())
 		for info := range consumers.Info() {
-			if info.Name != "delegation-sweep" { // which looks at each once more, much later
+			if info.Name != "delegation-sweep" { // which checks each once more, much later
 				pending += info.NumPending + uint64(info.NumAckPending)
 			}
 		}
@@ -138,7 +138,7 @@ func (c *cluster) stop(i int) {
 	c.servers[i].WaitForShutdown()
 }
 
-// leader is the place of the server that leads a stream.
+// leader is the index of the server that leads a stream.
 func (c *cluster) leader(info *jetstream.StreamInfo) int {
 	c.Helper()
 	for i, o := range c.options {

@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -70,7 +69,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		clock: clock,
 		records: &records{
 			js: cfg.JS, events: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamEvents]),
-			source: Source(cfg.Domain), process: rand.Text(), failpoints: cfg.Failpoints, now: clock.Now,
+			source: Source(cfg.Domain), failpoints: cfg.Failpoints, now: clock.Now,
 		},
 		parking: &parking{
 			js: cfg.JS, parked: parked, lastParked: bus.NewLastMessageReader(cfg.JS, parked),

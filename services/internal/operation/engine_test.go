@@ -207,7 +207,7 @@ func (env *env) dead(reason string) event.DeadLetter {
 	return env.deadWhere(reason, func(l event.DeadLetter) bool { return l.Reason == reason })
 }
 
-// deadWhere waits for a dead letter that is meant.
+// deadWhere waits for a dead letter that is wanted.
 func (env *env) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
 	env.Helper()
 	ctx, cancel := context.WithTimeout(env.Context(), patience)
@@ -231,8 +231,8 @@ func (env *env) deadWhere(what string, meant func(event.DeadLetter) bool) event.
 	}
 }
 
-// letters counts what DEAD holds.
-func (env *env) letters() uint64 { return env.stream(topology.StreamDead).CachedInfo().State.Msgs }
+// deadLetters counts what DEAD holds.
+func (env *env) deadLetters() uint64 { return env.stream(topology.StreamDead).CachedInfo().State.Msgs }
 
 // count counts what the record of an operation holds.
 func (env *env) count(id string) uint64 {
@@ -330,9 +330,9 @@ func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 	schema := command("1", `{"mailbox":7,"ad":[]}`)
 	unknown := command("2", valid)
 	unknown.Header["ce-type"] = []string{"com.example.nonsense"}
-	foreign := command("3", valid)
-	foreign.Header["ce-type"] = []string{event.TypeMailboxCreate}
-	for _, m := range []*nats.Msg{schema, unknown, foreign, command("4", valid)} {
+	otherDomain := command("3", valid)
+	otherDomain.Header["ce-type"] = []string{event.TypeMailboxCreate}
+	for _, m := range []*nats.Msg{schema, unknown, otherDomain, command("4", valid)} {
 		env.publish(m)
 	}
 	for id, want := range map[string][]string{
@@ -378,9 +378,9 @@ func TestWhatDoesNotPassFails(t *testing.T) {
 		err  error
 		want event.FailureData
 	}{
-		"refused at once":        {&failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "X", Text: "no"}, event.FailureData{Kind: "refused", Vendor: "exchangeonline", Code: "X", Text: "no"}},
-		"not found, horizon":     {failure.New(failure.NotFound, "there is no such mailbox"), event.FailureData{Kind: "not-found", Text: "there is no such mailbox"}},
-		"a foreign error hidden": {errors.New("dial 10.1.2.3: hunter2"), event.FailureData{Kind: "internal", Text: "an internal error; the service's log has the details"}},
+		"refused at once":                  {&failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "X", Text: "no"}, event.FailureData{Kind: "refused", Vendor: "exchangeonline", Code: "X", Text: "no"}},
+		"not found, horizon":               {failure.New(failure.NotFound, "there is no such mailbox"), event.FailureData{Kind: "not-found", Text: "there is no such mailbox"}},
+		"an error of another type, hidden": {errors.New("dial 10.1.2.3: hunter2"), event.FailureData{Kind: "internal", Text: "an internal error; the service's log has the details"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -466,7 +466,7 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 		t.Error(err)
 	}
 	for i := range commands {
-		h := env.history(fmt.Sprint(i)) // some have waited for a turn, or in line
+		h := env.history(fmt.Sprint(i)) // some have waited for a free call, or behind others
 		if outcomes := slices.DeleteFunc(h, func(t string) bool { return t != "delegation.changed" }); len(outcomes) != 1 {
 			t.Errorf("command %d has %d outcomes", i, len(outcomes))
 		}

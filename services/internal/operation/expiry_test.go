@@ -44,10 +44,10 @@ func TestACommandIsNotBegunAfterItsExpiryTime(t *testing.T) {
 	past := with("expirytime", at(-soon), on("past", command("past", valid)))
 	expires := time.Now().Add(soon)
 	fails := with("expirytime", expires.UTC().Format(time.RFC3339Nano), on("fails", command("fails", valid)))
-	behind := with("expirytime", at(soon), on("line", command("behind", valid)))
-	inTime := with("expirytime", at(time.Hour), on("line", command("in time", valid)))
+	behind := with("expirytime", at(soon), on("queue", command("behind", valid)))
+	inTime := with("expirytime", at(time.Hour), on("queue", command("in time", valid)))
 	cancel := with("expirytime", at(-soon), on("cancel", cancelOf("cancel", "fails")))
-	for _, m := range []*nats.Msg{past, fails, on("line", command("head", valid)), behind, inTime, cancel} {
+	for _, m := range []*nats.Msg{past, fails, on("queue", command("head", valid)), behind, inTime, cancel} {
 		env.publish(m)
 	}
 	env.wantExpired("past")
@@ -77,7 +77,7 @@ func TestACommandIsNotBegunAfterItsExpiryTime(t *testing.T) {
 func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
 	t.Parallel()
 	const polls = 3
-	for name, answer := range map[string]error{"lost": lost, "held for approval": held} {
+	for name, answer := range map[string]error{"lost": lost, "held for approval": heldForApproval} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			expires := time.Now().Add(3 * time.Second)

@@ -49,7 +49,7 @@ func (j *journal) list() []string {
 	return slices.Clone(j.ids)
 }
 
-// count tells how often a command was carried out.
+// count is how often a command was carried out.
 func (j *journal) count(id string) (n int) {
 	for _, other := range j.list() {
 		if other == id {
@@ -109,7 +109,7 @@ func TestTheSameIDOfTwoTenants(t *testing.T) {
 			t.Errorf("%s: %d calls, %s", tenant, j.count(tenant), e)
 		}
 	}
-	if n := env.letters(); n != 0 {
+	if n := env.deadLetters(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
@@ -136,8 +136,8 @@ func TestAPlanAnswersNoCommand(t *testing.T) {
 			t.Errorf("%v: %s", m.Header, e)
 		}
 	}
-	if got := j.list(); !slices.Equal(got, []string{"first", "last"}) || env.letters() != 0 {
-		t.Errorf("carried out %v, %d dead letters", got, env.letters())
+	if got := j.list(); !slices.Equal(got, []string{"first", "last"}) || env.deadLetters() != 0 {
+		t.Errorf("carried out %v, %d dead letters", got, env.deadLetters())
 	}
 }
 
@@ -191,8 +191,8 @@ func TestTheSameCommandSpelledAnotherWayIsTheSame(t *testing.T) {
 	if e := env.outcome("1"); e.Type() != event.TypeObjectCreated {
 		t.Errorf("%s", e)
 	}
-	if got := j.list(); !slices.Equal(got, []string{"1", "next"}) || env.letters() != 0 {
-		t.Errorf("carried out %v, %d dead letters", got, env.letters())
+	if got := j.list(); !slices.Equal(got, []string{"1", "next"}) || env.deadLetters() != 0 {
+		t.Errorf("carried out %v, %d dead letters", got, env.deadLetters())
 	}
 }
 

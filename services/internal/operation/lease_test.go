@@ -170,8 +170,8 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 					t.Errorf("history of %s: %v", id, history)
 				}
 			}
-			if told := strings.Contains(env.log.String(), "its target is read back"); told != c.readBack {
-				t.Errorf("told: %v\n%s", told, env.log)
+			if logged := strings.Contains(env.log.String(), "its target is read back"); logged != c.readBack {
+				t.Errorf("logged: %v\n%s", logged, env.log)
 			}
 			if c.readBack {
 				env.readBackStands(c.open)

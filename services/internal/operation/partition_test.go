@@ -39,9 +39,9 @@ func TestKeysSideBySide(t *testing.T) {
 		id := run.Command.ID()
 		calls[id]++
 		switch {
-		case calls[id] == 1 && len(id)%3 == 0: // tried again in place
+		case calls[id] == 1 && len(id)%3 == 0: // tried again in its slot
 			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
-		case calls[id] == 1 && len(id)%3 == 1: // longer than Hold: parked
+		case calls[id] == 1 && len(id)%3 == 1: // longer than ParkAfter: parked
 			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "not so fast"}
 		}
 		order[run.Operation.Key] = append(order[run.Operation.Key], id)
@@ -140,8 +140,8 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 	env.nothingParked()
 }
 
-// TestTheUnreadableHoldsNothingUp: what is behind it on its key comes after it.
-func TestTheUnreadableHoldsNothingUp(t *testing.T) {
+// TestTheUnreadableHoldsUpNothing: what is behind it on its key comes after it.
+func TestTheUnreadableHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	env := setupStreams(t, event.DomainDelegation)
 	for i := range 20 {
@@ -199,7 +199,7 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	if mostFlood.Load() > 3 {
 		t.Errorf("%d calls of one tenant at a time, with a budget of 3", mostFlood.Load())
 	}
-	env.until("somebody is sent away to wait for a turn", func() bool {
+	env.until("a command waits for the limit", func() bool {
 		for i := range flooding {
 			if h := env.history(fmt.Sprint("flood", i)); len(h) > 0 && h[0] == "delegation.waiting" {
 				return true
@@ -213,21 +213,21 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 		e := env.outcome(id)
 		var data event.DelegationChangedData
 		if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 1 {
-			t.Errorf("%s: a wait for a turn is no attempt: %+v %v", id, data.Operation, err)
+			t.Errorf("%s: to wait for the limit is no attempt: %+v %v", id, data.Operation, err)
 		}
 	}
 }
 
-// TestAGhostInPARKEDIsTakenOut: a parked message that the engine gave up to send, but that was
-// stored all the same, must not hold its key up. The wake-up is scheduled before, so the ghost is
-// found settled and taken out.
-func TestAGhostInPARKEDIsTakenOut(t *testing.T) {
+// TestACommandThatIsParkedTwiceIsRemoved: a parked message that the engine gave up to send, but that was
+// stored all the same, must not hold up its key. The wake-up is scheduled before, so the
+// command is found finished and removed.
+func TestACommandThatIsParkedTwiceIsRemoved(t *testing.T) {
 	t.Parallel()
 	env := setupStreams(t, event.DomainDelegation)
 	begun, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
-		once.Do(func() { close(begun); <-release }) // longer than Hold: the command is parked
+		once.Do(func() { close(begun); <-release }) // longer than ParkAfter: the command is parked
 		return changed(run)
 	}}, func(c *operation.Config) {
 		c.JS = &forgetful{JetStream: c.JS, subject: topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})}
@@ -235,11 +235,11 @@ func TestAGhostInPARKEDIsTakenOut(t *testing.T) {
 	env.publish(command("1", valid))
 	<-begun
 	env.publish(command("2", valid))
-	env.until("the ghost stands in PARKED", func() bool { return env.parked("alex") > 0 })
+	env.until("the command is in PARKED", func() bool { return env.parked("alex") > 0 })
 	close(release)
 	env.outcome("1")
 	env.outcome("2")
-	env.until("the ghost is taken out", func() bool { return env.parked("alex") == 0 })
+	env.until("it is removed", func() bool { return env.parked("alex") == 0 })
 }
 
 // forgetful is a JetStream of which the first answer to a publish on a subject is lost.
@@ -273,7 +273,7 @@ func (env *env) parked(key string) uint64 {
 }
 
 // TestAVendorThatHangsLeavesTheOtherAlone floods a service with commands for a vendor that does not
-// answer, more than may outlast Hold.
+// answer, more than may outlast ParkAfter.
 func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 	t.Parallel()
 	const flood = 400

@@ -93,7 +93,7 @@ func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
 	}
 }
 
-func TestCreateThatDidNotHappenIsRepeatedAfterTheGrace(t *testing.T) {
+func TestCreateThatWasNotCarriedOutIsRepeatedAfterTwiceTheCallTimeout(t *testing.T) {
 	t.Parallel()
 	var calls []time.Time
 	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
@@ -164,7 +164,7 @@ func TestARepeatedCreateKnowsOfTheLostOne(t *testing.T) {
 	}
 }
 
-func TestLostAnswerThatCanNotBeReadBackGoesToAPerson(t *testing.T) {
+func TestLostAnswerThatCannotBeReadBackGoesToAPerson(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]operation.Handler{
 		"no look-up": {NotRepeatable: true},
@@ -284,9 +284,9 @@ func TestSlowCallLeavesItsPartition(t *testing.T) {
 	env.nothingParked()
 }
 
-// TestNotBeforeHoldsNobodyUp: a command that is not due yet waits beside the queue of its key, and
-// takes its place in it when it is.
-func TestNotBeforeHoldsNobodyUp(t *testing.T) {
+// TestNotBeforeHoldsUpNobody: a command that is not due yet waits beside the queue of its key, and
+// joins it when it is.
+func TestNotBeforeHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var order []string
@@ -349,8 +349,8 @@ func cancelOf(id, target string) *nats.Msg {
 	return m
 }
 
-// TestACommandInLineIsCancelled: what waits for its key can be taken back.
-func TestACommandInLineIsCancelled(t *testing.T) {
+// TestACommandBehindOthersIsCancelled: what waits for its key can be taken back.
+func TestACommandBehindOthersIsCancelled(t *testing.T) {
 	t.Parallel()
 	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "head" {
@@ -360,10 +360,10 @@ func TestACommandInLineIsCancelled(t *testing.T) {
 	})
 	env.publish(command("head", valid))
 	env.until("the head waits", func() bool { return len(env.history("head")) > 0 })
-	env.publish(command("in line", valid))
-	env.until("it waits in line", func() bool { return len(env.history("in line")) > 0 })
-	env.publish(cancelOf("cancel", "in line"))
-	if e := env.outcome("in line"); e.Type() != event.CancelledType(event.DomainDelegation) {
+	env.publish(command("behind", valid))
+	env.until("it waits behind the head", func() bool { return len(env.history("behind")) > 0 })
+	env.publish(cancelOf("cancel", "behind"))
+	if e := env.outcome("behind"); e.Type() != event.CancelledType(event.DomainDelegation) {
 		t.Errorf("%s", e)
 	}
 }
@@ -477,8 +477,8 @@ func TestOperationThatOutlivesItsRecordIsNotRepeated(t *testing.T) {
 func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
 	t.Parallel()
 	for name, breakDown := range map[string]func() error{
-		"panic":         func() error { panic("hunter2") },
-		"foreign error": func() error { return errors.New("hunter2") },
+		"panic":                 func() error { panic("hunter2") },
+		"error of another type": func() error { return errors.New("hunter2") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -508,10 +508,10 @@ func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
 	}
 }
 
-// TestALongLineLetsOtherKeysOfItsPartitionPass: the wake-ups of a partition come one after another.
-func TestALongLineLetsOtherKeysOfItsPartitionPass(t *testing.T) {
+// TestALongQueueLetsOtherKeysOfItsPartitionPass: the wake-ups of a partition come one after another.
+func TestALongQueueLetsOtherKeysOfItsPartitionPass(t *testing.T) {
 	t.Parallel()
-	const line = 60
+	const queued = 60
 	var mu sync.Mutex
 	var order []string
 	env := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
@@ -525,20 +525,20 @@ func TestALongLineLetsOtherKeysOfItsPartitionPass(t *testing.T) {
 		order = append(order, run.Command.ID())
 		return changed(run)
 	})
-	env.publish(on("line", command("first", valid)))
+	env.publish(on("long", command("first", valid)))
 	partition := func(sequence uint64) int {
 		address, _ := topology.ParseCommandSubject(env.stored(sequence).Subject)
 		return address.Partition
 	}
-	for i := range line {
-		env.publish(on("line", command(fmt.Sprint("line", i), valid)))
+	for i := range queued {
+		env.publish(on("long", command(fmt.Sprint("queued", i), valid)))
 	}
-	other, stored := "", uint64(line+1)
+	other, stored := "", uint64(queued+1)
 	for i := 0; other == "" || partition(stored) != partition(1); i++ { // until one is in the same partition
 		other, stored = fmt.Sprint("other", i), stored+1
 		env.publish(on(other, command(other, valid)))
 	}
-	env.outcome(fmt.Sprint("line", line-1))
+	env.outcome(fmt.Sprint("queued", queued-1))
 	env.outcome(other)
 	env.nothingParked()
 	mu.Lock()

@@ -18,7 +18,7 @@ import (
 
 func recheckSoon(c *operation.Config) { c.RecheckAfter = 200 * time.Millisecond }
 
-// ackExternally acknowledges a command of partition p with a foreign hand.
+// ackExternally acknowledges a command as a NATS tool would.
 func (env *env) ackExternally(command *jetstream.RawStreamMsg) {
 	env.Helper()
 	address, ok := topology.ParseCommandSubject(command.Subject)
@@ -79,7 +79,7 @@ func (env *env) has(parked jetstream.Stream, subject string) func() bool {
 	}
 }
 
-// sweep tells how far the sweep has come; nothing where it has not begun.
+// recheck is the state of the rechecker's consumer; a message is pending if there is none yet.
 func (env *env) recheck() jetstream.ConsumerInfo {
 	cons, err := env.js.Consumer(env.Context(), topology.StreamCommands, bus.RecheckConsumer(env.domain).Durable)
 	if err != nil {
@@ -88,10 +88,10 @@ func (env *env) recheck() jetstream.ConsumerInfo {
 	return *cons.CachedInfo()
 }
 
-// swept waits until the sweep has nothing left to look at, and counts the dead letters.
+// rechecked waits until nothing is left to recheck, and counts the dead letters.
 func (env *env) rechecked() uint64 {
 	env.Helper()
-	env.until("everything is swept", func() bool { i := env.recheck(); return i.NumPending == 0 && i.NumAckPending == 0 })
+	env.until("everything is rechecked", func() bool { i := env.recheck(); return i.NumPending == 0 && i.NumAckPending == 0 })
 	stream := env.stream(topology.StreamDead)
 	return stream.CachedInfo().State.Msgs
 }
@@ -113,7 +113,7 @@ func TestRecheckFindsWhatWasAcknowledgedExternally(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	if n := env.rechecked(); n != 1 || calls.Load() != 1 {
-		t.Errorf("%d letters, %d calls: the sweep calls no vendor", n, calls.Load())
+		t.Errorf("%d dead letters, %d calls: the rechecker calls no vendor", n, calls.Load())
 	}
 }
 
@@ -127,10 +127,10 @@ func TestRecheckLeavesAloneWhatHasEndedOrIsOnItsWay(t *testing.T) {
 		}
 		return changed(run)
 	}}, recheckSoon)
-	const settled = 50
+	const finished = 50
 	env.publish(on("waits", command("waits", valid)))
 	env.publish(on("waits", command("behind", valid)))
-	for i := range settled {
+	for i := range finished {
 		env.publish(on(fmt.Sprint(i), command(fmt.Sprint(i), valid)))
 	}
 	env.outcome("0")
@@ -141,9 +141,9 @@ func TestRecheckLeavesAloneWhatHasEndedOrIsOnItsWay(t *testing.T) {
 	env.outcome("waits")
 	env.outcome("behind")
 	if n := env.rechecked(); n != 2 { // the conflict and the unreadable one, once each
-		t.Errorf("%d letters", n)
+		t.Errorf("%d dead letters", n)
 	}
-	if calls.Load() != settled+3 {
+	if calls.Load() != finished+3 {
 		t.Errorf("%d calls", calls.Load())
 	}
 }
@@ -157,11 +157,11 @@ func TestRecheckWaitsForThePartition(t *testing.T) {
 	}}, recheckSoon, func(c *operation.Config) { c.ParkAfter = time.Hour })
 	env.publish(command("slow", valid))
 	env.publish(command("behind", valid))
-	env.until("both have been looked at", func() bool { i := env.recheck(); return i.NumAckPending == 2 && i.NumRedelivered > 0 })
+	env.until("both have been checked", func() bool { i := env.recheck(); return i.NumAckPending == 2 && i.NumRedelivered > 0 })
 	close(answer)
 	env.outcome("behind")
 	if n := env.rechecked(); n != 0 {
-		t.Errorf("%d letters", n)
+		t.Errorf("%d dead letters", n)
 	}
 }
 
@@ -176,15 +176,15 @@ func TestRecheckWakesAKeyWhoseScheduleWasLost(t *testing.T) {
 	}}, func(c *operation.Config) { c.RecheckAfter = 1500 * time.Millisecond })
 	env.publish(command("1", valid))
 	parked := env.stream(topology.StreamParked)
-	alarm := topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})
-	env.until("it is scheduled", env.has(parked, alarm))
-	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(alarm)); err != nil {
+	schedule := topology.ScheduleSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})
+	env.until("it is scheduled", env.has(parked, schedule))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(schedule)); err != nil {
 		t.Fatal(err)
 	}
 	env.outcome("1")
 	env.nothingParked()
 	if n := env.rechecked(); n != 0 || calls.Load() != 2 {
-		t.Errorf("%d letters, %d calls", n, calls.Load())
+		t.Errorf("%d dead letters, %d calls", n, calls.Load())
 	}
 }
 
@@ -195,9 +195,9 @@ func TestRecheckFindsWhatWasTakenOutOfParking(t *testing.T) {
 	}}, recheckSoon)
 	env.publish(command("1", valid))
 	parked := env.stream(topology.StreamParked)
-	place := topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})
-	env.until("it is parked", env.has(parked, place))
-	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
+	waiting := topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})
+	env.until("it is parked", env.has(parked, waiting))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(waiting)); err != nil {
 		t.Fatal(err)
 	}
 	if l := env.dead(operation.AckedWithoutOutcome); l.ID != "1" || l.Detail != `acknowledged without an outcome; its record ends with "waiting"` {

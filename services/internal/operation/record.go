@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -27,10 +25,6 @@ type records struct {
 	source     string
 	failpoints failpoint.Set
 	now        func() time.Time
-	// process names this process among all that write, and written counts its events: together they
-	// make the id of a message.
-	process string
-	written atomic.Uint64
 }
 
 // entry is the state of an operation by the last event of its record. It is not changed once read.
@@ -255,32 +249,31 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 	if err != nil {
 		return &unpublishable{eventType, err}
 	}
-	if !w.records.failpoints.Disabled(failpoint.Guard) {
-		// The id is this message's alone, for the repetitions below. A stream of several replicas
-		// looks at the id before it looks at the sequence: with a shared id it would tell a writer
-		// that came too late that the other's event is its own.
-		msg.Header.Set(jetstream.MsgIDHeader, w.records.process+"."+strconv.FormatUint(w.records.written.Add(1), 10))
-		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.sequence, 10))
-	}
-	ack, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
-		if err := ctx.Err(); err != nil { // broken off: the attempt's error says nothing of the vendor
-			return nil, backoff.Permanent(err)
-		}
-		// An event that has been sent is waited for: JetStream answers within seconds.
-		ack, err := w.records.js.PublishMsg(context.WithoutCancel(ctx), msg)
-		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			return nil, backoff.Permanent(fmt.Errorf("%w: %w", errOvertaken, err))
-		}
-		if tooLarge(err) {
-			return nil, backoff.Permanent(&unpublishable{eventType, err})
-		}
-		return ack, err
-	}, backoff.WithMaxElapsedTime(publishTimeout))
-	if err != nil {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	sequence, err := w.records.publish(ctx, msg, w.sequence)
+	switch {
+	case errors.Is(err, bus.ErrNotLast):
+		return fmt.Errorf("%w: %w", errOvertaken, err)
+	case isTooLarge(err):
+		return &unpublishable{eventType, err}
+	case err != nil:
 		return err
 	}
-	w.sequence = ack.Sequence
+	w.sequence = sequence
 	return nil
+}
+
+// publish publishes an event under the guard that a record still ends where it was read.
+func (r *records) publish(ctx context.Context, msg *nats.Msg, last uint64) (sequence uint64, err error) {
+	if !r.failpoints.Disabled(failpoint.Guard) {
+		return bus.PublishIfLast(ctx, r.js, msg, last)
+	}
+	ack, err := r.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // errOvertaken is the error that another writer has appended to the record since it was read.
@@ -301,7 +294,7 @@ const (
 	headerTooLarge  = 10097
 )
 
-func tooLarge(err error) bool {
+func isTooLarge(err error) bool {
 	refused, ok := errors.AsType[*jetstream.APIError](err)
 	return errors.Is(err, nats.ErrMaxPayload) || ok && (refused.ErrorCode == messageTooLarge || refused.ErrorCode == headerTooLarge)
 }

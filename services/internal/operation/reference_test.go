@@ -25,7 +25,7 @@ type reference struct {
 // wakeNow has the service look at a key.
 func (env *env) wakeNow(key string, partition int) {
 	env.Helper()
-	env.foreign(topology.WakeSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: key, Partition: partition}), nil, "")
+	env.publishRaw(topology.WakeSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: key, Partition: partition}), nil, "")
 }
 
 // TestAReferenceToAnotherCommand ends the operation that waited, and leaves the other command
@@ -80,7 +80,7 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		env.foreign(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: event.Token(name)}), nil, string(raw))
+		env.publishRaw(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: event.Token(name)}), nil, string(raw))
 		env.ofWaitingNow(env.subject(name))
 		env.wakeNow(event.Token(name), r.Partition)
 	}
@@ -112,7 +112,7 @@ func (env *env) ofWaitingNow(subject string) {
 	if err != nil {
 		env.Fatal(err)
 	}
-	env.foreign(subject, attributesOf(last.Header), dueNow(env.T, last.Data))
+	env.publishRaw(subject, attributesOf(last.Header), dueNow(env.T, last.Data))
 }
 
 // wantMismatch waits for what becomes of an operation whose reference has been changed.

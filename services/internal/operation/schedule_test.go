@@ -79,7 +79,7 @@ func TestSchedulesOutliveTheService(t *testing.T) {
 	env.nothingParked()
 }
 
-// TestAScheduledCommandIsCancelledOnceItIsDue: it waits for its turn like any other then.
+// TestAScheduledCommandIsCancelledOnceItIsDue: it waits in its queue like any other then.
 func TestAScheduledCommandIsCancelledOnceItIsDue(t *testing.T) {
 	t.Parallel()
 	var j journal
@@ -113,7 +113,7 @@ func TestWhatIsDueIsCarriedOutAtOnce(t *testing.T) {
 	env.wantHistory("past", "delegation.changed")
 }
 
-// TestAPlanIsMadeWhenItIsDue: it tells what would be done then.
+// TestAPlanIsMadeWhenItIsDue: the plan is of that moment.
 func TestAPlanIsMadeWhenItIsDue(t *testing.T) {
 	t.Parallel()
 	var j journal
@@ -144,7 +144,7 @@ func TestAWakeUpThatComesTooEarly(t *testing.T) {
 	address, _ := topology.ParseCommandSubject(env.stored(1).Subject)
 	schedules := env.messagesOn(topology.StreamParked, "mailwright.notbefore.>")
 	for range 2 {
-		env.foreign(topology.WakeSubject(address), nil, string(schedules[0].Data))
+		env.publishRaw(topology.WakeSubject(address), nil, string(schedules[0].Data))
 	}
 	if e := env.outcome("1"); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count("1") != 1 {
 		t.Errorf("%d calls, %s", j.count("1"), e)
@@ -184,9 +184,9 @@ func TestRecheckSchedulesAgain(t *testing.T) {
 	env.publish(with("notbefore", at(5*time.Second), command("1", valid)))
 	env.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = 2 * time.Second })
 	parked := env.stream(topology.StreamParked)
-	place := strings.Replace(env.subject("1"), "mailwright.evt.", "mailwright.notbefore.", 1)
-	env.until("it is scheduled", env.has(parked, place))
-	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
+	schedule := strings.Replace(env.subject("1"), "mailwright.evt.", "mailwright.notbefore.", 1)
+	env.until("it is scheduled", env.has(parked, schedule))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(schedule)); err != nil {
 		t.Fatal(err)
 	}
 	if e := env.outcome("1"); e.Type() != event.TypeDelegationChanged || j.count("1") != 1 {
@@ -244,7 +244,7 @@ func TestADuplicateOnAnotherKeyDoesNotStop(t *testing.T) {
 	close(answer)
 	ended := time.Now()
 	env.outcome("behind")
-	if took := time.Since(ended); took > 10*time.Second { // the lease is 300 ms, the sweep comes after 10 minutes
+	if took := time.Since(ended); took > 10*time.Second { // the lease is 300 ms, the recheck comes after 10 minutes
 		t.Errorf("the next command waited for %v", took)
 	}
 	env.outcome("slow")

@@ -17,8 +17,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// foreign puts a message that no service of ours writes on the subject of an operation's record.
-func (env *env) foreign(subject string, header nats.Header, data string) {
+// publishRaw puts a message that no service of ours writes on the subject of an operation's record.
+func (env *env) publishRaw(subject string, header nats.Header, data string) {
 	env.Helper()
 	if _, err := env.js.PublishMsg(env.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte(data)}); err != nil {
 		env.Fatal(err)
@@ -39,7 +39,7 @@ func (env *env) ofLaterVersion(subject string, state event.State) {
 	if state != "" {
 		header["ce-"+event.AttrState] = []string{string(state)}
 	}
-	env.foreign(subject, header, dueNow(env.T, last.Data))
+	env.publishRaw(subject, header, dueNow(env.T, last.Data))
 }
 
 // attributesOf are the headers of an event without those of NATS.
@@ -132,11 +132,11 @@ func TestARecordOfALaterVersion(t *testing.T) {
 
 func (env *env) wantLaterTypes(j *journal) {
 	env.Helper()
-	var letters uint64
+	var deadLetters uint64
 	for name, c := range laterTypes {
 		env.outcome("next of " + name)
 		if c.reason != "" {
-			letters++
+			deadLetters++
 			if l := env.deadWhere("of "+name, func(l event.DeadLetter) bool { return l.ID == name }); l.Reason != c.reason || l.Stream != topology.StreamCommands || l.Type != event.TypeDelegationChange {
 				env.Errorf("%s: %+v", name, l)
 			}
@@ -150,8 +150,8 @@ func (env *env) wantLaterTypes(j *journal) {
 			env.Errorf("%s: %d calls, want %d", name, got, c.calls)
 		}
 	}
-	if n := env.letters(); n != letters {
-		env.Errorf("%d dead letters, want %d", n, letters)
+	if n := env.deadLetters(); n != deadLetters {
+		env.Errorf("%d dead letters, want %d", n, deadLetters)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestAHeaderSteersNoRedelivery(t *testing.T) {
 	delays := []string{"", "0s", "87600h"}
 	for _, delay := range delays {
 		fails, unread := on("fails"+delay, command("fails"+delay, valid)), on("unread"+delay, command("unread"+delay, valid))
-		env.foreign(resultsOf(unread), nil, `{"hello":"there"}`)
+		env.publishRaw(resultsOf(unread), nil, `{"hello":"there"}`)
 		env.publish(steers(delay, unread))
 		env.publish(on("unread"+delay, command("next"+delay, valid)))
 		env.publish(steers(delay, fails))
@@ -198,17 +198,17 @@ func TestAHeaderSteersNoRedelivery(t *testing.T) {
 		}
 		env.outcome("next" + delay)
 	}
-	if n := env.letters(); n != uint64(len(delays)) {
+	if n := env.deadLetters(); n != uint64(len(delays)) {
 		t.Errorf("%d dead letters", n)
 	}
 }
 
-// TestAnOperationWhoseRecordCanNotBeReadIsNotCancelled, and the cancel says why.
-func TestAnOperationWhoseRecordCanNotBeReadIsNotCancelled(t *testing.T) {
+// TestAnOperationWhoseRecordCannotBeReadIsNotCancelled, and the cancel says why.
+func TestAnOperationWhoseRecordCannotBeReadIsNotCancelled(t *testing.T) {
 	t.Parallel()
 	var j journal
 	env := setup(t, j.perform)
-	env.foreign(resultsOf(command("1", valid)), nil, `{"hello":"there"}`)
+	env.publishRaw(resultsOf(command("1", valid)), nil, `{"hello":"there"}`)
 	env.publish(on("cancel", cancelOf("cancel", "1")))
 	e := env.outcome("cancel")
 	var data event.FailedData
@@ -217,8 +217,8 @@ func TestAnOperationWhoseRecordCanNotBeReadIsNotCancelled(t *testing.T) {
 	}
 }
 
-// TestAForeignWakeUpDoesNoHarm, whatever is in it.
-func TestAForeignWakeUpDoesNoHarm(t *testing.T) {
+// TestAWakeUpFromElsewhereDoesNoHarm, whatever is in it.
+func TestAWakeUpFromElsewhereDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	var j journal
 	env := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
@@ -229,13 +229,13 @@ func TestAForeignWakeUpDoesNoHarm(t *testing.T) {
 		return j.perform(ctx, run)
 	})
 	env.publish(on("elsewhere", command("waits", valid)))
-	env.publish(command("settled", valid))
-	env.outcome("settled")
+	env.publish(command("ended", valid))
+	env.outcome("ended")
 	env.until("it waits", func() bool { return env.parked("elsewhere") == 1 })
 	reference := string(env.messagesOn(topology.StreamParked, topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: "elsewhere"}))[0].Data)
-	settled, _ := topology.ParseCommandSubject(env.stored(2).Subject)
+	ended, _ := topology.ParseCommandSubject(env.stored(2).Subject)
 	for i, body := range []string{"", "nonsense", "{}", `{"sequence":"x"}`, `{"sequence":1}`, `{"sequence":2}`, `{"sequence":4000000000}`, reference, `[` + reference + `]`} {
-		env.foreign(topology.WakeSubject(settled), nil, body)
+		env.publishRaw(topology.WakeSubject(ended), nil, body)
 		id := fmt.Sprint("after", i)
 		env.publish(command(id, valid))
 		if e := env.outcome(id); e.Type() != event.TypeDelegationChanged {
@@ -243,26 +243,26 @@ func TestAForeignWakeUpDoesNoHarm(t *testing.T) {
 		}
 	}
 	strange := topology.WakeSubject(topology.Address{Tenant: "*", Domain: env.domain, Partition: 1, Key: "*"})
-	env.foreign(strange, nil, "")
+	env.publishRaw(strange, nil, "")
 	env.deadWhere("of the subject", func(l event.DeadLetter) bool {
 		return l.Reason == operation.Unreadable && l.Subject == strange && l.Stream == topology.StreamParked
 	})
 	env.until("the key's queue is empty", func() bool { return env.parked("alex") == 0 })
 	env.wantHistory("waits", "delegation.waiting")
-	if j.count("waits") != 1 || j.count("settled") != 1 || env.parked("elsewhere") != 1 {
+	if j.count("waits") != 1 || j.count("ended") != 1 || env.parked("elsewhere") != 1 {
 		t.Errorf("carried out %v, %d parked", j.list(), env.parked("elsewhere"))
 	}
 }
 
-// TestWhatIsNoReferenceIsTakenOutOfTheQueue, with a dead letter: the key's commands go on.
-func TestWhatIsNoReferenceIsTakenOutOfTheQueue(t *testing.T) {
+// TestWhatIsNoReferenceIsRemovedFromTheQueue, with a dead letter: the key's commands go on.
+func TestWhatIsNoReferenceIsRemovedFromTheQueue(t *testing.T) {
 	t.Parallel()
 	var j journal
 	env := setupStreams(t, event.DomainDelegation)
 	key := topology.Address{Tenant: "contoso", Domain: env.domain, Key: "alex"}
 	bodies := []string{"", "nonsense", "{}", `{"sequence":0}`, "\xff"}
 	for _, body := range bodies {
-		env.foreign(topology.ParkedSubject(key), nil, body)
+		env.publishRaw(topology.ParkedSubject(key), nil, body)
 	}
 	env.publish(command("1", valid))
 	env.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform})
