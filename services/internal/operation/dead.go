@@ -29,7 +29,7 @@ const (
 	// ReferenceMismatch: what waited refers to another command, since COMMANDS was restored or made
 	// again.
 	ReferenceMismatch = "reference-mismatch"
-	// InternalFault: a fault of ours, which its publisher can not mend.
+	// InternalFault: a fault of ours, which its publisher cannot mend.
 	InternalFault       = "internal"
 	AckedWithoutOutcome = "acked-without-outcome" // delivered and acknowledged, but without an outcome
 )
@@ -58,8 +58,8 @@ func conflict(a *Attempt) deadLetter {
 	return deadLetter{reason: Conflict, detail: "a command with the same tenant, source and id, but with another type, data, notbefore or expirytime, was accepted before", attempt: a}
 }
 
-// deadLetter publishes a dead letter about a message. nil means that nothing else is to be done with
-// the message.
+// deadLetter publishes a dead letter about a message. nil means that nothing else is to be done
+// with the message.
 func (e *Engine) deadLetter(ctx context.Context, l deadLetter, d bus.Delivery) error {
 	if e.disabled(failpoint.DeadLetters) {
 		return nil
@@ -135,8 +135,8 @@ func (e *Engine) describe(dead *event.DeadLetter, a *Attempt, d bus.Delivery) {
 }
 
 // deadMessage makes the CloudEvent of a dead letter. Its id names the message and the reason, so
-// that JetStream stores one dead letter of them however often the message is delivered. A stream that
-// was made again has other messages under the same sequences.
+// that JetStream stores one dead letter of them however often the message is delivered. A stream
+// that was made again has other messages under the same sequences.
 func (e *Engine) deadMessage(dead event.DeadLetter) (*nats.Msg, error) {
 	id := fmt.Sprintf("%s/%d/%s", dead.Stream, dead.Sequence, dead.Reason)
 	if dead.Incarnation != "" {
@@ -172,7 +172,7 @@ func publishedSubject(stored string) string {
 	return stored
 }
 
-// tenantOf gives the tenant of a command's subject; "" where it cannot stand in another subject.
+// tenantOf gives the tenant of a command's subject; "" if it cannot stand in another subject.
 func tenantOf(subject string) string {
 	tenant, _ := topology.SubjectTokens(subject)
 	if topology.CheckTenant(tenant) != nil {

@@ -33,8 +33,8 @@ type decision struct {
 	after   time.Duration  // of waitForCall: when a call is likely to be free
 }
 
-// classify says what an error of a stage asks for. A [notRecorded] decides nothing and does not come
-// here: the message is delivered again.
+// classify says what an error of a stage asks for. A [notRecorded] decides nothing and does not
+// come here: the message is delivered again.
 func classify(err error) decision {
 	if r, ok := errors.AsType[*Rejection](err); ok {
 		return decision{action: reject, faults: r.Faults}
@@ -147,7 +147,8 @@ func (s situation) retried(f *failure.Error, n next) conclusion {
 		return s.unknown(f.Kind, data, priorInDoubt, n)
 	}
 	at := s.now.Add(n.after)
-	if f.Kind != failure.Suspended || s.repeatable { // a held call is looked for beyond the expirytime
+	// a held call is looked for beyond the expirytime
+	if f.Kind != failure.Suspended || s.repeatable {
 		at = s.beforeExpiry(at)
 	}
 	return s.waiting(event.WaitFailure, &data, at)
@@ -194,8 +195,8 @@ func (s situation) failed(f event.FailureData) conclusion {
 	return conclusion{reply: Reply{event.FailedType(s.domain), event.FailedData{Operation: s.operation, Failure: f, Since: pastOrNil(s.last.since, s.now)}}}
 }
 
-// failedUnknown ends an operation of which nobody can tell whether it was carried out: a dead letter
-// for a person, and the outcome for those who wait.
+// failedUnknown ends an operation of which nobody can tell whether it was carried out: a dead
+// letter for a person, and the outcome for those who wait.
 func (s situation) failedUnknown(detail string) conclusion {
 	c := s.failed(event.FailureData{Kind: string(failure.Unknown), Code: OutcomeUnknown, Text: detail})
 	c.deadLetter = detail

@@ -21,7 +21,8 @@ func TestDecisionTable(t *testing.T) {
 		f  = "failed"
 		fp = "failed, and a person has to look"
 	)
-	kinds := failure.Kinds() // invalid refused not-found throttled unavailable unknown suspended internal
+	// invalid refused not-found throttled unavailable unknown suspended internal
+	kinds := failure.Kinds()
 	for _, row := range []struct {
 		prior      string
 		repeatable bool

@@ -3,8 +3,6 @@ package operation
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/lease"
@@ -63,10 +61,12 @@ func (e *Engine) detach(ctx context.Context, t *task) error {
 func (e *Engine) finishDetached(ctx context.Context, t *task) {
 	r := e.renewUntilEnd(ctx, t)
 	e.forgetDetached(t)
-	at := r.step.at // zero: now. The wake-up finds the operation finished and goes on with the next.
+	// zero: now. The wake-up finds the operation finished and goes on with the next.
+	at := r.step.at
 	if r.err != nil {
 		e.cfg.Log.Warn("a slow call could not be recorded; its key is woken by the schedule", "operation", t.attempt.ID, "error", r.err)
-		at = e.Now().Add(e.cfg.leaseTime()) // the wake-up may have come while the call was under way
+		// the wake-up may have come while the call was under way
+		at = e.Now().Add(e.cfg.leaseTime())
 	}
 	if err := e.parking.scheduleWakeUp(ctx, t.attempt.address, at); err != nil {
 		e.cfg.Log.Warn("a key could not be woken; the schedule will", "operation", t.attempt.ID, "error", err)
@@ -108,16 +108,9 @@ func (e *Engine) forgetDetached(t *task) {
 	<-e.detachedSlots
 }
 
-// attempt calls the vendor, and records what came of it. A panic is an error: in a goroutine of its
-// own, it would end the process.
+// attempt calls the vendor, and records what came of it.
 func (e *Engine) attempt(ctx context.Context, t *task) (r attemptResult) {
-	defer func() {
-		if p := recover(); p != nil {
-			hide := t.attempt.secrets.text
-			r.err = fmt.Errorf("recording operation %s panicked: %s", t.attempt.ID, hide(fmt.Sprint(p)))
-			e.cfg.Log.Error("an attempt panicked", "operation", t.attempt.ID, "panic", hide(fmt.Sprint(p)), "stack", hide(string(debug.Stack())))
-		}
-	}()
+	defer e.recoverPanic(t, &r.err)
 	t.failure = e.runAttempt(ctx, t)
 	r.step, r.err = e.stages.record(ctx, t)
 	return r

@@ -100,7 +100,8 @@ type Attempt struct {
 	// lease is that of the message that brought the command; of the wake-up that a detached call
 	// renews; or of the announcement of a create.
 	lease atomic.Pointer[lease.Lease]
-	// performing says that the handler has been called. Another goroutine reads it: see publishSlow.
+	// performing says that the handler has been called. Another goroutine reads it: see
+	// publishSlow.
 	performing atomic.Bool
 	writer     *writer
 	started    func() event.StartedData
@@ -116,8 +117,9 @@ func (r *Attempt) Emit(ctx context.Context, eventType string, data any) error {
 	return r.writer.append(ctx, eventType, data)
 }
 
-// Started is the part that an event about progress shares with the event started, for [Attempt.Emit]:
-// the record ends with that event until the next, and must say that a call is under way.
+// Started is the part that an event about progress shares with the event started, for
+// [Attempt.Emit]: the record ends with that event until the next, and must say that a call is under
+// way.
 func (r *Attempt) Started() event.StartedData { return r.started() }
 
 // Reach marks a point of a handler, such as the one between what it reads and what it writes.

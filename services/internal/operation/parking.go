@@ -61,7 +61,7 @@ func readReference(data []byte) (c parkedCommand, ok bool) {
 	return c, ok
 }
 
-// isOf reports whether a reference is one to this very command. The sequence alone does not tell:
+// isOf reports whether a reference is one to this very command. The sequence alone is not enough:
 // the reference may be older than the stream.
 func (c parkedCommand) isOf(a *Attempt) bool {
 	return c.Sequence == a.sequence && c.OperationID == a.ID
@@ -176,8 +176,8 @@ func (p *parking) remove(ctx context.Context, c parkedCommand) error {
 	return nil
 }
 
-// scheduleWakeUp schedules a key's wake-up message for a time, at once if that has passed. A key has
-// one schedule: the last call wins.
+// scheduleWakeUp schedules a key's wake-up message for a time, at once if that has passed. A key
+// has one schedule: the last call wins.
 func (p *parking) scheduleWakeUp(ctx context.Context, a topology.Address, at time.Time) error {
 	p.failpoints.Reach(failpoint.ScheduleWakeUp)
 	if now := p.now(); at.Before(now) {
@@ -213,7 +213,7 @@ type pendingWakeUp struct {
 
 // pendingWakeUp reads a key's.
 func (p *parking) pendingWakeUp(ctx context.Context, a topology.Address) (pendingWakeUp, error) {
-	// In this order: the wake-up takes the place of the schedule.
+	// In this order: the wake-up replaces the schedule.
 	for _, subject := range []string{topology.ScheduleSubject(a), topology.WakeSubject(a)} {
 		msg, err := p.parked.GetLastMsgForSubject(ctx, subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -226,7 +226,7 @@ func (p *parking) pendingWakeUp(ctx context.Context, a topology.Address) (pendin
 		if !scheduled {
 			return pendingWakeUp{msg.Time, msg.Sequence}, nil
 		}
-		at, _ := time.Parse(time.RFC3339Nano, text) // zero where it is not ours
+		at, _ := time.Parse(time.RFC3339Nano, text) // zero if it is not ours
 		return pendingWakeUp{at: at}, nil
 	}
 	return pendingWakeUp{}, nil
@@ -235,8 +235,8 @@ func (p *parking) pendingWakeUp(ctx context.Context, a topology.Address) (pendin
 // ensureWakeUp wakes a key on which something waits, if nothing is going to wake it, or should have
 // before staleBefore. It says when the key wakes, and whether this call has seen to it.
 //
-// A wake-up that its consumer has acknowledged is stale: a server that was killed may bring it back.
-// It wakes nothing, and is removed.
+// A wake-up that its consumer has acknowledged is stale: a server that was killed may bring it
+// back. It wakes nothing, and is removed.
 func (p *parking) ensureWakeUp(ctx context.Context, a topology.Address, staleBefore time.Time) (at time.Time, scheduled bool, err error) {
 	p.failpoints.Reach(failpoint.ReadWakeUp)
 	pending, err := p.pendingWakeUp(ctx, a)

@@ -218,8 +218,8 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	}
 }
 
-// TestACommandThatIsParkedTwiceIsRemoved: a parked message that the engine gave up to send, but that was
-// stored all the same, must not hold up its key. The wake-up is scheduled before, so the
+// TestACommandThatIsParkedTwiceIsRemoved: a parked message that the engine gave up to send, but
+// that was stored all the same, must not hold up its key. The wake-up is scheduled before, so the
 // command is found finished and removed.
 func TestACommandThatIsParkedTwiceIsRemoved(t *testing.T) {
 	t.Parallel()

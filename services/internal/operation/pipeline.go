@@ -15,8 +15,8 @@ import (
 type pipeline struct {
 	// arrival prepares an attempt. Each of its stages makes a few requests to JetStream at most.
 	arrival []stage
-	// attempt calls the vendor, which may outlast ParkAfter: see detach.go. An error of these stages
-	// is a failure of the operation, which record turns into an event.
+	// attempt calls the vendor, which may outlast ParkAfter: see detach.go. An error of these
+	// stages is a failure of the operation, which record turns into an event.
 	attempt []stage
 	// record follows what the stages of attempt came to.
 	record stage

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
@@ -508,7 +509,8 @@ func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
 	}
 }
 
-// TestALongQueueLetsOtherKeysOfItsPartitionPass: the wake-ups of a partition come one after another.
+// TestALongQueueLetsOtherKeysOfItsPartitionPass: the wake-ups of a partition come one after
+// another.
 func TestALongQueueLetsOtherKeysOfItsPartitionPass(t *testing.T) {
 	t.Parallel()
 	const queued = 60
@@ -596,4 +598,54 @@ func TestAWriteWhoseAnswerWasLostIsRepeatedWhenItCanNoLongerArrive(t *testing.T)
 	if len(calls) != 3 || calls[1].Sub(calls[0]) < 290*time.Millisecond { // CallTimeout
 		t.Errorf("calls at %v", calls)
 	}
+}
+
+// TestAShortRetryWaitsInItsSlot: the message is not delivered again for it, and nothing is parked.
+func TestAShortRetryWaitsInItsSlot(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+		if calls.Add(1) <= 3 {
+			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+		}
+		return changed(run)
+	})
+	env.publish(command("1", valid))
+	env.outcome("1")
+	env.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.waiting", "delegation.started", "delegation.waiting", "delegation.started", "delegation.changed")
+	address, _ := topology.ParseCommandSubject(env.stored(1).Subject)
+	env.until("it is acknowledged, after one delivery", func() bool {
+		cons, err := env.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(env.domain, address.Partition).Durable)
+		return err == nil && cons.CachedInfo().AckFloor.Stream == 1 && cons.CachedInfo().Delivered.Consumer == 1
+	})
+	if n := env.stream(topology.StreamParked).CachedInfo().State.LastSeq; n != 0 {
+		t.Errorf("PARKED has had %d messages", n)
+	}
+}
+
+// TestAStopDoesNotWaitForAShortRetry: the command is delivered to another replica at once.
+func TestAStopDoesNotWaitForAShortRetry(t *testing.T) {
+	t.Parallel()
+	patient := func(c *operation.Config) {
+		c.ParkAfter = time.Hour
+		c.Retries[failure.Unavailable] = operation.Retry{First: patience, Max: patience, Horizon: time.Hour}
+	}
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+		Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
+		},
+	}, patient)
+	env.publish(command("1", valid))
+	env.until("it waits", func() bool { return len(env.history("1")) == 1 })
+	began := time.Now()
+	env.stop()
+	if took := time.Since(began); took > patience/4 {
+		t.Errorf("the stop took %v", took)
+	}
+	env.ofWaitingNow(env.subject("1"))
+	env.serve(event.TypeDelegationChange, operation.Handler{
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) },
+	}, patient)
+	env.outcome("1")
+	env.nothingParked()
 }

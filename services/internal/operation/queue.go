@@ -54,8 +54,8 @@ func (q keyQueue) Postpone(ctx context.Context, t *task, at time.Time) error {
 }
 
 // onCommand takes a command that COMMANDS delivered through the pipeline. nil acknowledges the
-// message, and ack does before that. An error brings it back, after the delay of a [redeliverAfter].
-// The bus delivers the commands of a key one after another.
+// message, and ack does before that. An error brings it back, after the delay of a
+// [redeliverAfter]. The bus delivers the commands of a key one after another.
 func (e *Engine) onCommand(ctx context.Context, d bus.Delivery, ack func()) error {
 	defer e.reach(failpoint.Acknowledge)
 	_, err := e.process(ctx, source{

@@ -40,8 +40,8 @@ const (
 	// records, so a rechecker that has fallen behind catches up with any number of commands that a
 	// service carries out.
 	parallelRechecks = 8
-	// recheckShare is the part of its time, one in so many, that each of them is at work. The pauses
-	// are maxRecheckPause at most. The rechecker is in no hurry.
+	// recheckShare is the part of its time, one in so many, that each of them is at work. The
+	// pauses are maxRecheckPause at most. The rechecker is in no hurry.
 	recheckShare    = 4
 	maxRecheckPause = 100 * time.Millisecond
 	// confirmAfter is when the rechecker looks once more before it calls a command lost: a replica
@@ -49,8 +49,8 @@ const (
 	confirmAfter = 250 * time.Millisecond
 )
 
-// onCommand checks one command, and has it delivered again while it is on its way. A command that is
-// too young waits here until it is not: those behind it are younger still.
+// onCommand checks one command, and has it delivered again while it is on its way. A command that
+// is too young waits here until it is not: those behind it are younger still.
 func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) error {
 	e := r.engine
 	if !e.sleepUntil(d.StoredAt.Add(e.cfg.RecheckAfter)) {
@@ -98,8 +98,8 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 	return e.deadLetter(ctx, deadLetter{reason: AckedWithoutOutcome, detail: detail, attempt: a}, d)
 }
 
-// reschedule makes sure that a command which is not due yet has its schedule. It need not be checked
-// again: the schedule is as durable as the command.
+// reschedule makes sure that a command which is not due yet has its schedule. It need not be
+// checked again: the schedule is as durable as the command.
 func (r rechecker) reschedule(ctx context.Context, t *task) error {
 	found, err := r.engine.parking.isScheduled(ctx, t.attempt)
 	if err != nil || found {

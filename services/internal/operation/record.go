@@ -42,8 +42,8 @@ type entry struct {
 	envelope    envelope
 }
 
-// priorCall is the call that the record leaves in doubt; nil: none. A call that the vendor holds for
-// approval is in doubt only if it is not repeatable: any other is made again.
+// priorCall is the call that the record leaves in doubt; nil: none. A call that the vendor holds
+// for approval is in doubt only if it is not repeatable: any other is made again.
 func (e *entry) priorCall(h Handler) *PriorCall {
 	held := h.NotRepeatable && e.isHeld()
 	if !held && e.state != event.StateUnknown && e.state != event.StateStarted {
@@ -195,7 +195,7 @@ func envelopeOf(e event.Event) envelope {
 	return v
 }
 
-// attribute gives one by its name; "" where it is absent.
+// attribute gives one by its name; "" if it is absent.
 func (v *envelope) attribute(name string) string {
 	for _, a := range v.attributes {
 		if a.Name == name {

@@ -153,7 +153,8 @@ func TestAWakeUpThatComesTooEarly(t *testing.T) {
 	env.nothingParked()
 }
 
-// TestRecheckIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is lost.
+// TestRecheckIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is
+// lost.
 func TestRecheckIsDoneWithWhatIsScheduled(t *testing.T) {
 	t.Parallel()
 	const scheduled = 20

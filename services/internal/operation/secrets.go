@@ -9,8 +9,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 )
 
-// secrets are the secret texts of one command. They are the last line of defence: if a vendor's text
-// quotes one of them, it is replaced before the text leaves the process in an event or in the log.
+// secrets are the secret texts of one command. They are the last line of defence: if a vendor's
+// text quotes one of them, it is replaced before the text leaves the process in an event or in the
+// log.
 type secrets []string
 
 // minSecret is the length of the shortest secret that is looked for: shorter ones are too likely to

@@ -106,8 +106,8 @@ func endAfter(work context.Context, end context.CancelFunc, d time.Duration) {
 }
 
 // consume makes a Watermill handler of a messageHandler. The delivery is taken from the message's
-// context here and nowhere else. That context ends with the message; a detached call goes on, so its
-// handler works under another.
+// context here and nowhere else. That context ends with the message; a detached call goes on, so
+// its handler works under another.
 func consume(work context.Context, handle messageHandler) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		d, ok := bus.DeliveryFrom(msg.Context())

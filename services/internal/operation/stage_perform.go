@@ -59,18 +59,17 @@ func (e *Engine) performRepeatable(ctx context.Context, t *task) (Reply, error) 
 	return t.handler.Perform(ctx, t.attempt)
 }
 
-// recoverPanic turns a panic into an error: a fault of ours in one command does not end the
-// service. It is deferred. The stack and the panic's value go to the log without the command's
+// recoverPanic is deferred, and turns a panic into an error: a fault of ours in one command must
+// not end the process. The panic's value and its stack go to the log, without the command's
 // secrets.
 func (e *Engine) recoverPanic(t *task, err *error) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	*err = fmt.Errorf("handler of %s panicked: %v", t.attempt.Command.Type(), p)
-	hide := t.attempt.secrets.text
-	e.cfg.Log.Error("a handler panicked", "operation", t.attempt.ID, "type", t.attempt.Command.Type(),
-		"panic", hide(fmt.Sprint(p)), "stack", hide(string(debug.Stack())))
+	value, stack := t.attempt.secrets.text(fmt.Sprint(p)), t.attempt.secrets.text(string(debug.Stack()))
+	*err = fmt.Errorf("handler of %s panicked: %s", t.attempt.Command.Type(), value)
+	e.cfg.Log.Error("a handler panicked", "operation", t.attempt.ID, "type", t.attempt.Command.Type(), "panic", value, "stack", stack)
 }
 
 // isBreakdown reports whether an error is none that a handler returns on purpose.

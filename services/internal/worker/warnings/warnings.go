@@ -1,5 +1,5 @@
-// Package warnings puts vendors' warnings into the form that results have. It is not part of package
-// worker, so that a service links the clients of its own vendors alone.
+// Package warnings puts vendors' warnings into the form that results have. It is not part of
+// package worker, so that a service links the clients of its own vendors alone.
 package warnings
 
 import (
