@@ -19,7 +19,10 @@ type attemptResult struct {
 // process dies, the wake-up brings the command back.
 func (e *Engine) attemptOrDetach(ctx context.Context, t *task) (step, error) {
 	t.result = make(chan attemptResult, 1)
-	go func() { t.result <- e.attempt(ctx, t) }()
+	go func() {
+		growStack(false)
+		t.result <- e.attempt(ctx, t)
+	}()
 	parkAfter := time.NewTimer(e.cfg.ParkAfter)
 	defer parkAfter.Stop()
 	select {

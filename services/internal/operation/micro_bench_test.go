@@ -24,14 +24,6 @@ func (s channelSubscriber) Subscribe(context.Context, string) (<-chan *message.M
 }
 func (channelSubscriber) Close() error { return nil }
 
-// untraced leaves out Watermill's log lines about every message.
-type untraced struct{ watermill.LoggerAdapter }
-
-func (untraced) Trace(string, watermill.LogFields) {}
-func (u untraced) With(fields watermill.LogFields) watermill.LoggerAdapter {
-	return untraced{u.LoggerAdapter.With(fields)}
-}
-
 // BenchmarkRouter compares a message's way through Watermill's Router with a plain call.
 func BenchmarkRouter(b *testing.B) {
 	const atOnce = 512
@@ -63,9 +55,8 @@ func BenchmarkRouter(b *testing.B) {
 		b.Run(fmt.Sprint("router, trace ", trace), func(b *testing.B) {
 			e := &Engine{cfg: Config{Log: slog.New(slog.DiscardHandler)}}
 			router, err := e.router()
-			if !trace {
-				logger := watermill.NewSlogLoggerWithLevelMapping(e.cfg.Log, nil)
-				router, err = message.NewRouter(message.RouterConfig{}, untraced{logger})
+			if trace {
+				router, err = message.NewRouter(message.RouterConfig{}, watermill.NewSlogLogger(e.cfg.Log))
 			}
 			if err != nil {
 				b.Fatal(err)
@@ -91,7 +82,7 @@ func BenchmarkCheckOnANewStack(b *testing.B) {
 				go func() {
 					defer close(done)
 					if grow {
-						deepen(false)
+						growStack(false)
 					}
 					c, err := event.ReadCommand(header, data)
 					if err != nil || len(c.Check()) > 0 {
@@ -106,7 +97,7 @@ func BenchmarkCheckOnANewStack(b *testing.B) {
 
 // BenchmarkDetachable compares an attempt on a goroutine of its own with one on its message's.
 func BenchmarkDetachable(b *testing.B) {
-	work := func() int { deepen(false); return time.Now().Nanosecond() }
+	work := func() int { growStack(false); return time.Now().Nanosecond() }
 	b.Run("timer alone", func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
@@ -130,13 +121,4 @@ func BenchmarkDetachable(b *testing.B) {
 			}
 		})
 	})
-}
-
-//go:noinline
-func deepen(touch bool) (untouched byte) {
-	if touch {
-		var room [12 << 10]byte
-		untouched = room[time.Now().Nanosecond()%len(room)]
-	}
-	return untouched
 }

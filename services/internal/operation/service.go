@@ -64,7 +64,7 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 // router has what happens to every message, from the outside in, before the handler of its topic.
 func (e *Engine) router() (*message.Router, error) {
 	levels := map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn}
-	logger := watermill.NewSlogLoggerWithLevelMapping(e.cfg.Log, levels)
+	logger := untraced{watermill.NewSlogLoggerWithLevelMapping(e.cfg.Log, levels)}
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: stopTimeout + 5*time.Second}, logger)
 	if err != nil {
 		return nil, err
@@ -74,6 +74,19 @@ func (e *Engine) router() (*message.Router, error) {
 		middleware.Recoverer, // a panic in the engine is an error of its message
 	)
 	return router, nil
+}
+
+// untraced leaves out Watermill's trace of every message: its fields are gathered although nobody
+// reads them. Without it a message's way through the Router takes 12 us, with it 8 us, and a plain
+// call 2 us (BenchmarkRouter, two cores).
+type untraced struct{ watermill.LoggerAdapter }
+
+// Trace implements [watermill.LoggerAdapter].
+func (untraced) Trace(string, watermill.LogFields) {}
+
+// With implements [watermill.LoggerAdapter].
+func (u untraced) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	return untraced{u.LoggerAdapter.With(fields)}
 }
 
 // subscriber delivers the commands and wake-ups of the partitions.
@@ -114,6 +127,7 @@ func consume(work context.Context, handle messageHandler) message.NoPublishHandl
 		if !ok {
 			return errors.New("the message carries no delivery: it does not come from package bus")
 		}
+		growStack(false)
 		return handle(work, d, func() { msg.Ack() })
 	}
 }
