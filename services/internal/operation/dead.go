@@ -183,7 +183,7 @@ func tenantOf(subject string) string {
 
 // deadLetterCommand publishes a dead letter about a task's command.
 func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail string) error {
-	d := t.source.command
+	d := t.command
 	d.Stream = topology.StreamCommands
 	d.Consumer = bus.CommandConsumer(e.cfg.Domain, t.attempt.address.Partition).Durable
 	return e.deadLetter(ctx, deadLetter{reason: reason, detail: detail, attempt: t.attempt}, d)
@@ -193,7 +193,7 @@ func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail 
 // What its results carry stands in its record. Without a record there is only the dead letter. The
 // same goes for the record of a command on another key, whose own reference decides.
 func (e *Engine) failGone(ctx context.Context, t *task, l deadLetter) (step, error) {
-	key, ref := t.source.address, t.source.reference
+	key, ref := t.key, t.reference
 	last, err := e.records.lastOf(key.Tenant, e.cfg.Domain, ref.OperationID)
 	if isRecordUnreadable(err) {
 		last, err = &noEntry, nil

@@ -49,14 +49,14 @@ func (e *Engine) detach(ctx context.Context, t *task) error {
 	e.detached.Store(t.attempt.ID, t.attempt.address)
 	e.publishStartedLate(ctx, t)
 	since := lease.Now()
-	if err := t.source.queue.Postpone(ctx, t, e.Now().Add(e.cfg.leaseTime())); err != nil {
+	if err := t.queue.Postpone(ctx, t, e.Now().Add(e.cfg.leaseTime())); err != nil {
 		return err
 	}
 	t.renewal = lease.New(e.cfg.leaseTime(), since)
 	if !t.handler.NotRepeatable { // the lease of the others is their announcement
 		t.attempt.lease.Store(t.renewal)
 	}
-	t.source.ack()
+	t.ack()
 	return nil
 }
 

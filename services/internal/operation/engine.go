@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// maxSlots bounds the commands that one process works on at once. It is low enough that in a
-	// burst of fast calls the last one still gets its call within ParkAfter, and is not parked.
+	// maxSlots bounds the commands that one process works on at once, of 64 in flight in each
+	// partition. In a burst of one tenant with a limit of 24 calls of 100 ms each, the last of 256
+	// waits for its call for about a second, which is as long as limit waits by default. The last
+	// of 512 would wait for two, and so be parked, and its publisher be told that it waits.
 	maxSlots = 256
 	// maxDetached bounds the calls of one process that outlast ParkAfter, and so its memory. Beyond
 	// it a slow call keeps its slot.

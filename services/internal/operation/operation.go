@@ -101,7 +101,7 @@ type Attempt struct {
 	// renews; or of the announcement of a create.
 	lease atomic.Pointer[lease.Lease]
 	// performing says that the handler has been called. Another goroutine reads it: see
-	// publishSlow.
+	// publishStartedLate.
 	performing atomic.Bool
 	writer     *writer
 	started    func() event.StartedData

@@ -68,26 +68,26 @@ const (
 	underWay                    // a detached call of this process is at work on it
 )
 
-// source is a command as its queue hands it over.
-type source struct {
+// task is a command on its way through the pipeline.
+type task struct {
+	// What the queue knows:
+
 	queue queue
-	// command is the message of COMMANDS. A parked command has none before the stage read.
+	// command is the message of COMMANDS. read fills it in for a parked command.
 	command bus.Delivery
 	// reference is what PARKED holds of the command; nil for one that COMMANDS delivered.
 	reference *parkedCommand
-	// address of the key that the reference waits on.
-	address topology.Address
+	// key is the one that the reference waits on.
+	key topology.Address
 	// deliveries counts those of the message that brought the command.
 	deliveries uint64
 	// lease of the message that brought the command.
 	lease *lease.Lease
-	// ack acknowledges that message early. Without it, it is acknowledged when its handler returns.
+	// ack acknowledges that message early. Else it is acknowledged when its handler returns.
 	ack func()
-}
 
-// task is a command on its way through the pipeline.
-type task struct {
-	source  source
+	// What the stages fill in:
+
 	attempt *Attempt // nil before read
 	handler Handler
 	last    *entry // where the record ended when it was read
@@ -112,20 +112,20 @@ func (t *task) priorOpen() bool { return t.attempt.Prior != nil && !t.attempt.pe
 
 // process takes a command through the pipeline, as far as that goes now. It reports whether the
 // command is finished. An error brings the message back.
-func (e *Engine) process(ctx context.Context, s source) (done bool, err error) {
+func (e *Engine) process(ctx context.Context, arrived task) (done bool, err error) {
 	for {
-		t := &task{source: s}
-		next, err := e.try(ctx, t)
+		t := arrived
+		next, err := e.try(ctx, &t)
 		if err != nil {
 			return false, err
 		}
 		switch next.kind {
 		case finished:
-			return true, s.queue.Done(ctx, t)
+			return true, t.queue.Done(ctx, &t)
 		case postpone:
-			return false, s.queue.Postpone(ctx, t, next.at)
+			return false, t.queue.Postpone(ctx, &t, next.at)
 		case detached:
-			e.finishDetached(ctx, t)
+			e.finishDetached(ctx, &t)
 			return false, nil
 		case retryInSlot:
 			if !e.sleepUntil(next.at) {

@@ -45,12 +45,12 @@ type keyQueue struct{ parking *parking }
 
 // Done removes the command. The wake-up goes on with the next of the key.
 func (q keyQueue) Done(ctx context.Context, t *task) error {
-	return q.parking.remove(ctx, *t.source.reference)
+	return q.parking.remove(ctx, *t.reference)
 }
 
 // Postpone schedules the key's wake-up anew.
 func (q keyQueue) Postpone(ctx context.Context, t *task, at time.Time) error {
-	return q.parking.scheduleWakeUp(ctx, t.source.address, at)
+	return q.parking.scheduleWakeUp(ctx, t.key, at)
 }
 
 // onCommand takes a command that COMMANDS delivered through the pipeline. nil acknowledges the
@@ -58,7 +58,7 @@ func (q keyQueue) Postpone(ctx context.Context, t *task, at time.Time) error {
 // [redeliverAfter]. The bus delivers the commands of a key one after another.
 func (e *Engine) onCommand(ctx context.Context, d bus.Delivery, ack func()) error {
 	defer e.reach(failpoint.Acknowledge)
-	_, err := e.process(ctx, source{
+	_, err := e.process(ctx, task{
 		queue: commandQueue{e.parking}, command: d, deliveries: d.NumDelivered, lease: d.Lease(), ack: ack,
 	})
 	return err
@@ -89,8 +89,8 @@ func (e *Engine) drainKey(ctx context.Context, address topology.Address, wakeUp 
 		if err != nil || !parked {
 			return err
 		}
-		done, err := e.process(ctx, source{
-			queue: keyQueue{e.parking}, reference: &head, address: address,
+		done, err := e.process(ctx, task{
+			queue: keyQueue{e.parking}, reference: &head, key: address,
 			deliveries: wakeUp.NumDelivered, lease: wakeUp.Lease(), ack: ack,
 		})
 		if err != nil || !done {

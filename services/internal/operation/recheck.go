@@ -69,7 +69,7 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 	if err != nil {
 		return r.malformed(ctx, d, err)
 	}
-	t := &task{source: source{command: d}, attempt: a}
+	t := &task{command: d, attempt: a}
 	for range 2 {
 		if t.last, err = e.records.last(a); isRecordUnreadable(err) {
 			return nil // its partition gives it up

@@ -27,10 +27,6 @@ type redeliverAfter struct{ delay time.Duration }
 // Error implements error.
 func (r *redeliverAfter) Error() string { return "again in " + r.delay.String() }
 
-// messageHandler handles the message of a delivery. nil acknowledges the message, and ack does so
-// before that. An error has it delivered again. ctx ends when a stop has waited for stopTimeout.
-type messageHandler func(ctx context.Context, d bus.Delivery, ack func()) error
-
 // Serve runs the engine on every partition of its domain until ctx ends, and then lets what is
 // under way finish.
 func (e *Engine) Serve(ctx context.Context, partitions int) error {
@@ -118,10 +114,11 @@ func endAfter(work context.Context, end context.CancelFunc, d time.Duration) {
 	}
 }
 
-// consume makes a Watermill handler of a messageHandler. The delivery is taken from the message's
-// context here and nowhere else. That context ends with the message; a detached call goes on, so
-// its handler works under another.
-func consume(work context.Context, handle messageHandler) message.NoPublishHandlerFunc {
+// consume makes a Watermill handler of one of the engine's. The delivery is taken from the message's
+// context here and nowhere else. That context ends with the message; a detached call goes on, so the
+// handler gets work instead, which ends when a stop has waited for stopTimeout. nil acknowledges the
+// message, and ack does so before that. An error has it delivered again.
+func consume(work context.Context, handle func(ctx context.Context, d bus.Delivery, ack func()) error) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		d, ok := bus.DeliveryFrom(msg.Context())
 		if !ok {

@@ -23,13 +23,13 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	}
 	switch {
 	case t.last.conflicts(t.attempt):
-		err = e.deadLetter(ctx, conflict(t.attempt), t.source.command)
+		err = e.deadLetter(ctx, conflict(t.attempt), t.command)
 	case !t.last.state.Terminal():
 		e.prepare(t)
 		return step{}, nil
 	}
 	// A delivery that did not end may have parked the command.
-	if redelivered := t.source.reference == nil && t.source.deliveries > 1; err == nil && redelivered && t.last.state.Terminal() {
+	if redelivered := t.reference == nil && t.deliveries > 1; err == nil && redelivered && t.last.state.Terminal() {
 		err = e.ensureWakeUp(ctx, t.attempt.address)
 	}
 	return step{kind: finished}, err
@@ -38,7 +38,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 // readRecord reads the record, and for a command that COMMANDS delivered whether others of its key
 // wait. Both requests are on their way at once.
 func (e *Engine) readRecord(t *task) (err error) {
-	if t.source.reference != nil || e.disabled(failpoint.ParkInOrder) {
+	if t.reference != nil || e.disabled(failpoint.ParkInOrder) {
 		t.last, err = e.records.last(t.attempt)
 		return err
 	}
@@ -72,7 +72,7 @@ const (
 // withoutRecord has a command whose record cannot be read delivered again a few times, and then
 // dead-letters it: it would hold up its key for ever.
 func (e *Engine) withoutRecord(ctx context.Context, t *task, why *recordUnreadable) (step, error) {
-	deliveries := t.source.deliveries
+	deliveries := t.deliveries
 	if deliveries < maxRecordReads || e.disabled(failpoint.UnreadableRecords) {
 		return step{}, &redeliverAfter{firstRecordPause << min(deliveries, maxRecordReads) >> 1}
 	}

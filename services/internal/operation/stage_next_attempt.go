@@ -20,7 +20,7 @@ const maxSlotRetries = 3
 // waitUntil has a command wait for its next attempt: in its slot if the time is near, else parked.
 func (e *Engine) waitUntil(t *task, at time.Time) step {
 	near := at.Sub(e.Now()) <= e.cfg.ParkAfter && t.attempt.Operation.Attempt <= maxSlotRetries
-	if near && t.source.reference == nil {
+	if near && t.reference == nil {
 		return step{retryInSlot, at}
 	}
 	return step{postpone, at}

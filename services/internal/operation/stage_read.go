@@ -13,12 +13,12 @@ import (
 // read decodes the command; one that no operation can come of ends as a dead letter. If the process
 // dies right after it, the message is delivered again.
 func (e *Engine) read(ctx context.Context, t *task) (step, error) {
-	if t.source.reference != nil {
+	if t.reference != nil {
 		return e.readParked(ctx, t)
 	}
-	attempt, err := decode(t.source.command)
+	attempt, err := decode(t.command)
 	if err != nil {
-		return step{kind: finished}, e.deadLetter(ctx, unreadable(err), t.source.command)
+		return step{kind: finished}, e.deadLetter(ctx, unreadable(err), t.command)
 	}
 	e.begin(t, attempt)
 	return step{}, nil
@@ -27,13 +27,13 @@ func (e *Engine) read(ctx context.Context, t *task) (step, error) {
 // readParked reads the command that a reference in PARKED means, and makes sure that COMMANDS still
 // holds that very command under its sequence.
 func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
-	ref, address := *t.source.reference, t.source.address
+	ref := *t.reference
 	if ref.invalid != nil {
 		return step{kind: finished}, e.deadLetter(ctx, deadLetter{reason: Unreadable, detail: "it waits on a key, and is no reference to a command"},
-			bus.Delivery{Stream: topology.StreamParked, Sequence: ref.parkedSequence, Subject: topology.ParkedSubject(address), Data: ref.invalid})
+			bus.Delivery{Stream: topology.StreamParked, Sequence: ref.parkedSequence, Subject: topology.ParkedSubject(t.key), Data: ref.invalid})
 	}
 	if key, ok := e.detached.Load(ref.OperationID); ok {
-		if key == address {
+		if key == t.key {
 			return step{kind: underWay}, nil // the end of the call wakes the key
 		}
 		// a duplicate on another key, which the end of the call does not wake
@@ -47,13 +47,13 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 		return e.failGone(ctx, t, deadLetter{reason: Expired, detail: "COMMANDS no longer holds the command that waits"})
 	}
 	attempt, err := decode(d)
-	if !e.refersTo(ref, address, attempt) {
+	if !e.refersTo(t, attempt) {
 		return e.failGone(ctx, t, deadLetter{reason: ReferenceMismatch, detail: "COMMANDS holds another command where the one that waits should be: the stream was restored or made again"})
 	}
 	if err != nil { // it could be read when it was parked
 		return e.failGone(ctx, t, unreadable(err))
 	}
-	t.source.command = d
+	t.command = d
 	e.begin(t, attempt)
 	return step{}, nil
 }
@@ -61,7 +61,7 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 // begin fills in what the next stages need of a command that can be read.
 func (e *Engine) begin(t *task, attempt *Attempt) {
 	e.warnOfKey(attempt)
-	attempt.lease.Store(t.source.lease)
+	attempt.lease.Store(t.lease)
 	t.attempt, t.handler = attempt, e.cfg.Handlers[attempt.Command.Type()]
 }
 
@@ -102,13 +102,13 @@ func decode(d bus.Delivery) (*Attempt, error) {
 // same operation, on the same key. attempt is nil if the command could not be read: then only the
 // incarnation tells. A stream that was made again while this process ran may have references of
 // either incarnation.
-func (e *Engine) refersTo(ref parkedCommand, address topology.Address, attempt *Attempt) bool {
+func (e *Engine) refersTo(t *task, attempt *Attempt) bool {
 	switch {
 	case e.disabled(failpoint.References):
 		return true
 	case attempt == nil:
-		return ref.Incarnation == e.parking.incarnation()
+		return t.reference.Incarnation == e.parking.incarnation()
 	default:
-		return attempt.ID == ref.OperationID && attempt.address == address
+		return attempt.ID == t.reference.OperationID && attempt.address == t.key
 	}
 }
