@@ -17,59 +17,66 @@ type attemptResult struct {
 // attemptOrDetach makes an attempt. One that outlasts ParkAfter is detached: its command is parked,
 // or its key's wake-up scheduled anew, its message is acknowledged, and the call goes on. If this
 // process dies, the wake-up brings the command back.
+//
+// The attempt stays on its message's goroutine, and the timer's goroutine watches the slow ones:
+// with a goroutine for every attempt a command costs a tenth more CPU (BenchmarkPipeline).
 func (e *Engine) attemptOrDetach(ctx context.Context, t *task) (step, error) {
-	t.result = make(chan attemptResult, 1)
-	go func() {
-		growStack(false)
-		t.result <- e.attempt(ctx, t)
-	}()
-	parkAfter := time.NewTimer(e.cfg.ParkAfter)
-	defer parkAfter.Stop()
-	select {
-	case r := <-t.result:
-		return r.step, r.err
-	case <-parkAfter.C:
+	ended, watched := make(chan attemptResult, 1), make(chan attemptResult, 1)
+	watch := time.AfterFunc(e.cfg.ParkAfter, func() { watched <- e.watchSlow(ctx, t, ended) })
+	r := e.attempt(ctx, t)
+	if !watch.Stop() {
+		ended <- r
+		r = <-watched
 	}
-	select {
-	case e.detachedSlots <- struct{}{}:
-	default: // too many detached calls: this one keeps its slot
-		r := <-t.result
-		return r.step, r.err
-	}
-	if err := e.detach(ctx, t); err != nil {
-		r := <-t.result
-		e.forgetDetached(t)
-		return r.step, errors.Join(r.err, err)
-	}
-	return step{kind: detached}, nil
+	return r.step, r.err
 }
 
-// detach lets the call's message go.
-func (e *Engine) detach(ctx context.Context, t *task) error {
+// watchSlow detaches an attempt that has outlasted ParkAfter, and returns when it has ended. It
+// gives the attempt's result, or that nothing is left to do.
+func (e *Engine) watchSlow(ctx context.Context, t *task, ended <-chan attemptResult) attemptResult {
+	select {
+	case e.detachedSlots <- struct{}{}:
+		defer func() { <-e.detachedSlots }()
+	default: // too many detached calls: this one keeps its slot
+		return <-ended
+	}
 	e.detached.Store(t.attempt.ID, t.attempt.address)
+	renewal, err := e.detach(ctx, t)
+	if err != nil {
+		r := <-ended
+		e.detached.Delete(t.attempt.ID)
+		return attemptResult{r.step, errors.Join(r.err, err)}
+	}
+	r := e.renewUntilEnd(ctx, t, renewal, ended)
+	e.detached.Delete(t.attempt.ID) // before its key is woken
+	e.wakeKeyAfter(ctx, t, r)
+	return attemptResult{step: step{kind: underWay}}
+}
+
+// detach lets the attempt's message and its slot go. It returns the lease that keeps other replicas
+// away from now on.
+func (e *Engine) detach(ctx context.Context, t *task) (*lease.Lease, error) {
 	e.publishStartedLate(ctx, t)
 	since := lease.Now()
 	if err := t.queue.Postpone(ctx, t, e.Now().Add(e.cfg.leaseTime())); err != nil {
-		return err
+		return nil, err
 	}
-	t.renewal = lease.New(e.cfg.leaseTime(), since)
+	renewal := lease.New(e.cfg.leaseTime(), since)
 	if !t.handler.NotRepeatable { // the lease of the others is their announcement
-		t.attempt.lease.Store(t.renewal)
+		t.attempt.lease.Store(renewal)
 	}
 	t.ack()
-	return nil
+	t.releaseSlot()
+	return renewal, nil
 }
 
-// finishDetached renews the wake-up until the detached call has ended, and then has its key go on.
-func (e *Engine) finishDetached(ctx context.Context, t *task) {
-	r := e.renewUntilEnd(ctx, t)
-	e.forgetDetached(t)
-	// zero: now. The wake-up finds the operation finished and goes on with the next.
+// wakeKeyAfter has the key of a detached attempt go on when that has ended.
+func (e *Engine) wakeKeyAfter(ctx context.Context, t *task, r attemptResult) {
+	// zero: now. The wake-up finds the operation finished, and goes on with the next.
 	at := r.step.at
 	if r.err != nil {
 		e.cfg.Log.Warn("a slow call could not be recorded; its key is woken by the schedule", "operation", t.attempt.ID, "error", r.err)
-		// the wake-up may have come while the call was under way
-		at = e.Now().Add(e.cfg.leaseTime())
+		at = e.Now().Add(e.cfg.leaseTime()) // a wake-up may have come while the call was under way
 	}
 	if err := e.parking.scheduleWakeUp(ctx, t.attempt.address, at); err != nil {
 		e.cfg.Log.Warn("a key could not be woken; the schedule will", "operation", t.attempt.ID, "error", err)
@@ -84,13 +91,13 @@ const (
 // renewUntilEnd keeps the wake-up of a detached call in the future until the call has ended. A
 // renewal that fails is repeated soon: two thirds of the lease after the last confirmed one, the
 // call is broken off.
-func (e *Engine) renewUntilEnd(ctx context.Context, t *task) attemptResult {
+func (e *Engine) renewUntilEnd(ctx context.Context, t *task, renewal *lease.Lease, ended <-chan attemptResult) attemptResult {
 	pause := e.cfg.leaseTime() / renewalsPerLease
 	renew := time.NewTimer(pause)
 	defer renew.Stop()
 	for {
 		select {
-		case r := <-t.result:
+		case r := <-ended:
 			return r
 		case <-renew.C:
 			sent := lease.Now()
@@ -99,16 +106,10 @@ func (e *Engine) renewUntilEnd(ctx context.Context, t *task) attemptResult {
 				renew.Reset(min(pause, renewalRetryAfter))
 				continue
 			}
-			t.renewal.Renew(sent, lease.Now())
+			renewal.Renew(sent, lease.Now())
 			renew.Reset(pause)
 		}
 	}
-}
-
-// forgetDetached gives a detached call's slot back. Its key may be woken from here on.
-func (e *Engine) forgetDetached(t *task) {
-	e.detached.Delete(t.attempt.ID)
-	<-e.detachedSlots
 }
 
 // attempt calls the vendor, and records what came of it.

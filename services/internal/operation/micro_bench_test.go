@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -93,32 +92,4 @@ func BenchmarkCheckOnANewStack(b *testing.B) {
 			}
 		})
 	}
-}
-
-// BenchmarkDetachable compares an attempt on a goroutine of its own with one on its message's.
-func BenchmarkDetachable(b *testing.B) {
-	work := func() int { growStack(false); return time.Now().Nanosecond() }
-	b.Run("timer alone", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				t := time.AfterFunc(time.Minute, func() {})
-				work()
-				t.Stop()
-			}
-		})
-	})
-	b.Run("goroutine and timer", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				result := make(chan int, 1)
-				go func() { result <- work() }()
-				t := time.NewTimer(time.Minute)
-				select {
-				case <-result:
-				case <-t.C:
-				}
-				t.Stop()
-			}
-		})
-	})
 }

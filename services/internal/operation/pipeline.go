@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -64,8 +65,7 @@ const (
 	finished                    // nothing is left to do: the queue lets the command go
 	retryInSlot                 // from the first stage at a time, which is near
 	postpone                    // from the first stage at a time: the queue brings the command back
-	detached                    // the call goes on without its message: see detach.go
-	underWay                    // a detached call of this process is at work on it
+	underWay                    // a detached call is or was at work on it: its end wakes the key
 )
 
 // task is a command on its way through the pipeline.
@@ -94,16 +94,14 @@ type task struct {
 	// keyIsParked says that other commands of the key wait in PARKED.
 	keyIsParked bool
 	valid       bool // validate has found no fault
+	// releaseSlot gives the process's slot back: at the end of try, or when the call is detached.
+	releaseSlot func()
 	// endCall gives the call back to the budgets; nil before limit.
 	endCall func()
 	// sentAt is when the vendor was called: now, or by the prior call.
 	sentAt  time.Time
 	reply   Reply // a success, or a plan
 	failure error // of a stage before record
-	// result receives what the attempt came to.
-	result chan attemptResult
-	// renewal is the lease of a detached call.
-	renewal *lease.Lease
 }
 
 // priorOpen reports whether an earlier call is in doubt and no look-up or repetition has begun to
@@ -124,9 +122,6 @@ func (e *Engine) process(ctx context.Context, arrived task) (done bool, err erro
 			return true, t.queue.Done(ctx, &t)
 		case postpone:
 			return false, t.queue.Postpone(ctx, &t, next.at)
-		case detached:
-			e.finishDetached(ctx, &t)
-			return false, nil
 		case retryInSlot:
 			if !e.sleepUntil(next.at) {
 				return false, &redeliverAfter{} // at once, to another replica
@@ -140,7 +135,8 @@ func (e *Engine) process(ctx context.Context, arrived task) (done bool, err erro
 // try takes a command through the pipeline once. It holds one of the process's slots meanwhile.
 func (e *Engine) try(ctx context.Context, t *task) (step, error) {
 	e.slots <- struct{}{}
-	defer func() { <-e.slots }()
+	t.releaseSlot = sync.OnceFunc(func() { <-e.slots })
+	defer t.releaseSlot()
 	next, err := run(ctx, t, e.stages.arrival)
 	if _, rejected := errors.AsType[*Rejection](err); rejected {
 		t.failure = err

