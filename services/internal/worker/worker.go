@@ -41,8 +41,8 @@ type Config struct {
 // create, read back.
 const requestsPerAttempt = 3
 
-// PageTimeout is how long a listing waits for a page of a vendor that does not answer.
-const PageTimeout = 2 * time.Minute
+// PagePatience is how long a listing waits for a page of a vendor that does not answer.
+const PagePatience = 2 * time.Minute
 
 // HTTP gives the bounds of the calls to a vendor whose own limits name none.
 func (c *Config) HTTP() transport.Config { return transport.Config{Timeout: c.VendorTimeout} }

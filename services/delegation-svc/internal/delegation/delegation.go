@@ -14,7 +14,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	clients, err := tenant.Connect(d.Tenants, exchangeonline.Vendor, func(t *tenant.Tenant) *tenant.ExchangeOnline { return t.ExchangeOnline },
 		func(c *tenant.ExchangeOnline) (delegator, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PagePatience = worker.PageTimeout
+			cfg.PagePatience = worker.PagePatience
 			client, err := exchangeonline.New(cfg)
 			return delegator{client}, err
 		})

@@ -40,7 +40,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	clients, err := tenant.Connect(d.Tenants, enpower.Vendor, func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
 		func(c *tenant.EnPower) (syncer, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PagePatience = worker.PageTimeout
+			cfg.PagePatience = worker.PagePatience
 			client, err := enpower.New(cfg)
 			return syncer{client: client, guard: guardOf(c), js: js}, err
 		})
