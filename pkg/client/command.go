@@ -87,9 +87,9 @@ func (c Command) tenant() string {
 	return cmp.Or(c.Tenant, event.Extension(c.Event, event.AttrTenantID))
 }
 
-// longestKey keeps the subject, in which a byte of the key may take three, under NATS' limit of
+// maxKey keeps the subject, in which a byte of the key may take three, under NATS' limit of
 // about 4,000 bytes.
-const longestKey = 1000
+const maxKey = 1000
 
 // addressed gives the command with tenant, domain and key filled in.
 func (c Command) addressed() (Command, error) {
@@ -110,8 +110,8 @@ func (c Command) addressed() (Command, error) {
 		return c, fmt.Errorf("%s goes to the domain %s, not to %s", c.Type(), own, c.Domain)
 	case c.Key == "":
 		return c, fmt.Errorf("%s has nothing to derive a key from; give one", c.Type())
-	case len(c.Key) > longestKey:
-		return c, fmt.Errorf("the key has %d bytes; %d are allowed", len(c.Key), longestKey)
+	case len(c.Key) > maxKey:
+		return c, fmt.Errorf("the key has %d bytes; %d are allowed", len(c.Key), maxKey)
 	}
 	c.Domain = cmp.Or(c.Domain, own)
 	return c, nil

@@ -28,8 +28,8 @@
 //
 // # Traps that are handled
 //
-// Testcontainers is told, before it starts anything, to do without its reaper where that image can
-// not be had, and to use the loopback address where a file /.dockerenv makes it believe that it
+// Testcontainers is told, before it starts anything, to do without its reaper where that image cannot
+// be had, and to use the loopback address where a file /.dockerenv makes it believe that it
 // runs within a container although it shares the engine's network. TESTCONTAINERS_RYUK_DISABLED and
 // TESTCONTAINERS_HOST_OVERRIDE count where they are set.
 package testkit

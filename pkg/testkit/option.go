@@ -136,7 +136,7 @@ func dependencies() []*debug.Module {
 	return info.Deps
 }
 
-// imageTag is the version of this module among those that a program consists of. A tag can not have
+// imageTag is the version of this module among those that a program consists of. A tag cannot have
 // a plus.
 func imageTag(modules []*debug.Module) string {
 	for _, m := range modules {

@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Patience bounds a wait whose context has no deadline.
-const Patience = time.Minute
+// DefaultTimeout bounds a wait whose context has no deadline.
+const DefaultTimeout = time.Minute
 
 // poll is how often something awaited is looked for.
 const poll = 25 * time.Millisecond
@@ -35,7 +35,7 @@ type DeadError = client.DeadError
 
 // AwaitOutcome waits until a command, published by the test or by the program under test, has its
 // outcome. A command that was given up is a *[DeadError]. Without a deadline in ctx it waits for
-// [Patience]; the error then says how far the operation came.
+// [DefaultTimeout]; the error then says how far the operation came.
 func (s *System) AwaitOutcome(ctx context.Context, c Command) (Outcome, error) {
 	_, receipt, err := c.Message()
 	if err != nil {
@@ -89,7 +89,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, Patience)
+	return context.WithTimeout(ctx, DefaultTimeout)
 }
 
 // await repeats a look until it is done, fails, or time is up.

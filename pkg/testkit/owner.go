@@ -180,7 +180,7 @@ func ownFolder(dir string) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// removeFolder removes a system's folder, the owner's file last: what can not be removed now, the
+// removeFolder removes a system's folder, the owner's file last: what cannot be removed now, the
 // next sweep finds. Postgres may still be on its way out, and write.
 func removeFolder(dir string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {

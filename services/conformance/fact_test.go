@@ -19,16 +19,17 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
-// fact is one thing that a vendor's page documents, or that its notes infer.
+// fact is one thing that a vendor's page documents, or that our notes on the vendor infer.
 type fact struct {
 	name string
-	// source is the page, and the section or field.
+	// source is the page, and the section or field. "notes 7.2" is heading 7.2 of
+	// docs/vendors/<vendor>.md, whose table of sources has the pages' addresses.
 	source string
 	// faults is a script in testdata/faults that is applied first.
 	faults string
 	// client is what our client has to do; vendor what the API behind it has to do, asked without
 	// our client. nil: nothing to show there.
-	client, vendor func(*bed) error
+	client, vendor func(*env) error
 	// reads: the client's part only reads, and needs nothing of the sandbox's tenant, so it runs
 	// against a real vendor too.
 	reads bool
@@ -37,7 +38,7 @@ type fact struct {
 // run holds each fact of a vendor, one after another, since they share a tenant that is reset in
 // between.
 func run(t *testing.T, vendor string, facts []fact) {
-	b := newBed(t, vendor)
+	b := newEnv(t, vendor)
 	if b.real != nil && !b.configured() {
 		t.Skip("the tenant does not configure " + vendor)
 	}
@@ -47,17 +48,17 @@ func run(t *testing.T, vendor string, facts []fact) {
 		}
 		t.Run(f.name, func(t *testing.T) {
 			row := row{Vendor: vendor, Fact: f.name, Source: f.source}
-			row.Client = b.hold(t, "client", f, f.client)
+			row.Client = b.verify(t, "client", f, f.client)
 			if b.real == nil {
-				row.Sandbox = b.hold(t, "sandbox", f, f.vendor)
+				row.Sandbox = b.verify(t, "sandbox", f, f.vendor)
 			}
 			report.add(row)
 		})
 	}
 }
 
-// hold tries one side of a fact.
-func (b *bed) hold(t *testing.T, side string, f fact, try func(*bed) error) verdict {
+// verify tries one side of a fact.
+func (b *env) verify(t *testing.T, side string, f fact, try func(*env) error) status {
 	if try == nil {
 		return ""
 	}
@@ -73,7 +74,7 @@ func (b *bed) hold(t *testing.T, side string, f fact, try func(*bed) error) verd
 		t.Errorf("%s: %v", side, err)
 		return broken
 	}
-	return held
+	return passed
 }
 
 // facts' vocabulary: each gives nil where it is so.
@@ -111,8 +112,8 @@ func that(ok bool, format string, args ...any) error {
 
 func all(errs ...error) error { return errors.Join(errs...) }
 
-// struck is what a client has to make of each script that strikes one call, a write and a read.
-var struck = []struct {
+// faultCases is what a client has to make of each script that strikes one call, a write and a read.
+var faultCases = []struct {
 	script      string
 	write, read failure.Kind
 	done        bool // the write took effect
@@ -138,12 +139,12 @@ var creates = []string{"adaxes", "hostedexchange"}
 
 // faults are the facts that each script gives for one write and one read of a vendor's; "" for
 // none. done tells whether the write took effect.
-func faults(vendor, source, writeCall string, write func(*bed) error, done func(*bed) (bool, error), readCall string, read func(*bed) error) (list []fact) {
-	for _, s := range struck {
+func faults(vendor, source, writeCall string, write func(*env) error, done func(*env) (bool, error), readCall string, read func(*env) error) (list []fact) {
+	for _, s := range faultCases {
 		if strings.HasPrefix(s.script, "unavailable") && slices.Contains(creates, vendor) {
 			s.write = failure.Unknown
 		}
-		attempt := func(b *bed, call string, do func(*bed) error, kind failure.Kind) error {
+		attempt := func(b *env, call string, do func(*env) error, kind failure.Kind) error {
 			b.apply(s.script, vendor, call)
 			err := do(b)
 			if s.retryAfter != nil && err != nil && !s.retryAfter(failure.Of(err).RetryAfter) {
@@ -153,7 +154,7 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 		}
 		list = append(list, fact{
 			name: "fault " + s.script, source: source,
-			client: func(b *bed) error {
+			client: func(b *env) error {
 				var errs []error
 				if readCall != "" {
 					errs = append(errs, attempt(b, readCall, read, s.read))
@@ -163,7 +164,7 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 				}
 				return all(errs...)
 			},
-			vendor: func(b *bed) error {
+			vendor: func(b *env) error {
 				if writeCall == "" {
 					return nil
 				}
@@ -179,16 +180,16 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 
 // tokenFault is the fact that a token which ends in the middle of a walk costs one page and one
 // token request more. walk calls between after each page.
-func tokenFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+func tokenFault(vendor, call string, walk func(b *env, between func()) (pages int, err error), raw func(b *env) (answer, error)) fact {
 	return fact{
 		name: "fault expire-token: in mid-walk another token is fetched, once, and the page asked for again", source: "RFC 6750 section 3.1; notes 2",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			pages, err := walk(b, sync.OnceFunc(func() { b.apply("expire-token", vendor, call) }))
 			asked, _ := b.calls(call)
 			tokens, _ := b.calls("token")
 			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), same("token requests", tokens, 2))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			b.apply("expire-token", vendor, call)
 			struck, err := raw(b)
 			after, err2 := raw(b)
@@ -198,10 +199,10 @@ func tokenFault(vendor, call string, walk func(b *bed, between func()) (pages in
 }
 
 // awayFault is the fact that a page which is away is asked for again, and no other page.
-func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+func awayFault(vendor, call string, walk func(b *env, between func()) (pages int, err error), raw func(b *env) (answer, error)) fact {
 	return fact{
 		name: "a later page that is away is asked for again; a first one is not", source: "notes 7 (503); client duties",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			pages, err := walk(b, sync.OnceFunc(func() { b.apply("unavailable", vendor, call) }))
 			asked, _ := b.calls(call)
 			b.reset()
@@ -210,7 +211,7 @@ func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int
 			askedFirst, _ := b.calls(call)
 			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), wants(first, failure.Unavailable), same("calls for a first page", askedFirst, 1))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			b.apply("unavailable", vendor, call)
 			struck, err := raw(b)
 			after, err2 := raw(b)
@@ -221,13 +222,13 @@ func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int
 
 // echoes is the fact that no error of ours repeats a credential, though the vendor does; read makes
 // a call with clients that are bounded so.
-func echoes(source string, vendors []string, read func(*bed, transport.Config) error) fact {
+func echoes(source string, vendors []string, read func(*env, transport.Config) error) fact {
 	return fact{
 		name: "fault secret-echo", source: source,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for _, vendor := range vendors {
-				sent := &eavesdropper{}
+				sent := &recordingTransport{}
 				bounds := b.http()
 				bounds.RoundTripper = sent
 				b.apply("secret-echo", vendor, "")
@@ -242,10 +243,10 @@ func echoes(source string, vendors []string, read func(*bed, transport.Config) e
 			}
 			return all(errs...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			var errs []error
 			for _, vendor := range vendors {
-				heard := &eavesdropper{}
+				heard := &recordingTransport{}
 				bounds := b.http()
 				bounds.RoundTripper = heard
 				b.apply("secret-echo", vendor, "")
@@ -257,8 +258,8 @@ func echoes(source string, vendors []string, read func(*bed, transport.Config) e
 	}
 }
 
-// eavesdropper takes down what requests carry and what is answered.
-type eavesdropper struct {
+// recordingTransport takes down what requests carry and what is answered.
+type recordingTransport struct {
 	mu      sync.Mutex
 	secrets []string
 	calls   []string // method, content type and URL of each request
@@ -266,7 +267,7 @@ type eavesdropper struct {
 	answers string   // bodies of all answers
 }
 
-func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e *recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.calls = append(e.calls, r.Method+" "+r.Header.Get("Content-Type")+" "+r.URL.String())
@@ -303,7 +304,7 @@ func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // redirector gives the address of a server that sends everybody elsewhere, and how many went there.
-func (b *bed) redirector() (url string, followed *atomic.Int64) {
+func (b *env) redirector() (url string, followed *atomic.Int64) {
 	elsewhere, followed := b.elsewhere()
 	front := httptest.NewServer(http.RedirectHandler(elsewhere, http.StatusTemporaryRedirect))
 	b.Cleanup(front.Close)

@@ -16,7 +16,7 @@ import (
 // Whoever is to be removed is removed all the same, and what is already so is told as unchanged.
 func TestDelegatesAreRecognisedUnderEveryName(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	for _, form := range []string{"smtp", "name", "guid"} {
 		if err := s.Vendors.Control(t.Context(), http.MethodPut, "switches", map[string]any{"exchangeonline.delegate-form": form}, nil); err != nil {
 			t.Fatal(err)

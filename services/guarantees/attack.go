@@ -8,133 +8,163 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
-	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
+	"github.com/mailwright/mailwright/services/guarantees/internal/scenario"
 )
 
-// rage runs the storm while the commands are published.
-func rage(ctx context.Context, t *trial.Trial) error {
-	ctx, calm := context.WithCancel(ctx)
-	defer calm()
-	stormed := make(chan struct{})
+// publishUnderFaults publishes the commands while faults are injected.
+func publishUnderFaults(ctx context.Context, s *scenario.Scenario) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan struct{})
 	var failed error
 	go func() {
-		defer close(stormed)
-		failed = t.Storm(ctx)
+		defer close(done)
+		failed = s.InjectFaults(ctx)
 	}()
-	err := t.Publish(ctx, stormed)
+	err := s.Publish(ctx, done)
 	if err != nil {
-		calm()
+		stop()
 	}
-	<-stormed
+	<-done
 	return errors.Join(err, failed)
 }
 
-// storm attacks G1, G2, G3, G5, G6 and G7 at once.
-func (o *options) storm(ctx context.Context) (rows []row, lacking check.Violations, err error) {
+// What attacks the guarantees, as the table prints it.
+const (
+	faultsOfParts = "kill -9 of each service at every step and at random, restarts of NATS, Postgres, sandbox; " +
+		"clocks that jump; lost answers; 429, 5xx"
+	faultsOfOrder    = faultsOfParts + "; replicas join and leave, are paused, and are cut off; commands with notbefore"
+	malformedInput   = "malformed and expensive messages, misplaced secrets, steering headers, foreign records and references"
+	foreignPublisher = "cancels of another's operation, same source and id, foreign tenantid, commands that are not due"
+)
+
+// attackWithFaults attacks G1, G2, G3, G5, G6, G7 and G9 in one run. missing names the attacks that
+// the run did not make.
+func (o *options) attackWithFaults(ctx context.Context) (rows []row, missing check.Violations, err error) {
 	plan := o.plan()
-	t, err := trial.Start(ctx, plan)
+	s, err := scenario.Start(ctx, plan)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
-		err = errors.Join(err, t.Close(true))
+		err = errors.Join(err, s.Close(true))
 		if err == nil {
-			err = o.leave(t.Dir())
+			err = o.recordState(s.Dir())
 		}
 	}()
-	if err := rage(ctx, t); err != nil {
-		return nil, nil, err
-	}
-	progress("the storm is over: %d faults, %d kills", t.Faults(), t.Kills())
-	if err := t.Settle(ctx, o.Patience); err != nil {
-		progress("not settled: %v", err) // the checkers say what is missing
-	}
-	if err := t.Bombs(ctx); err != nil {
-		return nil, nil, err
-	}
-	if err := errors.Join(t.TakeStock(ctx), t.Settle(ctx, o.Patience)); err != nil {
-		progress("the last inventory is not taken: %v", err)
-	}
-	e, err := t.Evidence(ctx)
+	e, err := o.collectEvidence(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.Long {
-		e.LeastKills = o.Kills
-	}
-	progress("the evidence is gathered: %d commands, %d events, %d effects, %d dead letters", len(e.Commands), len(e.Events), len(e.Effects), len(e.Dead))
 	if !plan.NoFaults {
 		printFaults(e)
-		lacking = e.Lacking()
+		missing = e.MissingAttacks()
 	}
-	const storm = "kill -9 of each service at every step and at random, restarts of NATS, Postgres, sandbox; clocks that jump; lost answers; 429, 5xx"
-	line := func(name, promise, fault string, v check.Violations) row {
-		return newRow(name, promise, fault, len(e.Commands), t.Faults(), v)
+	line := func(name, promise, attack string, v check.Violations) row {
+		return newRow(name, promise, attack, len(e.Commands), s.Faults(), v)
 	}
+	effects := append(e.OnceAtTheVendor(), e.InventoryIsTrue()...)
 	return []row{
-		line("G1", "one outcome a command", storm+"; duplicates a day later", e.OneOutcome()),
-		line("G2", "one effect a command", storm+"; duplicates at once", append(e.OnceAtTheVendor(), e.InventoryIsTrue()...)),
-		line("G3", "order of a key", storm+"; replicas join and leave, are paused, and are cut off; commands with notbefore", e.InOrder()),
-		line("G5", "rows equal replay", storm, e.RowsEqualReplay()),
-		line("G6", "no secret anywhere", storm+"; dead letters", e.NoSecret()),
-		line("G7", "nothing vanishes, crashes or loops", "malformed and expensive messages, misplaced secrets, steering headers, foreign records and references", e.NothingVanishes()),
-		line("G9", "tenants and sources are apart", "cancels of another's operation, same source and id, foreign tenantid, commands that are not due", e.TenantsAreApart()),
-	}, lacking, nil
+		line("G1", "one outcome a command", faultsOfParts+"; duplicates a day later", e.OneOutcome()),
+		line("G2", "one effect a command", faultsOfParts+"; duplicates at once", effects),
+		line("G3", "order of a key", faultsOfOrder, e.InOrder()),
+		line("G5", "rows equal replay", faultsOfParts, e.RowsEqualReplay()),
+		line("G6", "no secret anywhere", faultsOfParts+"; dead letters", e.NoSecret()),
+		line("G7", "nothing vanishes, crashes or loops", malformedInput, e.NothingVanishes()),
+		line("G9", "tenants and sources are apart", foreignPublisher, e.TenantsAreApart()),
+	}, missing, nil
 }
 
-// calm attacks G4 and G8 side by side, each in a system of its own: both wait most of the time.
-func (o *options) calm(ctx context.Context) (quiet, lured row, err error) {
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		if quiet, err = o.stuck(ctx); err != nil {
-			return fmt.Errorf("stuck targets: %w", err)
+// collectEvidence runs the scenario to its end and gathers what it left. A command without an
+// outcome is no error here: the checkers report it.
+func (o *options) collectEvidence(ctx context.Context, s *scenario.Scenario) (check.Evidence, error) {
+	if err := publishUnderFaults(ctx, s); err != nil {
+		return check.Evidence{}, err
+	}
+	progress("no more faults are injected: %d faults, %d kills", s.Faults(), s.Kills())
+	if err := s.AwaitOutcomes(ctx, o.OutcomeTimeout); err != nil {
+		progress("outcomes are missing: %v", err)
+	}
+	if err := s.Bombs(ctx); err != nil {
+		return check.Evidence{}, err
+	}
+	if err := errors.Join(s.PublishFinalCommands(ctx), s.AwaitOutcomes(ctx, o.OutcomeTimeout)); err != nil {
+		progress("the final commands have no outcome: %v", err)
+	}
+	e, err := s.Evidence(ctx)
+	if err != nil {
+		return check.Evidence{}, err
+	}
+	if o.Long {
+		e.MinKills = o.Kills
+	}
+	progress("the evidence is gathered: %d commands, %d events, %d effects, %d dead letters",
+		len(e.Commands), len(e.Events), len(e.Effects), len(e.DeadLetters))
+	return e, nil
+}
+
+// attackWithoutFaults attacks G4 and G8 side by side, each in a system of its own: both wait most
+// of the time.
+func (o *options) attackWithoutFaults(ctx context.Context) (slow, hostile row, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if slow, err = o.attackWithSlowTargets(ctx); err != nil {
+			return fmt.Errorf("slow targets: %w", err)
 		}
 		return nil
 	})
-	both.Go(func() (err error) {
-		if lured, err = o.lure(ctx); err != nil {
+	group.Go(func() (err error) {
+		if hostile, err = o.attackWithHostileVendor(ctx); err != nil {
 			return fmt.Errorf("hostile answers: %w", err)
 		}
 		return nil
 	})
-	err = both.Wait()
-	return quiet, lured, err
+	err = group.Wait()
+	return slow, hostile, err
 }
 
-// stuck attacks G4.
-func (o *options) stuck(ctx context.Context) (r row, err error) {
+// maxSlowTargetCommands bounds the commands beside the slow ones: their number does not matter to
+// G4, and each of them is published twice.
+const maxSlowTargetCommands = 300
+
+// attackWithSlowTargets attacks G4.
+func (o *options) attackWithSlowTargets(ctx context.Context) (r row, err error) {
 	plan := o.plan()
-	plan.Commands, plan.Services = min(plan.Commands, 300), []string{"directory-svc", "projection-svc"}
-	plan.VendorTimeout, plan.VendorCalls = trial.LongestCall, trial.AnyNumber
-	t, err := trial.Start(ctx, plan)
+	plan.Commands = min(plan.Commands, maxSlowTargetCommands)
+	plan.Services = []string{"directory-svc", "projection-svc"}
+	plan.VendorTimeout = scenario.MaxVendorTimeout
+	plan.VendorCalls = scenario.UnlimitedVendorCalls
+	s, err := scenario.Start(ctx, plan)
 	if err != nil {
 		return r, err
 	}
 	keep := o.Keep
-	defer func() { err = errors.Join(err, t.Close(keep || err != nil)) }()
-	progress("stuck targets")
-	delay, err := t.Stuck(ctx)
+	defer func() { err = errors.Join(err, s.Close(keep || err != nil)) }()
+	progress("slow targets")
+	delay, err := s.RunSlowTargets(ctx)
 	if err != nil {
 		return r, err
 	}
-	if err := t.Settle(ctx, o.Patience); err != nil {
-		progress("not settled: %v", err) // the checker says what is missing
+	if err := s.AwaitOutcomes(ctx, o.OutcomeTimeout); err != nil {
+		progress("outcomes are missing: %v", err) // the checker reports which
 		keep = true
 	}
-	e, err := t.Events(ctx)
-	return newRow("G4", "no other key is delayed", "slow targets, a throttled one, a missing one", len(e.Commands), t.Faults(), e.NoDelay(delay)), err
+	e, err := s.Events(ctx)
+	const attack = "slow targets, a throttled one, a missing one"
+	return newRow("G4", "no other key is delayed", attack, len(e.Commands), s.Faults(), e.NoDelay(delay)), err
 }
 
-// lure attacks G8.
-func (o *options) lure(ctx context.Context) (r row, err error) {
+// attackWithHostileVendor attacks G8.
+func (o *options) attackWithHostileVendor(ctx context.Context) (r row, err error) {
 	plan := o.plan()
-	plan.Services = []string{"directory-svc", "projection-svc"} // and the one that is lured
-	t, err := trial.Start(ctx, plan)
+	plan.Services = []string{"directory-svc", "projection-svc"} // the scenario starts the attacked one
+	s, err := scenario.Start(ctx, plan)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, t.Close(o.Keep || err != nil)) }()
+	defer func() { err = errors.Join(err, s.Close(o.Keep || err != nil)) }()
 	progress("hostile answers")
-	l, err := t.Lure(ctx)
-	return newRow("G8", "credentials stay, walks end", "nextLink and redirect elsewhere, loops, endless and huge answers", len(l.Tried), t.Faults(), l.NotLured()), err
+	h, err := s.RunHostileVendor(ctx)
+	const attack = "nextLink and redirect elsewhere, loops, endless and huge answers"
+	return newRow("G8", "credentials stay, walks end", attack, len(h.Tried), s.Faults(), h.DidNoHarm()), err
 }

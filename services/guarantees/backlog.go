@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
+	"github.com/mailwright/mailwright/services/guarantees/internal/scenario"
 )
 
 const (
-	// memoryOfBacklog is what the service may take, however long the queue.
-	memoryOfBacklog = 256 << 20
-	// leastRatio is how fast the others are worked off while keys wait, to how fast without.
-	leastRatio = 0.8
+	// maxBacklogMemory is what the service may take, however long the queue is.
+	maxBacklogMemory = 256 << 20
+	// minRatio bounds the rate while some keys wait, as a share of the rate while none does.
+	minRatio = 0.8
 )
 
 // measure is a row of build/guarantees-backlog.json.
@@ -24,31 +24,39 @@ type measure struct {
 	OK     bool    `json:"ok"`
 }
 
-// backlog prints how fast a heap of commands is worked off, without and with keys that wait, and
-// what memory that takes. It is an error where that misses a target.
+// backlog prints how fast a service works off a backlog, without and with keys that wait, and how
+// much memory it takes. A missed target is an error.
 func (o *options) backlog(ctx context.Context) (err error) {
-	o.defaultBin()
+	o.setBin()
 	plan := o.plan()
-	plan.Commands, plan.Keys, plan.Services = o.Backlog, o.Backlog/10, []string{"directory-svc", "projection-svc"}
-	t, err := trial.Start(ctx, plan)
+	plan.Commands = o.Backlog
+	plan.Keys = o.Backlog / 10
+	plan.Services = []string{"directory-svc", "projection-svc"}
+	s, err := scenario.Start(ctx, plan)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.Close(o.Keep || err != nil)) }()
+	defer func() { err = errors.Join(err, s.Close(o.Keep || err != nil)) }()
 	var rows []measure
 	var rates []float64
 	for i, name := range []string{"no key waits", "one key of a hundred waits"} {
-		b, err := t.Backlog(ctx, i == 1)
+		b, err := s.Backlog(ctx, i == 1)
 		if err != nil {
 			return err
 		}
 		rates = append(rates, b.Rate())
-		rows = append(rows, measure{"rate, " + name, b.Rate(), "commands/s", "", true},
-			measure{"peak memory, " + name, float64(b.PeakBytes >> 20), "MiB", fmt.Sprintf("< %d", memoryOfBacklog>>20), b.PeakBytes < memoryOfBacklog})
-		fmt.Printf("backlog: %s: %d commands, %d more on keys that wait: %.0f/s, peak memory %d MiB\n", name, b.Commands, b.Parked, b.Rate(), b.PeakBytes>>20)
+		rows = append(rows, rateOf(name, b), memoryOf(name, b))
+		fmt.Printf("backlog: %s: %d commands, %d more on keys that wait: %.0f/s, peak memory %d MiB\n",
+			name, b.Commands, b.Parked, b.Rate(), b.PeakBytes>>20)
 	}
 	ratio := rates[1] / rates[0]
-	rows = append(rows, measure{"rate with waiting keys, of that without", ratio, "ratio", fmt.Sprintf(">= %.1f", leastRatio), ratio >= leastRatio})
+	rows = append(rows, measure{
+		Name:   "rate with waiting keys, of that without",
+		Value:  ratio,
+		Unit:   "ratio",
+		Target: fmt.Sprintf(">= %.1f", minRatio),
+		OK:     ratio >= minRatio,
+	})
 	missed := 0
 	for _, r := range rows {
 		if !r.OK {
@@ -64,4 +72,18 @@ func (o *options) backlog(ctx context.Context) (err error) {
 		return errors.New("a target was missed")
 	}
 	return nil
+}
+
+func rateOf(name string, b scenario.Backlog) measure {
+	return measure{Name: "rate, " + name, Value: b.Rate(), Unit: "commands/s", OK: true}
+}
+
+func memoryOf(name string, b scenario.Backlog) measure {
+	return measure{
+		Name:   "peak memory, " + name,
+		Value:  float64(b.PeakBytes >> 20),
+		Unit:   "MiB",
+		Target: fmt.Sprintf("< %d", maxBacklogMemory>>20),
+		OK:     b.PeakBytes < maxBacklogMemory,
+	}
 }

@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mailwright/mailwright/services/guarantees/internal/trial"
+	"github.com/mailwright/mailwright/services/guarantees/internal/scenario"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
-// protections maps each protection to the guarantee whose checker must find that it is off, and
-// says whether that takes the vendor's faults, or so few keys: commands of a key then follow each
-// other at once, so that one can overtake another on a fast machine too.
+// protections lists each protection with the guarantee whose checker must report that it is off.
+// faults: only a vendor's faults make the checker find it. keys: only with so few keys do commands
+// of a key follow each other closely enough for one to overtake another on a fast machine.
 var protections = []struct {
 	name, found string
 	faults      bool
@@ -26,33 +26,39 @@ var protections = []struct {
 	{name: string(failpoint.ParkInOrder), found: "G3", faults: true},
 	{name: string(failpoint.Leases), found: "G3", faults: true},
 	{name: string(failpoint.Detach), found: "G4"},
-	{name: trial.AlteredRow, found: "G5"},
+	{name: scenario.AlteredRow, found: "G5"},
 	{name: string(failpoint.Redaction), found: "G6"},
 	{name: string(failpoint.DeadLetters), found: "G7"},
 	{name: string(failpoint.UnreadableRecords), found: "G7"},
 	{name: string(failpoint.References), found: "G7"},
 	{name: string(failpoint.OwnRedelivery), found: "G7"},
+	{name: string(failpoint.Bounds), found: "G7"},
 	{name: string(failpoint.CancelRights), found: "G9"},
-	{name: trial.NaiveClient, found: "G8"},
+	{name: scenario.NaiveClient, found: "G8"},
 }
 
-// provePatience is how long a system without a protection may take to settle. With all of them on,
-// a run without faults takes half of that: a record that can not be read is read again for 30
-// seconds.
-const provePatience = time.Minute
+// proveTimeout bounds each wait for outcomes in a system without a protection: some never come.
+// With every protection on, a run without faults takes half of it, since an unreadable record is
+// read again for 30 seconds.
+const proveTimeout = time.Minute
 
-// prove is an error if a protection can be switched off without its checker finding it.
+// prove switches one protection after another off. Its error says that a checker did not report it.
 func (o *options) prove(ctx context.Context) error {
-	o.begin()
-	blind, tried := 0, 0
+	o.setDefaults()
+	blind := 0
+	tried := 0
 	for _, p := range protections {
 		if len(o.Unsafe) > 0 && !slices.Contains(o.Unsafe, p.name) {
 			continue
 		}
 		tried++
-		off := *o
-		off.Unsafe, off.NoFaults, off.Keys, off.Kills, off.Patience = []string{p.name}, !p.faults, cmp.Or(p.keys, o.Keys), 0, provePatience
-		found, err := off.violations(ctx, p.found)
+		without := *o
+		without.Unsafe = []string{p.name}
+		without.NoFaults = !p.faults
+		without.Keys = cmp.Or(p.keys, o.Keys)
+		without.Kills = 0
+		without.OutcomeTimeout = proveTimeout
+		found, err := without.violations(ctx, p.found)
 		if err != nil {
 			return fmt.Errorf("without %s: %w", p.name, err)
 		}
@@ -68,19 +74,19 @@ func (o *options) prove(ctx context.Context) error {
 	return nil
 }
 
-// violations attacks one guarantee. A row that is missing finds none.
+// violations attacks one guarantee and counts its violations: none where its row is missing.
 func (o *options) violations(ctx context.Context, name string) (int, error) {
 	var rows []row
 	var err error
 	switch name {
 	case "G4":
 		rows = make([]row, 1)
-		rows[0], err = o.stuck(ctx)
+		rows[0], err = o.attackWithSlowTargets(ctx)
 	case "G8":
 		rows = make([]row, 1)
-		rows[0], err = o.lure(ctx)
+		rows[0], err = o.attackWithHostileVendor(ctx)
 	default:
-		rows, _, err = o.storm(ctx)
+		rows, _, err = o.attackWithFaults(ctx)
 	}
 	for _, r := range rows {
 		if r.Name == name {

@@ -29,8 +29,21 @@ type row struct {
 	Examples   []string `json:"examples,omitempty"`
 }
 
+// maxExamples is how many violations of a guarantee are printed.
+const maxExamples = 5
+
 func newRow(name, promise, fault string, commands, faults int, v check.Violations) row {
-	return row{Name: name, Promise: promise, Fault: fault, Commands: commands, Faults: faults, Violations: len(v), Unit: "violations", OK: len(v) == 0, Examples: v[:min(len(v), 5)]}
+	return row{
+		Name:       name,
+		Promise:    promise,
+		Fault:      fault,
+		Commands:   commands,
+		Faults:     faults,
+		Violations: len(v),
+		Unit:       "violations",
+		OK:         len(v) == 0,
+		Examples:   v[:min(len(v), maxExamples)],
+	}
 }
 
 func (o *options) print(rows []row) error {
@@ -50,18 +63,19 @@ func (o *options) print(rows []row) error {
 	return nil
 }
 
-// printFaults says what was injected, kind by kind, and which steps were walked.
+// printFaults prints how many faults of each kind were injected, and at how many of the steps a
+// service was killed.
 func printFaults(e check.Evidence) {
 	hit := map[string]int{}
-	walked := map[string]int{}
+	planned := map[string]int{}
 	for _, p := range e.Points {
-		walked[p.Service]++
+		planned[p.Service]++
 		if p.Hit {
 			hit[p.Service]++
 		}
 	}
-	for _, service := range slices.Sorted(maps.Keys(walked)) {
-		fmt.Printf("steps of %s: %d walked, %d hit\n", service, walked[service], hit[service])
+	for _, service := range slices.Sorted(maps.Keys(planned)) {
+		fmt.Printf("steps of %s: %d, killed at %d\n", service, planned[service], hit[service])
 	}
 	var counts []string
 	for _, kind := range slices.Sorted(maps.Keys(e.Faults)) {
@@ -70,15 +84,15 @@ func printFaults(e check.Evidence) {
 	fmt.Printf("faults: %s\nkills: %d\n", strings.Join(counts, ", "), e.Kills)
 }
 
-// write writes rows, of whatever kind, to the file that was asked for.
-func (o *options) write(usual string, rows, lacking any) error {
-	name := cmp.Or(o.JSON, usual)
+// write writes rows to the file of --json, or to the default one.
+func (o *options) write(defaultName string, rows, missing any) error {
+	name := cmp.Or(o.JSON, defaultName)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(map[string]any{
 		"machine": map[string]any{"cpus": runtime.NumCPU(), "os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version()},
-		"seed":    o.Seed, "rows": rows, "lacking": lacking,
+		"seed":    o.Seed, "rows": rows, "missingAttacks": missing,
 	}, "", "  ")
 	if err != nil {
 		return err

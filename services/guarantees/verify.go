@@ -19,40 +19,53 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// leave notes where a run's state is, and removes that of the run before.
-func (o *options) leave(dir string) error {
-	before, err := o.left()
+// recordState writes where the run left its state, and removes that of the run before.
+func (o *options) recordState(dir string) error {
+	before, err := o.lastState()
 	if err == nil {
 		err = os.RemoveAll(before)
 	} else if errors.Is(err, fs.ErrNotExist) {
-		err = os.MkdirAll(filepath.Dir(o.Left), 0o755)
+		err = os.MkdirAll(filepath.Dir(o.StateFile), 0o755)
 	}
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.Left, []byte(dir+"\n"), 0o600)
+	return os.WriteFile(o.StateFile, []byte(dir+"\n"), 0o600)
 }
 
-func (o *options) left() (string, error) {
-	raw, err := os.ReadFile(o.Left)
+// lastState reads where the last run left its state.
+func (o *options) lastState() (string, error) {
+	raw, err := os.ReadFile(o.StateFile)
 	return strings.TrimSpace(string(raw)), err
 }
 
-// differ is the exit code of mailwright projection verify where rows differ.
-const differ = 4
+// exitDifferent is the exit code of `mailwright projection verify` where rows differ.
+const exitDifferent = 4
 
-// verifyProjections runs NATS and Postgres on what the last run left, without any service, and
-// `mailwright projection` against them.
+// alterRow gives one operation a state that it never had, and returns its id.
+const alterRow = `UPDATE ` + projector.Live + `.operations SET state = 'failed'
+	WHERE operation_id = (SELECT min(operation_id) FROM ` + projector.Live + `.operations WHERE state = 'succeeded')
+	RETURNING operation_id`
+
+// verifyProjections starts NATS and Postgres on the state of the last run, without any service, and
+// runs `mailwright projection` against them.
 func (o *options) verifyProjections(ctx context.Context) (err error) {
-	o.defaultBin()
-	dir, err := o.left()
+	o.setBin()
+	dir, err := o.lastState()
 	if err == nil {
 		_, err = os.Stat(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("there is no run to verify, run 'make guarantees' first: %w", err)
 	}
-	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: o.Bin, Volatile: true, NoSandbox: true, Services: []string{}, Log: slog.New(slog.DiscardHandler)})
+	s, err := stack.Start(ctx, stack.Options{
+		Dir:       dir,
+		Bin:       o.Bin,
+		Volatile:  true,
+		NoSandbox: true,
+		Services:  []string{},
+		Log:       slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return err
 	}
@@ -67,12 +80,11 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 	}
 	defer func() { _ = db.Close(ctx) }()
 	var id string
-	if err := db.QueryRow(ctx, `UPDATE `+projector.Live+`.operations SET state = 'failed' WHERE operation_id = (SELECT min(operation_id) FROM `+projector.Live+`.operations WHERE state = 'succeeded')
-		RETURNING operation_id`).Scan(&id); err != nil {
+	if err := db.QueryRow(ctx, alterRow).Scan(&id); err != nil {
 		return fmt.Errorf("alter a row: %w", err)
 	}
 	progress("the state of operation %s is altered by hand", id)
-	found, err := o.projection(ctx, s, "verify", differ)
+	found, err := o.projection(ctx, s, "verify", exitDifferent)
 	if err != nil {
 		return err
 	}
@@ -90,11 +102,14 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 	return nil
 }
 
-// projection runs a command of mailwright, which must end with a code.
+// projection runs `mailwright projection <command>` and returns its output. Another exit code than
+// want is an error.
 func (o *options) projection(ctx context.Context, s *stack.Stack, command string, want int) (string, error) {
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(o.Bin, "mailwright"), "projection", command, "--nats-url", s.Endpoints.NATS, "--database-url", s.Endpoints.Postgres)
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(os.Stdout, &out), os.Stderr
+	cmd := exec.CommandContext(ctx, filepath.Join(o.Bin, "mailwright"), "projection", command,
+		"--nats-url", s.Endpoints.NATS, "--database-url", s.Endpoints.Postgres)
+	cmd.Stdout = io.MultiWriter(os.Stdout, &out)
+	cmd.Stderr = os.Stderr
 	err := cmd.Run()
 	if cmd.ProcessState == nil {
 		return "", err

@@ -128,7 +128,7 @@ func (p *Postgres) initialise(ctx context.Context, bin string, owner owner) erro
 	if err := os.WriteFile(passwordFile, []byte(p.password.Reveal()+"\n"), 0o600); err != nil {
 		return err
 	}
-	// initdb runs as another user, who can not read that file.
+	// initdb runs as another user, who cannot read that file.
 	handover := filepath.Join(sockets, "password")
 	if err := os.WriteFile(handover, []byte(p.password.Reveal()+"\n"), 0o600); err != nil {
 		return err

@@ -271,7 +271,7 @@ func (s *Stack) Kill(name string) error {
 	switch {
 	case name == Postgres:
 		return s.killPostgres()
-	case name == NATS && s.nats != nil: // it can not crash without us
+	case name == NATS && s.nats != nil: // it cannot crash without us
 		s.nats.Shutdown()
 		return nil
 	}

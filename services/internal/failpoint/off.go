@@ -16,6 +16,9 @@ func (Set) Reach(Point) {}
 // Disabled is false: every protection is on.
 func (Set) Disabled(Protection) bool { return false }
 
+// ComputeNumbers does nothing.
+func (Set) ComputeNumbers([]byte) {}
+
 // Flags has no settings.
 type Flags struct{}
 

@@ -16,6 +16,7 @@ func (e *Engine) read(ctx context.Context, t *task) (step, error) {
 	if t.reference != nil {
 		return e.readParked(ctx, t)
 	}
+	e.cfg.Failpoints.ComputeNumbers(t.command.Data)
 	attempt, err := decode(t.command)
 	if err != nil {
 		return step{kind: finished}, e.deadLetter(ctx, unreadable(err), t.command)
@@ -46,6 +47,7 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 	if d.Sequence == 0 {
 		return e.failGone(ctx, t, deadLetter{reason: Expired, detail: "COMMANDS no longer holds the command that waits"})
 	}
+	e.cfg.Failpoints.ComputeNumbers(d.Data)
 	attempt, err := decode(d)
 	if !e.refersTo(t, attempt) {
 		return e.failGone(ctx, t, deadLetter{reason: ReferenceMismatch, detail: "COMMANDS holds another command where the one that waits should be: the stream was restored or made again"})

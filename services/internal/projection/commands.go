@@ -22,8 +22,8 @@ func (Commands) Stream() string { return topology.StreamCommands }
 // Subjects is nil: it follows all of them.
 func (Commands) Subjects() []string { return nil }
 
-// received is what a command alone tells of its operation.
-var received = table[operationRow]{name: "operations", key: "operation_id", existing: keep}
+// commandOperations is what a command alone tells of its operation.
+var commandOperations = table[operationRow]{name: "operations", key: "operation_id", onConflict: keep}
 
 // Read makes the rows. A message that names no operation is no fault of this projection: its
 // service puts it into DEAD, and the row is in dead_letters.
@@ -38,7 +38,7 @@ func (Commands) Read(records []projector.Record) (projector.Write, error) {
 		seen[row.OperationID] = true
 		rows = append(rows, row)
 	}
-	return received.write(byOperation(rows)), nil
+	return commandOperations.write(sortByOperation(rows)), nil
 }
 
 // commandRow gives the row of a command, also of one whose envelope or data has faults: its service
@@ -61,9 +61,9 @@ func commandRow(record projector.Record) (row operationRow, ok bool) {
 	return row, true
 }
 
-// byOperation sorts rows: two projections write to operations, and in the same order they can not
+// sortByOperation sorts rows: two projections write to operations, and in the same order they cannot
 // wait for each other in a circle.
-func byOperation(rows []operationRow) []operationRow {
+func sortByOperation(rows []operationRow) []operationRow {
 	slices.SortFunc(rows, func(a, b operationRow) int { return strings.Compare(a.OperationID, b.OperationID) })
 	return rows
 }

@@ -24,21 +24,21 @@ type column struct {
 type appender func(to []byte, field any) []byte
 
 var appenders = map[reflect.Type]appender{
-	reflect.TypeFor[string]():          pointing(appendText),
+	reflect.TypeFor[string]():          byAddress(appendText),
 	reflect.TypeFor[*string]():         nullable(appendText),
-	reflect.TypeFor[int64]():           pointing(appendBigint),
+	reflect.TypeFor[int64]():           byAddress(appendBigint),
 	reflect.TypeFor[*int64]():          nullable(appendBigint),
-	reflect.TypeFor[bool]():            pointing(appendBoolean),
+	reflect.TypeFor[bool]():            byAddress(appendBoolean),
 	reflect.TypeFor[*bool]():           nullable(appendBoolean),
-	reflect.TypeFor[time.Time]():       pointing(appendTimestamptz),
+	reflect.TypeFor[time.Time]():       byAddress(appendTimestamptz),
 	reflect.TypeFor[*time.Time]():      nullable(appendTimestamptz),
-	reflect.TypeFor[json.RawMessage](): pointing(appendJSONB),
-	reflect.TypeFor[[]string]():        pointing(appendTexts),
+	reflect.TypeFor[json.RawMessage](): byAddress(appendJSONB),
+	reflect.TypeFor[[]string]():        byAddress(appendTexts),
 }
 
 // indexedAppenders are those of columns that a btree or gin index holds whole; see [indexable].
 var indexedAppenders = map[reflect.Type]appender{
-	reflect.TypeFor[string]():  pointing(appendIndexed),
+	reflect.TypeFor[string]():  byAddress(appendIndexed),
 	reflect.TypeFor[*string](): nullable(appendIndexed),
 }
 
@@ -101,8 +101,8 @@ func encode[R any](rows []R, columns []column) []byte {
 	return binary.BigEndian.AppendUint16(to, 0xffff) // the end
 }
 
-// pointing takes a field by its address, nullable one that is a pointer itself.
-func pointing[T any](as func([]byte, *T) []byte) appender {
+// byAddress takes a field by its address, nullable one that is a pointer itself.
+func byAddress[T any](as func([]byte, *T) []byte) appender {
 	return func(to []byte, field any) []byte { return as(to, field.(*T)) }
 }
 

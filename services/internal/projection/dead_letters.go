@@ -50,13 +50,13 @@ type deadRow struct {
 	DeadAt         time.Time       `db:"dead_at"`
 }
 
-var deadLetters = table[deadRow]{name: "dead_letters", key: "sequence", existing: keep}
+var deadLetters = table[deadRow]{name: "dead_letters", key: "sequence", onConflict: keep}
 
 // Read makes the rows. DEAD is the last resort, so whatever stands there has a row.
 func (DeadLetters) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]deadRow, len(records))
 	for i, record := range records {
-		rows[i] = dead(record)
+		rows[i] = deadRowOf(record)
 	}
 	return deadLetters.write(rows), nil
 }
@@ -67,10 +67,10 @@ func (DeadLetters) Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []
 	return err
 }
 
-func dead(record projector.Record) deadRow {
+func deadRowOf(record projector.Record) deadRow {
 	row := deadRow{Sequence: record.Sequence, Reason: operation.Unreadable, DeadAt: record.StoredAt}
 	if tokens := strings.Split(record.Subject, "."); len(tokens) == 5 { // mailwright.dead.<tenant or ->.<domain>.<operationid or ->
-		row.Tenant, row.Domain, row.OperationID = known(tokens[2]), text(tokens[3]), known(tokens[4])
+		row.Tenant, row.Domain, row.OperationID = tokenText(tokens[2]), text(tokens[3]), tokenText(tokens[4])
 	}
 	data, _ := cleanJSON(record.Data)
 	letter, err := event.ReadDeadLetter(data)
@@ -107,8 +107,8 @@ func shape(s *event.Shape) json.RawMessage {
 	return raw
 }
 
-// known gives a token of a dead letter's subject; "" where it says that nothing is known.
-func known(token string) string {
+// tokenText gives a token of a dead letter's subject; "" where it says that nothing is known.
+func tokenText(token string) string {
 	if token == "-" {
 		return ""
 	}

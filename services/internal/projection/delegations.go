@@ -32,7 +32,7 @@ func (Delegations) Name() string { return "delegations" }
 func (Delegations) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
-func (Delegations) Subjects() []string { return []string{topic(event.DomainDelegation)} }
+func (Delegations) Subjects() []string { return []string{eventSubjects(event.DomainDelegation)} }
 
 type mailboxKey struct {
 	Tenant  string `db:"tenant"`
@@ -74,8 +74,8 @@ type delegationRow struct {
 
 // Where a mailbox's list comes from.
 const (
-	observed = "observed"
-	set      = "set"
+	observed     = "observed"
+	setByCommand = "set"
 )
 
 var (
@@ -124,7 +124,7 @@ func (r result) delegated() ([]delegatedRow, error) {
 		if err := r.into(&data); err != nil {
 			return nil, err
 		}
-		m, err := r.mailbox(set, data.Mailbox)
+		m, err := r.mailbox(setByCommand, data.Mailbox)
 		if err != nil {
 			return nil, err
 		}
@@ -192,5 +192,5 @@ func (m delegatedRow) rows() []delegationRow {
 			DisplayName: d.DisplayName, Source: m.Source, OperationID: m.OperationID, KnownAt: m.KnownAt, LastSequence: m.LastSequence,
 		})
 	}
-	return latest(rows, func(r *delegationRow) string { return r.Delegate })
+	return lastPerKey(rows, func(r *delegationRow) string { return r.Delegate })
 }

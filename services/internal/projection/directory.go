@@ -20,7 +20,7 @@ func (DirectoryObjects) Name() string { return "directory_objects" }
 func (DirectoryObjects) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on directories.
-func (DirectoryObjects) Subjects() []string { return []string{topic(event.DomainDirectory)} }
+func (DirectoryObjects) Subjects() []string { return []string{eventSubjects(event.DomainDirectory)} }
 
 type objectKey struct {
 	Tenant string `db:"tenant"`
@@ -57,7 +57,7 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 	rows := make([]directoryRow, len(events))
 	for i, r := range events {
 		row := directoryRow{
-			MemberOf: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
+			MemberOf: jsonList[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
 			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
 		}
 		if r.event.Type() == event.TypeObjectCreated {
@@ -68,7 +68,7 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 			var data event.BusinessUserCreatedData
 			err = r.into(&data)
 			row.Name, row.ObjectType, row.UPN = data.User.Path, "user", data.User.UserPrincipalName
-			row.DisplayName, row.MemberOf = data.User.DisplayName, list(data.User.MemberOf)
+			row.DisplayName, row.MemberOf = data.User.DisplayName, jsonList(data.User.MemberOf)
 			row.GUID, row.SID, row.SAMAccountName = data.User.GUID, data.User.SID, data.User.SAMAccountName
 		}
 		if err != nil {
@@ -77,5 +77,5 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 		row.objectKey = keyOf(r, row.Name)
 		rows[i] = row
 	}
-	return directoryObjects.write(latest(rows, func(r *directoryRow) objectKey { return r.objectKey })), nil
+	return directoryObjects.write(lastPerKey(rows, func(r *directoryRow) objectKey { return r.objectKey })), nil
 }

@@ -57,7 +57,7 @@ func (m *delegatedRow) inherit(old *delegatedRow) {
 // as it should be.
 func (m *delegatedRow) reconcile() {
 	before := m.drift
-	if m.Source == set {
+	if m.Source == setByCommand {
 		m.SetDelegates, m.SetOperationID, m.SetAt, m.drift = []string{}, m.OperationID, &m.KnownAt, nil
 		for _, d := range m.delegates {
 			m.SetDelegates = append(m.SetDelegates, d.Address)
@@ -77,7 +77,7 @@ func (m *delegatedRow) reconcile() {
 }
 
 // differences between what the last command left and what is observed. Exchange may call a group by
-// its name; who is meant can not be told then, so such an entry is not unexpected, and with it
+// its name; who is meant cannot be told then, so such an entry is not unexpected, and with it
 // nobody is missing.
 func (m *delegatedRow) differences() map[string]drift {
 	if m.SetAt == nil {
@@ -87,7 +87,7 @@ func (m *delegatedRow) differences() map[string]drift {
 	nameless := false
 	for _, d := range m.delegates {
 		switch {
-		case holdsName(m.SetDelegates, d.Address):
+		case containsName(m.SetDelegates, d.Address):
 		case strings.Contains(d.Address, "@"):
 			found[strings.ToLower(d.Address)] = drift{d.Address, event.DriftUnexpected, m.KnownAt}
 		default:
@@ -103,7 +103,7 @@ func (m *delegatedRow) differences() map[string]drift {
 	return found
 }
 
-func holdsName(list []string, name string) bool {
+func containsName(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
 }
 

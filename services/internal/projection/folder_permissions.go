@@ -27,7 +27,7 @@ func (FolderPermissions) Name() string { return "folder_permissions" }
 func (FolderPermissions) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
-func (FolderPermissions) Subjects() []string { return []string{topic(event.DomainDelegation)} }
+func (FolderPermissions) Subjects() []string { return []string{eventSubjects(event.DomainDelegation)} }
 
 type folderKey struct {
 	Tenant   string `db:"tenant"`
@@ -71,7 +71,7 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 		}
 		namesakes := map[string]int{}
 		for _, entry := range entries {
-			row := folder.with(entry)
+			row := folder.withEntry(entry)
 			if entry.Address == "" {
 				// Two people with one display name have an entry each.
 				if namesakes[row.Delegate]++; namesakes[row.Delegate] > 1 {
@@ -81,7 +81,7 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 			rows = append(rows, row)
 		}
 	}
-	write := folderPermissions.write(latest(rows, func(r *folderRow) folderKey { return r.folderKey }))
+	write := folderPermissions.write(lastPerKey(rows, func(r *folderRow) folderKey { return r.folderKey }))
 	return func(ctx context.Context, tx pgx.Tx) error {
 		if err := forgetFolders(ctx, tx, seen); err != nil {
 			return err
@@ -105,7 +105,7 @@ func (r result) folder() (folderRow, []event.FolderPermission, error) {
 		if err := r.into(&data); err != nil {
 			return row, nil, err
 		}
-		row.Source, row.MailboxName, row.FolderName = set, data.Mailbox, data.Folder
+		row.Source, row.MailboxName, row.FolderName = setByCommand, data.Mailbox, data.Folder
 		entries = []event.FolderPermission{{Address: data.Delegate, AccessRights: data.AccessRights, SharingPermissionFlags: data.SharingPermissionFlags}}
 	}
 	row.folderKey = folderKey{
@@ -114,12 +114,12 @@ func (r result) folder() (folderRow, []event.FolderPermission, error) {
 	return row, entries, nil
 }
 
-// with is the row of a folder's entry. Commands name a delegate by address; so does an observation
+// withEntry is the row of a folder's entry. Commands name a delegate by address; so does an observation
 // where the vendor tells it.
-func (f folderRow) with(entry event.FolderPermission) folderRow {
+func (f folderRow) withEntry(entry event.FolderPermission) folderRow {
 	f.DelegateName = cmp.Or(entry.Address, entry.User)
 	f.Delegate = strings.ToLower(f.DelegateName)
-	f.Rights, f.Flags = list(entry.AccessRights), list(entry.SharingPermissionFlags)
+	f.Rights, f.Flags = jsonList(entry.AccessRights), jsonList(entry.SharingPermissionFlags)
 	return f
 }
 

@@ -88,7 +88,7 @@ func FuzzReadingIsAsBefore(f *testing.F) {
 		if !ok {
 			return
 		}
-		same[sighting](t, clean)
+		same[observation](t, clean)
 		same[facts](t, clean)
 		same[event.DelegationObservedData](t, clean)
 		same[event.FailureData](t, clean)
@@ -168,7 +168,7 @@ func FuzzReading(f *testing.F) {
 			}
 			_ = new(inventoryRow).read(record)
 		}
-		if row := dead(record); row.Reason == "" || strings.Contains(row.Detail+row.Reason, nul) {
+		if row := deadRowOf(record); row.Reason == "" || strings.Contains(row.Detail+row.Reason, nul) {
 			t.Errorf("%+v", row)
 		}
 	})

@@ -25,8 +25,8 @@ const (
 	archiveSchema = "mailwright_archive"
 	// monthsAhead are made before they begin.
 	monthsAhead = 2
-	// patience with readers of the table: who waits for them makes all others wait.
-	patience         = 500 * time.Millisecond
+	// lockTimeout with readers of the table: who waits for them makes all others wait.
+	lockTimeout      = 500 * time.Millisecond
 	lockNotAvailable = "55P03"
 )
 
@@ -51,16 +51,16 @@ func (o Operations) Maintain(ctx context.Context, tx pgx.Tx, now time.Time) erro
 	before := month(now).AddDate(0, -o.History.Months, 0)
 	if o.History.Archive {
 		// What stands in the default partition, where months could not be made, is to be kept too.
-		if left, err := leaveDefault(ctx, tx, before); err != nil || !left {
+		if left, err := emptyDefault(ctx, tx, before); err != nil || !left {
 			return err
 		}
 	}
-	return letGo(ctx, tx, before, o.History.Archive)
+	return detachMonths(ctx, tx, before, o.History.Archive)
 }
 
-// leaveDefault makes the months before a time that the default partition has rows of, and tells
+// emptyDefault makes the months before a time that the default partition has rows of, and tells
 // whether none is left there.
-func leaveDefault(ctx context.Context, tx pgx.Tx, before time.Time) (left bool, err error) {
+func emptyDefault(ctx context.Context, tx pgx.Tx, before time.Time) (left bool, err error) {
 	held := "SELECT DISTINCT date_trunc('month', stored_at, 'UTC') FROM " + historyTable + "_default WHERE stored_at < $1"
 	rows, _ := tx.Query(ctx, held, before) // CollectRows reports the error
 	months, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
@@ -103,13 +103,13 @@ func ensureMonth(ctx context.Context, tx pgx.Tx, m time.Time) error {
 		return err
 	}
 	bounds := fmt.Sprintf("'%s') TO ('%s'", m.Format(time.RFC3339), next.Format(time.RFC3339))
-	return unlessBusy(ctx, tx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+	return execUnlessLocked(ctx, tx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
 		WITH moved AS (DELETE FROM %[2]s_default WHERE stored_at >= '%[4]s' AND stored_at < '%[5]s' RETURNING *) INSERT INTO %[1]s SELECT * FROM moved;
 		ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM (%[3]s)`, name, historyTable, bounds, m.Format(time.RFC3339), next.Format(time.RFC3339)))
 }
 
-// letGo detaches the months that end by a time, and remembers it.
-func letGo(ctx context.Context, tx pgx.Tx, before time.Time, archive bool) error {
+// detachMonths detaches the months that end by a time, and remembers it.
+func detachMonths(ctx context.Context, tx pgx.Tx, before time.Time, archive bool) error {
 	rows, err := tx.Query(ctx, `SELECT c.relname, to_regclass('`+archiveSchema+`.' || c.relname) IS NOT NULL FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = $1::regclass AND c.relname ~ '_\d{4}_\d{2}$' AND c.relname < $2 ORDER BY 1`, historyTable, partition(before))
 	if err != nil {
@@ -135,13 +135,13 @@ func letGo(ctx context.Context, tx pgx.Tx, before time.Time, archive bool) error
 			sql += fmt.Sprintf("; CREATE SCHEMA IF NOT EXISTS %[1]s; ALTER TABLE %[2]s SET SCHEMA %[1]s", archiveSchema, name)
 		}
 	}
-	return unlessBusy(ctx, tx, sql)
+	return execUnlessLocked(ctx, tx, sql)
 }
 
-// unlessBusy runs statements, all or, where a lock can not be had soon, none.
-func unlessBusy(ctx context.Context, tx pgx.Tx, sql string) error {
+// execUnlessLocked runs statements, all or, where a lock cannot be had soon, none.
+func execUnlessLocked(ctx context.Context, tx pgx.Tx, sql string) error {
 	err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s; SET LOCAL lock_timeout = DEFAULT", patience.Milliseconds(), sql))
+		_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s; SET LOCAL lock_timeout = DEFAULT", lockTimeout.Milliseconds(), sql))
 		return err
 	})
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == lockNotAvailable {

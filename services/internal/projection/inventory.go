@@ -107,12 +107,12 @@ func (Inventory) Read(records []projector.Record) (projector.Write, error) {
 		}
 	}
 	type key struct{ tenant, mailbox string }
-	return mailboxInventory.write(latest(rows, func(r *inventoryRow) key { return key{r.Tenant, r.Key} })), nil
+	return mailboxInventory.write(lastPerKey(rows, func(r *inventoryRow) key { return key{r.Tenant, r.Key} })), nil
 }
 
-// sighting is what the two types of observation say; LastObservedAt is of the facts of a missing
+// observation is what the two types of observation say; LastObservedAt is of the facts of a missing
 // mailbox.
-type sighting struct {
+type observation struct {
 	SyncID          string          `json:"syncId"`
 	ObservedAt      time.Time       `json:"observedAt"`
 	FirstObservedAt time.Time       `json:"firstObservedAt"`
@@ -131,7 +131,7 @@ func (row *inventoryRow) read(record projector.Record) error {
 	if e.Type() != event.TypeMailboxObserved && e.Type() != event.TypeMailboxMissing {
 		return projector.Unprojectablef("type %s is not one of an observation that this version knows", text(e.Type()))
 	}
-	s := sighting{Mailbox: &row.facts}
+	s := observation{Mailbox: &row.facts}
 	if err := into(e, &s); err != nil {
 		return err
 	}

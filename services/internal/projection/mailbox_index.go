@@ -23,12 +23,12 @@ func newMailboxIndex(known []delegatedRow) *mailboxIndex {
 		byName: map[mailboxKey]*delegatedRow{}, obsolete: map[mailboxKey]bool{}, renamed: map[mailboxKey]*delegatedRow{},
 	}
 	for _, m := range known {
-		b.enter(&m)
+		b.add(&m)
 	}
 	return b
 }
 
-func (b *mailboxIndex) enter(m *delegatedRow) {
+func (b *mailboxIndex) add(m *delegatedRow) {
 	for _, name := range m.Names {
 		b.byName[mailboxKey{m.Tenant, name}] = m
 	}
@@ -52,11 +52,11 @@ func (b *mailboxIndex) apply(m delegatedRow) {
 		if old == nil {
 			continue
 		}
-		if m.isAnother(old) {
-			b.release(old, name)
+		if m.differsFrom(old) {
+			b.removeName(old, name)
 			continue
 		}
-		if m.Source == set {
+		if m.Source == setByCommand {
 			m.copyDetails(old)
 		}
 		m.inherit(old)
@@ -67,18 +67,18 @@ func (b *mailboxIndex) apply(m delegatedRow) {
 	}
 	m.reconcile()
 	b.obsolete[m.mailboxKey] = true // it may stand there from before: it is written anew
-	b.enter(&m)
+	b.add(&m)
 }
 
-// release takes a name from a mailbox. It has others left: its object id is one.
-func (b *mailboxIndex) release(m *delegatedRow, name string) {
+// removeName takes a name from a mailbox. It has others left: its object id is one.
+func (b *mailboxIndex) removeName(m *delegatedRow, name string) {
 	delete(b.byName, mailboxKey{m.Tenant, name})
 	m.Names = slices.DeleteFunc(slices.Clone(m.Names), func(n string) bool { return n == name })
 	b.renamed[m.mailboxKey] = m
 }
 
-// isAnother tells whether two rows are of different mailboxes for certain.
-func (m *delegatedRow) isAnother(old *delegatedRow) bool {
+// differsFrom tells whether two rows are of different mailboxes for certain.
+func (m *delegatedRow) differsFrom(old *delegatedRow) bool {
 	return m.ObjectID != "" && old.ObjectID != "" && !strings.EqualFold(m.ObjectID, old.ObjectID)
 }
 
@@ -86,7 +86,7 @@ func (m *delegatedRow) isAnother(old *delegatedRow) bool {
 func (b *mailboxIndex) outdated(m delegatedRow) bool {
 	return m.readAt != nil && slices.ContainsFunc(m.Names, func(name string) bool {
 		old := b.byName[mailboxKey{m.Tenant, name}]
-		return old != nil && !m.isAnother(old) && old.SetAt != nil && old.SetAt.After(*m.readAt)
+		return old != nil && !m.differsFrom(old) && old.SetAt != nil && old.SetAt.After(*m.readAt)
 	})
 }
 

@@ -21,7 +21,7 @@ func (Mailboxes) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations that can make mailboxes.
 func (Mailboxes) Subjects() []string {
-	return []string{topic(event.DomainMailbox), topic(event.DomainDirectory)}
+	return []string{eventSubjects(event.DomainMailbox), eventSubjects(event.DomainDirectory)}
 }
 
 type mailboxRow struct {
@@ -54,7 +54,7 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 	var rows []mailboxRow
 	for _, r := range events {
 		row := mailboxRow{
-			ProxyAddresses: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
+			ProxyAddresses: jsonList[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
 			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
 		}
 		if r.event.Type() == event.TypeMailboxCreated {
@@ -74,7 +74,7 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 			}
 			m := data.Mailbox
 			row.DirectoryObject, row.PlanName, row.PrimarySMTPAddress = data.User.Path, m.PlanName, m.PrimarySMTPAddress
-			row.ProxyAddresses, row.QuotaKB = list(m.ProxyAddresses), m.QuotaKB
+			row.ProxyAddresses, row.QuotaKB = jsonList(m.ProxyAddresses), m.QuotaKB
 			if m.MailStore != nil {
 				row.ServerName, row.DatabaseName = m.MailStore.ServerName, m.MailStore.MailStoreName
 			}
@@ -83,5 +83,5 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 		row.objectKey = keyOf(r, row.DirectoryObject)
 		rows = append(rows, row)
 	}
-	return mailboxes.write(latest(rows, func(r *mailboxRow) objectKey { return r.objectKey })), nil
+	return mailboxes.write(lastPerKey(rows, func(r *mailboxRow) objectKey { return r.objectKey })), nil
 }

@@ -79,8 +79,8 @@ var (
 		merge: map[string]string{"first_event_at": "coalesce(old.first_event_at, excluded.first_event_at)"},
 	}
 	operationEvents = table[eventRow]{
-		name: historyTable, key: "stored_at, sequence", existing: none,
-		only: "SELECT coalesce((SELECT format('stored_at >= %L', before) FROM retention WHERE table_name = '" + historyTable + "'), 'true')",
+		name: historyTable, key: "stored_at, sequence", onConflict: expectNone,
+		condition: "SELECT coalesce((SELECT format('stored_at >= %L', before) FROM retention WHERE table_name = '" + historyTable + "'), 'true')",
 	}
 )
 
@@ -115,14 +115,14 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 		}
 		history = append(history, r.history(&row, &data))
 	}
-	return projector.InOrder(operations.write(byOperation(rows)), ensureMonths(history), operationEvents.write(history), countOutcomes(ended)), nil
+	return projector.InOrder(operations.write(sortByOperation(rows)), ensureMonths(history), operationEvents.write(history), countOutcomes(ended)), nil
 }
 
 // newOperationRow makes a row with what a command and its results say in the same attributes.
 func newOperationRow(e event.Event, tenant, domain, id string) operationRow {
 	return operationRow{
 		OperationID: id, Tenant: text(tenant), Domain: text(domain), CorrelationID: attribute(e, event.AttrCorrelationID), Subject: text(e.Subject()),
-		Faults: list[event.Fault](nil), Warnings: list[event.Warning](nil),
+		Faults: jsonList[event.Fault](nil), Warnings: jsonList[event.Warning](nil),
 	}
 }
 
@@ -139,7 +139,7 @@ func (r *result) operation(data *outcome) (operationRow, error) {
 	row.FailureKind, row.FailureVendor = data.Failure.Kind, data.Failure.Vendor
 	row.FailureCode, row.FailureText = data.Failure.Code, data.Failure.Text
 	row.FailingSince, row.NextAttemptAt, row.WaitingReason = data.Since, data.NextAttemptAt, data.Reason
-	row.Faults, row.Warnings = list(data.Faults), list(data.Warnings)
+	row.Faults, row.Warnings = jsonList(data.Faults), jsonList(data.Warnings)
 	row.ReceivedAt, row.FirstEventAt, row.UpdatedAt = data.Operation.ReceivedAt, &r.StoredAt, r.StoredAt
 	row.LastSequence = r.Sequence
 	if state.Terminal() {

@@ -41,7 +41,7 @@ func (r *result) outcome() (o outcome, err error) {
 		}
 		quoted := string(name)
 		value, err := d.ReadValue()
-		if err != nil || o.member(quoted, value) != nil {
+		if err != nil || o.addMember(quoted, value) != nil {
 			return o, unreadable(r.event)
 		}
 	}
@@ -54,37 +54,37 @@ func (r *result) outcome() (o outcome, err error) {
 	return o, nil
 }
 
-// member takes a member in. [decode] has left no letter escaped that could be written as it is, so
+// addMember takes a member in. [decode] has left no letter escaped that could be written as it is, so
 // a name has one form.
-func (o *outcome) member(name string, value []byte) error {
+func (o *outcome) addMember(name string, value []byte) error {
 	switch name {
 	case `"mailboxes"`:
 		return nil
 	case `"operation"`:
-		return take(&o.Operation, value)
+		return decodeMember(&o.Operation, value)
 	case `"warnings"`:
 		o.history.add(name, value)
-		return take(&o.Warnings, value)
+		return decodeMember(&o.Warnings, value)
 	}
 	o.history.add(name, value)
 	o.result.add(name, value)
 	switch name {
 	case `"failure"`:
-		return take(&o.Failure, value)
+		return decodeMember(&o.Failure, value)
 	case `"since"`:
-		return take(&o.Since, value)
+		return decodeMember(&o.Since, value)
 	case `"nextAttemptAt"`:
-		return take(&o.NextAttemptAt, value)
+		return decodeMember(&o.NextAttemptAt, value)
 	case `"reason"`:
-		return take(&o.Reason, value)
+		return decodeMember(&o.Reason, value)
 	case `"faults"`:
-		return take(&o.Faults, value)
+		return decodeMember(&o.Faults, value)
 	}
 	return nil
 }
 
-// take replaces what an earlier member of the same name said, as Postgres does.
-func take[T any](member *T, value []byte) error {
+// decodeMember replaces what an earlier member of the same name said, as Postgres does.
+func decodeMember[T any](member *T, value []byte) error {
 	var v T
 	err := unmarshal(value, &v)
 	*member = v

@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// ending is what outcomes are counted by.
-type ending struct {
+// outcomeKey is what outcomes are counted by.
+type outcomeKey struct {
 	Hour        time.Time `db:"hour"`
 	Tenant      string    `db:"tenant"`
 	Domain      string    `db:"domain"`
@@ -21,21 +21,21 @@ type ending struct {
 	State       string    `db:"state"`
 }
 
-type reasonedEnding struct {
-	ending
+type outcomeReasonKey struct {
+	outcomeKey
 	FailureVendor string `db:"failure_vendor"`
 	FailureKind   string `db:"failure_kind"`
 	FailureCode   string `db:"failure_code,indexed"`
 }
 
-type timedEnding struct {
-	ending
+type outcomeDurationKey struct {
+	outcomeKey
 	Milliseconds int64 `db:"duration_ms"`
 }
 
 // outcomeRow is a row of operation_outcomes.
 type outcomeRow struct {
-	reasonedEnding
+	outcomeReasonKey
 	Operations       int64     `db:"operations"`
 	OldestReceivedAt time.Time `db:"oldest_received_at"`
 	FirstAt          time.Time `db:"first_at"`
@@ -45,7 +45,7 @@ type outcomeRow struct {
 
 // durationRow is a row of operation_durations.
 type durationRow struct {
-	timedEnding
+	outcomeDurationKey
 	Operations   int64 `db:"operations"`
 	LastSequence int64 `db:"last_sequence"`
 }
@@ -56,19 +56,19 @@ type tenantRow struct {
 	LastSequence int64  `db:"last_sequence"`
 }
 
-const added = "old.operations + excluded.operations"
+const addOperations = "old.operations + excluded.operations"
 
 var (
 	operationOutcomes = table[outcomeRow]{
 		name: "operation_outcomes", key: "hour, tenant, domain, command_type, state, failure_vendor, failure_kind, failure_code",
 		merge: map[string]string{
-			"operations": added, "oldest_received_at": "least(old.oldest_received_at, excluded.oldest_received_at)", "first_at": "old.first_at",
+			"operations": addOperations, "oldest_received_at": "least(old.oldest_received_at, excluded.oldest_received_at)", "first_at": "old.first_at",
 		},
 	}
-	operationTenants   = table[tenantRow]{name: "operation_tenants", key: "tenant", existing: keep}
+	operationTenants   = table[tenantRow]{name: "operation_tenants", key: "tenant", onConflict: keep}
 	operationDurations = table[durationRow]{
 		name: "operation_durations", key: "hour, tenant, domain, command_type, state, duration_ms",
-		merge: map[string]string{"operations": added},
+		merge: map[string]string{"operations": addOperations},
 	}
 )
 
@@ -81,7 +81,7 @@ func countOutcomes(ended []operationRow) projector.Write {
 			return nil
 		}
 		counted := outcomes{
-			known: map[string]bool{}, reasons: map[reasonedEnding]outcomeRow{}, durations: map[timedEnding]durationRow{},
+			known: map[string]bool{}, reasons: map[outcomeReasonKey]outcomeRow{}, durations: map[outcomeDurationKey]durationRow{},
 		}
 		if err := counted.readTenants(ctx, tx, ended); err != nil {
 			return err
@@ -97,8 +97,8 @@ func countOutcomes(ended []operationRow) projector.Write {
 type outcomes struct {
 	known     map[string]bool // tenants
 	proved    []tenantRow     // those that became known in this batch
-	reasons   map[reasonedEnding]outcomeRow
-	durations map[timedEnding]durationRow
+	reasons   map[outcomeReasonKey]outcomeRow
+	durations map[outcomeDurationKey]durationRow
 }
 
 // readTenants reads which of the rows' tenants are known from earlier batches.
@@ -137,8 +137,8 @@ func provesTenant(row *operationRow) bool {
 	return row.FailureVendor != "" || row.State == string(event.StateSucceeded) && row.CommandType != event.TypeOperationCancel
 }
 
-// ourType gives a command's type, "" for one that no version of ours takes.
-func ourType(commandType string) string {
+// knownCommandType gives a command's type, "" for one that no version of ours takes.
+func knownCommandType(commandType string) string {
 	if slices.Contains(event.CommandTypes(), commandType) {
 		return commandType
 	}
@@ -148,14 +148,14 @@ func ourType(commandType string) string {
 // count takes in a row, in the order of the stream.
 func (o *outcomes) count(row *operationRow) {
 	end := *row.FinishedAt
-	e := ending{end.Truncate(time.Hour), o.tenant(row), row.Domain, ourType(row.CommandType), row.State}
-	reason := reasonedEnding{e, row.FailureVendor, row.FailureKind, row.FailureCode}
+	e := outcomeKey{end.Truncate(time.Hour), o.tenant(row), row.Domain, knownCommandType(row.CommandType), row.State}
+	reason := outcomeReasonKey{e, row.FailureVendor, row.FailureKind, row.FailureCode}
 	if row.State == string(event.StateRejected) {
 		reason.FailureKind = "invalid"
 	}
 	counted, again := o.reasons[reason]
 	if !again {
-		counted = outcomeRow{reasonedEnding: reason, OldestReceivedAt: row.ReceivedAt, FirstAt: end}
+		counted = outcomeRow{outcomeReasonKey: reason, OldestReceivedAt: row.ReceivedAt, FirstAt: end}
 	}
 	if row.ReceivedAt.Before(counted.OldestReceivedAt) {
 		counted.OldestReceivedAt = row.ReceivedAt
@@ -163,7 +163,7 @@ func (o *outcomes) count(row *operationRow) {
 	counted.Operations, counted.LastAt, counted.LastSequence = counted.Operations+1, end, row.LastSequence
 	o.reasons[reason] = counted
 
-	took := timedEnding{e, rounded(end.Sub(row.ReceivedAt).Milliseconds())}
+	took := outcomeDurationKey{e, roundDuration(end.Sub(row.ReceivedAt).Milliseconds())}
 	o.durations[took] = durationRow{took, o.durations[took].Operations + 1, row.LastSequence}
 }
 
@@ -178,15 +178,15 @@ func (o *outcomes) write() projector.Write {
 	return projector.InOrder(operationTenants.write(o.proved), operationOutcomes.write(reasons), operationDurations.write(durations))
 }
 
-// digits of a duration that a histogram keeps, in binary: what is rounded to three of them is off
+// durationDigits of a duration that a histogram keeps, in binary: what is rounded to three of them is off
 // by at most an eighth.
-const digits = 3
+const durationDigits = 3
 
-// rounded gives a duration of few different ones that is near. It counts in integers, so that every
+// roundDuration gives a duration of few different ones that is near. It counts in integers, so that every
 // machine rounds alike.
-func rounded(ms int64) int64 {
+func roundDuration(ms int64) int64 {
 	ms = max(ms, 0)
-	surplus := bits.Len64(uint64(ms)) - digits
+	surplus := bits.Len64(uint64(ms)) - durationDigits
 	if surplus <= 0 {
 		return ms
 	}

@@ -63,8 +63,8 @@ func typeOf(r projector.Record) (t string, known bool) {
 	return strings.Join(values, ""), len(values) == 1 && !strings.Contains(values[0], "%")
 }
 
-// topic is where the events of all operations of a domain stand.
-func topic(domain event.Domain) string {
+// eventSubjects is where the events of all operations of a domain stand.
+func eventSubjects(domain event.Domain) string {
 	return strings.TrimSuffix(topology.EventSubject("*", domain, "x"), "x") + "*"
 }
 
@@ -80,14 +80,14 @@ func into(e event.Event, data any) error {
 	return unreadable(e)
 }
 
-// asBefore is all that encoding/json does, so that a replay gives the rows that earlier versions
+// v1Options is all that encoding/json does, so that a replay gives the rows that earlier versions
 // gave, save that a fault ends the reading at once.
-var asBefore = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
+var v1Options = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
 // unmarshal is json.Unmarshal by Go 1.27's implementation, which takes a third of the time.
-func unmarshal(data []byte, into any) error { return jsonv2.Unmarshal(data, into, asBefore) }
+func unmarshal(data []byte, into any) error { return jsonv2.Unmarshal(data, into, v1Options) }
 
-// unreadable says why data can not be read.
+// unreadable says why data cannot be read.
 func unreadable(e event.Event) error {
 	if !json.Valid(e.Data()) {
 		return errNotJSON
@@ -121,7 +121,7 @@ func decodeRecord(r projector.Record) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, projector.Unprojectablef("%s", text(err.Error()))
 	}
-	if data := e.Data(); mustClean(data) {
+	if data := e.Data(); needsCleaning(data) {
 		clean, ok := cleanJSON(data)
 		if !ok {
 			return event.Event{}, errNotJSON
@@ -144,12 +144,12 @@ func attribute(e event.Event, name string) string { return text(event.Extension(
 
 var errNotJSON = projector.Unprojectablef("the data are not JSON")
 
-// mustClean tells whether JSON may hold what Postgres does not store.
-func mustClean(data []byte) bool { return bytes.Contains(data, []byte(`\u`)) || !utf8.Valid(data) }
+// needsCleaning tells whether JSON may hold what Postgres does not store.
+func needsCleaning(data []byte) bool { return bytes.Contains(data, []byte(`\u`)) || !utf8.Valid(data) }
 
 // cleanJSON makes JSON fit for jsonb; ok is false where it is no JSON.
 func cleanJSON(data []byte) (clean []byte, ok bool) {
-	if !mustClean(data) {
+	if !needsCleaning(data) {
 		return data, json.Valid(data)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -180,8 +180,8 @@ func cleanValue(v any) any {
 	return v
 }
 
-// list gives a list as JSON, [] for none.
-func list[T any](items []T) json.RawMessage {
+// jsonList gives a list as JSON, [] for none.
+func jsonList[T any](items []T) json.RawMessage {
 	if len(items) == 0 {
 		return json.RawMessage("[]")
 	}

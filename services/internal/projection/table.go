@@ -19,28 +19,28 @@ import (
 type table[R any] struct {
 	name string
 	key  string // columns of the primary key, as in SQL
-	// existing says what happens to a row that is there already: keep it, or replace it by a newer
+	// onConflict says what happens to a row that is there already: keep it, or replace it by a newer
 	// one.
-	existing policy
+	onConflict conflictPolicy
 	// merge gives columns that are not simply replaced: SQL over the names old and excluded.
 	merge map[string]string
-	// only is a query that gives a condition on rows, in SQL; "": all are written.
-	only string
+	// condition is a query that gives a condition on rows, in SQL; "": all are written.
+	condition string
 }
 
-type policy int
+type conflictPolicy int
 
 const (
-	replace policy = iota // where last_sequence is greater
+	replace conflictPolicy = iota // where last_sequence is greater
 	keep
-	none // there is none, save where a program of another kind wrote it: keep it then
+	expectNone // there is none, save where a program of another kind wrote it: keep it then
 )
 
 const uniqueViolation = "23505"
 
 // write brings the rows in by COPY to a table of the session and one INSERT from there: two to
 // three times as fast as an INSERT each. Where none can be there already, COPY brings them in at
-// once. No two rows may have the same key: see [latest].
+// once. No two rows may have the same key: see [lastPerKey].
 //
 // Names are without a schema: whoever runs the transaction decides by its search_path where the
 // rows stand.
@@ -56,13 +56,13 @@ func (t table[R]) write(rows []R) projector.Write {
 	encoded := encode(rows, columns) // now: while the batch before is written
 	return func(ctx context.Context, tx pgx.Tx) error {
 		condition := "true"
-		if t.only != "" {
-			if err := tx.QueryRow(ctx, t.only).Scan(&condition); err != nil {
+		if t.condition != "" {
+			if err := tx.QueryRow(ctx, t.condition).Scan(&condition); err != nil {
 				return err
 			}
 		}
-		if t.existing == none {
-			err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return fill(ctx, tx, t.name, names, condition, encoded) })
+		if t.onConflict == expectNone {
+			err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return copyRows(ctx, tx, t.name, names, condition, encoded) })
 			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != uniqueViolation {
 				return err
 			}
@@ -71,26 +71,26 @@ func (t table[R]) write(rows []R) projector.Write {
 		if _, err := tx.Exec(ctx, prepare); err != nil {
 			return err
 		}
-		if err := fill(ctx, tx, "pg_temp.new_"+t.name, names, condition, encoded); err != nil {
+		if err := copyRows(ctx, tx, "pg_temp.new_"+t.name, names, condition, encoded); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, t.merged(names))
+		_, err := tx.Exec(ctx, t.mergeSQL(names))
 		return err
 	}
 }
 
-// fill copies encoded rows that meet a condition into a table.
-func fill(ctx context.Context, tx pgx.Tx, table string, names []string, condition string, encoded []byte) error {
+// copyRows copies encoded rows that meet a condition into a table.
+func copyRows(ctx context.Context, tx pgx.Tx, table string, names []string, condition string, encoded []byte) error {
 	sql := fmt.Sprintf("COPY %s (%s) FROM STDIN BINARY WHERE %s", table, strings.Join(names, ", "), condition)
 	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(encoded), sql)
 	return err
 }
 
-// merged gives the SQL that brings the session's table in.
-func (t table[R]) merged(names []string) string {
+// mergeSQL gives the SQL that brings the session's table in.
+func (t table[R]) mergeSQL(names []string) string {
 	list := strings.Join(names, ", ")
 	sql := fmt.Sprintf("INSERT INTO %[1]s AS old (%[2]s) SELECT %[2]s FROM pg_temp.new_%[1]s ON CONFLICT (%[3]s) DO ", t.name, list, t.key)
-	if t.existing != replace {
+	if t.onConflict != replace {
 		return sql + "NOTHING"
 	}
 	sets := make([]string, len(names))
@@ -103,8 +103,8 @@ func (t table[R]) merged(names []string) string {
 	return sql + "UPDATE SET " + strings.Join(sets, ", ") + " WHERE old.last_sequence < excluded.last_sequence"
 }
 
-// latest keeps the last row of each key, in the order of those.
-func latest[R any, K comparable](rows []R, key func(*R) K) []R {
+// lastPerKey keeps the last row of each key, in the order of those.
+func lastPerKey[R any, K comparable](rows []R, key func(*R) K) []R {
 	last := make(map[K]int, len(rows))
 	for i := range rows {
 		last[key(&rows[i])] = i

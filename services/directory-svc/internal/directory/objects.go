@@ -155,7 +155,7 @@ func isOurs(run *operation.Attempt, object *adaxes.DirectoryObject) (bool, error
 	}
 }
 
-// objectCreatedAt is when an object was created; zero where that can not be read.
+// objectCreatedAt is when an object was created; zero where that cannot be read.
 func objectCreatedAt(object adaxes.DirectoryObject) adaxes.Span {
 	span, _ := adaxes.ParseTime(object.Value(whenCreated)) // zero beside an error
 	return span
@@ -222,7 +222,7 @@ func (c objectCreator) get(ctx context.Context, dn string, properties ...string)
 	return &object, nil
 }
 
-// plan says whether the name is taken. What the vendor's own rules would add can not be told.
+// plan says whether the name is taken. What the vendor's own rules would add cannot be told.
 func (c objectCreator) plan(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {

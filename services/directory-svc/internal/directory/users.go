@@ -150,7 +150,7 @@ func (c userCreator) lookUp(ctx context.Context, run *operation.Attempt) (operat
 	case ageUnknown:
 		return operation.Reply{}, false, operation.ErrCannotLookUp
 	}
-	return operation.Reply{Type: event.TypeBusinessUserCreated, Data: settled(run, data, *user)}, true, nil
+	return operation.Reply{Type: event.TypeBusinessUserCreated, Data: lostCreateResult(run, data, *user)}, true, nil
 }
 
 // find reads the user at the place that the command intends; nil where there is none.
@@ -165,8 +165,8 @@ func (c userCreator) find(ctx context.Context, data event.BusinessUserCreateData
 	return &user, nil
 }
 
-// settled is the result of a create whose answer was lost, as far as the directory tells it.
-func settled(run *operation.Attempt, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
+// lostCreateResult is the result of a create whose answer was lost, as far as the directory tells it.
+func lostCreateResult(run *operation.Attempt, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
 	out := event.BusinessUserCreatedData{
 		Operation: run.Operation,
 		User: event.BusinessUser{

@@ -1,7 +1,6 @@
-// Package check proves the guarantees from evidence alone: what was published, what the streams
-// hold, what the vendor's journal says exists, what stands in Postgres and in the logs. It knows
-// nothing of how the evidence came about, so a broken system can be shown to it as well as a sound
-// one.
+// Package check judges the guarantees from evidence alone: the published commands, the streams, the
+// vendor's journal, the rows in Postgres and the logs. It does not know how the evidence was made,
+// so its tests can show it the evidence of a broken system.
 package check
 
 import (
@@ -17,20 +16,24 @@ import (
 // Command is one command that JetStream confirmed.
 type Command struct {
 	OperationID string
-	// Key is one in a tenant. Its last part, after a "/" if there is one, is the key's token.
+	// Key is unique over all tenants: TENANT/TOKEN, or TOKEN alone in the sandbox's tenant.
 	Key string
-	// Number is the command's place among those of its key, from 1.
+	// Number counts the commands of the key in the order published, from 1.
 	Number int
-	// Twice: it has no place in the order, since it was published under a second key too, or beside
-	// the numbered commands of its key.
-	Twice bool
-	// Writes: it takes effect at the vendor. Once: it does so once, however often it is tried.
-	Writes, Once bool
-	// Want is the state that it must end in; "" is succeeded.
+	// Unordered: the order of the key does not bind the command. It was published under a second key
+	// too, or beside the numbered commands of its key.
+	Unordered bool
+	// Writes: the command changes something at the vendor.
+	Writes bool
+	// NotRepeatable: a second attempt must not take effect again.
+	NotRepeatable bool
+	// Want is the state in which the command must end; "" means succeeded.
 	Want string
-	// Published is when JetStream had confirmed it. NotBefore is its attribute; a command that has
-	// one has no Number, and joins its key when it is due.
-	Published, NotBefore time.Time
+	// Published is when JetStream confirmed the command.
+	Published time.Time
+	// NotBefore is the command's attribute. A command that has one has no Number: it joins the
+	// queue of its key when it is due.
+	NotBefore time.Time
 }
 
 // Event is one event of an operation, in the order of the stream.
@@ -39,87 +42,92 @@ type Event struct {
 	Type        string
 	State       string
 	Terminal    bool
-	// Stored is when the stream took it in.
+	// Stored is the stream's timestamp.
 	Stored time.Time
 }
 
-// Effect is a write that the vendor has carried out, as its journal tells.
+// Effect is a write in the vendor's journal.
 type Effect struct {
 	OperationID string
-	// At numbers effects in the vendor's order.
+	// At is the sequence in the journal: effects happened in this order.
 	At uint64
-	// Time is when the vendor was asked.
+	// Time is when the vendor received the request.
 	Time time.Time
 }
 
-// Resent is a command that was sent again after its outcome, when JetStream had forgotten its
-// message id.
+// Resent is a command that was published again after its outcome, when JetStream no longer
+// remembered its message id.
 type Resent struct {
 	OperationID string
 	// First and Second are the sequences of the two messages in COMMANDS.
 	First, Second uint64
 }
 
-// Deliveries are how often a consumer has handed out so many messages.
+// Deliveries counts the deliveries of a consumer and the messages that matched its filter.
 type Deliveries struct {
 	Consumer            string
 	Messages, Delivered uint64
 }
 
-// Point is a step at which a service was to be killed.
+// Point is a step at which the run tried to kill a service. Hit says whether it did.
 type Point struct {
 	Service, Step string
 	Hit           bool
 }
 
-// Text is something that was written somewhere.
-type Text struct{ Where, Text string }
+// Text is a text that the system wrote, such as a log, an event or a row.
+type Text struct{ Source, Text string }
 
 // Evidence is everything that a run left behind.
 type Evidence struct {
 	Commands []Command
 	Events   []Event
 	Effects  []Effect
-	// ReadBack are the operations whose target was read again, since a replica may have written
-	// after another had taken over; Drift are those whose result, the last of its key, was found
-	// to be another by now.
-	ReadBack, Drift map[string]bool
-	Resent          []Resent
-	// Texts are logs, events, dead letters and rows; Secrets must be in none of them.
+	// ReadBack are the operations whose target was read again, because a replica may have written
+	// it after another replica had taken over.
+	ReadBack map[string]bool
+	// Drift are the operations whose result no longer stood at the vendor when its target was read.
+	Drift  map[string]bool
+	Resent []Resent
+	// Texts are logs, events, dead letters and rows. None of Secrets may be in them.
 	Texts   []Text
 	Secrets []string
-	// Malformed are messages that nobody can carry out; Dead what DEAD holds.
-	Malformed  []Malformed
-	Dead       []Letter
-	Deliveries []Deliveries
-	// Bombs is what messages cost that are made to be expensive.
+	// Malformed are the messages that no service can carry out.
+	Malformed []Malformed
+	// DeadLetters is the content of the stream DEAD.
+	DeadLetters []DeadLetter
+	Deliveries  []Deliveries
+	// Bombs is the measured cost of messages that are made to be expensive.
 	Bombs Bombs
-	// Trespasses are commands that reach for what is another's, and Twins pairs of commands of the
-	// same source and id in two tenants.
-	Trespasses []Trespass
-	Twins      [][2]string
-	// Scheduled are commands that stay scheduled until everything else is done.
+	// Unauthorized are commands aimed at operations of another tenant or source.
+	Unauthorized []UnauthorizedCommand
+	// Twins are pairs of operations: their commands have the same source and id in two tenants.
+	Twins [][2]string
+	// Scheduled are the operations that stay scheduled until all others have their outcomes.
 	Scheduled []string
-	// Panics are the lines of logs that tell of a crash of our own.
+	// Panics are the log lines of crashes.
 	Panics []string
-	// Rows is how the projections' rows compare with a replay.
+	// Rows compares the projections' rows with a replay.
 	Rows replay.Report
-	// Scanned are the mailboxes that the vendor lists, by id, and Told what MAILBOXES says of them.
-	Scanned, Told map[string]string
-	// Points are the steps that were walked, and Faults counts what was injected, of each kind that
-	// was to be.
+	// Scanned are the mailboxes that the vendor lists, by id: "ADDRESS ALIAS".
+	Scanned map[string]string
+	// Observed is the last observation of each mailbox in MAILBOXES, in the same form.
+	Observed map[string]string
+	// Points are the steps at which the run tried to kill a service.
 	Points []Point
+	// Faults counts the injected faults of each kind that the run should have injected.
 	Faults map[string]int
-	// Kills is how many processes were killed, and LeastKills how many were to be.
-	Kills, LeastKills int
+	// Kills counts the killed processes; the run should have reached MinKills.
+	Kills, MinKills int
 }
 
-// Violations are sentences, one for each breach found.
+// Violations are sentences, one for each violation found.
 type Violations []string
 
 func (v *Violations) add(format string, args ...any) { *v = append(*v, fmt.Sprintf(format, args...)) }
 
-// OneOutcome is G1: every acknowledged command has exactly one outcome, and nothing follows it.
+// OneOutcome judges G1: every command that JetStream confirmed has exactly one outcome, and no
+// event follows it.
 func (e Evidence) OneOutcome() (v Violations) {
 	outcomes := map[string]int{}
 	for _, event := range e.Events {
@@ -146,8 +154,8 @@ func (e Evidence) OneOutcome() (v Violations) {
 	return v
 }
 
-// final gives the state in which each operation has ended.
-func (e Evidence) final() map[string]string {
+// finalStates gives the state of each operation that has an outcome.
+func (e Evidence) finalStates() map[string]string {
 	final := map[string]string{}
 	for _, event := range e.Events {
 		if event.Terminal {
@@ -157,7 +165,8 @@ func (e Evidence) final() map[string]string {
 	return final
 }
 
-// OnceAtTheVendor is G2: a command takes effect once; and what its outcome says is so.
+// OnceAtTheVendor judges G2: a command that is not repeatable takes effect once, and each outcome
+// agrees with the vendor's journal.
 func (e Evidence) OnceAtTheVendor() (v Violations) {
 	count := map[string]int{}
 	for _, effect := range e.Effects {
@@ -166,11 +175,13 @@ func (e Evidence) OnceAtTheVendor() (v Violations) {
 	if len(count) == 0 {
 		v.add("nothing took effect at the vendor")
 	}
-	final := e.final()
+	final := e.finalStates()
 	for _, c := range e.Commands {
-		n, state, want := count[c.OperationID], cmp.Or(final[c.OperationID], "without outcome"), cmp.Or(c.Want, "succeeded")
+		n := count[c.OperationID]
+		state := cmp.Or(final[c.OperationID], "without outcome")
+		want := cmp.Or(c.Want, "succeeded")
 		switch {
-		case c.Once && n > 1:
+		case c.NotRepeatable && n > 1:
 			v.add("operation %s took effect %d times", c.OperationID, n)
 		case n > 0 && state != "succeeded":
 			v.add("operation %s is %s, but has taken effect", c.OperationID, state)
@@ -183,19 +194,19 @@ func (e Evidence) OnceAtTheVendor() (v Violations) {
 	return v
 }
 
-// InventoryIsTrue belongs to G2: MAILBOXES says of each mailbox what the vendor's last scan saw.
+// InventoryIsTrue judges a part of G2: the observations in MAILBOXES equal the vendor's last scan.
 func (e Evidence) InventoryIsTrue() (v Violations) {
 	if len(e.Scanned) == 0 {
 		v.add("the vendor lists no mailbox")
 	}
-	for id, facts := range e.Scanned {
-		if told, ok := e.Told[id]; !ok {
+	for id, scanned := range e.Scanned {
+		if observed, ok := e.Observed[id]; !ok {
 			v.add("mailbox %s is not in MAILBOXES", id)
-		} else if told != facts {
-			v.add("mailbox %s is %q, but MAILBOXES says %q", id, facts, told)
+		} else if observed != scanned {
+			v.add("mailbox %s is %q, but MAILBOXES says %q", id, scanned, observed)
 		}
 	}
-	for id := range e.Told {
+	for id := range e.Observed {
 		if _, ok := e.Scanned[id]; !ok {
 			v.add("mailbox %s is in MAILBOXES, but the vendor does not list it", id)
 		}
@@ -203,9 +214,10 @@ func (e Evidence) InventoryIsTrue() (v Violations) {
 	return v
 }
 
-// InOrder is G3: the commands of a key took effect in the order in which they were published. A
-// request that had left a replica before that lost its lease may take effect later: then the
-// target was read back, and what does not stand at the end is told as drift.
+// InOrder judges G3: the commands of a key took effect in the order published. One exception is
+// allowed: a replica sent a request before it lost its lease, and the request took effect late.
+// Then the target must have been read back, and a result that did not stand in the end must be
+// reported as drift.
 func (e Evidence) InOrder() (v Violations) {
 	commands := map[string]Command{}
 	for _, c := range e.Commands {
@@ -213,33 +225,38 @@ func (e Evidence) InOrder() (v Violations) {
 	}
 	effects := slices.Clone(e.Effects)
 	slices.SortFunc(effects, func(a, b Effect) int { return cmp.Compare(a.At, b.At) })
-	last, stands, told := map[string]int{}, map[string]int{}, map[string]bool{}
+	// by key: the highest number that took effect, the last one, and whether drift was reported
+	highest := map[string]int{}
+	final := map[string]int{}
+	driftReported := map[string]bool{}
 	for id := range e.Drift {
-		told[commands[id].Key] = true
+		driftReported[commands[id].Key] = true
 	}
 	for _, effect := range effects {
 		c := commands[effect.OperationID]
-		if c.Twice || !c.NotBefore.IsZero() {
+		if c.Unordered || !c.NotBefore.IsZero() {
 			continue
 		}
-		if c.Number < last[c.Key] && !e.ReadBack[c.OperationID] {
-			v.add("key %s: number %d took effect after number %d", c.Key, c.Number, last[c.Key])
+		if c.Number < highest[c.Key] && !e.ReadBack[c.OperationID] {
+			v.add("key %s: number %d took effect after number %d", c.Key, c.Number, highest[c.Key])
 		}
-		last[c.Key], stands[c.Key] = max(last[c.Key], c.Number), c.Number
+		highest[c.Key] = max(highest[c.Key], c.Number)
+		final[c.Key] = c.Number
 	}
-	for key, n := range stands {
-		if n < last[key] && !told[key] {
-			v.add("key %s: number %d stands, not number %d, and no drift tells it", key, n, last[key])
+	for key, n := range final {
+		if n < highest[key] && !driftReported[key] {
+			v.add("key %s: number %d stands, not number %d, and no drift reports it", key, n, highest[key])
 		}
 	}
-	if len(last) == 0 {
-		v.add("nothing took effect, in whatever order")
+	if len(highest) == 0 {
+		v.add("nothing took effect, so no order was checked")
 	}
 	return append(v, e.dueInOrder(effects)...)
 }
 
-// Lacking is what the run should have attacked and has not: it proves less than it says.
-func (e Evidence) Lacking() (v Violations) {
+// MissingAttacks names the attacks that the run should have made and did not: without them it
+// proves less than its table says.
+func (e Evidence) MissingAttacks() (v Violations) {
 	for _, p := range e.Points {
 		if !p.Hit {
 			v.add("%s was not killed at the step %s", p.Service, p.Step)
@@ -250,13 +267,13 @@ func (e Evidence) Lacking() (v Violations) {
 			v.add("there was no %s", kind)
 		}
 	}
-	if e.Kills < e.LeastKills {
-		v.add("there were %d kills, not %d", e.Kills, e.LeastKills)
+	if e.Kills < e.MinKills {
+		v.add("there were %d kills, not %d", e.Kills, e.MinKills)
 	}
 	return v
 }
 
-// RowsEqualReplay is G5.
+// RowsEqualReplay judges G5: a replay of the streams gives the rows in Postgres.
 func (e Evidence) RowsEqualReplay() (v Violations) {
 	rows := int64(0)
 	for _, table := range e.Rows.Tables {
@@ -274,7 +291,7 @@ func (e Evidence) RowsEqualReplay() (v Violations) {
 	return v
 }
 
-// NoSecret is G6.
+// NoSecret judges G6: no text of the run holds a secret.
 func (e Evidence) NoSecret() (v Violations) {
 	if len(e.Texts) == 0 || len(e.Secrets) == 0 {
 		v.add("there is nothing to search")
@@ -282,7 +299,7 @@ func (e Evidence) NoSecret() (v Violations) {
 	for _, t := range e.Texts {
 		for _, s := range e.Secrets {
 			if strings.Contains(t.Text, s) {
-				v.add("%s holds a secret", t.Where)
+				v.add("%s holds a secret", t.Source)
 				break
 			}
 		}
@@ -290,31 +307,32 @@ func (e Evidence) NoSecret() (v Violations) {
 	return v
 }
 
-// Lure is what a hostile answer of a vendor led to.
-type Lure struct {
-	// Tried names the kinds of hostile answers that were served.
+// HostileVendor is what the hostile answers of a vendor led to.
+type HostileVendor struct {
+	// Tried are the kinds of hostile answers that the vendor gave.
 	Tried []string
-	// Elsewhere counts requests that reached the host to which they pointed.
+	// Elsewhere counts the requests to another host that the answers caused.
 	Elsewhere int
-	// PeakBytes is the service's largest resident memory, and LimitBytes what it may be.
+	// PeakBytes is the service's largest resident memory, LimitBytes the bound on it.
 	PeakBytes, LimitBytes int64
-	// Open are the operations that have not been told what was wrong.
-	Open []string
+	// Unanswered names operations without a failure text.
+	Unanswered []string
 }
 
-// NotLured is G8.
-func (l Lure) NotLured() (v Violations) {
-	if len(l.Tried) == 0 {
+// DidNoHarm judges G8: credentials go to no other host, and no answer makes the service read
+// without end or use more memory than it may.
+func (h HostileVendor) DidNoHarm() (v Violations) {
+	if len(h.Tried) == 0 {
 		v.add("no hostile answer was tried")
 	}
-	if l.Elsewhere > 0 {
-		v.add("%d requests went to another host", l.Elsewhere)
+	if h.Elsewhere > 0 {
+		v.add("%d requests went to another host", h.Elsewhere)
 	}
-	if l.PeakBytes > l.LimitBytes {
-		v.add("the service grew to %d MiB", l.PeakBytes>>20)
+	if h.PeakBytes > h.LimitBytes {
+		v.add("the service grew to %d MiB", h.PeakBytes>>20)
 	}
-	for _, id := range l.Open {
-		v.add("operation %s was told nothing", id)
+	for _, id := range h.Unanswered {
+		v.add("an operation has no failure text: %s", id)
 	}
 	return v
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// start is when the first command was published.
+// start is when the first command of [sound] was published.
 var start = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
-// sound is evidence of a system that keeps every promise.
+// sound is the evidence of a system that keeps every promise.
 func sound() check.Evidence {
 	return check.Evidence{
 		Commands: []check.Command{
-			{OperationID: "a", Key: "k", Number: 1, Writes: true, Once: true, Published: start.Add(time.Second)},
-			{OperationID: "b", Key: "k", Number: 2, Writes: true, Once: true, Published: start.Add(2 * time.Second)},
-			{OperationID: "due", Key: "k", Writes: true, Once: true, Published: start, NotBefore: start.Add(time.Minute)},
+			{OperationID: "a", Key: "k", Number: 1, Writes: true, NotRepeatable: true, Published: start.Add(time.Second)},
+			{OperationID: "b", Key: "k", Number: 2, Writes: true, NotRepeatable: true, Published: start.Add(2 * time.Second)},
+			{OperationID: "due", Key: "k", Writes: true, NotRepeatable: true, Published: start, NotBefore: start.Add(time.Minute)},
 			{OperationID: "not due", Key: "tenant/k", Want: "cancelled", Published: start, NotBefore: start.Add(time.Hour)},
 		},
 		Events: []check.Event{
@@ -28,17 +28,17 @@ func sound() check.Evidence {
 			{OperationID: "due", Type: "created", State: "succeeded", Terminal: true},
 			{OperationID: "not due", Type: "cancelled", State: "cancelled", Terminal: true},
 		},
-		Effects:    []check.Effect{{OperationID: "a", At: 5}, {OperationID: "b", At: 6}, {OperationID: "due", At: 7, Time: start.Add(time.Minute)}},
-		Trespasses: []check.Trespass{{Kind: "a cancel", OperationID: "c", Target: "a"}},
-		Twins:      [][2]string{{"a", "b"}}, Scheduled: []string{"not due"},
+		Effects:      []check.Effect{{OperationID: "a", At: 5}, {OperationID: "b", At: 6}, {OperationID: "due", At: 7, Time: start.Add(time.Minute)}},
+		Unauthorized: []check.UnauthorizedCommand{{Kind: "a cancel", OperationID: "c", Target: "a"}},
+		Twins:        [][2]string{{"a", "b"}}, Scheduled: []string{"not due"},
 		Resent: []check.Resent{{OperationID: "a", First: 1, Second: 9}},
-		Texts:  []check.Text{{Where: "a log", Text: "created"}}, Secrets: []string{"hunter2"},
-		Malformed:  []check.Malformed{{Kind: "garbage", Sequence: 7, Want: "unreadable"}, {Kind: "wrong data", Sequence: 8, OperationID: "c", Want: "rejected"}},
-		Dead:       []check.Letter{{Sequence: 7, Reason: "unreadable"}},
-		Bombs:      check.Bombs{Messages: 10, Bytes: 1 << 20, CPU: time.Second / 10, Alone: time.Millisecond, Behind: 20 * time.Millisecond},
-		Deliveries: []check.Deliveries{{Consumer: "directory-0", Messages: 3, Delivered: 4}},
-		Scanned:    map[string]string{"1": "alex"}, Told: map[string]string{"1": "alex"},
-		Points: []check.Point{{Service: "directory-svc", Step: "perform", Hit: true}}, Faults: map[string]int{"kill": 1}, Kills: 1, LeastKills: 1,
+		Texts:  []check.Text{{Source: "a log", Text: "created"}}, Secrets: []string{"hunter2"},
+		Malformed:   []check.Malformed{{Kind: "garbage", Sequence: 7, Want: "unreadable"}, {Kind: "wrong data", Sequence: 8, OperationID: "c", Want: "rejected"}},
+		DeadLetters: []check.DeadLetter{{Sequence: 7, Reason: "unreadable"}},
+		Bombs:       check.Bombs{Messages: 10, Bytes: 1 << 20, CPU: time.Second / 10, Alone: time.Millisecond, Behind: 20 * time.Millisecond},
+		Deliveries:  []check.Deliveries{{Consumer: "directory-0", Messages: 3, Delivered: 4}},
+		Scanned:     map[string]string{"1": "alex"}, Observed: map[string]string{"1": "alex"},
+		Points: []check.Point{{Service: "directory-svc", Step: "perform", Hit: true}}, Faults: map[string]int{"kill": 1}, Kills: 1, MinKills: 1,
 		Rows: replay.Report{Tables: []replay.Table{{Name: "operations", Live: replay.Sum{Rows: 2}}}},
 	}
 }
@@ -48,7 +48,7 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	e := sound()
 	for name, v := range map[string]check.Violations{
 		"G1": e.OneOutcome(), "G2": e.OnceAtTheVendor(), "G3": e.InOrder(), "G5": e.RowsEqualReplay(), "G6": e.NoSecret(), "G7": e.NothingVanishes(), "G9": e.TenantsAreApart(),
-		"the inventory": e.InventoryIsTrue(), "the attack": e.Lacking(),
+		"the inventory": e.InventoryIsTrue(), "the attack": e.MissingAttacks(),
 	} {
 		if len(v) > 0 {
 			t.Errorf("%s: %v", name, v)
@@ -56,12 +56,14 @@ func TestSoundEvidenceHasNoViolation(t *testing.T) {
 	}
 }
 
-// TestARequestThatHadLeftIsTold: its effect is read back, and what stands in the end is told as
-// drift.
-func TestARequestThatHadLeftIsTold(t *testing.T) {
+// TestLateRequestMustBeReportedAsDrift: a request takes effect after its replica lost the lease.
+// Its target is read back, and the difference is reported.
+func TestLateRequestMustBeReportedAsDrift(t *testing.T) {
 	t.Parallel()
 	e := sound()
-	e.Effects[0].At, e.ReadBack, e.Drift = 9, map[string]bool{"a": true}, map[string]bool{"b": true}
+	e.Effects[0].At = 9
+	e.ReadBack = map[string]bool{"a": true}
+	e.Drift = map[string]bool{"b": true}
 	if v := e.InOrder(); len(v) > 0 {
 		t.Error(v)
 	}
@@ -71,60 +73,60 @@ func TestNoDelay(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	e := check.Evidence{
-		Commands: []check.Command{{OperationID: "alone"}, {OperationID: "stuck"}, {OperationID: "beside"}},
+		Commands: []check.Command{{OperationID: "alone"}, {OperationID: "slow"}, {OperationID: "beside"}},
 		Events: []check.Event{
 			{OperationID: "alone", State: "succeeded", Terminal: true, Stored: at(4 * time.Second)},
 			{OperationID: "beside", State: "succeeded", Terminal: true, Stored: at(27 * time.Second)},
-			{OperationID: "stuck", State: "succeeded", Terminal: true, Stored: at(40 * time.Second)},
+			{OperationID: "slow", State: "succeeded", Terminal: true, Stored: at(40 * time.Second)},
 		},
 	}
-	d := check.Delay{Alone: []string{"alone"}, Beside: []string{"beside"}, Stuck: []string{"stuck"}, AloneSince: start, BesideSince: at(10 * time.Second)}
+	d := check.Delay{Alone: []string{"alone"}, Beside: []string{"beside"}, Slow: []string{"slow"}, AloneSince: start, BesideSince: at(10 * time.Second)}
 	if v := e.NoDelay(d); len(v) > 0 { // 17 s, and 4 alone
 		t.Error(v)
 	}
-	for name, breach := range map[string]func(*check.Evidence, *check.Delay){
-		"delayed":          func(e *check.Evidence, _ *check.Delay) { e.Events[1].Stored = at(28 * time.Second) },
-		"never":            func(e *check.Evidence, _ *check.Delay) { e.Events[1].Terminal = false },
-		"stuck for ever":   func(e *check.Evidence, _ *check.Delay) { e.Events[2].Terminal = false },
-		"nothing stuck":    func(_ *check.Evidence, d *check.Delay) { d.Stuck = nil },
-		"not stuck enough": func(e *check.Evidence, _ *check.Delay) { e.Events[2].Stored = at(9 * time.Second) },
-		"no control":       func(_ *check.Evidence, d *check.Delay) { d.Alone = nil },
+	for name, violate := range map[string]func(*check.Evidence, *check.Delay){
+		"delayed":         func(e *check.Evidence, _ *check.Delay) { e.Events[1].Stored = at(28 * time.Second) },
+		"never":           func(e *check.Evidence, _ *check.Delay) { e.Events[1].Terminal = false },
+		"slow for ever":   func(e *check.Evidence, _ *check.Delay) { e.Events[2].Terminal = false },
+		"nothing slow":    func(_ *check.Evidence, d *check.Delay) { d.Slow = nil },
+		"not slow enough": func(e *check.Evidence, _ *check.Delay) { e.Events[2].Stored = at(9 * time.Second) },
+		"no control":      func(_ *check.Evidence, d *check.Delay) { d.Alone = nil },
 	} {
 		broken, d := e, d
 		broken.Events = slices.Clone(e.Events)
-		breach(&broken, &d)
+		violate(&broken, &d)
 		if len(broken.NoDelay(d)) == 0 {
 			t.Errorf("%s: the checker does not find it", name)
 		}
 	}
 }
 
-func TestNotLured(t *testing.T) {
+func TestHostileVendorDidNoHarm(t *testing.T) {
 	t.Parallel()
-	sound := check.Lure{Tried: []string{"redirect"}, PeakBytes: 1, LimitBytes: 2}
-	if v := sound.NotLured(); len(v) > 0 {
+	sound := check.HostileVendor{Tried: []string{"redirect"}, PeakBytes: 1, LimitBytes: 2}
+	if v := sound.DidNoHarm(); len(v) > 0 {
 		t.Error(v)
 	}
-	for name, breach := range map[string]func(*check.Lure){
-		"nothing tried": func(l *check.Lure) { l.Tried = nil },
-		"elsewhere":     func(l *check.Lure) { l.Elsewhere = 1 },
-		"grown":         func(l *check.Lure) { l.PeakBytes = 3 },
-		"untold":        func(l *check.Lure) { l.Open = []string{"a"} },
+	for name, violate := range map[string]func(*check.HostileVendor){
+		"nothing tried":   func(h *check.HostileVendor) { h.Tried = nil },
+		"elsewhere":       func(h *check.HostileVendor) { h.Elsewhere = 1 },
+		"grown":           func(h *check.HostileVendor) { h.PeakBytes = 3 },
+		"no failure text": func(h *check.HostileVendor) { h.Unanswered = []string{"a"} },
 	} {
-		l := sound
-		breach(&l)
-		if len(l.NotLured()) == 0 {
+		h := sound
+		violate(&h)
+		if len(h.DidNoHarm()) == 0 {
 			t.Errorf("%s: the checker does not find it", name)
 		}
 	}
 }
 
-// TestEveryBreachIsFound shows each checker every kind of breach that it is there for.
-func TestEveryBreachIsFound(t *testing.T) {
+// TestEveryViolationIsFound shows each checker every kind of violation that it must find.
+func TestEveryViolationIsFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		breach func(*check.Evidence)
-		check  func(check.Evidence) check.Violations
+		violate func(*check.Evidence)
+		check   func(check.Evidence) check.Violations
 	}{
 		"no outcome":               {func(e *check.Evidence) { e.Events = e.Events[:2] }, check.Evidence.OneOutcome},
 		"two outcomes":             {func(e *check.Evidence) { e.Events = append(e.Events, e.Events[2]) }, check.Evidence.OneOutcome},
@@ -136,17 +138,17 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"failure with effect":      {func(e *check.Evidence) { e.Events[2].State = "failed" }, check.Evidence.OnceAtTheVendor},
 		"failure":                  {func(e *check.Evidence) { e.Events[2].State = "failed"; e.Effects = e.Effects[:1] }, check.Evidence.OnceAtTheVendor},
 		"no effects":               {func(e *check.Evidence) { e.Commands, e.Effects = nil, nil }, check.Evidence.OnceAtTheVendor},
-		"mailbox untold":           {func(e *check.Evidence) { e.Told = nil }, check.Evidence.InventoryIsTrue},
-		"mailbox mistold":          {func(e *check.Evidence) { e.Told["1"] = "bob" }, check.Evidence.InventoryIsTrue},
-		"mailbox invented":         {func(e *check.Evidence) { e.Told["2"] = "bob" }, check.Evidence.InventoryIsTrue},
-		"no mailboxes":             {func(e *check.Evidence) { e.Scanned, e.Told = nil, nil }, check.Evidence.InventoryIsTrue},
+		"mailbox not observed":     {func(e *check.Evidence) { e.Observed = nil }, check.Evidence.InventoryIsTrue},
+		"mailbox observed wrong":   {func(e *check.Evidence) { e.Observed["1"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"mailbox invented":         {func(e *check.Evidence) { e.Observed["2"] = "bob" }, check.Evidence.InventoryIsTrue},
+		"no mailboxes":             {func(e *check.Evidence) { e.Scanned, e.Observed = nil, nil }, check.Evidence.InventoryIsTrue},
 		"overtaken":                {func(e *check.Evidence) { e.Effects[0].At = 9 }, check.Evidence.InOrder},
-		"overtaken, and silence":   {func(e *check.Evidence) { e.Effects[0].At, e.ReadBack = 9, map[string]bool{"a": true} }, check.Evidence.InOrder},
+		"overtaken, no drift":      {func(e *check.Evidence) { e.Effects[0].At, e.ReadBack = 9, map[string]bool{"a": true} }, check.Evidence.InOrder},
 		"overtaken, not read back": {func(e *check.Evidence) { e.Effects[0].At, e.Drift = 9, map[string]bool{"b": true} }, check.Evidence.InOrder},
 		"nothing in order":         {func(e *check.Evidence) { e.Effects = nil }, check.Evidence.InOrder},
-		"step not hit":             {func(e *check.Evidence) { e.Points[0].Hit = false }, check.Evidence.Lacking},
-		"fault missing":            {func(e *check.Evidence) { e.Faults["kill"] = 0 }, check.Evidence.Lacking},
-		"kills missing":            {func(e *check.Evidence) { e.LeastKills = 2 }, check.Evidence.Lacking},
+		"step not hit":             {func(e *check.Evidence) { e.Points[0].Hit = false }, check.Evidence.MissingAttacks},
+		"fault missing":            {func(e *check.Evidence) { e.Faults["kill"] = 0 }, check.Evidence.MissingAttacks},
+		"kills missing":            {func(e *check.Evidence) { e.MinKills = 2 }, check.Evidence.MissingAttacks},
 		"hot loop":                 {func(e *check.Evidence) { e.Deliveries[0].Delivered = 1000 }, check.Evidence.NothingVanishes},
 		"deliveries uncounted":     {func(e *check.Evidence) { e.Deliveries = nil }, check.Evidence.NothingVanishes},
 		"row altered":              {func(e *check.Evidence) { e.Rows.Tables[0].Differences = 1 }, check.Evidence.RowsEqualReplay},
@@ -156,8 +158,8 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"no rows":          {func(e *check.Evidence) { e.Rows.Tables = nil }, check.Evidence.RowsEqualReplay},
 		"secret":           {func(e *check.Evidence) { e.Texts[0].Text = "password hunter2" }, check.Evidence.NoSecret},
 		"nothing searched": {func(e *check.Evidence) { e.Texts = nil }, check.Evidence.NoSecret},
-		"vanished":         {func(e *check.Evidence) { e.Dead = nil }, check.Evidence.NothingVanishes},
-		"wrong reason":     {func(e *check.Evidence) { e.Dead[0].Reason = "expired" }, check.Evidence.NothingVanishes},
+		"vanished":         {func(e *check.Evidence) { e.DeadLetters = nil }, check.Evidence.NothingVanishes},
+		"wrong reason":     {func(e *check.Evidence) { e.DeadLetters[0].Reason = "expired" }, check.Evidence.NothingVanishes},
 		"not rejected":     {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.NothingVanishes},
 		"bombs unmeasured": {func(e *check.Evidence) { e.Bombs = check.Bombs{} }, check.Evidence.NothingVanishes},
 		"bombs burn":       {func(e *check.Evidence) { e.Bombs.CPU = time.Minute }, check.Evidence.NothingVanishes},
@@ -166,19 +168,19 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"due, and overtaken": {func(e *check.Evidence) {
 			e.Commands[0].Published = start.Add(2 * time.Minute)
 		}, check.Evidence.InOrder},
-		"cancelled by another": {func(e *check.Evidence) { e.Events[1].State = "cancelled" }, check.Evidence.TenantsAreApart},
-		"a cancel succeeds":    {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.TenantsAreApart},
-		"one twin":             {func(e *check.Evidence) { e.Twins[0][1] = "a" }, check.Evidence.TenantsAreApart},
-		"a twin unanswered":    {func(e *check.Evidence) { e.Twins[0][1] = "never" }, check.Evidence.TenantsAreApart},
-		"held up":              {func(e *check.Evidence) { e.Events[1], e.Events[5] = e.Events[5], e.Events[1] }, check.Evidence.TenantsAreApart},
-		"nobody behind":        {func(e *check.Evidence) { e.Commands[3].Key = "l" }, check.Evidence.TenantsAreApart},
-		"nobody tried":         {func(e *check.Evidence) { e.Trespasses = nil }, check.Evidence.TenantsAreApart},
-		"crash":                {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
+		"cancelled by another":       {func(e *check.Evidence) { e.Events[1].State = "cancelled" }, check.Evidence.TenantsAreApart},
+		"a cancel succeeds":          {func(e *check.Evidence) { e.Events[3].State = "succeeded" }, check.Evidence.TenantsAreApart},
+		"one twin":                   {func(e *check.Evidence) { e.Twins[0][1] = "a" }, check.Evidence.TenantsAreApart},
+		"a twin unanswered":          {func(e *check.Evidence) { e.Twins[0][1] = "never" }, check.Evidence.TenantsAreApart},
+		"delayed by a scheduled one": {func(e *check.Evidence) { e.Events[1], e.Events[5] = e.Events[5], e.Events[1] }, check.Evidence.TenantsAreApart},
+		"nobody behind":              {func(e *check.Evidence) { e.Commands[3].Key = "l" }, check.Evidence.TenantsAreApart},
+		"nobody tried":               {func(e *check.Evidence) { e.Unauthorized = nil }, check.Evidence.TenantsAreApart},
+		"crash":                      {func(e *check.Evidence) { e.Panics = []string{"panic: x"} }, check.Evidence.NothingVanishes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := sound()
-			c.breach(&e)
+			c.violate(&e)
 			if len(c.check(e)) == 0 {
 				t.Error("the checker does not find it")
 			}

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Delay compares how long commands took beside stuck ones with how long as many took undisturbed,
-// in the same run. Names are operation ids.
+// Delay compares two sets of equally many commands of one run: one alone in the system, the other
+// beside slow commands. Commands are named by operation ids.
 type Delay struct {
-	// Alone and Beside are the commands of the two; Stuck those that were published in between.
-	Alone, Beside, Stuck []string
-	// AloneSince and BesideSince are when the first of each was published.
+	// Alone and Beside are the two sets. Slow commands were published between them.
+	Alone, Beside, Slow []string
+	// AloneSince and BesideSince are when the first command of each set was published.
 	AloneSince, BesideSince time.Time
 }
 
 const (
-	// delayFactor and delaySlack bound the time beside stuck commands: what blocks the others lasts
-	// longer than both.
+	// delayFactor and delaySlack bound the time beside slow commands. The calls of the slow ones
+	// take longer than this bound, so a command that waits for one of them exceeds it.
 	delayFactor = 3
 	delaySlack  = 5 * time.Second
 )
 
-// Limit is how long commands may take beside stuck ones which take so long alone.
+// Limit bounds the time beside slow commands of a set that takes the given time alone.
 func (d Delay) Limit(alone time.Duration) time.Duration { return delayFactor*alone + delaySlack }
 
-// Took gives how long the commands took, from when the first was published to the last outcome. It
-// is false where one has none.
+// Took measures each set from its first command to its last outcome. all is false if a command has
+// no outcome.
 func (d Delay) Took(events []Event) (alone, beside time.Duration, all bool) {
 	a, ok := lastOutcome(events, d.Alone)
 	b, too := lastOutcome(events, d.Beside)
@@ -46,10 +46,10 @@ func lastOutcome(events []Event, of []string) (last time.Time, all bool) {
 	return last, len(left) == 0 && len(of) > 0
 }
 
-// NoDelay is G4: beside stuck commands others take little longer than without them, and every
-// command has its outcome.
+// NoDelay judges G4: commands beside slow ones take little longer than alone, and every command has
+// its outcome.
 func (e Evidence) NoDelay(d Delay) (v Violations) {
-	final := e.final()
+	final := e.finalStates()
 	for _, c := range e.Commands {
 		if final[c.OperationID] == "" {
 			v.add("operation %s has no outcome", c.OperationID)
@@ -57,17 +57,17 @@ func (e Evidence) NoDelay(d Delay) (v Violations) {
 	}
 	alone, beside, all := d.Took(e.Events)
 	if !all {
-		v.add("not every command that should be compared has its outcome")
+		v.add("a command of the comparison has no outcome")
 		return v
 	}
 	if limit := d.Limit(alone); beside > limit {
-		v.add("beside stuck commands the others took %v, and %v alone; at most %v are possible", beside, alone, limit)
+		v.add("beside slow commands the others took %v, and %v alone; the bound is %v", beside, alone, limit)
 	}
 	during := func(event Event) bool {
-		return event.Terminal && slices.Contains(d.Stuck, event.OperationID) && event.Stored.Before(d.BesideSince)
+		return event.Terminal && slices.Contains(d.Slow, event.OperationID) && event.Stored.Before(d.BesideSince)
 	}
-	if len(d.Stuck) == 0 || slices.ContainsFunc(e.Events, during) {
-		v.add("nothing was stuck while the others were published")
+	if len(d.Slow) == 0 || slices.ContainsFunc(e.Events, during) {
+		v.add("a slow command ended before the others were published")
 	}
 	return v
 }

@@ -8,45 +8,46 @@ import (
 
 // Malformed is a message that no service can carry out.
 type Malformed struct {
-	// Kind names what is wrong with it.
+	// Kind names the fault of the message.
 	Kind string
-	// Sequence is the message's in COMMANDS; of a reference, that of the command it points to.
+	// Sequence is the message's in COMMANDS; of a reference, that of the command that it refers to.
 	Sequence uint64
-	// OperationID, where its envelope can be read.
+	// OperationID is "" where the envelope cannot be read.
 	OperationID string
-	// Want is what it must end in: the reason of a dead letter, or the state of its operation.
+	// Want is the expected end: the reason of a dead letter, or the state of the operation.
 	Want string
 }
 
-// Letter is a dead letter.
-type Letter struct {
-	// Sequence is that of the message in COMMANDS.
+// DeadLetter is a message of DEAD.
+type DeadLetter struct {
+	// Sequence is that of the dead-lettered message in COMMANDS.
 	Sequence uint64
 	Reason   string
 }
 
-// maxDeliveries is how often a message may be handed out on average: every kill brings back what
-// was in flight.
+// maxDeliveries bounds the average number of deliveries of a message. Every kill causes
+// redeliveries of the messages in flight.
 const maxDeliveries = 10
 
-// NothingVanishes is G7: what is malformed ends as its kind must, nothing crashed on it, and
-// nothing was delivered over and over.
+// NothingVanishes judges G7: every malformed message ends as its kind must, no process crashed, and
+// no message was delivered over and over.
 func (e Evidence) NothingVanishes() (v Violations) {
 	if len(e.Malformed) == 0 {
 		v.add("no malformed message was tried")
 	}
-	final := e.final()
+	final := e.finalStates()
 	for _, m := range e.Malformed {
 		state := final[m.OperationID]
-		if state != m.Want && !slices.Contains(e.Dead, Letter{m.Sequence, m.Want}) {
-			v.add("message %d of COMMANDS (%s) did not end as %s: %s, %s", m.Sequence, m.Kind, m.Want, cmp.Or(state, "no outcome"), e.lettersOf(m.Sequence))
+		if state != m.Want && !slices.Contains(e.DeadLetters, DeadLetter{m.Sequence, m.Want}) {
+			v.add("message %d of COMMANDS (%s) did not end as %s: %s, %s",
+				m.Sequence, m.Kind, m.Want, cmp.Or(state, "no outcome"), e.deadLettersOf(m.Sequence))
 		}
 	}
 	for _, line := range e.Panics {
 		v.add("crashed: %.200s", line)
 	}
 	if len(e.Deliveries) == 0 {
-		v.add("nobody counted the deliveries")
+		v.add("the deliveries were not counted")
 	}
 	for _, d := range e.Deliveries {
 		if d.Delivered > maxDeliveries*d.Messages+100 {
@@ -56,41 +57,41 @@ func (e Evidence) NothingVanishes() (v Violations) {
 	return append(v, e.Bombs.areCheap()...)
 }
 
-// lettersOf tells the reasons of a message's dead letters.
-func (e Evidence) lettersOf(sequence uint64) string {
-	told := "no dead letter"
-	for _, l := range e.Dead {
+// deadLettersOf describes the last dead letter of a message of COMMANDS.
+func (e Evidence) deadLettersOf(sequence uint64) string {
+	text := "no dead letter"
+	for _, l := range e.DeadLetters {
 		if l.Sequence == sequence {
-			told = "dead letter " + l.Reason
+			text = "dead letter " + l.Reason
 		}
 	}
-	return told
+	return text
 }
 
-// Bombs is what messages cost that are made to be expensive to check.
+// Bombs is the measured cost of messages that are made to be expensive to check.
 type Bombs struct {
 	Messages int
 	Bytes    int64
-	// CPU is what the service used for them.
+	// CPU is the processor time that the service used for them.
 	CPU time.Duration
-	// Alone is how long a command takes without them, and Behind how long one took that was
-	// published after them on another key.
+	// Alone is the time from a command to its outcome without bombs. Behind is that of a command
+	// which was published after the bombs, on another key.
 	Alone, Behind time.Duration
 }
 
 const (
-	// maxBombCPU is what the check of one message may take on a slow machine. Without bounds it
-	// takes minutes.
+	// maxBombCPU bounds the processor time for one message, on average and on a slow machine.
+	// Without bounds one message takes minutes.
 	maxBombCPU = 100 * time.Millisecond
-	// maxBehind is how long a command may wait behind a message, on average.
+	// maxBehind bounds how long a command waits behind one message, on average.
 	maxBehind = 100 * time.Millisecond
 )
 
-// areCheap belongs to G7.
+// areCheap judges a part of G7: an expensive message delays no other.
 func (b Bombs) areCheap() (v Violations) {
 	n := time.Duration(b.Messages)
 	if n == 0 || b.CPU <= 0 || b.Alone <= 0 {
-		v.add("what expensive messages cost was not measured")
+		v.add("the cost of expensive messages was not measured")
 	}
 	if b.CPU > n*maxBombCPU {
 		v.add("%d expensive messages took %v of CPU", n, b.CPU)

@@ -3,19 +3,20 @@ package check
 import "time"
 
 const (
-	// clockSlack is by how much the clocks of JetStream and of a vendor may differ: they run on one
-	// machine.
+	// clockSlack allows for reading the clock twice: JetStream and the vendors run on one machine.
 	clockSlack = 200 * time.Millisecond
-	// dueSlack is how long after a command is due it may take to join the queue of its key: a
-	// replica that was killed keeps its partition of wake-ups for as long as its lease, and a
-	// restart of NATS comes on top of that.
+	// dueSlack bounds the time from notbefore until the command is in the queue of its key. A
+	// killed replica holds its partition of wake-ups until its lease ends, and NATS may restart as
+	// well.
 	dueSlack = 30 * time.Second
 )
 
-// dueInOrder belongs to G3: a command with notbefore takes no effect before it is due, and none
-// that was published well after that takes effect before it. The effects are in the vendor's order.
+// dueInOrder judges a part of G3: a command with notbefore takes no effect before that time, and no
+// command of its key that was published more than dueSlack later overtakes it. The effects are in
+// the vendor's order.
 func (e Evidence) dueInOrder(effects []Effect) (v Violations) {
-	published, due := map[string]Command{}, map[string]Command{}
+	published := map[string]Command{}
+	due := map[string]Command{}
 	for _, c := range e.Commands {
 		if c.NotBefore.IsZero() {
 			published[c.OperationID] = c
@@ -23,9 +24,9 @@ func (e Evidence) dueInOrder(effects []Effect) (v Violations) {
 			due[c.OperationID] = c
 		}
 	}
-	latest := map[string]time.Time{} // of a key, when the last that took effect was published
+	latest := map[string]time.Time{} // by key: when the latest command with an effect was published
 	for _, effect := range effects {
-		if c, ok := published[effect.OperationID]; ok && !c.Twice && c.Published.After(latest[c.Key]) {
+		if c, ok := published[effect.OperationID]; ok && !c.Unordered && c.Published.After(latest[c.Key]) {
 			latest[c.Key] = c.Published
 		}
 		c, ok := due[effect.OperationID]

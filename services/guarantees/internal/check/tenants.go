@@ -5,24 +5,25 @@ import (
 	"path"
 )
 
-// Trespass is a command by which a publisher reaches for what is another's.
-type Trespass struct {
+// UnauthorizedCommand is a command for which its publisher has no right.
+type UnauthorizedCommand struct {
 	// Kind names what was tried.
 	Kind string
-	// OperationID is the command's own, and Target that of the operation it is aimed at; "" where
-	// it is aimed at none.
-	OperationID, Target string
+	// OperationID is the command's own.
+	OperationID string
+	// Target is the operation that the command would change; "" for none.
+	Target string
 }
 
-// TenantsAreApart is G9, as far as it does not take NATS permissions: who reaches for another's
-// operation is refused, and that operation succeeds; commands of two tenants with the same source
-// and id are two; and a command that is not due holds up no other.
+// TenantsAreApart judges G9, except for the parts that need NATS permissions: an unauthorized
+// command is refused and its target succeeds, commands of two tenants with the same source and id
+// are two operations, and a scheduled command delays no other.
 func (e Evidence) TenantsAreApart() (v Violations) {
-	if len(e.Trespasses) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
-		v.add("nobody reached for what is another's")
+	if len(e.Unauthorized) == 0 || len(e.Twins) == 0 || len(e.Scheduled) == 0 {
+		v.add("no unauthorized, twin or scheduled command was tried")
 	}
-	final := e.final()
-	for _, t := range e.Trespasses {
+	final := e.finalStates()
+	for _, t := range e.Unauthorized {
 		if state := final[t.OperationID]; state != "rejected" && state != "failed" {
 			v.add("%s: operation %s is %s, not refused", t.Kind, t.OperationID, cmp.Or(state, "without outcome"))
 		}
@@ -37,13 +38,13 @@ func (e Evidence) TenantsAreApart() (v Violations) {
 			}
 		}
 	}
-	return append(v, e.heldUp()...)
+	return append(v, e.delayedByScheduled()...)
 }
 
-// heldUp finds the commands that had their outcome only after a command that is not due, of their
-// key or of one with its name in another tenant.
-func (e Evidence) heldUp() (v Violations) {
-	outcome := map[string]int{} // where it stands in the stream
+// delayedByScheduled finds the commands that had their outcome only after a scheduled command of
+// the same key, or of a key with the same name in another tenant.
+func (e Evidence) delayedByScheduled() (v Violations) {
+	outcome := map[string]int{} // by operation: the position of its outcome in the stream
 	for at, event := range e.Events {
 		if event.Terminal {
 			outcome[event.OperationID] = at
@@ -54,10 +55,12 @@ func (e Evidence) heldUp() (v Violations) {
 		commands[c.OperationID] = c
 	}
 	for _, id := range e.Scheduled {
-		scheduled, ended := commands[id], outcome[id]
+		scheduled := commands[id]
+		ended := outcome[id]
 		behind := 0
 		for _, c := range e.Commands {
-			if path.Base(c.Key) != path.Base(scheduled.Key) || c.OperationID == id || !c.NotBefore.IsZero() || c.Published.Before(scheduled.Published) {
+			sameKey := path.Base(c.Key) == path.Base(scheduled.Key)
+			if !sameKey || c.OperationID == id || !c.NotBefore.IsZero() || c.Published.Before(scheduled.Published) {
 				continue
 			}
 			if at, ok := outcome[c.OperationID]; !ok || at > ended {

@@ -112,7 +112,7 @@ func absent(raw json.RawMessage) bool {
 	case 0, 'n':
 		return true
 	case '"':
-		if len(raw) > longestAbsent {
+		if len(raw) > maxAbsentText {
 			return false
 		}
 		text, ok := decodeText(raw)
@@ -122,9 +122,9 @@ func absent(raw json.RawMessage) bool {
 	return false
 }
 
-// longestAbsent bounds the texts that are looked at for saying nothing, with spaces and escapes, in
+// maxAbsentText bounds the texts that are looked at for saying nothing, with spaces and escapes, in
 // bytes.
-const longestAbsent = 64
+const maxAbsentText = 64
 
 // plainText is what stands in a JSON text without escapes, as nearly all are: to decode each by
 // itself would cost more than all else.
@@ -203,7 +203,7 @@ func decodeTime(raw json.RawMessage) (*time.Time, bool) {
 		switch year := t.Year(); {
 		case year <= 1:
 			return nil, true
-		case year > 9999: // which RFC 3339 can not write
+		case year > 9999: // which RFC 3339 cannot write
 			return nil, false
 		}
 		return &t, true

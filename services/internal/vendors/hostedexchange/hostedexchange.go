@@ -99,7 +99,7 @@ func (cfg Config) check() error {
 //
 // Errors: Invalid with every fault of the user where nothing was sent; what the vendor's code means
 // where it reports an error, NotFound where the container is missing, Refused where nothing was
-// done; Unknown where the answer is lost or can not be understood, or where the procedure ended
+// done; Unknown where the answer is lost or cannot be understood, or where the procedure ended
 // with an error of which nobody knows what it left: see [Ended]. The call is not repeatable:
 // whoever gets Unknown must look for [UserPath] before trying again.
 func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (CreatedUser, error) {

@@ -29,9 +29,9 @@ type Limits struct {
 	BreakFor time.Duration
 }
 
-// longestWait bounds how long a request waits for its turn; beyond it the caller had better do
+// maxWait bounds how long a request waits for its turn; beyond it the caller had better do
 // something else meanwhile.
-const longestWait = 2 * time.Second
+const maxWait = 2 * time.Second
 
 // Limiter lets requests through as Limits say. A [Client] has one; what speaks another protocol than
 // HTTP makes its own.
@@ -91,7 +91,7 @@ func (g *Limiter) wait(ctx context.Context) error {
 	}
 	turn := g.rate.Reserve()
 	delay := turn.Delay()
-	if delay > longestWait {
+	if delay > maxWait {
 		turn.Cancel()
 		return &failure.Error{Kind: failure.Throttled, Vendor: g.vendor, Code: "rate-limit", RetryAfter: delay, Text: "nothing was sent: the configured rate of requests is used up"}
 	}

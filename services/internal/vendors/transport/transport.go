@@ -118,7 +118,7 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 	})
 	if effect == Write {
 		// net/http silently repeats a request on a stale connection if it believes it safe to.
-		// Without GetBody it can not repeat one with a body.
+		// Without GetBody it cannot repeat one with a body.
 		req.GetBody = nil
 	}
 	req = req.WithContext(ctx)

@@ -9,7 +9,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // collector keeps what becomes of the rows of a run: in the result file, on standard output and in
@@ -119,7 +119,7 @@ func nextAttempt(n client.Update) (time.Time, string) {
 		NextAttemptAt time.Time `json:"nextAttemptAt"`
 	}
 	_ = n.Event.DataAs(&data) // unreadable: the time is not known
-	return data.NextAttemptAt, words.Describe(n.Event)
+	return data.NextAttemptAt, render.Describe(n.Event)
 }
 
 // deferred reports whether it is of no use to wait: every open row goes on only after the deadline.
@@ -181,11 +181,11 @@ func (e *entry) record(state, reason string) record {
 // outcomeOf is the record of a row that is settled.
 func outcomeOf(e *entry, n client.Update) record {
 	if n.Dead != nil {
-		return e.record(stateDead, words.DescribeDead(*n.Dead))
+		return e.record(stateDead, render.DescribeDead(*n.Dead))
 	}
 	r := e.record(string(n.State), "")
 	if n.State != event.StateSucceeded || n.Event.Type() == event.PlannedType(n.Receipt.Domain) {
-		r.Reason = words.Describe(n.Event)
+		r.Reason = render.Describe(n.Event)
 	}
 	var data struct {
 		Operation event.OperationData `json:"operation"`
@@ -193,7 +193,7 @@ func outcomeOf(e *entry, n client.Update) record {
 	}
 	_ = n.Event.DataAs(&data) // unreadable: no warnings
 	for _, w := range slices.Concat(data.Operation.Warnings, data.Warnings) {
-		r.Warnings = append(r.Warnings, words.OneLine(w.Text))
+		r.Warnings = append(r.Warnings, render.OneLine(w.Text))
 	}
 	return r
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // entry is a row with the command that it makes.
@@ -134,7 +134,7 @@ func (m maker) hash(r row) string {
 		_, _ = fmt.Fprintf(h, "%q=%q\n", c, strings.TrimSpace(r.cells[c]))
 	}
 	sum := base32.StdEncoding.EncodeToString(h.Sum(nil))
-	return words.Short(m.Type) + "-" + strings.ToLower(sum[:26])
+	return render.Short(m.Type) + "-" + strings.ToLower(sum[:26])
 }
 
 // attemptID is the id of a further attempt: a service answers an id that it has seen from its

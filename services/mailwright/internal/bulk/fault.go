@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // fault is one thing wrong with a row. It quotes no cell: that may be a secret.
@@ -44,10 +44,10 @@ func describeFaults(faults []fault) string {
 	}
 	var b strings.Builder
 	for _, text := range texts[:min(len(texts), maxShownFaults)] {
-		fmt.Fprintf(&b, "\n  %s: %s", describeRows(rows[text]), words.OneLine(text))
+		fmt.Fprintf(&b, "\n  %s: %s", describeRows(rows[text]), render.OneLine(text))
 	}
 	if more := len(texts) - maxShownFaults; more > 0 {
-		fmt.Fprintf(&b, "\n  and %s", words.Count(more, "other fault", "other faults"))
+		fmt.Fprintf(&b, "\n  and %s", render.Count(more, "other fault", "other faults"))
 	}
 	return b.String()
 }
@@ -77,7 +77,7 @@ func describeRows(rows []int) string {
 	}
 	text := "rows " + strings.Join(ranges, ", ")
 	if more := len(rows) - told; more > 0 {
-		text += fmt.Sprintf(" and %s more", words.Thousands(more))
+		text += fmt.Sprintf(" and %s more", render.Thousands(more))
 	}
 	return text
 }

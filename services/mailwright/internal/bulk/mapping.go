@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // mapping says how a row becomes a command.
@@ -87,7 +87,7 @@ func (m *mapping) set(name string, n *yaml.Node) error {
 	switch name {
 	case "type":
 		err := n.Decode(&m.Type)
-		m.Type = words.Long(m.Type)
+		m.Type = render.Long(m.Type)
 		return err
 	case "source":
 		return n.Decode(&m.Source)
@@ -134,7 +134,7 @@ func (m *mapping) check() error {
 	case m.Type == "":
 		return errors.New("type is missing, such as directory.object.create")
 	case !event.IsCommand(m.Type):
-		return fmt.Errorf("type: %s is no command; commands are %s", words.Short(m.Type), strings.Join(shortTypes(), ", "))
+		return fmt.Errorf("type: %s is no command; commands are %s", render.Short(m.Type), strings.Join(shortTypes(), ", "))
 	case m.Source == "":
 		return errors.New("source is missing: who asks, as a URI such as https://hr.example.com/joiners; an id counts within it")
 	case m.attributes[idMember].isZero() && len(m.Identify) == 0:
@@ -149,7 +149,7 @@ func (m *mapping) check() error {
 
 func shortTypes() (list []string) {
 	for _, t := range event.CommandTypes() {
-		list = append(list, words.Short(t))
+		list = append(list, render.Short(t))
 	}
 	return list
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // summary is what --dry-run tells.
@@ -45,7 +45,7 @@ func summarise(rows, invalid, settled, examples int, valid []*entry) summary {
 	s := summary{Rows: rows, Invalid: invalid, Settled: settled, Types: map[string]int{}, Tenants: map[string]int{}, Examples: []example{}}
 	keys := map[string]int{}
 	for i, e := range valid {
-		s.Types[words.Short(e.receipt.Type)]++
+		s.Types[render.Short(e.receipt.Type)]++
 		s.Tenants[e.receipt.Tenant]++
 		keys[e.receipt.Tenant+"\n"+e.receipt.Key]++
 		if i < examples {
@@ -69,16 +69,16 @@ func (s summary) print(a *app.App) error {
 		return a.PrintJSON(s)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Would publish\n  rows     %s\n", words.Thousands(s.Rows-s.Invalid-s.Settled))
+	fmt.Fprintf(&b, "Would publish\n  rows     %s\n", render.Thousands(s.Rows-s.Invalid-s.Settled))
 	if s.Invalid > 0 {
-		fmt.Fprintf(&b, "  invalid  %s, left out\n", words.Thousands(s.Invalid))
+		fmt.Fprintf(&b, "  invalid  %s, left out\n", render.Thousands(s.Invalid))
 	}
 	if s.Settled > 0 {
-		fmt.Fprintf(&b, "  settled  %s, by the result file; left out\n", words.Thousands(s.Settled))
+		fmt.Fprintf(&b, "  settled  %s, by the result file; left out\n", render.Thousands(s.Settled))
 	}
-	fmt.Fprintf(&b, "  types    %s\n  tenants  %s\n  keys     %s different", counts(s.Types), counts(s.Tenants), words.Thousands(s.Keys))
+	fmt.Fprintf(&b, "  types    %s\n  tenants  %s\n  keys     %s different", counts(s.Types), counts(s.Tenants), render.Thousands(s.Keys))
 	if s.SharedKeys > 0 {
-		fmt.Fprintf(&b, "; %s of more than one row, which take effect in the file's order", words.Thousands(s.SharedKeys))
+		fmt.Fprintf(&b, "; %s of more than one row, which take effect in the file's order", render.Thousands(s.SharedKeys))
 	}
 	b.WriteByte('\n')
 	for _, e := range s.Examples {
@@ -89,9 +89,9 @@ func (s summary) print(a *app.App) error {
 }
 
 func (e example) print(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\nRow %d\n  id         %s\n  operation  %s\n  key        %s\n", e.Row, words.OneLine(e.ID), e.OperationID, words.OneLine(e.Key))
+	fmt.Fprintf(b, "\nRow %d\n  id         %s\n  operation  %s\n  key        %s\n", e.Row, render.OneLine(e.ID), e.OperationID, render.OneLine(e.Key))
 	if e.Subject != "" {
-		fmt.Fprintf(b, "  subject    %s\n", words.OneLine(e.Subject))
+		fmt.Fprintf(b, "  subject    %s\n", render.OneLine(e.Subject))
 	}
 	if e.NotBefore != "" {
 		fmt.Fprintf(b, "  notbefore  %s\n", e.NotBefore)
@@ -104,7 +104,7 @@ func (e example) print(b *bytes.Buffer) {
 func counts(by map[string]int) string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(by)) {
-		list = append(list, fmt.Sprintf("%s (%s)", name, words.Thousands(by[name])))
+		list = append(list, fmt.Sprintf("%s (%s)", name, render.Thousands(by[name])))
 	}
 	return strings.Join(list, ", ")
 }

@@ -14,12 +14,12 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // States of a record beyond those of an operation.
 const (
-	stateDead      = words.Dead  // given up: the reason stands in DEAD
+	stateDead      = render.Dead  // given up: the reason stands in DEAD
 	stateInvalid   = "invalid"   // not published
 	statePublished = "published" // nobody waited for the outcome
 	stateOpen      = "open"      // without an outcome when the run ended
@@ -56,7 +56,7 @@ func (r record) cells() []string {
 
 // harmless keeps a spreadsheet from taking a text for a formula: vendors' texts are foreign.
 func harmless(s string) string {
-	s = words.OneLine(s)
+	s = render.OneLine(s)
 	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
 		return "'" + s
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // maxShownRows is how many rows without success are told at the end; the result file has them all.
@@ -98,7 +98,7 @@ func (c *collector) end(ctx context.Context, p *prepared, err error) error {
 	}
 	text := c.tally.String()
 	if !c.wait {
-		text = words.Count(c.published, "row", "rows") + " published, nobody waits for outcomes; " + text
+		text = render.Count(c.published, "row", "rows") + " published, nobody waits for outcomes; " + text
 	}
 	out := c.app.Out
 	if c.app.JSON {
@@ -111,10 +111,10 @@ func (c *collector) end(ctx context.Context, p *prepared, err error) error {
 // tellBad tells the rows that did not succeed, and where all results stand.
 func (c *collector) tellBad(result string) {
 	for _, r := range c.bad {
-		_, _ = fmt.Fprintf(c.app.Err, "row %d  %s  %s\n", r.Row, r.State, words.OneLine(r.Reason))
+		_, _ = fmt.Fprintf(c.app.Err, "row %d  %s  %s\n", r.Row, r.State, render.OneLine(r.Reason))
 	}
 	if more := c.tally.failed + c.tally.invalid - len(c.bad); more > 0 {
-		_, _ = fmt.Fprintf(c.app.Err, "and %s more\n", words.Thousands(more))
+		_, _ = fmt.Fprintf(c.app.Err, "and %s more\n", render.Thousands(more))
 	}
 	_, _ = fmt.Fprintf(c.app.Err, "results: %s\n", result)
 }

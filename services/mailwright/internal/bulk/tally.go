@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // tally counts what became of rows.
@@ -34,16 +34,16 @@ func (t *tally) count(r record) {
 // String is the last line of a run: 998 succeeded (12 with warnings), 2 failed, 0 open.
 func (t tally) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s succeeded", words.Thousands(t.succeeded))
+	fmt.Fprintf(&b, "%s succeeded", render.Thousands(t.succeeded))
 	if t.warned > 0 {
-		fmt.Fprintf(&b, " (%s with warnings)", words.Thousands(t.warned))
+		fmt.Fprintf(&b, " (%s with warnings)", render.Thousands(t.warned))
 	}
-	fmt.Fprintf(&b, ", %s failed, %s open", words.Thousands(t.failed), words.Thousands(t.open))
+	fmt.Fprintf(&b, ", %s failed, %s open", render.Thousands(t.failed), render.Thousands(t.open))
 	if t.invalid > 0 {
-		fmt.Fprintf(&b, ", %s left out as invalid", words.Thousands(t.invalid))
+		fmt.Fprintf(&b, ", %s left out as invalid", render.Thousands(t.invalid))
 	}
 	if t.unpublished > 0 {
-		fmt.Fprintf(&b, ", %s not published", words.Thousands(t.unpublished))
+		fmt.Fprintf(&b, ", %s not published", render.Thousands(t.unpublished))
 	}
 	return b.String()
 }

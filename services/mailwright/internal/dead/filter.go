@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Filter says which letters are meant: those that fit all of it.
@@ -38,7 +38,7 @@ func (f *Filter) check(now time.Time) (fits func(Letter) bool, err error) {
 	}
 	var types []string
 	for _, t := range f.Type {
-		types = append(types, words.Long(t))
+		types = append(types, render.Long(t))
 	}
 	oneOf := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	return func(l Letter) bool {

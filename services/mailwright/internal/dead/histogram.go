@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // histogram counts letters by reason and domain.
@@ -45,7 +45,7 @@ func (h *histogram) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "REASON\tDOMAIN\tLETTERS\tOLDEST\tNEWEST")
 	for _, b := range h.Reasons {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", cell(b.Reason), cell(string(b.Domain)), b.Letters, words.Clock(b.Oldest), words.Clock(b.Newest))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", cell(b.Reason), cell(string(b.Domain)), b.Letters, render.Clock(b.Oldest), render.Clock(b.Newest))
 	}
 	_, _ = fmt.Fprintf(w, "all\t\t%d\n", h.Letters)
 	return w.Flush()

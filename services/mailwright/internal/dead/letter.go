@@ -6,7 +6,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/operation"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Letter is a message of DEAD.
@@ -26,7 +26,7 @@ func read(sequence uint64, storedAt time.Time, subject string, data []byte) Lett
 		letter.Reason, letter.Detail = operation.Unreadable, err.Error()
 	}
 	l := Letter{Sequence: sequence, StoredAt: storedAt.UTC(), Letter: letter}
-	l.Letter.Tenant, l.Domain = words.PlaceOfDead(subject, letter)
+	l.Letter.Tenant, l.Domain = render.PlaceOfDead(subject, letter)
 	return l
 }
 

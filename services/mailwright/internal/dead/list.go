@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // List is `mailwright dead ls`.
@@ -67,8 +67,8 @@ func (c *List) table(ctx context.Context, a *app.App, b *box, fits func(Letter) 
 		if n++; n == 1 {
 			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tTENANT\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush tells of an error
 		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, words.Clock(l.StoredAt), cell(l.Letter.Tenant), cell(string(l.Domain)),
-			cell(l.Letter.Reason), cell(words.Short(l.Letter.Type)), cell(l.who()), cell(l.Letter.Detail))
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, render.Clock(l.StoredAt), cell(l.Letter.Tenant), cell(string(l.Domain)),
+			cell(l.Letter.Reason), cell(render.Short(l.Letter.Type)), cell(l.who()), cell(l.Letter.Detail))
 		return err
 	})
 	if err != nil {
@@ -82,4 +82,4 @@ func (c *List) table(ctx context.Context, a *app.App, b *box, fits func(Letter) 
 }
 
 // cell makes a foreign text fit for a table.
-func cell(text string) string { return cmp.Or(words.OneLine(text), "-") }
+func cell(text string) string { return cmp.Or(render.OneLine(text), "-") }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Done is what was done to a letter, as --json prints it.
@@ -28,7 +28,7 @@ const refused = "refused"
 
 // about says what a letter is about.
 func (l Letter) about() string {
-	return words.OneLine(strings.TrimSpace(strings.Join([]string{l.Letter.Reason, words.Short(l.Letter.Type), l.who()}, " ")))
+	return render.OneLine(strings.TrimSpace(strings.Join([]string{l.Letter.Reason, render.Short(l.Letter.Type), l.who()}, " ")))
 }
 
 // progress prints what is done: a line a letter on standard output, and how far it came on standard
@@ -58,7 +58,7 @@ func (p *progress) done(d Done) error {
 	if p.app.JSON {
 		return p.app.PrintJSON(d)
 	}
-	_, err := fmt.Fprintf(p.app.Out, "%d  %s  %s\n", d.Letter, d.Action, words.OneLine(d.text()))
+	_, err := fmt.Fprintf(p.app.Out, "%d  %s  %s\n", d.Letter, d.Action, render.OneLine(d.text()))
 	return err
 }
 

@@ -17,7 +17,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Show is `mailwright dead show`.
@@ -156,7 +156,7 @@ func (s shown) print(out io.Writer) error {
 		{"type", l.Type}, {"source", l.Source}, {"id", l.ID}, {"operation", l.OperationID}, {"correlation", l.CorrelationID}, {"trace", l.TraceParent}, {"sha256", l.SHA256},
 	} {
 		if f.value != "" {
-			fmt.Fprintf(&b, "  %-11s %s\n", f.name, words.OneLine(f.value))
+			fmt.Fprintf(&b, "  %-11s %s\n", f.name, render.OneLine(f.value))
 		}
 	}
 	if s.Original == nil {
@@ -165,7 +165,7 @@ func (s shown) print(out io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\nOriginal, stored %s, %d bytes\n", moment(s.Original.StoredAt), s.Original.Size)
 	for _, name := range slices.Sorted(maps.Keys(s.Original.Header)) {
-		fmt.Fprintf(&b, "  %s: %s\n", words.OneLine(name), words.OneLine(s.Original.Header[name]))
+		fmt.Fprintf(&b, "  %s: %s\n", render.OneLine(name), render.OneLine(s.Original.Header[name]))
 	}
 	return writeJSON(out, &b, s.Original.Body, s.Original.Shape)
 }
@@ -182,7 +182,7 @@ func writeJSON(out io.Writer, b *bytes.Buffer, doc json.RawMessage, shape *event
 		}
 		b.WriteByte('\n')
 		for line := range strings.Lines(page.String()) {
-			b.WriteString(words.OneLine(strings.TrimSuffix(line, "\n")) + "\n")
+			b.WriteString(render.OneLine(strings.TrimSuffix(line, "\n")) + "\n")
 		}
 	}
 	if shape != nil {
@@ -198,7 +198,7 @@ func outline(s event.Shape) string {
 	if len(s.Members) > 0 {
 		text += " with the members " + strings.Join(s.Members, ", ")
 	}
-	return words.OneLine(text)
+	return render.OneLine(text)
 }
 
 func moment(t time.Time) string {

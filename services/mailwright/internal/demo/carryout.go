@@ -16,7 +16,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // examples are the vendors' own examples as commands, in the order of their pages. Where two
@@ -112,12 +112,12 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 	err := client.AwaitAll(ctx, js, receipts, func(n client.Update) {
 		r := byOperation[n.Receipt.OperationID]
 		if n.Dead != nil {
-			r.state, r.text = event.StateFailed, words.DescribeDead(*n.Dead)
+			r.state, r.text = event.StateFailed, render.DescribeDead(*n.Dead)
 			fmt.Fprintf(a.Err, "%2d  %s\n", r.number, r.text)
 			return
 		}
-		r.state, r.text, r.took = n.State, words.Describe(n.Event), time.Since(r.began)
-		fmt.Fprintf(a.Err, "%2d  %s\n", r.number, words.LineOf(n.Event).Format(a.Colour()))
+		r.state, r.text, r.took = n.State, render.Describe(n.Event), time.Since(r.began)
+		fmt.Fprintf(a.Err, "%2d  %s\n", r.number, render.LineOf(n.Event).Format(a.Colour()))
 	})
 	if err != nil && ctx.Err() == nil {
 		return err
@@ -131,7 +131,7 @@ func printOutcomes(a *app.App, runs []*run) error {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "#\tCOMMAND\tOUTCOME\tTIME\tVENDOR'S EXAMPLE")
 	for _, r := range runs {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, words.Short(r.command.Type()), r.state, r.took.Round(time.Millisecond), r.command.Subject())
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, render.Short(r.command.Type()), r.state, r.took.Round(time.Millisecond), r.command.Subject())
 	}
 	return w.Flush()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Diff is `mailwright inventory diff`.
@@ -194,9 +194,9 @@ func (c *Diff) summary(a *app.App, syncs []syncRow, rows int) error {
 		n, changed, returned, missing = n+s.New, changed+s.Changed, returned+s.Returned, missing+s.Missing
 	}
 	text := fmt.Sprintf("%s: %s new, %s changed, %s returned, %s missing", plural(len(syncs)),
-		words.Thousands(int(n)), words.Thousands(int(changed)), words.Thousands(int(returned)), words.Thousands(int(missing)))
+		render.Thousands(int(n)), render.Thousands(int(changed)), render.Thousands(int(returned)), render.Thousands(int(missing)))
 	if replaced := int(n+changed+returned+missing) - rows; replaced > 0 && len(c.Change) == 0 {
-		text += fmt.Sprintf("; of these, %s are not listed: something later was found about the mailbox", words.Thousands(replaced))
+		text += fmt.Sprintf("; of these, %s are not listed: something later was found about the mailbox", render.Thousands(replaced))
 	}
 	_, err := fmt.Fprintln(a.Err, text)
 	return err
@@ -206,5 +206,5 @@ func plural(n int) string {
 	if n == 1 {
 		return "1 inventory"
 	}
-	return words.Thousands(n) + " inventories"
+	return render.Thousands(n) + " inventories"
 }

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // column is one of a listing. A table is printed as its rows come, so a column has its width
@@ -96,7 +96,7 @@ func (t *table) row(r record) error {
 func (t *table) print(values []any) error {
 	cells := make([]string, len(values))
 	for i, v := range values {
-		cells[i] = t.columns[i].fit(words.OneLine(text(v, time.DateTime)))
+		cells[i] = t.columns[i].fit(render.OneLine(text(v, time.DateTime)))
 	}
 	_, err := fmt.Fprintln(t.to, strings.TrimRight(strings.Join(cells, "  "), " "))
 	return err

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Show is `mailwright inventory show`.
@@ -77,7 +77,7 @@ func (c *Show) print(a *app.App, document string) error {
 			return err
 		}
 		if text := plain(value); text != "" {
-			if err := to.row(record{values: []any{name, words.OneLine(text)}}); err != nil {
+			if err := to.row(record{values: []any{name, render.OneLine(text)}}); err != nil {
 				return err
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Sync is `mailwright inventory sync`.
@@ -68,18 +68,18 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 	var last client.Update
 	err = client.AwaitAll(ctx, js, []client.Receipt{receipt}, func(n client.Update) {
 		if last = n; !n.Final() {
-			line := words.LineOf(n.Event)
-			_ = progress.Print(line.Topic, words.Clock(line.Time)+"  "+line.Text) // the outcome counts
+			line := render.LineOf(n.Event)
+			_ = progress.Print(line.Topic, render.Clock(line.Time)+"  "+line.Text) // the outcome counts
 		}
 	})
 	if errors.Is(err, client.ErrNoOutcome) {
-		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("%w; 'mailwright watch --operation %s' follows it", err, words.ShortOperation(receipt.OperationID))}
+		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("%w; 'mailwright watch --operation %s' follows it", err, render.ShortOperation(receipt.OperationID))}
 	}
 	if err != nil {
 		return err
 	}
 	if last.Dead != nil {
-		return fmt.Errorf("given up, see DEAD: %s", words.DescribeDead(*last.Dead))
+		return fmt.Errorf("given up, see DEAD: %s", render.DescribeDead(*last.Dead))
 	}
 	return c.report(a, last.Event)
 }
@@ -92,7 +92,7 @@ func (c *Sync) command() (event.Event, error) {
 		return e, err
 	}
 	if faults := event.Check(e); len(faults) > 0 {
-		return e, app.Usage("%s", words.DescribeFaults(faults))
+		return e, app.Usage("%s", render.DescribeFaults(faults))
 	}
 	return e, nil
 }
@@ -100,7 +100,7 @@ func (c *Sync) command() (event.Event, error) {
 // report prints what was found, and says by its error how it ended.
 func (c *Sync) report(a *app.App, outcome event.Event) error {
 	if outcome.Type() != event.TypeSyncCompleted {
-		return errors.New(words.Describe(outcome))
+		return errors.New(render.Describe(outcome))
 	}
 	var d event.SyncCompletedData
 	if err := outcome.DataAs(&d); err != nil {
@@ -116,7 +116,7 @@ func (c *Sync) report(a *app.App, outcome event.Event) error {
 	if d.Suspect {
 		return &app.ExitError{Code: app.ExitSuspect, Err: fmt.Errorf(
 			"suspect: %s of %s known mailboxes were not listed, so none was reported missing; if they are gone indeed, take it again with --accept-missing",
-			words.Thousands(d.Absent), words.Thousands(d.Known))}
+			render.Thousands(d.Absent), render.Thousands(d.Known))}
 	}
 	return nil
 }
@@ -138,6 +138,6 @@ func (c *Sync) counts(a *app.App, d event.SyncCompletedData) error {
 	if err := to.end(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.Err, "%s in %v\n", words.Count(d.Pages, "page", "pages"), d.CompletedAt.Sub(d.StartedAt).Round(time.Millisecond))
+	_, err := fmt.Fprintf(a.Err, "%s in %v\n", render.Count(d.Pages, "page", "pages"), d.CompletedAt.Sub(d.StartedAt).Round(time.Millisecond))
 	return err
 }

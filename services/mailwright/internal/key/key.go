@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Command is `mailwright key`.
@@ -57,7 +57,7 @@ func (c *Command) Run(a *app.App) error {
 }
 
 func (c *Command) recommend(a *app.App) (recommended, error) {
-	full := words.Long(c.Type)
+	full := render.Long(c.Type)
 	if !event.IsCommand(full) {
 		return recommended{}, fmt.Errorf("%s is no command; commands are %s", c.Type, strings.Join(shortTypes(), ", "))
 	}
@@ -74,7 +74,7 @@ func (c *Command) recommend(a *app.App) (recommended, error) {
 	}
 	r := recommended{Key: event.Key(e)}
 	if r.Key == "" {
-		return r, fmt.Errorf("the data of %s has nothing to make a key of; 'mailwright send --help' lists what each type's is", words.Short(full))
+		return r, fmt.Errorf("the data of %s has nothing to make a key of; 'mailwright send --help' lists what each type's is", render.Short(full))
 	}
 	r.Token = event.Token(r.Key)
 	if c.Tenant != "" {
@@ -89,7 +89,7 @@ func (c *Command) recommend(a *app.App) (recommended, error) {
 
 func shortTypes() (list []string) {
 	for _, t := range event.CommandTypes() {
-		list = append(list, words.Short(t))
+		list = append(list, render.Short(t))
 	}
 	return list
 }

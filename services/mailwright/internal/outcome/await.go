@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Await prints what is heard of published commands until each has its outcome: outcomes on standard
@@ -35,7 +35,7 @@ func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []c
 // show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
 func show(a *app.App, progress *app.Lines, n client.Update) error {
 	if n.Dead != nil {
-		line := words.LineOfDead(*n.Dead, n.Receipt.Domain)
+		line := render.LineOfDead(*n.Dead, n.Receipt.Domain)
 		line.Operation = n.Receipt.OperationID
 		return progress.Print("", line.Format(false))
 	}
@@ -43,7 +43,7 @@ func show(a *app.App, progress *app.Lines, n client.Update) error {
 	if result && a.JSON {
 		return a.PrintJSON(n.Event)
 	}
-	line := words.LineOf(n.Event)
+	line := render.LineOf(n.Event)
 	if n.Final() {
 		_, err := fmt.Fprintln(a.Out, line.Format(a.Colour()))
 		return err

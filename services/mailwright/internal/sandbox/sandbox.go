@@ -15,7 +15,7 @@ import (
 
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Command is `mailwright sandbox`.
@@ -82,7 +82,7 @@ func show(a *app.App, answer any, heading string, rows func(row func(cells ...an
 	rows(func(cells ...any) {
 		texts := make([]string, len(cells))
 		for i, cell := range cells {
-			texts[i] = words.OneLine(fmt.Sprint(cell))
+			texts[i] = render.OneLine(fmt.Sprint(cell))
 		}
 		_, _ = fmt.Fprintln(t, strings.Join(texts, "\t")) // Flush tells of an error
 	})
@@ -95,7 +95,7 @@ func done(a *app.App, format string, args ...any) error {
 	if a.JSON {
 		return a.PrintJSON(map[string]any{"done": text})
 	}
-	_, err := fmt.Fprintln(a.Out, words.OneLine(text))
+	_, err := fmt.Fprintln(a.Out, render.OneLine(text))
 	return err
 }
 

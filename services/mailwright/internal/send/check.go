@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // check holds every command against the contract, before any is published. The error names every
@@ -35,7 +35,7 @@ func (c *Command) check(commands []event.Event) error {
 // what is checked is the message itself.
 func (c *Command) problems(e event.Event) []string {
 	if !c.NoCheck && !event.IsCommand(e.Type()) {
-		return []string{fmt.Sprintf("%s is no command; commands are %s", words.Short(e.Type()), strings.Join(shortTypes(), ", "))}
+		return []string{fmt.Sprintf("%s is no command; commands are %s", render.Short(e.Type()), strings.Join(shortTypes(), ", "))}
 	}
 	if faults := event.Check(e); !c.NoCheck && len(faults) > 0 { // before a key is derived from the data
 		return texts(faults)

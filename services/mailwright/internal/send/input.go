@@ -15,7 +15,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // commands reads what is to be published: one command from the flags, or whole events from a file.
@@ -54,7 +54,7 @@ func (c *Command) fromFlags(stdin io.Reader) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, err
 	}
-	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, app.DefaultSource()), words.Long(c.Type), data)
+	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), cmp.Or(c.Source, app.DefaultSource()), render.Long(c.Type), data)
 	if err != nil {
 		return event.Event{}, err
 	}

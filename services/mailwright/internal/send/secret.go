@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // onCommandLine says why a secret is refused there, and where it belongs.
@@ -45,7 +45,7 @@ func (c *Command) secrets(doc any) []string {
 	if err != nil {
 		return nil
 	}
-	e, err := event.New("x", "/x", words.Long(c.Type), json.RawMessage(raw))
+	e, err := event.New("x", "/x", render.Long(c.Type), json.RawMessage(raw))
 	if err != nil {
 		return nil
 	}

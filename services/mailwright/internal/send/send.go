@@ -14,7 +14,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Command is `mailwright send`.
@@ -69,7 +69,7 @@ Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected,
 func shortTypes() []string {
 	var list []string
 	for _, t := range event.CommandTypes() {
-		list = append(list, words.Short(t))
+		list = append(list, render.Short(t))
 	}
 	return list
 }
@@ -148,6 +148,6 @@ func (c *Command) report(a *app.App, r client.Receipt) error {
 	if c.Wait {
 		out = a.Err
 	}
-	_, err := fmt.Fprintf(out, "%s published\n  operation  %s\n  results    %s\n", words.Short(r.Type), r.OperationID, r.Results)
+	_, err := fmt.Fprintf(out, "%s published\n  operation  %s\n  results    %s\n", render.Short(r.Type), r.OperationID, r.Results)
 	return err
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/words"
+	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Command is `mailwright watch`.
@@ -115,7 +115,7 @@ func (c *Command) from(now time.Time) (jetstream.OrderedConsumerConfig, error) {
 func (c *Command) types() ([]string, error) {
 	var list []string
 	for _, t := range c.Type {
-		long := words.Long(t)
+		long := render.Long(t)
 		if !slices.Contains(event.ResultTypes(), long) {
 			return nil, app.Usage("--type %s is no type of an event; events are %s", t, strings.Join(shortTypes(), ", "))
 		}
@@ -127,7 +127,7 @@ func (c *Command) types() ([]string, error) {
 func shortTypes() []string {
 	var list []string
 	for _, t := range event.ResultTypes() {
-		list = append(list, words.Short(t))
+		list = append(list, render.Short(t))
 	}
 	return list
 }
@@ -182,7 +182,7 @@ func (c *Command) subjects() []string {
 
 // item is a message as the command sees it.
 type item struct {
-	line      words.Line
+	line      render.Line
 	tenant    string
 	eventType string // of a dead letter: the command's
 	document  any    // what --json prints
@@ -196,14 +196,14 @@ func read(m jetstream.Msg) (item, bool) {
 			return item{}, false
 		}
 		var domain event.Domain
-		letter.Tenant, domain = words.PlaceOfDead(m.Subject(), letter)
-		return item{line: words.LineOfDead(letter, domain), tenant: letter.Tenant, eventType: letter.Type, document: letter}, true
+		letter.Tenant, domain = render.PlaceOfDead(m.Subject(), letter)
+		return item{line: render.LineOfDead(letter, domain), tenant: letter.Tenant, eventType: letter.Type, document: letter}, true
 	}
 	e, err := event.Decode(m.Headers(), m.Data())
 	if err != nil {
 		return item{}, false
 	}
-	return item{line: words.LineOf(e), tenant: event.Extension(e, event.AttrTenantID), eventType: e.Type(), document: e}, true
+	return item{line: render.LineOf(e), tenant: event.Extension(e, event.AttrTenantID), eventType: e.Type(), document: e}, true
 }
 
 func (c *Command) wants(i item, types []string) bool {

@@ -1,0 +1,273 @@
+// Package words says in words for a terminal what events, failures and progress mean, each on one
+// line.
+package render
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/mailwright/mailwright/pkg/event"
+)
+
+// Describe says in one line for people what an event means: what happened, or why it waits and
+// until when.
+func Describe(e event.Event) string { return OneLine(describe(e)) }
+
+// DescribeDead says why a message was given up, and which one.
+func DescribeDead(l event.DeadLetter) string {
+	text := l.Reason
+	if l.Detail != "" {
+		text += ": " + l.Detail
+	}
+	return OneLine(fmt.Sprintf("%s (message %d of %s)", text, l.Sequence, l.Stream))
+}
+
+func describe(e event.Event) string {
+	if state, ok := event.StateOf(e); ok && state != event.StateSucceeded && e.Type() != event.TypeDelegationObserved {
+		return describeState(e, state)
+	}
+	switch e.Type() {
+	case event.PlannedType(event.DomainOf(e.Type())):
+		return say(e, describePlan)
+	case event.TypeCancelCompleted:
+		return say(e, func(d event.CancelCompletedData) string { return "operation " + d.Cancelled + " cancelled" })
+	case event.TypeObjectCreated:
+		return say(e, func(d event.ObjectCreatedData) string {
+			return d.Object.ObjectType + " created: " + d.Object.DN + warnings(d.Warnings)
+		})
+	case event.TypeBusinessUserCreated:
+		return say(e, describeBusinessUser)
+	case event.TypeMailboxCreated:
+		return say(e, func(d event.MailboxCreatedData) string {
+			return "mailbox created: " + cmp.Or(d.Mailbox.PrimarySMTPAddress, d.Mailbox.Alias, d.Mailbox.DirectoryObject) + warnings(d.Warnings)
+		})
+	case event.TypeDelegationChanged:
+		return say(e, describeDelegation)
+	case event.TypeDelegationObserved:
+		return say(e, describeDelegates)
+	case event.TypeFolderChanged:
+		return say(e, describeFolder)
+	case event.TypeFolderObserved:
+		return say(e, func(d event.FolderObservedData) string {
+			return fmt.Sprintf("%s of %s: %s", d.Folder, d.Mailbox, Count(len(d.Permissions), "entry", "entries"))
+		})
+	case event.TypeDelegationDrift:
+		return say(e, describeDrift)
+	case event.TypeSyncCompleted:
+		return say(e, describeSync)
+	case event.TypeMailboxObserved:
+		return say(e, func(d event.MailboxObservedData) string {
+			return describeObserved(d, event.Extension(e, event.AttrMailboxChange))
+		})
+	case event.TypeMailboxMissing:
+		return say(e, func(d event.MailboxMissingData) string {
+			return "no longer listed; last found as it is on " + Clock(d.LastObservedAt)
+		})
+	default:
+		return Short(e.Type())
+	}
+}
+
+func describeDrift(d event.DelegationDriftData) string {
+	if len(d.Drift) == 0 {
+		return "delegates are as the last command left them again"
+	}
+	list := make([]string, len(d.Drift))
+	for i, each := range d.Drift {
+		list[i] = each.Kind + " " + each.Delegate + " since " + Clock(each.Since)
+	}
+	return fmt.Sprintf("delegates are not as operation %s left them: %s", ShortOperation(d.Set.OperationID), strings.Join(list, ", "))
+}
+
+// say words an event's data, if it can be read.
+func say[T any](e event.Event, words func(T) string) string {
+	var data T
+	if e.DataAs(&data) != nil {
+		return Short(e.Type()) + ", with data that can not be read"
+	}
+	return words(data)
+}
+
+func describeState(e event.Event, state event.State) string {
+	switch state {
+	case event.StateWaiting:
+		return say(e, func(d event.WaitingData) string {
+			switch {
+			case d.Reason == event.WaitConcurrencyLimit:
+				return "other calls use up the budget of its tenant or vendor; next turn at " + Clock(d.NextAttemptAt)
+			case d.Reason == event.WaitBlockedByKey:
+				return "in line behind others of its key"
+			case d.Failure == nil:
+				return "scheduled for " + Clock(d.NextAttemptAt)
+			}
+			return describeFailure(*d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
+		})
+	case event.StateStarted:
+		if e.Type() == event.TypeSyncProgress {
+			return say(e, func(d event.SyncProgressData) string { return describeSyncProgress(e.Time(), d) })
+		}
+		return say(e, func(d event.StartedData) string { return "the vendor is being called" + attempt(d.Operation, nil) })
+	case event.StateCancelled:
+		return say(e, func(d event.CancelledData) string { return "cancelled by " + d.By.Source + " " + d.By.ID })
+	case event.StateUnknown:
+		return say(e, func(d event.UnknownData) string {
+			return describeFailure(d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
+		})
+	case event.StateFailed:
+		return say(e, func(d event.FailedData) string { return describeFailure(d.Failure) + attempt(d.Operation, nil) })
+	default:
+		return say(e, func(d event.RejectedData) string { return DescribeFaults(d.Faults) })
+	}
+}
+
+// DescribeFaults puts faults on one line.
+func DescribeFaults(faults []event.Fault) string {
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = strings.TrimSpace(f.Field + " " + f.Problem)
+	}
+	return OneLine(strings.Join(texts, "; "))
+}
+
+func describeFailure(f event.FailureData) string {
+	kind := f.Kind
+	if vendor := strings.TrimSpace(f.Vendor + " " + f.Code); vendor != "" {
+		kind += " (" + vendor + ")"
+	}
+	return kind + ": " + f.Text
+}
+
+func attempt(o event.OperationData, next *time.Time) string {
+	text := fmt.Sprintf("; attempt %d", o.Attempt)
+	if next != nil && !next.IsZero() {
+		text += ", next at " + Clock(*next)
+	}
+	return text
+}
+
+func describeBusinessUser(d event.BusinessUserCreatedData) string {
+	text := "user created: " + d.User.UserPrincipalName
+	if m := d.Mailbox; m != nil {
+		text += ", mailbox " + strings.TrimSpace(m.PrimarySMTPAddress+" "+m.PlanName)
+	}
+	return text + warnings(d.Warnings)
+}
+
+func describeDelegation(d event.DelegationChangedData) string {
+	text := "delegates of " + d.Mailbox + ": " + list(d.Delegates)
+	if !d.Changed {
+		return text + " (as before)" + warnings(d.Warnings)
+	}
+	if len(d.Added) > 0 {
+		text += "; added " + list(d.Added)
+	}
+	if len(d.Removed) > 0 {
+		text += "; removed " + list(d.Removed)
+	}
+	return text + warnings(d.Warnings)
+}
+
+func describeDelegates(d event.DelegationObservedData) string {
+	if d.Complete && d.Count == 1 && len(d.Mailboxes) == 1 {
+		m := d.Mailboxes[0]
+		names := make([]string, len(m.Delegates))
+		for i, delegate := range m.Delegates {
+			names[i] = delegate.Address
+		}
+		return "delegates of " + cmp.Or(m.PrimarySMTPAddress, m.Identity) + ": " + list(names)
+	}
+	if d.Complete {
+		return "delegates of " + Count(d.Count, "mailbox", "mailboxes") + " read"
+	}
+	return fmt.Sprintf("part %d: delegates of %s so far", d.Part, Count(d.Count, "mailbox", "mailboxes"))
+}
+
+func describeObserved(d event.MailboxObservedData, change string) string {
+	var m struct {
+		DisplayName   string `json:"displayName"`
+		RecipientType string `json:"recipientType"`
+		Status        string `json:"status"`
+		ItemCount     *int64 `json:"itemCount"`
+	}
+	if json.Unmarshal(d.Mailbox, &m) != nil {
+		return "observed"
+	}
+	parts := []string{cmp.Or(m.RecipientType, "mailbox")}
+	if change != "" {
+		parts[0] = change + ": " + parts[0]
+	}
+	if m.Status != "" {
+		parts = append(parts, m.Status)
+	}
+	if m.ItemCount != nil {
+		parts = append(parts, Count(int(*m.ItemCount), "item", "items"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func describePlan(d event.PlannedData) string {
+	if len(d.Plan.Changes) == 0 {
+		return "dry run: nothing would change at " + d.Plan.Target
+	}
+	steps := make([]string, len(d.Plan.Changes))
+	for i, c := range d.Plan.Changes {
+		steps[i] = strings.TrimSpace(c.Action + " " + c.What + " " + c.Value)
+	}
+	return "dry run, " + d.Plan.Target + ": would " + strings.Join(steps, ", ")
+}
+
+func warnings(list []event.Warning) string {
+	var b strings.Builder
+	for _, w := range list {
+		b.WriteString("; warning: " + w.Text)
+	}
+	return b.String()
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Count is a number with its noun.
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Thousands(n) + " " + many
+}
+
+// Clock is a time as people here read it: local, with the date where it is not today's.
+func Clock(t time.Time) string {
+	t = t.Local()
+	if t.Format(time.DateOnly) == time.Now().Format(time.DateOnly) {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+// OneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and
+// names are foreign.
+func OneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func describeFolder(d event.FolderChangedData) string {
+	rights := cmp.Or(strings.Join(d.AccessRights, ", "), "no entry")
+	text := fmt.Sprintf("%s of %s: %s has %s", d.Folder, d.Mailbox, d.Delegate, rights)
+	if !d.Changed {
+		text += ", as before"
+	}
+	return text
+}
