@@ -99,13 +99,12 @@ func (b *env) perform(run *operation.Attempt) (operation.Reply, error) {
 
 // lookUp looks for what an earlier call left, which ended with a code.
 func (b *env) lookUp(run *operation.Attempt, code string) (operation.Reply, bool, error) {
-	run.Settling, run.Open = true, &event.FailureData{Code: code}
+	run.Prior = &operation.PriorCall{Failure: event.FailureData{Code: code}}
 	return b.handlers[run.Command.Type()].LookUp(b.Context(), run)
 }
 
 // repeat performs again what was not found.
 func (b *env) repeat(run *operation.Attempt) error {
-	run.Settling = false
 	_, err := b.perform(run)
 	return err
 }

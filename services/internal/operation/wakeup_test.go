@@ -12,10 +12,10 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// TestAWakeUpThatNobodyTakesIsReplaced: a NATS server that is killed may bring wake-ups back that
-// were taken and acknowledged. Their consumer is past them, so a key that trusts in one sleeps for
-// ever.
-func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
+// TestAStaleWakeUpIsReplaced: a NATS server that is killed may bring wake-ups back that were
+// acknowledged. Their consumer does not deliver them again, so a key that relied on one would never
+// be woken.
+func TestAStaleWakeUpIsReplaced(t *testing.T) {
 	t.Parallel()
 	js := StartStreams(t, topology.Config{})
 	parked, err := js.Stream(t.Context(), topology.StreamParked)
@@ -32,30 +32,30 @@ func TestAWakeUpThatNobodyTakesIsReplaced(t *testing.T) {
 	}
 	now := time.Now()
 	p := &parking{js: js, parked: parked, now: func() time.Time { return now }}
-	rouse := func(want bool, what string) {
+	ensure := func(want bool, what string) {
 		t.Helper()
-		if _, roused, err := p.rouse(t.Context(), key, now.Add(-longestLease)); err != nil || roused != want {
-			t.Errorf("%s: roused %v %v", what, roused, err)
+		if _, scheduled, err := p.ensureWakeUp(t.Context(), key, now.Add(-maxLeaseTime)); err != nil || scheduled != want {
+			t.Errorf("%s: scheduled %v %v", what, scheduled, err)
 		}
 	}
 
-	rouse(false, "a wake-up that has just come is trusted")
-	now = now.Add(2 * longestLease)
-	rouse(false, "one that its consumer has yet to hand out is trusted however old it is")
-	p.js = past{js}
-	rouse(true, "one that its consumer is past is not")
+	ensure(false, "a wake-up that has just appeared is left alone")
+	now = now.Add(2 * maxLeaseTime)
+	ensure(false, "one that its consumer has yet to deliver is left alone however old it is")
+	p.js = acked{js}
+	ensure(true, "one that its consumer has acknowledged is replaced")
 	if m, err := parked.GetMsg(t.Context(), wakeUp.Sequence); err == nil {
-		t.Errorf("the ghost is still there: %v", m)
+		t.Errorf("the stale wake-up is still there: %v", m)
 	}
 	if _, err := parked.GetLastMsgForSubject(t.Context(), topology.ScheduleSubject(key)); err != nil {
 		t.Errorf("nothing is scheduled: %v", err)
 	}
 }
 
-// past is a JetStream whose consumers have settled what it holds.
-type past struct{ jetstream.JetStream }
+// acked is a JetStream whose consumers have acknowledged all that it holds.
+type acked struct{ jetstream.JetStream }
 
-func (p past) Consumer(context.Context, string, string) (jetstream.Consumer, error) {
+func (acked) Consumer(context.Context, string, string) (jetstream.Consumer, error) {
 	return done{}, nil
 }
 

@@ -11,18 +11,18 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-var held = &failure.Error{Kind: failure.Suspended, Vendor: "adaxes", Code: "resultType 2", Text: "the vendor holds the operation for approval"}
+var heldForApproval = &failure.Error{Kind: failure.Suspended, Vendor: "adaxes", Code: "resultType 2", Text: "the vendor holds the operation for approval"}
 
 // pollSoon asks for what is held after a millisecond, for so long.
 func pollSoon(horizon time.Duration) func(*operation.Config) {
 	return func(c *operation.Config) {
-		c.Retries[failure.Suspended] = operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: horizon}
+		c.Retries[failure.Suspended] = operation.Retry{First: time.Millisecond, Max: time.Millisecond, Horizon: horizon}
 	}
 }
 
-// TestWhatTheVendorHoldsForApprovalIsAskedForOnce: each further create would file a further request
+// TestACreateThatIsHeldForApprovalIsAskedForOnce: each further create would file a further request
 // for approval.
-func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
+func TestACreateThatIsHeldForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	const polls = 5
 	for name, c := range map[string]struct {
@@ -75,14 +75,14 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var asked, looked atomic.Int64
-			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+			env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 				NotRepeatable: true, Vendor: "adaxes",
 				LookUp: func(_ context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 					if asked.Load() == 0 {
 						return operation.Reply{}, false, nil
 					}
-					if !run.Settling {
-						t.Error("not settling, although it may have been approved")
+					if run.Prior == nil || !run.Prior.HeldForApproval {
+						t.Error("no prior call is held, although it may have been approved")
 					}
 					found, err := c.lookUp(run, looked.Add(1))
 					result, _ := changed(run)
@@ -90,11 +90,11 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 				},
 				Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 					asked.Add(1)
-					return operation.Reply{}, held
+					return operation.Reply{}, heldForApproval
 				},
 			}, pollSoon(c.horizon))
-			b.publish(command("1", valid))
-			e := b.outcome("1")
+			env.publish(command("1", valid))
+			e := env.outcome("1")
 			if state, _ := event.StateOf(e); state != c.state || asked.Load() != 1 {
 				t.Errorf("ended as %s after asking %d times: %s", state, asked.Load(), e.Data())
 			}
@@ -103,11 +103,11 @@ func TestWhatTheVendorHoldsForApprovalIsAskedForOnce(t *testing.T) {
 				t.Errorf("%+v %v", data.Failure, err)
 			}
 			if c.failure.Code == operation.OutcomeUnknown {
-				b.dead(operation.OutcomeUnknown)
+				env.dead(operation.OutcomeUnknown)
 			}
-			for _, event := range b.history("1")[2:] {
+			for _, event := range env.history("1")[2:] {
 				if event == "delegation.started" || event == "delegation.unknown" {
-					t.Errorf("history %v", b.history("1"))
+					t.Errorf("history %v", env.history("1"))
 				}
 			}
 		})
