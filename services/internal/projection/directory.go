@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// DirectoryObjects keeps directory_objects: what create operations made.
+// DirectoryObjects keeps directory_objects: the objects that create operations made.
 type DirectoryObjects struct{}
 
 // Name of the projection.
@@ -27,7 +27,8 @@ type objectKey struct {
 	Object string `db:"object_key,indexed"`
 }
 
-// keyOf is a directory object's identity. Names of directory objects do not distinguish case.
+// keyOf is the key of a directory object. Names of directory objects are compared without regard to
+// case.
 func keyOf(r result, name string) objectKey { return objectKey{r.tenant, strings.ToLower(name)} }
 
 type directoryRow struct {
