@@ -70,7 +70,8 @@ func (t table[R]) write(rows []R) projector.Write {
 				return err
 			}
 		}
-		prepare := fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS new_%[1]s (LIKE %[1]s INCLUDING DEFAULTS) ON COMMIT DELETE ROWS; DELETE FROM pg_temp.new_%[1]s", t.name)
+		prepare := fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS new_%[1]s (LIKE %[1]s INCLUDING DEFAULTS) ON COMMIT DELETE ROWS; "+
+			"DELETE FROM pg_temp.new_%[1]s", t.name)
 		if _, err := tx.Exec(ctx, prepare); err != nil {
 			return err
 		}

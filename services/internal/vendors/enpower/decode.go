@@ -122,8 +122,8 @@ func absent(raw json.RawMessage) bool {
 	return false
 }
 
-// maxAbsentText bounds the texts that are looked at for saying nothing, with spaces and escapes, in
-// bytes.
+// maxAbsentText bounds the texts that are checked for standing for no value, with spaces and
+// escapes, in bytes.
 const maxAbsentText = 64
 
 // plainText is what stands in a JSON text without escapes, as nearly all are: to decode each by

@@ -140,7 +140,10 @@ func (e *element) fault() *failure.Error {
 	code = code[strings.LastIndexByte(code, ':')+1:]
 	switch code {
 	case "Client", "MustUnderstand", "VersionMismatch":
-		return &failure.Error{Kind: failure.Refused, Vendor: Vendor, Code: "SOAP " + code, Text: "the vendor does not take the SOAP message; check the configured URL and transport"}
+		return &failure.Error{
+			Kind: failure.Refused, Vendor: Vendor, Code: "SOAP " + code,
+			Text: "the vendor does not take the SOAP message; check the configured URL and transport",
+		}
 	default: // "Server": it may have been at work already
 		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "SOAP Fault", Text: "the vendor failed and did not say whether it acted"}
 	}

@@ -166,7 +166,10 @@ func (l *leased) Read(p []byte) (int, error) {
 
 // unleased is the failure that a request was kept back, since the lease is lost.
 func (c *Client) unleased() error {
-	return &failure.Error{Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: lease.ErrLost, Text: "nothing was sent: another replica may be at work on the command"}
+	return &failure.Error{
+		Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: lease.ErrLost,
+		Text: "nothing was sent: another replica may be at work on the command",
+	}
 }
 
 // authorisation gives the credentials in a request's headers.
