@@ -236,7 +236,7 @@ func (p *Postgres) awaitAnswer(ctx context.Context) error {
 	}
 }
 
-// ping is short: whoever else holds the port may take the connection and say nothing.
+// ping has a short timeout: another program on the port may accept the connection and never answer.
 func (p *Postgres) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -124,7 +124,7 @@ type Limits struct {
 	BreakAfter int `yaml:"breakAfter"`
 	// BreakFor defaults to 10s.
 	BreakFor time.Duration `yaml:"breakFor"`
-	// Timeout bounds one request. Default: that of whoever asks, for the services --vendor-timeout.
+	// Timeout bounds one request. The default of the services is --vendor-timeout.
 	Timeout time.Duration `yaml:"timeout"`
 }
 

@@ -173,7 +173,7 @@ func decodeBool(raw json.RawMessage) (*bool, bool) {
 }
 
 // decodeInt reads an integer exactly, also as text, and a number such as 5.0 or 1e3 that is one.
-// What does not fit into 64 bits is not read.
+// A number that does not fit into 64 bits is not read.
 func decodeInt(raw json.RawMessage) (*int64, bool) {
 	text, _ := decodeText(raw)
 	text = strings.TrimSpace(text)

@@ -151,9 +151,9 @@ func (e *element) fault() *failure.Error {
 
 // statusFailure is what an answer means that holds nothing of the vendor's own.
 //
-// What keeps the web server from letting a call in says nothing of the user or the container: it is
-// Unavailable. A 503 to a Write is Unknown, since a gateway also answers so when the system behind
-// it has taken the request and gone silent.
+// A refusal by the web server says nothing about the user or the container: it is Unavailable. A
+// 503 to a Write is Unknown, since a gateway also answers so when the system behind it has taken
+// the request and gone silent.
 func statusFailure(effect transport.Effect, res *transport.Response, cause error) *failure.Error {
 	f := transport.StatusFailure(Vendor, effect, res)
 	f.Cause = cause

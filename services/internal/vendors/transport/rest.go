@@ -26,9 +26,9 @@ type Rest struct {
 	probing bool // a call tries whether they are accepted by now
 }
 
-// Acquire returns the refusal that still stands, with the time until the next attempt as its
-// RetryAfter, or nil if a call may be made. Whoever gets nil reports what came of the call by
-// [Rest.Refused], [Rest.Accepted] or [Rest.Unanswered].
+// Enter returns the refusal that still stands, with the time until the next attempt as its
+// RetryAfter, or nil if a call may be made. After nil the caller must report the result of the call
+// by [Rest.Refused], [Rest.Accepted] or [Rest.Unanswered].
 func (r *Rest) Enter() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
