@@ -77,7 +77,7 @@ func StartPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 
 func startPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	if c.Dir == "" {
-		return nil, errors.New("needs a Dir")
+		return nil, errors.New("PostgresConfig.Dir is empty")
 	}
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {

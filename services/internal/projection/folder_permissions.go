@@ -140,7 +140,9 @@ func deleteFolders(ctx context.Context, tx pgx.Tx, folders map[folderKey]bool) e
 	}
 	var tenants, mailboxes, paths []string
 	for f := range folders {
-		tenants, mailboxes, paths = append(tenants, f.Tenant), append(mailboxes, f.Mailbox), append(paths, f.Folder)
+		tenants = append(tenants, f.Tenant)
+		mailboxes = append(mailboxes, f.Mailbox)
+		paths = append(paths, f.Folder)
 	}
 	_, err := tx.Exec(ctx, `DELETE FROM folder_permissions AS p USING unnest($1::text[], $2::text[], $3::text[]) AS f (tenant, mailbox_key, folder_key)
 		WHERE p.tenant = f.tenant AND p.mailbox_key = f.mailbox_key AND p.folder_key = f.folder_key`, tenants, mailboxes, paths)

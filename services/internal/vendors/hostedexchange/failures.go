@@ -166,7 +166,9 @@ func statusFailure(effect transport.Effect, res *transport.Response, cause error
 		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
 	case http.StatusServiceUnavailable:
 		if effect == transport.Write {
-			f.Kind, f.Code, f.Text = failure.Unknown, CodeAway, "the vendor is temporarily unavailable and did not say whether it acted"
+			f.Kind = failure.Unknown
+			f.Code = CodeAway
+			f.Text = "the vendor is temporarily unavailable and did not say whether it acted"
 		}
 	}
 	if unreadable, ok := errors.AsType[*unreadableError](cause); ok {
