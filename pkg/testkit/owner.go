@@ -132,8 +132,8 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// removeNetwork takes a network from whoever is still on it: a container of the test's own without
-// our label.
+// removeNetwork disconnects the containers that are still on a network, such as those of the test
+// without our label, and removes it.
 func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	found, err := e.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
 	if err != nil {
@@ -148,8 +148,8 @@ func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// What the embedded backend keeps in the folder for temporary files: a folder a system, with a file
-// that names its owner.
+// The embedded backend has a folder for each system in the folder for temporary files. A file in it
+// names its owner.
 const (
 	folderPrefix = "mailwright-testkit-"
 	ownerFile    = "owner"

@@ -240,11 +240,11 @@ var adaxesEdges = []fact{
 			var errs []error
 			var clients []*adaxes.Client
 			const object = `{"message":"m","code":"someCode"}`
-			for _, struck := range []map[string]any{
+			for _, params := range []map[string]any{
 				{"status": 400, "body": object}, {"status": 403, "body": object}, {"status": 404, "body": object}, {"status": 405, "body": object},
 				{"status": 409, "body": object}, {"status": 403, "body": "<html>"}, {"status": 302}, {"status": 200, "body": "<html>"},
 			} {
-				b.control(http.MethodPost, "faults", map[string]any{"vendor": "adaxes", "call": "sign-in", "kind": "status", "count": 1, "params": struck}, nil)
+				b.control(http.MethodPost, "faults", map[string]any{"vendor": "adaxes", "call": "sign-in", "kind": "status", "count": 1, "params": params}, nil)
 				c := b.adaxes(legacy("svc-mailwright@example.com", "adaxes-sandbox-password"))
 				_, err := c.CreateObject(b.Context(), user("Later"))
 				errs, clients = append(errs, wants(err, failure.Unavailable)), append(clients, c)

@@ -32,7 +32,7 @@ const (
 	unit        = "OU=My Organizational Unit,DC=example,DC=com"
 )
 
-// env is where one vendor's suite runs: a sandbox of its own, or a real vendor.
+// env is what one vendor's suite runs against: a sandbox of its own, or a real vendor.
 type env struct {
 	*testing.T
 	vendor  string
@@ -83,8 +83,7 @@ func (b *env) control(method, path string, body, into any) {
 
 func (b *env) reset() { b.Helper(); b.control(http.MethodPost, "reset", nil, nil) }
 
-// reseed gives the tenant the default seed with one text in the place of another, for as long as
-// the test runs.
+// reseed loads the default seed with one text replaced by another, until the test ends.
 func (b *env) reseed(old, now string) {
 	b.Helper()
 	seed, err := os.ReadFile("../sandbox/internal/seed/default.yaml")
@@ -92,7 +91,7 @@ func (b *env) reseed(old, now string) {
 		b.Fatal(err)
 	}
 	b.control(http.MethodPost, "seed", bytes.Replace(seed, []byte(old), []byte(now), 1), nil)
-	b.Cleanup(func() { _ = b.sandbox.Do(context.Background(), http.MethodPost, "seed", seed, nil) }) // the next fact's calls tell if it failed
+	b.Cleanup(func() { _ = b.sandbox.Do(context.Background(), http.MethodPost, "seed", seed, nil) }) // if this fails, so do the calls of the next fact
 }
 
 func (b *env) set(name string, value any) {
@@ -105,7 +104,8 @@ func (b *env) advance(by string) {
 	b.control(http.MethodPost, "clock", map[string]string{"advance": by}, nil)
 }
 
-// apply carries a script of testdata/faults out, aimed at a vendor and call where these are given.
+// apply applies a fault script of testdata/faults, to the given vendor and call if they are not
+// empty.
 func (b *env) apply(script, vendor, call string) {
 	b.Helper()
 	s, err := sandboxapi.ReadScript(filepath.Join("testdata", "faults", script+".yaml"))
@@ -117,7 +117,8 @@ func (b *env) apply(script, vendor, call string) {
 	}
 }
 
-// calls is how many calls of a name the sandbox received, and how many of them changed the tenant.
+// calls counts the calls of a name that the sandbox received, and those of them that changed the
+// tenant.
 func (b *env) calls(name string) (received, committed int) {
 	b.Helper()
 	var page struct{ Entries []struct{ Committed bool } }
@@ -131,7 +132,7 @@ func (b *env) calls(name string) (received, committed int) {
 	return received, committed
 }
 
-// exists reports whether the tenant holds an object, mailbox, … whose identity contains a text.
+// exists reports whether the tenant has an object of a kind whose identity contains a text.
 func (b *env) exists(kind, match string) bool {
 	b.Helper()
 	var page map[string]json.RawMessage
@@ -143,8 +144,8 @@ func (b *env) exists(kind, match string) bool {
 	return len(rows) > 0
 }
 
-// answering gives the address of a vendor that answers with these pages, one after another and the
-// last again and again, whatever it is asked; HOST in them is its own address.
+// answering returns the address of a vendor that answers requests with these pages in turn, and
+// then with the last page again and again. HOST in a page stands for the server's own address.
 func (b *env) answering(pages []string) (url string) {
 	var page atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +156,8 @@ func (b *env) answering(pages []string) (url string) {
 	return server.URL
 }
 
-// elsewhere gives the address of a server that nobody should ask, and how often it was asked.
+// elsewhere returns the address of a server that nobody should call, and the number of its
+// requests.
 func (b *env) elsewhere() (url string, asked *atomic.Int64) {
 	asked = &atomic.Int64{}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -163,7 +165,8 @@ func (b *env) elsewhere() (url string, asked *atomic.Int64) {
 	return server.URL, asked
 }
 
-// http bounds the clients' calls; the circuit stays closed, since faults strike on purpose.
+// http is the configuration of the clients. The circuit breaker is off, since faults are made on
+// purpose.
 func (b *env) http() transport.Config {
 	return transport.Config{Timeout: 20 * time.Second, Limits: transport.Limits{BreakAfter: -1}}
 }
@@ -198,7 +201,7 @@ func (b *env) send(method, path, body string, header ...string) (answer, error) 
 	return answer{res.StatusCode, res.Header, string(text)}, err
 }
 
-// answers wants a status, and a body that holds every part.
+// answers checks that an answer has a status, and a body that contains every part.
 func answers(a answer, err error, status int, parts ...string) error {
 	if err != nil {
 		return err

@@ -139,9 +139,9 @@ var exchangePeople = []fact{
 		},
 		vendor: func(b *env) error {
 			b.failToken(http.StatusConflict, `{"error":"conflict"}`)
-			struck, err := b.askToken()
+			failed, err := b.askToken()
 			after, err2 := b.askToken()
-			return all(answers(struck, err, http.StatusConflict), answers(after, err2, http.StatusOK))
+			return all(answers(failed, err, http.StatusConflict), answers(after, err2, http.StatusOK))
 		},
 	},
 	{

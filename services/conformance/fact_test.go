@@ -27,16 +27,16 @@ type fact struct {
 	source string
 	// faults is a script in testdata/faults that is applied first.
 	faults string
-	// client is what our client has to do; vendor what the API behind it has to do, asked without
-	// our client. nil: nothing to show there.
+	// client checks our client; vendor checks the API behind it, by requests without our client. A
+	// nil function means that this side has nothing to check.
 	client, vendor func(*env) error
-	// reads: the client's part only reads, and needs nothing of the sandbox's tenant, so it runs
-	// against a real vendor too.
+	// reads is true if client only reads and needs no object of the sandbox's tenant. Then it also
+	// runs against a real vendor.
 	reads bool
 }
 
-// run holds each fact of a vendor, one after another, since they share a tenant that is reset in
-// between.
+// run verifies each fact of a vendor. They run one after another, since they share a tenant, which
+// is reset in between.
 func run(t *testing.T, vendor string, facts []fact) {
 	b := newEnv(t, vendor)
 	if b.real != nil && !b.configured() {
@@ -57,7 +57,7 @@ func run(t *testing.T, vendor string, facts []fact) {
 	}
 }
 
-// verify tries one side of a fact.
+// verify checks one side of a fact.
 func (b *env) verify(t *testing.T, side string, f fact, try func(*env) error) status {
 	if try == nil {
 		return ""
@@ -77,7 +77,7 @@ func (b *env) verify(t *testing.T, side string, f fact, try func(*env) error) st
 	return passed
 }
 
-// facts' vocabulary: each gives nil where it is so.
+// Checks of facts: each returns nil if the fact holds.
 
 func wants(err error, kind failure.Kind) error {
 	if kind == "" {
@@ -112,11 +112,11 @@ func that(ok bool, format string, args ...any) error {
 
 func all(errs ...error) error { return errors.Join(errs...) }
 
-// faultCases is what a client has to make of each script that strikes one call, a write and a read.
+// faultCases are the expected results of a write and a read that a fault script makes fail.
 var faultCases = []struct {
 	script      string
 	write, read failure.Kind
-	done        bool // the write took effect
+	done        bool // whether the write took effect
 	retryAfter  func(time.Duration) bool
 }{
 	{"latency", "", "", true, nil},
@@ -133,12 +133,13 @@ var faultCases = []struct {
 	{"gateway", failure.Unknown, failure.Unavailable, true, nil},
 }
 
-// creates are the vendors whose write is a create. A 503 leaves its outcome open: a gateway also
-// answers so when the vendor has acted. What may be repeated is Unavailable.
+// creates are the vendors whose write creates an object. After a 503 its effect is unknown, since a
+// gateway also answers so after the vendor has acted. A write that may be repeated is Unavailable
+// instead.
 var creates = []string{"adaxes", "hostedexchange"}
 
-// faults are the facts that each script gives for one write and one read of a vendor's; "" for
-// none. done tells whether the write took effect.
+// faults are the facts of each fault script, for one write and one read of a vendor's calls; "" if
+// there is none. done reports whether the write took effect.
 func faults(vendor, source, writeCall string, write func(*env) error, done func(*env) (bool, error), readCall string, read func(*env) error) (list []fact) {
 	for _, s := range faultCases {
 		if strings.HasPrefix(s.script, "unavailable") && slices.Contains(creates, vendor) {
@@ -178,8 +179,8 @@ func faults(vendor, source, writeCall string, write func(*env) error, done func(
 	return list
 }
 
-// tokenFault is the fact that a token which ends in the middle of a walk costs one page and one
-// token request more. walk calls between after each page.
+// tokenFault is the fact that a token which expires during a walk costs one more token request and
+// one repeated page. walk calls between after each page.
 func tokenFault(vendor, call string, walk func(b *env, between func()) (pages int, err error), raw func(b *env) (answer, error)) fact {
 	return fact{
 		name: "fault expire-token: in mid-walk another token is fetched, once, and the page asked for again", source: "RFC 6750 section 3.1; notes 2",
@@ -191,14 +192,15 @@ func tokenFault(vendor, call string, walk func(b *env, between func()) (pages in
 		},
 		vendor: func(b *env) error {
 			b.apply("expire-token", vendor, call)
-			struck, err := raw(b)
+			failed, err := raw(b)
 			after, err2 := raw(b)
-			return all(answers(struck, err, http.StatusUnauthorized), answers(after, err2, http.StatusOK))
+			return all(answers(failed, err, http.StatusUnauthorized), answers(after, err2, http.StatusOK))
 		},
 	}
 }
 
-// awayFault is the fact that a page which is away is asked for again, and no other page.
+// awayFault is the fact that a page which is unavailable is requested again, unless it is the
+// first.
 func awayFault(vendor, call string, walk func(b *env, between func()) (pages int, err error), raw func(b *env) (answer, error)) fact {
 	return fact{
 		name: "a later page that is away is asked for again; a first one is not", source: "notes 7 (503); client duties",
@@ -213,15 +215,15 @@ func awayFault(vendor, call string, walk func(b *env, between func()) (pages int
 		},
 		vendor: func(b *env) error {
 			b.apply("unavailable", vendor, call)
-			struck, err := raw(b)
+			failed, err := raw(b)
 			after, err2 := raw(b)
-			return all(answers(struck, err, http.StatusServiceUnavailable), answers(after, err2, http.StatusOK))
+			return all(answers(failed, err, http.StatusServiceUnavailable), answers(after, err2, http.StatusOK))
 		},
 	}
 }
 
-// echoes is the fact that no error of ours repeats a credential, though the vendor does; read makes
-// a call with clients that are bounded so.
+// echoes is the fact that our errors never repeat a credential, even if the vendor does. read makes
+// a call with a client of the given configuration.
 func echoes(source string, vendors []string, read func(*env, transport.Config) error) fact {
 	return fact{
 		name: "fault secret-echo", source: source,
@@ -258,7 +260,7 @@ func echoes(source string, vendors []string, read func(*env, transport.Config) e
 	}
 }
 
-// recordingTransport takes down what requests carry and what is answered.
+// recordingTransport records requests and answers.
 type recordingTransport struct {
 	mu      sync.Mutex
 	secrets []string
@@ -267,43 +269,45 @@ type recordingTransport struct {
 	answers string   // bodies of all answers
 }
 
-func (e *recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.calls = append(e.calls, r.Method+" "+r.Header.Get("Content-Type")+" "+r.URL.String())
+func (r *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, req.Method+" "+req.Header.Get("Content-Type")+" "+req.URL.String())
 	for _, header := range []string{"Authorization", "Adm-Authorization"} {
-		if words := strings.Fields(r.Header.Get(header)); len(words) > 0 {
-			e.secrets = append(e.secrets, words[len(words)-1])
+		if words := strings.Fields(req.Header.Get(header)); len(words) > 0 {
+			r.secrets = append(r.secrets, words[len(words)-1])
 		}
 	}
-	if _, password, ok := r.BasicAuth(); ok {
-		e.secrets = append(e.secrets, password)
+	if _, password, ok := req.BasicAuth(); ok {
+		r.secrets = append(r.secrets, password)
 	}
-	if strings.Contains(r.Header.Get("Content-Type"), "form-urlencoded") && r.GetBody != nil {
-		if body, err := r.GetBody(); err == nil {
+	if strings.Contains(req.Header.Get("Content-Type"), "form-urlencoded") && req.GetBody != nil {
+		if body, err := req.GetBody(); err == nil {
 			raw, _ := io.ReadAll(body)
 			form, _ := url.ParseQuery(string(raw))
-			e.secrets = append(e.secrets, form.Get("client_secret"))
+			r.secrets = append(r.secrets, form.Get("client_secret"))
 		}
 	}
-	if r.Body != nil {
-		raw, err := io.ReadAll(r.Body)
+	if req.Body != nil {
+		raw, err := io.ReadAll(req.Body)
 		if err != nil {
 			return nil, err
 		}
-		e.body, r.Body = string(raw), io.NopCloser(bytes.NewReader(raw))
+		r.body = string(raw)
+		req.Body = io.NopCloser(bytes.NewReader(raw))
 	}
-	res, err := http.DefaultTransport.RoundTrip(r)
+	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(res.Body)
-	e.answers += string(raw)
+	r.answers += string(raw)
 	res.Body = io.NopCloser(bytes.NewReader(raw))
 	return res, err
 }
 
-// redirector gives the address of a server that sends everybody elsewhere, and how many went there.
+// redirector returns the address of a server that redirects every request, and the number of
+// requests that followed.
 func (b *env) redirector() (url string, followed *atomic.Int64) {
 	elsewhere, followed := b.elsewhere()
 	front := httptest.NewServer(http.RedirectHandler(elsewhere, http.StatusTemporaryRedirect))

@@ -317,11 +317,11 @@ var hostedFacts = []fact{
 			trusted := b.directory().Check(b.Context())
 			encrypted := b.directory(func(c *ldapdirectory.Config) { c.URL = b.sandbox.LDAPS }).Check(b.Context())
 			inTheClear := b.directory(func(c *ldapdirectory.Config) { c.Insecure = true }).Check(b.Context())
-			stranger := func(url string) error {
+			untrusted := func(url string) error {
 				return wants(b.directory(func(c *ldapdirectory.Config) { c.URL, c.RootCAs = url, x509.NewCertPool() }).Check(b.Context()), failure.Unavailable)
 			}
 			binds, _ := b.calls("bind")
-			return all(trusted, encrypted, inTheClear, stranger(b.sandbox.LDAP), stranger(b.sandbox.LDAPS), same("binds", binds, 3))
+			return all(trusted, encrypted, inTheClear, untrusted(b.sandbox.LDAP), untrusted(b.sandbox.LDAPS), same("binds", binds, 3))
 		},
 	},
 	{

@@ -16,7 +16,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 )
 
-// status is what came of one side of a fact; "" where there was nothing to show.
+// status is the result of one side of a fact; "" if that side has nothing to check.
 type status string
 
 const (
@@ -30,17 +30,17 @@ type row struct {
 	Client, Sandbox      status
 }
 
-// sides counts the sides that had something to show, and those that held.
-func (r row) sides() (shown, kept int) {
+// sides counts the sides that were checked, and those that passed.
+func (r row) sides() (checked, ok int) {
 	for _, v := range []status{r.Client, r.Sandbox} {
 		if v != "" {
-			shown++
+			checked++
 		}
 		if v == passed {
-			kept++
+			ok++
 		}
 	}
-	return shown, kept
+	return checked, ok
 }
 
 type rows struct {

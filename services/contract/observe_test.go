@@ -15,7 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// commandTimeout is far beyond what a command of the table takes.
+// commandTimeout is far longer than a command of the tables takes.
 const commandTimeout = 20 * time.Second
 
 // result is the last event of an operation.

@@ -13,7 +13,7 @@ import (
 )
 
 // TestDelegatesAreRecognisedUnderEveryName: Exchange may list a delegate by address, name or GUID.
-// Whoever is to be removed is removed all the same, and what is already so is told as unchanged.
+// A delegate is removed in all these forms, and a change that is made already is reported as none.
 func TestDelegatesAreRecognisedUnderEveryName(t *testing.T) {
 	t.Parallel()
 	s := acquire(t)

@@ -88,11 +88,11 @@ func images(t *testing.T) map[string]string {
 	return list
 }
 
-// waitTimeout is far beyond what anything takes: after an outage the pauses between attempts double,
-// and a mailbox waits for its user besides.
+// waitTimeout is far longer than any wait takes: after an outage the pauses between attempts
+// double, and a mailbox also waits for its user.
 const waitTimeout = 5 * time.Minute
 
-// env is a running Mailwright, and the test that has it.
+// env is a running Mailwright, and the test that uses it.
 type env struct {
 	*testing.T
 	*testkit.System
@@ -101,7 +101,7 @@ type env struct {
 	db  *pgxpool.Pool
 }
 
-// start gives a test a system of its own.
+// start starts a system for one test.
 func start(t *testing.T, further ...testkit.Option) *env {
 	t.Helper()
 	s, err := run(t.Context(), t, append(further, testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))...)

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// pool are the systems that tests have one after another: to start one takes longer than most tests
-// do.
+// pool holds idle systems that tests use one after another: to start a system takes longer than
+// most tests take.
 var pool struct {
 	sync.Mutex
 	idle []*env
 }
 
-// acquire gives a test a system that others had before: their commands and rows are there still, the
-// vendors are as at first. It is for tests that leave every operation with its outcome, and take no
-// count of what is stored.
+// acquire returns a system from the pool. The commands and rows of earlier tests are still in it,
+// and its vendors are reset. It is for tests that leave every operation with its outcome, and that
+// do not count what is stored.
 func acquire(t *testing.T) *env {
 	t.Helper()
 	s, err := takeIdle(t)
@@ -39,7 +39,7 @@ func acquire(t *testing.T) *env {
 	return s
 }
 
-// takeIdle takes an idle system, or starts another.
+// takeIdle takes an idle system from the pool, or starts another.
 func takeIdle(t *testing.T) (*env, error) {
 	t.Helper()
 	pool.Lock()
@@ -53,7 +53,7 @@ func takeIdle(t *testing.T) (*env, error) {
 	return run(context.Background(), t)
 }
 
-// runWithPool runs the tests, and stops what they have borrowed.
+// runWithPool runs the tests, and then stops the systems in the pool.
 func runWithPool(m *testing.M) int {
 	code := m.Run()
 	for _, s := range pool.idle {

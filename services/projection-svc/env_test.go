@@ -30,7 +30,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// waitTimeout is how long a test waits for what must come: long, since suites run side by side on
+// waitTimeout is how long a test waits for a result. It is long, since suites run in parallel on
 // small machines.
 const waitTimeout = 90 * time.Second
 

@@ -180,9 +180,9 @@ func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	b.await(`{"operations": 11}`, "SELECT sum(operations) AS operations FROM mailwright_views.operations_by_state")
 }
 
-// Who purges a stream takes its messages away, not its positions: a projection goes on behind those
-// that it has read, keeps their rows, and a rebuild leaves what the stream still tells of. Those
-// that it has not read would be in no row: it stops.
+// TestAPurgedStream: a projection that has read the purged messages keeps their rows and goes on; a
+// rebuild gives the rows of the messages that are left. A projection that has not read them halts,
+// since they would be in no row.
 func TestAPurgedStream(t *testing.T) {
 	t.Parallel()
 	b := newEnv(t)

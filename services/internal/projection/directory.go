@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// DirectoryObjects keeps directory_objects: what create operations made.
+// DirectoryObjects keeps directory_objects: the objects that create operations made.
 type DirectoryObjects struct{}
 
 // Name of the projection.
@@ -27,7 +27,8 @@ type objectKey struct {
 	Object string `db:"object_key,indexed"`
 }
 
-// keyOf is a directory object's identity. Names of directory objects do not distinguish case.
+// keyOf is the key of a directory object. Names of directory objects are compared without regard to
+// case.
 func keyOf(r result, name string) objectKey { return objectKey{r.tenant, strings.ToLower(name)} }
 
 type directoryRow struct {
@@ -63,13 +64,19 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 		if r.event.Type() == event.TypeObjectCreated {
 			var data event.ObjectCreatedData
 			err = r.into(&data)
-			row.Name, row.GUID, row.ObjectType = data.Object.DN, data.Object.GUID, data.Object.ObjectType
+			row.Name = data.Object.DN
+			row.GUID = data.Object.GUID
+			row.ObjectType = data.Object.ObjectType
 		} else {
 			var data event.BusinessUserCreatedData
 			err = r.into(&data)
-			row.Name, row.ObjectType, row.UPN = data.User.Path, "user", data.User.UserPrincipalName
+			row.Name = data.User.Path
+			row.ObjectType = "user"
+			row.UPN = data.User.UserPrincipalName
 			row.DisplayName, row.MemberOf = data.User.DisplayName, jsonList(data.User.MemberOf)
-			row.GUID, row.SID, row.SAMAccountName = data.User.GUID, data.User.SID, data.User.SAMAccountName
+			row.GUID = data.User.GUID
+			row.SID = data.User.SID
+			row.SAMAccountName = data.User.SAMAccountName
 		}
 		if err != nil {
 			return nil, err

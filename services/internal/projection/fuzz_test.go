@@ -63,7 +63,8 @@ func holds(v any, part string) bool {
 	return false
 }
 
-// What is read is what encoding/json reads: a replay gives the rows that earlier versions gave.
+// FuzzReadingIsAsBefore compares the decoder with encoding/json: a replay must give the rows that
+// earlier versions gave.
 func FuzzReadingIsAsBefore(f *testing.F) {
 	for _, t := range event.ResultTypes() {
 		raw, err := schemas.FS.ReadFile("examples/" + t + ".json")

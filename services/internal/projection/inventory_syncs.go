@@ -8,7 +8,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// InventorySyncs keeps inventory_syncs: completed walks over the inventory.
+// InventorySyncs keeps inventory_syncs: the completed syncs of inventories.
 type InventorySyncs struct{}
 
 // Name of the projection.

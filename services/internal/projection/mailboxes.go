@@ -63,7 +63,10 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 				return nil, err
 			}
 			m := data.Mailbox
-			row.DirectoryObject, row.Alias, row.PrimarySMTPAddress, row.DatabaseName = m.DirectoryObject, m.Alias, m.PrimarySMTPAddress, m.Database
+			row.DirectoryObject = m.DirectoryObject
+			row.Alias = m.Alias
+			row.PrimarySMTPAddress = m.PrimarySMTPAddress
+			row.DatabaseName = m.Database
 		} else {
 			var data event.BusinessUserCreatedData
 			if err := r.into(&data); err != nil {
@@ -73,12 +76,16 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 				continue // no plan, no mailbox
 			}
 			m := data.Mailbox
-			row.DirectoryObject, row.PlanName, row.PrimarySMTPAddress = data.User.Path, m.PlanName, m.PrimarySMTPAddress
+			row.DirectoryObject = data.User.Path
+			row.PlanName = m.PlanName
+			row.PrimarySMTPAddress = m.PrimarySMTPAddress
 			row.ProxyAddresses, row.QuotaKB = jsonList(m.ProxyAddresses), m.QuotaKB
 			if m.MailStore != nil {
 				row.ServerName, row.DatabaseName = m.MailStore.ServerName, m.MailStore.MailStoreName
 			}
-			row.DisablePOP, row.DisableIMAP, row.DisableHTTP = m.DisablePOP, m.DisableIMAP, m.DisableHTTP
+			row.DisablePOP = m.DisablePOP
+			row.DisableIMAP = m.DisableIMAP
+			row.DisableHTTP = m.DisableHTTP
 		}
 		row.objectKey = keyOf(r, row.DirectoryObject)
 		rows = append(rows, row)

@@ -12,7 +12,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// outcome is what the data of results have in common, each its part.
+// outcome is the members that the data of results share. A result has some of them.
 type outcome struct {
 	Operation     event.OperationData
 	Failure       event.FailureData
@@ -21,12 +21,12 @@ type outcome struct {
 	Reason        string
 	Faults        []event.Fault
 	Warnings      []event.Warning
-	// result and history are the members as they came, without those that have columns or a table
-	// of their own.
+	// result and history are the data without the members that have columns or a table of their
+	// own. The other members are as they came.
 	result, history object
 }
 
-// outcome reads the data in one pass.
+// outcome decodes the data in one pass.
 func (r *result) outcome() (o outcome, err error) {
 	data := r.event.Data()
 	o.result, o.history = make(object, 0, len(data)), make(object, 0, len(data))
@@ -54,8 +54,8 @@ func (r *result) outcome() (o outcome, err error) {
 	return o, nil
 }
 
-// addMember takes a member in. [decode] has left no letter escaped that could be written as it is, so
-// a name has one form.
+// addMember adds a member of the data. name is quoted, as in JSON. [decode] has replaced every
+// escape that is not necessary, so each of the names has one form.
 func (o *outcome) addMember(name string, value []byte) error {
 	switch name {
 	case `"mailboxes"`:
@@ -83,7 +83,7 @@ func (o *outcome) addMember(name string, value []byte) error {
 	return nil
 }
 
-// decodeMember replaces what an earlier member of the same name said, as Postgres does.
+// decodeMember replaces the value of an earlier member of the same name, as Postgres does.
 func decodeMember[T any](member *T, value []byte) error {
 	var v T
 	err := unmarshal(value, &v)
@@ -91,7 +91,7 @@ func decodeMember[T any](member *T, value []byte) error {
 	return err
 }
 
-// object is a JSON object to which members are added as they are written.
+// object is a JSON object under construction, without its last brace.
 type object []byte
 
 func (o *object) add(name string, value []byte) {

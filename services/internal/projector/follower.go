@@ -255,7 +255,8 @@ func asUnprojectable(err error) *UnprojectableError {
 	}
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		// The error came neither from Postgres nor from the connection: the value cannot be encoded.
+		// The error came neither from Postgres nor from the connection: the value cannot be
+		// encoded.
 		return &UnprojectableError{fmt.Sprintf("it can not be put into a row (%T)", err)}
 	}
 	// Classes: data exception, integrity constraint violation, program limit exceeded.

@@ -2,10 +2,10 @@
 // messages into rows. Rows and the position in the stream commit in one transaction, so that the
 // rows equal at any moment what replaying the stream up to that position gives.
 //
-// The position in Postgres is the truth. After any error the server's consumer is deleted, and a new
-// one is made from that position. One process leads a projection, by a Postgres advisory lock on the
-// connection that it writes on: a process that loses the lock has lost the connection, and cannot
-// write any longer. The other processes stand by.
+// The position in Postgres is the truth. After any error the server's consumer is deleted, and a
+// new one is made from that position. One process leads a projection, by a Postgres advisory lock
+// on the connection that it writes on: a process that loses the lock has lost the connection, and
+// cannot write any longer. The other processes stand by.
 package projector
 
 import (

@@ -90,7 +90,8 @@ func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	batch, size := []Record{first}, len(first.Data)
 	for len(batch) < r.tuning.MaxBatch && size < pullBytes && (!r.bounded() || r.pending > 0) {
 		within := window
-		if r.pending > 0 { // a backlog: the next message is in the stream, and full batches cost less
+		// a backlog: the next message is in the stream, and full batches cost less
+		if r.pending > 0 {
 			within = ctx
 		}
 		record, err := r.next(within, r.tuning.Idle)

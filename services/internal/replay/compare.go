@@ -19,8 +19,8 @@ import (
 // to the next.
 var ignoredColumns = map[string][]string{"projection_errors": {"recorded_at"}}
 
-// slicesPerTable is the number of slices of a table, by a hash of the key. Checksums are compared by
-// slice, and rows are read only from slices that differ.
+// slicesPerTable is the number of slices of a table, by a hash of the key. Checksums are compared
+// by slice, and rows are read only from slices that differ.
 const slicesPerTable = 1024
 
 // tableShape is the name, primary key and compared columns of a table.

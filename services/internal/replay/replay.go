@@ -1,6 +1,6 @@
 // Package replay verifies or rebuilds the projections: it replays the streams into a schema beside
-// the live one and compares the two. The live projections go on meanwhile. The live rows are read in
-// one snapshot, in which rows and positions belong together, and each projection is replayed to
+// the live one and compares the two. The live projections go on meanwhile. The live rows are read
+// in one snapshot, in which rows and positions belong together, and each projection is replayed to
 // exactly its position in that snapshot.
 package replay
 

@@ -97,7 +97,7 @@ func (b *env) perform(run *operation.Attempt) (operation.Reply, error) {
 	return b.handlers[run.Command.Type()].Perform(b.Context(), run)
 }
 
-// lookUp looks for what an earlier call left, which ended with a code.
+// lookUp looks for the object of an earlier call that ended with a code.
 func (b *env) lookUp(run *operation.Attempt, code string) (operation.Reply, bool, error) {
 	run.Prior = &operation.PriorCall{Failure: event.FailureData{Code: code}}
 	return b.handlers[run.Command.Type()].LookUp(b.Context(), run)

@@ -119,7 +119,10 @@ func (c objectCreator) findByName(ctx context.Context, run *operation.Attempt, d
 		}
 	}
 	for property, value := range logons {
-		found, err := c.client.Search(ctx, adaxes.Query{Base: dn.Domain(data.CreateIn), ObjectType: data.ObjectType, Property: property, Value: value, Select: []string{whenCreated}})
+		found, err := c.client.Search(ctx, adaxes.Query{
+			Base: dn.Domain(data.CreateIn), ObjectType: data.ObjectType, Property: property, Value: value,
+			Select: []string{whenCreated},
+		})
 		if err != nil {
 			return nil, err
 		}

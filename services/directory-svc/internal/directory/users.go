@@ -165,7 +165,8 @@ func (c userCreator) find(ctx context.Context, data event.BusinessUserCreateData
 	return &user, nil
 }
 
-// lostCreateResult is the result of a create whose answer was lost, as far as the directory tells it.
+// lostCreateResult is the result of a create whose answer was lost, with the properties that the
+// directory has.
 func lostCreateResult(run *operation.Attempt, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
 	out := event.BusinessUserCreatedData{
 		Operation: run.Operation,

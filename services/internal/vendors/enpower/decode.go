@@ -122,8 +122,8 @@ func absent(raw json.RawMessage) bool {
 	return false
 }
 
-// maxAbsentText bounds the texts that are looked at for saying nothing, with spaces and escapes, in
-// bytes.
+// maxAbsentText bounds the texts that are checked for standing for no value, with spaces and
+// escapes, in bytes.
 const maxAbsentText = 64
 
 // plainText is what stands in a JSON text without escapes, as nearly all are: to decode each by
@@ -173,7 +173,7 @@ func decodeBool(raw json.RawMessage) (*bool, bool) {
 }
 
 // decodeInt reads an integer exactly, also as text, and a number such as 5.0 or 1e3 that is one.
-// What does not fit into 64 bits is not read.
+// A number that does not fit into 64 bits is not read.
 func decodeInt(raw json.RawMessage) (*int64, bool) {
 	text, _ := decodeText(raw)
 	text = strings.TrimSpace(text)

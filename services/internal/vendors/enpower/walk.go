@@ -70,8 +70,8 @@ type Query struct {
 type Page struct {
 	// Number counts from 1.
 	Number int
-	// Mailboxes as the vendor lists them. One that moves between pages while its data change comes
-	// twice: whoever counts must know those of earlier pages, which here would take memory without
+	// Mailboxes as the vendor lists them. A mailbox that moves to a later page during the walk
+	// comes twice. Removing duplicates is left to the caller: here it would take memory without
 	// bound.
 	Mailboxes []Mailbox
 	// Unreadable are the rows that are no objects, by their place in the list, from 1. They are in

@@ -58,8 +58,8 @@ type Config struct {
 	Anchor string
 	// MaxPages bounds a listing. Default [nextlink.DefaultMaxPages].
 	MaxPages int
-	// PageTimeout is how long a page after the first is asked for again where that may help.
-	// Default 0: not at all.
+	// PageTimeout is how long a page after the first is requested again after an error that may
+	// pass. The default 0 means that it is not requested again.
 	PageTimeout time.Duration
 	// HTTP shapes the connections to the API and to the token endpoint.
 	HTTP transport.Config

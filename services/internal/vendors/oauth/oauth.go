@@ -131,7 +131,10 @@ func (s *Source) Token(ctx context.Context) (secret.String, error) {
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
 	case <-ctx.Done():
-		return secret.String{}, &failure.Error{Kind: failure.Unavailable, Vendor: s.vendor, Text: "the call ended while it waited for an access token", Cause: ctx.Err()}
+		return secret.String{}, &failure.Error{
+			Kind: failure.Unavailable, Vendor: s.vendor, Cause: ctx.Err(),
+			Text: "the call ended while it waited for an access token",
+		}
 	}
 	if t := s.fresh(); t != nil {
 		return t.value, nil

@@ -26,7 +26,11 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.TypeMailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{NotRepeatable: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan})}, nil
+	return map[string]operation.Handler{
+		event.TypeMailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{
+			NotRepeatable: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan,
+		}),
+	}, nil
 }
 
 // creator creates mailboxes at one tenant's Adaxes.

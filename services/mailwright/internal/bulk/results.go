@@ -19,7 +19,7 @@ import (
 
 // States of a record beyond those of an operation.
 const (
-	stateDead      = render.Dead  // given up: the reason stands in DEAD
+	stateDead      = render.Dead // given up: the reason stands in DEAD
 	stateInvalid   = "invalid"   // not published
 	statePublished = "published" // nobody waited for the outcome
 	stateOpen      = "open"      // without an outcome when the run ended
