@@ -1,5 +1,5 @@
 // mailwright is the command line: it runs the whole system on one machine, publishes commands,
-// follows events and shows how things stand.
+// follows events and shows the status.
 package main
 
 import (
@@ -38,21 +38,22 @@ type commands struct {
 	Demo       demo.Command       `cmd:"" help:"Start everything in a temporary directory, carry out the vendors' own examples, and stop."`
 	Send       send.Command       `cmd:"" help:"Publish a command; with --wait, print its outcome."`
 	Key        key.Command        `cmd:"" help:"Print the recommended key of a command, and its subject."`
-	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and keep what becomes of each."`
+	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and record the outcomes."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
-	Cancel     cancel.Command     `cmd:"" help:"Take back operations that wait."`
-	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard what was given up."`
-	Status     status.Command     `cmd:"" help:"Show operations by state and what the services have yet to do."`
+	Cancel     cancel.Command     `cmd:"" help:"Cancel operations that wait."`
+	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
+	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`
 	Doctor     doctor.Command     `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
-	Sandbox    sandbox.Command    `cmd:"" help:"Steer the simulated vendors: seed, clock, switches, faults, journal."`
+	Sandbox    sandbox.Command    `cmd:"" help:"Control the simulated vendors: seed, clock, switches, faults, journal."`
 	Server     dev.Server         `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`
 }
 
 func main() {
 	var c commands
-	parser, err := kong.New(&c, append(process.Options("mailwright", "Provisions directory accounts, Exchange mailboxes, delegates and inventories from events."),
+	const description = "Provisions directory accounts, Exchange mailboxes, delegates and inventories from events."
+	parser, err := kong.New(&c, append(process.Options("mailwright", description),
 		kong.Vars{"version": version()})...)
 	if err != nil {
 		panic(err) // the commands' own declaration is wrong
@@ -63,7 +64,7 @@ func main() {
 		os.Exit(app.ExitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	a := &app.App{Globals: c.Globals, Out: os.Stdout, Err: os.Stderr, Person: app.Person(), Log: logger(c.Verbose)}
+	a := &app.App{Globals: c.Globals, Out: os.Stdout, Err: os.Stderr, Prompt: app.Prompt(), Log: logger(c.Verbose)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(a)
 	stop()

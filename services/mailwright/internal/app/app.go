@@ -1,5 +1,5 @@
-// Package app is what the commands of mailwright share: where the servers are, how output is
-// written, and what an exit code means.
+// Package app is shared by the commands of mailwright: the addresses of the servers, the form of
+// the output, and the exit codes.
 package app
 
 import (
@@ -25,12 +25,12 @@ import (
 
 // Exit codes of every command.
 const (
-	ExitFailure   = 1 // it did not succeed: an operation failed or was rejected, a server is away
-	ExitUsage     = 2 // the call's words or its input are wrong; nothing was done
+	// it did not succeed: an operation failed or was rejected, or a server does not answer
+	ExitFailure   = 1
+	ExitUsage     = 2 // the arguments or the input are wrong; nothing was done
 	ExitNoOutcome = 3 // no outcome in time; the operation goes on
 	ExitDifferent = 4 // a comparison found differences
-	// an inventory was taken, but missed so much that it reports nothing as missing
-	ExitSuspect = 5
+	ExitSuspect   = 5 // an inventory missed so many mailboxes that it reports none as missing
 )
 
 // ExitError is an error that ends the program with a code of its own.
@@ -65,19 +65,19 @@ func Code(err error) int {
 // state directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
-	State       string `name:"state" help:"State directory of a running 'mailwright dev'; its endpoints are used where no address is given. Default: .mailwright." type:"path" placeholder:"DIR"`
+	State       string `name:"state" help:"State directory of a running 'mailwright dev', for its addresses. Default: .mailwright." type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
 }
 
-// App is the running program, as its commands see it.
+// App is what every command gets from the program.
 type App struct {
 	Globals
 	In     io.Reader // nil: standard input
 	Out    io.Writer // results
 	Err    io.Writer // progress and errors
-	Person io.Reader // who answers questions; nil: nobody
+	Prompt io.Reader // answers to questions; nil: there is no terminal
 	Log    *slog.Logger
 }
 
@@ -101,8 +101,9 @@ func (g Globals) StateDir() string {
 	return dir
 }
 
-// Endpoints resolves where the servers are. A state directory that was given must be that of a
-// system: with a mistyped one the call would go to another system on the usual local ports.
+// Endpoints gives the addresses of the servers. A state directory that was given must be that of a
+// running system: otherwise a mistyped one would send the call to another system on the usual local
+// ports.
 func (a *App) Endpoints() (stack.Endpoints, error) {
 	e := stack.Endpoints{NATS: nats.DefaultURL, Postgres: "postgres://127.0.0.1:5432/mailwright"}
 	file := filepath.Join(a.StateDir(), stack.EndpointsFile)
@@ -115,7 +116,8 @@ func (a *App) Endpoints() (stack.Endpoints, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return e, err
 	case a.State != "":
-		return e, Usage("--state %s: no system runs there, since it has no %s; give the directory of a running 'mailwright dev', or leave --state out and give --nats-url", a.State, stack.EndpointsFile)
+		return e, Usage("--state %s: no system runs there, since it has no %s; "+
+			"give the directory of a running 'mailwright dev', or leave --state out and give --nats-url", a.State, stack.EndpointsFile)
 	}
 	if a.NATSURL != "" {
 		e.NATS = a.NATSURL
@@ -126,11 +128,11 @@ func (a *App) Endpoints() (stack.Endpoints, error) {
 	return e, nil
 }
 
-// Patience is how long a command without a time of its own waits for a server until it says that it
-// is away.
-const Patience = 5 * time.Second
+// ServerTimeout bounds how long a command without a timeout of its own waits for a server to
+// answer.
+const ServerTimeout = 5 * time.Second
 
-// Connect connects to NATS. It waits as long as ctx lets it; the connection outlives ctx.
+// Connect connects to NATS. It waits until ctx ends; the connection outlives ctx.
 func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
 	e, err := a.Endpoints()
 	if err != nil {
@@ -138,7 +140,8 @@ func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, err
 	}
 	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
 	if err != nil && ctx.Err() != nil {
-		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? --nats-url says where else it is (%w)", withoutUser(e.NATS), context.Cause(ctx))
+		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? "+
+			"--nats-url says where else it is (%w)", withoutUser(e.NATS), context.Cause(ctx))
 	}
 	return nc, js, err
 }

@@ -17,11 +17,12 @@ func (a *App) Postgres(ctx context.Context) (*pgx.Conn, error) {
 	}
 	config, err := pgx.ParseConfig(e.Postgres)
 	if err != nil {
-		return nil, errors.New("Postgres has a URL that can not be read") // the parser's own error quotes from it
+		return nil, errors.New("Postgres has a URL that cannot be read") // the parser's own error quotes from it
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("Postgres at %s:%d: %w; --database-url says where else it is", config.Host, config.Port, ExplainPostgres(err))
+		return nil, fmt.Errorf("Postgres at %s:%d: %w; --database-url says where else it is",
+			config.Host, config.Port, ExplainPostgres(err))
 	}
 	return conn, nil
 }

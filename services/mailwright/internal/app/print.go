@@ -33,7 +33,7 @@ func EscapeJSON(document []byte) []byte {
 		switch {
 		case !unsafeInTerminal(r):
 			escaped.WriteRune(r)
-		case r > maxUnit:
+		case r > maxCodeUnit:
 			high, low := utf16.EncodeRune(r)
 			fmt.Fprintf(&escaped, `\u%04x\u%04x`, high, low)
 		default:
@@ -55,8 +55,8 @@ func (a *App) PrintError(err error) {
 	_, _ = fmt.Fprintln(a.Err, "mailwright:", text)
 }
 
-// maxUnit is the last character that JSON escapes in one piece.
-const maxUnit = 0xffff
+// maxCodeUnit is the last character that JSON escapes in one piece.
+const maxCodeUnit = 0xffff
 
 func unsafeInTerminal(r rune) bool {
 	if r == '\n' || r == '\t' {

@@ -9,15 +9,15 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// Bar tells on standard error how far long work is: on a terminal a line for each of its stages
-// that is kept up to date, else a line every few seconds. It serves one goroutine at a time.
-type Bar struct {
-	lines *Lines
-	every time.Duration
-	stage string
-	began time.Time // of the stage
-	last  time.Time // that something was written
-	text  string    // that has not been told yet
+// Progress prints on standard error how far a long task is: on a terminal one line for each stage,
+// which is kept up to date, else a line every few seconds. It serves one goroutine at a time.
+type Progress struct {
+	lines     *Lines
+	every     time.Duration
+	stage     string
+	began     time.Time // of the stage
+	lastWrite time.Time // that something was written
+	text      string    // that is not written yet
 }
 
 const (
@@ -25,37 +25,37 @@ const (
 	lineEvery = 2 * time.Second
 )
 
-// NewBar starts a bar.
-func (a *App) NewBar() *Bar {
-	b := &Bar{lines: NewLines(a.Err), every: lineEvery}
+// NewProgress starts the progress of a task.
+func (a *App) NewProgress() *Progress {
+	p := &Progress{lines: NewLines(a.Err), every: lineEvery}
 	if f, ok := a.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		b.every = drawEvery
+		p.every = drawEvery
 	}
-	return b
+	return p
 }
 
-// Set tells that done of all units of a stage are done; both are 0 for a stage that nobody can
-// measure. What comes too soon after the last is told only if the next stage begins.
-func (b *Bar) Set(stage string, done, all uint64, unit string) {
+// Set says that done of all units of a stage are done. Both are 0 for a stage that cannot be
+// measured. A text that comes too soon after the last is written only when the next stage begins.
+func (p *Progress) Set(stage string, done, all uint64, unit string) {
 	now := time.Now()
-	if stage != b.stage {
-		b.tell()
-		b.stage, b.began, b.last = stage, now, time.Time{}
+	if stage != p.stage {
+		p.write()
+		p.stage, p.began, p.lastWrite = stage, now, time.Time{}
 	}
-	b.text = stage
+	p.text = stage
 	if all > 0 {
-		b.text += "  " + render.Progress{Done: int(done), All: int(all), Unit: unit, Passed: now.Sub(b.began)}.String()
+		p.text += "  " + render.Progress{Done: int(done), All: int(all), Unit: unit, Elapsed: now.Sub(p.began)}.String()
 	}
-	if now.Sub(b.last) >= b.every {
-		b.last = now
-		b.tell()
+	if now.Sub(p.lastWrite) >= p.every {
+		p.lastWrite = now
+		p.write()
 	}
 }
 
-// tell writes what has not been told yet.
-func (b *Bar) tell() {
-	if b.text != "" {
-		_ = b.lines.Print(b.stage, b.text) // what is told counts less than what is done
+// write writes the text that is not written yet.
+func (p *Progress) write() {
+	if p.text != "" {
+		_ = p.lines.Print(p.stage, p.text) // an error here does not stop the task
 	}
-	b.text = ""
+	p.text = ""
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal reports whether a person reads the output as it appears.
+// Terminal reports whether the output goes to a terminal.
 func (a *App) Terminal() bool {
 	f, ok := a.Out.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -27,10 +27,10 @@ type Lines struct {
 // NewLines returns Lines that go to a writer.
 func NewLines(to io.Writer) *Lines { return &Lines{to: to} }
 
-// oneUp moves a terminal's cursor to the line before, and empties it.
-const oneUp = "\x1b[1A\x1b[2K"
+// replaceLine moves a terminal's cursor to the line before, and empties it.
+const replaceLine = "\x1b[1A\x1b[2K"
 
-// Print writes a line; topic "" is that of no other line.
+// Print writes a line. Topic "" equals no other topic.
 func (l *Lines) Print(topic, text string) error {
 	if f, ok := l.to.(*os.File); ok && topic != "" {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
@@ -38,7 +38,7 @@ func (l *Lines) Print(topic, text string) error {
 				text = string(runes[:width]) // a line that is broken could not be taken back
 			}
 			if topic == l.topic {
-				text = oneUp + text
+				text = replaceLine + text
 			}
 		}
 	}
@@ -47,23 +47,23 @@ func (l *Lines) Print(topic, text string) error {
 	return err
 }
 
-// Person is standard input where somebody sits at it, else nil.
-func Person() io.Reader {
+// Prompt is standard input if it is a terminal, else nil.
+func Prompt() io.Reader {
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		return os.Stdin
 	}
 	return nil
 }
 
-// Confirm asks a question and reports whether the answer is yes. Nobody there is no.
+// Confirm asks a question and reports whether the answer is yes. Without a terminal it is no.
 func (a *App) Confirm(question string) (bool, error) {
-	if a.Person == nil {
+	if a.Prompt == nil {
 		return false, nil
 	}
 	if _, err := fmt.Fprintf(a.Err, "%s [y/N] ", question); err != nil {
 		return false, err
 	}
-	answer, err := bufio.NewReader(a.Person).ReadString('\n')
+	answer, err := bufio.NewReader(a.Prompt).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}

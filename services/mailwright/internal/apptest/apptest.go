@@ -1,5 +1,5 @@
-// Package apptest runs a command of mailwright in a test, as the program would: words in; output,
-// messages and the exit code out.
+// Package apptest runs a command of mailwright in a test, as the program would: it takes arguments,
+// and returns the output, the messages and the exit code.
 package apptest
 
 import (
@@ -28,7 +28,7 @@ type Call struct {
 	Command any    // pointer to its zero value
 	Args    []string
 	Stdin   string
-	// Answer is what a person at the terminal answers; "": nobody is there.
+	// Answer is the answer at the terminal; "": there is no terminal.
 	Answer string
 	// Out and Err receive what is written while the command runs, for a test that waits for it; nil
 	// collects it only.
@@ -52,7 +52,7 @@ func Run(ctx context.Context, t *testing.T, c Call) Result {
 	}
 	a := &app.App{Globals: grammar.Globals, In: strings.NewReader(c.Stdin), Out: &out, Err: &messages, Log: slog.New(slog.DiscardHandler)}
 	if c.Answer != "" {
-		a.Person = strings.NewReader(c.Answer)
+		a.Prompt = strings.NewReader(c.Answer)
 	}
 	if c.Out != nil {
 		a.Out = io.MultiWriter(&out, c.Out)

@@ -17,8 +17,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// System is a NATS server of the test's own.
-type System struct {
+// Env is a NATS server of the test's own.
+type Env struct {
 	URL string
 	JS  jetstream.JetStream
 }
@@ -27,7 +27,7 @@ type System struct {
 const Partitions = 2
 
 // StartNATS starts a server without streams.
-func StartNATS(t *testing.T) *System {
+func StartNATS(t *testing.T) *Env {
 	t.Helper()
 	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
 	if err != nil {
@@ -43,26 +43,26 @@ func StartNATS(t *testing.T) *System {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &System{URL: server.URL(), JS: js}
+	return &Env{URL: server.URL(), JS: js}
 }
 
 // Start starts a server with the streams.
-func Start(t *testing.T) *System {
+func Start(t *testing.T) *Env {
 	t.Helper()
-	s := StartNATS(t)
-	if err := topology.Ensure(t.Context(), s.JS, topology.Config{Partitions: Partitions}); err != nil {
+	env := StartNATS(t)
+	if err := topology.Ensure(t.Context(), env.JS, topology.Config{Partitions: Partitions}); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return env
 }
 
-// Serve carries the commands of a domain out by the real engine, with the test's handlers and short
-// retries; change changes its settings.
-func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler, change ...func(*operation.Config)) {
+// Serve carries the commands of a domain out with the real engine, the test's handlers and short
+// retries. change changes the engine's settings.
+func (env *Env) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler, change ...func(*operation.Config)) {
 	t.Helper()
 	soon := operation.Retry{First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour}
 	cfg := operation.Config{
-		Domain: domain, Handlers: handlers, JS: s.JS, Log: slog.New(slog.DiscardHandler),
+		Domain: domain, Handlers: handlers, JS: env.JS, Log: slog.New(slog.DiscardHandler),
 		Operators: map[string][]string{"contoso": {"/mailwright-cli"}}, // as the sandbox is configured
 		Retries:   operation.Retries{failure.Unavailable: soon, failure.Unknown: soon, failure.Throttled: soon},
 	}
@@ -84,8 +84,8 @@ func (s *System) Serve(t *testing.T, domain event.Domain, handlers map[string]op
 	})
 }
 
-// Dir is a folder that other users may enter, as Postgres', whose server does not run as root.
-// t.TempDir's parents are closed to it.
+// Dir is a folder that other users may enter. The server of Postgres does not run as root, and the
+// parents of t.TempDir are closed to it.
 func Dir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mw-test-")

@@ -1,5 +1,5 @@
-// Package bulk is `mailwright import`: it makes commands of the rows of a spreadsheet, publishes
-// them, and keeps what becomes of each.
+// Package bulk is `mailwright import`: it makes commands from the rows of a spreadsheet, publishes
+// them, and writes the outcome of each to a result file.
 package bulk
 
 import (
@@ -17,19 +17,19 @@ type Command struct {
 	File        string        `arg:"" help:"CSV file in UTF-8, or .xlsx workbook. Its first row names the columns."`
 	Map         string        `short:"m" required:"" env:"-" placeholder:"FILE" help:"YAML file that says how a row becomes a command."`
 	Sheet       string        `env:"-" placeholder:"NAME" help:"Which sheet of a workbook. Default: the first."`
-	Separator   string        `env:"-" placeholder:",|;|tab" help:"What stands between the cells of a CSV file. Default: what its header has most of."`
-	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant, where the mapping names none. Default: the only tenant of the running system."`
-	DryRun      bool          `short:"n" env:"-" help:"Check every row, say what would be published, secrets redacted, and publish nothing."`
+	Separator   string        `env:"-" placeholder:",|;|tab" help:"Separator of the cells of a CSV file. Default: the one its header has most of."`
+	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Tenant, if the mapping names none. Default: the running system's only one."`
+	DryRun      bool          `short:"n" env:"-" help:"Check every row, print what would be published with secrets redacted, and publish nothing."`
 	Examples    int           `default:"3" env:"-" placeholder:"N" help:"How many commands --dry-run shows."`
-	Plan        bool          `env:"-" help:"Have the services answer what they would do, and do nothing: a dry run at the vendor."`
-	SkipInvalid bool          `env:"-" help:"Publish the other rows although some are wrong."`
+	Plan        bool          `env:"-" help:"Ask the services for a plan alone: a dry run at the vendor."`
+	SkipInvalid bool          `env:"-" help:"Publish the valid rows although others are invalid."`
 	Rate        float64       `env:"-" placeholder:"N" help:"Publish at most so many rows a second. Default: no limit."`
-	InFlight    int           `default:"500" env:"-" placeholder:"N" help:"At most so many rows published and not yet carried out. One that waits for a later attempt does not count."`
+	InFlight    int           `default:"500" env:"-" placeholder:"N" help:"Rows in flight at most. A row that waits for a later attempt does not count."`
 	Wait        bool          `default:"true" negatable:"" env:"-" help:"Wait for the outcomes."`
 	Timeout     time.Duration `default:"10m" env:"-" help:"How long to wait for outcomes once every row is published."`
-	Result      string        `env:"-" placeholder:"FILE" help:"CSV file that keeps what became of each row. Default: beside the input, with .result.csv (for --plan .plan.csv) in the place of its ending."`
-	OnlyFailed  string        `env:"-" placeholder:"FILE" help:"Of the rows, only those that failed by the result file of an earlier run; with --attempt."`
-	Attempt     int           `default:"1" env:"-" placeholder:"N" help:"Which attempt this is: with --only-failed 2, then 3 and so on. It becomes a part of each id."`
+	Result      string        `env:"-" placeholder:"FILE" help:"CSV file with the outcome of each row. Default: see above."`
+	OnlyFailed  string        `env:"-" placeholder:"FILE" help:"Only the rows that failed by this result file of an earlier run; needs --attempt."`
+	Attempt     int           `default:"1" env:"-" placeholder:"N" help:"Number of this attempt: with --only-failed 2, then 3 and so on."`
 }
 
 // Help implements kong.HelpProvider.
@@ -49,11 +49,21 @@ func (Command) Help() string {
   mailwright import hires.xlsx --sheet December --map joiner.yaml --rate 5
   mailwright import hires.csv --map joiner.yaml --only-failed hires.result.csv --attempt 2
 
-Templates are those of Go's text/template over the columns: .login, or col "First name". Functions: lower, upper, trim, replace "OLD" "NEW", default "VALUE", required, dn, date "FORM". A value is a text unless a tag says more: !!int, !!float, !!bool, !list (split at ; and line breaks). What has templates that all give nothing is left out. docs/import.md has it all.
+Templates are those of Go's text/template over the columns: .login, or col "First name". Functions: lower, upper,
+trim, replace "OLD" "NEW", default "VALUE", required, dn, date "FORM". A value is a text unless it has a tag: !!int,
+!!float, !!bool, !list (split at ; and line breaks). A value whose templates all give nothing is left out.
+docs/import.md describes everything.
 
-Every row is checked before the first is published. An id comes from the row alone, so the same call again repeats nothing: it goes on where it was interrupted, and passes over rows that have an outcome in the result file. An id that has failed is answered by its record for good: --only-failed with --attempt tries again under others.
+Every row is checked before the first is published. The id of a command comes from its row alone, so the same call
+again repeats nothing: it continues where it was interrupted, and skips rows that have an outcome in the result
+file. A failed id stays failed: --only-failed with --attempt tries again under other ids.
 
-Exit codes: 0 all rows succeeded (with --no-wait: are published); 1 one failed, was rejected, cancelled, given up or left out as invalid, or NATS is away; 2 the call, the mapping or a row is wrong, nothing was published; 3 rows have no outcome yet, or it was interrupted: the same call goes on.`
+The result file is by default beside the input, with the ending .result.csv, or .plan.csv with --plan. The number of
+an attempt is a part of each id.
+
+Exit codes: 0 all rows succeeded (with --no-wait: are published); 1 one failed, was rejected, cancelled,
+dead-lettered or left out as invalid, or NATS does not answer; 2 the call, the mapping or a row is wrong, nothing
+was published; 3 rows have no outcome yet, or it was interrupted: the same call continues.`
 }
 
 func (c *Command) check() error {
@@ -65,7 +75,8 @@ func (c *Command) check() error {
 	case c.Attempt < 1:
 		return errors.New("--attempt must be at least 1")
 	case c.OnlyFailed != "" && c.Attempt == 1:
-		return errors.New("--only-failed needs --attempt: 2 after the first run, 3 after the second; it keeps a retry that is interrupted from becoming another")
+		return errors.New("--only-failed needs --attempt: 2 after the first run, 3 after the second; " +
+			"it keeps a retry that is interrupted from becoming another")
 	case c.OnlyFailed == "" && c.Attempt > 1:
 		return errors.New("--attempt needs --only-failed: without it every row would be carried out again")
 	}
@@ -84,19 +95,19 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		_, _ = fmt.Fprintf(a.Err, "left out as invalid:%s\n", describeFaults(faults))
 	}
 	if c.DryRun {
-		return summarise(len(p.entries), len(p.invalid), len(p.settled), c.Examples, p.open).print(a)
+		return summarise(len(p.entries), len(p.invalid), len(p.finished), c.Examples, p.open).print(a)
 	}
 	return c.publish(ctx, a, p)
 }
 
 // prepared is an import before anything of it is published.
 type prepared struct {
-	entries []*entry // the rows that were chosen
-	invalid []*entry
-	settled []record // of the valid ones, those that have an outcome
-	open    []*entry // those that have none: to be published
-	result  string
-	whole   int64 // length of the result file
+	entries      []*entry // the rows that were chosen
+	invalid      []*entry
+	finished     []record // of the valid ones, those that have an outcome
+	open         []*entry // those that have none: to be published
+	result       string
+	resultLength int64 // length of the result file
 }
 
 // prepare reads everything, and makes and checks every command.
@@ -119,16 +130,24 @@ func (c *Command) prepare(a *app.App) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	maker := maker{mapping: m, tenant: c.Tenant, onlyTenant: endpoints.Tenant, plan: c.Plan, attempt: c.Attempt, now: time.Now().UTC(), used: m.usedColumns()}
+	maker := maker{
+		mapping:    m,
+		tenant:     c.Tenant,
+		onlyTenant: endpoints.Tenant,
+		plan:       c.Plan,
+		attempt:    c.Attempt,
+		now:        time.Now().UTC(),
+		used:       m.usedColumns(),
+	}
 	p := &prepared{entries: maker.makeAll(t), result: c.Result}
 	if p.result == "" {
-		p.result = defaultResults(c.File, c.Plan)
+		p.result = defaultResultFile(c.File, c.Plan)
 	}
-	return p, c.choose(p)
+	return p, c.chooseRows(p)
 }
 
-// choose divides the rows by what earlier runs made of them.
-func (c *Command) choose(p *prepared) error {
+// chooseRows divides the rows by their outcomes in earlier runs.
+func (c *Command) chooseRows(p *prepared) error {
 	if c.OnlyFailed != "" {
 		earlier, _, err := readResults(c.OnlyFailed)
 		if err != nil {
@@ -139,18 +158,18 @@ func (c *Command) choose(p *prepared) error {
 			return fmt.Errorf("--only-failed: no row of %s failed by %s before attempt %d", c.File, c.OnlyFailed, c.Attempt)
 		}
 	}
-	results, whole, err := earlierResults(p.result)
+	results, length, err := earlierResults(p.result)
 	if err != nil {
 		return err
 	}
-	p.whole = whole
+	p.resultLength = length
 	for _, e := range p.entries {
 		r, known := results[e.receipt.OperationID]
 		switch {
 		case len(e.faults) > 0:
 			p.invalid = append(p.invalid, e)
 		case known && r.isFinal():
-			p.settled = append(p.settled, r)
+			p.finished = append(p.finished, r)
 		default:
 			p.open = append(p.open, e)
 		}
@@ -161,7 +180,7 @@ func (c *Command) choose(p *prepared) error {
 // failedIn reports whether the last attempt of the row before this one failed.
 func (e *entry) failedIn(earlier outcomes) bool {
 	if e.id == "" {
-		return true // a fault keeps its id from being known: it must not be passed over in silence
+		return true // an invalid row has no id: it must be reported as a fault
 	}
 	for attempt := e.attempt - 1; attempt > 0; attempt-- {
 		if r, known := earlier[e.operation(attempt)]; known {

@@ -12,30 +12,30 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// collector keeps what becomes of the rows of a run: in the result file, on standard output and in
-// the tally.
+// collector records the outcomes of the rows of a run: in the result file, on standard output and
+// in the tally.
 type collector struct {
-	app     *app.App
-	file    *resultFile
-	bar     *app.Bar
-	timeout time.Duration // of the waiting, from the last row's publishing on
+	app      *app.App
+	file     *resultFile
+	progress *app.Progress
+	timeout  time.Duration // of the waiting, from the last row's publishing on
 	*publisher
 
-	entries   map[string]*entry // to be published, by operation
-	open      map[string]*standing
-	waiting   int // of the open ones, those that wait for a later attempt
-	published int
-	tally     tally
-	bad       []record  // that did not succeed, the first ones
-	deadline  time.Time // zero before all rows are published
+	entries      map[string]*entry // to be published, by operation
+	open         map[string]*openRow
+	waiting      int // of the open ones, those that wait for a later attempt
+	published    int
+	tally        tally
+	unsuccessful []record  // the first rows that did not succeed
+	deadline     time.Time // zero before all rows are published
 }
 
-// standing is how far a published row has come.
-type standing struct {
-	entry    *entry
-	released bool      // of its slot
-	next     time.Time // the next attempt; zero: the operation does not wait
-	reason   string    // why it waits
+// openRow is a published row without an outcome.
+type openRow struct {
+	entry        *entry
+	slotReleased bool
+	nextAttempt  time.Time // zero: the operation does not wait
+	reason       string    // why it waits
 }
 
 // collect takes updates until there are no more. Its error is that a result could not be written;
@@ -46,7 +46,7 @@ func (c *collector) collect(stop func()) error {
 		if failed != nil {
 			continue // the publisher must not block
 		}
-		failed = c.take(u)
+		failed = c.handle(u)
 		if failed == nil && len(c.updates) == 0 {
 			failed = c.file.sync()
 		}
@@ -57,89 +57,89 @@ func (c *collector) collect(stop func()) error {
 	return failed
 }
 
-func (c *collector) take(u update) error {
+func (c *collector) handle(u update) error {
 	switch {
 	case u.all:
 		c.deadline = time.Now().Add(c.timeout)
-		time.AfterFunc(c.timeout, c.giveUp)
+		time.AfterFunc(c.timeout, c.stopWaiting)
 	case u.published != nil:
 		c.published++
 		if !c.wait {
 			return c.keep(u.published.record(statePublished, ""))
 		}
-		c.open[u.published.receipt.OperationID] = &standing{entry: u.published}
+		c.open[u.published.receipt.OperationID] = &openRow{entry: u.published}
 	default:
-		if err := c.hear(*u.news); err != nil {
+		if err := c.handleUpdate(*u.followed); err != nil {
 			return err
 		}
 	}
-	if c.deferred() {
-		c.giveUp()
+	if c.isWaitUseless() {
+		c.stopWaiting()
 	}
 	done := c.published
 	if c.wait {
 		done -= len(c.open)
 	}
-	c.bar.Set("import", uint64(done), uint64(len(c.entries)), "rows")
+	c.progress.Set("import", uint64(done), uint64(len(c.entries)), "rows")
 	return nil
 }
 
-// hear takes news of a row. A row that waits for a later attempt gives its slot to another: nobody
-// calls its vendor.
-func (c *collector) hear(n client.Update) error {
+// handleUpdate handles an update of a row. A row that waits for a later attempt releases its slot,
+// since no call for it is running.
+func (c *collector) handleUpdate(n client.Update) error {
 	id := n.Receipt.OperationID
 	s := c.open[id]
 	if s == nil {
-		return nil // settled already
+		return nil // it has its outcome
 	}
-	if !s.next.IsZero() {
+	if !s.nextAttempt.IsZero() {
 		c.waiting--
 	}
-	s.next, s.reason = nextAttempt(n)
-	if !s.next.IsZero() {
+	s.nextAttempt, s.reason = waitOf(n)
+	if !s.nextAttempt.IsZero() {
 		c.waiting++
 	}
-	if !s.released && (n.Final() || !s.next.IsZero()) {
-		s.released = true
+	if !s.slotReleased && (n.Final() || !s.nextAttempt.IsZero()) {
+		s.slotReleased = true
 		<-c.slots
 	}
 	if !n.Final() {
 		return nil
 	}
 	delete(c.open, id)
-	return c.settle(outcomeOf(s.entry, n))
+	return c.keepOutcome(outcomeOf(s.entry, n))
 }
 
-// nextAttempt tells when a waiting operation goes on, and why it waits.
-func nextAttempt(n client.Update) (time.Time, string) {
+// waitOf says when a waiting operation continues, and why it waits.
+func waitOf(n client.Update) (time.Time, string) {
 	if n.Dead != nil || n.State != event.StateWaiting && n.State != event.StateUnknown {
 		return time.Time{}, ""
 	}
 	var data struct {
 		NextAttemptAt time.Time `json:"nextAttemptAt"`
 	}
-	_ = n.Event.DataAs(&data) // unreadable: the time is not known
+	_ = n.Event.DataAs(&data) // unreadable: the time is unknown
 	return data.NextAttemptAt, render.Describe(n.Event)
 }
 
-// deferred reports whether it is of no use to wait: every open row goes on only after the deadline.
-func (c *collector) deferred() bool {
+// isWaitUseless reports whether every open row continues only after the deadline.
+func (c *collector) isWaitUseless() bool {
 	if c.deadline.IsZero() || len(c.open) == 0 || c.waiting < len(c.open) {
 		return false
 	}
 	for _, s := range c.open {
-		if s.next.Before(c.deadline) {
+		if s.nextAttempt.Before(c.deadline) {
 			return false
 		}
 	}
 	return true
 }
 
-// settle keeps the outcome of a row.
-func (c *collector) settle(r record) error {
+// keepOutcome counts and records the outcome of a row.
+func (c *collector) keepOutcome(r record) error {
 	c.tally.count(r)
-	if r.State != string(event.StateSucceeded) && len(c.bad) < maxShownRows {
-		c.bad = append(c.bad, r)
+	if r.State != string(event.StateSucceeded) && len(c.unsuccessful) < maxShownRows {
+		c.unsuccessful = append(c.unsuccessful, r)
 	}
 	return c.keep(r)
 }
@@ -155,13 +155,13 @@ func (c *collector) keep(r record) error {
 	return nil
 }
 
-// keepOpen writes which rows have no outcome, in the order of their rows.
+// keepOpen records the rows without an outcome, in the order of the table.
 func (c *collector) keepOpen() error {
-	var list []*standing
+	var list []*openRow
 	for _, s := range c.open {
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b *standing) int { return cmp.Compare(a.entry.row, b.entry.row) })
+	slices.SortFunc(list, func(a, b *openRow) int { return cmp.Compare(a.entry.row, b.entry.row) })
 	for _, s := range list {
 		if err := c.keep(s.entry.record(stateOpen, s.reason)); err != nil {
 			return err
@@ -178,7 +178,7 @@ func (e *entry) record(state, reason string) record {
 	return record{Row: e.row, ID: attemptID(e.id, e.attempt), Operation: operation, Attempt: e.attempt, State: state, Reason: reason}
 }
 
-// outcomeOf is the record of a row that is settled.
+// outcomeOf is the record of a row that has its outcome.
 func outcomeOf(e *entry, n client.Update) record {
 	if n.Dead != nil {
 		return e.record(stateDead, render.DescribeDead(*n.Dead))

@@ -31,7 +31,8 @@ func readCSV(raw []byte, separator string) (table, error) {
 		return table{}, err
 	}
 	r := csv.NewReader(bytes.NewReader(raw))
-	r.Comma, r.FieldsPerRecord = comma, -1
+	r.Comma = comma
+	r.FieldsPerRecord = -1
 	names, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return table{}, errors.New("is empty; its first row must name the columns")
@@ -117,7 +118,8 @@ func checkEncoding(raw []byte) error {
 		}
 		at += size
 	}
-	return fmt.Errorf("line %d: is not UTF-8 but, it seems, an older encoding such as Windows-1252%s", 1+bytes.Count(raw[:at], []byte("\n")), remedy)
+	line := 1 + bytes.Count(raw[:at], []byte("\n"))
+	return fmt.Errorf("line %d: is not UTF-8 but, it seems, an older encoding such as Windows-1252%s", line, remedy)
 }
 
 func namedSeparator(raw []byte) (separator string, rest []byte, ok bool) {

@@ -66,7 +66,8 @@ var spreadsheetErrors = []string{"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?"
 func (m maker) checkCells(r row) (faults []fault) {
 	for _, c := range m.used {
 		if slices.Contains(spreadsheetErrors, strings.TrimSpace(r.cells[c])) {
-			faults = append(faults, fault{columns: []string{c}, problem: "holds a spreadsheet's error, such as #N/A, in the place of a value"})
+			const problem = "holds a spreadsheet's error, such as #N/A, in the place of a value"
+			faults = append(faults, fault{columns: []string{c}, problem: problem})
 		}
 	}
 	for _, c := range slices.Concat(m.Identify, m.attributes[idMember].columns) {
@@ -121,9 +122,18 @@ func (m maker) build(e *entry, r row) {
 	}
 	tenant := attributes[tenantMember]
 	if tenant != "" && m.tenant != "" && tenant != m.tenant {
-		e.faults = append(e.faults, fault{columns: m.attributes[tenantMember].columns, field: tenantMember, problem: "is another in the mapping than in --tenant"})
+		e.faults = append(e.faults, fault{
+			columns: m.attributes[tenantMember].columns,
+			field:   tenantMember,
+			problem: "is another in the mapping than in --tenant",
+		})
 	}
-	e.command = client.Command{Event: ce, Tenant: cmp.Or(tenant, m.tenant, m.onlyTenant), Domain: event.Domain(m.Domain), Key: attributes[keyMember]}
+	e.command = client.Command{
+		Event:  ce,
+		Tenant: cmp.Or(tenant, m.tenant, m.onlyTenant),
+		Domain: event.Domain(m.Domain),
+		Key:    attributes[keyMember],
+	}
 }
 
 // hash is the id of a row by its identifying columns: the same in every file, for each type of
@@ -226,8 +236,11 @@ func (m maker) makeAll(t table) []*entry {
 			continue
 		}
 		if row, twice := first[e.receipt.OperationID]; twice {
-			columns := slices.Concat(m.Identify, m.attributes[idMember].columns)
-			e.faults = append(e.faults, fault{row: r.number, columns: columns, problem: fmt.Sprintf("stands for the same command as row %d; each row needs an id of its own", row)})
+			e.faults = append(e.faults, fault{
+				row:     r.number,
+				columns: slices.Concat(m.Identify, m.attributes[idMember].columns),
+				problem: fmt.Sprintf("stands for the same command as row %d; each row needs an id of its own", row),
+			})
 			continue
 		}
 		first[e.receipt.OperationID] = r.number

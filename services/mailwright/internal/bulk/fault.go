@@ -28,10 +28,10 @@ func (f fault) text() string {
 	}
 }
 
-// maxShownFaults is how many different faults are told: the first ones show what is wrong.
+// maxShownFaults bounds the different faults that are printed: the first ones show what is wrong.
 const maxShownFaults = 30
 
-// describeFaults tells faults, those that many rows share once.
+// describeFaults lists faults; a fault that many rows share is listed once.
 func describeFaults(faults []fault) string {
 	rows := map[string][]int{}
 	var texts []string
@@ -62,8 +62,8 @@ func describeRows(rows []int) string {
 		return fmt.Sprintf("row %d", rows[0])
 	}
 	var ranges []string
-	told := 0
-	for i := 0; i < len(rows) && len(ranges) < maxShownRanges; told = i {
+	described := 0
+	for i := 0; i < len(rows) && len(ranges) < maxShownRanges; described = i {
 		end := i
 		for end+1 < len(rows) && rows[end+1] == rows[end]+1 {
 			end++
@@ -76,7 +76,7 @@ func describeRows(rows []int) string {
 		i = end + 1
 	}
 	text := "rows " + strings.Join(ranges, ", ")
-	if more := len(rows) - told; more > 0 {
+	if more := len(rows) - described; more > 0 {
 		text += fmt.Sprintf(" and %s more", render.Thousands(more))
 	}
 	return text

@@ -44,7 +44,14 @@ func required(value string) (string, error) {
 }
 
 // isoForms are the dates that have one meaning everywhere.
-var isoForms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly}
+var isoForms = []string{
+	time.RFC3339Nano,
+	"2006-01-02T15:04:05",
+	"2006-01-02 15:04:05",
+	"2006-01-02T15:04",
+	"2006-01-02 15:04",
+	time.DateOnly,
+}
 
 // date writes a date in another form: "date" (2006-01-02), "rfc3339", or a layout of Go. An empty
 // cell stays empty.
@@ -81,8 +88,8 @@ func wholeNumber(s string) (string, bool) {
 	return s, err == nil && strconv.FormatInt(n, 10) == s
 }
 
-// truth reads what spreadsheets write for yes and no.
-func truth(s string) (value, ok bool) {
+// parseBool reads what spreadsheets write for true and false.
+func parseBool(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "1":
 		return true, true

@@ -40,7 +40,10 @@ const (
 )
 
 // templates are the members of the mapping that are templates, beside data.
-var templates = []string{tenantMember, idMember, keyMember, "subject", event.AttrCorrelationID, event.AttrCausationID, event.AttrNotBefore, event.AttrExpiryTime}
+var templates = []string{
+	tenantMember, idMember, keyMember, "subject",
+	event.AttrCorrelationID, event.AttrCausationID, event.AttrNotBefore, event.AttrExpiryTime,
+}
 
 // readMapping reads a mapping file. Its error names the line.
 func readMapping(path string) (*mapping, error) {
@@ -104,7 +107,8 @@ func (m *mapping) set(name string, n *yaml.Node) error {
 	case "data":
 		return m.setData(n)
 	default:
-		return fmt.Errorf("is not known here; there are type, source, domain, identify, omitempty, dateformat, timezone, data, %s", strings.Join(templates, ", "))
+		const others = "type, source, domain, identify, omitempty, dateformat, timezone, data"
+		return fmt.Errorf("is not known here; there are %s, %s", others, strings.Join(templates, ", "))
 	}
 }
 
@@ -194,10 +198,12 @@ func mapValues(m map[string]string) (list []string) {
 // secretColumns finds the columns that go into secrets, and where, by holding the data with a mark
 // in the place of each template against the names of secrets.
 func (m *mapping) secretColumns() (map[string]string, error) {
-	marks, at := map[string]scalar{}, map[string]string{}
+	marks := map[string]scalar{} // templates by their marks
+	at := map[string]string{}    // JSON Pointers by marks
 	mark := func(pointer string, s scalar) string {
 		name := fmt.Sprintf("template %d of the mapping", len(marks))
-		marks[name], at[name] = s, pointer
+		marks[name] = s
+		at[name] = pointer
 		return name
 	}
 	raw, err := json.Marshal(outline(m.data, "", mark))
@@ -256,7 +262,9 @@ func (m *mapping) checkColumns(t table, input string) error {
 	}
 	if !slices.ContainsFunc(m.usedColumns(), func(c string) bool { return slices.Contains(t.columns, c) }) {
 		// Without a header row 1 is data, which an error must not show.
-		return fmt.Errorf("row 1 of %s has none of the mapping's columns; is it the header? The mapping uses:%s", input, strings.Join(unknown, ""))
+		return fmt.Errorf("row 1 of %s has none of the mapping's columns; is it the header? The mapping uses:%s",
+			input, strings.Join(unknown, ""))
 	}
-	return fmt.Errorf("the mapping uses columns that %s does not have; it has %s:%s", input, strings.Join(t.columns, ", "), strings.Join(unknown, ""))
+	return fmt.Errorf("the mapping uses columns that %s does not have; it has %s:%s",
+		input, strings.Join(t.columns, ", "), strings.Join(unknown, ""))
 }

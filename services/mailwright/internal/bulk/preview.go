@@ -23,8 +23,8 @@ type summary struct {
 	// effect in their order.
 	Keys       int `json:"keys"`
 	SharedKeys int `json:"sharedKeys"`
-	// Settled rows have an outcome in the result file, and are not published again.
-	Settled  int       `json:"settled"`
+	// Finished rows have an outcome in the result file, and are not published again.
+	Finished int       `json:"finished"`
 	Examples []example `json:"examples"`
 }
 
@@ -39,10 +39,17 @@ type example struct {
 	Data        json.RawMessage `json:"data"`
 }
 
-// summarise tells what a run would do. valid are the rows to be published, settled those that are
-// passed over.
-func summarise(rows, invalid, settled, examples int, valid []*entry) summary {
-	s := summary{Rows: rows, Invalid: invalid, Settled: settled, Types: map[string]int{}, Tenants: map[string]int{}, Examples: []example{}}
+// summarise counts what a run would do. valid are the rows to be published; finished ones are
+// skipped.
+func summarise(rows, invalid, finished, examples int, valid []*entry) summary {
+	s := summary{
+		Rows:     rows,
+		Invalid:  invalid,
+		Finished: finished,
+		Types:    map[string]int{},
+		Tenants:  map[string]int{},
+		Examples: []example{},
+	}
 	keys := map[string]int{}
 	for i, e := range valid {
 		s.Types[render.Short(e.receipt.Type)]++
@@ -69,12 +76,12 @@ func (s summary) print(a *app.App) error {
 		return a.PrintJSON(s)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Would publish\n  rows     %s\n", render.Thousands(s.Rows-s.Invalid-s.Settled))
+	fmt.Fprintf(&b, "Would publish\n  rows     %s\n", render.Thousands(s.Rows-s.Invalid-s.Finished))
 	if s.Invalid > 0 {
 		fmt.Fprintf(&b, "  invalid  %s, left out\n", render.Thousands(s.Invalid))
 	}
-	if s.Settled > 0 {
-		fmt.Fprintf(&b, "  settled  %s, by the result file; left out\n", render.Thousands(s.Settled))
+	if s.Finished > 0 {
+		fmt.Fprintf(&b, "  finished %s, by the result file; left out\n", render.Thousands(s.Finished))
 	}
 	fmt.Fprintf(&b, "  types    %s\n  tenants  %s\n  keys     %s different", counts(s.Types), counts(s.Tenants), render.Thousands(s.Keys))
 	if s.SharedKeys > 0 {
@@ -89,7 +96,10 @@ func (s summary) print(a *app.App) error {
 }
 
 func (e example) print(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\nRow %d\n  id         %s\n  operation  %s\n  key        %s\n", e.Row, render.OneLine(e.ID), e.OperationID, render.OneLine(e.Key))
+	fmt.Fprintf(b, "\nRow %d\n", e.Row)
+	fmt.Fprintf(b, "  id         %s\n", render.OneLine(e.ID))
+	fmt.Fprintf(b, "  operation  %s\n", e.OperationID)
+	fmt.Fprintf(b, "  key        %s\n", render.OneLine(e.Key))
 	if e.Subject != "" {
 		fmt.Fprintf(b, "  subject    %s\n", render.OneLine(e.Subject))
 	}

@@ -13,16 +13,16 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 )
 
-// update is one thing that the publisher tells: that an entry is published, news of one, or that
-// all are published.
+// update is one report of the publisher: an entry is published, there is an update of a published
+// one, or all are published.
 type update struct {
 	published *entry
-	news      *client.Update
+	followed  *client.Update
 	all       bool
 }
 
-// publisher publishes entries in their order, not too many at once, and follows what becomes of
-// them.
+// publisher publishes entries in their order, a limited number at once, and follows them to their
+// outcomes.
 type publisher struct {
 	js      jetstream.JetStream
 	limiter *rate.Limiter
@@ -30,12 +30,12 @@ type publisher struct {
 	wait    bool
 	updates chan update
 
-	group    *errgroup.Group
-	ctx      context.Context // of the publishing; an error of the group ends it
-	outcomes context.Context // of the waiting for outcomes
-	giveUp   context.CancelFunc
-	pending  []client.Receipt // published, and not followed yet
-	since    time.Time        // the first of pending was published
+	group       *errgroup.Group
+	ctx         context.Context // of the publishing; an error of the group ends it
+	outcomes    context.Context // of the waiting for outcomes
+	stopWaiting context.CancelFunc
+	pending     []client.Receipt // published, and not followed yet
+	since       time.Time        // the first of pending was published
 }
 
 // Rows are followed in groups: each costs the server two consumers, and an outcome shows only once
@@ -55,17 +55,17 @@ func newPublisher(ctx context.Context, js jetstream.JetStream, inFlight int, per
 		updates: make(chan update, groupSize),
 	}
 	p.group, p.ctx = errgroup.WithContext(ctx)
-	p.outcomes, p.giveUp = context.WithCancel(p.ctx)
+	p.outcomes, p.stopWaiting = context.WithCancel(p.ctx)
 	return p
 }
 
-// run publishes all entries, and returns when each is settled or the waiting has ended. It closes
-// updates.
+// run publishes all entries. It returns when each has its outcome, or when the waiting has ended,
+// and closes updates.
 func (p *publisher) run(entries []*entry) error {
 	defer close(p.updates)
 	err := p.publish(entries)
 	if err != nil {
-		p.giveUp()
+		p.stopWaiting()
 	} else {
 		p.followPending()
 		p.updates <- update{all: true}
@@ -75,7 +75,7 @@ func (p *publisher) run(entries []*entry) error {
 
 func (p *publisher) publish(entries []*entry) error {
 	for _, e := range entries {
-		if err := p.turn(); err != nil {
+		if err := p.awaitSlot(); err != nil {
 			return err
 		}
 		ack, err := client.Store(p.ctx, p.js, e.message)
@@ -88,14 +88,14 @@ func (p *publisher) publish(entries []*entry) error {
 		e.receipt.Sequence = ack.Sequence
 		p.updates <- update{published: e}
 		if p.wait {
-			p.expect(e.receipt)
+			p.follow(e.receipt)
 		}
 	}
 	return nil
 }
 
-// expect adds a published row to those that are followed next.
-func (p *publisher) expect(r client.Receipt) {
+// follow adds a published row to those that are followed next.
+func (p *publisher) follow(r client.Receipt) {
 	if len(p.pending) == 0 {
 		p.since = time.Now()
 	}
@@ -105,8 +105,8 @@ func (p *publisher) expect(r client.Receipt) {
 	}
 }
 
-// turn waits until the next row may be published: by the rate, and by the rows in flight.
-func (p *publisher) turn() error {
+// awaitSlot waits until the next row may be published: by the rate, and by the rows in flight.
+func (p *publisher) awaitSlot() error {
 	delay := p.limiter.Reserve().Delay()
 	if delay > groupDelay {
 		p.followPending()
@@ -124,7 +124,7 @@ func (p *publisher) turn() error {
 		return nil
 	default:
 	}
-	p.followPending() // a slot comes free only by news of a row that is followed
+	p.followPending() // only a followed row releases a slot
 	select {
 	case p.slots <- struct{}{}:
 		return nil
@@ -141,7 +141,7 @@ func (p *publisher) followPending() {
 		return
 	}
 	p.group.Go(func() error {
-		err := client.AwaitAll(p.outcomes, p.js, receipts, func(n client.Update) { p.updates <- update{news: &n} })
+		err := client.AwaitAll(p.outcomes, p.js, receipts, func(n client.Update) { p.updates <- update{followed: &n} })
 		if errors.Is(err, client.ErrNoOutcome) {
 			return nil
 		}

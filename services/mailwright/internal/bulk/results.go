@@ -19,13 +19,13 @@ import (
 
 // States of a record beyond those of an operation.
 const (
-	stateDead      = render.Dead // given up: the reason stands in DEAD
+	stateDead      = render.Dead // dead-lettered
 	stateInvalid   = "invalid"   // not published
-	statePublished = "published" // nobody waited for the outcome
+	statePublished = "published" // with --no-wait
 	stateOpen      = "open"      // without an outcome when the run ended
 )
 
-// record is what became of a row: a line of the result file, and of --json.
+// record is the outcome of a row: a line of the result file, and of --json.
 type record struct {
 	Row       int      `json:"row"`
 	ID        string   `json:"id"`
@@ -49,13 +49,13 @@ var resultColumns = []string{"row", "id", "operation", "attempt", "state", "reas
 
 func (r record) cells() []string {
 	return []string{
-		strconv.Itoa(r.Row), harmless(r.ID), r.Operation, strconv.Itoa(r.Attempt), r.State, harmless(r.Reason),
-		harmless(strings.Join(r.Warnings, " | ")),
+		strconv.Itoa(r.Row), escapeFormula(r.ID), r.Operation, strconv.Itoa(r.Attempt), r.State, escapeFormula(r.Reason),
+		escapeFormula(strings.Join(r.Warnings, " | ")),
 	}
 }
 
-// harmless keeps a spreadsheet from taking a text for a formula: vendors' texts are foreign.
-func harmless(s string) string {
+// escapeFormula keeps a spreadsheet from taking a vendor's text for a formula.
+func escapeFormula(s string) string {
 	s = render.OneLine(s)
 	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
 		return "'" + s
@@ -97,10 +97,10 @@ func readResults(path string) (outcomes, int64, error) {
 	}
 	found := outcomes{}
 	for line := 2; ; line++ {
-		whole := r.InputOffset()
+		length := r.InputOffset()
 		cells, err := r.Read()
 		if err != nil {
-			return found, whole, nil
+			return found, length, nil
 		}
 		rec, ok := readRecord(cells)
 		if !ok {
@@ -124,7 +124,7 @@ type resultFile struct {
 // them when the import runs again.
 const maxPending = 100
 
-func defaultResults(input string, plan bool) string {
+func defaultResultFile(input string, plan bool) string {
 	kind := ".result.csv"
 	if plan {
 		kind = ".plan.csv"
@@ -134,25 +134,25 @@ func defaultResults(input string, plan bool) string {
 
 // earlierResults reads a result file that may not exist.
 func earlierResults(path string) (outcomes, int64, error) {
-	found, whole, err := readResults(path)
+	found, length, err := readResults(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return outcomes{}, 0, nil
 	}
-	return found, whole, err
+	return found, length, err
 }
 
 // openResults opens a result file behind its last whole line.
-func openResults(path string, whole int64) (*resultFile, error) {
+func openResults(path string, length int64) (*resultFile, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(whole); err != nil {
+	if err := f.Truncate(length); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	r := &resultFile{file: f, csv: csv.NewWriter(f)}
-	if whole > 0 {
+	if length > 0 {
 		return r, nil
 	}
 	if err := errors.Join(r.csv.Write(resultColumns), r.sync()); err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// maxShownRows is how many rows without success are told at the end; the result file has them all.
+// maxShownRows bounds the unsuccessful rows that are printed at the end; the result file has all.
 const maxShownRows = 20
 
-// publish publishes the open rows of an import, and keeps what becomes of them.
+// publish publishes the open rows of an import, and records their outcomes.
 func (c *Command) publish(ctx context.Context, a *app.App, p *prepared) (err error) {
-	connecting, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	connectCtx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
 	defer cancel()
-	nc, js, err := a.Connect(connecting)
+	nc, js, err := a.Connect(connectCtx)
 	if err != nil {
 		return err
 	}
@@ -25,15 +25,20 @@ func (c *Command) publish(ctx context.Context, a *app.App, p *prepared) (err err
 	if err := checkSizes(p.open, nc.MaxPayload()); err != nil {
 		return err
 	}
-	file, err := openResults(p.result, p.whole)
+	file, err := openResults(p.result, p.resultLength)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	col := &collector{
-		app: a, file: file, bar: a.NewBar(), timeout: c.Timeout, publisher: newPublisher(ctx, js, c.InFlight, c.Rate, c.Wait),
-		entries: map[string]*entry{}, open: map[string]*standing{},
+		app:       a,
+		file:      file,
+		progress:  a.NewProgress(),
+		timeout:   c.Timeout,
+		publisher: newPublisher(ctx, js, c.InFlight, c.Rate, c.Wait),
+		entries:   map[string]*entry{},
+		open:      map[string]*openRow{},
 	}
 	err = col.importAll(p, stop)
 	if closing := file.close(); err == nil {
@@ -42,19 +47,20 @@ func (c *Command) publish(ctx context.Context, a *app.App, p *prepared) (err err
 	return col.end(ctx, p, err)
 }
 
-// checkSizes finds a command that the server would not take, such as one with a large photo.
-func checkSizes(entries []*entry, most int64) error {
+// checkSizes refuses a command that is larger than the server accepts, such as one with a large
+// photo.
+func checkSizes(entries []*entry, maxSize int64) error {
 	for _, e := range entries {
-		if size := int64(e.message.Size()); size > most {
-			return app.Usage("nothing was published: row %d makes a command of %d bytes, and the server takes %d", e.row, size, most)
+		if size := int64(e.message.Size()); size > maxSize {
+			return app.Usage("nothing was published: row %d makes a command of %d bytes, and the server takes %d", e.row, size, maxSize)
 		}
 	}
 	return nil
 }
 
-// importAll publishes the open rows. Rows that are invalid or settled count.
+// importAll publishes the open rows, and counts the invalid and the finished ones.
 func (c *collector) importAll(p *prepared, stop func()) error {
-	for _, r := range p.settled {
+	for _, r := range p.finished {
 		c.tally.count(r)
 	}
 	for _, e := range p.invalid {
@@ -62,7 +68,7 @@ func (c *collector) importAll(p *prepared, stop func()) error {
 		for i, f := range e.faults {
 			texts[i] = f.text()
 		}
-		if err := c.settle(e.record(stateInvalid, strings.Join(texts, "; "))); err != nil {
+		if err := c.keepOutcome(e.record(stateInvalid, strings.Join(texts, "; "))); err != nil {
 			return err
 		}
 	}
@@ -81,10 +87,11 @@ func (c *collector) importAll(p *prepared, stop func()) error {
 	return err
 }
 
-// end tells what became of the rows; its error has the exit code.
+// end prints the outcome of the run. Its error has the exit code.
 func (c *collector) end(ctx context.Context, p *prepared, err error) error {
-	c.tally.open, c.tally.unpublished = len(c.open), len(p.open)-c.published
-	c.tellBad(p.result)
+	c.tally.open = len(c.open)
+	c.tally.unpublished = len(p.open) - c.published
+	c.printUnsuccessful(p.result)
 	unfinished := c.tally.open+c.tally.unpublished > 0
 	switch {
 	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) && unfinished:
@@ -98,7 +105,7 @@ func (c *collector) end(ctx context.Context, p *prepared, err error) error {
 	}
 	text := c.tally.String()
 	if !c.wait {
-		text = render.Count(c.published, "row", "rows") + " published, nobody waits for outcomes; " + text
+		text = render.Count(c.published, "row", "rows") + " published, without waiting for outcomes; " + text
 	}
 	out := c.app.Out
 	if c.app.JSON {
@@ -108,12 +115,12 @@ func (c *collector) end(ctx context.Context, p *prepared, err error) error {
 	return err
 }
 
-// tellBad tells the rows that did not succeed, and where all results stand.
-func (c *collector) tellBad(result string) {
-	for _, r := range c.bad {
+// printUnsuccessful prints rows that did not succeed, and the path of the result file.
+func (c *collector) printUnsuccessful(result string) {
+	for _, r := range c.unsuccessful {
 		_, _ = fmt.Fprintf(c.app.Err, "row %d  %s  %s\n", r.Row, r.State, render.OneLine(r.Reason))
 	}
-	if more := c.tally.failed + c.tally.invalid - len(c.bad); more > 0 {
+	if more := c.tally.failed + c.tally.invalid - len(c.unsuccessful); more > 0 {
 		_, _ = fmt.Fprintf(c.app.Err, "and %s more\n", render.Thousands(more))
 	}
 	_, _ = fmt.Fprintf(c.app.Err, "results: %s\n", result)

@@ -69,13 +69,13 @@ func results(t *testing.T, path string) map[string]string {
 
 func TestImport(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	var calls atomic.Int64
-	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: outcomes(&calls)})
+	env.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: outcomes(&calls)})
 	dir := files(t, map[string]string{"map.yaml": simple, "in.csv": "id,mailbox,add\n1,a,x\n2,gone,x\n3,warned,x\n4,b,x\n"})
 	result := filepath.Join(dir, "in.result.csv")
 
-	r := run(t, dir, "--nats-url", s.URL)
+	r := run(t, dir, "--nats-url", env.URL)
 	want(t, r, app.ExitFailure, "mailwright: 3 succeeded (1 with warnings), 1 failed, 0 open")
 	apptest.Golden(t, "import.txt", r.Err)
 	raw, err := os.ReadFile(result)
@@ -93,7 +93,7 @@ func TestImport(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r := run(t, dir, "--nats-url", s.URL)
+		r := run(t, dir, "--nats-url", env.URL)
 		want(t, r, app.ExitFailure, "mailwright: 3 succeeded (1 with warnings), 1 failed, 0 open")
 		if calls.Load() != 4 {
 			t.Fatalf("%d calls, want 4", calls.Load())
@@ -102,7 +102,7 @@ func TestImport(t *testing.T) {
 
 	// Another attempt carries out what failed, and once: its own second run finds the outcome.
 	for range 2 {
-		r := run(t, dir, "--nats-url", s.URL, "--only-failed", result, "--attempt", "2")
+		r := run(t, dir, "--nats-url", env.URL, "--only-failed", result, "--attempt", "2")
 		want(t, r, app.ExitFailure, "mailwright: 0 succeeded, 1 failed, 0 open")
 		if calls.Load() != 5 {
 			t.Fatalf("%d calls, want 5", calls.Load())
@@ -115,11 +115,11 @@ func TestImport(t *testing.T) {
 
 func TestPlanAndJSON(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	dir := files(t, map[string]string{"map.yaml": simple, "in.csv": "id,mailbox,add\n1,a,x\n2,b,x\n3,,x\n"})
-	r := run(t, dir, "--nats-url", s.URL, "--plan", "--no-wait", "--json", "--skip-invalid", "--rate", "1000")
+	r := run(t, dir, "--nats-url", env.URL, "--plan", "--no-wait", "--json", "--skip-invalid", "--rate", "1000")
 	want(t, r, app.ExitFailure, "1 left out as invalid")
-	stream, err := s.JS.Stream(t.Context(), topology.StreamCommands)
+	stream, err := env.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPlanAndJSON(t *testing.T) {
 
 func TestResume(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	var calls, begun atomic.Int64
 	ctx, interrupt := context.WithCancel(t.Context())
 	free := make(chan struct{})
@@ -158,14 +158,14 @@ func TestResume(t *testing.T) {
 		}
 		return perform(ctx, r)
 	}
-	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: handler})
+	env.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: handler})
 	var table strings.Builder
 	table.WriteString("id,mailbox,add\n")
 	for i := range 40 {
 		fmt.Fprintf(&table, "%d,box%d,x\n", i, i)
 	}
 	dir := files(t, map[string]string{"map.yaml": simple, "in.csv": table.String()})
-	r := apptest.Run(ctx, t, call(dir, "--nats-url", s.URL, "--in-flight", "2"))
+	r := apptest.Run(ctx, t, call(dir, "--nats-url", env.URL, "--in-flight", "2"))
 	want(t, r, app.ExitNoOutcome, "interrupted; the same call goes on from here")
 	if !strings.HasSuffix(lastLine(r.Err), "not published") {
 		t.Errorf("%s", r.Err)
@@ -184,7 +184,7 @@ func TestResume(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r = run(t, dir, "--nats-url", s.URL)
+	r = run(t, dir, "--nats-url", env.URL)
 	want(t, r, 0, "results: DIR/in.result.csv")
 	if got := lastLine(r.Out); got != "40 succeeded, 0 failed, 0 open" {
 		t.Errorf("the last line is %q", got)
@@ -199,9 +199,9 @@ func TestResume(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t) // nobody serves
+	env := apptest.Start(t) // nobody serves
 	dir := files(t, map[string]string{"map.yaml": simple, "in.csv": "id,mailbox,add\n1,a,x\n"})
-	r := run(t, dir, "--nats-url", s.URL, "--timeout", "300ms")
+	r := run(t, dir, "--nats-url", env.URL, "--timeout", "300ms")
 	want(t, r, app.ExitNoOutcome, "mailwright: 0 succeeded, 0 failed, 1 open")
 	if got := results(t, filepath.Join(dir, "in.result.csv"))["2/1"]; got != "open" {
 		t.Errorf("the row is %q", got)
@@ -210,25 +210,25 @@ func TestOpen(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	mapping := "type: directory.object.create\ntenant: contoso\nsource: /hr\nidentify: [id]\ndata:\n  createIn: OU=x\n  objectType: user\n  photo: '{{ .photo }}'\n" +
 		"  properties: [{propertyName: cn, propertyType: String, values: ['{{ .id }}']}]\n"
 	dir := files(t, map[string]string{"map.yaml": mapping, "in.csv": "id,photo\n1,AAAA\n2," + strings.Repeat("AAAA", 262_140) + "\n"})
-	r := run(t, dir, "--nats-url", s.URL)
+	r := run(t, dir, "--nats-url", env.URL)
 	want(t, r, app.ExitUsage, "nothing was published: row 3")
 }
 
 // TestScheduled: rows whose time has not come hold no slot, and nobody waits for them.
 func TestScheduled(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	var calls atomic.Int64
-	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: outcomes(&calls)})
+	env.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: outcomes(&calls)})
 	day := time.Now().Add(240 * time.Hour).Format(time.DateOnly)
 	dir := files(t, map[string]string{
 		"map.yaml": simple + "notbefore: '{{ .day | date \"rfc3339\" }}'\n",
 		"in.csv":   "id,mailbox,add,day\n1,a,x," + day + "\n2,b,x," + day + "\n3,c,x,\n",
 	})
-	r := run(t, dir, "--nats-url", s.URL, "--in-flight", "1", "--timeout", "20m")
+	r := run(t, dir, "--nats-url", env.URL, "--in-flight", "1", "--timeout", "20m")
 	want(t, r, app.ExitNoOutcome, "mailwright: 1 succeeded, 0 failed, 2 open")
 }

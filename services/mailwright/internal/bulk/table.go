@@ -20,7 +20,7 @@ type table struct {
 type row struct {
 	number int // as a spreadsheet counts: the header is row 1
 	cells  map[string]string
-	fault  string // why its cells can not be told; "": they can
+	fault  string // why its cells cannot be assigned to columns; "": they can
 }
 
 // Bounds of an input. They keep a wrong file from taking the machine's memory.
@@ -43,7 +43,8 @@ var (
 	oleStart = []byte{0xD0, 0xCF, 0x11, 0xE0}
 )
 
-// readTable reads a CSV file or a workbook. What a file is, its first bytes say, not its name.
+// readTable reads a CSV file or a workbook. The first bytes of the file decide which it is, not its
+// name.
 func readTable(s source) (table, error) {
 	raw, err := readFile(s.path)
 	if err != nil {
@@ -84,7 +85,7 @@ func readFile(path string) ([]byte, error) {
 	return raw, err
 }
 
-// header starts a table with the names of its columns. A name may be empty; its column can not be
+// header starts a table with the names of its columns. A name may be empty; its column cannot be
 // used.
 func header(names []string) (table, error) {
 	t := table{columns: make([]string, len(names))}

@@ -33,19 +33,19 @@ type rendering struct {
 	origins map[string][]string
 }
 
-func (r *rendering) from(at string, columns []string) {
+func (r *rendering) addOrigin(at string, columns []string) {
 	if r.origins != nil && len(columns) > 0 {
 		r.origins[at] = append(r.origins[at], columns...)
 	}
 }
 
-// leftOut gives what was collected for an item that is left out to its list: the next item has its
-// pointer.
-func (r *rendering) leftOut(item, list string) {
+// moveOrigins moves the columns of an item that is left out to its list, since the next item gets
+// its pointer.
+func (r *rendering) moveOrigins(item, list string) {
 	for at, columns := range r.origins {
 		if at == item || strings.HasPrefix(at, item+"/") {
 			delete(r.origins, at)
-			r.from(list, columns)
+			r.addOrigin(list, columns)
 		}
 	}
 }
@@ -56,7 +56,8 @@ type object struct {
 }
 
 func (o object) render(r *rendering, at string) (any, content) {
-	out, all := make(map[string]any, len(o.names)), constant
+	out := make(map[string]any, len(o.names))
+	all := constant
 	for i, name := range o.names {
 		v, c := o.values[i].render(r, at+pointerTo(name))
 		all = max(all, c)
@@ -76,13 +77,14 @@ func (o object) each(at string, visit func(string, scalar)) {
 type list struct{ items []value }
 
 func (l list) render(r *rendering, at string) (any, content) {
-	out, all := make([]any, 0, len(l.items)), constant
+	out := make([]any, 0, len(l.items))
+	all := constant
 	for _, item := range l.items {
 		itemAt := fmt.Sprintf("%s/%d", at, len(out))
 		v, c := item.render(r, itemAt)
 		all = max(all, c)
 		if c == empty && r.omitEmpty {
-			r.leftOut(itemAt, at)
+			r.moveOrigins(itemAt, at)
 			continue
 		}
 		out = append(out, v)
@@ -120,7 +122,7 @@ const (
 )
 
 func (s scalar) render(r *rendering, at string) (any, content) {
-	r.from(at, s.text.columns)
+	r.addOrigin(at, s.text.columns)
 	out, err := s.text.render(r.cells)
 	if err != nil {
 		r.faults = append(r.faults, fault{columns: s.text.columns, field: at, problem: err.Error()})
@@ -160,7 +162,7 @@ func (s scalar) convert(out string) (v any, problem string) {
 		}
 		return nil, "must be a number such as 4.2"
 	case tagBool:
-		if b, ok := truth(trimmed); ok {
+		if b, ok := parseBool(trimmed); ok {
 			return b, ""
 		}
 		return nil, "must be true or false, yes or no, 1 or 0"

@@ -85,7 +85,8 @@ func (m *mapping) object(n *yaml.Node, depth int) (value, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.names, o.values = append(o.names, member.name), append(o.values, v)
+		o.names = append(o.names, member.name)
+		o.values = append(o.values, v)
 	}
 	return o, nil
 }

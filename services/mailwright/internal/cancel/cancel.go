@@ -1,4 +1,4 @@
-// Package cancel is `mailwright cancel`: it takes back operations that wait.
+// Package cancel is `mailwright cancel`: it cancels operations that wait.
 package cancel
 
 import (
@@ -17,22 +17,29 @@ import (
 
 // Command is `mailwright cancel`.
 type Command struct {
-	Operations []string      `arg:"" name:"operation" help:"Ids of operations; the beginning of an id is enough where no other begins so."`
-	Tenant     string        `env:"MAILWRIGHT_TENANT" help:"Their tenant. Default: where their events stand."`
-	Source     string        `default:"/mailwright-cli" env:"-" placeholder:"URI" help:"Who cancels. It must be the source of the operations' commands, or one of the tenant's operators in the services' configuration."`
-	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, for operations of which nothing has been recorded yet. Default: where their events stand."`
-	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
+	Operations []string      `arg:"" name:"operation" help:"Ids of operations; the beginning of an id is enough if it is unique."`
+	Tenant     string        `env:"MAILWRIGHT_TENANT" help:"Their tenant. Default: that of their events."`
+	Source     string        `default:"/mailwright-cli" env:"-" placeholder:"URI" help:"Source of the cancel: that of the operations' commands, or an operator's."`
+	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, if EVENTS does not have them yet."`
+	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes, and print them."`
 	Timeout    time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
 }
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `An operation can be cancelled while it waits: for its next attempt, for a vendor's approval, or for the time that its command names. Its outcome is then "cancelled", and its key goes on with the next. What is under way at the vendor is not taken back; the cancel waits 10 seconds for it to come to where it can be cancelled.
+	return `An operation can be cancelled while it waits: for its next attempt, for a vendor's approval, or for the time that
+its command names. Its outcome is then "cancelled", and the next command of its key is carried out. A running
+vendor call is not undone: the cancel waits 10 seconds for the operation to reach a state in which it can be
+cancelled.
 
   mailwright cancel ng35avui
   mailwright cancel fuom5ln32nj4obpm5vearkc6kh --no-wait
 
-Exit codes: 0 cancelled, with --no-wait: published; 1 one could not be cancelled, is not known, or NATS is away; 2 the call is wrong, nothing was published; 3 no outcome in time.`
+The source of a cancel must be the source of the operation's command, or one of the tenant's operators in the
+services' configuration.
+
+Exit codes: 0 cancelled, with --no-wait: published; 1 one could not be cancelled, is not known, or NATS does not
+answer; 2 the call is wrong, nothing was published; 3 no outcome in time.`
 }
 
 // Run publishes a cancel for each operation.
@@ -80,8 +87,8 @@ func (t target) cancel(ctx context.Context, js jetstream.Publisher, source strin
 	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
 }
 
-// report says that a cancel was published: on standard output, or, where outcomes go there, as
-// progress.
+// report prints that a cancel was published: on standard output, or as progress on standard error
+// if the outcomes go to standard output.
 func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)
@@ -90,6 +97,7 @@ func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 	if c.Wait {
 		out = a.Err
 	}
-	_, err := fmt.Fprintf(out, "cancelling %s (%s, %s)\n  operation  %s\n  results    %s\n", t.operation, t.tenant, t.domain, r.OperationID, r.Results)
+	_, err := fmt.Fprintf(out, "cancelling %s (%s, %s)\n  operation  %s\n  results    %s\n",
+		t.operation, t.tenant, t.domain, r.OperationID, r.Results)
 	return err
 }

@@ -20,9 +20,9 @@ import (
 
 const patience = 20 * time.Second
 
-func run(t *testing.T, s *apptest.System, args ...string) apptest.Result {
+func run(t *testing.T, env *apptest.Env, args ...string) apptest.Result {
 	t.Helper()
-	return apptest.Run(t.Context(), t, apptest.Call{Name: "cancel", Command: &cancel.Command{}, Args: append(args, "--nats-url", s.URL)})
+	return apptest.Run(t.Context(), t, apptest.Call{Name: "cancel", Command: &cancel.Command{}, Args: append(args, "--nats-url", env.URL)})
 }
 
 func want(t *testing.T, r apptest.Result, code int, out, err string) {
@@ -33,10 +33,10 @@ func want(t *testing.T, r apptest.Result, code int, out, err string) {
 }
 
 // serving has the delegation domain: a mailbox "busy" waits for an hour, any other is changed.
-func serving(t *testing.T) *apptest.System {
+func serving(t *testing.T) *apptest.Env {
 	t.Helper()
-	s := apptest.Start(t)
-	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := apptest.Start(t)
+	env.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Operation.Key == "busy" {
 			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: time.Hour, Text: "later"}
 		}
@@ -44,21 +44,21 @@ func serving(t *testing.T) *apptest.System {
 			Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
 		}}, nil
 	}}})
-	return s
+	return env
 }
 
 // publish publishes a command and waits for its first event.
-func publish(t *testing.T, s *apptest.System, id, key string) client.Receipt {
+func publish(t *testing.T, env *apptest.Env, id, key string) client.Receipt {
 	t.Helper()
 	e, err := event.New(id, "/hr", event.TypeDelegationChange, event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"dana@contoso.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := client.Send(t.Context(), s.JS, client.Command{Tenant: "contoso", Event: e, Key: key})
+	r, err := client.Send(t.Context(), env.JS, client.Command{Tenant: "contoso", Event: e, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := s.JS.Stream(t.Context(), topology.StreamEvents)
+	events, err := env.JS.Stream(t.Context(), topology.StreamEvents)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +88,10 @@ func TestCancelsWhatWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serving(t)
-			r := publish(t, s, "1", "busy")
-			want(t, run(t, s, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (contoso, delegation)")
-			o, err := client.Await(t.Context(), s.JS, r)
+			env := serving(t)
+			r := publish(t, env, "1", "busy")
+			want(t, run(t, env, args(r)...), 0, "operation "+r.OperationID+" cancelled", "cancelling "+r.OperationID+" (contoso, delegation)")
+			o, err := client.Await(t.Context(), env.JS, r)
 			if err != nil || o.State != event.StateCancelled {
 				t.Errorf("%s %v", o, err)
 			}
@@ -101,9 +101,9 @@ func TestCancelsWhatWaits(t *testing.T) {
 
 func TestCancelsSeveral(t *testing.T) {
 	t.Parallel()
-	s := serving(t)
-	ended, waits := publish(t, s, "1", "alex"), publish(t, s, "2", "busy")
-	r := run(t, s, ended.OperationID, waits.OperationID)
+	env := serving(t)
+	ended, waits := publish(t, env, "1", "alex"), publish(t, env, "2", "busy")
+	r := run(t, env, ended.OperationID, waits.OperationID)
 	want(t, r, app.ExitFailure, "operation "+waits.OperationID+" cancelled", "1 succeeded, 1 failed")
 	if !strings.Contains(r.Out, "the operation has ended already: succeeded") {
 		t.Error(r.Out)
@@ -112,30 +112,30 @@ func TestCancelsSeveral(t *testing.T) {
 
 func TestDoesNotWaitIfAsked(t *testing.T) {
 	t.Parallel()
-	s := serving(t)
-	r := publish(t, s, "1", "busy")
-	want(t, run(t, s, r.OperationID, "--no-wait"), 0, "cancelling "+r.OperationID, "")
-	if o, err := client.Await(t.Context(), s.JS, r); err != nil || o.State != event.StateCancelled {
+	env := serving(t)
+	r := publish(t, env, "1", "busy")
+	want(t, run(t, env, r.OperationID, "--no-wait"), 0, "cancelling "+r.OperationID, "")
+	if o, err := client.Await(t.Context(), env.JS, r); err != nil || o.State != event.StateCancelled {
 		t.Errorf("%s %v", o, err)
 	}
 }
 
 func TestWhatCanNotBeFoundIsNotCancelled(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	for _, subject := range []string{"mailwright.evt.contoso.mailbox.aaaab", "mailwright.evt.contoso.delegation.aaaac"} {
-		if _, err := s.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject}); err != nil {
+		if _, err := env.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want(t, run(t, s, "not-an-id"), app.ExitUsage, "", `"not-an-id" is no operation's id`)
-	want(t, run(t, s, strings.Repeat("a", 26)), app.ExitFailure, "", "nothing is recorded of an operation aaa")
-	want(t, run(t, s, "bbb"), app.ExitFailure, "", "nothing is recorded of an operation bbb")
-	want(t, run(t, s, "aaaa"), app.ExitFailure, "", "2 operations begin with aaaa: aaaab, aaaac")
-	want(t, run(t, s), app.ExitUsage, "", "expected")
+	want(t, run(t, env, "not-an-id"), app.ExitUsage, "", `"not-an-id" is no operation's id`)
+	want(t, run(t, env, strings.Repeat("a", 26)), app.ExitFailure, "", "nothing is recorded of an operation aaa")
+	want(t, run(t, env, "bbb"), app.ExitFailure, "", "nothing is recorded of an operation bbb")
+	want(t, run(t, env, "aaaa"), app.ExitFailure, "", "2 operations begin with aaaa: aaaab, aaaac")
+	want(t, run(t, env), app.ExitUsage, "", "expected")
 	want(t, run(t, apptest.StartNATS(t), "aaaa"), app.ExitFailure, "", "'mailwright dev'")
-	want(t, run(t, s, strings.Repeat("a", 26), "--tenant", "contoso", "--domain", "mailbox", "--timeout", "300ms"), app.ExitNoOutcome, "", "no outcome yet")
-	commands, err := s.JS.Stream(t.Context(), topology.StreamCommands)
+	want(t, run(t, env, strings.Repeat("a", 26), "--tenant", "contoso", "--domain", "mailbox", "--timeout", "300ms"), app.ExitNoOutcome, "", "no outcome yet")
+	commands, err := env.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil || commands.CachedInfo().State.Msgs != 1 {
 		t.Errorf("%d commands, %v: want the last call's", commands.CachedInfo().State.Msgs, err)
 	}

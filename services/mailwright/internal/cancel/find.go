@@ -24,18 +24,18 @@ type target struct {
 	domain    event.Domain
 }
 
-const lengthOfID = 26 // of an operation's whole id
+const operationIDLength = 26 // of an operation's whole id
 
-// beginning is what an operation's id, or its beginning, looks like: lower-case base32.
-var beginning = regexp.MustCompile(`^[a-z2-7]{1,26}$`)
+// idPattern matches an operation's id or its beginning: lower-case base32.
+var idPattern = regexp.MustCompile(`^[a-z2-7]{1,26}$`)
 
-// find resolves what a person wrote. A tenant or domain that is "" is found in EVENTS.
+// find resolves an id or its beginning. A tenant or domain that is "" is found in EVENTS.
 func find(ctx context.Context, js jetstream.JetStream, text, tenant string, domain event.Domain) (target, error) {
 	id := strings.ToLower(text)
-	if !beginning.MatchString(id) {
-		return target{}, app.Usage("%q is no operation's id: those have %d of a-z and 2-7", text, lengthOfID)
+	if !idPattern.MatchString(id) {
+		return target{}, app.Usage("%q is no operation's id: those have %d of a-z and 2-7", text, operationIDLength)
 	}
-	if len(id) == lengthOfID && domain != "" && tenant != "" {
+	if len(id) == operationIDLength && domain != "" && tenant != "" {
 		return target{id, tenant, domain}, nil
 	}
 	events, err := js.Stream(ctx, topology.StreamEvents)
@@ -46,14 +46,15 @@ func find(ctx context.Context, js jetstream.JetStream, text, tenant string, doma
 		return target{}, fmt.Errorf("stream %s: %w", topology.StreamEvents, err)
 	}
 	last := "*"
-	if len(id) == lengthOfID {
+	if len(id) == operationIDLength {
 		last = id
 	}
-	return begun(ctx, events, id, fmt.Sprintf("mailwright.evt.%s.%s.%s", cmp.Or(tenant, "*"), cmp.Or(string(domain), "*"), last))
+	return findByPrefix(ctx, events, id, fmt.Sprintf("mailwright.evt.%s.%s.%s", cmp.Or(tenant, "*"), cmp.Or(string(domain), "*"), last))
 }
 
-// begun looks through the operations on record whose subjects match for the one that begins so.
-func begun(ctx context.Context, events jetstream.Stream, id, subjects string) (target, error) {
+// findByPrefix searches EVENTS for the one operation whose id has the prefix. subjects is the
+// filter.
+func findByPrefix(ctx context.Context, events jetstream.Stream, id, subjects string) (target, error) {
 	info, err := events.Info(ctx, jetstream.WithSubjectFilter(subjects))
 	if err != nil {
 		return target{}, fmt.Errorf("list operations: %w", err)
@@ -67,28 +68,29 @@ func begun(ctx context.Context, events jetstream.Stream, id, subjects string) (t
 	}
 	switch len(found) {
 	case 0:
-		return target{}, unknown(id)
+		return target{}, errNotRecorded(id)
 	case 1:
 		return found[0], nil
 	default:
-		return target{}, fmt.Errorf("%d operations begin with %s: %s", len(found), id, list(found))
+		return target{}, fmt.Errorf("%d operations begin with %s: %s", len(found), id, joinIDs(found))
 	}
 }
 
-func unknown(id string) error {
-	return fmt.Errorf("nothing is recorded of an operation %s; where its command was published just now, give its whole id, --tenant and --domain", id)
+func errNotRecorded(id string) error {
+	return fmt.Errorf("nothing is recorded of an operation %s; "+
+		"if its command was published just now, give its whole id, --tenant and --domain", id)
 }
 
-// list names a few.
-func list(found []target) string {
-	const most = 5
+// joinIDs lists the first ids.
+func joinIDs(found []target) string {
+	const maxShown = 5
 	var ids []string
 	for _, t := range found {
 		ids = append(ids, t.operation)
 	}
 	slices.Sort(ids)
-	if len(ids) > most {
-		ids = append(ids[:most], "…")
+	if len(ids) > maxShown {
+		ids = append(ids[:maxShown], "…")
 	}
 	return strings.Join(ids, ", ")
 }

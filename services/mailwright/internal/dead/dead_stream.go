@@ -19,21 +19,21 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// box is the stream DEAD, and where its letters' originals are.
-type box struct {
+// deadStream reads the stream DEAD and the original messages of its dead letters.
+type deadStream struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	dead jetstream.Stream
 }
 
-func open(ctx context.Context, a *app.App) (*box, error) {
-	soon, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+func open(ctx context.Context, a *app.App) (*deadStream, error) {
+	connectCtx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
 	defer cancel()
-	nc, js, err := a.Connect(soon)
+	nc, js, err := a.Connect(connectCtx)
 	if err != nil {
 		return nil, err
 	}
-	stream, err := js.Stream(soon, topology.StreamDead)
+	stream, err := js.Stream(connectCtx, topology.StreamDead)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = client.ErrNoStreams
 	}
@@ -41,21 +41,25 @@ func open(ctx context.Context, a *app.App) (*box, error) {
 		nc.Close()
 		return nil, fmt.Errorf("stream %s: %w", topology.StreamDead, err)
 	}
-	return &box{nc, js, stream}, nil
+	return &deadStream{nc, js, stream}, nil
 }
 
-func (b *box) close() { b.nc.Close() }
+func (d *deadStream) close() { d.nc.Close() }
 
 const (
 	batch = 500
-	// idleConsumer is how long the server keeps a consumer of ours that nobody asks any more.
+	// idleConsumer is how long the server keeps a consumer that is not asked for messages.
 	idleConsumer = time.Minute
 )
 
-// letters gives what stands in DEAD now, the oldest first.
-func (b *box) letters(ctx context.Context) iter.Seq2[Letter, error] {
+// letters yields the present dead letters, the oldest first.
+func (d *deadStream) letters(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		consumer, err := b.dead.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: idleConsumer, MemoryStorage: true})
+		consumer, err := d.dead.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			AckPolicy:         jetstream.AckNonePolicy,
+			InactiveThreshold: idleConsumer,
+			MemoryStorage:     true,
+		})
 		if err != nil {
 			yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
 			return
@@ -75,7 +79,7 @@ func (b *box) letters(ctx context.Context) iter.Seq2[Letter, error] {
 				return
 			}
 			for m := range messages.Messages() {
-				l, err := b.received(ctx, m, seen)
+				l, err := d.received(ctx, m, seen)
 				if seen++; !yield(l, err) || err != nil {
 					return
 				}
@@ -84,8 +88,9 @@ func (b *box) letters(ctx context.Context) iter.Seq2[Letter, error] {
 	}
 }
 
-// received reads a letter that a consumer sent; it must be the one after those that were seen.
-func (b *box) received(ctx context.Context, m jetstream.Msg, seen uint64) (Letter, error) {
+// received reads a dead letter from a consumer. seen is the number of those before it: a gap means
+// that messages were lost.
+func (d *deadStream) received(ctx context.Context, m jetstream.Msg, seen uint64) (Letter, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return Letter{}, err
@@ -93,49 +98,56 @@ func (b *box) received(ctx context.Context, m jetstream.Msg, seen uint64) (Lette
 	if meta.Sequence.Consumer != seen+1 {
 		return Letter{}, fmt.Errorf("the connection was lost while %s was read; try again", topology.StreamDead)
 	}
-	return b.complete(ctx, read(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data()))
+	return d.complete(ctx, read(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data()))
 }
 
-// letter reads one; found is false where it is not there.
-func (b *box) letter(ctx context.Context, sequence uint64) (l Letter, found bool, err error) {
-	m, err := b.dead.GetMsg(ctx, sequence)
+// letter reads one dead letter; found is false if there is none.
+func (d *deadStream) letter(ctx context.Context, sequence uint64) (l Letter, found bool, err error) {
+	m, err := d.dead.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Letter{}, false, nil
 	}
 	if err != nil {
 		return Letter{}, false, fmt.Errorf("read dead letter %d: %w", sequence, err)
 	}
-	l, err = b.complete(ctx, read(m.Sequence, m.Time, m.Subject, m.Data))
+	l, err = d.complete(ctx, read(m.Sequence, m.Time, m.Subject, m.Data))
 	return l, true, err
 }
 
-// complete fills in what only the original of an advisory tells.
-func (b *box) complete(ctx context.Context, l Letter) (Letter, error) {
-	if l.Letter.Subject != "" || l.Letter.Sequence == 0 {
+// complete adds the facts of the original message to an advisory of JetStream, which has none.
+func (d *deadStream) complete(ctx context.Context, l Letter) (Letter, error) {
+	if l.Content.Subject != "" || l.Content.Sequence == 0 {
 		return l, nil
 	}
-	m, err := b.original(ctx, l)
+	m, err := d.original(ctx, l)
 	if err != nil || m == nil {
 		return l, err
 	}
 	address, ok := topology.ParseCommandSubject(m.Subject)
 	if !ok {
-		l.Letter.Subject, l.Letter.Size = m.Subject, cmp.Or(l.Letter.Size, len(m.Data))
+		l.Content.Subject = m.Subject
+		l.Content.Size = cmp.Or(l.Content.Size, len(m.Data))
 		return l, nil
 	}
 	l.Domain = cmp.Or(l.Domain, address.Domain)
-	found, of := identify(m, address), &l.Letter
-	of.Subject, of.Tenant, of.Size = topology.PublishedSubject(address), cmp.Or(of.Tenant, address.Tenant), cmp.Or(of.Size, len(m.Data))
-	of.Source, of.ID, of.Type = cmp.Or(of.Source, found.source), cmp.Or(of.ID, found.id), cmp.Or(of.Type, found.eventType)
-	of.OperationID = cmp.Or(of.OperationID, found.operation)
-	of.CorrelationID, of.TraceParent = cmp.Or(of.CorrelationID, found.correlation), cmp.Or(of.TraceParent, found.trace)
+	found := identify(m, address)
+	content := &l.Content
+	content.Subject = topology.PublishedSubject(address)
+	content.Tenant = cmp.Or(content.Tenant, address.Tenant)
+	content.Size = cmp.Or(content.Size, len(m.Data))
+	content.Source = cmp.Or(content.Source, found.source)
+	content.ID = cmp.Or(content.ID, found.id)
+	content.Type = cmp.Or(content.Type, found.eventType)
+	content.OperationID = cmp.Or(content.OperationID, found.operation)
+	content.CorrelationID = cmp.Or(content.CorrelationID, found.correlation)
+	content.TraceParent = cmp.Or(content.TraceParent, found.trace)
 	return l, nil
 }
 
-// identity is what a stored command says of itself, as far as it can be read.
+// identity names a stored command, as far as it can be read.
 type identity struct {
 	source, id, eventType, operation, correlation, trace string
-	// unreadable says why no service could answer it; nil where one could.
+	// unreadable is the reason why no service could answer the command; nil if one could.
 	unreadable error
 }
 
@@ -151,35 +163,41 @@ func identify(m *jetstream.RawStreamMsg, address topology.Address) identity {
 	}
 }
 
-// original reads the message that a letter is about; nil where its stream holds it no longer.
-func (b *box) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, error) {
-	if l.Letter.Sequence == 0 {
+// original reads the message that a dead letter refers to; nil if its stream no longer has it.
+func (d *deadStream) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, error) {
+	if l.Content.Sequence == 0 {
 		return nil, nil
 	}
-	stream, err := b.js.Stream(ctx, l.Letter.Stream)
+	stream, err := d.js.Stream(ctx, l.Content.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrInvalidStreamName) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read message %d of %s: %w", l.Letter.Sequence, render.OneLine(l.Letter.Stream), err)
+		return nil, fmt.Errorf("read message %d of %s: %w", l.Content.Sequence, render.OneLine(l.Content.Stream), err)
 	}
-	d, found, err := bus.Read(ctx, b.js, stream, l.Letter.Sequence)
+	delivery, found, err := bus.Read(ctx, d.js, stream, l.Content.Sequence)
 	if err != nil || !found {
 		return nil, err
 	}
-	return &jetstream.RawStreamMsg{Subject: d.Subject, Sequence: d.Sequence, Header: d.Header, Data: d.Data, Time: d.StoredAt}, nil
+	return &jetstream.RawStreamMsg{
+		Subject:  delivery.Subject,
+		Sequence: delivery.Sequence,
+		Header:   delivery.Header,
+		Data:     delivery.Data,
+		Time:     delivery.StoredAt,
+	}, nil
 }
 
-// errRecord says that a service can not tell either where an operation stands.
-var errRecord = errors.New("the record of its operation can not be read")
+// errUnreadableRecord says that the state of an operation cannot be read, not even by a service.
+var errUnreadableRecord = errors.New("the record of its operation cannot be read")
 
-// outcome reads an operation's; "" where it has none. The error wraps errRecord where no event of
-// ours is the last.
-func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
+// outcome reads the state of an operation's outcome; "" if it has none. The error wraps
+// errUnreadableRecord if the last message of the record is no event of ours.
+func (d *deadStream) outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
 	if operationID == "" {
 		return "", nil
 	}
-	events, err := b.js.Stream(ctx, topology.StreamEvents)
+	events, err := d.js.Stream(ctx, topology.StreamEvents)
 	if err != nil {
 		return "", fmt.Errorf("stream %s: %w", topology.StreamEvents, err)
 	}
@@ -192,7 +210,7 @@ func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, o
 	}
 	e, err := event.Decode(m.Header, m.Data)
 	if err != nil {
-		return "", fmt.Errorf("%w: message %d of %s: %w", errRecord, m.Sequence, topology.StreamEvents, err)
+		return "", fmt.Errorf("%w: message %d of %s: %w", errUnreadableRecord, m.Sequence, topology.StreamEvents, err)
 	}
 	state, _ := event.StateOf(e)
 	if !state.Terminal() {
@@ -201,9 +219,9 @@ func (b *box) outcome(ctx context.Context, tenant string, domain event.Domain, o
 	return state, nil
 }
 
-// discard takes a letter out.
-func (b *box) discard(ctx context.Context, l Letter) error {
-	if err := bus.DeleteMessage(ctx, b.dead, l.Sequence); err != nil {
+// discard deletes a dead letter.
+func (d *deadStream) discard(ctx context.Context, l Letter) error {
+	if err := bus.DeleteMessage(ctx, d.dead, l.Sequence); err != nil {
 		return fmt.Errorf("take dead letter %d out of %s: %w", l.Sequence, topology.StreamDead, err)
 	}
 	return nil

@@ -24,43 +24,43 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
-	source   = "/hr"
-	change   = `{"mailbox":"alex@contoso.com","add":["dana@contoso.com"]}`
+	timeout = 20 * time.Second
+	source  = "/hr"
+	change  = `{"mailbox":"alex@contoso.com","add":["dana@contoso.com"]}`
 )
 
-// bundle is a system with dead letters, and what a test does with it.
-type bundle struct {
+// env is a system with dead letters, and what a test does with it.
+type env struct {
 	*testing.T
-	*apptest.System
+	*apptest.Env
 }
 
-func start(t *testing.T) *bundle {
+func start(t *testing.T) *env {
 	t.Helper()
-	return &bundle{t, apptest.Start(t)}
+	return &env{t, apptest.Start(t)}
 }
 
-func (b *bundle) call(c apptest.Call) apptest.Result {
-	b.Helper()
-	c.Name, c.Command, c.Args = "dead", &dead.Command{}, append(c.Args, "--nats-url", b.URL)
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
+func (e *env) call(c apptest.Call) apptest.Result {
+	e.Helper()
+	c.Name, c.Command, c.Args = "dead", &dead.Command{}, append(c.Args, "--nats-url", e.URL)
+	ctx, cancel := context.WithTimeout(e.Context(), timeout)
 	defer cancel()
-	return apptest.Run(ctx, b.T, c)
+	return apptest.Run(ctx, e.T, c)
 }
 
 // run calls dead and fails the test where it does not end as it should.
-func (b *bundle) run(code int, err string, args ...string) string {
-	b.Helper()
-	r := b.call(apptest.Call{Args: args})
+func (e *env) run(code int, err string, args ...string) string {
+	e.Helper()
+	r := e.call(apptest.Call{Args: args})
 	if r.Code != code || !strings.Contains(r.Err, err) {
-		b.Fatalf("%v: exit code %d, want %d with %q on standard error:\n%s%s", args, r.Code, code, err, r.Out, r.Err)
+		e.Fatalf("%v: exit code %d, want %d with %q on standard error:\n%s%s", args, r.Code, code, err, r.Out, r.Err)
 	}
 	return r.Out
 }
 
-func (b *bundle) serve(change ...func(*operation.Config)) {
-	b.Helper()
-	b.Serve(b.T, event.DomainDelegation, map[string]operation.Handler{
+func (e *env) serve(change ...func(*operation.Config)) {
+	e.Helper()
+	e.Serve(e.T, event.DomainDelegation, map[string]operation.Handler{
 		event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			return operation.Reply{Type: event.TypeDelegationChanged, Data: event.DelegationChangedData{
 				Operation: run.Operation, Mailbox: "alex@contoso.com", Delegates: []string{}, Added: []string{}, Removed: []string{},
@@ -79,99 +79,99 @@ func command(id, data string) *nats.Msg {
 	}
 }
 
-func (b *bundle) publish(m *nats.Msg) {
-	b.Helper()
-	if _, err := b.JS.PublishMsg(b.Context(), m); err != nil {
-		b.Fatal(err)
+func (e *env) publish(m *nats.Msg) {
+	e.Helper()
+	if _, err := e.JS.PublishMsg(e.Context(), m); err != nil {
+		e.Fatal(err)
 	}
 }
 
-func (b *bundle) stream(name string) jetstream.Stream {
-	b.Helper()
-	s, err := b.JS.Stream(b.Context(), name)
+func (e *env) stream(name string) jetstream.Stream {
+	e.Helper()
+	s, err := e.JS.Stream(e.Context(), name)
 	if err != nil {
-		b.Fatal(err)
+		e.Fatal(err)
 	}
 	return s
 }
 
-func (b *bundle) until(what string, holds func() bool) {
-	b.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+func (e *env) until(what string, holds func() bool) {
+	e.Helper()
+	for deadline := time.Now().Add(timeout); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			b.Fatalf("still not so: %s", what)
+			e.Fatalf("still not so: %s", what)
 		}
 	}
 }
 
-// letters waits until DEAD has had n messages.
-func (b *bundle) letters(n uint64) {
-	b.Helper()
-	b.until(fmt.Sprintf("%d letters", n), func() bool { return b.stream(topology.StreamDead).CachedInfo().State.LastSeq == n })
+// awaitLetters waits until DEAD has had n messages.
+func (e *env) awaitLetters(n uint64) {
+	e.Helper()
+	e.until(fmt.Sprintf("%d letters", n), func() bool { return e.stream(topology.StreamDead).CachedInfo().State.LastSeq == n })
 }
 
-func (b *bundle) held() uint64 { return b.stream(topology.StreamDead).CachedInfo().State.Msgs }
+func (e *env) lettersLeft() uint64 { return e.stream(topology.StreamDead).CachedInfo().State.Msgs }
 
-func (b *bundle) outcome(id string) {
-	b.Helper()
-	b.until("outcome of "+id, func() bool {
-		m, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, id)))
+func (e *env) awaitOutcome(id string) {
+	e.Helper()
+	e.until("outcome of "+id, func() bool {
+		m, err := e.stream(topology.StreamEvents).GetLastMsgForSubject(e.Context(), topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, id)))
 		return err == nil && strings.HasSuffix(m.Header.Get("ce-type"), "delegation.changed.v1")
 	})
 }
 
-// taken publishes commands and has each taken by something other than a service.
-func (b *bundle) taken(by func(jetstream.Msg) error, commands ...*nats.Msg) {
-	b.Helper()
+// ackExternally publishes commands and has each taken by something other than a service.
+func (e *env) ackExternally(by func(jetstream.Msg) error, commands ...*nats.Msg) {
+	e.Helper()
 	for _, m := range commands {
-		b.publish(m)
+		e.publish(m)
 	}
-	last, err := b.stream(topology.StreamCommands).GetMsg(b.Context(), b.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
+	last, err := e.stream(topology.StreamCommands).GetMsg(e.Context(), e.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
 	if err != nil {
-		b.Fatal(err)
+		e.Fatal(err)
 	}
 	address, _ := topology.ParseCommandSubject(last.Subject)
 	partition := bus.CommandConsumer(event.DomainDelegation, address.Partition)
 	group := partition.PriorityGroups[0]
-	cons, err := b.JS.CreateConsumer(b.Context(), topology.StreamCommands, partition)
+	cons, err := e.JS.CreateConsumer(e.Context(), topology.StreamCommands, partition)
 	if err != nil {
-		b.Fatal(err)
+		e.Fatal(err)
 	}
-	batch, err := cons.Fetch(len(commands), jetstream.FetchMaxWait(patience), jetstream.FetchPriorityGroup(group))
+	batch, err := cons.Fetch(len(commands), jetstream.FetchMaxWait(timeout), jetstream.FetchPriorityGroup(group))
 	if err != nil {
-		b.Fatal(err)
+		e.Fatal(err)
 	}
 	for m := range batch.Messages() {
 		if err := by(m); err != nil {
-			b.Fatal(err)
+			e.Fatal(err)
 		}
 	}
-	if err := errors.Join(batch.Error(), b.stream(topology.StreamCommands).UnpinConsumer(b.Context(), partition.Durable, group)); err != nil {
-		b.Fatal(err)
+	if err := errors.Join(batch.Error(), e.stream(topology.StreamCommands).UnpinConsumer(e.Context(), partition.Durable, group)); err != nil {
+		e.Fatal(err)
 	}
 }
 
 func acknowledged(m jetstream.Msg) error { return m.DoubleAck(context.Background()) }
 func terminated(m jetstream.Msg) error   { return m.TermWithReason("by hand") }
 
-// sweepSoon is for tests that want to find what was lost.
-func sweepSoon(c *operation.Config) { c.RecheckAfter = 50 * time.Millisecond }
+// recheckSoon is for tests that want to find what was lost.
+func recheckSoon(c *operation.Config) { c.RecheckAfter = 50 * time.Millisecond }
 
-// five has five letters: unreadable, a conflict, an unknown outcome, an advisory, and one whose
-// original is gone.
-func five(t *testing.T) *bundle {
+// startWithFiveLetters has five letters: unreadable, a conflict, an unknown outcome, an advisory,
+// and one whose original is gone.
+func startWithFiveLetters(t *testing.T) *env {
 	t.Helper()
-	b := start(t)
-	b.serve()
+	e := start(t)
+	e.serve()
 	bad := command("x", "\xff\x00")
 	bad.Header = nats.Header{"Authorization": {"hunter2"}}
-	b.publish(bad)
-	b.publish(command("1", change))
-	b.publish(command("1", strings.Replace(change, "dana", "eve", 1)))
+	e.publish(bad)
+	e.publish(command("1", change))
+	e.publish(command("1", strings.Replace(change, "dana", "eve", 1)))
 	set := command("2", `{"mailbox":"alex@contoso.com","delegates":[]}`)
 	set.Header["ce-type"] = []string{event.TypeDelegationSet}
-	b.publish(set)
-	b.letters(3)
+	e.publish(set)
+	e.awaitLetters(3)
 	for _, l := range []struct {
 		subject string
 		body    any
@@ -188,11 +188,11 @@ func five(t *testing.T) *bundle {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.JS.Publish(t.Context(), l.subject, raw); err != nil {
+		if _, err := e.JS.Publish(t.Context(), l.subject, raw); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return b
+	return e
 }
 
 func TestHelp(t *testing.T) {
@@ -205,10 +205,10 @@ func TestHelp(t *testing.T) {
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	b := five(t)
-	apptest.Golden(t, "ls.txt", b.run(0, "", "ls"))
-	apptest.Golden(t, "histogram.txt", b.run(0, "", "ls", "--histogram"))
-	apptest.Golden(t, "histogram-json.txt", b.run(0, "", "ls", "--histogram", "--json"))
+	e := startWithFiveLetters(t)
+	apptest.Golden(t, "ls.txt", e.run(0, "", "ls"))
+	apptest.Golden(t, "histogram.txt", e.run(0, "", "ls", "--histogram"))
+	apptest.Golden(t, "histogram-json.txt", e.run(0, "", "ls", "--histogram", "--json"))
 	for name, c := range map[string]struct {
 		args []string
 		want []uint64
@@ -227,9 +227,9 @@ func TestList(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := &bundle{t, b.System}
+			e := &env{t, e.Env}
 			var got []uint64
-			for line := range strings.Lines(b.run(0, "", append([]string{"ls", "--json"}, c.args...)...)) {
+			for line := range strings.Lines(e.run(0, "", append([]string{"ls", "--json"}, c.args...)...)) {
 				var l dead.Letter
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatalf("%s: %v", line, err)
@@ -245,43 +245,43 @@ func TestList(t *testing.T) {
 
 func TestListMoreThanABatch(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	b.run(0, "no dead letters", "ls")
+	e := start(t)
+	e.run(0, "no dead letters", "ls")
 	const many = 1234
 	for i := range uint64(many) {
 		raw, err := json.Marshal(event.DeadLetter{Reason: operation.AckedWithoutOutcome, Stream: topology.StreamCommands, Sequence: i + 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.JS.PublishAsync(topology.DeadSubject("contoso", event.DomainMailbox, ""), raw); err != nil {
+		if _, err := e.JS.PublishAsync(topology.DeadSubject("contoso", event.DomainMailbox, ""), raw); err != nil {
 			t.Fatal(err)
 		}
 	}
-	<-b.JS.PublishAsyncComplete()
-	if n := strings.Count(b.run(0, "", "ls", "--json"), "\n"); n != many {
+	<-e.JS.PublishAsyncComplete()
+	if n := strings.Count(e.run(0, "", "ls", "--json"), "\n"); n != many {
 		t.Errorf("%d lines", n)
 	}
-	b.run(0, "1234 dead letters done", "discard", "--all", "--yes")
-	if b.held() != 0 {
-		t.Errorf("%d are left", b.held())
+	e.run(0, "1234 dead letters done", "discard", "--all", "--yes")
+	if e.lettersLeft() != 0 {
+		t.Errorf("%d are left", e.lettersLeft())
 	}
 }
 
 func TestShow(t *testing.T) {
 	t.Parallel()
-	b := five(t)
+	e := startWithFiveLetters(t)
 	for i, name := range []string{"unreadable", "conflict", "outcome-unknown", "advisory", "gone"} {
-		apptest.Golden(t, "show-"+name+".txt", b.run(0, "", "show", fmt.Sprint(i+1)))
+		apptest.Golden(t, "show-"+name+".txt", e.run(0, "", "show", fmt.Sprint(i+1)))
 	}
-	b.run(app.ExitFailure, "there is no dead letter 17", "show", "17")
+	e.run(app.ExitFailure, "there is no dead letter 17", "show", "17")
 	var doc struct {
 		Letter   event.DeadLetter
 		Original *struct{ Body event.DelegationChangeData }
 	}
-	if err := json.Unmarshal([]byte(b.run(0, "", "show", "2", "--json")), &doc); err != nil || doc.Letter.Reason != operation.Conflict || doc.Original.Body.Add[0] != "eve@contoso.com" {
+	if err := json.Unmarshal([]byte(e.run(0, "", "show", "2", "--json")), &doc); err != nil || doc.Letter.Reason != operation.Conflict || doc.Original.Body.Add[0] != "eve@contoso.com" {
 		t.Errorf("%+v %v", doc, err)
 	}
-	if err := json.Unmarshal([]byte(b.run(0, "", "show", "5", "--json")), &doc); err != nil || doc.Original != nil {
+	if err := json.Unmarshal([]byte(e.run(0, "", "show", "5", "--json")), &doc); err != nil || doc.Original != nil {
 		t.Errorf("%+v %v", doc, err)
 	}
 }
@@ -303,11 +303,11 @@ func TestShowRedacts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t)
+			e := start(t)
 			m.Subject = topology.CommandSubject("contoso", event.DomainDirectory, "a")
-			b.about(m)
+			e.publishWithLetter(m)
 			for _, args := range [][]string{{"show", "1"}, {"show", "1", "--json"}, {"ls"}, {"ls", "--json"}, {"replay", "1", "--dry-run"}} {
-				r := b.call(apptest.Call{Args: args})
+				r := e.call(apptest.Call{Args: args})
 				if out := r.Out + r.Err; args[0] != "replay" && r.Code != 0 || strings.Contains(out, "hunter2") || strings.Contains(out, "aHVudGVy") {
 					t.Errorf("%v: a secret shows, or exit code %d:\n%s", args, r.Code, out)
 				}
@@ -332,9 +332,9 @@ func TestShowTellsTheShapeOfWhatItDoesNotShow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t)
-			b.about(c.m)
-			out := b.run(0, "", "show", "1")
+			e := start(t)
+			e.publishWithLetter(c.m)
+			out := e.run(0, "", "show", "1")
 			if !strings.Contains(out, "the data is not shown, since it does not fit a schema: "+c.want+")") {
 				t.Errorf("no %q in:\n%s", c.want, out)
 			}
@@ -356,7 +356,7 @@ func withHeader(m *nats.Msg, name, value string) *nats.Msg {
 // TestForeignTextStaysInItsCell: whoever may write to DEAD chooses every text of a letter.
 func TestForeignTextStaysInItsCell(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	e := start(t)
 	const evil = "x\u009b2J\x1b[2J\nrow\tcell\u202e"
 	raw, err := json.Marshal(event.DeadLetter{
 		Reason: evil, Detail: evil, Stream: evil, Sequence: 9, Subject: evil, Consumer: evil, Source: evil, ID: evil, Type: evil, OperationID: evil, Tenant: evil,
@@ -365,11 +365,11 @@ func TestForeignTextStaysInItsCell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.JS.PublishMsg(t.Context(), &nats.Msg{Subject: "mailwright.dead.x\u009b2J.x\u009b2J.x", Data: raw}); err != nil {
+	if _, err := e.JS.PublishMsg(t.Context(), &nats.Msg{Subject: "mailwright.dead.x\u009b2J.x\u009b2J.x", Data: raw}); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range []string{"ls", "ls --json", "ls --histogram", "ls --histogram --json", "show 1", "show 1 --json", "replay 1 --dry-run", "discard 1 --dry-run", "discard 1 --dry-run --json"} {
-		r := b.call(apptest.Call{Args: strings.Fields(args)})
+		r := e.call(apptest.Call{Args: strings.Fields(args)})
 		out := r.Out + r.Err
 		if strings.ContainsAny(out, "\u009b\x1b\u202e\t") || strings.Contains(out, "\nrow") || r.Out == "" {
 			t.Errorf("%s: %q", args, out)
@@ -377,26 +377,26 @@ func TestForeignTextStaysInItsCell(t *testing.T) {
 	}
 }
 
-// about publishes a message and has a letter about it.
-func (b *bundle) about(m *nats.Msg, change ...func(*event.DeadLetter)) {
-	b.Helper()
+// describe publishes a message and has a letter about it.
+func (e *env) publishWithLetter(m *nats.Msg, change ...func(*event.DeadLetter)) {
+	e.Helper()
 	m.Header.Del(nats.MsgIdHdr)
-	b.publish(m)
-	b.letter(b.stream(topology.StreamCommands).CachedInfo().State.LastSeq, change...)
+	e.publish(m)
+	e.publishLetter(e.stream(topology.StreamCommands).CachedInfo().State.LastSeq, change...)
 }
 
-// letter has a letter about a message of COMMANDS.
-func (b *bundle) letter(sequence uint64, change ...func(*event.DeadLetter)) {
-	b.Helper()
+// publishLetter has a letter about a message of COMMANDS.
+func (e *env) publishLetter(sequence uint64, change ...func(*event.DeadLetter)) {
+	e.Helper()
 	letter := event.DeadLetter{Reason: operation.Unreadable, Stream: topology.StreamCommands, Sequence: sequence}
 	for _, c := range change {
 		c(&letter)
 	}
 	raw, err := json.Marshal(letter)
 	if err != nil {
-		b.Fatal(err)
+		e.Fatal(err)
 	}
-	if _, err := b.JS.Publish(b.Context(), topology.DeadSubject("contoso", event.DomainDirectory, ""), raw); err != nil {
-		b.Fatal(err)
+	if _, err := e.JS.Publish(e.Context(), topology.DeadSubject("contoso", event.DomainDirectory, ""), raw); err != nil {
+		e.Fatal(err)
 	}
 }

@@ -13,26 +13,27 @@ type Discard struct{ Selection }
 
 // Help implements kong.HelpProvider.
 func (Discard) Help() string {
-	return `Takes letters out of DEAD, and so out of mailwright.dead_letters. The messages that they are about stay where they are until their stream lets them go.
+	return `Deletes dead letters from DEAD, and so from mailwright.dead_letters. The original messages stay in their stream
+until it deletes them.
 
   mailwright dead discard 17 18
   mailwright dead discard --reason unreadable --since 24h --dry-run
 
-Exit codes: 0 done; 1 not all of it, or NATS is away; 2 the call is wrong, nothing was done.`
+Exit codes: 0 done; 1 not all of it, or NATS does not answer; 2 the call is wrong, nothing was done.`
 }
 
 // Run discards.
 func (c *Discard) Run(ctx context.Context, a *app.App) error {
-	fits, err := c.check(a, time.Now())
+	matches, err := c.check(a, time.Now())
 	if err != nil {
 		return err
 	}
-	b, err := open(ctx, a)
+	d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	letters, err := c.letters(ctx, b, fits)
+	defer d.close()
+	letters, err := c.letters(ctx, d, matches)
 	if err != nil {
 		return err
 	}
@@ -40,23 +41,24 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 		_, err := fmt.Fprintln(a.Err, "no such dead letters")
 		return err
 	}
-	did := Done{Action: "discarded"}
+	done := Done{Action: "discarded"}
 	if c.DryRun {
-		did.Action = "would be discarded"
-	} else if err := c.consent(a, letters, fmt.Sprintf("Discard %s?", letterCount(len(letters)))); err != nil {
+		done.Action = "would be discarded"
+	} else if err := c.confirm(a, letters, fmt.Sprintf("Discard %s?", countLetters(len(letters)))); err != nil {
 		return err
 	}
 	p := newProgress(a, len(letters))
 	for _, l := range letters {
 		if !c.DryRun {
-			if err := b.discard(ctx, l); err != nil {
-				return p.brokenOff(err)
+			if err := d.discard(ctx, l); err != nil {
+				return p.interrupted(err)
 			}
 		}
-		did.Letter, did.Detail = l.Sequence, l.about()
-		if err := p.done(did); err != nil {
+		done.Letter = l.Sequence
+		done.Detail = l.describe()
+		if err := p.add(done); err != nil {
 			return err
 		}
 	}
-	return p.end(c.DryRun, letters)
+	return p.finish(c.DryRun, letters)
 }

@@ -19,39 +19,40 @@ type List struct {
 
 // Help implements kong.HelpProvider.
 func (List) Help() string {
-	return `One line a letter, the oldest first: its sequence in DEAD, when it was given up, tenant, domain, reason, the command's type, source and id, and the reason in words. With --json each line is one letter.
+	return `One line a dead letter, the oldest first: its sequence in DEAD, when it was dead-lettered, tenant, domain, reason,
+the command's type, source and id, and the detail. With --json each line is one dead letter.
 
   mailwright dead ls --since 24h
   mailwright dead ls --tenant contoso --histogram
   mailwright dead ls --reason acked-without-outcome --json | jq .letter.operationId
 
-Exit codes: 0 listed, be it nothing; 1 NATS is away; 2 the call is wrong.`
+Exit codes: 0 listed, even if there are none; 1 NATS does not answer; 2 the call is wrong.`
 }
 
 // Run lists.
 func (c *List) Run(ctx context.Context, a *app.App) error {
-	fits, err := c.check(time.Now())
+	matches, err := c.matcher(time.Now())
 	if err != nil {
 		return err
 	}
-	b, err := open(ctx, a)
+	d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer d.close()
 	switch {
 	case c.Histogram:
-		return c.count(ctx, a, b, fits)
+		return c.count(ctx, a, d, matches)
 	case a.JSON:
-		return c.each(ctx, b, fits, func(l Letter) error { return a.PrintJSON(l) })
+		return c.forEach(ctx, d, matches, func(l Letter) error { return a.PrintJSON(l) })
 	default:
-		return c.table(ctx, a, b, fits)
+		return c.table(ctx, a, d, matches)
 	}
 }
 
-func (c *List) count(ctx context.Context, a *app.App, b *box, fits func(Letter) bool) error {
+func (c *List) count(ctx context.Context, a *app.App, d *deadStream, matches func(Letter) bool) error {
 	var h histogram
-	if err := c.each(ctx, b, fits, func(l Letter) error { h.add(l); return nil }); err != nil {
+	if err := c.forEach(ctx, d, matches, func(l Letter) error { h.add(l); return nil }); err != nil {
 		return err
 	}
 	if a.JSON {
@@ -60,15 +61,16 @@ func (c *List) count(ctx context.Context, a *app.App, b *box, fits func(Letter) 
 	return h.print(a.Out)
 }
 
-func (c *List) table(ctx context.Context, a *app.App, b *box, fits func(Letter) bool) error {
+func (c *List) table(ctx context.Context, a *app.App, d *deadStream, matches func(Letter) bool) error {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 	n := 0
-	err := c.each(ctx, b, fits, func(l Letter) error {
+	err := c.forEach(ctx, d, matches, func(l Letter) error {
 		if n++; n == 1 {
-			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tTENANT\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush tells of an error
+			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tTENANT\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush reports an error
 		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, render.Clock(l.StoredAt), cell(l.Letter.Tenant), cell(string(l.Domain)),
-			cell(l.Letter.Reason), cell(render.Short(l.Letter.Type)), cell(l.who()), cell(l.Letter.Detail))
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			l.Sequence, render.Clock(l.StoredAt), cell(l.Content.Tenant), cell(string(l.Domain)),
+			cell(l.Content.Reason), cell(render.Short(l.Content.Type)), cell(l.sourceAndID()), cell(l.Content.Detail))
 		return err
 	})
 	if err != nil {
@@ -81,5 +83,5 @@ func (c *List) table(ctx context.Context, a *app.App, b *box, fits func(Letter) 
 	return w.Flush()
 }
 
-// cell makes a foreign text fit for a table.
+// cell makes the text of a publisher or vendor fit for a table.
 func cell(text string) string { return cmp.Or(render.OneLine(text), "-") }

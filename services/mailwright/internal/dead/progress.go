@@ -15,10 +15,10 @@ import (
 type Done struct {
 	Letter uint64 `json:"letter"`
 	Action string `json:"action"`
-	// Detail says in words what the letter was about, or why it was refused.
+	// Detail describes the dead letter, or says why it was refused.
 	Detail string `json:"detail,omitempty"`
-	// Subject that a command was published to, its sequence in COMMANDS, and the number of its
-	// replay.
+	// Subject is that of the replayed command, Command its new sequence in COMMANDS, and Replay the
+	// number of its replay.
 	Subject string `json:"subject,omitempty"`
 	Command uint64 `json:"command,omitempty"`
 	Replay  int    `json:"replay,omitempty"`
@@ -26,34 +26,34 @@ type Done struct {
 
 const refused = "refused"
 
-// about says what a letter is about.
-func (l Letter) about() string {
-	return render.OneLine(strings.TrimSpace(strings.Join([]string{l.Letter.Reason, render.Short(l.Letter.Type), l.who()}, " ")))
+// describe gives the reason, type, source and id of a dead letter.
+func (l Letter) describe() string {
+	return render.OneLine(strings.TrimSpace(strings.Join([]string{l.Content.Reason, render.Short(l.Content.Type), l.sourceAndID()}, " ")))
 }
 
-// progress prints what is done: a line a letter on standard output, and how far it came on standard
-// error.
+// progress prints one line a dead letter on standard output, and the number of those done on
+// standard error.
 type progress struct {
 	app     *app.App
 	all     int
-	so      int
+	done    int
 	refused int
 	last    time.Time
 }
 
 func newProgress(a *app.App, all int) *progress { return &progress{app: a, all: all, last: time.Now()} }
 
-// remindEvery is how often progress is told.
-const remindEvery = 2 * time.Second
+// progressInterval is the time between two lines on standard error.
+const progressInterval = 2 * time.Second
 
-func (p *progress) done(d Done) error {
-	p.so++
+func (p *progress) add(d Done) error {
+	p.done++
 	if d.Action == refused {
 		p.refused++
 	}
-	if now := time.Now(); now.Sub(p.last) >= remindEvery {
+	if now := time.Now(); now.Sub(p.last) >= progressInterval {
 		p.last = now
-		_, _ = fmt.Fprintf(p.app.Err, "%d of %d\n", p.so, p.all)
+		_, _ = fmt.Fprintf(p.app.Err, "%d of %d\n", p.done, p.all)
 	}
 	if p.app.JSON {
 		return p.app.PrintJSON(d)
@@ -73,13 +73,13 @@ func (d Done) text() string {
 	return text + fmt.Sprintf(", replay %d: %s", d.Replay, d.Detail)
 }
 
-// brokenOff is the error that it came only so far.
-func (p *progress) brokenOff(err error) error {
-	return fmt.Errorf("%d of %d done, then: %w; what is done is out of DEAD, so the same call goes on with the rest", p.so, p.all, err)
+// interrupted adds to an error how many dead letters were done before it.
+func (p *progress) interrupted(err error) error {
+	return fmt.Errorf("%d of %d done, then: %w; what is done is out of DEAD, so the same call goes on with the rest", p.done, p.all, err)
 }
 
-// end prints the sum. It is an error where letters were refused.
-func (p *progress) end(dryRun bool, letters []Letter) error {
+// finish prints the sum. Its error says how many dead letters were refused.
+func (p *progress) finish(dryRun bool, letters []Letter) error {
 	if dryRun && p.app.JSON {
 		if err := p.app.PrintJSON(count(letters)); err != nil {
 			return err
@@ -91,15 +91,15 @@ func (p *progress) end(dryRun bool, letters []Letter) error {
 		}
 	}
 	if p.refused > 0 {
-		return errors.New(letterCount(p.refused) + " of " + fmt.Sprint(p.all) + " refused")
+		return errors.New(countLetters(p.refused) + " of " + fmt.Sprint(p.all) + " refused")
 	}
 	if !dryRun {
-		_, err := fmt.Fprintf(p.app.Err, "%s done\n", letterCount(p.all))
+		_, err := fmt.Fprintf(p.app.Err, "%s done\n", countLetters(p.all))
 		return err
 	}
 	return nil
 }
 
-func letterCount(n int) string {
+func countLetters(n int) string {
 	return fmt.Sprintf("%d %s", n, cmp.Or(map[bool]string{true: "dead letter"}[n == 1], "dead letters"))
 }

@@ -19,26 +19,26 @@ import (
 
 func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	e := start(t)
 	odd := command("3", change)
 	odd.Subject = "mailwright.cmd.contoso.delegation.alex@contoso" // a key that is no token of ours
-	b.taken(acknowledged, command("1", change), command("2", change))
-	b.taken(terminated, odd)
-	b.serve(sweepSoon)
-	b.letters(4) // the third is found by its advisory and by the sweep
-	out := b.run(0, "", "replay", "--since", "1h", "--dry-run")
-	if strings.Count(out, "would be replayed") != 4 || b.held() != 4 {
+	e.ackExternally(acknowledged, command("1", change), command("2", change))
+	e.ackExternally(terminated, odd)
+	e.serve(recheckSoon)
+	e.awaitLetters(4) // the third is found by its advisory and by the sweep
+	out := e.run(0, "", "replay", "--since", "1h", "--dry-run")
+	if strings.Count(out, "would be replayed") != 4 || e.lettersLeft() != 4 {
 		t.Fatalf("%s", out)
 	}
-	b.run(0, "3 dead letters done", "replay", "--reason", "acked-without-outcome", "--rate", "1000", "--yes")
+	e.run(0, "3 dead letters done", "replay", "--reason", "acked-without-outcome", "--rate", "1000", "--yes")
 	for _, id := range []string{"1", "2", "3"} {
-		b.outcome(id)
+		e.awaitOutcome(id)
 	}
-	stored, err := b.stream(topology.StreamCommands).GetMsg(t.Context(), 6)
+	stored, err := e.stream(topology.StreamCommands).GetMsg(t.Context(), 6)
 	if err != nil {
 		t.Fatal(err)
 	}
-	original, err := b.stream(topology.StreamCommands).GetMsg(t.Context(), 3)
+	original, err := e.stream(topology.StreamCommands).GetMsg(t.Context(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,44 +48,44 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if stored.Header.Get(nats.MsgIdHdr) == original.Header.Get(nats.MsgIdHdr) {
 		t.Error("the original's Nats-Msg-Id would have it dropped")
 	}
-	out = b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--reason", "terminated", "--yes")
-	if !strings.Contains(out, `has an outcome by now, "succeeded"`) || b.held() != 1 {
+	out = e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--reason", "terminated", "--yes")
+	if !strings.Contains(out, `has an outcome by now, "succeeded"`) || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
 }
 
 func TestReplayRefusesWhatItCanNotCure(t *testing.T) {
 	t.Parallel()
-	b := five(t)
-	r := b.call(apptest.Call{Args: []string{"replay", "2", "3", "4", "5"}})
-	if r.Code != app.ExitFailure || b.held() != 5 {
+	e := startWithFiveLetters(t)
+	r := e.call(apptest.Call{Args: []string{"replay", "2", "3", "4", "5"}})
+	if r.Code != app.ExitFailure || e.lettersLeft() != 5 {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "refused.txt", r.Out+r.Err)
-	b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force")
-	b.run(0, "1 dead letter done", "replay", "2", "--force")
-	b.letters(6)
-	if out := b.run(0, "", "ls", "--reason", "idempotency-conflict"); !strings.Contains(out, "\n6 ") {
+	e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force")
+	e.run(0, "1 dead letter done", "replay", "2", "--force")
+	e.awaitLetters(6)
+	if out := e.run(0, "", "ls", "--reason", "idempotency-conflict"); !strings.Contains(out, "\n6 ") {
 		t.Errorf("it conflicts again:\n%s", out)
 	}
 }
 
 func TestReplayEndsALoop(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	b.about(command("x", change), lost)
+	e := start(t)
+	e.publishWithLetter(command("x", change), ackedWithoutOutcome)
 	for range 3 {
-		b.run(0, "1 dead letter done", "replay", "--reason", "acked-without-outcome", "--yes")
-		last, err := b.stream(topology.StreamCommands).GetMsg(t.Context(), b.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
+		e.run(0, "1 dead letter done", "replay", "--reason", "acked-without-outcome", "--yes")
+		last, err := e.stream(topology.StreamCommands).GetMsg(t.Context(), e.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.letter(last.Sequence, lost)
+		e.publishLetter(last.Sequence, ackedWithoutOutcome)
 	}
-	if out := b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "4"); !strings.Contains(out, "it was replayed 3 times before; --force replays it again") || b.held() != 1 {
+	if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "4"); !strings.Contains(out, "it was replayed 3 times before; --force replays it again") || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
-	out := b.run(0, "", "replay", "4", "--force", "--json")
+	out := e.run(0, "", "replay", "4", "--force", "--json")
 	var d dead.Done
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		t.Fatal(err)
@@ -95,8 +95,8 @@ func TestReplayEndsALoop(t *testing.T) {
 	}
 }
 
-// lost makes a letter one of a command that a replay brings back.
-func lost(l *event.DeadLetter) { l.Reason = operation.AckedWithoutOutcome }
+// ackedWithoutOutcome makes a letter one of a command that a replay brings back.
+func ackedWithoutOutcome(l *event.DeadLetter) { l.Reason = operation.AckedWithoutOutcome }
 
 // TestReplayPublishesOnlyWhatTheLetterIsAbout: after a restore of COMMANDS another message has the
 // sequence.
@@ -119,17 +119,17 @@ func TestReplayPublishesOnlyWhatTheLetterIsAbout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t)
-			b.about(command("1", change), lost, c.change)
+			e := start(t)
+			e.publishWithLetter(command("1", change), ackedWithoutOutcome, c.change)
 			if c.differs == "" {
-				b.run(0, "1 dead letter done", "replay", "1")
+				e.run(0, "1 dead letter done", "replay", "1")
 				return
 			}
-			out := b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1", "--force")
-			if !strings.Contains(out, "is another one than the dead letter is about, since its "+c.differs+" differs") || b.held() != 1 {
+			out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1", "--force")
+			if !strings.Contains(out, "is another one than the dead letter is about, since its "+c.differs+" differs") || e.lettersLeft() != 1 {
 				t.Errorf("%s", out)
 			}
-			if stored := b.stream(topology.StreamCommands).CachedInfo().State.Msgs; stored != 1 {
+			if stored := e.stream(topology.StreamCommands).CachedInfo().State.Msgs; stored != 1 {
 				t.Errorf("%d commands", stored)
 			}
 		})
@@ -139,11 +139,11 @@ func TestReplayPublishesOnlyWhatTheLetterIsAbout(t *testing.T) {
 // TestReplayRefusesWhatIsUnreadable: as long as it is.
 func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	b.about(withHeader(command("1", change), "ce-id", ""))
-	b.about(withHeader(command("2", change), "ce-time", "noon")) // to a service of now readable, and rejected
-	out := b.run(app.ExitFailure, "1 dead letter of 2 refused", "replay", "1", "2", "--force")
-	if !strings.Contains(out, "it is unreadable, and would be again: id is missing; it is required. Whoever publishes it has to mend that") || b.held() != 1 {
+	e := start(t)
+	e.publishWithLetter(withHeader(command("1", change), "ce-id", ""))
+	e.publishWithLetter(withHeader(command("2", change), "ce-time", "noon")) // to a service of now readable, and rejected
+	out := e.run(app.ExitFailure, "1 dead letter of 2 refused", "replay", "1", "2", "--force")
+	if !strings.Contains(out, "it is unreadable, and would be again: id is missing; it is required. Whoever publishes it has to mend that") || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
 }
@@ -151,67 +151,67 @@ func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
 // TestReplayRefusesWhoseRecordCanNotBeRead: its service would refuse it again.
 func TestReplayRefusesWhoseRecordCanNotBeRead(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	if _, err := b.JS.Publish(t.Context(), topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
+	e := start(t)
+	if _, err := e.JS.Publish(t.Context(), topology.EventSubject("contoso", event.DomainDelegation, event.OperationID("contoso", source, "1")), []byte("?")); err != nil {
 		t.Fatal(err)
 	}
-	b.about(command("1", change), lost)
-	if out := b.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1"); !strings.Contains(out, "the record of its operation can not be read: message 1 of EVENTS") {
+	e.publishWithLetter(command("1", change), ackedWithoutOutcome)
+	if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1"); !strings.Contains(out, "the record of its operation can not be read: message 1 of EVENTS") {
 		t.Errorf("%s", out)
 	}
 }
 
 func TestReplayKeepsItsRate(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	e := start(t)
 	for range 3 {
-		b.about(command("x", change), lost)
+		e.publishWithLetter(command("x", change), ackedWithoutOutcome)
 	}
 	began := time.Now()
-	b.run(0, "3 dead letters done", "replay", "3", "1", "2", "3", "--rate", "5")
-	if took := time.Since(began); took < 400*time.Millisecond || b.held() != 0 {
-		t.Errorf("three in %v, %d letters left", took, b.held())
+	e.run(0, "3 dead letters done", "replay", "3", "1", "2", "3", "--rate", "5")
+	if took := time.Since(began); took < 400*time.Millisecond || e.lettersLeft() != 0 {
+		t.Errorf("three in %v, %d letters left", took, e.lettersLeft())
 	}
 }
 
 func TestConsent(t *testing.T) {
 	t.Parallel()
-	b := five(t)
+	e := startWithFiveLetters(t)
 	for _, words := range []string{"replay --reason acked-without-outcome", "discard --reason acked-without-outcome", "discard --all"} {
-		b.run(app.ExitUsage, "nobody is at the terminal to be asked: add --yes", strings.Fields(words)...)
+		e.run(app.ExitUsage, "nobody is at the terminal to be asked: add --yes", strings.Fields(words)...)
 	}
 	for _, words := range []string{"replay 1", "discard --reason acked-without-outcome"} {
-		r := b.call(apptest.Call{Args: strings.Fields(words), Answer: "no\n"})
-		if r.Code != app.ExitFailure || !strings.Contains(r.Err, "nothing was done") || b.held() != 5 {
+		r := e.call(apptest.Call{Args: strings.Fields(words), Answer: "no\n"})
+		if r.Code != app.ExitFailure || !strings.Contains(r.Err, "nothing was done") || e.lettersLeft() != 5 {
 			t.Errorf("%s: %+v", words, r)
 		}
 	}
-	r := b.call(apptest.Call{Args: []string{"discard", "--reason", "unreadable,acked-without-outcome"}, Answer: "y\n"})
-	if r.Code != 0 || b.held() != 3 {
+	r := e.call(apptest.Call{Args: []string{"discard", "--reason", "unreadable,acked-without-outcome"}, Answer: "y\n"})
+	if r.Code != 0 || e.lettersLeft() != 3 {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "discard.txt", "# standard output\n"+r.Out+"# standard error\n"+r.Err)
-	b.run(0, "no such dead letters", "discard", "--reason", "acked-without-outcome", "--yes")
+	e.run(0, "no such dead letters", "discard", "--reason", "acked-without-outcome", "--yes")
 }
 
 func TestDryRunDoesNothing(t *testing.T) {
 	t.Parallel()
-	b := five(t)
-	r := b.call(apptest.Call{Args: []string{"replay", "--all", "--dry-run"}})
+	e := startWithFiveLetters(t)
+	r := e.call(apptest.Call{Args: []string{"replay", "--all", "--dry-run"}})
 	if r.Code != app.ExitFailure {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "replay-dry-run.txt", r.Out+r.Err)
-	apptest.Golden(t, "discard-dry-run.txt", b.run(0, "", "discard", "--all", "--dry-run"))
-	b.run(0, "", "discard", "--all", "--dry-run", "--json")
-	if commands := b.stream(topology.StreamCommands).CachedInfo().State.Msgs; b.held() != 5 || commands != 4 {
-		t.Errorf("%d letters, %d commands", b.held(), commands)
+	apptest.Golden(t, "discard-dry-run.txt", e.run(0, "", "discard", "--all", "--dry-run"))
+	e.run(0, "", "discard", "--all", "--dry-run", "--json")
+	if commands := e.stream(topology.StreamCommands).CachedInfo().State.Msgs; e.lettersLeft() != 5 || commands != 4 {
+		t.Errorf("%d letters, %d commands", e.lettersLeft(), commands)
 	}
 }
 
 func TestUsageAndServersThatAreNotThere(t *testing.T) {
 	t.Parallel()
-	b := five(t)
+	e := startWithFiveLetters(t)
 	for words, want := range map[string]string{
 		"ls --since yesterday": "--since yesterday: want a duration",
 		"ls --limit=-1":        "--limit -1",
@@ -228,10 +228,10 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 	} {
 		t.Run(words, func(t *testing.T) {
 			t.Parallel()
-			(&bundle{t, b.System}).run(app.ExitUsage, want, strings.Fields(words)...)
+			(&env{t, e.Env}).run(app.ExitUsage, want, strings.Fields(words)...)
 		})
 	}
-	bare := &bundle{t, apptest.StartNATS(t)} // without streams
+	bare := &env{t, apptest.StartNATS(t)} // without streams
 	bare.run(app.ExitFailure, "'mailwright dev'", "ls")
 	if r := apptest.Run(t.Context(), t, apptest.Call{Name: "dead", Command: &dead.Command{}, Args: []string{"ls", "--nats-url", "nats://127.0.0.1:1"}}); r.Code != app.ExitFailure || !strings.Contains(r.Err, "NATS does not answer") {
 		t.Errorf("%+v", r)

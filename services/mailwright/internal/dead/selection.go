@@ -9,46 +9,46 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
-// Selection are the letters that something is to be done to, and the person's consent.
+// Selection selects the dead letters of a command that changes DEAD, and has its confirmation.
 type Selection struct {
 	Sequences []uint64 `arg:"" optional:"" name:"letter" help:"Dead letters by number. Without any: those that the filter means."`
 	Filter
 	All    bool `env:"-" help:"All dead letters."`
-	DryRun bool `short:"n" env:"-" help:"Say what would be done, with a count by reason, and do nothing."`
-	Yes    bool `short:"y" env:"-" help:"Do not ask. Where nobody sits at a terminal it is needed, unless letters are named by number."`
+	DryRun bool `short:"n" env:"-" help:"Print what would be done, with a count by reason, and do nothing."`
+	Yes    bool `short:"y" env:"-" help:"Do not ask. Needed without a terminal, unless dead letters are named by number."`
 }
 
-// named reports whether the letters are named by number.
-func (s *Selection) named() bool { return len(s.Sequences) > 0 }
+// isByNumber reports whether the dead letters are named by number.
+func (s *Selection) isByNumber() bool { return len(s.Sequences) > 0 }
 
-// check holds the call against its own words.
-func (s *Selection) check(a *app.App, now time.Time) (fits func(Letter) bool, err error) {
+// check checks that the flags agree, and returns the test for a dead letter.
+func (s *Selection) check(a *app.App, now time.Time) (matches func(Letter) bool, err error) {
 	switch {
-	case s.named() && (s.given() || s.All):
+	case s.isByNumber() && (s.isGiven() || s.All):
 		return nil, app.Usage("dead letters are named either by number or by a filter")
-	case s.All && s.given():
+	case s.All && s.isGiven():
 		return nil, app.Usage("--all leaves nothing to the filter")
-	case !s.named() && !s.given() && !s.All:
+	case !s.isByNumber() && !s.isGiven() && !s.All:
 		return nil, app.Usage("which dead letters? Name them by number, by a filter, or say --all")
-	case !s.named() && !s.Yes && !s.DryRun && a.Person == nil:
+	case !s.isByNumber() && !s.Yes && !s.DryRun && a.Prompt == nil:
 		return nil, app.Usage("nobody is at the terminal to be asked: add --yes, or name the letters by number")
 	}
-	return s.Filter.check(now)
+	return s.Filter.matcher(now)
 }
 
-// letters reads those that are meant. Excerpts are left out: there may be many.
-func (s *Selection) letters(ctx context.Context, b *box, fits func(Letter) bool) ([]Letter, error) {
+// letters reads the selected dead letters. It drops their excerpts, since there may be many.
+func (s *Selection) letters(ctx context.Context, d *deadStream, matches func(Letter) bool) ([]Letter, error) {
 	var list []Letter
 	keep := func(l Letter) error {
-		l.Letter.Excerpt = nil
+		l.Content.Excerpt = nil
 		list = append(list, l)
 		return nil
 	}
-	if !s.named() {
-		return list, s.each(ctx, b, fits, keep)
+	if !s.isByNumber() {
+		return list, s.forEach(ctx, d, matches, keep)
 	}
 	for _, sequence := range slices.Compact(slices.Sorted(slices.Values(s.Sequences))) {
-		l, found, err := b.letter(ctx, sequence)
+		l, found, err := d.letter(ctx, sequence)
 		if err != nil {
 			return nil, err
 		}
@@ -60,9 +60,9 @@ func (s *Selection) letters(ctx context.Context, b *box, fits func(Letter) bool)
 	return list, nil
 }
 
-// consent asks the person, if there is one to be asked.
-func (s *Selection) consent(a *app.App, letters []Letter, question string) error {
-	if s.Yes || a.Person == nil {
+// confirm asks for confirmation if there is a terminal. The error says that the answer was no.
+func (s *Selection) confirm(a *app.App, letters []Letter, question string) error {
+	if s.Yes || a.Prompt == nil {
 		return nil
 	}
 	if err := count(letters).print(a.Err); err != nil {

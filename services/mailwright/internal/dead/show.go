@@ -27,27 +27,28 @@ type Show struct {
 
 // Help implements kong.HelpProvider.
 func (Show) Help() string {
-	return `Shows a dead letter, and the message that it is about, from its stream, with secrets redacted. Data that does not fit the schema of its type is not shown, since nobody knows where its secrets are: only its type, its size and the names of its members are.
+	return `Shows a dead letter and the original message from its stream, with secrets redacted. Data that does not fit the
+schema of its type is not shown, because its secrets are not marked: only its type, its size and the names of its
+members are.
 
-Exit codes: 0 shown; 1 there is no such letter, or NATS is away; 2 the call is wrong.`
+Exit codes: 0 shown; 1 there is no such dead letter, or NATS does not answer; 2 the call is wrong.`
 }
 
 // shown is what --json prints.
 type shown struct {
 	Letter
-	// Original is null where its stream no longer holds it.
+	// Original is null if its stream no longer has it.
 	Original *original `json:"original"`
 }
 
-// original is the message that a letter is about, as it may be seen.
+// original is the message that a dead letter refers to, without its secrets.
 type original struct {
 	StoredAt time.Time `json:"storedAt"`
 	Subject  string    `json:"subject"`
-	// Header has the values of CloudEvents' and of our own; of others the names.
+	// Header has the values of the headers of CloudEvents and of ours, and the names of all others.
 	Header map[string]string `json:"header"`
-	// Body is the data, or of a message in structured mode the whole event. Data that does not fit
-	// its schema is left out, since nobody knows where its secrets are; Shape tells what can be
-	// told of it.
+	// Body is the data, or the whole event of a message in structured mode. Data that does not fit
+	// its schema is left out, since its secrets are not marked; Shape describes it.
 	Body  json.RawMessage `json:"body,omitempty"`
 	Shape *event.Shape    `json:"shape,omitempty"`
 	Size  int             `json:"size"`
@@ -55,19 +56,19 @@ type original struct {
 
 // Run shows.
 func (c *Show) Run(ctx context.Context, a *app.App) error {
-	b, err := open(ctx, a)
+	d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	l, found, err := b.letter(ctx, c.Sequence)
+	defer d.close()
+	l, found, err := d.letter(ctx, c.Sequence)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return fmt.Errorf("there is no dead letter %d", c.Sequence)
 	}
-	m, err := b.original(ctx, l)
+	m, err := d.original(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -81,10 +82,17 @@ func (c *Show) Run(ctx context.Context, a *app.App) error {
 	return s.print(a.Out)
 }
 
-// visible makes of a message what a person may see.
+// visible removes the secrets of a message.
 func visible(m *jetstream.RawStreamMsg) *original {
 	body, shape := visibleBody(m.Header, m.Data)
-	return &original{StoredAt: m.Time.UTC(), Subject: m.Subject, Header: visibleHeader(m.Header), Body: body, Shape: shape, Size: len(m.Data)}
+	return &original{
+		StoredAt: m.Time.UTC(),
+		Subject:  m.Subject,
+		Header:   visibleHeader(m.Header),
+		Body:     body,
+		Shape:    shape,
+		Size:     len(m.Data),
+	}
 }
 
 const hidden = "[not shown]"
@@ -107,15 +115,16 @@ func visibleHeader(header nats.Header) map[string]string {
 	return redacted
 }
 
-// visibleBody is the data with its secrets redacted, in structured mode within the whole event; and
-// the shape of what is not shown.
+// visibleBody is the data with its secrets redacted, or the whole event in structured mode; and the
+// shape of data that is left out.
 func visibleBody(header nats.Header, body []byte) (json.RawMessage, *event.Shape) {
 	command, err := event.ReadCommand(header, body)
 	if err != nil {
 		shape := event.ShapeOf(body)
 		return nil, &shape
 	}
-	excerpt, shape := event.Excerpt(command.Document), (*event.Shape)(nil)
+	excerpt := event.Excerpt(command.Document)
+	var shape *event.Shape
 	if excerpt == nil {
 		of := event.ShapeOf(command.Event.Data())
 		shape = &of
@@ -124,7 +133,8 @@ func visibleBody(header nats.Header, body []byte) (json.RawMessage, *event.Shape
 		return excerpt, shape
 	}
 	whole := command.Event
-	whole.DataEncoded, whole.DataBase64 = excerpt, false
+	whole.DataEncoded = excerpt
+	whole.DataBase64 = false
 	raw, err := json.Marshal(whole)
 	if err != nil {
 		return nil, shape
@@ -148,12 +158,25 @@ func structured(header nats.Header) bool {
 
 func (s shown) print(out io.Writer) error {
 	var b bytes.Buffer
-	l := s.Letter.Letter
+	l := s.Letter.Content
 	fmt.Fprintf(&b, "Dead letter %d\n", s.Sequence)
 	for _, f := range []struct{ name, value string }{
-		{"given up", moment(l.Time)}, {"stored", moment(s.StoredAt)}, {"tenant", l.Tenant}, {"domain", string(s.Domain)}, {"reason", l.Reason}, {"detail", l.Detail},
-		{"about", fmt.Sprintf("message %d of %s", l.Sequence, l.Stream)}, {"subject", l.Subject}, {"consumer", l.Consumer},
-		{"type", l.Type}, {"source", l.Source}, {"id", l.ID}, {"operation", l.OperationID}, {"correlation", l.CorrelationID}, {"trace", l.TraceParent}, {"sha256", l.SHA256},
+		{"given up", moment(l.Time)},
+		{"stored", moment(s.StoredAt)},
+		{"tenant", l.Tenant},
+		{"domain", string(s.Domain)},
+		{"reason", l.Reason},
+		{"detail", l.Detail},
+		{"about", fmt.Sprintf("message %d of %s", l.Sequence, l.Stream)},
+		{"subject", l.Subject},
+		{"consumer", l.Consumer},
+		{"type", l.Type},
+		{"source", l.Source},
+		{"id", l.ID},
+		{"operation", l.OperationID},
+		{"correlation", l.CorrelationID},
+		{"trace", l.TraceParent},
+		{"sha256", l.SHA256},
 	} {
 		if f.value != "" {
 			fmt.Fprintf(&b, "  %-11s %s\n", f.name, render.OneLine(f.value))
@@ -186,14 +209,14 @@ func writeJSON(out io.Writer, b *bytes.Buffer, doc json.RawMessage, shape *event
 		}
 	}
 	if shape != nil {
-		fmt.Fprintf(b, "\n(the data is not shown, since it does not fit a schema: %s)\n", outline(*shape))
+		fmt.Fprintf(b, "\n(the data is not shown, since it does not fit a schema: %s)\n", describeShape(*shape))
 	}
 	_, err := out.Write(b.Bytes())
 	return err
 }
 
-// outline says a shape in words.
-func outline(s event.Shape) string {
+// describeShape describes a shape.
+func describeShape(s event.Shape) string {
 	text := fmt.Sprintf("%s of %d bytes", cmp.Or(s.Kind, "no JSON"), s.Size)
 	if len(s.Members) > 0 {
 		text += " with the members " + strings.Join(s.Members, ", ")

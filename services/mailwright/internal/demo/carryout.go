@@ -25,18 +25,18 @@ import (
 //go:embed examples/*.json
 var examples embed.FS
 
-// run is one command of the demo and what came of it.
+// run is one command of the demo and its outcome.
 type run struct {
 	number  int
 	command event.Event
 	receipt client.Receipt
 	began   time.Time
 	took    time.Duration
-	state   event.State // Received until something is heard
+	state   event.State // received until there is an update
 	text    string
 }
 
-func load() ([]*run, error) {
+func loadExamples() ([]*run, error) {
 	names, err := fs.Glob(examples, "examples/*.json")
 	if err != nil {
 		return nil, err
@@ -56,9 +56,8 @@ func load() ([]*run, error) {
 	return runs, nil
 }
 
-// key puts commands that build on each other in order: the group's manager and the mailbox's user
-// must be there first. Order holds within a domain; across domains the demo publishes in two
-// rounds.
+// key gives commands that build on each other the same key: a group's manager and a mailbox's user
+// must exist first. A key orders commands of one domain only, so the demo publishes in two rounds.
 func key(r *run) string {
 	switch event.DomainOf(r.command.Type()) {
 	case event.DomainDirectory:
@@ -73,7 +72,7 @@ func key(r *run) string {
 
 // carryOut publishes the commands and follows them to their outcomes.
 func carryOut(ctx context.Context, a *app.App) ([]*run, error) {
-	runs, err := load()
+	runs, err := loadExamples()
 	if err != nil {
 		return nil, err
 	}
@@ -88,16 +87,16 @@ func carryOut(ctx context.Context, a *app.App) ([]*run, error) {
 	first := slices.DeleteFunc(slices.Clone(runs), needsUsers)
 	second := slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return !needsUsers(r) })
 	for _, round := range [][]*run{first, second} {
-		if err := follow(ctx, a, js, round); err != nil {
+		if err := carryOutRound(ctx, a, js, round); err != nil {
 			return runs, err
 		}
 	}
 	return runs, nil
 }
 
-// follow publishes one round and prints what is heard of it until every command has its outcome, or
-// time is up.
-func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*run) error {
+// carryOutRound publishes one round and prints the updates until every command has its outcome, or
+// ctx ends.
+func carryOutRound(ctx context.Context, a *app.App, js jetstream.JetStream, round []*run) error {
 	byOperation := map[string]*run{}
 	var receipts []client.Receipt
 	for _, r := range round {
@@ -105,18 +104,22 @@ func follow(ctx context.Context, a *app.App, js jetstream.JetStream, round []*ru
 		if err != nil {
 			return fmt.Errorf("command %d (%s): %w", r.number, r.command.Subject(), err)
 		}
-		r.receipt, r.began = receipt, time.Now()
+		r.receipt = receipt
+		r.began = time.Now()
 		byOperation[receipt.OperationID] = r
 		receipts = append(receipts, receipt)
 	}
 	err := client.AwaitAll(ctx, js, receipts, func(n client.Update) {
 		r := byOperation[n.Receipt.OperationID]
 		if n.Dead != nil {
-			r.state, r.text = event.StateFailed, render.DescribeDead(*n.Dead)
+			r.state = event.StateFailed
+			r.text = render.DescribeDead(*n.Dead)
 			fmt.Fprintf(a.Err, "%2d  %s\n", r.number, r.text)
 			return
 		}
-		r.state, r.text, r.took = n.State, render.Describe(n.Event), time.Since(r.began)
+		r.state = n.State
+		r.text = render.Describe(n.Event)
+		r.took = time.Since(r.began)
 		fmt.Fprintf(a.Err, "%2d  %s\n", r.number, render.LineOf(n.Event).Format(a.Colour()))
 	})
 	if err != nil && ctx.Err() == nil {
@@ -131,13 +134,14 @@ func printOutcomes(a *app.App, runs []*run) error {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "#\tCOMMAND\tOUTCOME\tTIME\tVENDOR'S EXAMPLE")
 	for _, r := range runs {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, render.Short(r.command.Type()), r.state, r.took.Round(time.Millisecond), r.command.Subject())
+		took := r.took.Round(time.Millisecond)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.number, render.Short(r.command.Type()), r.state, took, r.command.Subject())
 	}
 	return w.Flush()
 }
 
-// verdict is the demo's last line, and an error if a command did not succeed.
-func verdict(a *app.App, runs []*run) error {
+// printSummary prints the demo's last line. Its error names the commands that did not succeed.
+func printSummary(a *app.App, runs []*run) error {
 	var failed []*run
 	for _, r := range runs {
 		if r.state != event.StateSucceeded {

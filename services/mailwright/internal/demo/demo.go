@@ -18,16 +18,16 @@ import (
 // Command is `mailwright demo`.
 type Command struct {
 	Bin     string        `help:"Folder with the programs; default: where mailwright itself is." type:"existingdir" placeholder:"DIR"`
-	Keep    bool          `help:"Stay up afterwards, and print where everything is and what to try." xor:"keep"`
-	Running bool          `help:"Use the system that runs, with an untouched sandbox, by --nats-url and --database-url or --state; start and stop nothing." xor:"keep"`
+	Keep    bool          `help:"Keep it running afterwards, and print the addresses and what to try." xor:"keep"`
+	Running bool          `help:"Use the running system, with a new sandbox; start and stop nothing." xor:"keep"`
 	Timeout time.Duration `help:"How long the commands may take." default:"90s"`
 }
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Starts NATS, Postgres, the sandbox and the services on free ports with their state in a temporary directory, publishes the
-examples of the vendors' pages as commands, shows each one's progress and outcome and a short look at
-the projections, and stops everything. The last line counts; the exit code is 0 only if every command succeeded.`
+	return `Starts NATS, Postgres, the sandbox and the services on free ports with their state in a temporary directory.
+Publishes the examples of the vendors' pages as commands, shows the progress and outcome of each and a few rows of
+the projections, and stops everything. The exit code is 0 only if every command succeeded.`
 }
 
 // Run implements the command.
@@ -37,7 +37,8 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 		if err != nil {
 			return err
 		}
-		a.NATSURL, a.DatabaseURL = e.NATS, e.Postgres
+		a.NATSURL = e.NATS
+		a.DatabaseURL = e.Postgres
 		return c.show(ctx, a)
 	}
 	dir, err := os.MkdirTemp("", "mailwright-demo-")
@@ -49,7 +50,8 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 	}
 	began := time.Now()
 	_, _ = fmt.Fprintln(a.Err, "Starting NATS, Postgres, the sandbox and five services …")
-	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: c.Bin, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	log := slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: c.Bin, Log: log})
 	if err != nil {
 		return fmt.Errorf("%w\n(the logs are in %s/logs)", err, dir)
 	}
@@ -62,17 +64,19 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 		_, _ = fmt.Fprintf(a.Err, "The logs are in %s/logs.\n", dir)
 	}()
 	_, _ = fmt.Fprintf(a.Err, "Ready after %s.\n\n", time.Since(began).Round(10*time.Millisecond))
-	a.State, a.NATSURL, a.DatabaseURL = dir, s.Endpoints.NATS, s.Endpoints.Postgres
+	a.State = dir
+	a.NATSURL = s.Endpoints.NATS
+	a.DatabaseURL = s.Endpoints.Postgres
 
 	outcome := c.show(ctx, a)
 	if c.Keep && ctx.Err() == nil {
-		invite(a, s)
+		printSuggestions(a, s)
 		<-ctx.Done()
 	}
 	return outcome
 }
 
-// show carries the examples out and prints what came of them. Its error says which command did not
+// show carries the examples out and prints their outcomes. Its error says which command did not
 // succeed, and why.
 func (c *Command) show(ctx context.Context, a *app.App) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
@@ -84,14 +88,14 @@ func (c *Command) show(ctx context.Context, a *app.App) error {
 	if err := printOutcomes(a, runs); err != nil {
 		return err
 	}
-	if err := lookAtProjections(ctx, a, runs); err != nil {
-		return errors.Join(verdict(a, runs), fmt.Errorf("the projections: %w", err))
+	if err := printProjections(ctx, a, runs); err != nil {
+		return errors.Join(printSummary(a, runs), fmt.Errorf("the projections: %w", err))
 	}
-	return verdict(a, runs)
+	return printSummary(a, runs)
 }
 
-// invite says where everything is, and what to try.
-func invite(a *app.App, s *stack.Stack) {
+// printSuggestions prints the addresses, and what to try.
+func printSuggestions(a *app.App, s *stack.Stack) {
 	fmt.Fprintln(a.Out)
 	dev.PrintEndpoints(a, s)
 	self := os.Args[0]

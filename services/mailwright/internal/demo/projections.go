@@ -12,27 +12,34 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
-// looks are the queries of the demo's look at the projections, as an operator might type them.
-var looks = []struct{ title, sql string }{
+// queries are those that the demo prints, as an operator might type them.
+var queries = []struct{ title, sql string }{
 	{"Operations", `SELECT domain, state, operations FROM mailwright_views.operations_by_state ORDER BY domain, state`},
 	{"Directory objects", `SELECT object_type, name FROM mailwright_views.directory_objects ORDER BY created_at, name`},
-	{"Mailboxes", `SELECT primary_smtp_address AS address, alias, coalesce(nullif(database_name, ''), plan_name) AS database_or_plan FROM mailwright_views.mailboxes ORDER BY 1`},
-	{"Who may send on behalf of alex@contoso.com", `SELECT delegate, delegate_display_name AS name, source FROM mailwright_views.delegates WHERE lower(mailbox) = 'alex@contoso.com' OR mailbox_address = 'alex@contoso.com' ORDER BY delegate`},
-	{"Inventory", `SELECT recipient_type, count(*) AS mailboxes, sum(item_count)::bigint AS items FROM mailwright_views.mailbox_inventory GROUP BY recipient_type ORDER BY recipient_type`},
-	{"EnPower's documented sample", `SELECT display_name, recipient_type, status, item_count, issue_warning_quota, first_scan_time FROM mailwright_views.mailbox_inventory WHERE mailbox_id = 'f78625f8-3ec3-4665-835a-3502484af738'`},
+	{"Mailboxes", `SELECT primary_smtp_address AS address, alias,
+			coalesce(nullif(database_name, ''), plan_name) AS database_or_plan
+		FROM mailwright_views.mailboxes ORDER BY 1`},
+	{"Who may send on behalf of alex@contoso.com", `SELECT delegate, delegate_display_name AS name, source
+		FROM mailwright_views.delegates
+		WHERE lower(mailbox) = 'alex@contoso.com' OR mailbox_address = 'alex@contoso.com' ORDER BY delegate`},
+	{"Inventory", `SELECT recipient_type, count(*) AS mailboxes, sum(item_count)::bigint AS items
+		FROM mailwright_views.mailbox_inventory GROUP BY recipient_type ORDER BY recipient_type`},
+	{"EnPower's documented sample", `SELECT display_name, recipient_type, status, item_count,
+			issue_warning_quota, first_scan_time
+		FROM mailwright_views.mailbox_inventory WHERE mailbox_id = 'f78625f8-3ec3-4665-835a-3502484af738'`},
 }
 
-// lookAtProjections waits until the rows have caught up with the outcomes, and prints a few.
-func lookAtProjections(ctx context.Context, a *app.App, runs []*run) error {
+// printProjections waits until the rows have caught up with the outcomes, and prints some of them.
+func printProjections(ctx context.Context, a *app.App, runs []*run) error {
 	db, err := pgx.Connect(ctx, a.DatabaseURL)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
-	if err := caughtUp(ctx, db, len(runs)); err != nil {
+	if err := awaitRows(ctx, db, len(runs)); err != nil {
 		return err
 	}
-	for _, l := range looks {
+	for _, l := range queries {
 		fmt.Fprintf(a.Out, "\n%s\n", l.title)
 		if err := printRows(ctx, a, db, l.sql); err != nil {
 			return fmt.Errorf("%s: %w", l.title, err)
@@ -41,7 +48,7 @@ func lookAtProjections(ctx context.Context, a *app.App, runs []*run) error {
 	return nil
 }
 
-func caughtUp(ctx context.Context, db *pgx.Conn, commands int) error {
+func awaitRows(ctx context.Context, db *pgx.Conn, commands int) error {
 	for {
 		var finished int
 		err := db.QueryRow(ctx, `SELECT count(*) FROM mailwright_views.operations WHERE finished_at IS NOT NULL`).Scan(&finished)

@@ -21,14 +21,14 @@ type Command struct {
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
 	return `Starts NATS with JetStream, Postgres, the sandbox (the vendors' APIs, simulated) and the five services, each as a
-process of its own on a free port of the loopback interface, and restarts what ends by itself. Ctrl-C stops all of it
-in order.
+process of its own on a free port of the loopback interface. A process that ends is started again. Ctrl-C stops all
+of it in order.
 
-Postgres is the machine's own, run as another user if need be; where there is none it is installed from Debian's
-packages if that is possible, else downloaded, and the log says so.
+Postgres is the machine's own, run as another user if needed. If there is none, it is installed from Debian's
+packages where that is possible, else downloaded, and the log says so.
 
-The state directory (--state) keeps databases, streams, logs and the services' configuration, mailwright.yaml, and while the
-system runs endpoints.json with the URLs "nats", "postgres" and "sandbox". Other commands find the
+The state directory (--state) keeps databases, streams, logs and the services' configuration, mailwright.yaml. While
+the system runs it also has endpoints.json, with the URLs "nats", "postgres" and "sandbox": other commands find the
 system there.`
 }
 

@@ -16,10 +16,10 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
-// check asks one vendor of one tenant.
+// check is the check of one vendor of one tenant.
 type check struct {
 	tenant, vendor string
-	// ask says what was seen, and what can not be.
+	// ask sends the requests. seen says what works, and what cannot be seen.
 	ask func(context.Context) (seen string, err error)
 }
 
@@ -46,32 +46,33 @@ func checksOf(name string, t *tenant.Tenant, timeout time.Duration) (list []chec
 	return list
 }
 
-// nobody is an account that no directory has.
-const nobody = "mailwright-doctor-nobody"
+// missingAccount is an account that no directory has.
+const missingAccount = "mailwright-doctor-nobody"
 
-// askAdaxes searches by the marker too: if that can not be done, no lost create would ever be
-// settled.
+// askAdaxes searches by markerAttribute, too: if that is not possible, the outcome of a lost create
+// could not be found.
 func askAdaxes(ctx context.Context, cfg adaxes.Config, marker string) (string, error) {
 	c, err := adaxes.New(cfg)
 	if err != nil {
 		return "", err
 	}
-	if _, err := c.Search(ctx, adaxes.Query{Property: "sAMAccountName", Value: nobody}); err != nil {
+	if _, err := c.Search(ctx, adaxes.Query{Property: "sAMAccountName", Value: missingAccount}); err != nil {
 		return "", err
 	}
 	if marker == "" {
-		return "signed in, may search; the right to create does not show; no markerAttribute is set: a lost create is looked for by its names alone", nil
+		return "signed in, may search; the right to create does not show; no markerAttribute is set: " +
+			"a lost create is searched for by its names alone", nil
 	}
-	if _, err := c.Search(ctx, adaxes.Query{Property: marker, Value: nobody}); err != nil {
+	if _, err := c.Search(ctx, adaxes.Query{Property: marker, Value: missingAccount}); err != nil {
 		f := *failure.Of(err)
-		f.Text = "markerAttribute " + marker + " can not be searched by; set a text attribute that the directory has: " + f.Text
+		f.Text = "markerAttribute " + marker + " cannot be searched by; set a text attribute that the directory has: " + f.Text
 		return "", &f
 	}
 	return "signed in, may search, also by markerAttribute; the right to create does not show", nil
 }
 
-// errEnough ends a listing after its first page.
-var errEnough = errors.New("enough")
+// errFirstPageRead ends a listing after its first page.
+var errFirstPageRead = errors.New("the first page is read")
 
 func askExchangeOnline(ctx context.Context, cfg exchangeonline.Config) (string, error) {
 	c, err := exchangeonline.New(cfg)
@@ -82,11 +83,12 @@ func askExchangeOnline(ctx context.Context, cfg exchangeonline.Config) (string, 
 	if err != nil {
 		return "", err
 	}
-	err = c.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: 1}, func([]exchangeonline.Mailbox) error { return errEnough })
-	if errors.Is(err, errEnough) {
+	err = c.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: 1}, func([]exchangeonline.Mailbox) error { return errFirstPageRead })
+	if errors.Is(err, errFirstPageRead) {
 		err = nil
 	}
-	return fmt.Sprintf("signed in, may read mailboxes of %s; the right to change delegates does not show", count(len(domains), "domain")), err
+	text := "signed in, may read mailboxes of %s; the right to change delegates does not show"
+	return fmt.Sprintf(text, count(len(domains), "domain")), err
 }
 
 func askHostedExchange(ctx context.Context, cfg hostedexchange.Config) (string, error) {
@@ -110,8 +112,8 @@ func askEnPower(ctx context.Context, cfg enpower.Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = c.Mailboxes(ctx, enpower.Query{PageSize: 1}, func(enpower.Page) error { return errEnough })
-	if errors.Is(err, errEnough) {
+	err = c.Mailboxes(ctx, enpower.Query{PageSize: 1}, func(enpower.Page) error { return errFirstPageRead })
+	if errors.Is(err, errFirstPageRead) {
 		err = nil
 	}
 	return "signed in, may list mailboxes", err

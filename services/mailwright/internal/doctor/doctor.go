@@ -19,14 +19,23 @@ import (
 
 // Command is `mailwright doctor`.
 type Command struct {
-	File    string        `arg:"" optional:"" env:"MAILWRIGHT_CONFIG" help:"The services' configuration; default: that of a running 'mailwright dev'." placeholder:"FILE"`
-	Tenant  string        `help:"Check this tenant alone." placeholder:"NAME"`
-	Timeout time.Duration `env:"-" help:"How long one vendor may take." default:"15s"`
+	File    string        `arg:"" optional:"" env:"MAILWRIGHT_CONFIG" help:"The services' configuration; default: that of 'mailwright dev'." placeholder:"FILE"`
+	Tenant  string        `help:"Check only this tenant." placeholder:"NAME"`
+	Timeout time.Duration `env:"-" help:"Timeout of each vendor." default:"15s"`
 }
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Each vendor is signed in to, with a new token where it has a token endpoint, and asked for something that only reads: Adaxes for an object that does not exist, by its account name and by markerAttribute, Exchange Online for its accepted domains and one page of mailboxes, EnPower for one page of mailboxes, the LDAP directory for its base. Hosted Exchange has nothing that reads, so its URL is asked by a GET, and its credentials are not tried. What can not be seen without changing something is said beside the result.
+	return `Signs in to each vendor, with a new token where the vendor has a token endpoint, and sends requests that only
+read:
+
+  Adaxes           searches an object that does not exist, by its account name and by markerAttribute
+  Exchange Online  reads the accepted domains and one page of mailboxes
+  EnPower          reads one page of mailboxes
+  LDAP directory   reads its base
+  Hosted Exchange  has no request that reads: its URL gets a GET, and its credentials are not tried
+
+What cannot be checked without a change is said beside the result.
 
   mailwright doctor /etc/mailwright/mailwright.yaml
   mailwright doctor --tenant contoso --json
@@ -34,7 +43,7 @@ func (Command) Help() string {
 Exit codes: 0 all is well; 1 a vendor is not; 2 the configuration is wrong.`
 }
 
-// Finding is what one check came to.
+// Finding is the result of one check.
 type Finding struct {
 	Tenant string `json:"tenant"`
 	Vendor string `json:"vendor"`
@@ -75,7 +84,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if err := show(a, findings); err != nil {
 		return err
 	}
-	return verdict(findings)
+	return resultOf(findings)
 }
 
 func (c check) run(ctx context.Context, timeout time.Duration) Finding {
@@ -83,10 +92,18 @@ func (c check) run(ctx context.Context, timeout time.Duration) Finding {
 	defer cancel()
 	began := time.Now()
 	seen, err := c.ask(ctx)
-	f := Finding{Tenant: c.tenant, Vendor: c.vendor, OK: err == nil, Text: seen, Millis: time.Since(began).Milliseconds()}
+	f := Finding{
+		Tenant: c.tenant,
+		Vendor: c.vendor,
+		OK:     err == nil,
+		Text:   seen,
+		Millis: time.Since(began).Milliseconds(),
+	}
 	if err != nil {
 		e := failure.Of(err)
-		f.Kind, f.Code, f.Text = string(e.Kind), e.Code, e.Text+hints[e.Kind]
+		f.Kind = string(e.Kind)
+		f.Code = e.Code
+		f.Text = e.Text + hints[e.Kind]
 	}
 	return f
 }
@@ -117,18 +134,18 @@ func show(a *app.App, findings []Finding) error {
 	return t.Flush()
 }
 
-func verdict(findings []Finding) error {
-	ill := 0
+func resultOf(findings []Finding) error {
+	failed := 0
 	for _, f := range findings {
 		if !f.OK {
-			ill++
+			failed++
 		}
 	}
 	switch {
 	case len(findings) == 0:
 		return errors.New("no vendor is configured")
-	case ill > 0:
-		return fmt.Errorf("%d of %d checks failed", ill, len(findings))
+	case failed > 0:
+		return fmt.Errorf("%d of %d checks failed", failed, len(findings))
 	}
 	return nil
 }

@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 }
 
 // configured writes the configuration against a sandbox, with texts replaced, and gives its path.
-func configured(t *testing.T, box *sandboxtest.Sandbox, replace ...string) string {
+func configured(t *testing.T, env *sandboxtest.Sandbox, replace ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range stack.SandboxConfig(box.URL, box.LDAP) {
+	for name, text := range stack.SandboxConfig(env.URL, env.LDAP) {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -53,8 +53,8 @@ func examine(t *testing.T, args ...string) (apptest.Result, map[string]doctor.Fi
 
 func TestAllIsWell(t *testing.T) {
 	t.Parallel()
-	box := sandboxtest.Start(t)
-	file := configured(t, box)
+	env := sandboxtest.Start(t)
+	file := configured(t, env)
 	r, findings := examine(t, file)
 	if r.Code != 0 || len(findings) != 5 {
 		t.Fatalf("code %d: %s%s", r.Code, r.Out, r.Err)
@@ -65,12 +65,12 @@ func TestAllIsWell(t *testing.T) {
 		}
 	}
 	var page struct{ Entries []json.RawMessage }
-	if err := box.Do(t.Context(), "GET", "journal?committed=true&vendor=hostedexchange", nil, &page); err != nil || len(page.Entries) > 0 {
+	if err := env.Do(t.Context(), "GET", "journal?committed=true&vendor=hostedexchange", nil, &page); err != nil || len(page.Entries) > 0 {
 		t.Errorf("something was changed: %s, %v", page.Entries, err)
 	}
 	for call, vendors := range map[string]string{"token": "entra enpower-identity", "search": "adaxes ldap", "bind": "ldap", "Get-AcceptedDomain": "exchangeonline", "Get-Mailbox": "exchangeonline", "list-mailboxes": "enpower"} {
 		for vendor := range strings.FieldsSeq(vendors) {
-			if err := box.Do(t.Context(), "GET", "journal?call="+call+"&vendor="+vendor, nil, &page); err != nil || len(page.Entries) == 0 {
+			if err := env.Do(t.Context(), "GET", "journal?call="+call+"&vendor="+vendor, nil, &page); err != nil || len(page.Entries) == 0 {
 				t.Errorf("%s was not asked for %s: %v", vendor, call, err)
 			}
 		}
@@ -83,11 +83,11 @@ func TestAllIsWell(t *testing.T) {
 
 func TestWhatIsWrongIsNamed(t *testing.T) {
 	t.Parallel()
-	box := sandboxtest.Start(t)
-	if err := box.Apply(t.Context(), sandboxapi.Script{Faults: []sandboxapi.Fault{{Vendor: "enpower", Kind: "status", Params: sandboxapi.Params{Status: 503}}}}); err != nil {
+	env := sandboxtest.Start(t)
+	if err := env.Apply(t.Context(), sandboxapi.Script{Faults: []sandboxapi.Fault{{Vendor: "enpower", Kind: "status", Params: sandboxapi.Params{Status: 503}}}}); err != nil {
 		t.Fatal(err)
 	}
-	r, findings := examine(t, configured(t, box, "adaxes-sandbox-token", "adaxes-expired-token", "entra-sandbox-secret", "wrong-secret", "hosted-reader-password", "wrong-password", "/hosted/mpf/soapisapi.dll", "/hosted/elsewhere"))
+	r, findings := examine(t, configured(t, env, "adaxes-sandbox-token", "adaxes-expired-token", "entra-sandbox-secret", "wrong-secret", "hosted-reader-password", "wrong-password", "/hosted/mpf/soapisapi.dll", "/hosted/elsewhere"))
 	if r.Code != app.ExitFailure || !strings.Contains(r.Err, "5 of 5 checks failed") {
 		t.Errorf("code %d: %s", r.Code, r.Err)
 	}
@@ -105,8 +105,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 
 func TestAMarkerThatCanNotBeSearchedByIsNamed(t *testing.T) {
 	t.Parallel()
-	box := sandboxtest.Start(t)
-	r, findings := examine(t, configured(t, box, "adm-CustomAttributeText20", "noSuchAttribute"))
+	env := sandboxtest.Start(t)
+	r, findings := examine(t, configured(t, env, "adm-CustomAttributeText20", "noSuchAttribute"))
 	if f := findings["adaxes"]; r.Code != app.ExitFailure || f.OK || f.Kind != "invalid" || !strings.Contains(f.Text, "markerAttribute noSuchAttribute") {
 		t.Errorf("code %d: %+v", r.Code, f)
 	}

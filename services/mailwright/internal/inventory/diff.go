@@ -27,14 +27,22 @@ type Diff struct {
 
 // Help implements kong.HelpProvider.
 func (Diff) Help() string {
-	return `Each mailbox has one line, with the latest thing found about it: new, changed (with each member as it was and as it is), returned, or missing. Of a mailbox that changed twice the first change is no longer known in detail; how many changes the inventories counted in all is said at the end, and how many of them later ones have replaced.
+	return `Each mailbox has one line, with the latest finding about it: new, changed (with the old and the new value of each
+member), returned, or missing. Of a mailbox that changed twice, only the latest change is known in detail. The
+last line says how many changes the inventories counted, and how many of them later ones have replaced.
 
   mailwright inventory diff --since 24h
   mailwright inventory diff fvqzmybj --change missing --csv
   mailwright inventory diff fvqzmybj q3mtd2ka --json`
 }
 
-var differing = []column{{name: "changed_at", width: 19}, {name: "tenant", width: 12}, {name: "change", width: 8}, {name: "mailbox", width: 36}, {name: "what"}}
+var diffColumns = []column{
+	{name: "changed_at", width: 19},
+	{name: "tenant", width: 12},
+	{name: "change", width: 8},
+	{name: "mailbox", width: 36},
+	{name: "what"},
+}
 
 // syncRow is an inventory, as far as a diff needs it.
 type syncRow struct {
@@ -64,10 +72,10 @@ func (c *Diff) Run(ctx context.Context, a *app.App) error {
 		ids[i] = s.ID
 	}
 	w.add("sync_id = ANY($)", ids)
-	if len(syncs) > 0 { // by the index; an attempt that was taken up again may have begun before
+	if len(syncs) > 0 { // for the index; a resumed attempt may have begun a week before
 		w.add("changed_at >= $", syncs[0].StartedAt.AddDate(0, 0, -7))
 	} else {
-		w.add("false") // else all mailboxes would be looked at
+		w.add("false") // otherwise all mailboxes would be read
 	}
 	if c.Tenant != "" {
 		w.add("tenant = $", c.Tenant)
@@ -75,19 +83,22 @@ func (c *Diff) Run(ctx context.Context, a *app.App) error {
 	if len(c.Change) > 0 {
 		w.add("change = ANY($)", c.Change)
 	}
-	to := c.printer(a, differing)
-	rows, err := stream(ctx, conn, `SELECT changed_at, tenant, change, coalesce(email_address, display_name, mailbox_id), jsonb_build_object('previous', previous, 'facts', to_jsonb(m)), to_jsonb(m)
-		FROM mailwright_views.mailbox_inventory m`+w.where()+" ORDER BY changed_at, tenant, mailbox_id", w.args, worded{to})
+	to := c.printer(a, diffColumns)
+	const columns = `SELECT changed_at, tenant, change, coalesce(email_address, display_name, mailbox_id),
+			jsonb_build_object('previous', previous, 'facts', to_jsonb(m)), to_jsonb(m)
+		FROM mailwright_views.mailbox_inventory m`
+	sql := columns + w.where() + " ORDER BY changed_at, tenant, mailbox_id"
+	rows, err := stream(ctx, conn, sql, w.args, changePrinter{to})
 	if err != nil {
 		return err
 	}
 	return c.summary(a, syncs, rows)
 }
 
-// worded puts what has changed of a mailbox into words.
-type worded struct{ printer }
+// changePrinter describes the changed members of a mailbox in the last column.
+type changePrinter struct{ printer }
 
-func (p worded) row(r record) error {
+func (p changePrinter) row(r record) error {
 	last := len(r.values) - 1
 	if detail, ok := r.values[last].(map[string]any); ok {
 		previous, _ := detail["previous"].(map[string]any)
@@ -129,7 +140,8 @@ func snake(member string) string {
 	return strings.ToLower(out.String())
 }
 
-const syncColumns = "SELECT operation_id, tenant, started_at, completed_at, new, changed, returned, missing FROM mailwright_views.inventory_syncs"
+const syncColumns = "SELECT operation_id, tenant, started_at, completed_at, new, changed, returned, missing " +
+	"FROM mailwright_views.inventory_syncs"
 
 // syncs are the inventories that the diff is about, the earliest first.
 func (c *Diff) syncs(ctx context.Context, conn *pgx.Conn) ([]syncRow, error) {
@@ -191,7 +203,10 @@ func find(ctx context.Context, conn *pgx.Conn, id string) (syncRow, error) {
 func (c *Diff) summary(a *app.App, syncs []syncRow, rows int) error {
 	var n, changed, returned, missing int64
 	for _, s := range syncs {
-		n, changed, returned, missing = n+s.New, changed+s.Changed, returned+s.Returned, missing+s.Missing
+		n += s.New
+		changed += s.Changed
+		returned += s.Returned
+		missing += s.Missing
 	}
 	text := fmt.Sprintf("%s: %s new, %s changed, %s returned, %s missing", plural(len(syncs)),
 		render.Thousands(int(n)), render.Thousands(int(changed)), render.Thousands(int(returned)), render.Thousands(int(missing)))

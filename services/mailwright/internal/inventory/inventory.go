@@ -21,7 +21,9 @@ func (Command) Help() string {
   mailwright inventory show alex@contoso.com
   mailwright inventory diff --since 24h
 
-Exit codes: 0 done; 1 the inventory failed, nothing was found, or a server is away; 2 the call is wrong; 3 no outcome in time: the inventory goes on; 5 the inventory is suspect: it missed so many mailboxes that it reports none as missing.`
+Exit codes: 0 done; 1 the inventory failed, nothing was found, or a server does not answer; 2 the call is wrong;
+3 no outcome in time: the inventory goes on; 5 the inventory is suspect: it missed so many mailboxes that it
+reports none as missing.`
 }
 
 // Output says in what form rows are printed.

@@ -18,13 +18,13 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 )
 
-// system is the sandbox, NATS, the two services and Postgres, as processes.
-type system struct {
+// env is the sandbox, NATS, the two services and Postgres, as processes.
+type env struct {
 	*testing.T
 	*stack.Stack
 }
 
-func start(t *testing.T) system {
+func start(t *testing.T) env {
 	t.Helper()
 	bin := os.Getenv("MAILWRIGHT_BIN")
 	if bin == "" {
@@ -43,10 +43,10 @@ func start(t *testing.T) system {
 			t.Error(err)
 		}
 	})
-	return system{t, s}
+	return env{t, s}
 }
 
-func (s system) run(code int, args ...string) apptest.Result {
+func (s env) run(code int, args ...string) apptest.Result {
 	s.Helper()
 	if args[0] == "sync" {
 		args = append(args, "--tenant", s.Endpoints.Tenant)
@@ -59,7 +59,7 @@ func (s system) run(code int, args ...string) apptest.Result {
 	return r
 }
 
-func (s system) populate(format string, args ...any) {
+func (s env) populate(format string, args ...any) {
 	s.Helper()
 	if err := (sandboxapi.Client{URL: s.Endpoints.Sandbox}).Do(s.Context(), "POST", "enpower/population", fmt.Appendf(nil, format, args...), nil); err != nil {
 		s.Fatal(err)
@@ -67,7 +67,7 @@ func (s system) populate(format string, args ...any) {
 }
 
 // projected waits until Postgres has an inventory's counts and as many rows of its own.
-func (s system) projected(rows int, args ...string) [][]string {
+func (s env) projected(rows int, args ...string) [][]string {
 	s.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		r := apptest.Run(context.Background(), s.T, apptest.Call{Name: "inventory", Command: &inventory.Command{},

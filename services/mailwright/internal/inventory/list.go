@@ -12,30 +12,38 @@ import (
 
 // List is `mailwright inventory ls`.
 type List struct {
-	Match        string  `arg:"" optional:"" help:"A part of address, user principal name or display name, in any case."`
+	Match        string  `arg:"" optional:"" help:"A part of address, user principal name or display name."`
 	Tenant       string  `env:"-" help:"Only this configured tenant."`
 	Domain       string  `env:"-" help:"Only this tenant's domain, as EnPower names it."`
 	Type         string  `env:"-" placeholder:"TYPE" help:"Only this type: user, shared, room, equipment, or the vendor's text."`
 	Status       string  `env:"-" placeholder:"TEXT" help:"Only this status, such as Archived."`
-	NearQuota    float64 `env:"-" placeholder:"SHARE" help:"Only those that use at least this share of the quota from which they can not send: 0.9."`
+	NearQuota    float64 `env:"-" placeholder:"SHARE" help:"Only those that use at least this share of their send quota, such as 0.9."`
 	Forwarding   bool    `env:"-" help:"Only those that forward outside."`
 	Hold         bool    `env:"-" help:"Only those on litigation hold."`
-	Inactive     string  `env:"-" placeholder:"2160h|TIME" help:"Only those without activity since then; what never had any counts from when it was made."`
+	Inactive     string  `env:"-" placeholder:"2160h|TIME" help:"Only those without activity since then, or since their creation."`
 	Missing      bool    `env:"-" xor:"presence" help:"Only those that are missing, with their last known facts."`
 	All          bool    `env:"-" xor:"presence" help:"Also those that are missing. Default: only those that are there."`
-	ChangedSince string  `env:"-" placeholder:"24h|TIME" help:"Only those whose facts were found changed since then, new and returned ones included."`
+	ChangedSince string  `env:"-" placeholder:"24h|TIME" help:"Only those that changed since then; new and returned ones count."`
 	Limit        int     `env:"-" placeholder:"N" help:"At most so many."`
 	Output
 }
 
 // Help implements kong.HelpProvider.
 func (List) Help() string {
-	return `Rows are printed as Postgres gives them, by tenant and address. --json prints every column, one document a line; the table and CSV the main ones. Sizes are in MiB, as far as the vendor lets one infer.`
+	return `Rows are printed as Postgres gives them, by tenant and address. --json prints every column, one document a line;
+the table and CSV print the main ones. Sizes are in MiB, as far as they can be inferred from the vendor's texts.`
 }
 
-var listed = []column{
-	{name: "tenant", width: 12}, {name: "email_address", width: 36}, {name: "display_name", width: 24}, {name: "recipient_type", width: 14}, {name: "status", width: 10},
-	{name: "storage_used", width: 12, right: true}, {name: "prohibit_send_quota", width: 19, right: true}, {name: "change", width: 8}, {name: "changed_at"},
+var listColumns = []column{
+	{name: "tenant", width: 12},
+	{name: "email_address", width: 36},
+	{name: "display_name", width: 24},
+	{name: "recipient_type", width: 14},
+	{name: "status", width: 10},
+	{name: "storage_used", width: 12, right: true},
+	{name: "prohibit_send_quota", width: 19, right: true},
+	{name: "change", width: 8},
+	{name: "changed_at"},
 }
 
 // Run lists.
@@ -49,11 +57,12 @@ func (c *List) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	sql := "SELECT " + names(listed) + ", to_jsonb(m) FROM mailwright_views.mailbox_inventory m" + where.where() + " ORDER BY tenant, email_address, mailbox_id"
+	sql := "SELECT " + names(listColumns) + ", to_jsonb(m) FROM mailwright_views.mailbox_inventory m" +
+		where.where() + " ORDER BY tenant, email_address, mailbox_id"
 	if c.Limit > 0 {
 		sql += fmt.Sprintf(" LIMIT %d", c.Limit)
 	}
-	_, err = stream(ctx, conn, sql, where.args, c.printer(a, listed))
+	_, err = stream(ctx, conn, sql, where.args, c.printer(a, listColumns))
 	return err
 }
 
@@ -124,7 +133,7 @@ func (c *List) conditions(now time.Time) (*conditions, error) {
 	return w, errors.Join(errs...)
 }
 
-// escapeLike takes the special meaning from what LIKE gives one.
+// escapeLike escapes the special characters of LIKE.
 func escapeLike(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
 }

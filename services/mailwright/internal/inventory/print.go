@@ -13,8 +13,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// column is one of a listing. A table is printed as its rows come, so a column has its width
-// before.
+// column is a column of a listing. A table is printed row by row, so the width is fixed.
 type column struct {
 	name  string
 	width int
@@ -53,13 +52,14 @@ func newCSV(to io.Writer, columns []column) csvFile {
 func (w csvFile) row(r record) error {
 	cells := make([]string, len(r.values))
 	for i, v := range r.values {
-		cells[i] = harmless(text(v, time.RFC3339))
+		cells[i] = escapeFormula(text(v, time.RFC3339))
 	}
 	return w.Write(cells)
 }
 
-// harmless keeps a spreadsheet from taking a foreign text for a formula (OWASP, CSV Injection).
-func harmless(s string) string {
+// escapeFormula keeps a spreadsheet from taking a vendor's text for a formula (OWASP, CSV
+// Injection).
+func escapeFormula(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
 	}

@@ -22,10 +22,11 @@ type Show struct {
 
 // Help implements kong.HelpProvider.
 func (Show) Help() string {
-	return `Prints what the vendor gave and when we found it so; what it left empty is left out. Of a missing mailbox these are the last known facts. Several mailboxes may have the name: each is shown.`
+	return `Prints the vendor's facts and when an inventory found them. Empty members are left out. Of a missing mailbox these
+are the last known facts. If several mailboxes have the name, each is shown.`
 }
 
-var shown = []column{{name: "member", width: 34}, {name: "value"}}
+var showColumns = []column{{name: "member", width: 34}, {name: "value"}}
 
 // Run shows.
 func (c *Show) Run(ctx context.Context, a *app.App) error {
@@ -35,12 +36,14 @@ func (c *Show) Run(ctx context.Context, a *app.App) error {
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	w := &conditions{}
-	w.add(`(lower(email_address) = lower($) OR lower(display_name) = lower($) OR lower(principal_name) = lower($) OR lower(alias) = lower($) OR mailbox_id = $)`,
+	w.add(`(lower(email_address) = lower($) OR lower(display_name) = lower($) OR lower(principal_name) = lower($)
+		OR lower(alias) = lower($) OR mailbox_id = $)`,
 		c.Mailbox, c.Mailbox, c.Mailbox, c.Mailbox, c.Mailbox)
 	if c.Tenant != "" {
 		w.add("tenant = $", c.Tenant)
 	}
-	rows, _ := conn.Query(ctx, "SELECT to_json(m)::text FROM mailwright_views.mailbox_inventory m"+w.where()+" ORDER BY tenant, mailbox_id", w.args...)
+	sql := "SELECT to_json(m)::text FROM mailwright_views.mailbox_inventory m" + w.where() + " ORDER BY tenant, mailbox_id"
+	rows, _ := conn.Query(ctx, sql, w.args...)
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return postgresError(err)
@@ -61,7 +64,7 @@ func (c *Show) Run(ctx context.Context, a *app.App) error {
 
 // print prints one mailbox: its members in the order of the view.
 func (c *Show) print(a *app.App, document string) error {
-	to := c.printer(a, shown)
+	to := c.printer(a, showColumns)
 	if a.JSON {
 		return to.row(record{document: json.RawMessage(document)})
 	}

@@ -17,10 +17,10 @@ import (
 
 // Sync is `mailwright inventory sync`.
 type Sync struct {
-	Tenant        string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant. Default: the only tenant of the running system."`
+	Tenant        string        `env:"MAILWRIGHT_TENANT" help:"Tenant. Default: the running system's only one."`
 	VendorTenant  string        `env:"-" placeholder:"ID|DOMAIN" help:"Only one tenant of those that EnPower lists."`
-	Type          string        `enum:"all,user,shared,resource,room,equipment" default:"all" env:"-" help:"all: user and shared mailboxes; user, shared; resource: rooms and equipment, which EnPower lists apart; room, equipment."`
-	AcceptMissing bool          `env:"-" help:"Report mailboxes as missing however many they are: an answer to an inventory that was suspect."`
+	Type          string        `enum:"all,user,shared,resource,room,equipment" default:"all" env:"-" help:"Which mailboxes: all are user and shared ones; resource is room and equipment."`
+	AcceptMissing bool          `env:"-" help:"Report mailboxes as missing however many they are."`
 	PageSize      int           `env:"-" placeholder:"N" help:"Mailboxes a page, 1 to 1000. Default: 1000."`
 	ID            string        `env:"-" help:"The command's id. Default: a new UUID."`
 	Timeout       time.Duration `default:"2h" env:"-" help:"How long to wait for the outcome."`
@@ -29,12 +29,15 @@ type Sync struct {
 
 // Help implements kong.HelpProvider.
 func (Sync) Help() string {
-	return `Publishes inventory.sync and waits: progress on standard error, what was found on standard output. Ctrl-C ends the waiting, not the inventory. Only what differs from the inventory before is published and reaches Postgres.
+	return `Publishes inventory.sync and waits: progress on standard error, the result on standard output. Ctrl-C ends the
+waiting, not the inventory. Only differences from the previous inventory are published and reach Postgres.
 
-Exit codes: 0 taken; 1 failed, rejected, cancelled or given up, or NATS is away; 2 the call is wrong; 3 no outcome in time: it goes on; 5 taken, but suspect: too many mailboxes were not listed, and none was reported missing.`
+Exit codes: 0 taken; 1 failed, rejected, cancelled or dead-lettered, or NATS does not answer; 2 the call is wrong;
+3 no outcome in time: it goes on; 5 taken, but suspect: too many mailboxes were not listed, and none was reported
+missing.`
 }
 
-var counted = []column{{name: "what", width: 12}, {name: "mailboxes", width: 12, right: true}}
+var countColumns = []column{{name: "what", width: 12}, {name: "mailboxes", width: 12, right: true}}
 
 // Run takes an inventory.
 func (c *Sync) Run(ctx context.Context, a *app.App) error {
@@ -73,7 +76,8 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 		}
 	})
 	if errors.Is(err, client.ErrNoOutcome) {
-		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("%w; 'mailwright watch --operation %s' follows it", err, render.ShortOperation(receipt.OperationID))}
+		err = fmt.Errorf("%w; 'mailwright watch --operation %s' follows it", err, render.ShortOperation(receipt.OperationID))
+		return &app.ExitError{Code: app.ExitNoOutcome, Err: err}
 	}
 	if err != nil {
 		return err
@@ -110,26 +114,36 @@ func (c *Sync) report(a *app.App, outcome event.Event) error {
 		if err := a.PrintJSON(outcome); err != nil {
 			return err
 		}
-	} else if err := c.counts(a, d); err != nil {
+	} else if err := c.printCounts(a, d); err != nil {
 		return err
 	}
 	if d.Suspect {
 		return &app.ExitError{Code: app.ExitSuspect, Err: fmt.Errorf(
-			"suspect: %s of %s known mailboxes were not listed, so none was reported missing; if they are gone indeed, take it again with --accept-missing",
+			"suspect: %s of %s known mailboxes were not listed, so none was reported missing; "+
+				"if they are gone indeed, take it again with --accept-missing",
 			render.Thousands(d.Absent), render.Thousands(d.Known))}
 	}
 	return nil
 }
 
-func (c *Sync) counts(a *app.App, d event.SyncCompletedData) error {
-	to := c.printer(a, counted)
+func (c *Sync) printCounts(a *app.App, d event.SyncCompletedData) error {
+	to := c.printer(a, countColumns)
 	for _, n := range []struct {
 		what  string
 		count int
 	}{
-		{"seen", d.Seen}, {"new", d.New}, {"changed", d.Changed}, {"returned", d.Returned}, {"unchanged", d.Unchanged},
-		{"known before", d.Known}, {"absent", d.Absent}, {"missing", d.Missing}, {"duplicates", d.Duplicates}, {"without id", d.Unidentified},
-		{"truncated", d.Truncated}, {"unpublished", d.Unpublished},
+		{"seen", d.Seen},
+		{"new", d.New},
+		{"changed", d.Changed},
+		{"returned", d.Returned},
+		{"unchanged", d.Unchanged},
+		{"known before", d.Known},
+		{"absent", d.Absent},
+		{"missing", d.Missing},
+		{"duplicates", d.Duplicates},
+		{"without id", d.Unidentified},
+		{"truncated", d.Truncated},
+		{"unpublished", d.Unpublished},
 	} {
 		if err := to.row(record{values: []any{n.what, n.count}}); err != nil {
 			return err
@@ -138,6 +152,7 @@ func (c *Sync) counts(a *app.App, d event.SyncCompletedData) error {
 	if err := to.end(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.Err, "%s in %v\n", render.Count(d.Pages, "page", "pages"), d.CompletedAt.Sub(d.StartedAt).Round(time.Millisecond))
+	took := d.CompletedAt.Sub(d.StartedAt).Round(time.Millisecond)
+	_, err := fmt.Fprintf(a.Err, "%s in %v\n", render.Count(d.Pages, "page", "pages"), took)
 	return err
 }

@@ -18,12 +18,14 @@ type Command struct {
 	Type   string `arg:"" help:"Type of the command, in full or short: mailbox.create."`
 	Data   string `arg:"" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself."`
 	Tenant string `env:"MAILWRIGHT_TENANT" help:"A tenant of the services' configuration: prints the whole subject too."`
-	Domain string `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"With operation.cancel: the domain of the operation that it cancels."`
+	Domain string `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Of operation.cancel: the domain of the operation to cancel."`
 }
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Commands with the same tenant, domain and key take effect in the order published. The recommended key is what the command is about, in lower case and in Unicode's normal form C; in the subject each byte but A to Z, a to z, 0 to 9, - and _ becomes % and two hexadecimal digits. No server is asked.
+	return `Commands with the same tenant, domain and key take effect in the order published. The recommended key is what the
+command is about, in lower case and in Unicode's normal form C. In the subject each byte other than A to Z, a to
+z, 0 to 9, - and _ becomes % and two hexadecimal digits. No server is asked.
 
   mailwright key delegation.change '{"mailbox":"Alex@contoso.com"}'
   mailwright key mailbox.create @mailbox.json --tenant contoso
@@ -74,11 +76,13 @@ func (c *Command) recommend(a *app.App) (recommended, error) {
 	}
 	r := recommended{Key: event.Key(e)}
 	if r.Key == "" {
-		return r, fmt.Errorf("the data of %s has nothing to make a key of; 'mailwright send --help' lists what each type's is", render.Short(full))
+		return r, fmt.Errorf("the data of %s has nothing to make a key of; 'mailwright send --help' lists what each type's is",
+			render.Short(full))
 	}
 	r.Token = event.Token(r.Key)
 	if c.Tenant != "" {
-		_, receipt, err := client.Command{Event: e, Tenant: c.Tenant, Domain: event.Domain(cmp.Or(c.Domain, string(event.DomainOf(full))))}.Message()
+		domain := event.Domain(cmp.Or(c.Domain, string(event.DomainOf(full))))
+		_, receipt, err := client.Command{Event: e, Tenant: c.Tenant, Domain: domain}.Message()
 		if err != nil {
 			return r, err
 		}

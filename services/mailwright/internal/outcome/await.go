@@ -1,4 +1,4 @@
-// Package outcome waits for what becomes of published commands, and says it.
+// Package outcome waits for the outcomes of published commands, and prints them.
 package outcome
 
 import (
@@ -13,9 +13,9 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// Await prints what is heard of published commands until each has its outcome: outcomes on standard
-// output, the rest as progress. Its error, with an exit code, says so where one did not succeed or
-// has none when ctx ends.
+// Await prints the updates of published commands until each has its outcome: outcomes on standard
+// output, the rest as progress on standard error. Its error, with an exit code, says that a command
+// did not succeed, or has no outcome when ctx ends.
 func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []client.Receipt) error {
 	t := newTally(receipts)
 	var printing error
@@ -29,10 +29,10 @@ func Await(ctx context.Context, a *app.App, js jetstream.JetStream, receipts []c
 	if err == nil {
 		err = printing
 	}
-	return t.verdict(err)
+	return t.exitError(err)
 }
 
-// show prints one thing heard: outcomes and their parts on standard output, the rest as progress.
+// show prints one update: outcomes and their parts on standard output, the rest as progress.
 func show(a *app.App, progress *app.Lines, n client.Update) error {
 	if n.Dead != nil {
 		line := render.LineOfDead(*n.Dead, n.Receipt.Domain)

@@ -10,11 +10,11 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
-// tally counts what became of commands.
+// tally counts the outcomes of commands.
 type tally struct{ succeeded, failed, rejected, cancelled, dead, open int }
 
-// newTally starts with every command open; one that was published twice is stored, and counts,
-// once.
+// newTally starts with every command open. A command that was published twice is stored once, and
+// counts once.
 func newTally(receipts []client.Receipt) *tally {
 	sequences := map[uint64]bool{}
 	for _, r := range receipts {
@@ -41,22 +41,22 @@ func (t *tally) count(n client.Update) {
 	t.open--
 }
 
-// verdict turns outcomes into the program's end. One that failed weighs more than one that is still
-// open.
-func (t *tally) verdict(err error) error {
+// exitError turns outcomes into the program's error. A failed command counts more than an open one.
+func (t *tally) exitError(err error) error {
 	switch {
 	case err != nil && !errors.Is(err, client.ErrNoOutcome):
 		return err
 	case t.failed+t.rejected+t.cancelled+t.dead > 0:
 		return errors.New(t.String())
 	case err != nil:
-		return &app.ExitError{Code: app.ExitNoOutcome, Err: fmt.Errorf("%w: %s; what is open goes on, 'mailwright watch --operation ID' follows it", err, t)}
+		err = fmt.Errorf("%w: %s; open operations go on, 'mailwright watch --operation ID' follows one", err, t)
+		return &app.ExitError{Code: app.ExitNoOutcome, Err: err}
 	default:
 		return nil
 	}
 }
 
-// String lists what there is of each.
+// String lists the counts that are not zero.
 func (t *tally) String() string {
 	var parts []string
 	for _, p := range []struct {

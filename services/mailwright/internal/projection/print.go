@@ -36,7 +36,7 @@ func show(a *app.App, r replay.Report) error {
 			fmt.Fprintf(a.Out, "%s: %d not compared: %s\n", t.Name, t.Limits[why], why)
 		}
 		for _, d := range t.Examples {
-			fmt.Fprintf(a.Out, "%s %s: %s\n", t.Name, key(d.Key), differs(d))
+			fmt.Fprintf(a.Out, "%s %s: %s\n", t.Name, key(d.Key), describe(d))
 		}
 		if more := t.Differences - len(t.Examples); more > 0 {
 			fmt.Fprintf(a.Out, "%s: %d more\n", t.Name, more)
@@ -64,7 +64,7 @@ func key(columns map[string]any) string {
 	return strings.Join(parts, " ")
 }
 
-func differs(d replay.Difference) string {
+func describe(d replay.Difference) string {
 	switch d.Kind {
 	case replay.Missing:
 		return "missing: a replay gives this row"
@@ -78,8 +78,8 @@ func differs(d replay.Difference) string {
 	return "changed: " + strings.Join(parts, "; ")
 }
 
-// longest value that is printed whole.
-const longest = 100
+// maxValueLength is the length of the longest value that is printed whole.
+const maxValueLength = 100
 
 // value prints a value on one line, as JSON.
 func value(v any) string {
@@ -88,8 +88,8 @@ func value(v any) string {
 		return "?"
 	}
 	text := []rune(string(app.EscapeJSON(raw)))
-	if len(text) > longest {
-		return string(text[:longest]) + "…"
+	if len(text) > maxValueLength {
+		return string(text[:maxValueLength]) + "…"
 	}
 	return string(text)
 }

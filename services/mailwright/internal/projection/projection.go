@@ -1,5 +1,5 @@
-// Package projection is `mailwright projection`: it shows how far the projections have come, proves
-// that their rows are what the streams give, and builds them again.
+// Package projection is `mailwright projection`: it shows the position of each projection, verifies
+// its rows against the streams, and rebuilds them.
 package projection
 
 import (
@@ -23,31 +23,32 @@ type Command struct {
 	Rebuild Rebuild `cmd:"" help:"Build the rows again from the streams, beside the live ones, and swap them in."`
 }
 
-// servers are the two that these commands need.
+// servers are the connections that these commands need.
 type servers struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	pool *pgxpool.Pool
 }
 
-// connect waits for neither server longer than a person does.
+// connect connects to both servers, each within [app.ServerTimeout].
 func connect(ctx context.Context, a *app.App) (*servers, error) {
 	process.TuneMemory() // a replay reads as much as a service does
 	endpoints, err := a.Endpoints()
 	if err != nil {
 		return nil, err
 	}
-	soon, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	connectCtx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
 	defer cancel()
 	pool, err := postgres.Open(ctx, endpoints.Postgres, replay.Connections())
 	if err != nil {
 		return nil, err
 	}
-	if err := pool.Ping(soon); err != nil {
+	if err := pool.Ping(connectCtx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("Postgres does not answer: is 'mailwright dev' running? --database-url says where else it is (%w)", err)
+		return nil, fmt.Errorf("Postgres does not answer: is 'mailwright dev' running? "+
+			"--database-url says where else it is (%w)", err)
 	}
-	nc, js, err := a.Connect(soon)
+	nc, js, err := a.Connect(connectCtx)
 	if err != nil {
 		pool.Close()
 		return nil, err
@@ -60,13 +61,13 @@ func (s *servers) close() {
 	s.pool.Close()
 }
 
-// config of a replay that tells of its progress.
+// config is that of a replay with progress on standard error.
 func (s *servers) config(a *app.App, examples int) replay.Config {
-	bar := a.NewBar()
+	progress := a.NewProgress()
 	return replay.Config{Pool: s.pool, JS: s.js, Log: a.Log, Examples: examples, Progress: func(p replay.Progress) {
 		if p.Stage != replay.Replaying {
-			p.Done, p.All = 0, 0 // nobody can measure the others
+			p.Done, p.All = 0, 0 // the other stages cannot be measured
 		}
-		bar.Set(string(p.Stage), p.Done, p.All, "messages")
+		progress.Set(string(p.Stage), p.Done, p.All, "messages")
 	}}
 }

@@ -26,7 +26,7 @@ import (
 
 // start gives a NATS server with one event in EVENTS, a database whose projections have seen it,
 // and both addresses as flags.
-func start(t *testing.T) (*apptest.System, *pgxpool.Pool, []string) {
+func start(t *testing.T) (*apptest.Env, *pgxpool.Pool, []string) {
 	t.Helper()
 	url := apptest.Postgres(t)
 	if err := migrations.Migrate(t.Context(), url); err != nil {
@@ -37,13 +37,13 @@ func start(t *testing.T) (*apptest.System, *pgxpool.Pool, []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	s := apptest.Start(t)
-	publish(t, s)
+	env := apptest.Start(t)
+	publish(t, env)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, p := range projections.List() {
 		running.Go(func() {
-			projector.New(p, db, s.JS, slog.New(slog.DiscardHandler), projector.DefaultTuning).Run(ctx)
+			projector.New(p, db, env.JS, slog.New(slog.DiscardHandler), projector.DefaultTuning).Run(ctx)
 		})
 	}
 	for seen := 0; seen == 0; time.Sleep(10 * time.Millisecond) {
@@ -58,10 +58,10 @@ func start(t *testing.T) (*apptest.System, *pgxpool.Pool, []string) {
 	}
 	cancel()
 	running.Wait()
-	return s, db, []string{"--nats-url", s.URL, "--database-url", url}
+	return env, db, []string{"--nats-url", env.URL, "--database-url", url}
 }
 
-func publish(t *testing.T, s *apptest.System) {
+func publish(t *testing.T, env *apptest.Env) {
 	t.Helper()
 	raw, err := schemas.FS.ReadFile("examples/" + event.TypeMailboxCreated + ".json")
 	if err != nil {
@@ -71,7 +71,7 @@ func publish(t *testing.T, s *apptest.System) {
 	if err := json.Unmarshal(raw, &e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.JS.Publish(t.Context(), topology.EventSubject("contoso", event.DomainMailbox, event.Extension(e, event.AttrOperationID)), raw); err != nil {
+	if _, err := env.JS.Publish(t.Context(), topology.EventSubject("contoso", event.DomainMailbox, event.Extension(e, event.AttrOperationID)), raw); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -111,11 +111,11 @@ func TestVerifyAndRebuild(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	s, _, where := start(t)
-	standing := func() (list []projection.Standing, r apptest.Result) {
+	env, _, where := start(t)
+	standing := func() (list []projection.ProjectionStatus, r apptest.Result) {
 		r = call(t, where, "status", "--over", "10ms", "--json")
 		for line := range strings.Lines(r.Out) {
-			var one projection.Standing
+			var one projection.ProjectionStatus
 			if err := json.Unmarshal([]byte(line), &one); err != nil {
 				t.Fatal(err)
 			}
@@ -132,17 +132,17 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%+v", one)
 		}
 	}
-	publish(t, s) // nobody follows now
+	publish(t, env) // nobody follows now
 	list, _ = standing()
 	for _, one := range list {
 		if follows := one.Projection == "operations" || one.Projection == "mailboxes"; (one.Lag == 1) != follows || (one.LagSeconds > 0) != follows {
 			t.Errorf("%+v", one)
 		}
 	}
-	if err := s.JS.DeleteStream(t.Context(), topology.StreamEvents); err != nil {
+	if err := env.JS.DeleteStream(t.Context(), topology.StreamEvents); err != nil {
 		t.Fatal(err)
 	}
-	if err := topology.Ensure(t.Context(), s.JS, topology.Config{Partitions: apptest.Partitions}); err != nil {
+	if err := topology.Ensure(t.Context(), env.JS, topology.Config{Partitions: apptest.Partitions}); err != nil {
 		t.Fatal(err)
 	}
 	if list, r = standing(); r.Code != app.ExitFailure || !strings.Contains(list[1].Stopped, "was made again") {

@@ -10,19 +10,30 @@ import (
 // Rebuild is `mailwright projection rebuild`.
 type Rebuild struct {
 	Compare    bool `help:"Compare with the rows that are replaced, while the projections wait." default:"true" negatable:"" env:"-"`
-	AcceptLoss bool `help:"Rebuild also where a stream was made again or has lost messages: rows of what is no longer there go for good." env:"-"`
+	AcceptLoss bool `help:"Rebuild although a stream was made again or has lost messages." env:"-"`
 	Examples   int  `help:"Name at most so many differing rows of a table; all are counted." default:"10" env:"-"`
 }
 
 // Help implements kong.HelpProvider.
 func (Rebuild) Help() string {
-	return `Replays the streams into tables beside the live ones, and puts those in the place of the live ones in one transaction. Readers of the views see the old rows or the new, never none, save a transaction of isolation REPEATABLE READ that began before the swap and reads a view only after it. The projections wait for the last moments and go on without a restart, also those that had stopped since their stream was made again or has lost messages; as the rows may be all that is left of those, that takes --accept-loss. What it takes away or changes is shown as differences. One that is killed changes nothing, and the next cleans up. It needs the database user that owns the tables, and room for another copy of them.
+	return `Replays the streams into tables beside the live ones, and swaps those in with one transaction.
+
+Readers of the views see the old rows or the new ones, never none. One exception: a transaction of isolation
+REPEATABLE READ that began before the swap and first reads a view after it.
+
+The projections wait during the last moments and then go on without a restart. Projections that had stopped go
+on, too. A projection stops if its stream was made again or has lost messages. Its rows may be all that is left
+of those messages, so a rebuild then takes --accept-loss. The rows that it removes or changes are shown as
+differences.
+
+A rebuild that is killed changes nothing, and the next one cleans up. It needs the database user that owns the
+tables, and room for another copy of them.
 
   mailwright projection rebuild
   mailwright projection rebuild --no-compare
   mailwright projection rebuild --accept-loss
 
-Exit codes: 0 swapped, whatever differed; 1 it could not be done, and nothing was changed; 2 the call is wrong.`
+Exit codes: 0 swapped, whatever differed; 1 not possible, nothing was changed; 2 the call is wrong.`
 }
 
 // Run rebuilds.

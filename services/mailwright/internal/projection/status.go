@@ -21,16 +21,17 @@ type Status struct {
 
 // Help implements kong.HelpProvider.
 func (Status) Help() string {
-	return `One line a projection: the stream that it follows and its position there; how many messages wait that it follows, and how long the first of them has; and how many positions it moves on a second. A projection that stopped says why.
+	return `One line a projection: its stream and its position there, how many messages wait and since when, and how many
+positions it advances a second. Only messages that it follows count. A projection that stopped says why.
 
   mailwright projection status --over 10s
   mailwright projection status --json | jq -r 'select(.lagSeconds > 60).projection'
 
-Exit codes: 0 every projection can go on; 1 one of them stopped, or a server is away.`
+Exit codes: 0 every projection can go on; 1 one of them stopped, or a server does not answer.`
 }
 
-// Standing is how a projection stands, as --json prints it, one a line.
-type Standing struct {
+// ProjectionStatus is the position of a projection, as --json prints it, one a line.
+type ProjectionStatus struct {
 	Projection   string  `json:"projection"`
 	Stream       string  `json:"stream"`
 	Sequence     int64   `json:"sequence"`
@@ -38,11 +39,11 @@ type Standing struct {
 	Lag          uint64  `json:"lag"`
 	LagSeconds   float64 `json:"lagSeconds"`
 	Rate         float64 `json:"rate"`
-	// Stopped says why the projection can not go on.
+	// Stopped says why the projection cannot go on.
 	Stopped string `json:"stopped,omitempty"`
 }
 
-// Run shows it.
+// Run prints the status of every projection.
 func (c *Status) Run(ctx context.Context, a *app.App) error {
 	s, err := connect(ctx, a)
 	if err != nil {
@@ -64,26 +65,26 @@ func (c *Status) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	passed := time.Since(began).Seconds()
-	var list []Standing
+	var list []ProjectionStatus
 	stopped := 0
 	for _, p := range projection.List() {
-		at := now[p.Name()]
-		lag, err := projector.MeasureLag(ctx, s.js, p, at)
+		position := now[p.Name()]
+		lag, err := projector.MeasureLag(ctx, s.js, p, position)
 		if err != nil {
 			return err
 		}
-		standing := Standing{
-			Projection: p.Name(), Stream: p.Stream(), Sequence: at.Sequence, LastSequence: lag.Last, Lag: lag.Messages,
-			Rate: float64(at.Sequence-before[p.Name()].Sequence) / max(passed, 0.001),
+		status := ProjectionStatus{
+			Projection: p.Name(), Stream: p.Stream(), Sequence: position.Sequence, LastSequence: lag.Last, Lag: lag.Messages,
+			Rate: float64(position.Sequence-before[p.Name()].Sequence) / max(passed, 0.001),
 		}
 		if !lag.Since.IsZero() {
-			standing.LagSeconds = max(0, time.Since(lag.Since).Seconds())
+			status.LagSeconds = max(0, time.Since(lag.Since).Seconds())
 		}
 		if lag.Halt != nil {
-			standing.Stopped = lag.Halt.Error()
+			status.Stopped = lag.Halt.Error()
 			stopped++
 		}
-		list = append(list, standing)
+		list = append(list, status)
 	}
 	if err := print(a, list); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (c *Status) Run(ctx context.Context, a *app.App) error {
 	return nil
 }
 
-func print(a *app.App, list []Standing) error {
+func print(a *app.App, list []ProjectionStatus) error {
 	if a.JSON {
 		for _, s := range list {
 			if err := a.PrintJSON(s); err != nil {

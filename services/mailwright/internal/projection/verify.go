@@ -15,12 +15,15 @@ type Verify struct {
 
 // Help implements kong.HelpProvider.
 func (Verify) Help() string {
-	return `Replays the streams into tables beside the live ones, up to exactly the positions that the live rows reflect, and compares: a checksum of each table; where it differs, of each slice of it; where that differs, row by row. Nobody waits meanwhile. Rows that no replay can give are counted with the reason and are no difference. It needs the database user that owns the tables, and room for another copy of them.
+	return `Replays the streams into tables beside the live ones, up to the positions that the live rows reflect. Then it
+compares a checksum of each table. Where that differs, it compares slices of the table, and then single rows.
+The projections go on meanwhile. Rows that no replay can give are counted with the reason; they are no
+difference. It needs the database user that owns the tables, and room for another copy of them.
 
   mailwright projection verify
   mailwright projection verify --json | jq '.tables[] | select(.differences > 0)'
 
-Exit codes: 0 no row differs; 1 it could not be done, or not for every table; 2 the call is wrong; 4 rows differ.`
+Exit codes: 0 no row differs; 1 not possible, or not for every table; 2 the call is wrong; 4 rows differ.`
 }
 
 // Run compares.
@@ -38,7 +41,8 @@ func (c *Verify) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	if report.Differences() > 0 {
-		return &app.ExitError{Code: app.ExitDifferent, Err: errors.New("rows differ from what the streams give; 'mailwright projection rebuild' puts that right")}
+		err := errors.New("rows differ from what the streams give; 'mailwright projection rebuild' puts that right")
+		return &app.ExitError{Code: app.ExitDifferent, Err: err}
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-// Package words says in words for a terminal what events, failures and progress mean, each on one
+// Package render describes events, dead letters, failures and progress for a terminal, each on one
 // line.
 package render
 
@@ -13,11 +13,11 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Describe says in one line for people what an event means: what happened, or why it waits and
-// until when.
+// Describe describes an event on one line: what happened, or why the operation waits and until
+// when.
 func Describe(e event.Event) string { return OneLine(describe(e)) }
 
-// DescribeDead says why a message was given up, and which one.
+// DescribeDead gives the reason of a dead letter, and the message that it refers to.
 func DescribeDead(l event.DeadLetter) string {
 	text := l.Reason
 	if l.Detail != "" {
@@ -32,39 +32,40 @@ func describe(e event.Event) string {
 	}
 	switch e.Type() {
 	case event.PlannedType(event.DomainOf(e.Type())):
-		return say(e, describePlan)
+		return describeData(e, describePlan)
 	case event.TypeCancelCompleted:
-		return say(e, func(d event.CancelCompletedData) string { return "operation " + d.Cancelled + " cancelled" })
+		return describeData(e, func(d event.CancelCompletedData) string { return "operation " + d.Cancelled + " cancelled" })
 	case event.TypeObjectCreated:
-		return say(e, func(d event.ObjectCreatedData) string {
+		return describeData(e, func(d event.ObjectCreatedData) string {
 			return d.Object.ObjectType + " created: " + d.Object.DN + warnings(d.Warnings)
 		})
 	case event.TypeBusinessUserCreated:
-		return say(e, describeBusinessUser)
+		return describeData(e, describeBusinessUser)
 	case event.TypeMailboxCreated:
-		return say(e, func(d event.MailboxCreatedData) string {
-			return "mailbox created: " + cmp.Or(d.Mailbox.PrimarySMTPAddress, d.Mailbox.Alias, d.Mailbox.DirectoryObject) + warnings(d.Warnings)
+		return describeData(e, func(d event.MailboxCreatedData) string {
+			name := cmp.Or(d.Mailbox.PrimarySMTPAddress, d.Mailbox.Alias, d.Mailbox.DirectoryObject)
+			return "mailbox created: " + name + warnings(d.Warnings)
 		})
 	case event.TypeDelegationChanged:
-		return say(e, describeDelegation)
+		return describeData(e, describeDelegation)
 	case event.TypeDelegationObserved:
-		return say(e, describeDelegates)
+		return describeData(e, describeDelegates)
 	case event.TypeFolderChanged:
-		return say(e, describeFolder)
+		return describeData(e, describeFolder)
 	case event.TypeFolderObserved:
-		return say(e, func(d event.FolderObservedData) string {
+		return describeData(e, func(d event.FolderObservedData) string {
 			return fmt.Sprintf("%s of %s: %s", d.Folder, d.Mailbox, Count(len(d.Permissions), "entry", "entries"))
 		})
 	case event.TypeDelegationDrift:
-		return say(e, describeDrift)
+		return describeData(e, describeDrift)
 	case event.TypeSyncCompleted:
-		return say(e, describeSync)
+		return describeData(e, describeSync)
 	case event.TypeMailboxObserved:
-		return say(e, func(d event.MailboxObservedData) string {
+		return describeData(e, func(d event.MailboxObservedData) string {
 			return describeObserved(d, event.Extension(e, event.AttrMailboxChange))
 		})
 	case event.TypeMailboxMissing:
-		return say(e, func(d event.MailboxMissingData) string {
+		return describeData(e, func(d event.MailboxMissingData) string {
 			return "no longer listed; last found as it is on " + Clock(d.LastObservedAt)
 		})
 	default:
@@ -83,19 +84,19 @@ func describeDrift(d event.DelegationDriftData) string {
 	return fmt.Sprintf("delegates are not as operation %s left them: %s", ShortOperation(d.Set.OperationID), strings.Join(list, ", "))
 }
 
-// say words an event's data, if it can be read.
-func say[T any](e event.Event, words func(T) string) string {
+// describeData describes an event by its data, if it can be read.
+func describeData[T any](e event.Event, describe func(T) string) string {
 	var data T
 	if e.DataAs(&data) != nil {
-		return Short(e.Type()) + ", with data that can not be read"
+		return Short(e.Type()) + ", with data that cannot be read"
 	}
-	return words(data)
+	return describe(data)
 }
 
 func describeState(e event.Event, state event.State) string {
 	switch state {
 	case event.StateWaiting:
-		return say(e, func(d event.WaitingData) string {
+		return describeData(e, func(d event.WaitingData) string {
 			switch {
 			case d.Reason == event.WaitConcurrencyLimit:
 				return "other calls use up the budget of its tenant or vendor; next turn at " + Clock(d.NextAttemptAt)
@@ -108,19 +109,19 @@ func describeState(e event.Event, state event.State) string {
 		})
 	case event.StateStarted:
 		if e.Type() == event.TypeSyncProgress {
-			return say(e, func(d event.SyncProgressData) string { return describeSyncProgress(e.Time(), d) })
+			return describeData(e, func(d event.SyncProgressData) string { return describeSyncProgress(e.Time(), d) })
 		}
-		return say(e, func(d event.StartedData) string { return "the vendor is being called" + attempt(d.Operation, nil) })
+		return describeData(e, func(d event.StartedData) string { return "the vendor is being called" + attempt(d.Operation, nil) })
 	case event.StateCancelled:
-		return say(e, func(d event.CancelledData) string { return "cancelled by " + d.By.Source + " " + d.By.ID })
+		return describeData(e, func(d event.CancelledData) string { return "cancelled by " + d.By.Source + " " + d.By.ID })
 	case event.StateUnknown:
-		return say(e, func(d event.UnknownData) string {
+		return describeData(e, func(d event.UnknownData) string {
 			return describeFailure(d.Failure) + attempt(d.Operation, &d.NextAttemptAt)
 		})
 	case event.StateFailed:
-		return say(e, func(d event.FailedData) string { return describeFailure(d.Failure) + attempt(d.Operation, nil) })
+		return describeData(e, func(d event.FailedData) string { return describeFailure(d.Failure) + attempt(d.Operation, nil) })
 	default:
-		return say(e, func(d event.RejectedData) string { return DescribeFaults(d.Faults) })
+		return describeData(e, func(d event.RejectedData) string { return DescribeFaults(d.Faults) })
 	}
 }
 
@@ -243,7 +244,7 @@ func Count(n int, one, many string) string {
 	return Thousands(n) + " " + many
 }
 
-// Clock is a time as people here read it: local, with the date where it is not today's.
+// Clock is a time in the local time zone, with the date unless it is today's.
 func Clock(t time.Time) string {
 	t = t.Local()
 	if t.Format(time.DateOnly) == time.Now().Format(time.DateOnly) {
@@ -252,8 +253,8 @@ func Clock(t time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-// OneLine takes out what could move a terminal's cursor or reverse its text: vendors' texts and
-// names are foreign.
+// OneLine replaces the characters that would move a terminal's cursor or reverse its text: the
+// texts of vendors and publishers may contain them.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {

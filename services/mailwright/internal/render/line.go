@@ -17,10 +17,10 @@ import (
 const (
 	Observed = "observed" // a mailbox of an inventory, or one part of a long answer
 	Missing  = "missing"  // a mailbox that an inventory no longer lists
-	Dead     = "dead"     // given up
+	Dead     = "dead"     // dead-lettered
 )
 
-// Line is an event as one line for people.
+// Line is an event on one line.
 type Line struct {
 	Time      time.Time
 	Operation string
@@ -28,7 +28,7 @@ type Line struct {
 	State     string
 	About     string // the subject, else the key
 	Text      string
-	// Topic is that of lines of which a later one makes the earlier ones superfluous, such as an
+	// Topic is shared by lines of which a later one replaces the earlier ones, such as an
 	// operation's progress; else "".
 	Topic string
 }
@@ -51,7 +51,8 @@ func LineOf(e event.Event) Line {
 	return line
 }
 
-// domainOf: the types of operation.* belong to every domain; who published them tells.
+// domainOf is the domain of an event. The types operation.* belong to every domain, so the source
+// of the event decides.
 func domainOf(e event.Event) string {
 	if d := event.DomainOf(e.Type()); d != "" {
 		return string(d)
@@ -70,10 +71,10 @@ func stateOf(e event.Event) string {
 	}
 }
 
-// PlaceOfDead gives the tenant and the domain of a message of DEAD, "" for what is not known.
-// Advisories of JetStream's stand on a subject of its own; the consumer's name,
-// <domain>-<partition>, tells the domain.
-func PlaceOfDead(subject string, l event.DeadLetter) (tenant string, domain event.Domain) {
+// TenantAndDomain gives the tenant and the domain of a message of DEAD, "" if unknown. The
+// advisories of JetStream are on a subject of their own; the name of the consumer,
+// <domain>-<partition>, has the domain.
+func TenantAndDomain(subject string, l event.DeadLetter) (tenant string, domain event.Domain) {
 	tenant, domain = topology.SubjectTokens(subject)
 	if tenant == unknownToken {
 		tenant = ""
@@ -87,10 +88,10 @@ func PlaceOfDead(subject string, l event.DeadLetter) (tenant string, domain even
 	return cmp.Or(l.Tenant, tenant), domain
 }
 
-// unknownToken stands in the subject of a dead letter whose tenant is not known.
+// unknownToken is the tenant in the subject of a dead letter whose tenant is unknown.
 const unknownToken = "-"
 
-// LineOfDead makes the line of a dead letter of a domain; see [PlaceOfDead].
+// LineOfDead makes the line of a dead letter of a domain; see [TenantAndDomain].
 func LineOfDead(l event.DeadLetter, domain event.Domain) Line {
 	address, _ := topology.ParsePublishedSubject(l.Subject) // of an advisory of JetStream's: none
 	return Line{
@@ -114,8 +115,8 @@ const (
 	widthAbout     = 28
 )
 
-// ShortOperation is the beginning of an operation's id, enough for people to tell operations apart;
-// "-" where the operation is not known.
+// ShortOperation is the beginning of an operation's id, which usually is unique; "-" if the
+// operation is unknown.
 func ShortOperation(id string) string {
 	if id == "" {
 		return "-"
@@ -126,13 +127,13 @@ func ShortOperation(id string) string {
 
 // Format writes a line in columns, the state in colour if wanted.
 func (l Line) Format(colour bool) string {
-	state := pad(l.State, widthState)
+	state := fit(l.State, widthState)
 	if code := colours[l.State]; colour && code != "" {
 		state = "\x1b[" + code + "m" + state + "\x1b[0m"
 	}
 	columns := []string{
-		Clock(l.Time), pad(ShortOperation(l.Operation), widthOperation), pad(OneLine(l.Domain), widthDomain), state,
-		pad(OneLine(l.About), widthAbout), OneLine(l.Text),
+		Clock(l.Time), fit(ShortOperation(l.Operation), widthOperation), fit(OneLine(l.Domain), widthDomain), state,
+		fit(OneLine(l.About), widthAbout), OneLine(l.Text),
 	}
 	return strings.TrimRight(strings.Join(columns, "  "), " ")
 }
@@ -148,8 +149,8 @@ var colours = map[string]string{
 	Missing:                      "35", // magenta
 }
 
-// pad makes a text exactly as wide as its column.
-func pad(s string, width int) string {
+// fit pads or truncates a text to the width of its column.
+func fit(s string, width int) string {
 	n := utf8.RuneCountInString(s)
 	switch {
 	case n <= width:

@@ -63,10 +63,10 @@ func TestLineInColumns(t *testing.T) {
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]render.Progress{
-		"[#####···············]  25 %  250,000 of about 1,000,000 mailboxes, 9,100/s, 1m22s left": {Done: 250_000, All: 1_000_000, Estimate: true, Unit: "mailboxes", Passed: 27_472_500 * time.Microsecond},
-		"[####################] 100 %  12 of about 10 mailboxes, 6/s":                             {Done: 12, All: 10, Estimate: true, Unit: "mailboxes", Passed: 2 * time.Second},
+		"[#####···············]  25 %  250,000 of about 1,000,000 mailboxes, 9,100/s, 1m22s left": {Done: 250_000, All: 1_000_000, Estimate: true, Unit: "mailboxes", Elapsed: 27_472_500 * time.Microsecond},
+		"[####################] 100 %  12 of about 10 mailboxes, 6/s":                             {Done: 12, All: 10, Estimate: true, Unit: "mailboxes", Elapsed: 2 * time.Second},
 		"[····················]   0 %  0 of 1,000 messages":                                       {All: 1000, Unit: "messages"},
-		"250,000 mailboxes, 9,100/s": {Done: 250_000, Unit: "mailboxes", Passed: 27_472_500 * time.Microsecond},
+		"250,000 mailboxes, 9,100/s": {Done: 250_000, Unit: "mailboxes", Elapsed: 27_472_500 * time.Microsecond},
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("\n got %q\nwant %q", got, want)

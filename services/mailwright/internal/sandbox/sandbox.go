@@ -1,4 +1,4 @@
-// Package sandbox is `mailwright sandbox`: it steers the simulated vendors through their control
+// Package sandbox is `mailwright sandbox`: it controls the simulated vendors through their control
 // API, which docs/sandbox.md describes.
 package sandbox
 
@@ -20,8 +20,8 @@ import (
 
 // Command is `mailwright sandbox`.
 type Command struct {
-	URL   string `name:"sandbox-url" env:"MAILWRIGHT_SANDBOX_URL" help:"The sandbox; default: that of a running 'mailwright dev'." placeholder:"URL"`
-	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token of a sandbox that asks for one." placeholder:"TOKEN"`
+	URL   string `name:"sandbox-url" env:"MAILWRIGHT_SANDBOX_URL" help:"The sandbox; default: that of 'mailwright dev'." placeholder:"URL"`
+	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token, if the sandbox wants one." placeholder:"TOKEN"`
 
 	Seed       Seed       `cmd:"" help:"Begin again with the tenant that a file describes."`
 	Reset      Reset      `cmd:"" help:"Begin again with the present seed: state, clock, switches, faults, journal."`
@@ -44,7 +44,7 @@ func (Command) Help() string {
   mailwright sandbox journal --vendor hostedexchange --committed
   mailwright sandbox approvals --approve all
 
-Exit codes: 0 done; 1 the sandbox is away or refuses; 2 a file or a word is wrong.`
+Exit codes: 0 done; 1 the sandbox does not answer or refuses; 2 a file or the call is wrong.`
 }
 
 // client is the control API of the sandbox that is meant.
@@ -71,8 +71,8 @@ func (c *Command) do(ctx context.Context, a *app.App, method, path string, body,
 	return client.Do(ctx, method, path, body, into)
 }
 
-// show prints an answer as it came with --json, else as rows below a heading. The cells may be
-// foreign text.
+// show prints an answer as rows below a heading, or as it came with --json. The cells may have
+// texts of publishers.
 func show(a *app.App, answer any, heading string, rows func(row func(cells ...any))) error {
 	if a.JSON {
 		return a.PrintJSON(answer)
@@ -84,7 +84,7 @@ func show(a *app.App, answer any, heading string, rows func(row func(cells ...an
 		for i, cell := range cells {
 			texts[i] = render.OneLine(fmt.Sprint(cell))
 		}
-		_, _ = fmt.Fprintln(t, strings.Join(texts, "\t")) // Flush tells of an error
+		_, _ = fmt.Fprintln(t, strings.Join(texts, "\t")) // Flush reports an error
 	})
 	return t.Flush()
 }
@@ -134,9 +134,11 @@ type Clock struct {
 
 // Run moves the clock, and shows it.
 func (c *Clock) Run(ctx context.Context, a *app.App, parent *Command) error {
-	method, advance := http.MethodGet, any(nil)
+	method := http.MethodGet
+	var advance any
 	if c.Advance != 0 {
-		method, advance = http.MethodPost, map[string]string{"advance": c.Advance.String()}
+		method = http.MethodPost
+		advance = map[string]string{"advance": c.Advance.String()}
 	}
 	var clock struct {
 		Now time.Time `json:"now"`
@@ -200,7 +202,7 @@ func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
 
 // Faults is `mailwright sandbox faults`.
 type Faults struct {
-	File   string `arg:"" optional:"" type:"existingfile" help:"Script (YAML) whose switches and faults to add; services/conformance/testdata/faults holds one a kind."`
+	File   string `arg:"" optional:"" type:"existingfile" help:"Script (YAML) of switches and faults to add; examples: services/conformance/testdata/faults."`
 	Vendor string `env:"-" help:"Aim the script's faults at this vendor." placeholder:"NAME"`
 	Call   string `env:"-" help:"Aim the script's faults at this call." placeholder:"NAME"`
 	Clear  bool   `env:"-" help:"Take all faults away first."`
@@ -226,17 +228,17 @@ func (c *Faults) Run(ctx context.Context, a *app.App, parent *Command) error {
 			return err
 		}
 	}
-	var standing struct {
+	var active struct {
 		Faults []struct {
 			sandboxapi.Fault
 			ID, Struck int
 		} `json:"faults"`
 	}
-	if err := client.Do(ctx, http.MethodGet, "faults", nil, &standing); err != nil {
+	if err := client.Do(ctx, http.MethodGet, "faults", nil, &active); err != nil {
 		return err
 	}
-	return show(a, standing, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS", func(row func(...any)) {
-		for _, f := range standing.Faults {
+	return show(a, active, "ID\tKIND\tVENDOR\tCALL\tMATCH\tLEFT\tSTRUCK\tPARAMS", func(row func(...any)) {
+		for _, f := range active.Faults {
 			left := "any"
 			if f.Count > 0 {
 				left = fmt.Sprint(f.Count)

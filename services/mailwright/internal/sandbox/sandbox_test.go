@@ -20,9 +20,9 @@ func TestMain(m *testing.M) {
 
 func TestSandboxCommands(t *testing.T) {
 	t.Parallel()
-	box := sandboxtest.Start(t)
+	env := sandboxtest.Start(t)
 	run := func(args ...string) apptest.Result {
-		return apptest.Run(t.Context(), t, apptest.Call{Name: "sandbox", Command: &sandbox.Command{}, Args: append([]string{"--sandbox-url", box.URL}, args...)})
+		return apptest.Run(t.Context(), t, apptest.Call{Name: "sandbox", Command: &sandbox.Command{}, Args: append([]string{"--sandbox-url", env.URL}, args...)})
 	}
 	scripts := filepath.Join("..", "..", "..", "conformance", "testdata", "faults")
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")

@@ -23,7 +23,8 @@ func (c *Approvals) Run(ctx context.Context, a *app.App, parent *Command) error 
 		if id == "" {
 			continue
 		}
-		if err := parent.do(ctx, a, http.MethodPost, "approvals/"+url.PathEscape(id), map[string]string{"decision": decision}, nil); err != nil {
+		body := map[string]string{"decision": decision}
+		if err := parent.do(ctx, a, http.MethodPost, "approvals/"+url.PathEscape(id), body, nil); err != nil {
 			return err
 		}
 	}
@@ -95,7 +96,8 @@ type Population struct {
 
 // Run sets the population.
 func (c *Population) Run(ctx context.Context, a *app.App, parent *Command) error {
-	if err := parent.do(ctx, a, http.MethodPost, "enpower/population", map[string]any{"count": c.Count, "changed": c.Changed, "removed": c.Removed}, nil); err != nil {
+	population := map[string]any{"count": c.Count, "changed": c.Changed, "removed": c.Removed}
+	if err := parent.do(ctx, a, http.MethodPost, "enpower/population", population, nil); err != nil {
 		return err
 	}
 	return done(a, "EnPower makes up %d mailboxes", c.Count)

@@ -21,8 +21,8 @@ import (
 // commands reads what is to be published: one command from the flags, or whole events from a file.
 func (c *Command) commands(stdin io.Reader) ([]event.Event, error) {
 	switch {
-	case c.File != "" && (c.Type != "" || c.ofOne() != ""):
-		return nil, fmt.Errorf("--file holds whole events: %s does not go with it", cmp.Or(c.ofOne(), "TYPE"))
+	case c.File != "" && (c.Type != "" || c.flagOfOneCommand() != ""):
+		return nil, fmt.Errorf("--file holds whole events: %s does not go with it", cmp.Or(c.flagOfOneCommand(), "TYPE"))
 	case c.File != "":
 		return c.fromFile(stdin)
 	case c.Type == "":
@@ -32,8 +32,8 @@ func (c *Command) commands(stdin io.Reader) ([]event.Event, error) {
 	return []event.Event{e}, err
 }
 
-// ofOne names a flag that is given and makes sense with TYPE alone.
-func (c *Command) ofOne() string {
+// flagOfOneCommand names a given flag that goes with TYPE alone.
+func (c *Command) flagOfOneCommand() string {
 	for _, f := range []struct {
 		name  string
 		given bool
@@ -91,7 +91,7 @@ func (c *Command) data(stdin io.Reader) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	if !fromElsewhere(c.Data) && c.hasSecret(doc) {
+	if !isReference(c.Data) && c.hasSecret(doc) {
 		return nil, fmt.Errorf("--data holds a secret, %s", onCommandLine)
 	}
 	for _, assignment := range c.Set {
@@ -105,15 +105,15 @@ func (c *Command) data(stdin io.Reader) (json.RawMessage, error) {
 	return json.Marshal(doc)
 }
 
-// fromElsewhere tells whether a value names a file or standard input.
-func fromElsewhere(value string) bool { return value == "-" || strings.HasPrefix(value, "@") }
+// isReference tells whether a value names a file or standard input.
+func isReference(value string) bool { return value == "-" || strings.HasPrefix(value, "@") }
 
 func decode(raw []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var doc any
 	if err := d.Decode(&doc); err != nil {
-		return nil, errors.New("is not JSON") // the decoder's own words may quote what it read
+		return nil, errors.New("is not JSON") // the decoder's error may quote the text
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("is more than one JSON value")
@@ -123,14 +123,16 @@ func decode(raw []byte) (any, error) {
 
 // fromFile reads whole events: one, an array, or one after another.
 func (c *Command) fromFile(stdin io.Reader) ([]event.Event, error) {
-	file, name := stdin, "standard input"
+	file := stdin
+	name := "standard input"
 	if c.File != "-" {
 		f, err := os.Open(c.File)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = f.Close() }()
-		file, name = f, c.File
+		file = f
+		name = c.File
 	}
 	events, err := readEvents(file)
 	if err != nil {

@@ -44,9 +44,10 @@ func (c *Command) preview(a *app.App, commands []event.Event) error {
 
 func (c *Command) plan(e event.Event) (plan, error) {
 	command := c.command(e)
-	// of the data as it is: what is redacted may have been a part of it
+	// The key comes from the data before it is redacted, as a part of it may be redacted.
 	command.Key = cmp.Or(command.Key, event.Key(e))
-	command.DataEncoded, command.DataBase64 = event.Redact(e.Data()), false
+	command.DataEncoded = event.Redact(e.Data())
+	command.DataBase64 = false
 	msg, receipt, err := command.Message()
 	if err != nil {
 		return plan{}, err
@@ -56,7 +57,10 @@ func (c *Command) plan(e event.Event) (plan, error) {
 
 func (p plan) print(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Would publish to %s\n  operation  %s\n  results    %s\n  key        %s\n\n", p.Subject, p.OperationID, p.Results, p.Key)
+	fmt.Fprintf(&b, "Would publish to %s\n", p.Subject)
+	fmt.Fprintf(&b, "  operation  %s\n", p.OperationID)
+	fmt.Fprintf(&b, "  results    %s\n", p.Results)
+	fmt.Fprintf(&b, "  key        %s\n\n", p.Key)
 	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
 		fmt.Fprintf(&b, "%s: %s\n", name, p.Header[name][0])
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // onCommandLine says why a secret is refused there, and where it belongs.
-const onCommandLine = "which the shell's history and the list of processes would show: write it to a file and give --data @FILE, or pipe it to --data -"
+const onCommandLine = "which the shell's history and the list of processes would show: " +
+	"write it to a file and give --data @FILE, or pipe it to --data -"
 
 // hasSecret tells whether data of the command's type holds a secret.
 func (c *Command) hasSecret(doc any) bool { return len(c.secrets(doc)) > 0 }
@@ -21,10 +22,10 @@ func (c *Command) secretSet(doc any) string {
 	const mark = "mailwright:this stands in a secret's place" // in the place of a value of any JSON type
 	for _, assignment := range c.Set {
 		path, text, _ := strings.Cut(assignment, "=")
-		if value, err := decode([]byte(text)); err == nil && c.hasSecret(beside(path, value)) {
+		if value, err := decode([]byte(text)); err == nil && c.hasSecret(onlyMember(path, value)) {
 			return path // an object or a list that holds a secret
 		}
-		marked, err := put(copied(doc), segments(path), mark)
+		marked, err := put(deepCopy(doc), segments(path), mark)
 		if err == nil && slices.Contains(c.secrets(marked), mark) {
 			return path
 		}
@@ -32,8 +33,8 @@ func (c *Command) secretSet(doc any) string {
 	return ""
 }
 
-// beside is a document with one member alone.
-func beside(path string, value any) any {
+// onlyMember is a document with the last member of a path alone.
+func onlyMember(path string, value any) any {
 	segments := segments(path)
 	return map[string]any{segments[len(segments)-1]: value}
 }
@@ -52,8 +53,8 @@ func (c *Command) secrets(doc any) []string {
 	return append(event.Read(e).Secrets(), event.Secrets(raw)...)
 }
 
-// copied is a copy of a JSON document, so that put leaves the first as it is.
-func copied(doc any) any {
+// deepCopy copies a JSON document, so that put does not change the original.
+func deepCopy(doc any) any {
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		return nil

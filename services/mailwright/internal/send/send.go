@@ -20,18 +20,18 @@ import (
 // Command is `mailwright send`.
 type Command struct {
 	Type        string        `arg:"" optional:"" help:"Type of one command, in full or short: mailbox.create."`
-	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself, unless it holds a secret."`
-	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. The value is JSON where it can be read as JSON, else text. No secret."`
-	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: whole CloudEvents in JSON, one, an array, or one after another (JSON lines)."`
-	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Where operation.cancel goes: the domain of the operation that it cancels. Every other type says it itself."`
-	Key         string        `env:"-" help:"Commands with the same tenant, domain and key take effect in the order published. Default: what the command is about; see above."`
+	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or JSON without a secret."`
+	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data; see above. No secret."`
+	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: CloudEvents in JSON: one, an array, or JSON lines."`
+	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Of operation.cancel: the domain of the operation to cancel."`
+	Key         string        `env:"-" help:"Key of the command. Default: see above."`
 	ID          string        `env:"-" help:"The command's id: the same source and id is carried out once. Default: a new UUID."`
 	Source      string        `env:"-" placeholder:"URI" help:"Who asks. Default: /mailwright-cli/<user>@<host>."`
 	Subject     string        `env:"-" help:"Whom it is about, for people; no secret."`
-	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Which configured tenant. Default: the event's tenantid, else the only tenant of the running system."`
+	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Tenant. Default: the event's tenantid, else the only one of the system."`
 	Correlation string        `env:"-" placeholder:"ID" help:"Carried through to every result, such as a ticket's number."`
-	NotBefore   string        `env:"-" placeholder:"TIME|2h" help:"Carried out no earlier: a time as RFC 3339 has it, or a time from now. Until then it can be cancelled."`
-	Plan        bool          `env:"-" help:"Have the service answer with what it would do, and do nothing: a dry run at the vendor. A plan is an operation of its own: the command may have the same --id afterwards. --dry-run publishes nothing."`
+	NotBefore   string        `env:"-" placeholder:"TIME|2h" help:"Not carried out before: an RFC 3339 time, or a time from now."`
+	Plan        bool          `env:"-" help:"Ask the service for a plan alone: a dry run at the vendor."`
 	Mode        string        `enum:"binary,structured" default:"binary" env:"-" help:"Content mode of the message: binary or structured."`
 	Wait        bool          `short:"w" env:"-" help:"Wait for the outcomes: progress on standard error, outcomes on standard output."`
 	Timeout     time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
@@ -42,7 +42,8 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `What holds a password comes from a file or from standard input, and is refused on the command line: the shell's history and the list of processes would show it.
+	return `Data with a password comes from a file or from standard input. On the command line it is refused, because the
+shell's history and the list of processes would show it.
 
   mailwright send directory.businessuser.create --data @user.json --wait
   make-user | mailwright send directory.businessuser.create --data - --wait
@@ -54,7 +55,8 @@ func (Command) Help() string {
 
 Types: ` + strings.Join(shortTypes(), ", ") + `.
 
-A command goes to a tenant, a domain and a key: commands with the same three take effect in the order published. The domain is that of the type. The key is by default what the command is about, in lower case:
+A command goes to a tenant, a domain and a key: commands with the same three take effect in the order published.
+The domain is that of the type. The default key is what the command is about, in lower case:
 
   directory.object.create        the object's cn, else ou, sAMAccountName, userPrincipalName
   directory.businessuser.create  userPrincipalName
@@ -63,7 +65,15 @@ A command goes to a tenant, a domain and a key: commands with the same three tak
   inventory.sync                 tenant, else "all"
   operation.cancel               operationId
 
-Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected, cancelled or given up, or NATS is away; 2 the call or a command is wrong, nothing was published; 3 no outcome in time: the operation goes on, and 'mailwright watch --operation ID' follows it.`
+--set sets a member by its path, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. A value that is
+valid JSON is taken as JSON, any other as text.
+
+A plan is an operation of its own: the command may have the same --id afterwards. --dry-run publishes nothing. A
+command with --not-before can be cancelled until then.
+
+Exit codes: 0 published, with --wait: all succeeded; 1 one failed, was rejected, cancelled or dead-lettered, or
+NATS does not answer; 2 the call or a command is wrong, nothing was published; 3 no outcome in time: the operation
+goes on, and 'mailwright watch --operation ID' follows it.`
 }
 
 func shortTypes() []string {
@@ -105,9 +115,15 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	return outcome.Await(ctx, a, js, receipts)
 }
 
-// command is an event with where the call says that it goes.
+// command adds the tenant, domain and key of the flags to an event.
 func (c *Command) command(e event.Event) client.Command {
-	return client.Command{Event: e, Tenant: cmp.Or(c.Tenant, event.Extension(e, event.AttrTenantID), c.onlyTenant), Domain: event.Domain(c.Domain), Key: c.Key, Mode: c.mode()}
+	return client.Command{
+		Event:  e,
+		Tenant: cmp.Or(c.Tenant, event.Extension(e, event.AttrTenantID), c.onlyTenant),
+		Domain: event.Domain(c.Domain),
+		Key:    c.Key,
+		Mode:   c.mode(),
+	}
 }
 
 func (c *Command) mode() event.Mode {
@@ -122,7 +138,7 @@ func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.Publishe
 	for i, e := range commands {
 		r, err := client.Send(ctx, js, c.command(e))
 		if err != nil {
-			return receipts, unpublished(commands, i, err)
+			return receipts, errUnpublished(commands, i, err)
 		}
 		receipts = append(receipts, r)
 		if err := c.report(a, r); err != nil {
@@ -132,14 +148,15 @@ func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.Publishe
 	return receipts, nil
 }
 
-// unpublished says how far it came, and how to go on without doing anything twice.
-func unpublished(commands []event.Event, published int, err error) error {
+// errUnpublished says how many commands were published, and which may be sent again.
+func errUnpublished(commands []event.Event, published int, err error) error {
 	e := commands[published]
-	return fmt.Errorf("%d of %d published, then: %w\n  it is safe to send again what has source %s and id %s", published, len(commands), err, e.Source(), e.ID())
+	return fmt.Errorf("%d of %d published, then: %w\n  it is safe to send the command with source %s and id %s again",
+		published, len(commands), err, e.Source(), e.ID())
 }
 
-// report says where a published command stands: on standard output, or, where outcomes go there, as
-// progress.
+// report prints a published command: on standard output, or as progress on standard error if the
+// outcomes go to standard output.
 func (c *Command) report(a *app.App, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)

@@ -54,13 +54,13 @@ func TestPublishesWhatTheContractSays(t *testing.T) {
 	for _, mode := range []string{"binary", "structured"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			s := apptest.Start(t)
+			env := apptest.Start(t)
 			r := run(t, change, "delegation.change", "--data", "-", "--mode", mode, "--id", "1", "--source", "/hr", "--subject", "Alex",
-				"--correlation", "T-1", "--nats-url", s.URL)
+				"--correlation", "T-1", "--nats-url", env.URL)
 			want(t, r, 0, "")
 			apptest.Golden(t, "published.txt", r.Out)
 
-			stored, err := stream(t, s).GetMsg(t.Context(), 1)
+			stored, err := stream(t, env).GetMsg(t.Context(), 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,9 +277,9 @@ func TestATenantIsNeededOnce(t *testing.T) {
 
 func TestCancelGoesToItsOperationsDomain(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
-	want(t, run(t, "", "operation.cancel", "--domain", "directory", "--set", "operationId="+operationID, "--nats-url", s.URL), 0, "")
-	stored, err := stream(t, s).GetMsg(t.Context(), 1)
+	env := apptest.Start(t)
+	want(t, run(t, "", "operation.cancel", "--domain", "directory", "--set", "operationId="+operationID, "--nats-url", env.URL), 0, "")
+	stored, err := stream(t, env).GetMsg(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,13 +290,13 @@ func TestCancelGoesToItsOperationsDomain(t *testing.T) {
 
 func TestNotBeforeAndPlan(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	const at = "2026-11-21T09:00:00Z"
-	want(t, run(t, change, "delegation.change", "--data", "-", "--not-before", at, "--plan", "--nats-url", s.URL), 0, "")
-	want(t, run(t, change, "delegation.change", "--data", "-", "--not-before", "2h", "--mode", "structured", "--nats-url", s.URL), 0, "")
+	want(t, run(t, change, "delegation.change", "--data", "-", "--not-before", at, "--plan", "--nats-url", env.URL), 0, "")
+	want(t, run(t, change, "delegation.change", "--data", "-", "--not-before", "2h", "--mode", "structured", "--nats-url", env.URL), 0, "")
 	var got [2]event.Event
 	for i := range got {
-		stored, err := stream(t, s).GetMsg(t.Context(), uint64(i+1))
+		stored, err := stream(t, env).GetMsg(t.Context(), uint64(i+1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,14 +315,14 @@ func TestNotBeforeAndPlan(t *testing.T) {
 
 func TestFileForms(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	one := func(id string) string {
 		return `{"specversion":"1.0","id":"` + id + `","source":"/hr","type":"io.mailwright.inventory.sync.v1","data":{"tenant":"Contoso"}}`
 	}
 	for _, file := range []string{one("1"), "[" + one("2") + "," + one("3") + "]", one("4") + "\n" + one("5") + "\n" + one("4")} {
-		want(t, run(t, file, "--file", "-", "--nats-url", s.URL), 0, "")
+		want(t, run(t, file, "--file", "-", "--nats-url", env.URL), 0, "")
 	}
-	info, err := stream(t, s).Info(t.Context())
+	info, err := stream(t, env).Info(t.Context())
 	if err != nil || info.State.Msgs != 6 { // the services find out that one is repeated
 		t.Errorf("%d commands stored, %v; want 6", info.State.Msgs, err)
 	}
@@ -347,11 +347,11 @@ func outcomes(_ context.Context, r *operation.Attempt) (operation.Reply, error) 
 	}}, nil
 }
 
-func serving(t *testing.T) *apptest.System {
+func serving(t *testing.T) *apptest.Env {
 	t.Helper()
-	s := apptest.Start(t)
-	s.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: {Perform: outcomes}})
-	return s
+	env := apptest.Start(t)
+	env.Serve(t, event.DomainDelegation, map[string]operation.Handler{event.TypeDelegationChange: {Perform: outcomes}})
+	return env
 }
 
 func changeOf(mailbox string) string {
@@ -361,7 +361,7 @@ func changeOf(mailbox string) string {
 
 func TestWait(t *testing.T) {
 	t.Parallel()
-	s := serving(t)
+	env := serving(t)
 	for name, c := range map[string]struct {
 		mailbox string
 		code    int
@@ -373,7 +373,7 @@ func TestWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, changeOf(c.mailbox), "--file", "-", "--wait", "--nats-url", s.URL)
+			r := run(t, changeOf(c.mailbox), "--file", "-", "--wait", "--nats-url", env.URL)
 			want(t, r, c.code, "")
 			apptest.Golden(t, "wait-"+name+".txt", "# standard output\n"+r.Out+"# standard error\n"+r.Err)
 		})
@@ -382,12 +382,12 @@ func TestWait(t *testing.T) {
 
 func TestWaitForMany(t *testing.T) {
 	t.Parallel()
-	s := serving(t)
+	env := serving(t)
 	var file strings.Builder
 	for _, name := range []string{"a", "late", "b", "gone"} {
 		file.WriteString(changeOf(name) + "\n")
 	}
-	r := run(t, file.String(), "--file", "-", "--wait", "--json", "--nats-url", s.URL)
+	r := run(t, file.String(), "--file", "-", "--wait", "--json", "--nats-url", env.URL)
 	want(t, r, app.ExitFailure, "mailwright: 3 succeeded, 1 failed\n")
 	types := map[string]int{}
 	for line := range strings.Lines(r.Out) {
@@ -404,9 +404,9 @@ func TestWaitForMany(t *testing.T) {
 
 func TestSendAgainTellsTheSameOutcome(t *testing.T) {
 	t.Parallel()
-	s := serving(t)
+	env := serving(t)
 	for range 2 {
-		r := run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", s.URL)
+		r := run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", env.URL)
 		want(t, r, 0, "delegation.change published")
 		if strings.Count(r.Out, "succeeded") != 1 {
 			t.Errorf("%s", r.Out)
@@ -416,10 +416,10 @@ func TestSendAgainTellsTheSameOutcome(t *testing.T) {
 
 func TestConflictEndsInDead(t *testing.T) {
 	t.Parallel()
-	s := serving(t)
-	want(t, run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", s.URL), 0, "")
+	env := serving(t)
+	want(t, run(t, changeOf("alex"), "--file", "-", "--wait", "--nats-url", env.URL), 0, "")
 	other := strings.Replace(changeOf("alex"), "dana@", "eve@", 1)
-	r := run(t, other, "--file", "-", "--wait", "--nats-url", s.URL)
+	r := run(t, other, "--file", "-", "--wait", "--nats-url", env.URL)
 	want(t, r, app.ExitFailure, "1 given up ('mailwright dead ls' has the reason)")
 	if r.Out != "" {
 		t.Errorf("the other command's outcome shows:\n%s", r.Out)
@@ -429,8 +429,8 @@ func TestConflictEndsInDead(t *testing.T) {
 
 func TestNoOutcomeInTime(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t) // nobody serves
-	r := run(t, changeOf("alex"), "--file", "-", "--wait", "--timeout", "300ms", "--nats-url", s.URL)
+	env := apptest.Start(t) // nobody serves
+	r := run(t, changeOf("alex"), "--file", "-", "--wait", "--timeout", "300ms", "--nats-url", env.URL)
 	want(t, r, app.ExitNoOutcome, "no outcome yet (given up after 300ms): 1 without an outcome yet")
 }
 
@@ -441,14 +441,14 @@ func TestServersThatAreNotThere(t *testing.T) {
 	if strings.Contains(r.Err, "hunter2") {
 		t.Errorf("the password shows: %s", r.Err)
 	}
-	s := apptest.StartNATS(t) // without streams
-	r = run(t, changeOf("alex"), "--file", "-", "--nats-url", s.URL)
+	env := apptest.StartNATS(t) // without streams
+	r = run(t, changeOf("alex"), "--file", "-", "--nats-url", env.URL)
 	want(t, r, app.ExitFailure, "'mailwright dev'")
 }
 
-func stream(t *testing.T, s *apptest.System) jetstream.Stream {
+func stream(t *testing.T, env *apptest.Env) jetstream.Stream {
 	t.Helper()
-	st, err := s.JS.Stream(t.Context(), topology.StreamCommands)
+	st, err := env.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func set(doc any, assignment string) (any, error) {
 	path, text, ok := strings.Cut(assignment, "=")
 	if !ok || path == "" {
-		return nil, errors.New("is PATH=VALUE") // the text itself may be a secret
+		return nil, errors.New("an assignment must be PATH=VALUE") // the text itself may be a secret
 	}
 	value, err := decode([]byte(text))
 	if err != nil {

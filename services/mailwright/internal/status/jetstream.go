@@ -14,7 +14,14 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-var streamNames = []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamParked, topology.StreamDead}
+var streamNames = []string{
+	topology.StreamCommands,
+	topology.StreamEvents,
+	topology.StreamMailboxes,
+	topology.StreamDrift,
+	topology.StreamParked,
+	topology.StreamDead,
+}
 
 // streams reads what each stream holds; one that does not exist is no error.
 func streams(ctx context.Context, js jetstream.JetStream) ([]Stream, error) {
@@ -25,7 +32,11 @@ func streams(ctx context.Context, js jetstream.JetStream) ([]Stream, error) {
 		switch {
 		case err == nil:
 			info := stream.CachedInfo()
-			s.Exists, s.Messages, s.Bytes, s.LastSequence, s.created = true, info.State.Msgs, info.State.Bytes, info.State.LastSeq, info.Created
+			s.Exists = true
+			s.Messages = info.State.Msgs
+			s.Bytes = info.State.Bytes
+			s.LastSequence = info.State.LastSeq
+			s.created = info.Created
 			if last := info.State.LastTime; info.State.LastSeq > 0 {
 				s.LastTime = &last
 			}

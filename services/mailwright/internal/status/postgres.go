@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
-// postgresPatience is how long Postgres may take: the rest of the report does not wait for it.
-const postgresPatience = 2 * time.Second
+// postgresTimeout bounds the reading of Postgres: the rest of the report does not wait for it.
+const postgresTimeout = 2 * time.Second
 
 // database reads the projections. It keeps its connection from one report to the next.
 type database struct {
@@ -21,8 +21,8 @@ type database struct {
 	conn *pgx.Conn
 }
 
-// projected is what Postgres knows.
-type projected struct {
+// projections are the facts from Postgres.
+type projections struct {
 	operations map[event.Domain]map[event.State]int64
 	positions  []position
 }
@@ -38,21 +38,21 @@ type position struct {
 
 // read reads the views, which are the stable surface of the projections. The error is fit to be
 // shown after the word Postgres.
-func (d *database) read(ctx context.Context) (projected, error) {
-	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+func (d *database) read(ctx context.Context) (projections, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
 	defer cancel()
 	if err := d.connect(ctx); err != nil {
-		return projected{}, err
+		return projections{}, err
 	}
 	operations, err := d.operations(ctx)
 	if err != nil {
-		return projected{}, fmt.Errorf("can not tell: %w", explain(err))
+		return projections{}, fmt.Errorf("cannot tell: %w", explain(err))
 	}
 	positions, err := d.positions(ctx)
 	if err != nil {
-		return projected{}, fmt.Errorf("can not tell: %w", explain(err))
+		return projections{}, fmt.Errorf("cannot tell: %w", explain(err))
 	}
-	return projected{operations, positions}, nil
+	return projections{operations, positions}, nil
 }
 
 func (d *database) connect(ctx context.Context) error {
@@ -61,7 +61,7 @@ func (d *database) connect(ctx context.Context) error {
 	}
 	config, err := pgx.ParseConfig(d.url)
 	if err != nil {
-		return errors.New("has a URL that can not be read") // the parser's own error quotes from it
+		return errors.New("has a URL that cannot be read") // the parser's own error quotes from it
 	}
 	d.conn, err = pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -72,7 +72,7 @@ func (d *database) connect(ctx context.Context) error {
 
 func (d *database) close() {
 	if d.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), postgresTimeout)
 		defer cancel()
 		_ = d.conn.Close(ctx) // nothing is left to be written
 	}
@@ -86,11 +86,12 @@ func (d *database) operations(ctx context.Context) (map[event.Domain]map[event.S
 			counts[domain][state] = 0
 		}
 	}
-	rows, _ := d.conn.Query(ctx, `SELECT domain, state, operations FROM mailwright_views.operations_by_state`) // ForEachRow reports the error
+	// ForEachRow reports the error of Query.
+	rows, _ := d.conn.Query(ctx, `SELECT domain, state, operations FROM mailwright_views.operations_by_state`)
 	var domain, state string
 	var n int64
 	_, err := pgx.ForEachRow(rows, []any{&domain, &state, &n}, func() error {
-		if counts[event.Domain(domain)] == nil { // a command that nobody could read belongs to none
+		if counts[event.Domain(domain)] == nil { // an unreadable command belongs to no domain
 			counts[event.Domain(domain)] = map[event.State]int64{}
 		}
 		counts[event.Domain(domain)][event.State(state)] = n
@@ -107,7 +108,7 @@ func (d *database) positions(ctx context.Context) ([]position, error) {
 // explain words an error of pgx in one line.
 func explain(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %v", postgresPatience)
+		return fmt.Errorf("no answer within %v", postgresTimeout)
 	}
 	return app.ExplainPostgres(err)
 }

@@ -6,17 +6,17 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Report is how things stand, as --json prints it. Its form is stable: members may be added, none
-// changes its meaning.
+// Report is the status of the system, as --json prints it. Its form is stable: members may be
+// added, and none changes its meaning.
 type Report struct {
 	Time     time.Time `json:"time"`
 	Postgres Postgres  `json:"postgres"`
-	// Operations counts by domain and state, with every domain and state; null where Postgres can
-	// not tell.
+	// Operations counts operations by domain and state, with every domain and state; null without
+	// Postgres.
 	Operations map[event.Domain]map[event.State]int64 `json:"operations"`
 	Commands   []Commands                             `json:"commands"`
 	Streams    []Stream                               `json:"streams"`
-	// Projections is empty where Postgres can not tell.
+	// Projections is empty without Postgres.
 	Projections []Projection `json:"projections"`
 }
 
@@ -27,19 +27,19 @@ type Postgres struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Commands is what a domain's service has yet to do, over all its partitions.
+// Commands are the commands that a domain's service has left, over all its partitions.
 type Commands struct {
 	Domain event.Domain `json:"domain"`
 	// Consumers is the number of partitions that a service has ever worked on; 0: none has run yet,
 	// and nothing is known of what is pending.
 	Consumers int `json:"consumers"`
-	// Pending commands have not been handed out yet.
+	// Pending commands have not been delivered yet.
 	Pending uint64 `json:"pending"`
 	// InFlight commands are being worked on, or wait for their next attempt.
 	InFlight int `json:"inFlight"`
 }
 
-// Stream is what a stream holds.
+// Stream is the state of a stream.
 type Stream struct {
 	Name         string `json:"name"`
 	Exists       bool   `json:"exists"`
@@ -52,7 +52,7 @@ type Stream struct {
 	created time.Time
 }
 
-// Projection is how far a projection has come.
+// Projection is the position of a projection.
 type Projection struct {
 	Name     string `json:"name"`
 	Stream   string `json:"stream"`

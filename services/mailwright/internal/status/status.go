@@ -1,5 +1,5 @@
-// Package status is `mailwright status`: it shows operations by state, what the services have yet
-// to do, and how far the projections have come.
+// Package status is `mailwright status`: it shows operations by state, the work that the services
+// have left, and the positions of the projections.
 package status
 
 import (
@@ -20,7 +20,10 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Operations by domain and state come from Postgres; where it does not answer, the rest is shown all the same. Commands are what the services have yet to do: pending ones have not been handed out, those in flight are being worked on or wait for their next attempt. The lag of a projection is how many messages its stream has beyond its position, those on subjects that it does not follow included.
+	return `Operations by domain and state come from Postgres; if it does not answer, the rest is shown all the same. Commands
+are the work that the services have left: pending ones have not been delivered yet, those in flight are being
+carried out or wait for their next attempt. The lag of a projection is the number of messages in its stream beyond
+its position; messages on subjects that it does not follow count, too.
 
   mailwright status --watch
   mailwright status --json | jq '.streams[] | select(.name == "DEAD").messages'
@@ -28,7 +31,7 @@ func (Command) Help() string {
 Exit codes: 0 shown; 1 NATS does not answer.`
 }
 
-const refresh = time.Second
+const refreshInterval = time.Second
 
 // Run shows the report, once or until ctx ends.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
@@ -36,9 +39,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
-	soon, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	connectCtx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
 	defer cancel()
-	nc, js, err := a.Connect(soon)
+	nc, js, err := a.Connect(connectCtx)
 	if err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func watch(ctx context.Context, a *app.App, js jetstream.JetStream, db *database
 	if a.Terminal() {
 		before = clearScreen
 	}
-	for tick := time.NewTicker(refresh); ; {
+	for tick := time.NewTicker(refreshInterval); ; {
 		report, err := collect(ctx, js, db)
 		if ctx.Err() != nil {
 			return nil
@@ -95,7 +98,7 @@ func collect(ctx context.Context, js jetstream.JetStream, db *database) (Report,
 		report.Postgres.Available = true
 		report.Operations = projected.operations
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("NATS did not answer within %v", app.Patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("NATS did not answer within %v", app.ServerTimeout))
 	defer cancel()
 	if report.Commands, err = commands(ctx, js); err != nil {
 		return Report{}, err

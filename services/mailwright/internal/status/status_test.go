@@ -27,14 +27,14 @@ import (
 // away is where no server is.
 const away = "127.0.0.1:1"
 
-func call(s *apptest.System, args ...string) apptest.Call {
-	args = append([]string{"--nats-url", s.URL, "--database-url", "postgres://me:hunter2@" + away + "/x"}, args...)
+func call(env *apptest.Env, args ...string) apptest.Call {
+	args = append([]string{"--nats-url", env.URL, "--database-url", "postgres://me:hunter2@" + away + "/x"}, args...)
 	return apptest.Call{Name: "status", Command: &status.Command{}, Args: args}
 }
 
-func run(t *testing.T, s *apptest.System, args ...string) apptest.Result {
+func run(t *testing.T, env *apptest.Env, args ...string) apptest.Result {
 	t.Helper()
-	return apptest.Run(t.Context(), t, call(s, args...))
+	return apptest.Run(t.Context(), t, call(env, args...))
 }
 
 func TestHelp(t *testing.T) {
@@ -53,7 +53,7 @@ func TestNothingIsThereYet(t *testing.T) {
 
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
-	r := run(t, &apptest.System{URL: "nats://" + away})
+	r := run(t, &apptest.Env{URL: "nats://" + away})
 	if r.Code != app.ExitFailure || !strings.Contains(r.Err, "NATS does not answer") {
 		t.Errorf("%+v", r)
 	}
@@ -61,18 +61,18 @@ func TestNATSAway(t *testing.T) {
 
 // inventory has a service that holds three commands of a key until the test ends: it works on the
 // first.
-func inventory(t *testing.T) *apptest.System {
+func inventory(t *testing.T) *apptest.Env {
 	t.Helper()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	for p := range apptest.Partitions { // the engine makes them one after another
-		if _, err := bus.EnsureConsumer(t.Context(), s.JS, topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p)); err != nil {
+		if _, err := bus.EnsureConsumer(t.Context(), env.JS, topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	started := make(chan struct{})
 	var once sync.Once
 	ended := t.Context().Done()
-	s.Serve(t, event.DomainInventory, map[string]operation.Handler{event.TypeInventorySync: {Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+	env.Serve(t, event.DomainInventory, map[string]operation.Handler{event.TypeInventorySync: {Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		once.Do(func() { close(started) })
 		<-ended
 		return operation.Reply{}, operation.Reject("", "the test is over")
@@ -82,7 +82,7 @@ func inventory(t *testing.T) *apptest.System {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Send(t.Context(), s.JS, client.Command{Tenant: "contoso", Event: e}); err != nil {
+		if _, err := client.Send(t.Context(), env.JS, client.Command{Tenant: "contoso", Event: e}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,20 +90,20 @@ func inventory(t *testing.T) *apptest.System {
 	for out := 0; out < 3 && t.Context().Err() == nil; {
 		out = 0
 		for p := range apptest.Partitions {
-			c, err := s.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p).Durable)
+			c, err := env.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p).Durable)
 			if err != nil {
 				t.Fatal(err)
 			}
 			out += c.CachedInfo().NumAckPending
 		}
 	}
-	return s
+	return env
 }
 
 func TestCommandsAndStreams(t *testing.T) {
 	t.Parallel()
-	s := inventory(t)
-	r := run(t, s, "--json")
+	env := inventory(t)
+	r := run(t, env, "--json")
 	var got status.Report
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
 		t.Fatalf("%v: %+v", err, r)
@@ -149,16 +149,16 @@ func TestWatchShowsItAnewAndEndsWithoutAnError(t *testing.T) {
 
 func TestProjections(t *testing.T) {
 	t.Parallel()
-	s := inventory(t)
+	env := inventory(t)
 	url := apptest.Postgres(t)
-	r := run(t, s, "--database-url", url)
+	r := run(t, env, "--database-url", url)
 	if r.Code != 0 || !strings.Contains(r.Out, "Postgres can not tell: no projections yet") {
 		t.Fatalf("before the migrations: %+v", r)
 	}
 	if err := migrations.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := s.JS.Stream(t.Context(), topology.StreamCommands)
+	stream, err := env.JS.Stream(t.Context(), topology.StreamCommands)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestProjections(t *testing.T) {
 		}
 	}
 
-	r = run(t, s, "--database-url", url, "--json")
+	r = run(t, env, "--database-url", url, "--json")
 	var got status.Report
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || r.Code != 0 {
 		t.Fatalf("%v: %+v", err, r)
@@ -198,5 +198,5 @@ func TestProjections(t *testing.T) {
 	if diff := cmp.Diff(want, got.Projections, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("projections (-want +got):\n%s", diff)
 	}
-	apptest.Golden(t, "full.txt", run(t, s, "--database-url", url).Out)
+	apptest.Golden(t, "full.txt", run(t, env, "--database-url", url).Out)
 }

@@ -10,7 +10,16 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-var states = []event.State{event.StateReceived, event.StateStarted, event.StateWaiting, event.StateUnknown, event.StateSucceeded, event.StateFailed, event.StateRejected, event.StateCancelled}
+var states = []event.State{
+	event.StateReceived,
+	event.StateStarted,
+	event.StateWaiting,
+	event.StateUnknown,
+	event.StateSucceeded,
+	event.StateFailed,
+	event.StateRejected,
+	event.StateCancelled,
+}
 
 // print writes the report as tables.
 func (r Report) print(b *bytes.Buffer) {
@@ -106,7 +115,11 @@ func (r Report) projections() table {
 	behind := false
 	for _, p := range r.Projections {
 		behind = behind || p.Lag > 0
-		t.rows = append(t.rows, []string{p.Name, p.Stream, strconv.FormatUint(p.Sequence, 10), strconv.FormatUint(p.LastSequence, 10), strconv.FormatUint(p.Lag, 10)})
+		row := []string{p.Name, p.Stream}
+		for _, n := range []uint64{p.Sequence, p.LastSequence, p.Lag} {
+			row = append(row, strconv.FormatUint(n, 10))
+		}
+		t.rows = append(t.rows, row)
 		if p.Foreign {
 			t.remarks = append(t.remarks, p.Name+": its stream was deleted and made again; rebuild it")
 		}

@@ -20,21 +20,27 @@ import (
 
 // Command is `mailwright watch`.
 type Command struct {
-	Domain    []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: directory, mailbox, delegation, inventory."`
+	Domain    []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains."`
 	Type      []string `env:"-" help:"Only these types of events, in full or short: mailbox.created."`
 	Operation string   `short:"o" env:"-" placeholder:"ID" help:"Only this operation; the beginning of its id is enough."`
-	Tenant    string   `env:"-" help:"Only this tenant. Of what was given up, only where the tenant is known: JetStream itself does not tell it."`
-	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states: started, waiting, unknown, succeeded, failed, rejected, cancelled; observed and missing mailboxes; dead."`
-	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"From where on: now, all, a time ago, or a time as RFC 3339 has it. Default: now, with --operation all."`
+	Tenant    string   `env:"-" help:"Only this tenant; of dead letters, those whose tenant is known."`
+	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states."`
+	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"Start: now, all, a time ago, or an RFC 3339 time."`
 	Mailboxes bool     `env:"-" help:"Also the observations of mailboxes by inventories."`
 	Drift     bool     `env:"-" help:"Also delegates that are not as the last command left them."`
-	Dead      bool     `env:"-" help:"Also what was given up."`
+	Dead      bool     `env:"-" help:"Also dead letters."`
 	Count     int      `short:"c" env:"-" placeholder:"N" help:"End after N events."`
 }
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Follows the events of operations until Ctrl-C: time, operation, domain, state, what it is about, and what happened, or why it waits and until when. With --json each line is a CloudEvent, save for what was given up: that is a dead letter's data, with a member "reason".
+	return `Follows the events of operations until Ctrl-C: time, operation, domain, state, subject, and what happened, or why it
+waits and until when. With --json each line is a CloudEvent; a dead letter is its data alone, which has a member
+"reason".
+
+Domains are directory, mailbox, delegation and inventory. States are started, waiting, unknown, succeeded, failed,
+rejected and cancelled; mailboxes are observed or missing; dead letters are dead. It starts now, with --operation
+at the beginning.
 
   mailwright watch --domain mailbox --in failed,rejected --since 24h
   mailwright watch --operation ng35avui
@@ -43,7 +49,7 @@ func (Command) Help() string {
 
 // Run follows until ctx ends, which is no error, or the events asked for have been seen.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
-	from, err := c.from(time.Now())
+	from, err := c.startPosition(time.Now())
 	if err != nil {
 		return err
 	}
@@ -54,9 +60,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if c.Count < 0 {
 		return app.Usage("--count %d: is not a number of events", c.Count)
 	}
-	soon, cancel := context.WithTimeoutCause(ctx, app.Patience, fmt.Errorf("given up after %v", app.Patience))
+	connectCtx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
 	defer cancel()
-	nc, js, err := a.Connect(soon)
+	nc, js, err := a.Connect(connectCtx)
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
@@ -68,10 +74,11 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if !a.JSON {
 		_, _ = fmt.Fprintf(a.Err, "following %s; Ctrl-C ends\n", strings.Join(c.streams(), ", "))
 	}
-	seen, lines := 0, app.NewLines(a.Out)
+	seen := 0
+	lines := app.NewLines(a.Out)
 	for m := range messages {
-		item, ok := read(m)
-		if !ok || !c.wants(item, types) {
+		item, ok := itemOf(m)
+		if !ok || !c.matches(item, types) {
 			continue
 		}
 		if err := item.print(a, lines); err != nil {
@@ -92,8 +99,8 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// from turns --since into where a consumer starts.
-func (c *Command) from(now time.Time) (jetstream.OrderedConsumerConfig, error) {
+// startPosition turns --since into where a consumer starts.
+func (c *Command) startPosition(now time.Time) (jetstream.OrderedConsumerConfig, error) {
 	since := c.Since
 	if since == "" && c.Operation != "" {
 		since = "all"
@@ -106,7 +113,8 @@ func (c *Command) from(now time.Time) (jetstream.OrderedConsumerConfig, error) {
 	}
 	start, err := app.Ago(since, now)
 	if err != nil {
-		return jetstream.OrderedConsumerConfig{}, app.Usage("--since %s: want now, all, a duration such as 90m, or a time such as 2026-11-21T09:00:00Z", since)
+		const forms = "now, all, a duration such as 90m, or a time such as 2026-11-21T09:00:00Z"
+		return jetstream.OrderedConsumerConfig{}, app.Usage("--since %s: want %s", since, forms)
 	}
 	return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &start}, nil
 }
@@ -160,13 +168,13 @@ func (c *Command) sources(from jetstream.OrderedConsumerConfig) []client.Source 
 }
 
 const (
-	eventSubjects = "mailwright.evt.%s.%s.%s" // topology.EventSubject, with room for wildcards
-	lengthOfID    = 26                        // of an operation's whole id
+	eventSubjects     = "mailwright.evt.%s.%s.%s" // topology.EventSubject, with room for wildcards
+	operationIDLength = 26                        // of an operation's whole id
 )
 
 func (c *Command) subjects() []string {
 	operationToken := "*"
-	if len(c.Operation) == lengthOfID {
+	if len(c.Operation) == operationIDLength {
 		operationToken = event.Token(c.Operation)
 	}
 	domains := c.Domain
@@ -188,15 +196,15 @@ type item struct {
 	document  any    // what --json prints
 }
 
-// read makes an item of a message; what can not be read is not shown.
-func read(m jetstream.Msg) (item, bool) {
+// itemOf makes an item of a message; what can not be read is not shown.
+func itemOf(m jetstream.Msg) (item, bool) {
 	if meta, err := m.Metadata(); err == nil && meta.Stream == topology.StreamDead {
 		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return item{}, false
 		}
 		var domain event.Domain
-		letter.Tenant, domain = render.PlaceOfDead(m.Subject(), letter)
+		letter.Tenant, domain = render.TenantAndDomain(m.Subject(), letter)
 		return item{line: render.LineOfDead(letter, domain), tenant: letter.Tenant, eventType: letter.Type, document: letter}, true
 	}
 	e, err := event.Decode(m.Headers(), m.Data())
@@ -206,7 +214,7 @@ func read(m jetstream.Msg) (item, bool) {
 	return item{line: render.LineOf(e), tenant: event.Extension(e, event.AttrTenantID), eventType: e.Type(), document: e}, true
 }
 
-func (c *Command) wants(i item, types []string) bool {
+func (c *Command) matches(i item, types []string) bool {
 	return (len(c.Domain) == 0 || slices.Contains(c.Domain, i.line.Domain)) &&
 		(len(types) == 0 || slices.Contains(types, i.eventType)) &&
 		(len(c.States) == 0 || slices.Contains(c.States, i.line.State)) &&

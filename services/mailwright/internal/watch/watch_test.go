@@ -20,8 +20,8 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/watch"
 )
 
-func call(s *apptest.System, args ...string) apptest.Call {
-	return apptest.Call{Name: "watch", Command: &watch.Command{}, Args: append(args, "--nats-url", s.URL)}
+func call(env *apptest.Env, args ...string) apptest.Call {
+	return apptest.Call{Name: "watch", Command: &watch.Command{}, Args: append(args, "--nats-url", env.URL)}
 }
 
 // within bounds a watch that would wait for ever for what it should have shown.
@@ -33,7 +33,7 @@ func within(t *testing.T) context.Context {
 }
 
 // publish stores the contract's example of a result.
-func publish(t *testing.T, s *apptest.System, eventType string) {
+func publish(t *testing.T, env *apptest.Env, eventType string) {
 	t.Helper()
 	e := example(t, eventType)
 	domain := event.DomainOf(eventType)
@@ -51,7 +51,7 @@ func publish(t *testing.T, s *apptest.System, eventType string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: header, Data: body}); err != nil {
+	if _, err := env.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: header, Data: body}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -61,13 +61,13 @@ func observation(eventType string) bool {
 }
 
 // publishExamples stores the example of every result, and two dead letters.
-func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
+func publishExamples(t *testing.T, env *apptest.Env) (events, mailboxes int) {
 	t.Helper()
 	for _, eventType := range event.ResultTypes() {
 		if eventType == event.TypeDeadLetter {
 			continue
 		}
-		publish(t, s, eventType)
+		publish(t, env, eventType)
 		switch {
 		case observation(eventType):
 			mailboxes++
@@ -83,7 +83,7 @@ func publishExamples(t *testing.T, s *apptest.System) (events, mailboxes int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.JS.Publish(t.Context(), topology.DeadSubject("contoso", event.DomainMailbox, l.OperationID), body); err != nil {
+		if _, err := env.JS.Publish(t.Context(), topology.DeadSubject("contoso", event.DomainMailbox, l.OperationID), body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,14 +112,14 @@ func TestHelp(t *testing.T) {
 // own advisories have none.
 func TestTheTenantOfWhatWasGivenUp(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
+	env := apptest.Start(t)
 	for subject, data := range map[string]string{
 		topology.DeadSubject("contoso", event.DomainMailbox, ""):           `{"reason":"unreadable","detail":"of its subject","stream":"COMMANDS","sequence":1}`,
 		topology.DeadSubject("", event.DomainMailbox, ""):                  `{"reason":"unreadable","detail":"of the letter","stream":"COMMANDS","sequence":2,"tenant":"contoso"}`,
 		topology.DeadSubject("fabrikam", event.DomainMailbox, ""):          `{"reason":"unreadable","detail":"of another","stream":"COMMANDS","sequence":3,"tenant":"fabrikam"}`,
 		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.delegation-0": `{"type":"io.nats.jetstream.advisory.v1.max_deliver","timestamp":"2026-11-21T09:00:00Z","stream":"COMMANDS","consumer":"delegation-0","stream_seq":4,"deliveries":5}`,
 	} {
-		if _, err := s.JS.Publish(t.Context(), subject, []byte(data)); err != nil {
+		if _, err := env.JS.Publish(t.Context(), subject, []byte(data)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestTheTenantOfWhatWasGivenUp(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			r := apptest.Run(ctx, t, apptest.Call{Name: "watch", Command: &watch.Command{}, Args: append(c.args, "--dead", "--since", "all", "--nats-url", s.URL)})
+			r := apptest.Run(ctx, t, apptest.Call{Name: "watch", Command: &watch.Command{}, Args: append(c.args, "--dead", "--since", "all", "--nats-url", env.URL)})
 			for _, text := range c.want {
 				if !strings.Contains(r.Out, text) || strings.Contains(r.Out, "of another") {
 					t.Errorf("no %q in:\n%s%s", text, r.Out, r.Err)
@@ -146,8 +146,8 @@ func TestTheTenantOfWhatWasGivenUp(t *testing.T) {
 
 func TestEveryEventHasALine(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
-	events, mailboxes := publishExamples(t, s)
+	env := apptest.Start(t)
+	events, mailboxes := publishExamples(t, env)
 	for name, c := range map[string]struct {
 		args  []string
 		count int
@@ -159,7 +159,7 @@ func TestEveryEventHasALine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := apptest.Run(within(t), t, call(s, append(c.args, "--since", "all", "--count", fmt.Sprint(c.count))...))
+			r := apptest.Run(within(t), t, call(env, append(c.args, "--since", "all", "--count", fmt.Sprint(c.count))...))
 			if r.Code != 0 || strings.Count(r.Out, "\n") != c.count {
 				t.Fatalf("code %d, want %d lines:\n%s%s", r.Code, c.count, r.Out, r.Err)
 			}
@@ -170,8 +170,8 @@ func TestEveryEventHasALine(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
-	publishExamples(t, s)
+	env := apptest.Start(t)
+	publishExamples(t, env)
 	operationID := event.Extension(example(t, event.TypeMailboxCreated), event.AttrOperationID)
 	d := event.DomainMailbox
 	states := []string{event.TypeMailboxCreated, event.StartedType(d), event.WaitingType(d), event.UnknownType(d), event.FailedType(d), event.RejectedType(d), event.CancelledType(d), event.PlannedType(d)}
@@ -189,7 +189,7 @@ func TestFilters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := apptest.Run(within(t), t, call(s, append(c.args, "--json", "--count", fmt.Sprint(len(c.want)))...))
+			r := apptest.Run(within(t), t, call(env, append(c.args, "--json", "--count", fmt.Sprint(len(c.want)))...))
 			var got []string
 			for line := range strings.Lines(r.Out) {
 				e, err := event.Decode(nil, []byte(line))
@@ -236,10 +236,10 @@ func start(ctx context.Context, t *testing.T, c apptest.Call) <-chan apptest.Res
 
 func TestFollowsFromNowOn(t *testing.T) {
 	t.Parallel()
-	s := apptest.Start(t)
-	publish(t, s, event.TypeMailboxCreated)
-	result := start(within(t), t, call(s, "--count", "1"))
-	publish(t, s, event.TypeDelegationChanged)
+	env := apptest.Start(t)
+	publish(t, env, event.TypeMailboxCreated)
+	result := start(within(t), t, call(env, "--count", "1"))
+	publish(t, env, event.TypeDelegationChanged)
 	if got := <-result; got.Code != 0 || !strings.Contains(got.Out, "delegates of alex@contoso.com") {
 		t.Errorf("%+v", got)
 	}
