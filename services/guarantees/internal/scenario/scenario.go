@@ -61,10 +61,10 @@ type Scenario struct {
 	js  jetstream.JetStream
 	db  *pgxpool.Pool
 
-	rng             *rand.Rand // of the faults
-	departures      int        // of replicas that had joined
-	reportedAt      time.Time  // of the last progress
-	publisher       *publisher
+	rng        *rand.Rand // of the faults
+	departures int        // of replicas that had joined
+	reportedAt time.Time  // of the last progress
+	publisher  *publisher
 	// operation ids by how the vendor's journal shows their effects
 	operationOfMark map[string]string
 	traceCollector  *listener
