@@ -88,7 +88,8 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if want := fmt.Sprintf(`operations operation_id=%q: changed: state is "failed", replayed "succeeded"`, id); !strings.Contains(found, want) {
+	want := fmt.Sprintf(`operations operation_id=%q: changed: state is "failed", replayed "succeeded"`, id)
+	if !strings.Contains(found, want) {
 		return fmt.Errorf("the altered row is not named as %s", want)
 	}
 	progress("a rebuild puts it right")

@@ -16,7 +16,7 @@ import (
 // Command is one command that JetStream confirmed.
 type Command struct {
 	OperationID string
-	// Key is unique over all tenants: TENANT/TOKEN, or TOKEN alone in the sandbox's tenant.
+	// Key is unique over all tenants: TENANT/TOKEN, or TOKEN in the sandbox's tenant.
 	Key string
 	// Number counts the commands of the key in the order published, from 1.
 	Number int

@@ -125,7 +125,8 @@ func (s *Scenario) Bombs(ctx context.Context) error {
 	}
 	after, err := s.cpuTime(ctx, directoryService)
 	cost.CPU = after - before
-	s.Progress("%d expensive messages of %d MB in all took %v of CPU", cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond))
+	s.Progress("%d expensive messages of %d MB in all took %v of CPU",
+		cost.Messages, cost.Bytes/1_000_000, cost.CPU.Round(time.Millisecond))
 	s.Progress("a command behind them had its outcome after %v, without them after %v",
 		cost.Behind.Round(time.Millisecond), cost.Alone.Round(time.Millisecond))
 	return err

@@ -34,7 +34,8 @@ var hostileAnswers = map[string]func(here, elsewhere string, w http.ResponseWrit
 	},
 	"endless": func(here, _ string, w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
-		_, _ = fmt.Fprintf(w, `{"mailboxes":[],"totalCount":2,"nextLink":%q}`, here+"/smp/exchange/mailboxes?tenant=endless&n="+strconv.Itoa(n+1))
+		next := here + "/smp/exchange/mailboxes?tenant=endless&n=" + strconv.Itoa(n+1)
+		_, _ = fmt.Fprintf(w, `{"mailboxes":[],"totalCount":2,"nextLink":%q}`, next)
 	},
 	"huge": func(_, _ string, w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"mailboxes":[`))
@@ -85,7 +86,8 @@ func (s *Scenario) RunHostileVendor(ctx context.Context) (check.HostileVendor, e
 		}
 	}
 	err = until(ctx, time.Minute, func(ctx context.Context) (string, error) {
-		answered, err := column[string](ctx, s.db, `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`)
+		const failed = `SELECT command_id FROM mailwright.operations WHERE domain = 'inventory' AND failure_text <> ''`
+		answered, err := column[string](ctx, s.db, failed)
 		if err == nil && len(answered) < len(hostileAnswers) {
 			return fmt.Sprintf("only %v have a failure text", answered), nil
 		}

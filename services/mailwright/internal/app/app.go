@@ -65,7 +65,7 @@ func Code(err error) int {
 // state directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
-	State       string `name:"state" help:"State directory of a running 'mailwright dev', for its addresses. Default: .mailwright." type:"path" placeholder:"DIR"`
+	State       string `name:"state" help:"State directory of 'mailwright dev', for its addresses. Default: .mailwright." type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`

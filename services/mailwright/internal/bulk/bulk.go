@@ -17,18 +17,18 @@ type Command struct {
 	File        string        `arg:"" help:"CSV file in UTF-8, or .xlsx workbook. Its first row names the columns."`
 	Map         string        `short:"m" required:"" env:"-" placeholder:"FILE" help:"YAML file that says how a row becomes a command."`
 	Sheet       string        `env:"-" placeholder:"NAME" help:"Which sheet of a workbook. Default: the first."`
-	Separator   string        `env:"-" placeholder:",|;|tab" help:"Separator of the cells of a CSV file. Default: the one its header has most of."`
+	Separator   string        `env:"-" placeholder:",|;|tab" help:"Separator of a CSV file. Default: the one its header has most of."`
 	Tenant      string        `env:"MAILWRIGHT_TENANT" help:"Tenant, if the mapping names none. Default: the running system's only one."`
-	DryRun      bool          `short:"n" env:"-" help:"Check every row, print what would be published with secrets redacted, and publish nothing."`
+	DryRun      bool          `short:"n" env:"-" help:"Check every row, print what would be published, and publish nothing."`
 	Examples    int           `default:"3" env:"-" placeholder:"N" help:"How many commands --dry-run shows."`
 	Plan        bool          `env:"-" help:"Ask the services for a plan alone: a dry run at the vendor."`
 	SkipInvalid bool          `env:"-" help:"Publish the valid rows although others are invalid."`
 	Rate        float64       `env:"-" placeholder:"N" help:"Publish at most so many rows a second. Default: no limit."`
-	InFlight    int           `default:"500" env:"-" placeholder:"N" help:"Rows in flight at most. A row that waits for a later attempt does not count."`
+	InFlight    int           `default:"500" env:"-" placeholder:"N" help:"Rows in flight at most; those that wait for an attempt do not count."`
 	Wait        bool          `default:"true" negatable:"" env:"-" help:"Wait for the outcomes."`
 	Timeout     time.Duration `default:"10m" env:"-" help:"How long to wait for outcomes once every row is published."`
 	Result      string        `env:"-" placeholder:"FILE" help:"CSV file with the outcome of each row. Default: see above."`
-	OnlyFailed  string        `env:"-" placeholder:"FILE" help:"Only the rows that failed by this result file of an earlier run; needs --attempt."`
+	OnlyFailed  string        `env:"-" placeholder:"FILE" help:"Only the rows that failed by this result file; needs --attempt."`
 	Attempt     int           `default:"1" env:"-" placeholder:"N" help:"Number of this attempt: with --only-failed 2, then 3 and so on."`
 }
 

@@ -32,7 +32,7 @@ func (m *mapping) parseText(s string) (text, error) {
 		return text{}, fmt.Errorf("is no template: %s", strings.TrimPrefix(err.Error(), "template: "))
 	}
 	if len(t.Templates()) > 1 {
-		return text{}, errors.New("a template can not define another")
+		return text{}, errors.New("a template cannot define another")
 	}
 	u := &usage{}
 	u.node(t.Root)
@@ -58,7 +58,7 @@ func (t text) render(cells map[string]string) (string, error) {
 		return "", wrong
 	}
 	if err != nil { // the error of a function of text/template may quote what it was given
-		return "", cellError{"can not be made: a function in its template does not take what it is given"}
+		return "", cellError{"cannot be made: a function in its template does not take what it is given"}
 	}
 	return b.String(), nil
 }

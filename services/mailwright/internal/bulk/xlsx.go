@@ -18,7 +18,7 @@ func readXLSX(raw []byte, sheet string) (table, error) {
 	// With equal limits nothing is unpacked into a temporary file, where passwords would stand.
 	f, err := excelize.OpenReader(bytes.NewReader(raw), excelize.Options{UnzipSizeLimit: maxFile, UnzipXMLSizeLimit: maxFile})
 	if err != nil {
-		return table{}, fmt.Errorf("can not be read as an .xlsx workbook: %w", err)
+		return table{}, fmt.Errorf("cannot be read as an .xlsx workbook: %w", err)
 	}
 	defer func() { _ = f.Close() }()
 	sheets := f.GetSheetList()

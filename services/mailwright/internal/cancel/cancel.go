@@ -19,8 +19,8 @@ import (
 type Command struct {
 	Operations []string      `arg:"" name:"operation" help:"Ids of operations; the beginning of an id is enough if it is unique."`
 	Tenant     string        `env:"MAILWRIGHT_TENANT" help:"Their tenant. Default: that of their events."`
-	Source     string        `default:"/mailwright-cli" env:"-" placeholder:"URI" help:"Source of the cancel: that of the operations' commands, or an operator's."`
-	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, if EVENTS does not have them yet."`
+	Source     string        `default:"/mailwright-cli" env:"-" placeholder:"URI" help:"Source of the cancel; see above."`
+	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, if it is not in EVENTS."`
 	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes, and print them."`
 	Timeout    time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
 )
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 func run(t *testing.T, env *apptest.Env, args ...string) apptest.Result {
 	t.Helper()
@@ -62,7 +62,7 @@ func publish(t *testing.T, env *apptest.Env, id, key string) client.Receipt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := events.GetLastMsgForSubject(t.Context(), r.Results); err == nil {
 			return r
 		}

@@ -353,7 +353,7 @@ func withHeader(m *nats.Msg, name, value string) *nats.Msg {
 	return m
 }
 
-// TestForeignTextStaysInItsCell: whoever may write to DEAD chooses every text of a letter.
+// TestForeignTextStaysInItsCell: a writer to DEAD chooses every text of a dead letter.
 func TestForeignTextStaysInItsCell(t *testing.T) {
 	t.Parallel()
 	e := start(t)

@@ -12,7 +12,7 @@ import (
 // Filter selects dead letters: those that match all of it.
 type Filter struct {
 	Tenant []string `env:"-" help:"Only these tenants."`
-	Domain []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains."`
+	Domain []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: ${enum}."`
 	Reason []string `enum:"unreadable,idempotency-conflict,expired,outcome-unknown,acked-without-outcome,record-unreadable,reference-mismatch,internal,max-deliveries,terminated" env:"-" help:"Only these reasons; see 'mailwright dead --help'."`
 	Type   []string `env:"-" help:"Only commands of these types, in full or short: mailbox.create."`
 	Source string   `env:"-" placeholder:"URI" help:"Only commands from this source."`

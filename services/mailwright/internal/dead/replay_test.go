@@ -143,7 +143,7 @@ func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
 	e.publishWithLetter(withHeader(command("1", change), "ce-id", ""))
 	e.publishWithLetter(withHeader(command("2", change), "ce-time", "noon")) // to a service of now readable, and rejected
 	out := e.run(app.ExitFailure, "1 dead letter of 2 refused", "replay", "1", "2", "--force")
-	if !strings.Contains(out, "it is unreadable, and would be again: id is missing; it is required. Whoever publishes it has to mend that") || e.lettersLeft() != 1 {
+	if !strings.Contains(out, "it is unreadable, and would be again: id is missing; it is required. Its publisher has to correct that") || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
 }
@@ -156,7 +156,7 @@ func TestReplayRefusesWhoseRecordCanNotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.publishWithLetter(command("1", change), ackedWithoutOutcome)
-	if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1"); !strings.Contains(out, "the record of its operation can not be read: message 1 of EVENTS") {
+	if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1"); !strings.Contains(out, "the record of its operation cannot be read: message 1 of EVENTS") {
 		t.Errorf("%s", out)
 	}
 }

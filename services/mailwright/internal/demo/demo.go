@@ -27,7 +27,9 @@ type Command struct {
 func (Command) Help() string {
 	return `Starts NATS, Postgres, the sandbox and the services on free ports with their state in a temporary directory.
 Publishes the examples of the vendors' pages as commands, shows the progress and outcome of each and a few rows of
-the projections, and stops everything. The exit code is 0 only if every command succeeded.`
+the projections, and stops everything. The exit code is 0 only if every command succeeded.
+
+--running takes the addresses from --nats-url and --database-url, or from the state directory.`
 }
 
 // Run implements the command.

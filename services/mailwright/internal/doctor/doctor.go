@@ -19,7 +19,7 @@ import (
 
 // Command is `mailwright doctor`.
 type Command struct {
-	File    string        `arg:"" optional:"" env:"MAILWRIGHT_CONFIG" help:"The services' configuration; default: that of 'mailwright dev'." placeholder:"FILE"`
+	File    string        `arg:"" optional:"" env:"MAILWRIGHT_CONFIG" help:"The services' configuration. Default: that of 'mailwright dev'." placeholder:"FILE"`
 	Tenant  string        `help:"Check only this tenant." placeholder:"NAME"`
 	Timeout time.Duration `env:"-" help:"Timeout of each vendor." default:"15s"`
 }

@@ -12,7 +12,7 @@ import (
 
 // List is `mailwright inventory ls`.
 type List struct {
-	Match        string  `arg:"" optional:"" help:"A part of address, user principal name or display name."`
+	Match        string  `arg:"" optional:"" help:"A part of address, user principal name or display name, in any case."`
 	Tenant       string  `env:"-" help:"Only this configured tenant."`
 	Domain       string  `env:"-" help:"Only this tenant's domain, as EnPower names it."`
 	Type         string  `env:"-" placeholder:"TYPE" help:"Only this type: user, shared, room, equipment, or the vendor's text."`

@@ -19,8 +19,8 @@ import (
 type Sync struct {
 	Tenant        string        `env:"MAILWRIGHT_TENANT" help:"Tenant. Default: the running system's only one."`
 	VendorTenant  string        `env:"-" placeholder:"ID|DOMAIN" help:"Only one tenant of those that EnPower lists."`
-	Type          string        `enum:"all,user,shared,resource,room,equipment" default:"all" env:"-" help:"Which mailboxes: all are user and shared ones; resource is room and equipment."`
-	AcceptMissing bool          `env:"-" help:"Report mailboxes as missing however many they are."`
+	Type          string        `enum:"all,user,shared,resource,room,equipment" default:"all" env:"-" help:"Which mailboxes: ${enum}. all is user and shared; resource is room and equipment."`
+	AcceptMissing bool          `env:"-" help:"After a suspect inventory: report mailboxes as missing however many they are."`
 	PageSize      int           `env:"-" placeholder:"N" help:"Mailboxes a page, 1 to 1000. Default: 1000."`
 	ID            string        `env:"-" help:"The command's id. Default: a new UUID."`
 	Timeout       time.Duration `default:"2h" env:"-" help:"How long to wait for the outcome."`

@@ -18,7 +18,7 @@ type Command struct {
 	Type   string `arg:"" help:"Type of the command, in full or short: mailbox.create."`
 	Data   string `arg:"" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or the JSON itself."`
 	Tenant string `env:"MAILWRIGHT_TENANT" help:"A tenant of the services' configuration: prints the whole subject too."`
-	Domain string `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Of operation.cancel: the domain of the operation to cancel."`
+	Domain string `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Of operation.cancel: the domain of its target."`
 }
 
 // Help implements kong.HelpProvider.

@@ -37,7 +37,7 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 	}
 }
 
-// TestALineHoldsNothingThatATerminalActsUpon: whoever may write to EVENTS or DEAD chooses every
+// TestALineHoldsNothingThatATerminalActsUpon: a writer to EVENTS or DEAD chooses every
 // text of it.
 func TestALineHoldsNothingThatATerminalActsUpon(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ import (
 // Command is `mailwright sandbox`.
 type Command struct {
 	URL   string `name:"sandbox-url" env:"MAILWRIGHT_SANDBOX_URL" help:"The sandbox; default: that of 'mailwright dev'." placeholder:"URL"`
-	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token, if the sandbox wants one." placeholder:"TOKEN"`
+	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token of the sandbox." placeholder:"TOKEN"`
 
 	Seed       Seed       `cmd:"" help:"Begin again with the tenant that a file describes."`
 	Reset      Reset      `cmd:"" help:"Begin again with the present seed: state, clock, switches, faults, journal."`
@@ -202,7 +202,7 @@ func (c *Switches) Run(ctx context.Context, a *app.App, parent *Command) error {
 
 // Faults is `mailwright sandbox faults`.
 type Faults struct {
-	File   string `arg:"" optional:"" type:"existingfile" help:"Script (YAML) of switches and faults to add; examples: services/conformance/testdata/faults."`
+	File   string `arg:"" optional:"" type:"existingfile" help:"Script (YAML) of switches and faults to add."`
 	Vendor string `env:"-" help:"Aim the script's faults at this vendor." placeholder:"NAME"`
 	Call   string `env:"-" help:"Aim the script's faults at this call." placeholder:"NAME"`
 	Clear  bool   `env:"-" help:"Take all faults away first."`

@@ -41,7 +41,7 @@ func (c *Command) problems(e event.Event) []string {
 		return texts(faults)
 	}
 	m, _, err := c.command(e).Message()
-	if err != nil { // what --no-check can not pass over
+	if err != nil { // --no-check does not skip this
 		return []string{err.Error()}
 	}
 	command, err := event.ReadCommand(m.Header, m.Data)

@@ -20,10 +20,10 @@ import (
 // Command is `mailwright send`.
 type Command struct {
 	Type        string        `arg:"" optional:"" help:"Type of one command, in full or short: mailbox.create."`
-	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or JSON without a secret."`
+	Data        string        `short:"d" env:"-" placeholder:"@FILE|-|JSON" help:"Its data: a file, standard input, or JSON without secrets."`
 	Set         []string      `sep:"none" env:"-" placeholder:"PATH=VALUE" help:"Set a member of the data; see above. No secret."`
-	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: CloudEvents in JSON: one, an array, or JSON lines."`
-	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Of operation.cancel: the domain of the operation to cancel."`
+	File        string        `short:"f" env:"-" placeholder:"FILE|-" help:"Instead of TYPE: CloudEvents: one, an array, or JSON lines."`
+	Domain      string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Of operation.cancel: the domain of its target."`
 	Key         string        `env:"-" help:"Key of the command. Default: see above."`
 	ID          string        `env:"-" help:"The command's id: the same source and id is carried out once. Default: a new UUID."`
 	Source      string        `env:"-" placeholder:"URI" help:"Who asks. Default: /mailwright-cli/<user>@<host>."`

@@ -152,7 +152,7 @@ func TestProjections(t *testing.T) {
 	env := inventory(t)
 	url := apptest.Postgres(t)
 	r := run(t, env, "--database-url", url)
-	if r.Code != 0 || !strings.Contains(r.Out, "Postgres can not tell: no projections yet") {
+	if r.Code != 0 || !strings.Contains(r.Out, "Postgres cannot tell: no projections yet") {
 		t.Fatalf("before the migrations: %+v", r)
 	}
 	if err := migrations.Migrate(t.Context(), url); err != nil {

@@ -20,11 +20,11 @@ import (
 
 // Command is `mailwright watch`.
 type Command struct {
-	Domain    []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains."`
+	Domain    []string `enum:"directory,mailbox,delegation,inventory" env:"-" help:"Only these domains: ${enum}."`
 	Type      []string `env:"-" help:"Only these types of events, in full or short: mailbox.created."`
 	Operation string   `short:"o" env:"-" placeholder:"ID" help:"Only this operation; the beginning of its id is enough."`
 	Tenant    string   `env:"-" help:"Only this tenant; of dead letters, those whose tenant is known."`
-	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states."`
+	States    []string `name:"in" enum:"started,waiting,unknown,succeeded,failed,rejected,cancelled,observed,missing,dead" env:"-" placeholder:"STATE" help:"Only these states: ${enum}."`
 	Since     string   `env:"-" placeholder:"now|all|1h|TIME" help:"Start: now, all, a time ago, or an RFC 3339 time."`
 	Mailboxes bool     `env:"-" help:"Also the observations of mailboxes by inventories."`
 	Drift     bool     `env:"-" help:"Also delegates that are not as the last command left them."`
@@ -38,9 +38,8 @@ func (Command) Help() string {
 waits and until when. With --json each line is a CloudEvent; a dead letter is its data alone, which has a member
 "reason".
 
-Domains are directory, mailbox, delegation and inventory. States are started, waiting, unknown, succeeded, failed,
-rejected and cancelled; mailboxes are observed or missing; dead letters are dead. It starts now, with --operation
-at the beginning.
+Operations are started, waiting, unknown, succeeded, failed, rejected or cancelled; mailboxes are observed or missing;
+dead letters are dead. It starts now, or with --operation at the beginning of the stream.
 
   mailwright watch --domain mailbox --in failed,rejected --since 24h
   mailwright watch --operation ng35avui
@@ -196,7 +195,7 @@ type item struct {
 	document  any    // what --json prints
 }
 
-// itemOf makes an item of a message; what can not be read is not shown.
+// itemOf makes an item of a message; a message that cannot be read is not shown.
 func itemOf(m jetstream.Msg) (item, bool) {
 	if meta, err := m.Metadata(); err == nil && meta.Stream == topology.StreamDead {
 		letter, err := event.ReadDeadLetter(m.Data())
