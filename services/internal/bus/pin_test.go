@@ -38,8 +38,15 @@ level=INFO msg="partition lost" stream=S partition=S_a reason="no heartbeat from
 	proxy.Cut()
 	eventually(t, "the loss is logged", func() bool { return strings.Contains(log.String(), "partition lost") })
 
-	if got := linesAbout(log.String(), "partition "); got != want {
-		t.Errorf("the log is\n%s\nwant\n%s", got, want)
+	// On a busy machine the partition may be lost and acquired more often.
+	got := linesAbout(log.String(), "partition ")
+	rest := got
+	for line := range strings.Lines(want) {
+		_, after, found := strings.Cut(rest, line)
+		if !found {
+			t.Fatalf("the log is\n%s\nwant these lines in it:\n%s", got, want)
+		}
+		rest = after
 	}
 }
 

@@ -75,11 +75,15 @@ func TestPublishIfLastWaitsForNATS(t *testing.T) {
 		defer close(restarted)
 		server.restart()
 	}()
-	sequence, err := bus.PublishIfLast(t.Context(), js, nats.NewMsg("S.a"), 0)
-	if sequence != 1 || err != nil {
-		t.Errorf("sequence %d, error %v", sequence, err)
+	// nats.go sends a buffered message after the reconnect. If that takes longer than an attempt, the
+	// next one finds the message stored.
+	if _, err := bus.PublishIfLast(t.Context(), js, nats.NewMsg("S.a"), 0); err != nil && !errors.Is(err, bus.ErrNotLast) {
+		t.Error(err)
 	}
 	<-restarted
+	if n := must(must(js.Stream(t.Context(), "S"))(t).Info(t.Context()))(t).State.Msgs; n != 1 {
+		t.Errorf("%d messages are stored", n)
+	}
 }
 
 // refusingPublisher fails its first attempt with err. With store it stores the message
