@@ -97,7 +97,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		JS:                js,
 		Log:               p.Log,
 		WallClock:         cfg.WallClock(),
-		Failpoints:        cfg.Flags.Set(),
+		Failpoints:        cfg.Set(),
 	})
 	if err != nil {
 		return err

@@ -122,7 +122,7 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 // secrets are those of the request.
 func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String) (*element, error) {
 	// the transport gives it one
-	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx
+	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx // Client.Do sets its context
 	if err != nil {
 		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
 	}
@@ -159,7 +159,7 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 // kind.
 func (c *Client) Check(ctx context.Context) error {
 	// the transport gives it one
-	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx
+	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx // Client.Do sets its context
 	if err != nil {
 		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
 	}

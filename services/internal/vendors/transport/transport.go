@@ -298,7 +298,7 @@ func Endpoint(raw string) (*url.URL, error) {
 // JSON returns a POST-like request with a JSON body.
 func JSON(method, url string, body []byte) (*http.Request, error) {
 	// Do gives it one
-	req, err := http.NewRequest(method, url, bytes.NewReader(body)) //nolint:noctx
+	req, err := http.NewRequest(method, url, bytes.NewReader(body)) //nolint:noctx // Client.Do sets its context
 	if err != nil {
 		return nil, err
 	}

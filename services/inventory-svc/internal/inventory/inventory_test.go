@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	eventTimeout = 90 * time.Second
+	eventTimeout = 5 * time.Minute
 	partitions   = 2
 	source       = "/test"
 	contoso      = stack.SandboxTenant
