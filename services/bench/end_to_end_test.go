@@ -156,7 +156,8 @@ func (h *host) growth(b *testing.B, r *report) {
 	r.memory(name, true, []round{long})
 }
 
-// idle measures what the whole of 'mailwright dev' costs while nothing happens.
+// idle measures what the whole of 'mailwright dev' costs while nothing happens, but for the process
+// that watches over the others: here that is this one.
 func (h *host) idle(b *testing.B, r *report) {
 	dir, err := os.MkdirTemp(h.dir, "idle-")
 	if err == nil {

@@ -16,9 +16,9 @@ type variant struct {
 }
 
 var (
-	floor     = variant{floor: true}
+	floor     = variant{name: "floor", floor: true}
 	ours      = variant{name: "ours"}
-	unlimited = variant{args: []string{"--tenant-concurrency", "0"}}
+	unlimited = variant{name: "ours, --tenant-concurrency 0", args: []string{"--tenant-concurrency", "0"}}
 )
 
 func (v variant) start(y *system) func(scenario, variant) error {
