@@ -128,7 +128,7 @@ func (r *report) events(name string, usual bool, s scenario, results []round) {
 	} else {
 		r.add(row)
 	}
-	for _, state := range []event.State{event.Started, event.Waiting, event.Unknown} {
+	for _, state := range []event.State{event.StateStarted, event.StateWaiting, event.StateUnknown} {
 		t := event.Prefix + string(s.domain()) + "." + string(state) + ".v1"
 		if n := median(pick(results, func(r round) float64 { return r.events[t] })); n > 0 {
 			r.add(benchmark.Row{Name: fmt.Sprintf("%s, events %s", name, state), Value: n, Unit: "a command"})

@@ -52,9 +52,9 @@ type scenario struct {
 
 func (s scenario) domain() event.Domain {
 	if s.create {
-		return event.Mailbox
+		return event.DomainMailbox
 	}
-	return event.Delegation
+	return event.DomainDelegation
 }
 
 func (s scenario) service() string { return string(s.domain()) + "-svc" }
@@ -62,9 +62,9 @@ func (s scenario) service() string { return string(s.domain()) + "-svc" }
 // success is the type of the outcome of every command.
 func (s scenario) success() string {
 	if s.create {
-		return event.MailboxCreated
+		return event.TypeMailboxCreated
 	}
-	return event.DelegationChanged
+	return event.TypeDelegationChanged
 }
 
 func (s scenario) tenantNames() (names []string) {

@@ -28,12 +28,12 @@ func newCaller(vendor, domain string, workers int) *caller {
 
 // call carries a command out and gives its result.
 func (c *caller) call(ctx context.Context, command []byte, operation event.OperationData) (resultType string, result any, err error) {
-	if c.domain == string(event.Mailbox) {
+	if c.domain == string(event.DomainMailbox) {
 		result, err = c.createMailbox(ctx, command, operation)
-		return event.MailboxCreated, result, err
+		return event.TypeMailboxCreated, result, err
 	}
 	result, err = c.setDelegates(ctx, command, operation)
-	return event.DelegationChanged, result, err
+	return event.TypeDelegationChanged, result, err
 }
 
 // cmdlet is the body of a call of Exchange Online's Admin API.
