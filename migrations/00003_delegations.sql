@@ -57,7 +57,7 @@ CREATE INDEX delegations_lower_delegate ON mailwright.delegations (lower(delegat
 CREATE INDEX delegations_lower_mailbox ON mailwright.delegations (lower(mailbox));
 
 -- One row a folder of a mailbox and delegate, as the last command left or read it. A revoked entry stays, without rights, so that an
--- older event can not bring it back.
+-- older event cannot bring it back.
 CREATE TABLE mailwright.folder_permissions (
     tenant                   text        NOT NULL DEFAULT '',
     mailbox_key              text        NOT NULL,

@@ -9,7 +9,7 @@
 -- their mailboxes, after the id of the tenant.
 --
 -- What dashboards select by is worked out once a row, at the end: an index on a column can answer
--- alone, one on an expression can not.
+-- alone, one on an expression cannot.
 CREATE TABLE mailwright.mailbox_inventory (
     tenant                              text        NOT NULL DEFAULT '',
     mailbox_key                         text        NOT NULL,

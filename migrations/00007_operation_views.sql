@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- The views are the stable surface for dashboards. They have a schema of their own, so that a reader
--- can be let into that schema alone: a table that is added later can not be laid open by accident,
+-- can be let into that schema alone: a table that is added later cannot be laid open by accident,
 -- and the views can bear plain names. Lists of columns are explicit: a table's new column changes no view.
 -- A released view gets further columns at its end, by CREATE OR REPLACE: one that is made anew loses its grants.
 CREATE SCHEMA mailwright_views;

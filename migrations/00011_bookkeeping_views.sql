@@ -24,7 +24,7 @@ SELECT sequence,
        dead_at
   FROM mailwright.dead_letters;
 
-COMMENT ON VIEW mailwright_views.dead_letters IS 'What stands in the stream DEAD: messages that could not be settled.';
+COMMENT ON VIEW mailwright_views.dead_letters IS 'What stands in the stream DEAD: messages that nobody can carry out or answer.';
 COMMENT ON COLUMN mailwright_views.dead_letters.sequence IS 'Position in the stream DEAD: what mailwright dead calls it.';
 COMMENT ON COLUMN mailwright_views.dead_letters.tenant IS 'Tenant of the subject that the message was published to; '''' where not known.';
 COMMENT ON COLUMN mailwright_views.dead_letters.domain IS 'Domain; '''' where not known.';

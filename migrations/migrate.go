@@ -101,7 +101,7 @@ func lock(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 	return conn, nil
 }
 
-var errMalformed = errors.New("migrations: the database URL can not be read; " +
+var errMalformed = errors.New("migrations: the database URL cannot be read; " +
 	"it looks like postgres://user:password@host:5432/database?sslmode=require, with special characters percent-encoded")
 
 func open(databaseURL string) (*sql.DB, error) {

@@ -60,10 +60,10 @@ func isAttributeName(name string) bool {
 	return name != "" && len(name) <= maxAttributeName && !strings.ContainsFunc(name, outside)
 }
 
-func nothing(any) (any, string) { return nil, "can not be an attribute: the data is the body" }
+func nothing(any) (any, string) { return nil, "cannot be an attribute: the data is the body" }
 
 func noName(any) (any, string) {
-	return nil, "can not be the name of an attribute; use the letters a to z and digits, at most " + strconv.Itoa(maxAttributeName)
+	return nil, "cannot be the name of an attribute; use the letters a to z and digits, at most " + strconv.Itoa(maxAttributeName)
 }
 
 // text is a CloudEvents String. Empty or blank text counts as absent.

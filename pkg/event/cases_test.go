@@ -47,7 +47,7 @@ func TestCasesOfTheField(t *testing.T) {
 		{"", "null-attributes/b-data_base64-null.json", ""},
 		{"", "null-attributes/c-other-nulls-control.json", ""},
 		{"", "null-attributes/d-bad-time.json", "time must be a time as RFC 3339 has it, with a zone, such as 2026-11-21T09:00:00Z"},
-		{"", "null-attributes/e-underscore-extension.json", "trace_id can not be the name of an attribute; use the letters a to z and digits, at most 64"},
+		{"", "null-attributes/e-underscore-extension.json", "trace_id cannot be the name of an attribute; use the letters a to z and digits, at most 64"},
 
 		{"", "json-media-types/a-vendor-plus-json.structured.json", ""},
 		{"", "json-media-types/b-upper-case.structured.json", ""},

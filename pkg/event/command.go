@@ -60,7 +60,7 @@ func ReadCommand(header nats.Header, body []byte) (Command, error) {
 	c.DryRun, _ = r.attributes[AttrDryRun].(bool)
 	c.NotBefore, c.ExpiryTime = r.instant(AttrNotBefore), r.instant(AttrExpiryTime)
 	switch {
-	case r.isFaulty("type"), r.isFaulty("datacontenttype"), r.isFaulty(base64Member): // the data can not be told
+	case r.isFaulty("type"), r.isFaulty("datacontenttype"), r.isFaulty(base64Member): // the data cannot be told
 	case compiled().types[c.Event.Type()] != nil && !IsCommand(c.Event.Type()):
 		c.faults = append(c.faults, Fault{Field: "type", Problem: fmt.Sprintf("%q is a result; asyncapi.yaml lists the commands", c.Event.Type())})
 	default:

@@ -59,7 +59,7 @@ func readData(e Event, values int) Document {
 func (d Document) Check() []Fault { return bounded(d.faults) }
 
 // Panicked is what a panic of the schema library said while it checked the data; "" as a rule. Then
-// Check has the fault that the data can not be checked, which is our fault and not the publisher's.
+// Check has the fault that the data cannot be checked, which is our fault and not the publisher's.
 func (d Document) Panicked() string { return d.panicked }
 
 // Secrets lists the secret texts in the data: what [Excerpt] would replace.

@@ -17,7 +17,7 @@ func faults(err error) []Fault {
 	}
 	v, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
-		return []Fault{{Field: "data", Problem: "can not be held against its schema"}}
+		return []Fault{{Field: "data", Problem: "cannot be held against its schema"}}
 	}
 	return leaves(v)
 }

@@ -226,7 +226,7 @@ func (r *received) decodeBase64() {
 	case err != nil:
 		r.fault(base64Member, "is not base64")
 	case r.data != nil:
-		r.fault(base64Member, "can not stand beside data; give one of them")
+		r.fault(base64Member, "cannot stand beside data; give one of them")
 	case r.attributes["datacontenttype"] == nil:
 		r.fault("datacontenttype", "is missing; it is required beside data_base64")
 	}

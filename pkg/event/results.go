@@ -180,7 +180,7 @@ type DelegationChangedData struct {
 	Removed   []string `json:"removed"`
 	// Changed is false where it was already so.
 	Changed bool `json:"changed"`
-	// Warnings name whom the vendor could not remove, or of whom it can not be told whether they
+	// Warnings name whom the vendor could not remove, or of whom it cannot be told whether they
 	// were delegates.
 	Warnings []Warning `json:"warnings,omitempty"`
 }

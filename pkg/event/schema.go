@@ -99,7 +99,7 @@ func marksSecrets(s *jsonschema.Schema, seen map[*jsonschema.Schema]bool) bool {
 func (s *typeSchema) check(data any) (list []Fault, panicked string) {
 	defer func() {
 		if p := recover(); p != nil {
-			list, panicked = []Fault{{Field: "data", Problem: "can not be checked"}}, fmt.Sprint(p)
+			list, panicked = []Fault{{Field: "data", Problem: "cannot be checked"}}, fmt.Sprint(p)
 		}
 	}()
 	if list := tooLong(nil, data, s.schema, nil); len(list) > 0 {

@@ -35,7 +35,7 @@ type Config struct {
 	Replicas int
 	// Storage is file (the zero value) or, for tests, memory.
 	Storage jetstream.StorageType
-	// CommandAge is how long COMMANDS keeps a command, settled or not; 0 is 30 days. It must
+	// CommandAge is how long COMMANDS keeps a command, finished or not; 0 is 30 days. It must
 	// exceed the longest time that every replica of a service may be down.
 	CommandAge time.Duration
 	// MaxBytes is the size of each stream that is made, in bytes; 0: unlimited, which some accounts
@@ -113,7 +113,7 @@ func Streams(c Config) []jetstream.StreamConfig {
 	// is taken out.
 	parked.Retention = jetstream.WorkQueuePolicy
 
-	dead := stream(StreamDead, "Messages that could not be settled, with the reason", join("dead", ">"))
+	dead := stream(StreamDead, "Messages that nobody can carry out or answer, with the reason", join("dead", ">"))
 	// JetStream tells of a message that it gives up once, to whoever listens. The stream always
 	// does.
 	for _, given := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
@@ -159,7 +159,7 @@ func ensureStream(ctx context.Context, js jetstream.StreamManager, want jetstrea
 
 const partitionRemedy = "the number of partitions is fixed once COMMANDS exists: with another, keys would move " +
 	"between partitions while commands are in flight, and lose their order; keep the number, or stop the " +
-	"publishers, let every command be settled, delete COMMANDS and start again"
+	"publishers, let every command end, delete COMMANDS and start again"
 
 var streamFields = []Field[jetstream.StreamConfig]{
 	{Name: "subjects", Value: func(s jetstream.StreamConfig) any { return s.Subjects }},

@@ -90,7 +90,7 @@ var adaxesEdges = []fact{
 		},
 	},
 	{
-		name: "a licence that can not be assigned leaves the user, with a warning", source: "notes 7.5 (inferred)",
+		name: "a licence that cannot be assigned leaves the user, with a warning", source: "notes 7.5 (inferred)",
 		client: func(b *env) error {
 			o := user("Unlicensed")
 			o.Microsoft365 = &adaxes.Microsoft365{LocationName: "US", LicenseModifications: []adaxes.LicenseModification{{SKUPartNumber: "VISIOCLIENT", Assigned: true}}}

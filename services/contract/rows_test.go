@@ -251,7 +251,7 @@ func ours() []row {
 
 		row{topic: "other extensions", form: "text, a boolean, an integer of 32 bits", both: all("comexampleflag", "yes"), structured: allRaw("comexampleflag", "true", "2147483647"), want: done},
 		row{topic: "other extensions", form: "another number, an object, a list", structured: allRaw("comexampleflag", "2147483648", "1.5", "{}", "[]"), want: reject("comexampleflag must be text, a boolean or an integer of 32 bits")},
-		row{topic: "other extensions", form: "a name with another character than a to z and 0 to 9", both: all("trace_id", "x"), want: reject("trace_id can not be the name of an attribute; use the letters a to z and digits, at most 64")},
+		row{topic: "other extensions", form: "a name with another character than a to z and 0 to 9", both: all("trace_id", "x"), want: reject("trace_id cannot be the name of an attribute; use the letters a to z and digits, at most 64")},
 		row{topic: "other extensions", form: "more than 100 attributes", both: one(func(m *message) {
 			for i := range 100 {
 				m.add(fmt.Sprint("x", i), "1")
@@ -297,7 +297,7 @@ func dataRows() []row {
 		{topic: "data", form: "not JSON", both: one(data("{]")), want: reject("data is not JSON"), other: or(unreadable(noEvent))},
 		{topic: "`data_base64`", form: "the same in base64, beside `datacontenttype`", structured: one(encoded(base64.StdEncoding.EncodeToString, true)), want: done},
 		{topic: "`data_base64`", form: "without `datacontenttype`", structured: one(encoded(base64.StdEncoding.EncodeToString, false)), want: reject("datacontenttype is missing; it is required beside data_base64")},
-		{topic: "`data_base64`", form: "beside `data`", structured: one(with(set("datacontenttype", "application/json"), raw("data_base64", `"e30="`))), want: reject("data_base64 can not stand beside data; give one of them")},
+		{topic: "`data_base64`", form: "beside `data`", structured: one(with(set("datacontenttype", "application/json"), raw("data_base64", `"e30="`))), want: reject("data_base64 cannot stand beside data; give one of them")},
 		{topic: "`data_base64`", form: "not base64", structured: one(encoded(func([]byte) string { return "=" }, true)), want: reject("data_base64 is not base64")},
 	}
 }

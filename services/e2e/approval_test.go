@@ -75,7 +75,7 @@ func (s *env) polled(id string, attempts int) {
 	})
 }
 
-// decide settles the one request that is pending.
+// decide answers the one request that is pending.
 func (s *env) decide(call, decision string) {
 	s.Helper()
 	var page struct {

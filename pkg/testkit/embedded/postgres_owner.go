@@ -74,7 +74,7 @@ func (o owner) canReach(path string) error {
 			return err
 		}
 		if info.Mode()&0o001 == 0 {
-			return fmt.Errorf("user %s, whom the server runs as, can not enter %s: choose a directory elsewhere (such as under /var/lib or /tmp), or `chmod o+x %s`", o.name, p, p)
+			return fmt.Errorf("user %s, whom the server runs as, cannot enter %s: choose a directory elsewhere (such as under /var/lib or /tmp), or `chmod o+x %s`", o.name, p, p)
 		}
 		if p == filepath.Dir(p) {
 			return nil

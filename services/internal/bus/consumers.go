@@ -61,11 +61,11 @@ func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
 // again. With more of them, it reaches later commands later.
 const maxRechecked = 100_000
 
-// RecheckConsumer is the durable consumer, named <domain>-sweep, that delivers every command of a
+// RecheckConsumer is the durable consumer, named <domain>-recheck, that delivers every command of a
 // domain a second time, to check that it has an outcome. It also delivers commands that belong to
 // no partition: NATS stores a command whose key is a literal wildcard, but not in a partition.
 func RecheckConsumer(domain event.Domain) jetstream.ConsumerConfig {
-	c := durable(string(domain)+"-sweep", topology.DomainFilter(domain))
+	c := durable(string(domain)+"-recheck", topology.DomainFilter(domain))
 	c.MaxAckPending = maxRechecked
 	return c
 }

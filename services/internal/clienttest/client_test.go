@@ -28,7 +28,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-const patience = 20 * time.Second
+const answerTimeout = 20 * time.Second
 
 func command(t *testing.T, id, eventType, data string) event.Event {
 	t.Helper()
@@ -228,7 +228,7 @@ func TestSendAndAwait(t *testing.T) {
 	t.Parallel()
 	js := start(t)
 	serve(t, js)
-	ctx := within(t, patience)
+	ctx := within(t, answerTimeout)
 
 	receipt, err := client.Send(ctx, js, change(t, "1", "b@contoso.com"))
 	if err != nil || receipt.Sequence == 0 {
@@ -263,7 +263,7 @@ func TestAwaitWhatIsKnownByLess(t *testing.T) {
 	t.Parallel()
 	js := start(t)
 	serve(t, js)
-	ctx := within(t, patience)
+	ctx := within(t, answerTimeout)
 	c := change(t, "1", "b@contoso.com")
 	_, unpublished, err := c.Message()
 	if err != nil {
@@ -330,10 +330,10 @@ func waits(t *testing.T, r client.Receipt) event.Event {
 func TestNoStreams(t *testing.T) {
 	t.Parallel()
 	js := newServer(t).dial()
-	if _, err := client.Send(within(t, patience), js, change(t, "1", "b@contoso.com")); !errors.Is(err, client.ErrNoStreams) {
+	if _, err := client.Send(within(t, answerTimeout), js, change(t, "1", "b@contoso.com")); !errors.Is(err, client.ErrNoStreams) {
 		t.Errorf("send: %v", err)
 	}
-	if _, err := client.Await(within(t, patience), js, client.Receipt{Tenant: "contoso", OperationID: "x"}); !errors.Is(err, client.ErrNoStreams) {
+	if _, err := client.Await(within(t, answerTimeout), js, client.Receipt{Tenant: "contoso", OperationID: "x"}); !errors.Is(err, client.ErrNoStreams) {
 		t.Errorf("await: %v", err)
 	}
 }
@@ -342,7 +342,7 @@ func TestAwaitAllOfMoreThanOneConsumerTakes(t *testing.T) {
 	t.Parallel()
 	js := start(t)
 	serve(t, js)
-	ctx := within(t, patience)
+	ctx := within(t, answerTimeout)
 	var receipts []client.Receipt
 	for i := range 600 {
 		c := change(t, strconv.Itoa(i), "b@contoso.com")
@@ -353,17 +353,17 @@ func TestAwaitAllOfMoreThanOneConsumerTakes(t *testing.T) {
 		}
 		receipts = append(receipts, r)
 	}
-	settled := map[uint64]int{}
+	outcomes := map[uint64]int{}
 	if err := client.AwaitAll(ctx, js, append(receipts, receipts[0]), func(n client.Update) {
 		if n.Final() {
-			settled[n.Receipt.Sequence]++
+			outcomes[n.Receipt.Sequence]++
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range receipts {
-		if settled[r.Sequence] != 1 {
-			t.Errorf("%d outcomes of %s", settled[r.Sequence], r.OperationID)
+		if outcomes[r.Sequence] != 1 {
+			t.Errorf("%d outcomes of %s", outcomes[r.Sequence], r.OperationID)
 		}
 	}
 	if err := client.AwaitAll(ctx, js, nil, nil); err != nil {
@@ -375,7 +375,7 @@ func TestAwaitAllOfMoreThanOneConsumerTakes(t *testing.T) {
 func TestWhileNATSIsAway(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	js, ctx := s.withStreams(), within(t, 3*patience)
+	js, ctx := s.withStreams(), within(t, 3*answerTimeout)
 	gone := js.Conn().StatusChanged(nats.RECONNECTING)
 	s.Shutdown()
 	<-gone
@@ -410,7 +410,7 @@ func TestWhileNATSIsAway(t *testing.T) {
 func TestFollowGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	js, ctx := s.withStreams(), within(t, 3*patience)
+	js, ctx := s.withStreams(), within(t, 3*answerTimeout)
 	publish := func(text string) {
 		t.Helper()
 		if _, err := s.dial().Publish(ctx, topology.DeadSubject("contoso", event.DomainMailbox, ""), []byte(text)); err != nil {

@@ -57,7 +57,7 @@ func TestACreateThatIsHeldForApprovalIsAskedForOnce(t *testing.T) {
 			lookUp:  func(*operation.Attempt, int64) (bool, error) { return false, nil },
 			horizon: 20 * time.Millisecond, state: event.StateFailed, failure: event.FailureData{Kind: "suspended"},
 		},
-		"can not be looked up": {
+		"cannot be looked up": {
 			lookUp:  func(*operation.Attempt, int64) (bool, error) { return false, operation.ErrCannotLookUp },
 			horizon: time.Hour, state: event.StateFailed, failure: event.FailureData{Kind: "unknown", Code: operation.OutcomeUnknown},
 		},

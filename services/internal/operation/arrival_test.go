@@ -45,7 +45,7 @@ func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 		{with("expirytime", "2026-11-21", command("expirytime", valid)), "expirytime", ""},
 		{command("unconfigured", valid), "tenantid", "names no tenant that is configured"},
 		{of("strict", command("key", valid)), "key", "alex%40contoso%2Ecom"},
-		{with("notbefore", at(patience), command("schema, scheduled", `{}`)), "/mailbox", "is missing"},
+		{with("notbefore", at(outcomeTimeout), command("schema, scheduled", `{}`)), "/mailbox", "is missing"},
 	} {
 		env.publish(c.message)
 		env.wantRejected(c.message, c.field, c.problem)

@@ -68,7 +68,7 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 		pending := uint64(0)
 		consumers := env.stream(topology.StreamCommands).ListConsumers(t.Context())
 		for info := range consumers.Info() {
-			if info.Name != "delegation-sweep" { // which checks each once more, much later
+			if info.Name != "delegation-recheck" { // which checks each once more, much later
 				pending += info.NumPending + uint64(info.NumAckPending)
 			}
 		}
@@ -127,7 +127,7 @@ func (c *cluster) start(i int) {
 		c.Fatal(err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(outcomeTimeout) {
 		c.Fatal("a server of the cluster does not start")
 	}
 	c.servers[i] = s
@@ -167,7 +167,7 @@ func (c *cluster) jetStream() jetstream.JetStream {
 	if err != nil {
 		c.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(outcomeTimeout); ; time.Sleep(50 * time.Millisecond) {
 		info, err := js.AccountInfo(c.Context())
 		if err == nil && info != nil && c.whole() {
 			return js

@@ -23,7 +23,7 @@ const (
 	Unreadable     = "unreadable"           // no CloudEvent can be made of it
 	Conflict       = "idempotency-conflict" // tenant, source and id of an earlier command, but another one
 	Expired        = "expired"              // it waited longer than COMMANDS keeps commands
-	OutcomeUnknown = "outcome-unknown"      // whether it was carried out can not be read back: a person has to look
+	OutcomeUnknown = "outcome-unknown"      // whether it was carried out cannot be read back: a person has to look
 	// RecordUnreadable: the last event on its operation's subject says nothing of its state.
 	RecordUnreadable = "record-unreadable"
 	// ReferenceMismatch: what waited refers to another command, since COMMANDS was restored or made

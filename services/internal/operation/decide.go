@@ -135,7 +135,7 @@ func (s situation) retried(f *failure.Error, n next) conclusion {
 	data := event.FailureData{Kind: string(f.Kind), Vendor: f.Vendor, Code: f.Code, Text: f.Text}
 	if priorInDoubt && !s.repeatable && s.prior.Failure.Code != "" {
 		// The handler decides by the code of the call that is in doubt; the text says what is in
-		// the way of settling it.
+		// the way of resolving it.
 		data.Vendor, data.Code = s.prior.Failure.Vendor, s.prior.Failure.Code
 	}
 	switch {

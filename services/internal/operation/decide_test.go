@@ -156,7 +156,7 @@ func TestWhatAnErrorAsksFor(t *testing.T) {
 		{&Rejection{Faults: []event.Fault{{Field: "key", Problem: "is wrong"}}}, false, "rejected", "rejected", "key is wrong"},
 		{fmt.Errorf("a check: %w", Reject("key", "is wrong")), true, "rejected", "rejected", "key is wrong"},
 		{errExpired, false, "failed", "unavailable", "the command's expirytime"},
-		{&unpublishable{"x", errors.New("hunter2")}, false, "failed, and a person has to look", "unknown", "x can not be published"},
+		{&unpublishable{"x", errors.New("hunter2")}, false, "failed, and a person has to look", "unknown", "x cannot be published"},
 		{&outcomeUnknown{}, true, "failed, and a person has to look", "unknown", "the vendor's answer was lost, and"},
 		{&outcomeUnknown{heldForApproval: true}, true, "failed, and a person has to look", "unknown", "the vendor held the operation"},
 		{&overLimitError{time.Second}, false, "waiting", "", ""},

@@ -22,7 +22,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-const patience = time.Minute
+const outcomeTimeout = time.Minute
 
 // env is a NATS server of the test's own with the streams, and what the test does with it.
 type env struct {
@@ -180,7 +180,7 @@ func (env *env) outcomeOn(subject string) event.Event {
 
 func (env *env) await(stream, subject string, enough func(event.Event) bool) event.Event {
 	env.Helper()
-	ctx, cancel := context.WithTimeout(env.Context(), patience)
+	ctx, cancel := context.WithTimeout(env.Context(), outcomeTimeout)
 	defer cancel()
 	cons, err := env.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
@@ -210,7 +210,7 @@ func (env *env) dead(reason string) event.DeadLetter {
 // deadWhere waits for a dead letter that is wanted.
 func (env *env) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
 	env.Helper()
-	ctx, cancel := context.WithTimeout(env.Context(), patience)
+	ctx, cancel := context.WithTimeout(env.Context(), outcomeTimeout)
 	defer cancel()
 	cons, err := env.js.OrderedConsumer(ctx, topology.StreamDead, jetstream.OrderedConsumerConfig{})
 	if err != nil {

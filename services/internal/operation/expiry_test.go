@@ -96,7 +96,7 @@ func TestWhatMayHaveBeenDoneIsLookedForBeyondTheExpiryTime(t *testing.T) {
 					return operation.Reply{}, answer
 				},
 			}, func(c *operation.Config) {
-				c.CallTimeout = patience
+				c.CallTimeout = outcomeTimeout
 				slow := operation.Retry{First: time.Second, Max: time.Second, Horizon: time.Hour}
 				c.Retries[failure.Unknown], c.Retries[failure.Suspended] = slow, slow
 			})

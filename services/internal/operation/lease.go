@@ -56,7 +56,7 @@ func (e *Engine) readBack(ctx context.Context, t *task, reply Reply, cause error
 	}
 	msg, err := e.readBackCommand(t, reply)
 	if err != nil {
-		e.cfg.Log.Error("what a replica that was overtaken has written can not be read back", "operation", a.ID, "error", err)
+		e.cfg.Log.Error("what a replica that was overtaken has written cannot be read back", "operation", a.ID, "error", err)
 		return
 	}
 	e.cfg.Log.Warn("another replica has taken over a command that this one has carried out; its target is read back", "operation", a.ID, "key", a.Operation.Key)

@@ -58,7 +58,7 @@ type Handler struct {
 
 // ErrCannotLookUp is what LookUp returns if this tenant's vendor cannot be read: it is as if there
 // were no LookUp.
-var ErrCannotLookUp = errors.New("the vendor can not be read back")
+var ErrCannotLookUp = errors.New("the vendor cannot be read back")
 
 // Reply is an event about an operation, such as its success: the type to publish, and the data.
 type Reply struct {

@@ -122,11 +122,11 @@ func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", once ", once), func(t *testing.T) {
 				t.Parallel()
 				env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform, NotRepeatable: once},
-					func(c *operation.Config) { c.CallTimeout = patience }) // 2 MiB take their time
+					func(c *operation.Config) { c.CallTimeout = outcomeTimeout }) // 2 MiB take their time
 				env.publish(command("1", valid))
 				e := env.outcome("1")
 				var data event.FailedData
-				if err := e.DataAs(&data); err != nil || data.Failure.Code != operation.OutcomeUnknown || !strings.Contains(data.Failure.Text, "can not be published") {
+				if err := e.DataAs(&data); err != nil || data.Failure.Code != operation.OutcomeUnknown || !strings.Contains(data.Failure.Text, "cannot be published") {
 					t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
 				}
 				if l := env.dead(operation.OutcomeUnknown); l.ID != "1" || l.Detail != data.Failure.Text {

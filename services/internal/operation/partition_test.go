@@ -121,7 +121,7 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 		}
 	}
 	patient := func(c *operation.Config) {
-		c.ParkAfter, c.CallTimeout, c.Budget = patience, patience, operation.Budget{}
+		c.ParkAfter, c.CallTimeout, c.Budget = outcomeTimeout, outcomeTimeout, operation.Budget{}
 	}
 	env.serve(event.TypeDelegationChange, handler, patient)
 	env.serve(event.TypeDelegationChange, handler, patient)

@@ -105,7 +105,7 @@ type task struct {
 }
 
 // priorOpen reports whether an earlier call is in doubt and no look-up or repetition has begun to
-// settle it in this attempt.
+// resolve it in this attempt.
 func (t *task) priorOpen() bool { return t.attempt.Prior != nil && !t.attempt.performing.Load() }
 
 // process takes a command through the pipeline, as far as that goes now. It reports whether the

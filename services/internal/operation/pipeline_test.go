@@ -83,7 +83,7 @@ func TestLostAnswerOfACreateIsReadBackAndNotRepeated(t *testing.T) {
 			return operation.Reply{}, lost
 		},
 		// so that the effect shows before it counts as not carried out
-	}, func(c *operation.Config) { c.CallTimeout = patience })
+	}, func(c *operation.Config) { c.CallTimeout = outcomeTimeout })
 	env.publish(command("1", valid))
 	env.outcome("1")
 	if created.Load() != 1 {
@@ -497,7 +497,7 @@ func TestACreateWhoseHandlerBreaksDownIsReadBack(t *testing.T) {
 					created.Add(1)
 					return operation.Reply{}, breakDown()
 				},
-			}, func(c *operation.Config) { c.CallTimeout = patience })
+			}, func(c *operation.Config) { c.CallTimeout = outcomeTimeout })
 			env.publish(command("1", valid))
 			if e := env.outcome("1"); e.Type() != event.TypeDelegationChanged || created.Load() != 1 {
 				t.Errorf("created %d times: %s", created.Load(), e)
@@ -628,7 +628,7 @@ func TestAStopDoesNotWaitForAShortRetry(t *testing.T) {
 	t.Parallel()
 	patient := func(c *operation.Config) {
 		c.ParkAfter = time.Hour
-		c.Retries[failure.Unavailable] = operation.Retry{First: patience, Max: patience, Horizon: time.Hour}
+		c.Retries[failure.Unavailable] = operation.Retry{First: outcomeTimeout, Max: outcomeTimeout, Horizon: time.Hour}
 	}
 	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
@@ -639,7 +639,7 @@ func TestAStopDoesNotWaitForAShortRetry(t *testing.T) {
 	env.until("it waits", func() bool { return len(env.history("1")) == 1 })
 	began := time.Now()
 	env.stop()
-	if took := time.Since(began); took > patience/4 {
+	if took := time.Since(began); took > outcomeTimeout/4 {
 		t.Errorf("the stop took %v", took)
 	}
 	env.ofWaitingNow(env.subject("1"))

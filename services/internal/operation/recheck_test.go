@@ -30,7 +30,7 @@ func (env *env) ackExternally(command *jetstream.RawStreamMsg) {
 	if err != nil {
 		env.Fatal(err)
 	}
-	m, err := cons.Next(jetstream.FetchMaxWait(patience), jetstream.FetchPriorityGroup(partition.PriorityGroups[0]))
+	m, err := cons.Next(jetstream.FetchMaxWait(outcomeTimeout), jetstream.FetchPriorityGroup(partition.PriorityGroups[0]))
 	if err != nil {
 		env.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func (env *env) stream(name string) jetstream.Stream {
 // until waits for a condition.
 func (env *env) until(what string, holds func() bool) {
 	env.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(outcomeTimeout); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			env.Fatalf("still not so: %s\n%s", what, env.log)
 		}

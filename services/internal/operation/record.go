@@ -113,7 +113,7 @@ type unpublishable struct {
 }
 
 func (u *unpublishable) Error() string {
-	return u.eventType + " can not be published, since it is too large or can not be encoded: a person has to look what the vendor has done"
+	return u.eventType + " cannot be published, since it is too large or cannot be encoded: a person has to look what the vendor has done"
 }
 func (u *unpublishable) Unwrap() error { return u.cause }
 
@@ -129,7 +129,7 @@ func (n *notRecorded) Unwrap() error { return n.cause }
 type recordUnreadable struct{ cause error }
 
 func (r *recordUnreadable) Error() string {
-	return "the operation's record can not be read: " + r.cause.Error()
+	return "the operation's record cannot be read: " + r.cause.Error()
 }
 func (r *recordUnreadable) Unwrap() error { return r.cause }
 

@@ -64,7 +64,7 @@ func (e *Engine) cancelReply(ctx context.Context, a *Attempt) (reply Reply, mayC
 	case target.state.Terminal():
 		return e.cancelRefused(a, failure.Refused, "the operation has ended already: "+string(target.state)), false, nil
 	case target.state == event.StateStarted || target.state == event.StateUnknown:
-		return e.cancelRefused(a, failure.Refused, "the operation is under way at the vendor and can not be taken back"), true, nil
+		return e.cancelRefused(a, failure.Refused, "the operation is under way at the vendor and cannot be taken back"), true, nil
 	case target.state != event.StateWaiting:
 		return e.cancelRefused(a, failure.NotFound, "no such operation waits in this domain"), true, nil
 	case a.command.DryRun:

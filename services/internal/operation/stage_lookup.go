@@ -76,5 +76,5 @@ func (u *outcomeUnknown) Error() string {
 	if u.heldForApproval {
 		what = "the vendor held the operation for approval"
 	}
-	return what + ", and the vendor can not be read: a person has to look whether it was carried out"
+	return what + ", and the vendor cannot be read: a person has to look whether it was carried out"
 }

@@ -14,7 +14,7 @@ func (e *Engine) plan(ctx context.Context, t *task) (step, error) {
 		return step{}, nil
 	}
 	if t.handler.Plan == nil {
-		return step{}, Reject(event.AttrDryRun, "can not be answered for "+a.Command.Type())
+		return step{}, Reject(event.AttrDryRun, "cannot be answered for "+a.Command.Type())
 	}
 	p, err := t.handler.Plan(ctx, a)
 	if err != nil {

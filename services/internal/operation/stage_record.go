@@ -66,7 +66,7 @@ func (e *Engine) decide(ctx context.Context, t *task) (conclusion, error) {
 func (e *Engine) logFailure(t *task) {
 	a := t.attempt
 	if u, ok := errors.AsType[*unpublishable](t.failure); ok {
-		e.cfg.Log.Error("an event can not be published", "operation", a.ID, "type", u.eventType, "error", a.secrets.text(u.cause.Error()))
+		e.cfg.Log.Error("an event cannot be published", "operation", a.ID, "type", u.eventType, "error", a.secrets.text(u.cause.Error()))
 		return
 	}
 	if d := classify(t.failure); d.action == retryByKind && d.failure.Kind == failure.Internal {

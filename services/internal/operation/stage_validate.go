@@ -81,7 +81,7 @@ func (e *Engine) timeFaults(a *Attempt) (faults []event.Fault) {
 	switch {
 	case from.IsZero():
 	case a.Command.Type() == event.TypeOperationCancel:
-		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: "can not be given: a cancel takes effect at once"})
+		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: "cannot be given: a cancel takes effect at once"})
 	case e.commandsKept > 0 && from.After(a.Operation.ReceivedAt.Add(e.commandsKept)):
 		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: fmt.Sprintf("must come within %v: commands are not kept for longer", e.commandsKept)})
 	}

@@ -212,7 +212,7 @@ func TestAnOperationWhoseRecordCannotBeReadIsNotCancelled(t *testing.T) {
 	env.publish(on("cancel", cancelOf("cancel", "1")))
 	e := env.outcome("cancel")
 	var data event.FailedData
-	if err := e.DataAs(&data); err != nil || data.Failure.Kind != string(failure.Refused) || !strings.Contains(data.Failure.Text, "can not be read") || strings.Contains(data.Failure.Text, "hello") {
+	if err := e.DataAs(&data); err != nil || data.Failure.Kind != string(failure.Refused) || !strings.Contains(data.Failure.Text, "cannot be read") || strings.Contains(data.Failure.Text, "hello") {
 		t.Errorf("%s %s %v", e.Type(), e.Data(), err)
 	}
 }

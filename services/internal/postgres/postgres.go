@@ -41,7 +41,7 @@ func Open(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, 
 	return pool, nil
 }
 
-var errMalformed = errors.New("postgres: the database URL can not be read; " +
+var errMalformed = errors.New("postgres: the database URL cannot be read; " +
 	"it looks like postgres://user:password@host:5432/database?sslmode=require, with special characters percent-encoded")
 
 // remindEvery is how often the log repeats that Postgres does not answer.

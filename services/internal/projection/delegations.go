@@ -155,7 +155,7 @@ func (r result) delegated() ([]delegatedRow, error) {
 		if len(seen.Selected) > 0 {
 			raw, err := json.Marshal(seen.Selected)
 			if err != nil {
-				return nil, projector.Unprojectablef("selected can not be written as JSON")
+				return nil, projector.Unprojectablef("selected cannot be written as JSON")
 			}
 			m.Selected = raw
 		}

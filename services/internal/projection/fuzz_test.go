@@ -35,7 +35,7 @@ func FuzzCleanJSON(f *testing.F) {
 			t.Fatalf("no longer JSON: %v", err)
 		}
 		if again, _ := cleanJSON(clean); !bytes.Equal(again, clean) {
-			t.Errorf("not settled: %q, %q", clean, again)
+			t.Errorf("not stable: %q, %q", clean, again)
 		}
 		if holds(v, nul) {
 			t.Errorf("holds NUL: %q", clean)

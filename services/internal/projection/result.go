@@ -97,7 +97,7 @@ func unreadable(e event.Event) error {
 	if faults := event.Check(e); len(faults) > 0 {
 		return projector.Unprojectablef("%s: %s %s", text(e.Type()), faults[0].Field, faults[0].Problem)
 	}
-	return projector.Unprojectablef("%s: the data can not be read", text(e.Type()))
+	return projector.Unprojectablef("%s: the data cannot be read", text(e.Type()))
 }
 
 // decode decodes a CloudEvent, and replaces what Postgres cannot store in its data. Data that need

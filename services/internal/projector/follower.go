@@ -257,7 +257,7 @@ func asUnprojectable(err error) *UnprojectableError {
 	if !ok {
 		// The error came neither from Postgres nor from the connection: the value cannot be
 		// encoded.
-		return &UnprojectableError{fmt.Sprintf("it can not be put into a row (%T)", err)}
+		return &UnprojectableError{fmt.Sprintf("it cannot be put into a row (%T)", err)}
 	}
 	// Classes: data exception, integrity constraint violation, program limit exceeded.
 	if class := refusal.Code[:2]; !slices.Contains([]string{"22", "23", "54"}, class) {

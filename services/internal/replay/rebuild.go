@@ -223,7 +223,7 @@ func (r *run) swapOnce(ctx context.Context, tx pgx.Tx, to targets) error {
 // messages, unless the caller accepts the loss: the live rows may be all that is left.
 func (r *run) checkLoss(to targets) error {
 	if halted := to.halted(); halted != nil && !r.AcceptLoss {
-		return fmt.Errorf("a rebuild would take away rows that can not be had again, and nothing was changed: %w", halted)
+		return fmt.Errorf("a rebuild would take away rows that cannot be had again, and nothing was changed: %w", halted)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ type Stage string
 // The stages, in their order.
 const (
 	Replaying       Stage = "replaying"
-	BuildingIndexes Stage = "settling" // indexes and statistics are built
+	BuildingIndexes Stage = "building indexes" // indexes and statistics are built
 	Comparing       Stage = "comparing"
 	Swapping        Stage = "swapping"
 )

@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 	if got := ts["contoso"].HostedExchange.Client(transport.Config{}).HTTP.Limits; got != (transport.Limits{RequestsPerSecond: 2.5, BreakAfter: 5, BreakFor: 30 * time.Second}) {
 		t.Errorf("limits %v", got)
 	}
-	if h := ts["contoso"].HostedExchange; h.Client(transport.Config{Timeout: time.Minute}).HTTP.Timeout != 2*time.Minute || h.LDAP.Client(time.Minute).Timeout != time.Minute || ts.LongestTimeout(time.Minute) != 2*time.Minute {
+	if h := ts["contoso"].HostedExchange; h.Client(transport.Config{Timeout: time.Minute}).HTTP.Timeout != 2*time.Minute || h.LDAP.Client(time.Minute).Timeout != time.Minute || ts.MaxTimeout(time.Minute) != 2*time.Minute {
 		t.Error("a timeout is not its vendor's")
 	}
 	if out := fmt.Sprintf("%v %+v %#v", ts["contoso"].Adaxes, *ts["contoso"].Adaxes, *ts["contoso"].Adaxes); strings.Contains(out, "hunter2") {

@@ -28,7 +28,7 @@ type Adaxes struct {
 	Microsoft365Field string `yaml:"microsoft365Field"`
 	// MarkerAttribute is a text attribute that no one else uses, such as extensionAttribute15 or
 	// adm-CustomAttributeText20. A created object carries its operation id there, which lets a lost
-	// answer be settled with certainty. Empty: objects are recognised by their DN alone.
+	// answer be resolved with certainty. Empty: objects are recognised by their DN alone.
 	MarkerAttribute string `yaml:"markerAttribute"`
 	// Insecure allows an http URL to another machine, which carries the credentials in the clear.
 	Insecure bool   `yaml:"insecure"`
@@ -140,9 +140,9 @@ func (l Limits) gate() transport.Limits {
 	return transport.Limits{RequestsPerSecond: l.RequestsPerSecond, BreakAfter: l.BreakAfter, BreakFor: l.BreakFor}
 }
 
-// LongestTimeout is how long a request to any vendor may take, where those without a timeout of
+// MaxTimeout is how long a request to any vendor may take, where those without a timeout of
 // their own take standard.
-func (ts Tenants) LongestTimeout(standard time.Duration) time.Duration {
+func (ts Tenants) MaxTimeout(standard time.Duration) time.Duration {
 	timeout := standard
 	for _, t := range ts {
 		for _, v := range t.vendors() {

@@ -41,8 +41,8 @@ type Config struct {
 // create, read back.
 const requestsPerAttempt = 3
 
-// PagePatience is how long a listing waits for a page of a vendor that does not answer.
-const PagePatience = 2 * time.Minute
+// PageTimeout is how long a listing waits for a page of a vendor that does not answer.
+const PageTimeout = 2 * time.Minute
 
 // HTTP gives the bounds of the calls to a vendor whose own limits name none.
 func (c *Config) HTTP() transport.Config { return transport.Config{Timeout: c.VendorTimeout} }
@@ -87,7 +87,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	engine, err := operation.New(ctx, operation.Config{
 		Domain:            domain,
 		Handlers:          table,
-		CallTimeout:       requestsPerAttempt * tenants.LongestTimeout(cfg.VendorTimeout),
+		CallTimeout:       requestsPerAttempt * tenants.MaxTimeout(cfg.VendorTimeout),
 		ParkAfter:         cfg.ParkAfter,
 		RebalanceInterval: cfg.RebalanceInterval,
 		RecheckAfter:      cfg.RecheckAfter,

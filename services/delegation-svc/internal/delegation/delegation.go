@@ -18,7 +18,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		func(t *tenant.Tenant) *tenant.ExchangeOnline { return t.ExchangeOnline },
 		func(c *tenant.ExchangeOnline) (delegator, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PageTimeout = worker.PagePatience
+			cfg.PageTimeout = worker.PageTimeout
 			client, err := exchangeonline.New(cfg)
 			return delegator{client}, err
 		})

@@ -43,21 +43,21 @@ func TestAnUnknownNameFailsItsDelegateAlone(t *testing.T) {
 	}{
 		{
 			name: "one to be added", before: []string{"delegate1"}, command: change, data: `"mailbox":"alex@contoso.com","add":["nobody@contoso.com"]`,
-			kind: failure.NotFound, text: "nobody@contoso.com can not be added", after: "delegate1@contoso.com",
+			kind: failure.NotFound, text: "nobody@contoso.com cannot be added", after: "delegate1@contoso.com",
 		},
 		{
 			name: "one of several to be added", before: []string{"delegate1"}, command: change, data: `"mailbox":"alex@contoso.com","add":["adele@contoso.com","nobody@contoso.com"]`,
-			kind: failure.NotFound, text: "nobody@contoso.com can not be added", after: "delegate1@contoso.com",
+			kind: failure.NotFound, text: "nobody@contoso.com cannot be added", after: "delegate1@contoso.com",
 		},
 		{
 			name: "one to be added, while others are removed", before: []string{"delegate1", "delegate2"}, command: change,
 			data: `"mailbox":"alex@contoso.com","add":["nobody@contoso.com"],"remove":["delegate1@contoso.com"]`,
-			kind: failure.NotFound, text: "nobody@contoso.com can not be added: the vendor does not know a delegate; removed are delegate1@contoso.com", after: "delegate2@contoso.com",
+			kind: failure.NotFound, text: "nobody@contoso.com cannot be added: the vendor does not know a delegate; removed are delegate1@contoso.com", after: "delegate2@contoso.com",
 		},
 		{
 			name: "one of a whole list", before: []string{"delegate1", "delegate2"}, command: set,
 			data: `"mailbox":"alex@contoso.com","delegates":["delegate2@contoso.com","nobody@contoso.com"]`,
-			kind: failure.NotFound, text: "nobody@contoso.com can not be added", after: "delegate2@contoso.com",
+			kind: failure.NotFound, text: "nobody@contoso.com cannot be added", after: "delegate2@contoso.com",
 		},
 		{
 			name: "the mailbox", before: []string{"delegate1"}, command: change, data: `"mailbox":"nobody@contoso.com","add":["adele@contoso.com"]`,
@@ -99,7 +99,7 @@ func TestRemovalGoesOnOneByOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0].Text, "can not remove it") {
+	if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0].Text, "cannot remove it") {
 		t.Errorf("warnings %q", got.Warnings)
 	}
 	writes := b.writes()

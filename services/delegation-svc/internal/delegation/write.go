@@ -167,10 +167,10 @@ func (d delegator) nameUnknown(ctx context.Context, added []string, err error) e
 	f.Cause = err
 	switch {
 	case len(suspects) == 1:
-		f.Text = fmt.Sprintf("the delegate %s can not be added: %s", suspects[0], f.Text)
+		f.Text = fmt.Sprintf("the delegate %s cannot be added: %s", suspects[0], f.Text)
 	// a group or a contact is no mailbox, so it may be a valid one among them
 	case len(suspects) > 1:
-		f.Text = fmt.Sprintf("one of the delegates %s can not be added: %s", strings.Join(suspects, ", "), f.Text)
+		f.Text = fmt.Sprintf("one of the delegates %s cannot be added: %s", strings.Join(suspects, ", "), f.Text)
 	}
 	return &f
 }
@@ -283,7 +283,7 @@ func (e edit) confirmSet(out *event.DelegationChangedData, uncertain, listed []s
 
 func warningUnknown(name string, listed bool) string {
 	if listed {
-		return fmt.Sprintf("%q is still listed: the vendor does not know that name any longer, as after somebody has left, and can not remove it.", name)
+		return fmt.Sprintf("%q is still listed: the vendor does not know that name any longer, as after somebody has left, and cannot remove it.", name)
 	}
 	return fmt.Sprintf("%s is not confirmed as removed: the vendor does not know that name.", name)
 }

@@ -41,7 +41,7 @@ func (s *Scenario) AwaitOutcomes(ctx context.Context, timeout time.Duration) err
 		if err != nil {
 			return "", err
 		}
-		unsettled, err := s.malformedWithoutEnd(ctx, malformed)
+		unanswered, err := s.malformedWithoutEnd(ctx, malformed)
 		if err != nil {
 			return "", err
 		}
@@ -51,10 +51,10 @@ func (s *Scenario) AwaitOutcomes(ctx context.Context, timeout time.Duration) err
 		}
 		s.reportProgress("%d of %d commands are done", len(s.evidence.Commands)-len(undone), len(s.evidence.Commands))
 		// an outcome never changes, so it is not read again
-		commands, malformed = undone, unsettled
-		if len(undone)+len(unsettled)+open > 0 {
+		commands, malformed = undone, unanswered
+		if len(undone)+len(unanswered)+open > 0 {
 			return fmt.Sprintf("%d of %d commands have no outcome %q, %d of %d malformed messages no dead letter, %d operations are open",
-				len(undone), len(s.evidence.Commands), undone[:min(len(undone), 3)], len(unsettled), len(s.evidence.Malformed), open), nil
+				len(undone), len(s.evidence.Commands), undone[:min(len(undone), 3)], len(unanswered), len(s.evidence.Malformed), open), nil
 		}
 		return "", nil
 	})

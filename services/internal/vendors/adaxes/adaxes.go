@@ -117,7 +117,7 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 	if in != nil {
 		var err error
 		if body, err = json.Marshal(in); err != nil {
-			return nil, &failure.Error{Kind: failure.Invalid, Vendor: Vendor, Text: "the request can not be written as JSON", Cause: err}
+			return nil, &failure.Error{Kind: failure.Invalid, Vendor: Vendor, Text: "the request cannot be written as JSON", Cause: err}
 		}
 	}
 	token := c.cfg.Token
@@ -150,7 +150,7 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, path string, token secret.String, body []byte, secrets ...secret.String) (*transport.Response, error) {
 	req, err := transport.JSON(method, c.cfg.BaseURL+path, body)
 	if err != nil {
-		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request cannot be built", Cause: err}
 	}
 	req.Header.Set("Accept", "application/json")
 	if !token.IsZero() {

@@ -26,7 +26,7 @@ var answers = []struct {
 	read, write failure.Kind
 	text        string
 }{
-	{200, 299, false, failure.Internal, failure.Unknown, "the vendor's answer can not be understood"},
+	{200, 299, false, failure.Internal, failure.Unknown, "the vendor's answer cannot be understood"},
 	{300, 399, false, failure.Refused, failure.Refused, "the vendor answers with a redirect; check the configured base URL"},
 	{400, 400, false, failure.Invalid, failure.Invalid, "the vendor finds the request wrong"},
 	{401, 401, false, failure.Unavailable, failure.Unavailable, "the vendor does not accept the token, and did nothing; renew the configured one"},

@@ -128,7 +128,7 @@ func (c *Client) openSession(ctx context.Context) (token secret.String, lifetime
 func (c *Client) signInStep(ctx context.Context, path string, in, out any, secrets ...secret.String) (*transport.Response, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the request can not be written as JSON", Cause: err}
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "sign-in: the request cannot be written as JSON", Cause: err}
 	}
 	res, err := c.exchange(ctx, transport.Read, http.MethodPost, path, secret.String{}, body, secrets...)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *Client) signInStep(ctx context.Context, path string, in, out any, secre
 		return res, e
 	}
 	if json.Unmarshal(res.Body, out) != nil { // the error might quote the token
-		return res, unusable("the vendor's answer can not be understood")
+		return res, unusable("the vendor's answer cannot be understood")
 	}
 	return res, nil
 }

@@ -167,7 +167,7 @@ func (c *Client) ask(ctx context.Context, of collection, walk *nextlink.Walk) (P
 	}
 	page, next, err := decodePage(of.member, res.Body)
 	if err != nil {
-		return Page{}, "", &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's list of mailboxes can not be understood", Cause: err}
+		return Page{}, "", &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's list of mailboxes cannot be understood", Cause: err}
 	}
 	page.Number = walk.Page()
 	return page, next, nil

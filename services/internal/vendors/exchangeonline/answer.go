@@ -32,7 +32,7 @@ func decodeRows[T any](cmdlet string, body []byte, decode func(json.RawMessage) 
 		}
 	}
 	if err != nil {
-		return answer{}, nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer to " + cmdlet + " can not be understood", Cause: err}
+		return answer{}, nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer to " + cmdlet + " cannot be understood", Cause: err}
 	}
 	return a, rows, nil
 }

@@ -51,7 +51,7 @@ var meanings = []meaning{
 	{exception: "RecipientNotFoundException", kind: failure.NotFound, text: "the vendor does not know a delegate"},
 	{exception: "ManagementObjectAmbiguousException", kind: failure.Invalid, text: "the name fits several recipients"},
 	{exception: "AmbiguousParameterSetException", kind: failure.Refused, text: "the organisation does not offer a parameter of this request (yet)"},
-	{exception: "ParameterTransformationException", kind: failure.Invalid, text: "the vendor can not read a value of this request"},
+	{exception: "ParameterTransformationException", kind: failure.Invalid, text: "the vendor cannot read a value of this request"},
 	// A change is written to Entra ID and to Exchange together. The vendor calls this failure
 	// transient and asks to retry "a couple of minutes later"; for some mailboxes it never passes
 	// (microsoft/Partner-Center-PowerShell, issue 409).

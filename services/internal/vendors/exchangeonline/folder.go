@@ -78,7 +78,7 @@ func (c *Client) FolderPermissions(ctx context.Context, f Folder) ([]FolderPermi
 			for _, raw := range page {
 				p, err := decodeFolderPermission(raw)
 				if err != nil {
-					return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer to " + getFolderPermission + " can not be understood", Cause: err}
+					return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the vendor's answer to " + getFolderPermission + " cannot be understood", Cause: err}
 				}
 				all = append(all, p)
 			}

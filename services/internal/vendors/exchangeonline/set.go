@@ -74,7 +74,7 @@ func (c *Client) write(ctx context.Context, endpoint, cmdlet, mailbox string, p 
 	// "No response body is required" (the page). What is neither empty nor JSON came from something
 	// other than the API.
 	if len(body) > 0 && !json.Valid(body) {
-		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Text: "the answer to " + cmdlet + " can not be understood"}
+		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Text: "the answer to " + cmdlet + " cannot be understood"}
 	}
 	return nil
 }

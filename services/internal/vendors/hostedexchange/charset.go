@@ -20,7 +20,7 @@ import (
 type unreadableError struct{ encoding string }
 
 func (e *unreadableError) Error() string {
-	return fmt.Sprintf("its characters can not be read as %s", e.encoding)
+	return fmt.Sprintf("its characters cannot be read as %s", e.encoding)
 }
 
 // declaration matches the XML declaration's encoding (XML 1.0, section 2.8).

@@ -103,7 +103,7 @@ func decodeAnswer(res *transport.Response, secrets ...secret.String) (*element, 
 
 // unknownAnswer is the failure of an answer that reports success and does not say of what.
 func unknownAnswer() error {
-	return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "HTTP 200", Text: "the vendor's answer can not be understood"}
+	return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "HTTP 200", Text: "the vendor's answer cannot be understood"}
 }
 
 // failure is what an errorContext means. Its description never counts and is never passed on: it

@@ -124,7 +124,7 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	// the transport gives it one
 	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx // Client.Do sets its context
 	if err != nil {
-		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request cannot be built", Cause: err}
 	}
 	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	if c.cfg.Transport == SOAP {
@@ -161,7 +161,7 @@ func (c *Client) Check(ctx context.Context) error {
 	// the transport gives it one
 	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx // Client.Do sets its context
 	if err != nil {
-		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
+		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request cannot be built", Cause: err}
 	}
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())

@@ -176,7 +176,7 @@ func document(form, procedure string, data any) ([]byte, error) {
 	}
 	b, err := xml.Marshal(document)
 	if err != nil {
-		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be written as XML", Cause: err}
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request cannot be written as XML", Cause: err}
 	}
 	return append([]byte(xml.Header), b...), nil
 }
@@ -266,7 +266,7 @@ func (m *MailStore) faults() (faults []string) {
 func unwritable(texts []field) (faults []string) {
 	for _, text := range texts {
 		if !isXML(text.value) {
-			faults = append(faults, text.name+" holds characters that XML can not carry")
+			faults = append(faults, text.name+" holds characters that XML cannot carry")
 		}
 	}
 	return faults

@@ -92,7 +92,7 @@ func sid(b []byte) (string, error) {
 func lastName(legacy string) string { return legacy[strings.LastIndexByte(legacy, '=')+1:] }
 
 func unreadable(cause error) error {
-	return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the directory's answer can not be understood", Cause: cause}
+	return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the directory's answer cannot be understood", Cause: cause}
 }
 
 func notFound() error {

@@ -56,7 +56,7 @@ func (s *Source) failed(err error) error {
 func (s *Source) answered(err error) *failure.Error {
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
-		return &failure.Error{Vendor: s.vendor, Text: "the identity service's answer can not be understood; if that stays so, check tokenUrl in the tenant's configuration"}
+		return &failure.Error{Vendor: s.vendor, Text: "the identity service's answer cannot be understood; if that stays so, check tokenUrl in the tenant's configuration"}
 	}
 	res := &transport.Response{Status: refused.Response.StatusCode, Header: refused.Response.Header}
 	e := transport.StatusFailure(s.vendor, transport.Read, res)

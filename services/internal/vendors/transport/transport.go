@@ -257,7 +257,7 @@ func StatusFailure(vendor string, effect Effect, res *Response) *failure.Error {
 	case res.Status >= 300:
 		e.Kind, e.Text = failure.Refused, "the vendor answers with a redirect; check the configured base URL"
 	default:
-		e.Kind, e.Text = failure.Internal, "the vendor's answer can not be understood"
+		e.Kind, e.Text = failure.Internal, "the vendor's answer cannot be understood"
 		if effect == Write {
 			e.Kind = failure.Unknown
 		}

@@ -43,7 +43,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 		func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
 		func(c *tenant.EnPower) (syncer, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PageTimeout = worker.PagePatience
+			cfg.PageTimeout = worker.PageTimeout
 			client, err := enpower.New(cfg)
 			return syncer{client: client, guard: guardOf(c), js: js}, err
 		})

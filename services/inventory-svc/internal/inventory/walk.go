@@ -269,7 +269,7 @@ func (w *walk) reportMissing(ctx context.Context) error {
 			}
 		}
 		for _, s := range unreadable {
-			w.warnings.add("message %d of %s can not be read: whether mailbox %s is missing can not be told; remove the message",
+			w.warnings.add("message %d of %s cannot be read: whether mailbox %s is missing cannot be told; remove the message",
 				s.sequence, topology.StreamMailboxes, clip(s.subject, maxName))
 		}
 		w.result.Missing += published

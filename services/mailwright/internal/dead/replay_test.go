@@ -25,7 +25,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	e.ackExternally(acknowledged, command("1", change), command("2", change))
 	e.ackExternally(terminated, odd)
 	e.serve(recheckSoon)
-	e.awaitLetters(4) // the third is found by its advisory and by the sweep
+	e.awaitLetters(4) // the third is found by its advisory and by the recheck
 	out := e.run(0, "", "replay", "--since", "1h", "--dry-run")
 	if strings.Count(out, "would be replayed") != 4 || e.lettersLeft() != 4 {
 		t.Fatalf("%s", out)

@@ -90,7 +90,7 @@ func (a *API) approvals(*http.Request) (any, error) {
 	return map[string]any{"approvals": list}, nil
 }
 
-// decide settles one suspended request, or all. An approved one is carried out as a call of its
+// decide answers one suspended request, or all. An approved one is carried out as a call of its
 // own.
 func (a *API) decide(r *http.Request) (any, error) {
 	var body struct {
@@ -116,16 +116,16 @@ func (a *API) decide(r *http.Request) (any, error) {
 	}
 	outcomes := make([]string, 0, len(chosen))
 	for _, approval := range chosen {
-		settled := *approval
-		settled.State = verdicts[body.Decision]
+		decided := *approval
+		decided.State = verdicts[body.Decision]
 		err := a.World.Update(state.Origin{}, func(tx *state.Tx) error {
-			tx.PutApproval(&settled)
+			tx.PutApproval(&decided)
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
-		outcomes = append(outcomes, a.carryOut(&settled))
+		outcomes = append(outcomes, a.carryOut(&decided))
 	}
 	return map[string]any{"decided": len(outcomes), "outcomes": outcomes}, nil
 }

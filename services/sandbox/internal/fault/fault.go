@@ -138,7 +138,7 @@ func (r *Rule) check(vendors []string) error {
 		complain("kind must be one of %q", kinds)
 	}
 	if !r.Kind.canStrike(r.Vendor, r.Call) {
-		complain("kind %s can not strike this call: remove call, or name one of %s", r.Kind, r.Kind.calls())
+		complain("kind %s cannot strike this call: remove call, or name one of %s", r.Kind, r.Kind.calls())
 	}
 	if r.Count < 0 {
 		complain("count must not be negative")
