@@ -9,7 +9,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// Content is a message of DEAD.
+// Letter is a message of DEAD.
 type Letter struct {
 	// Sequence in DEAD, StoredAt in UTC.
 	Sequence uint64       `json:"sequence"`

@@ -33,7 +33,7 @@ func (s *Selection) check(a *app.App, now time.Time) (matches func(Letter) bool,
 	case !s.isByNumber() && !s.Yes && !s.DryRun && a.Prompt == nil:
 		return nil, app.Usage("nobody is at the terminal to be asked: add --yes, or name the letters by number")
 	}
-	return s.Filter.matcher(now)
+	return s.matcher(now)
 }
 
 // letters reads the selected dead letters. It drops their excerpts, since there may be many.

@@ -158,7 +158,7 @@ func structured(header nats.Header) bool {
 
 func (s shown) print(out io.Writer) error {
 	var b bytes.Buffer
-	l := s.Letter.Content
+	l := s.Content
 	fmt.Fprintf(&b, "Dead letter %d\n", s.Sequence)
 	for _, f := range []struct{ name, value string }{
 		{"given up", moment(l.Time)},
