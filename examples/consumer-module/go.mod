@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/mailwright/mailwright/pkg v0.0.0
-	github.com/mailwright/mailwright/pkg/testkit v0.0.0-00010101000000-000000000000
+	github.com/mailwright/mailwright/pkg/testkit v0.0.0
 )
 
 require (
@@ -90,7 +90,8 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 )
 
-// A user outside this repository has a version above, and none of these.
+// These lines are for this repository alone. A module outside it does without them, and requires pkg
+// and pkg/testkit in a released version: see "Use it from Go" in README.md.
 replace (
 	github.com/mailwright/mailwright/migrations => ../../migrations
 	github.com/mailwright/mailwright/pkg => ../../pkg

@@ -46,7 +46,7 @@ func TestJoinerGetsAnAccountAndAMailbox(t *testing.T) {
 			t.Fatal(err)
 		}
 		outcome, err := mw.AwaitOutcome(ctx, cmd)
-		if err != nil || outcome.State != event.Succeeded {
+		if err != nil || outcome.State != event.StateSucceeded {
 			t.Fatal(outcome, err)
 		}
 	}

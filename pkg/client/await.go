@@ -12,10 +12,12 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// ErrNoOutcome says that ctx ended before every operation had its outcome. The operations go on.
+// ErrNoOutcome says that ctx ended before every operation had its outcome. The operations go on,
+// and can be awaited again.
 var ErrNoOutcome = errors.New("no outcome yet")
 
-// DeadError says that a command was given up; DEAD holds the reason.
+// DeadError says that a command ended in the stream DEAD. Letter holds the reason and where the
+// command is.
 type DeadError struct{ Letter event.DeadLetter }
 
 // Error implements error.
@@ -23,30 +25,32 @@ func (e *DeadError) Error() string {
 	return fmt.Sprintf("given up, see DEAD: %s: %s (message %d of %s)", e.Letter.Reason, e.Letter.Detail, e.Letter.Sequence, e.Letter.Stream)
 }
 
-// Outcome is what became of a command.
+// Outcome is how an operation ended.
 type Outcome struct {
 	// State is succeeded, failed, rejected or cancelled.
 	State event.State
-	// Event says what was done, or why not: its DataAs gives the data, such as
-	// [event.MailboxCreatedData] or [event.FailedData].
+	// Event is the operation's last event: what was done, or why not. Its DataAs decodes the data,
+	// such as [event.MailboxCreatedData] or [event.FailedData].
 	Event event.Event
 }
 
-// String says the outcome in a line, for logs and tests.
+// String is the state, the event type and the event data in one line, for logs and tests.
 func (o Outcome) String() string {
 	return fmt.Sprintf("%s: %s %s", o.State, o.Event.Type(), o.Event.Data())
 }
 
-// Await waits for the outcome of a command that [Send] has stored.
+// Await waits for the outcome of a command that [Send] has stored, until ctx ends. It may be called
+// at any time after the command was stored, and more than once.
 //
-// The receipt of [Command.Message] serves too, where somebody else has published the command, and
-// so does Receipt{Tenant: tenant, OperationID: id}, for a program that was restarted since. Without
-// the Sequence, a dead letter about any command with that source and id counts; without the
-// command, so does the outcome of one with other data.
+// If another program has published the command, or this one was restarted since, the receipt of
+// [Command.Message] serves too, and so does Receipt{Tenant: tenant, OperationID: id}. Without
+// Sequence, a dead letter about any command with the same source and id ends the wait. Without the
+// fingerprint that a receipt of Message has, the outcome of an earlier command with the same source
+// and id and other data does so too.
 //
-// Errors: [ErrNoOutcome], with ctx's own, where ctx ended before; the Outcome is then the latest
-// that was heard, and its Event is zero where no service has taken the command up. *[DeadError]
-// where the command was given up. [ErrNoStreams].
+// Errors: [ErrNoOutcome], joined with ctx's own, if ctx ended first; the Outcome then holds the
+// last event seen, which is the zero event if no service has read the command yet. *[DeadError] if
+// the command ended in DEAD. [ErrNoStreams] if the streams do not exist.
 func Await(ctx context.Context, js jetstream.JetStream, r Receipt) (Outcome, error) {
 	var last Update
 	err := AwaitAll(ctx, js, []Receipt{r}, func(n Update) { last = n })
@@ -56,21 +60,24 @@ func Await(ctx context.Context, js jetstream.JetStream, r Receipt) (Outcome, err
 	return Outcome{State: last.State, Event: last.Event}, err
 }
 
-// Update is one thing heard of a published command: an event of its operation, or that it was given
-// up.
+// Update is one message about a published command: an event of its operation, or a dead letter.
 type Update struct {
 	Receipt Receipt
-	Event   event.Event       // where Dead is nil
-	State   event.State       // that the event leaves the operation in
-	Dead    *event.DeadLetter // the command ended in DEAD
+	Event   event.Event       // zero if Dead is set
+	State   event.State       // the operation's state after Event
+	Dead    *event.DeadLetter // not nil if the command ended in DEAD
 }
 
-// Final reports whether nothing more will happen.
+// Final reports whether no further update follows: the operation has its outcome, or the command
+// ended in DEAD.
 func (n Update) Final() bool { return n.Dead != nil || n.State.Terminal() }
 
-// AwaitAll hands on all news of the commands, from each operation's first event on, as they come,
-// until each is settled; a command that is among them twice is told of once. on is called by the
-// goroutine of the caller. Where ctx ends before, the error is [ErrNoOutcome].
+// AwaitAll calls on for each update of the commands, from each operation's first event on, until
+// the last update of each is final. on is called on the caller's goroutine. A command that is in
+// receipts twice is reported once.
+//
+// Errors: [ErrNoOutcome] if ctx ended first, [ErrNoStreams], or an error about a receipt without a
+// tenant. A dead letter is an update and no error.
 func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, on func(Update)) error {
 	w := waiting{open: map[command]Receipt{}, results: map[string][]command{}}
 	var results, letters []string
@@ -112,7 +119,7 @@ func noOutcome(ctx context.Context) error {
 	return fmt.Errorf("%w (%w)", ErrNoOutcome, context.Cause(ctx))
 }
 
-// domains are those in which the operation may be: all, for a receipt that does not say.
+// domains are the domains in which the operation may be: all, if the receipt does not name one.
 func (r Receipt) domains() []event.Domain {
 	if r.Domain == "" {
 		return event.Domains()
@@ -120,7 +127,8 @@ func (r Receipt) domains() []event.Domain {
 	return []event.Domain{r.Domain}
 }
 
-// subjectsPerConsumer bounds the filters of one consumer: the server compares each with each.
+// subjectsPerConsumer bounds the filters of a consumer: the server compares each filter with every
+// other.
 const subjectsPerConsumer = 250
 
 func sources(stream string, subjects []string) []Source {
@@ -132,12 +140,12 @@ func sources(stream string, subjects []string) []Source {
 	return list
 }
 
-// command tells commands apart, by their sequence in COMMANDS: one that was published twice stands
-// there once, and two may share source and id by mistake. Where the sequence is not known, the
-// operation has to do.
+// command identifies a command by its sequence in COMMANDS. Two commands may have the same source
+// and id by mistake, and they have two sequences. If the sequence is not known, the operation id is
+// used.
 type command struct {
 	sequence    uint64
-	operationID string // where sequence is 0
+	operationID string // set if sequence is 0
 }
 
 func (r Receipt) command() command {
@@ -147,7 +155,7 @@ func (r Receipt) command() command {
 	return command{operationID: r.OperationID}
 }
 
-// waiting are the commands without an outcome.
+// waiting holds the commands without an outcome.
 type waiting struct {
 	open    map[command]Receipt
 	results map[string][]command // by the subject of their results
@@ -161,7 +169,8 @@ func (w waiting) add(r Receipt, results string) {
 	}
 }
 
-// read tells whom a message is news for. What is not for us, or not readable, is news for nobody.
+// read returns the updates that a message is. A message that cannot be decoded, or is about other
+// commands, is none.
 func (w waiting) read(m jetstream.Msg) []Update {
 	if meta, err := m.Metadata(); err == nil && meta.Stream == topology.StreamDead {
 		return w.readLetter(m.Data())
@@ -174,13 +183,13 @@ func (w waiting) read(m jetstream.Msg) []Update {
 	if !ok {
 		return nil
 	}
-	var news []Update
+	var updates []Update
 	for _, c := range w.results[m.Subject()] {
 		if r, open := w.open[c]; open && r.answeredBy(e) {
-			news = append(news, Update{Receipt: r, Event: e, State: state})
+			updates = append(updates, Update{Receipt: r, Event: e, State: state})
 		}
 	}
-	return news
+	return updates
 }
 
 func (w waiting) readLetter(body []byte) []Update {
@@ -188,23 +197,23 @@ func (w waiting) readLetter(body []byte) []Update {
 	if err != nil || letter.Stream != topology.StreamCommands {
 		return nil
 	}
-	var news []Update
+	var updates []Update
 	for _, c := range []command{{sequence: letter.Sequence}, {operationID: letter.OperationID}} {
 		if r, open := w.open[c]; open {
-			news = append(news, Update{Receipt: r, Dead: &letter})
+			updates = append(updates, Update{Receipt: r, Dead: &letter})
 		}
 	}
-	return news
+	return updates
 }
 
-// answeredBy reports whether an event of the operation is about this command. With another
-// fingerprint it is about an earlier command with the same source and id, whose outcome is not
-// ours: ours will end in DEAD.
+// answeredBy reports whether an event of the operation is about this command. An event with another
+// fingerprint is about an earlier command with the same source and id. This command will then end
+// in DEAD.
 func (r Receipt) answeredBy(e event.Event) bool {
 	var data struct {
 		Operation event.OperationData `json:"operation"`
 	}
-	_ = e.DataAs(&data) // unreadable: no fingerprint
+	_ = e.DataAs(&data) // on an error there is no fingerprint
 	f := data.Operation.Fingerprint
 	return f == "" || r.fingerprint == "" || f == r.fingerprint
 }

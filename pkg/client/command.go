@@ -11,27 +11,29 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// Command is a command as its publisher has it: the event, and where it goes. The event's methods
-// serve for what is optional:
+// Command is a command before it is published: a CloudEvent, and the parts of its subject. Optional
+// attributes are set by the event's methods:
 //
 //	cmd.SetExtension(event.AttrCorrelationID, "CHG-17")  // carried through to every result
 //	cmd.SetExtension(event.AttrNotBefore, "2026-12-01T06:00:00Z")
 //	cmd.SetExtension(event.AttrDryRun, "true")           // the outcome is the plan; nothing is written
 type Command struct {
 	event.Event
-	// Tenant is the name of a configured tenant; "" stands for the event's tenantid.
+	// Tenant is the name of a configured tenant: 1 to 63 characters of a-z, 0-9 and -. "" stands
+	// for the event's attribute tenantid.
 	Tenant string
-	// Domain that carries the command out; "" stands for that of its type. It is needed where the
-	// type belongs to every domain: operation.cancel goes to the domain of the operation.
+	// Domain is the domain that carries the command out. "" stands for the domain of the command
+	// type. It must be given for operation.cancel, whose domain is that of the operation to cancel.
 	Domain event.Domain
-	// Key: commands with the same tenant, domain and key take effect in the order published. It is
-	// any text of up to 1,000 bytes; "" stands for [event.Key], which is recommended.
+	// Key orders commands: those with the same tenant, domain and key take effect in the order
+	// published. It is any text of 1 to 1,000 bytes. "" stands for [event.Key], the recommended
+	// key.
 	Key string
-	// Mode of the message; the zero value is binary, with the attributes as headers.
+	// Mode is the CloudEvents content mode. The zero value is binary: the attributes are headers.
 	Mode event.Mode
 }
 
-// Data lists the data of commands, one Go type for each type of command.
+// Data is the data types of commands, one for each command type.
 type Data interface {
 	event.ObjectCreateData | event.BusinessUserCreateData | event.MailboxCreateData |
 		event.DelegationSetData | event.DelegationChangeData | event.DelegationReadData |
@@ -39,9 +41,10 @@ type Data interface {
 		event.InventorySyncData | event.OperationCancelData
 }
 
-// New makes the command of a tenant that its data belong to. source names who asks, as a URI
-// reference such as https://hr.example.com; id is unique within it, such as the number of a ticket.
-// The error is that the data are not JSON, which raw JSON within them may cause.
+// New returns the command for data, of the type that belongs to D. source is a URI reference that
+// names the publisher, such as https://hr.example.com. id must be unique within source, such as the
+// number of a ticket. The error is that data cannot be encoded as JSON, which invalid raw JSON in
+// it causes.
 func New[D Data](tenant, source, id string, data D) (Command, error) {
 	e, err := event.New(id, source, typeOf(data), data)
 	if err != nil {
@@ -78,7 +81,8 @@ func typeOf(data any) string {
 	panic(fmt.Sprintf("client: %T is no command's data", data)) // Data lists a type that this does not
 }
 
-// OperationID names the operation that the command starts: for a dry run that of the plan.
+// OperationID is the id of the operation that the command starts, 26 characters: see
+// [event.OperationOf]. A dry run is an operation of its own.
 func (c Command) OperationID() string {
 	return event.OperationOf(c.tenant(), c.Event)
 }
@@ -87,13 +91,15 @@ func (c Command) tenant() string {
 	return cmp.Or(c.Tenant, event.Extension(c.Event, event.AttrTenantID))
 }
 
-// longestKey keeps the subject, in which a byte of the key may take three, under NATS' limit of
+// maxKey bounds the key, in bytes. Each byte may take three in the subject, which NATS limits to
 // about 4,000 bytes.
-const longestKey = 1000
+const maxKey = 1000
 
-// addressed gives the command with tenant, domain and key filled in.
+// addressed returns the command with tenant, domain and key filled in. The error says what is
+// missing or invalid.
 func (c Command) addressed() (Command, error) {
-	c.Tenant, c.Key = c.tenant(), cmp.Or(c.Key, event.Key(c.Event))
+	c.Tenant = c.tenant()
+	c.Key = cmp.Or(c.Key, event.Key(c.Event))
 	own := event.DomainOf(c.Type())
 	switch id := event.Extension(c.Event, event.AttrTenantID); {
 	case c.Tenant == "":
@@ -110,19 +116,19 @@ func (c Command) addressed() (Command, error) {
 		return c, fmt.Errorf("%s goes to the domain %s, not to %s", c.Type(), own, c.Domain)
 	case c.Key == "":
 		return c, fmt.Errorf("%s has nothing to derive a key from; give one", c.Type())
-	case len(c.Key) > longestKey:
-		return c, fmt.Errorf("the key has %d bytes; %d are allowed", len(c.Key), longestKey)
+	case len(c.Key) > maxKey:
+		return c, fmt.Errorf("the key has %d bytes; %d are allowed", len(c.Key), maxKey)
 	}
 	c.Domain = cmp.Or(c.Domain, own)
 	return c, nil
 }
 
-// Message makes the message of a command, and the receipt as far as it is known before the message
-// is stored. The error says what is wrong with the event, its tenant, its domain or its key.
+// Message returns the NATS message of a command, and its receipt without the sequence. The error
+// says what is wrong with the event, its tenant, its domain or its key; nothing was published.
 //
-// The message has no Nats-Msg-Id: a server answers a second message with the same one as though it
-// were stored. A command that is published twice is carried out once all the same, since its
-// tenant, source and id name its operation.
+// The message has no header Nats-Msg-Id: for a second message with the same id, a server confirms
+// the storing without storing it. A command that is published twice is carried out once anyway,
+// since tenant, source and id identify its operation.
 func (c Command) Message() (*nats.Msg, Receipt, error) {
 	c, err := c.addressed()
 	if err != nil {
@@ -135,7 +141,9 @@ func (c Command) Message() (*nats.Msg, Receipt, error) {
 	id := c.OperationID()
 	r := Receipt{
 		OperationID: id, Type: c.Type(), Tenant: c.Tenant, Domain: c.Domain, Key: c.Key,
-		Subject: topology.CommandSubject(c.Tenant, c.Domain, c.Key), Results: topology.EventSubject(c.Tenant, c.Domain, id), fingerprint: event.Fingerprint(c.Event),
+		Subject:     topology.CommandSubject(c.Tenant, c.Domain, c.Key),
+		Results:     topology.EventSubject(c.Tenant, c.Domain, id),
+		fingerprint: event.Fingerprint(c.Event),
 	}
 	return &nats.Msg{Subject: r.Subject, Header: header, Data: body}, r, nil
 }

@@ -58,7 +58,7 @@ func Example() {
 	_ = joiner
 }
 
-// What is published, without publishing it: for an outbox, and to see the contract.
+// The message of a command without publishing it, for example for an outbox.
 func ExampleCommand_Message() {
 	cmd, err := client.New("contoso", "https://itsm.example.com", "42", event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"megan.bowen@contoso.com"}})
 	if err != nil {

@@ -10,20 +10,25 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Source is a part of a stream to follow: which subjects, and from where on. The zero
-// OrderedConsumerConfig is all of it, from the start.
+// Source is a part of a stream to follow: its subjects, and where to start. The zero
+// OrderedConsumerConfig is the whole stream from its first message.
 type Source struct {
-	// Stream is COMMANDS, EVENTS, MAILBOXES, DRIFT or DEAD, as package bus names them.
+	// Stream is the name of a stream: COMMANDS, EVENTS, MAILBOXES, DRIFT or DEAD, as in package
+	// topology.
 	Stream string
 	jetstream.OrderedConsumerConfig
 }
 
-// idleConsumer is how long the server keeps a consumer of ours that nobody asks any more.
+// idleConsumer is when the server deletes a consumer without pull requests.
 const idleConsumer = time.Minute
 
-// Follow gives the messages of its sources as they are stored, each source's in its stream's order,
-// until ctx ends. It goes on by itself after NATS was away. What is stored after Follow has
-// returned is not missed. Errors: [ErrNoStreams], what NATS says against a source, and ctx's own.
+// Follow returns an iterator over the messages of its sources as they are stored, until ctx ends or
+// the loop is left. The messages of a source come in the order of its stream; those of two sources
+// are in no order. The iterator starts at messages that were stored before Follow returned, if the
+// source says so, and misses none that is stored after. After an outage of NATS it goes on by
+// itself.
+//
+// Errors: [ErrNoStreams]; an error of the server about a source; ctx's own.
 func Follow(ctx context.Context, js jetstream.JetStream, sources ...Source) (iter.Seq[jetstream.Msg], error) {
 	var iterators []jetstream.MessagesContext
 	stop := func() {
@@ -42,8 +47,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, sources ...Source) (ite
 	return func(yield func(jetstream.Msg) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		// Not awaited: while NATS is away, an iterator may take seconds to notice that it was
-		// stopped.
+		// Nobody waits for the iterators: during an outage of NATS one may take seconds to stop.
 		context.AfterFunc(ctx, stop)
 		merged := make(chan jetstream.Msg)
 		for _, it := range iterators {
@@ -66,8 +70,8 @@ func open(ctx context.Context, js jetstream.JetStream, s Source) (jetstream.Mess
 	config := s.OrderedConsumerConfig
 	config.InactiveThreshold = idleConsumer
 	if config.DeliverPolicy == jetstream.DeliverNewPolicy {
-		// "New" would begin anew, and leave a gap, where the consumer is lost before its first
-		// message.
+		// With DeliverNew, a consumer that is created again before its first message would skip the
+		// messages that were stored in between.
 		stream, err := persist(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, s.Stream) })
 		if err != nil {
 			return nil, missing(s.Stream, err)
@@ -95,8 +99,8 @@ func missing(stream string, err error) error {
 	return fmt.Errorf("stream %s: %w", stream, err)
 }
 
-// feed ends when its iterator is stopped; an ordered consumer recovers from every other error by
-// itself.
+// feed sends the messages of an iterator until the iterator is stopped. An ordered consumer
+// recovers from every other error by itself.
 func feed(ctx context.Context, it jetstream.MessagesContext, to chan<- jetstream.Msg) {
 	for {
 		m, err := it.Next()

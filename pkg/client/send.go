@@ -1,20 +1,22 @@
-// Package client is Mailwright for Go programs that publish commands: make a command, store it
-// until the stream has confirmed it, and await what becomes of it. It needs a connection to NATS
-// and nothing else; [Send] and [Await] are most of it.
+// Package client publishes commands to Mailwright and awaits their outcomes. It needs a connection
+// to NATS and nothing else. Most programs use three functions:
 //
-//	cmd, err := client.New("contoso", "https://hr.example.com", "joiner-4711", event.MailboxCreateData{DirectoryObject: dn, Parameters: event.MailboxParameters{Alias: "msmith"}})
+//	cmd, err := client.New("contoso", "https://hr.example.com", "joiner-4711", event.MailboxCreateData{
+//		DirectoryObject: dn, Parameters: event.MailboxParameters{Alias: "msmith"},
+//	})
 //	receipt, err := client.Send(ctx, js, cmd)      // stored: it will be carried out
 //	outcome, err := client.Await(ctx, js, receipt) // succeeded, failed, rejected or cancelled, and why
 //
-// The subjects, headers and types are those of schemas/asyncapi.yaml, so that a program in another
-// language does the same by hand; services/e2e/plain does so with nats.go alone.
+// Subjects, headers and types are those of schemas/asyncapi.yaml, so a program in another language
+// can do the same; services/e2e/plain does so with nats.go alone.
 //
 // # Sending again
 //
-// A command is known by its tenant, source and id. Whoever does not know whether a command was
-// stored sends it again, with the same source, id and data, also days later: it is carried out
-// once, and Await gives the same outcome. Other data under a used source and id are a mistake; that
-// command is not carried out, and Await gives a [DeadError] with the reason "idempotency-conflict".
+// Tenant, source and id identify a command. If a program does not know whether a command was
+// stored, it sends the command again with the same source, id and data, also days later: the
+// command is carried out once, and Await returns the same outcome. A command with other data under
+// a used source and id is not carried out: Await returns a [DeadError] with the reason
+// "idempotency-conflict".
 package client
 
 import (
@@ -29,12 +31,12 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// ErrNoStreams says that the streams have not been created yet, and what creates them.
+// ErrNoStreams says that the streams do not exist yet, and what creates them.
 var ErrNoStreams = errors.New("the streams are not there yet; the services create them when they start, and so does 'mailwright dev'")
 
-// Receipt says where a published command stands, and where its outcome will.
+// Receipt identifies a published command and its operation.
 type Receipt struct {
-	// OperationID is [event.OperationID] of the command: 26 characters.
+	// OperationID is the id of the operation, 26 characters; see [event.OperationID].
 	OperationID string `json:"operationId"`
 	// Type is the command's CloudEvents type.
 	Type string `json:"type"`
@@ -42,22 +44,23 @@ type Receipt struct {
 	Tenant string       `json:"tenant"`
 	Domain event.Domain `json:"domain"`
 	Key    string       `json:"key"`
-	// Subject of the command, and of the operation's events.
+	// Subject is the NATS subject of the command, Results that of the operation's events.
 	Subject string `json:"subject"`
 	Results string `json:"results"`
-	// Sequence of the command in COMMANDS, from 1; 0 before it is published.
+	// Sequence is the command's sequence in COMMANDS, from 1; 0 if it is not published or not
+	// known.
 	Sequence uint64 `json:"sequence,omitempty"`
 
-	fingerprint string // of the command's type and data; "": not known
+	fingerprint string // of the command's type and data; "" if not known
 }
 
-// Send stores a command and returns when the stream has confirmed it. While NATS is away it holds
-// on until ctx ends.
+// Send stores a command in COMMANDS and returns after the stream has confirmed it. If NATS cannot
+// be reached it tries again until ctx ends.
 //
-// Errors: what is wrong with the command ([Command.Message]); [ErrNoStreams]; ctx's own. An error
-// of the last kind leaves open whether the command is stored; sending it again is safe. Whether the
-// data are what the type asks for is not checked here but by the service, which rejects the
-// command; [event.Check] tells before.
+// Errors: an invalid command, as from [Command.Message]; [ErrNoStreams]; an error of the server;
+// ctx's own. After ctx's own error the command may be stored or not; to send it again is safe. Send
+// does not check the data against the schema of the command type: [event.Check] does, and the
+// service rejects a command whose data are invalid.
 func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, error) {
 	msg, receipt, err := c.Message()
 	if err != nil {
@@ -74,25 +77,28 @@ func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, erro
 	return receipt, nil
 }
 
-// Store publishes a message that [Command.Message] has made, and returns when its stream has
-// confirmed it: for a program that keeps its messages in an outbox. While NATS is away it holds on
-// until ctx ends. A message whose confirmation was lost is stored twice; its command is carried out
-// once.
+// Store publishes a message that [Command.Message] returned, and returns after its stream has
+// confirmed it. It is for programs that keep messages in an outbox. If NATS cannot be reached it
+// tries again until ctx ends. If a confirmation is lost, the message is stored twice, and its
+// command is carried out once.
+//
+// Errors: jetstream.ErrNoStreamResponse if there is no stream for the subject; an error of the
+// server; ctx's own.
 func Store(ctx context.Context, js jetstream.Publisher, msg *nats.Msg) (*jetstream.PubAck, error) {
 	return persist(ctx, func(ctx context.Context) (*jetstream.PubAck, error) { return js.PublishMsg(ctx, msg) })
 }
 
-// answer is how long NATS may take to answer until it is asked again: what was sent
-// while the connection broke is lost.
-const answer = 5 * time.Second
+// answerTimeout is how long NATS may take to answer before the request is sent again: requests that
+// were sent while the connection broke are lost.
+const answerTimeout = 5 * time.Second
 
-// persist asks again while NATS is away. An attempt that fails at once is followed by a pause, for
-// the rest of its time.
+// persist repeats a request until NATS answers it or ctx ends. After an attempt that failed at once
+// it pauses for the rest of answerTimeout.
 func persist[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, answer)
+		attempt, cancel := context.WithTimeout(ctx, answerTimeout)
 		v, err := ask(attempt)
-		if !away(err) || ctx.Err() != nil {
+		if !isUnavailable(err) || ctx.Err() != nil {
 			cancel()
 			return v, err
 		}
@@ -101,7 +107,8 @@ func persist[T any](ctx context.Context, ask func(context.Context) (T, error)) (
 	}
 }
 
-// away reports whether an error means that NATS did not answer, rather than what it answered.
-func away(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrReconnectBufExceeded)
+// isUnavailable reports whether NATS did not answer.
+func isUnavailable(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrReconnectBufExceeded)
 }

@@ -31,14 +31,14 @@ func TestCasesOfTheField(t *testing.T) {
 		{"", "integers-as-floats/f-pageSize.json", ""},
 		{"", "integers-as-floats/g-pageSize.json", ""},
 
-		{"", "dryrun-spellings/structured-TRUE.json", ""},
-		{"", "dryrun-spellings/structured-True.json", ""},
+		{"", "dryrun-spellings/structured-true-upper-case.json", ""},
+		{"", "dryrun-spellings/structured-true-capitalized.json", ""},
 		{"", "dryrun-spellings/structured-1.json", dryRun},
 		{"", "dryrun-spellings/structured-empty.json", dryRun},
 		{"", "dryrun-spellings/structured-number-1.json", dryRun},
 		{"", "dryrun-spellings/structured-yes.json", dryRun},
-		{"dryrun-spellings/headers-TRUE.txt", "dryrun-spellings/body.json", ""},
-		{"dryrun-spellings/headers-True.txt", "dryrun-spellings/body.json", ""},
+		{"dryrun-spellings/headers-true-upper-case.txt", "dryrun-spellings/body.json", ""},
+		{"dryrun-spellings/headers-true-capitalized.txt", "dryrun-spellings/body.json", ""},
 		{"dryrun-spellings/headers-1.txt", "dryrun-spellings/body.json", dryRun},
 		{"dryrun-spellings/headers-empty.txt", "dryrun-spellings/body.json", dryRun},
 		{"dryrun-spellings/headers-yes.txt", "dryrun-spellings/body.json", dryRun},
@@ -72,7 +72,7 @@ func TestCasesOfTheField(t *testing.T) {
 			if diff := cmp.Diff(c.want, verdict(command, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if strings.Contains(c.body, "rue") && !command.DryRun {
+			if strings.Contains(c.header+c.body, "true") && !command.DryRun {
 				t.Error("not a dry run")
 			}
 		})

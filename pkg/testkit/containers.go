@@ -231,7 +231,9 @@ func runs[C interface {
 
 // locked takes every right from a container, and lets it write nowhere but to what is mounted.
 func locked(h *container.HostConfig) {
-	h.ReadonlyRootfs, h.CapDrop, h.SecurityOpt = true, []string{"ALL"}, []string{"no-new-privileges"}
+	h.ReadonlyRootfs = true
+	h.CapDrop = []string{"ALL"}
+	h.SecurityOpt = []string{"no-new-privileges"}
 }
 
 // data is the volume of an image of ours, and of NATS.
@@ -415,15 +417,11 @@ func (c *containers) await(ctx context.Context, p *part) error {
 		}
 		log, _ := c.log(context.WithoutCancel(ctx), p)
 		lines := strings.Split(strings.TrimSpace(log), "\n")
-		return fmt.Errorf("%s is not ready: %w: %w; the end of its log:\n%s", p.name, err, cause(ctx), strings.Join(lines[max(0, len(lines)-10):], "\n"))
+		if timeUp := context.Cause(ctx); timeUp != nil {
+			err = fmt.Errorf("%w: %w", err, timeUp)
+		}
+		return fmt.Errorf("%s is not ready: %w; the end of its log:\n%s", p.name, err, strings.Join(lines[max(0, len(lines)-10):], "\n"))
 	}
-}
-
-func cause(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	return errors.New("see why")
 }
 
 func answers(ctx context.Context, url string) error {

@@ -4,7 +4,9 @@
 //
 //	func TestJoiner(t *testing.T) {
 //		mw := testkit.Start(t)
-//		cmd := testkit.NewCommand(event.DelegationChangeData{Mailbox: "alex@contoso.com", Add: []string{"megan.bowen@contoso.com"}})
+//		cmd := testkit.NewCommand(event.DelegationChangeData{
+//			Mailbox: "alex@contoso.com", Add: []string{"megan.bowen@contoso.com"},
+//		})
 //		if err := mw.Publish(t.Context(), cmd); err != nil {
 //			t.Fatal(err)
 //		}
@@ -14,22 +16,22 @@
 //		}
 //	}
 //
-// Every [System] has servers, streams, database and tenant of its own, so tests run side by side
-// and see nothing of each other. Where there is no Docker, [WithBackend] runs the same on embedded
+// Every [System] has servers, streams, database and tenant of its own, so tests can run in parallel
+// and do not affect each other. Without Docker, [WithBackend] runs the same system on embedded
 // servers and processes.
 //
 // # What is left behind
 //
-// Nothing. [System.Stop] removes containers, volumes and network, or processes and files. Where the
+// Nothing. [System.Stop] removes containers, volumes and network, or processes and files. If the
 // test is killed, its processes end with it (on Linux), and testcontainers' reaper removes its
-// containers if that image can be had; else the next use of testkit on the same machine removes
-// what belongs to a process that is gone. It touches only what carries testkit's label, [Labels],
-// or its name.
+// containers. Without the reaper's image, the next use of testkit on the same machine removes what
+// belongs to processes that have ended. It touches only what has testkit's label, [Labels], or its
+// name.
 //
-// # Traps that are handled
+// # Settings of testcontainers
 //
-// Testcontainers is told, before it starts anything, to do without its reaper where that image can
-// not be had, and to use the loopback address where a file /.dockerenv makes it believe that it
-// runs within a container although it shares the engine's network. TESTCONTAINERS_RYUK_DISABLED and
-// TESTCONTAINERS_HOST_OVERRIDE count where they are set.
+// Testcontainers is configured to work without its reaper if the reaper's image is not available,
+// and to use the loopback address if the process is in a container that shares the engine's
+// network, which a file /.dockerenv hides. TESTCONTAINERS_RYUK_DISABLED and
+// TESTCONTAINERS_HOST_OVERRIDE are respected if they are set.
 package testkit

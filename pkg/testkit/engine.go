@@ -158,7 +158,7 @@ func (e *engine) sharesNetwork(ctx context.Context) bool {
 // time.
 const registryAnswers = 5 * time.Second
 
-// chooseReaper does without testcontainers' reaper where its image can not be had.
+// chooseReaper does without testcontainers' reaper where its image cannot be had.
 func chooseReaper(ctx context.Context, c *client.Client, log *slog.Logger) {
 	if os.Getenv(noReaper) != "" {
 		return

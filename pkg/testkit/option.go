@@ -10,7 +10,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
-// Backend is what the parts of a system run on.
+// Backend is what the parts of a system run on: containers, or servers and processes on this
+// machine.
 type Backend string
 
 // The backends.
@@ -20,21 +21,21 @@ const (
 	// Embedded runs NATS and Postgres on this machine, and the sandbox and the services as
 	// processes; see [WithPrograms].
 	Embedded Backend = "embedded"
-	// Auto is Containers where a Docker engine answers, else Embedded.
+	// Auto is Containers if a Docker engine answers, otherwise Embedded.
 	Auto Backend = "auto"
 )
 
-// Server is a server that the test brings along.
+// Server is a server that the test provides.
 type Server struct {
-	// URL is its address as the test sees it, with user and password where it needs them.
+	// URL is its address as the test sees it, with user and password if the server needs them.
 	URL string
-	// Inside is its address as containers see it, such as nats://my-nats:4222 on the network of
-	// [WithNetwork]. Empty: URL, with a loopback host replaced by host.docker.internal, which
-	// reaches servers that listen on all of the host's addresses.
+	// Inside is its address as the containers see it, such as nats://my-nats:4222 on the network of
+	// [WithNetwork]. If empty, it is URL with a loopback host replaced by host.docker.internal,
+	// which reaches servers that listen on all addresses of the host.
 	Inside string
 }
 
-// Option is a choice about a [System].
+// Option configures a [System].
 type Option func(*options)
 
 type options struct {
@@ -62,49 +63,57 @@ func newOptions(list []Option) options {
 	return o
 }
 
-// WithBackend chooses what the system runs on.
+// WithBackend chooses the backend. The default is [Containers].
 func WithBackend(b Backend) Option { return func(o *options) { o.backend = b } }
 
-// WithNATS uses a NATS server with JetStream instead of starting one. The streams are created where
-// they are missing.
+// WithNATS uses an existing NATS server with JetStream. Streams that it does not have are created.
+// It is not stopped with the system.
 func WithNATS(s Server) Option { return func(o *options) { o.nats = s } }
 
-// WithPostgres uses a database instead of starting a server. It is brought to the newest schema.
+// WithPostgres uses an existing Postgres database. It is migrated to the newest schema. It is not
+// stopped with the system.
 func WithPostgres(s Server) Option { return func(o *options) { o.postgres = s } }
 
-// WithNetwork puts the containers on a Docker network that exists, beside containers of the test's
-// own. The names there are [NATS], [Postgres], [Sandbox] and those of the services.
+// WithNetwork starts the containers on an existing Docker network, beside containers of the test.
+// The host names there are [NATS], [Postgres], [Sandbox] and the services' names.
 func WithNetwork(name string) Option { return func(o *options) { o.network = name } }
 
-// WithServices runs only these services, such as "mailbox-svc" and "projection-svc".
+// WithServices runs only the named services, such as "mailbox-svc" and "projection-svc". The
+// default is all of them.
 func WithServices(names ...string) Option { return func(o *options) { o.services = names } }
 
-// WithoutServices runs NATS with the streams, Postgres with the schema and the sandbox: for a test
-// that is itself the other side.
+// WithoutServices runs no service: only NATS with the streams, Postgres with the schema, and the
+// sandbox. It is for tests that play the services themselves.
 func WithoutServices() Option { return WithServices() }
 
-// WithoutSandbox leaves the sandbox out, and with it the services.
+// WithoutSandbox runs neither the sandbox nor the services, which need it.
 func WithoutSandbox() Option {
-	return func(o *options) { o.noSandbox, o.services = true, nil }
+	return func(o *options) {
+		o.noSandbox = true
+		o.services = nil
+	}
 }
 
-// WithPrograms is the folder of Mailwright's programs for [Embedded], as `make build` or `go
-// install github.com/mailwright/mailwright/services/...` fills it. The default is MAILWRIGHT_BIN. A
-// system without services and sandbox needs none.
+// WithPrograms sets the folder of Mailwright's programs for [Embedded], as `make build` or `go
+// install github.com/mailwright/mailwright/services/...` fills it. The default is the environment
+// variable MAILWRIGHT_BIN. It is not needed without services and sandbox.
 func WithPrograms(dir string) Option { return func(o *options) { o.programs = dir } }
 
-// WithImages replaces images, by part: {"nats": "registry.example.com/nats:2.15"}.
+// WithImages replaces images of parts, by the name of the part: {"nats":
+// "registry.example.com/nats:2.15"}.
 func WithImages(images map[string]string) Option {
 	return func(o *options) { maps.Copy(o.images, images) }
 }
 
-// WithEnv adds to the services' environment: "MAILWRIGHT_LOG_LEVEL=debug".
+// WithEnv adds variables to the services' environment, such as "MAILWRIGHT_LOG_LEVEL=debug".
 func WithEnv(env ...string) Option { return func(o *options) { o.env = append(o.env, env...) } }
 
-// WithLogDir keeps every part's log, dir/<part>.log, when the system stops.
+// WithLogDir writes the log of each part to dir/<part>.log when the system stops. The folder is
+// created if necessary.
 func WithLogDir(dir string) Option { return func(o *options) { o.logDir = dir } }
 
-// WithLog lets a logger hear of starts, ends and what is swept up. The default is silence.
+// WithLog logs starts and stops, and what is removed that killed tests left behind. By default
+// nothing is logged.
 func WithLog(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
 // The servers' images that a system runs where [WithImages] names no others.
@@ -113,8 +122,8 @@ const (
 	PostgresImage = "postgres:15"
 )
 
-// defaultImages are those of the version of this module; for a checkout, those that `make images`
-// builds.
+// defaultImages are the images of the version of this module. For a checkout they are those that
+// `make images` builds.
 func defaultImages() map[string]string {
 	images := map[string]string{NATS: NATSImage, Postgres: PostgresImage}
 	tag := imageTag(dependencies())
@@ -124,8 +133,7 @@ func defaultImages() map[string]string {
 	return images
 }
 
-// checkout is the tag that images have where the programs are built from a folder, not from a
-// version.
+// checkout is the tag of images if the programs are built from a folder and not from a version.
 const checkout = "dev"
 
 func dependencies() []*debug.Module {
@@ -136,8 +144,8 @@ func dependencies() []*debug.Module {
 	return info.Deps
 }
 
-// imageTag is the version of this module among those that a program consists of. A tag can not have
-// a plus.
+// imageTag is the version of this module among a program's modules. An image tag cannot hold a plus
+// sign.
 func imageTag(modules []*debug.Module) string {
 	for _, m := range modules {
 		if m.Path == "github.com/mailwright/mailwright/pkg/testkit" && m.Replace == nil && m.Version != "(devel)" {

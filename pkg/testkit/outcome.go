@@ -12,17 +12,18 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Patience bounds a wait whose context has no deadline.
-const Patience = time.Minute
+// DefaultTimeout bounds the waits of this package if ctx has no deadline.
+const DefaultTimeout = time.Minute
 
-// poll is how often something awaited is looked for.
+// poll is the interval at which a condition is checked.
 const poll = 25 * time.Millisecond
 
-// Outcome is how a command ended: succeeded, failed, rejected or cancelled, and the event that says
-// what was done, or why not. [Decode] gives its data.
+// Outcome is how an operation ended: its state, which is succeeded, failed, rejected or cancelled,
+// and its last event. [Decode] returns the data of the event.
 type Outcome = client.Outcome
 
-// Decode gives an event's data as its type, such as [event.MailboxCreatedData].
+// Decode decodes the data of an event, such as Decode[event.MailboxCreatedData](outcome.Event). The
+// error is that the data are not JSON of that type.
 func Decode[D any](e event.Event) (data D, err error) {
 	if err := e.DataAs(&data); err != nil {
 		return data, fmt.Errorf("testkit: %s: %w", e.Type(), err)
@@ -30,12 +31,14 @@ func Decode[D any](e event.Event) (data D, err error) {
 	return data, nil
 }
 
-// DeadError says that a command was given up: it stands in DEAD.
+// DeadError is the error of a command that ended in the stream DEAD, with the reason.
 type DeadError = client.DeadError
 
-// AwaitOutcome waits until a command, published by the test or by the program under test, has its
-// outcome. A command that was given up is a *[DeadError]. Without a deadline in ctx it waits for
-// [Patience]; the error then says how far the operation came.
+// AwaitOutcome waits for the outcome of a command that the test or the program under test has
+// published, or will publish. Without a deadline in ctx it waits for [DefaultTimeout].
+//
+// Errors: *[DeadError] if the command ended in DEAD; [client.ErrNoOutcome] if the time is over,
+// with the operation's last event in the text; an invalid command.
 func (s *System) AwaitOutcome(ctx context.Context, c Command) (Outcome, error) {
 	_, receipt, err := c.Message()
 	if err != nil {
@@ -57,9 +60,9 @@ func progress(heard event.Event) string {
 	return fmt.Sprintf("the last event is %s %s", heard.Type(), heard.Data())
 }
 
-// Query reads rows of the database, each as a map by column. The projections follow the events, so
-// a row may appear a moment after its operation's outcome: see [System.AwaitRows]. The schema
-// mailwright_views is the stable surface.
+// Query runs an SQL query, and returns each row as a map from column to value, in the types of pgx.
+// Only the views in the schema mailwright_views are stable. A row may appear a moment after the
+// outcome of its operation, since the projections follow the events: see [System.AwaitRows].
 func (s *System) Query(ctx context.Context, sql string, args ...any) ([]map[string]any, error) {
 	rows, err := s.DB.Query(ctx, sql, args...)
 	if err != nil {
@@ -72,7 +75,9 @@ func (s *System) Query(ctx context.Context, sql string, args ...any) ([]map[stri
 	return list, nil
 }
 
-// AwaitRows is [System.Query], repeated until there is a row.
+// AwaitRows repeats [System.Query] until it returns a row. Without a deadline in ctx it waits for
+// [DefaultTimeout]; the error is then [context.DeadlineExceeded]. Any other error of the query ends
+// the wait.
 func (s *System) AwaitRows(ctx context.Context, sql string, args ...any) (rows []map[string]any, err error) {
 	err = await(ctx, func(ctx context.Context) (bool, error) {
 		rows, err = s.Query(ctx, sql, args...)
@@ -84,15 +89,15 @@ func (s *System) AwaitRows(ctx context.Context, sql string, args ...any) (rows [
 	return rows, err
 }
 
-// bounded gives a context without a deadline one.
+// bounded adds DefaultTimeout to a context without a deadline.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, Patience)
+	return context.WithTimeout(ctx, DefaultTimeout)
 }
 
-// await repeats a look until it is done, fails, or time is up.
+// await calls done until it returns true or an error, or the time is over.
 func await(ctx context.Context, done func(context.Context) (bool, error)) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

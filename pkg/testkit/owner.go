@@ -132,8 +132,8 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// removeNetwork takes a network from whoever is still on it: a container of the test's own without
-// our label.
+// removeNetwork disconnects the containers that are still on a network, such as those of the test
+// without our label, and removes it.
 func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	found, err := e.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
 	if err != nil {
@@ -148,8 +148,8 @@ func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// What the embedded backend keeps in the folder for temporary files: a folder a system, with a file
-// that names its owner.
+// The embedded backend has a folder for each system in the folder for temporary files. A file in it
+// names its owner.
 const (
 	folderPrefix = "mailwright-testkit-"
 	ownerFile    = "owner"
@@ -180,7 +180,7 @@ func ownFolder(dir string) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// removeFolder removes a system's folder, the owner's file last: what can not be removed now, the
+// removeFolder removes a system's folder, the owner's file last: what cannot be removed now, the
 // next sweep finds. Postgres may still be on its way out, and write.
 func removeFolder(dir string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -20,30 +20,31 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// Names of the parts; the services go by their own, such as "mailbox-svc".
+// Names of parts. The services have their own names, such as "mailbox-svc".
 const (
 	NATS     = stack.NATS
 	Postgres = stack.Postgres
 	Sandbox  = stack.Sandbox
 )
 
-// Endpoints are where a system's parts are, as the test sees them.
+// Endpoints are the addresses of a system's parts, as the test sees them.
 type Endpoints = stack.Endpoints
 
-// System is a running Mailwright.
+// System is a running Mailwright: NATS with the streams, Postgres with the schema, the sandbox, and
+// the services.
 type System struct {
 	Endpoints Endpoints
-	// Backend that it runs on: [Containers] or [Embedded].
+	// Backend is [Containers] or [Embedded].
 	Backend Backend
-	// Network is the Docker network of its containers, for containers of the test's own; "" on
+	// Network is the Docker network of the containers, for containers that the test adds; "" on
 	// [Embedded].
 	Network string
-	// NATS is a connection that comes back by itself, JetStream its streams, DB a pool on the
-	// database.
+	// NATS is a connection that reconnects without end, JetStream is on that connection, DB is a
+	// pool of connections to the database.
 	NATS      *nats.Conn
 	JetStream jetstream.JetStream
 	DB        *pgxpool.Pool
-	// Vendors controls the sandbox; nil without one.
+	// Vendors controls the sandbox; nil if there is none.
 	Vendors *Vendors
 
 	opts    options
@@ -53,16 +54,17 @@ type System struct {
 
 // parts are the running parts on a backend.
 type parts interface {
-	// Kill ends a part at once and leaves it down; Restart brings it back on the same address.
+	// Kill ends a part at once and leaves it down. Restart starts it again at the same address.
 	Kill(name string) error
 	Restart(ctx context.Context, name string) error
-	// Logs gives each part's log so far.
+	// Logs returns the log of each part so far.
 	Logs(ctx context.Context) (map[string]string, error)
 	Stop() error
 }
 
-// Start runs a system for a test: it ends the test where that fails, stops the system when the test
-// ends, and shows the end of each part's log where the test failed.
+// Start runs a system for a test, and stops it when the test ends. If it cannot be started, the
+// test fails at once. If the test fails, the last lines of each part's log are added to the test's
+// log.
 func Start(t testing.TB, opts ...Option) *System {
 	t.Helper()
 	s, err := Run(t.Context(), opts...)
@@ -80,8 +82,8 @@ func Start(t testing.TB, opts ...Option) *System {
 	return s
 }
 
-// Run runs a system and returns when every part is ready; ctx bounds the start only. End it with
-// [System.Stop]. On an error nothing is left running.
+// Run starts a system, and returns when every part is ready. ctx bounds the start only. The caller
+// must call [System.Stop]. On an error nothing is left running.
 func Run(ctx context.Context, opts ...Option) (*System, error) {
 	s, err := run(ctx, newOptions(opts))
 	if err != nil {
@@ -120,7 +122,7 @@ func run(ctx context.Context, o options) (_ *System, err error) {
 	return s, s.connect(ctx)
 }
 
-// connect reaches NATS, and creates streams and schema where services have not.
+// connect connects to NATS and Postgres, and creates the streams and the schema if no service has.
 func (s *System) connect(ctx context.Context) (err error) {
 	if err := s.reach(ctx, s.Endpoints.NATS); err != nil {
 		return err
@@ -128,8 +130,8 @@ func (s *System) connect(ctx context.Context) (err error) {
 	return migrations.Migrate(ctx, s.Endpoints.Postgres)
 }
 
-// streamsAhead creates the streams before the services start, where none of these does:
-// projection-svc is not ready until they are there. A worker makes them by its own settings.
+// streamsAhead creates the streams before the services start, if projection-svc runs alone: it is
+// not ready without them. The other services create the streams by their own settings.
 func (s *System) streamsAhead(ctx context.Context, url string) error {
 	worker := func(name string) bool { return name != projector }
 	if slices.ContainsFunc(s.opts.services, worker) {
@@ -140,7 +142,7 @@ func (s *System) streamsAhead(ctx context.Context, url string) error {
 
 const projector = "projection-svc"
 
-// reach connects to NATS, and creates the streams that are missing.
+// reach connects to NATS, and creates the streams that do not exist.
 func (s *System) reach(ctx context.Context, url string) (err error) {
 	if s.NATS == nil {
 		if s.NATS, err = connectNATS(ctx, url); err != nil {
@@ -153,7 +155,7 @@ func (s *System) reach(ctx context.Context, url string) (err error) {
 	return s.createStreams(ctx)
 }
 
-// connectNATS waits until NATS answers or ctx ends. The connection comes back by itself.
+// connectNATS waits until NATS answers or ctx ends. The connection reconnects without end.
 func connectNATS(ctx context.Context, url string) (*nats.Conn, error) {
 	connected := make(chan struct{}, 1)
 	nc, err := nats.Connect(url, nats.Name("testkit"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
@@ -170,8 +172,8 @@ func connectNATS(ctx context.Context, url string) (*nats.Conn, error) {
 	}
 }
 
-// createStreams creates those that are missing. Whether what is there will do, the services judge,
-// by their own settings.
+// createStreams creates the streams that do not exist. The services check the settings of the
+// others.
 func (s *System) createStreams(ctx context.Context) error {
 	for _, want := range topology.Streams(topology.Config{}) {
 		_, err := s.JetStream.Stream(ctx, want.Name)
@@ -185,17 +187,20 @@ func (s *System) createStreams(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends a part at once, as a crash would, and leaves it down until [System.Restart]. What it
-// stored stays.
+// Kill ends a part at once, as a crash would. The part is down until [System.Restart]; what it
+// stored stays. part is [NATS], [Postgres], [Sandbox] or the name of a service. The error is that
+// the system has no such part, or that it could not be ended.
 func (s *System) Kill(part string) error { return s.parts.Kill(part) }
 
-// Restart brings a part back that was killed, where it was, and returns when it is ready.
+// Restart starts a killed part again at the same address, and returns when it is ready. The error
+// is that it did not become ready before ctx ended.
 func (s *System) Restart(ctx context.Context, part string) error { return s.parts.Restart(ctx, part) }
 
-// Logs gives what each part has logged so far, by its name.
+// Logs returns what each part has logged so far, by the name of the part.
 func (s *System) Logs(ctx context.Context) (map[string]string, error) { return s.parts.Logs(ctx) }
 
-// Stop ends and removes every part. A second call does nothing.
+// Stop ends and removes every part. A second call does nothing. The error names what could not be
+// removed.
 func (s *System) Stop() error {
 	if s.stopped {
 		return nil
@@ -233,7 +238,7 @@ func (s *System) keepLogs() error {
 	return nil
 }
 
-// tails is the end of every part's log.
+// tails is the last lines of every part's log.
 func (s *System) tails() string {
 	const lines = 15
 	logs, err := s.parts.Logs(context.Background())

@@ -115,7 +115,7 @@ func TestWholeSystem(t *testing.T) {
 }
 
 // haveNoRights holds each container of a system against what is promised: it runs as a user without
-// rights, can not write to its image, has no capability nor a way to one, and is published on
+// rights, cannot write to its image, has no capability nor a way to one, and is published on
 // loopback only.
 func haveNoRights(t *testing.T, mw *testkit.System) {
 	t.Helper()
@@ -198,7 +198,7 @@ func TestImages(t *testing.T) {
 
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(testkit.Patience); !holds(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.DefaultTimeout); !holds(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not come true")
 		}

@@ -1,3 +1,5 @@
+// Package topology names the subjects and streams of Mailwright in NATS, and holds the streams as
+// code.
 package topology
 
 import (

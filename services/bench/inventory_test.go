@@ -3,16 +3,10 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -27,8 +21,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 )
 
-// mostMemory is what a service may take for an inventory of any size, in MiB.
-const mostMemory = 256
+// maxMemory is what a service may take for an inventory of any size, in MiB.
+const maxMemory = 256
 
 // BenchmarkInventory takes inventories of two sizes, the second ten times the first, from the
 // sandbox to Postgres: twice each, then once with changes. BENCH_FULL=1 takes 1,000,000 mailboxes
@@ -38,7 +32,7 @@ func BenchmarkInventory(b *testing.B) {
 	if os.Getenv("BENCH_FULL") != "" {
 		small, large = 100_000, 1_000_000
 	}
-	bin := programs(b)
+	bin := programs(b, "mailwright", "sandbox", "inventory-svc", "projection-svc")
 	for b.Loop() {
 		first, second := measure(b, bin, small), measure(b, bin, large)
 		rows := append(first.rows(), second.rows()...)
@@ -77,7 +71,7 @@ func (f figures) rows() []benchmark.Row {
 	}
 	for _, service := range inventoried {
 		mib := f.memory[service]
-		rows = append(rows, benchmark.Row{Name: name("peak memory of " + service), Value: mib, Unit: "MiB", Target: mostMemory, OK: mib > 0 && mib < mostMemory})
+		rows = append(rows, benchmark.Row{Name: name("peak memory of " + service), Value: mib, Unit: "MiB", Target: maxMemory, OK: mib > 0 && mib < maxMemory})
 	}
 	return rows
 }
@@ -110,7 +104,7 @@ func measure(b *testing.B, bin string, mailboxes int) figures {
 	began := time.Now()
 	first := l.sync("first")
 	f.sync = time.Since(began)
-	f.cpu = child(b, "inventory-svc").cpu + child(b, "mailwright").cpu
+	f.cpu = usageOf(b, "inventory-svc").cpu + usageOf(b, "mailwright").cpu
 	l.await(`SELECT count(*) FROM mailwright_views.mailbox_inventory`, first.Seen)
 	f.whole = time.Since(began)
 	began = time.Now()
@@ -129,7 +123,7 @@ func measure(b *testing.B, bin string, mailboxes int) figures {
 		b.Errorf("the third sync: %+v", third)
 	}
 	for _, service := range inventoried {
-		f.memory[service] = child(b, service).peak
+		f.memory[service] = usageOf(b, service).peak
 	}
 	return f
 }
@@ -257,66 +251,4 @@ func (l *line) await(query string, want int) {
 			time.Sleep(200 * time.Millisecond)
 		}
 	}
-}
-
-// programs gives the folder of the programs: MAILWRIGHT_BIN's, else built for this run.
-func programs(b *testing.B) string {
-	b.Helper()
-	if bin := os.Getenv("MAILWRIGHT_BIN"); bin != "" {
-		return bin
-	}
-	dir := b.TempDir()
-	build := exec.Command("go", "build", "-o", dir+"/", "../mailwright", "../sandbox", "../inventory-svc", "../projection-svc")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("the programs do not build: %v\n%s", err, out)
-	}
-	return dir
-}
-
-// usage is what a process has used.
-type usage struct {
-	peak float64 // memory, in MiB (VmHWM in proc_pid_status(5))
-	cpu  float64 // seconds (utime and stime in proc_pid_stat(5))
-}
-
-// ticks are the kernel's units of CPU time a second, on every Linux that Go runs on.
-const ticks = 100
-
-// child reads what a child of this process has used; zero where the system does not tell.
-func child(b *testing.B, program string) (u usage) {
-	b.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/status")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		status := map[string]string{}
-		for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
-			name, value, _ := strings.Cut(lines.Text(), ":")
-			status[name] = strings.TrimSpace(value)
-		}
-		if status["PPid"] != strconv.Itoa(os.Getpid()) || status["Name"] != program {
-			continue
-		}
-		kib, err := strconv.ParseFloat(strings.TrimSuffix(status["VmHWM"], " kB"), 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		u.peak = kib / 1024
-		stat, err := os.ReadFile(filepath.Join(filepath.Dir(file), "stat"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, numbers, _ := strings.Cut(string(stat), ") ") // the name before may hold spaces
-		if fields := strings.Fields(numbers); len(fields) > 12 {
-			user, _ := strconv.ParseFloat(fields[11], 64)
-			system, _ := strconv.ParseFloat(fields[12], 64)
-			u.cpu = (user + system) / ticks
-		}
-	}
-	return u
 }

@@ -21,7 +21,7 @@ const (
 var adaxesEdges = []fact{
 	{
 		name: "every type of property is taken, with several values where the schema has several", source: "Create directory object, properties (propertyType, values)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			hours := []byte(strings.Repeat("\xff", 21))
 			o := user("Typed", adaxes.NewProperty("manager", adaxes.DN, michael), adaxes.NewProperty("otherTelephone", adaxes.String, "1", "2"), text("streetAddress", "Line 1\r\nLine 2"),
 				adaxes.NewProperty("adm-CustomAttributeBoolean1", adaxes.Boolean, true), adaxes.NewProperty("userAccountControl", adaxes.Integer, 66048), adaxes.NewProperty("logonHours", adaxes.Binary, hours),
@@ -37,7 +37,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a photo is for users and contacts, isPreWindows2000Computer for computers, licences for users", source: "Create directory object, photo, isPreWindows2000Computer, o365",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			group := adaxes.Object{CreateIn: unit, ObjectType: "group", Photo: []byte{0xff, 0xd8}, Properties: []adaxes.Property{text("cn", "Pictured")}}
 			_, wrong := b.adaxes().CreateObject(b.Context(), group)
 			withPhoto := user("Pictured")
@@ -50,7 +50,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a bare logon name gets the domain's suffix", source: "Create directory object, example 1 (userPrincipalName jsmith)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, err := b.adaxes().CreateObject(b.Context(), user("Bare"))
 			found, err2 := b.adaxes().GetObject(b.Context(), "CN=Bare,"+unit, "userPrincipalName")
 			return all(err, err2, same("the UPN", found.Value("userPrincipalName"), "bare@example.com"))
@@ -58,7 +58,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "account name and UPN are unique; the container has to be there", source: "notes 7.2 (Active Directory)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			twin := func(property, value string) adaxes.Object {
 				o := user("Twin " + property)
 				for i, p := range o.Properties {
@@ -78,7 +78,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "in Azure AD the DN holds the object's id behind an escaped line feed", source: "Create directory object, example 4 (actualObjectDN)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			result, err := b.adaxes().CreateObject(b.Context(), adaxes.Object{CreateIn: azureGroups, ObjectType: "group", Properties: []adaxes.Property{
 				text("cn", "New Group"), text("mailNickName", "newgroup"), adaxes.NewProperty("groupType", adaxes.Integer, 1),
 			}})
@@ -91,7 +91,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a licence that can not be assigned leaves the user, with a warning", source: "notes 7.5 (inferred)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			o := user("Unlicensed")
 			o.Microsoft365 = &adaxes.Microsoft365{LocationName: "US", LicenseModifications: []adaxes.LicenseModification{{SKUPartNumber: "VISIOCLIENT", Assigned: true}}}
 			result, err := b.adaxes().CreateObject(b.Context(), o)
@@ -100,7 +100,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a licence has the services that are enabled, or all but the disabled; one that is revoked is gone", source: "Microsoft 365 account properties (enabledServices, disabledServices, assigned); REST_GetMicrosoft365Properties",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			licensed := func(name string, changes ...adaxes.LicenseModification) (string, error) {
 				o := user(name)
 				o.Microsoft365 = &adaxes.Microsoft365{LocationName: "US", LicenseModifications: changes}
@@ -135,7 +135,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "business rules rename and move: the result tells the DN that came of it", source: "REST_OperationResult (Business Rules); Create directory object, actualObjectDN",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for rule, want := range map[string]string{"rename": "CN=By rename (renamed)," + unit, "move": "CN=By move,DC=example,DC=com"} {
 				b.set("adaxes.business-rule", rule)
@@ -149,14 +149,14 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a search by a property that the schema lacks is refused, and the property named", source: "Criteria JSON (property); Active Directory schema",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, err := b.adaxes().Search(b.Context(), adaxes.Query{Property: "noSuchAttribute", Value: "x"})
 			return all(wants(err, failure.Invalid), that(strings.Contains(fmt.Sprint(err), "noSuchAttribute"), "%v", err))
 		},
 	},
 	{
 		name: "business rules add messages inside messages, or send the create for approval", source: "REST_OperationResult (innerMessages, Business Rules)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			b.set("adaxes.business-rule", "message")
 			result, err := b.adaxes().CreateObject(b.Context(), user("Ruled"))
 			nested := false
@@ -170,7 +170,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "value references: case, count and padding", source: "ValueReferences",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for _, tt := range []struct{ name, template, want string }{
 				{"Alias A", "%lastname:lower%", "smith"}, {"Alias B", "%firstname,3%", "Mic"}, {"Alias C", "%username,8,0%", "aliasc00"}, {"Alias D", "%sn:upper,2%", "SM"},
@@ -186,7 +186,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "an alias that is taken is refused; a database is chosen by DN or GUID", source: "Create Exchange mailbox, mailboxStorage; notes 7.7",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			for _, name := range []string{"First", "Second"} {
 				if _, err := b.adaxes().CreateObject(b.Context(), user(name)); err != nil {
 					return err
@@ -199,7 +199,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "HAZARD: after a lost answer the object is found by its DN and by its marker, before any second create", source: "notes 8 (no idempotency key)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			b.apply("timeout-after", "adaxes", "create-object")
 			_, err := b.adaxes().CreateObject(b.Context(), user("Marked", text(marker, "operation-1")))
 			byDN, err2 := b.adaxes().GetObject(b.Context(), "CN=Marked,"+unit)
@@ -214,7 +214,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "HAZARD: after a lost answer a mailbox is seen in the user's properties", source: "notes 8 (mailNickname, mail, homeMDB, msExchMailboxGuid)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			none, _ := b.adaxes().GetObject(b.Context(), michael, "mailNickname")
 			b.apply("timeout-after", "adaxes", "create-mailbox")
 			_, err := b.adaxes().CreateMailbox(b.Context(), adaxes.Mailbox{DirectoryObject: michael, Alias: "mike"})
@@ -226,7 +226,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "refused credentials are not tried again and again: the vendor locks accounts", source: "RESTApi overview (brute-force protection)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			c := b.adaxes(legacy("svc-mailwright@example.com", "wrong"))
 			_, first := c.GetObject(b.Context(), michael)
 			_, second := c.GetObject(b.Context(), michael)
@@ -236,15 +236,15 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "whatever else fails at the sign-in says nothing of the command; the vendor is asked again within seconds", source: "REST_Authentication_Legacy; REST_Errors (400, 403, 404, 405); IIS, proxies (409, HTML, redirects)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			var clients []*adaxes.Client
 			const object = `{"message":"m","code":"someCode"}`
-			for _, struck := range []map[string]any{
+			for _, params := range []map[string]any{
 				{"status": 400, "body": object}, {"status": 403, "body": object}, {"status": 404, "body": object}, {"status": 405, "body": object},
 				{"status": 409, "body": object}, {"status": 403, "body": "<html>"}, {"status": 302}, {"status": 200, "body": "<html>"},
 			} {
-				b.control(http.MethodPost, "faults", map[string]any{"vendor": "adaxes", "call": "sign-in", "kind": "status", "count": 1, "params": struck}, nil)
+				b.control(http.MethodPost, "faults", map[string]any{"vendor": "adaxes", "call": "sign-in", "kind": "status", "count": 1, "params": params}, nil)
 				c := b.adaxes(legacy("svc-mailwright@example.com", "adaxes-sandbox-password"))
 				_, err := c.CreateObject(b.Context(), user("Later"))
 				errs, clients = append(errs, wants(err, failure.Unavailable)), append(clients, c)
@@ -263,7 +263,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "an object's age is told in ISO 8601, with a zone or without, as generalized time or as a date", source: "REST_DirectoryObject (times); RFC 4517 section 3.3.13; .NET's unspecified kind of time (inferred)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			created := func(form string) adaxes.Span {
 				b.set("adaxes.time-form", form)
@@ -279,7 +279,7 @@ var adaxesEdges = []fact{
 			}
 			return all(errs...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			b.set("adaxes.time-form", "generalized")
 			a, err := b.rest(http.MethodGet, "directoryObjects?directoryObject="+strings.ReplaceAll(michael, " ", "%20")+"&properties=whenCreated", "")
 			return answers(a, err, http.StatusOK, `.0Z"]`)
@@ -287,12 +287,12 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "HAZARD: in Azure AD a name may be taken twice in one container, which an object's directoryType tells", source: "Create directory object, example 4 (AUID in the DN); REST_DirectoryObject (directoryType)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			onPremises, err := b.adaxes().GetObject(b.Context(), unit)
 			cloud, err2 := b.adaxes().GetObject(b.Context(), azureGroups)
 			return all(err, err2, same("on premises", onPremises.DirectoryType, 1), that(cloud.DirectoryType > 1, "in Azure AD: %d", cloud.DirectoryType))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			twice := `{"createIn":"` + azureGroups + `","objectType":"group","properties":[{"propertyName":"cn","propertyType":"String","values":["Twice"]},{"propertyName":"groupType","propertyType":"Integer","values":[-2147483640]}]}`
 			first, err := b.rest(http.MethodPost, "directoryObjects", twice)
 			second, err2 := b.rest(http.MethodPost, "directoryObjects", twice)
@@ -301,7 +301,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a warning keeps its words: of a password only the password is hidden", source: "REST_OperationResult (succeeded with warnings)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			result, err := b.adaxes().CreateObject(b.Context(), user("Worded", text("unicodePwd", "weak")))
 			var told []string
 			for _, w := range result.Warnings {
@@ -313,14 +313,14 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "legacy: an account that is disabled is told so", source: "REST_Errors (innerError: accountIsDisabled)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, err := b.adaxes(legacy("svc-disabled@example.com", "adaxes-sandbox-password")).GetObject(b.Context(), michael)
 			return refusedAs(err, failure.Unavailable, "accountIsDisabled")
 		},
 	},
 	{
 		name: "a token that the vendor forgets is replaced, and the call made again", source: "REST_Authentication_Legacy (token); REST_Errors (401)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			c := b.adaxes(legacy("svc-mailwright@example.com", "adaxes-sandbox-password"))
 			_, before := c.GetObject(b.Context(), michael)
 			b.control(http.MethodDelete, "tokens", nil, nil)
@@ -330,7 +330,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "a 404 that is not the API's own says nothing of the object", source: "REST_Errors (the body is always an Error object); notes 5 (IIS, proxies)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			b.control(http.MethodPost, "faults", map[string]any{"vendor": "adaxes", "kind": "nonjson", "count": 1, "params": map[string]any{"status": 404}}, nil)
 			_, err := b.adaxes().GetObject(b.Context(), michael)
 			return wants(err, failure.Unavailable)
@@ -338,7 +338,7 @@ var adaxesEdges = []fact{
 	},
 	{
 		name: "an update changes single properties; a delete returns an operation result, and a protected object stays", source: "REST_ModifyDirectoryObject; REST_DeleteDirectoryObject; adm-ProtectedFromDeletion",
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			update, err := b.rest(http.MethodPatch, "directoryObjects", fmt.Sprintf(`{"directoryObject":%q,"properties":[{"propertyName":"description","propertyType":"String","operation":2,"values":["new"]},
 				{"propertyName":"adm-ProtectedFromDeletion","propertyType":"Boolean","operation":2,"values":[true]}]}`, michael))
 			path := "directoryObjects?directoryObject=" + strings.ReplaceAll(michael, " ", "%20")

@@ -20,7 +20,7 @@ import (
 )
 
 // certified registers a fresh certificate with an application of the seed, and gives it.
-func (b *bed) certified(clientID string) *oauth.Certificate {
+func (b *env) certified(clientID string) *oauth.Certificate {
 	b.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -43,20 +43,20 @@ func (b *bed) certified(clientID string) *oauth.Certificate {
 
 // certificateFacts are about proving an application by a signed assertion, at a token endpoint of
 // that path.
-func certificateFacts(source string, read func(b *bed, certificate *oauth.Certificate) error, clientID, path string) []fact {
+func certificateFacts(source string, read func(b *env, certificate *oauth.Certificate) error, clientID, path string) []fact {
 	return []fact{
 		{
 			name: "an application proves itself by a certificate", source: source,
-			client: func(b *bed) error { return read(b, b.certified(clientID)) },
+			client: func(b *env) error { return read(b, b.certified(clientID)) },
 		},
 		{
 			name: "another certificate is refused", source: source,
-			client: func(b *bed) error {
+			client: func(b *env) error {
 				foreign := b.certified(clientID)
 				b.certified(clientID) // takes the first one's place
 				return wants(read(b, foreign), failure.Unavailable)
 			},
-			vendor: func(b *bed) error {
+			vendor: func(b *env) error {
 				form := url.Values{"grant_type": {"client_credentials"}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {"e30.e30.e30"}, "scope": {"x"}}
 				a, err := b.send(http.MethodPost, path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 				return all(err, that(a.status == http.StatusBadRequest || a.status == http.StatusUnauthorized, "status %d", a.status), that(strings.Contains(a.body, `"invalid_client"`), "%s", a.body))
@@ -65,12 +65,12 @@ func certificateFacts(source string, read func(b *bed, certificate *oauth.Certif
 	}
 }
 
-func exchangeByCertificate(b *bed, certificate *oauth.Certificate) error {
+func exchangeByCertificate(b *env, certificate *oauth.Certificate) error {
 	_, err := b.exchange(func(c *exchangeonline.Config) { c.ClientSecret, c.Certificate = secret.String{}, certificate }).AcceptedDomains(b.Context())
 	return err
 }
 
-func powerByCertificate(b *bed, certificate *oauth.Certificate) error {
+func powerByCertificate(b *env, certificate *oauth.Certificate) error {
 	_, err := b.walk(b.power(func(c *enpower.Config) { c.ClientSecret, c.Certificate = secret.String{}, certificate }), enpower.Query{}, nil)
 	return err
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // next asks for the page after an answer to a cmdlet.
-func (b *bed) next(a answer, name, parameters string) (answer, error) {
+func (b *env) next(a answer, name, parameters string) (answer, error) {
 	token, err := b.token("/entra/"+tenantID+"/oauth2/v2.0/token", entraClient, entraSecret, "https://outlook.office365.com/.default")
 	if err != nil {
 		return answer{}, err
@@ -33,7 +33,7 @@ func nextLink(a answer) string {
 }
 
 // listed walks all mailboxes and gives how many there were, and on how many pages.
-func (b *bed) listed(c *exchangeonline.Client, pageSize int, between func()) (mailboxes map[string]int, pages int, err error) {
+func (b *env) listed(c *exchangeonline.Client, pageSize int, between func()) (mailboxes map[string]int, pages int, err error) {
 	mailboxes = map[string]int{}
 	err = c.ListMailboxes(b.Context(), exchangeonline.ListOptions{PageSize: pageSize}, func(page []exchangeonline.Mailbox) error {
 		pages++
@@ -62,23 +62,23 @@ func once(found map[string]int) error {
 var exchangeLists = []fact{
 	{
 		name: "mailboxes are listed in pages", source: "Mailbox endpoint, Get-Mailbox, ResultSize; Pagination", reads: true,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			err := b.exchange().ListMailboxes(b.Context(), exchangeonline.ListOptions{PageSize: 10}, func([]exchangeonline.Mailbox) error { return errEnough })
 			return that(err == nil || errors.Is(err, errEnough), "%v", err)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":10}`)
 			return all(answers(a, err, http.StatusOK), same("mailboxes", strings.Count(a.body, `"PrimarySmtpAddress"`), 10), that(nextLink(a) != "", "there is no nextLink"))
 		},
 	},
 	{
 		name: "the next page is the same body sent to nextLink", source: "Mailbox endpoint, Pagination",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			found, pages, err := b.listed(b.exchange(), 5, nil)
 			asked, _ := b.calls("Get-Mailbox")
 			return all(err, once(found), same("pages", pages, 7), same("calls", asked, 7))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
 			same, err2 := b.next(a, "Get-Mailbox", `{"ResultSize":5}`)
 			other, err3 := b.next(a, "Get-Mailbox", `{"ResultSize":6}`)
@@ -87,12 +87,12 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "where cursors fail the list is read again without a limit", source: "notes 6 (observed)", faults: "cursor-failure",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			found, pages, err := b.listed(b.exchange(), 5, nil)
 			asked, _ := b.calls("Get-Mailbox")
 			return all(err, once(found), same("pages handed over", pages, 2), same("calls", asked, 3)) // a page, its cursor, and all
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
 			refused, err2 := b.next(a, "Get-Mailbox", `{"ResultSize":5}`)
 			whole, err3 := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":"Unlimited"}`)
@@ -101,12 +101,12 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "a cursor lives 30 minutes", source: "notes 6 (observed)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			found, pages, err := b.listed(b.exchange(), 20, func() { b.advance("31m") })
 			asked, _ := b.calls("Get-Mailbox")
 			return all(err, once(found), same("pages handed over", pages, 2), same("calls", asked, 3))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":20}`)
 			b.advance("29m")
 			alive, err2 := b.next(a, "Get-Mailbox", `{"ResultSize":20}`)
@@ -117,13 +117,13 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "a token that ends in mid-walk is replaced, and the page asked for again", source: "notes 2; client duties",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			found, pages, err := b.listed(b.exchange(), 5, func() { b.control(http.MethodDelete, "tokens", nil, nil) })
 			asked, _ := b.calls("Get-Mailbox")
 			tokens, _ := b.calls("token")
 			return all(err, once(found), same("calls", asked, 2*pages-1), same("token requests", tokens, pages))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			token, err := b.token("/entra/"+tenantID+"/oauth2/v2.0/token", entraClient, entraSecret, "https://outlook.office365.com/.default")
 			b.control(http.MethodDelete, "tokens", nil, nil)
 			a, err2 := b.cmdlet("Mailbox", "Get-Mailbox", "{}", "Authorization", "Bearer "+token)
@@ -132,19 +132,19 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "HAZARD: a nextLink to another host gets no credential", source: "notes 6; guarantee G8",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			elsewhere, asked := b.elsewhere()
 			_, _, err := b.listed(b.exchange(b.impostor(`{"value":[{"Id":"a"}],"@odata.nextLink":"`+elsewhere+`/adminapi/v2.0/x/Mailbox?$skiptoken=1"}`)), 5, nil)
 			return all(wants(err, failure.Internal), same("requests elsewhere", asked.Load(), 0))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
 			return all(err, that(strings.HasPrefix(nextLink(a), b.url+"/exchange/adminapi/"), "it leads to %s", nextLink(a)))
 		},
 	},
 	{
 		name: "a nextLink that leads back is not followed for ever", source: "notes 6",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var asked atomic.Int64
 			circle := httptest.NewUnstartedServer(nil)
 			circle.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +156,7 @@ var exchangeLists = []fact{
 			_, _, err := b.listed(b.exchange(func(c *exchangeonline.Config) { c.BaseURL = circle.URL }), 5, nil)
 			return all(wants(err, failure.Internal), that(asked.Load() < 5, "%d requests", asked.Load()))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			one, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
 			two, err2 := b.next(one, "Get-Mailbox", `{"ResultSize":5}`)
 			return all(err, answers(two, err2, http.StatusOK), that(nextLink(two) != nextLink(one), "it leads back"))
@@ -164,19 +164,19 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "accepted domains are listed, and one of them is the default", source: "AcceptedDomain endpoint, Response: DomainName, Default", reads: true,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			domains, err := b.exchange().AcceptedDomains(b.Context())
 			usual, err2 := b.exchange().DefaultDomain(b.Context())
 			return all(err, err2, that(len(domains) > 0, "there is no domain"), that(usual.DomainName != "", "the default domain has no name"))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("AcceptedDomain", "Get-AcceptedDomain", "{}")
 			return all(answers(a, err, http.StatusOK, `"DomainName":"contoso.com"`), same("defaults", strings.Count(a.body, `"Default":true`), 1))
 		},
 	},
 	{
 		name: "an accepted domain is read by its name", source: "AcceptedDomain endpoint, Get-AcceptedDomain, Identity", reads: true,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			usual, err := b.exchange().DefaultDomain(b.Context())
 			if err != nil {
 				return err
@@ -185,7 +185,7 @@ var exchangeLists = []fact{
 			_, missing := b.exchange().AcceptedDomain(b.Context(), "mailwright-conformance.invalid")
 			return all(err, same("the domain", again.DomainName, usual.DomainName), same("its default", again.Default, true), wants(missing, failure.NotFound))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("AcceptedDomain", "Get-AcceptedDomain", `{"Identity":"alpineskihouse.net"}`)
 			missing, err2 := b.cmdlet("AcceptedDomain", "Get-AcceptedDomain", `{"Identity":"nowhere.example"}`)
 			return all(answers(a, err, http.StatusOK, `"DomainName":"alpineskihouse.net"`, `"Default":false`), same("domains", strings.Count(a.body, `"DomainName"`), 1), answers(missing, err2, http.StatusNotFound))
@@ -193,7 +193,7 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "$select is for mailboxes, accepted domains and group members", source: "AcceptedDomain, DistributionGroupMember and DynamicDistributionGroupMember endpoints, Property selection; the pages of the others have none",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			domains, err := b.exchange().AcceptedDomains(b.Context(), "DomainType")
 			var errs []error
 			for group, dynamic := range map[string]bool{"management": false, "everyone@contoso.com": true} {
@@ -209,7 +209,7 @@ var exchangeLists = []fact{
 			}
 			return all(append(errs, err, same("what was selected", string(domains[0].Selected["DomainType"]), `"Authoritative"`))...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			domains, err := b.cmdlet("AcceptedDomain?$select=DomainName,Default", "Get-AcceptedDomain", "{}")
 			members, err2 := b.cmdlet("DistributionGroupMember?$select=DisplayName,PrimarySmtpAddress", "Get-DistributionGroupMember", `{"Identity":"management"}`)
 			folder, err3 := b.cmdlet("MailboxFolderPermission?$select=User", "Get-MailboxFolderPermission", `{"Identity":"alex@contoso.com:\\Calendar"}`)
@@ -221,18 +221,18 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "the organisation's configuration is one object", source: "OrganizationConfig endpoint", reads: true,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			settings, err := b.exchange().OrganizationConfig(b.Context())
 			return all(err, that(len(settings) > 0, "there is no setting"))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.cmdlet("OrganizationConfig", "Get-OrganizationConfig", "{}")
 			return all(answers(a, err, http.StatusOK, `"MailTipsAllTipsEnabled"`), same("nextLink", nextLink(a), ""))
 		},
 	},
 	{
 		name: "members of groups are listed, those hidden from address lists too", source: "DistributionGroupMember and DynamicDistributionGroupMember endpoints",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			members := func(group string, dynamic bool) (list []string, err error) {
 				err = b.exchange().GroupMembers(b.Context(), group, dynamic, func(page []exchangeonline.Mailbox) error {
 					for _, m := range page {
@@ -247,7 +247,7 @@ var exchangeLists = []fact{
 			_, other := members("everyone@contoso.com", false)
 			return all(err, err2, same("management", len(management), 3), that(slices.Contains(everyone, "diego.siciliani@contoso.com"), "%v", everyone), wants(other, failure.NotFound))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			management, err := b.cmdlet("DistributionGroupMember", "Get-DistributionGroupMember", `{"Identity":"Management"}`)
 			everyone, err2 := b.cmdlet("DynamicDistributionGroupMember", "Get-DynamicDistributionGroupMember", `{"Identity":"everyone@contoso.com"}`)
 			other, err3 := b.cmdlet("DistributionGroupMember", "Get-DistributionGroupMember", `{"Identity":"everyone@contoso.com"}`)
@@ -256,14 +256,14 @@ var exchangeLists = []fact{
 	},
 	{
 		name: "Parameters may be {} or left out, null is neither", source: "OrganizationConfig endpoint; notes 3 (observed)", reads: true,
-		client: func(b *bed) error {
-			sent := &eavesdropper{}
+		client: func(b *env) error {
+			sent := &recordingTransport{}
 			bounds := b.http()
 			bounds.RoundTripper = sent
 			_, err := b.exchange(func(c *exchangeonline.Config) { c.HTTP = bounds }).OrganizationConfig(b.Context())
 			return all(err, same("the body", sent.body, `{"CmdletInput":{"CmdletName":"Get-OrganizationConfig","Parameters":{}}}`))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			null, err := b.cmdlet("OrganizationConfig", "Get-OrganizationConfig", "null")
 			empty, err2 := b.cmdlet("OrganizationConfig", "Get-OrganizationConfig", "{}")
 			one, err3 := b.cmdlet("OrganizationConfig", "Get-OrganizationConfig", `{"Identity":"contoso"}`)

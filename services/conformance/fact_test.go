@@ -19,25 +19,26 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
-// fact is one thing that a vendor's page documents, or that its notes infer.
+// fact is one thing that a vendor's page documents, or that our notes on the vendor infer.
 type fact struct {
 	name string
-	// source is the page, and the section or field.
+	// source is the page, and the section or field. "notes 7.2" is heading 7.2 of
+	// docs/vendors/<vendor>.md, whose table of sources has the pages' addresses.
 	source string
 	// faults is a script in testdata/faults that is applied first.
 	faults string
-	// client is what our client has to do; vendor what the API behind it has to do, asked without
-	// our client. nil: nothing to show there.
-	client, vendor func(*bed) error
-	// reads: the client's part only reads, and needs nothing of the sandbox's tenant, so it runs
-	// against a real vendor too.
+	// client checks our client; vendor checks the API behind it, by requests without our client. A
+	// nil function means that this side has nothing to check.
+	client, vendor func(*env) error
+	// reads is true if client only reads and needs no object of the sandbox's tenant. Then it also
+	// runs against a real vendor.
 	reads bool
 }
 
-// run holds each fact of a vendor, one after another, since they share a tenant that is reset in
-// between.
+// run verifies each fact of a vendor. They run one after another, since they share a tenant, which
+// is reset in between.
 func run(t *testing.T, vendor string, facts []fact) {
-	b := newBed(t, vendor)
+	b := newEnv(t, vendor)
 	if b.real != nil && !b.configured() {
 		t.Skip("the tenant does not configure " + vendor)
 	}
@@ -47,17 +48,17 @@ func run(t *testing.T, vendor string, facts []fact) {
 		}
 		t.Run(f.name, func(t *testing.T) {
 			row := row{Vendor: vendor, Fact: f.name, Source: f.source}
-			row.Client = b.hold(t, "client", f, f.client)
+			row.Client = b.verify(t, "client", f, f.client)
 			if b.real == nil {
-				row.Sandbox = b.hold(t, "sandbox", f, f.vendor)
+				row.Sandbox = b.verify(t, "sandbox", f, f.vendor)
 			}
 			report.add(row)
 		})
 	}
 }
 
-// hold tries one side of a fact.
-func (b *bed) hold(t *testing.T, side string, f fact, try func(*bed) error) verdict {
+// verify checks one side of a fact.
+func (b *env) verify(t *testing.T, side string, f fact, try func(*env) error) status {
 	if try == nil {
 		return ""
 	}
@@ -73,10 +74,10 @@ func (b *bed) hold(t *testing.T, side string, f fact, try func(*bed) error) verd
 		t.Errorf("%s: %v", side, err)
 		return broken
 	}
-	return held
+	return passed
 }
 
-// facts' vocabulary: each gives nil where it is so.
+// Checks of facts: each returns nil if the fact holds.
 
 func wants(err error, kind failure.Kind) error {
 	if kind == "" {
@@ -111,11 +112,11 @@ func that(ok bool, format string, args ...any) error {
 
 func all(errs ...error) error { return errors.Join(errs...) }
 
-// struck is what a client has to make of each script that strikes one call, a write and a read.
-var struck = []struct {
+// faultCases are the expected results of a write and a read that a fault script makes fail.
+var faultCases = []struct {
 	script      string
 	write, read failure.Kind
-	done        bool // the write took effect
+	done        bool // whether the write took effect
 	retryAfter  func(time.Duration) bool
 }{
 	{"latency", "", "", true, nil},
@@ -132,18 +133,19 @@ var struck = []struct {
 	{"gateway", failure.Unknown, failure.Unavailable, true, nil},
 }
 
-// creates are the vendors whose write is a create. A 503 leaves its outcome open: a gateway also
-// answers so when the vendor has acted. What may be repeated is Unavailable.
+// creates are the vendors whose write creates an object. After a 503 its effect is unknown, since a
+// gateway also answers so after the vendor has acted. A write that may be repeated is Unavailable
+// instead.
 var creates = []string{"adaxes", "hostedexchange"}
 
-// faults are the facts that each script gives for one write and one read of a vendor's; "" for
-// none. done tells whether the write took effect.
-func faults(vendor, source, writeCall string, write func(*bed) error, done func(*bed) (bool, error), readCall string, read func(*bed) error) (list []fact) {
-	for _, s := range struck {
+// faults are the facts of each fault script, for one write and one read of a vendor's calls; "" if
+// there is none. done reports whether the write took effect.
+func faults(vendor, source, writeCall string, write func(*env) error, done func(*env) (bool, error), readCall string, read func(*env) error) (list []fact) {
+	for _, s := range faultCases {
 		if strings.HasPrefix(s.script, "unavailable") && slices.Contains(creates, vendor) {
 			s.write = failure.Unknown
 		}
-		attempt := func(b *bed, call string, do func(*bed) error, kind failure.Kind) error {
+		attempt := func(b *env, call string, do func(*env) error, kind failure.Kind) error {
 			b.apply(s.script, vendor, call)
 			err := do(b)
 			if s.retryAfter != nil && err != nil && !s.retryAfter(failure.Of(err).RetryAfter) {
@@ -153,7 +155,7 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 		}
 		list = append(list, fact{
 			name: "fault " + s.script, source: source,
-			client: func(b *bed) error {
+			client: func(b *env) error {
 				var errs []error
 				if readCall != "" {
 					errs = append(errs, attempt(b, readCall, read, s.read))
@@ -163,7 +165,7 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 				}
 				return all(errs...)
 			},
-			vendor: func(b *bed) error {
+			vendor: func(b *env) error {
 				if writeCall == "" {
 					return nil
 				}
@@ -177,31 +179,32 @@ func faults(vendor, source, writeCall string, write func(*bed) error, done func(
 	return list
 }
 
-// tokenFault is the fact that a token which ends in the middle of a walk costs one page and one
-// token request more. walk calls between after each page.
-func tokenFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+// tokenFault is the fact that a token which expires during a walk costs one more token request and
+// one repeated page. walk calls between after each page.
+func tokenFault(vendor, call string, walk func(b *env, between func()) (pages int, err error), raw func(b *env) (answer, error)) fact {
 	return fact{
 		name: "fault expire-token: in mid-walk another token is fetched, once, and the page asked for again", source: "RFC 6750 section 3.1; notes 2",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			pages, err := walk(b, sync.OnceFunc(func() { b.apply("expire-token", vendor, call) }))
 			asked, _ := b.calls(call)
 			tokens, _ := b.calls("token")
 			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), same("token requests", tokens, 2))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			b.apply("expire-token", vendor, call)
-			struck, err := raw(b)
+			failed, err := raw(b)
 			after, err2 := raw(b)
-			return all(answers(struck, err, http.StatusUnauthorized), answers(after, err2, http.StatusOK))
+			return all(answers(failed, err, http.StatusUnauthorized), answers(after, err2, http.StatusOK))
 		},
 	}
 }
 
-// awayFault is the fact that a page which is away is asked for again, and no other page.
-func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int, err error), raw func(b *bed) (answer, error)) fact {
+// awayFault is the fact that a page which is unavailable is requested again, unless it is the
+// first.
+func awayFault(vendor, call string, walk func(b *env, between func()) (pages int, err error), raw func(b *env) (answer, error)) fact {
 	return fact{
 		name: "a later page that is away is asked for again; a first one is not", source: "notes 7 (503); client duties",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			pages, err := walk(b, sync.OnceFunc(func() { b.apply("unavailable", vendor, call) }))
 			asked, _ := b.calls(call)
 			b.reset()
@@ -210,24 +213,24 @@ func awayFault(vendor, call string, walk func(b *bed, between func()) (pages int
 			askedFirst, _ := b.calls(call)
 			return all(err, that(pages > 2, "%d pages", pages), same("calls of "+call, asked, pages+1), wants(first, failure.Unavailable), same("calls for a first page", askedFirst, 1))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			b.apply("unavailable", vendor, call)
-			struck, err := raw(b)
+			failed, err := raw(b)
 			after, err2 := raw(b)
-			return all(answers(struck, err, http.StatusServiceUnavailable), answers(after, err2, http.StatusOK))
+			return all(answers(failed, err, http.StatusServiceUnavailable), answers(after, err2, http.StatusOK))
 		},
 	}
 }
 
-// echoes is the fact that no error of ours repeats a credential, though the vendor does; read makes
-// a call with clients that are bounded so.
-func echoes(source string, vendors []string, read func(*bed, transport.Config) error) fact {
+// echoes is the fact that our errors never repeat a credential, even if the vendor does. read makes
+// a call with a client of the given configuration.
+func echoes(source string, vendors []string, read func(*env, transport.Config) error) fact {
 	return fact{
 		name: "fault secret-echo", source: source,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for _, vendor := range vendors {
-				sent := &eavesdropper{}
+				sent := &recordingTransport{}
 				bounds := b.http()
 				bounds.RoundTripper = sent
 				b.apply("secret-echo", vendor, "")
@@ -242,10 +245,10 @@ func echoes(source string, vendors []string, read func(*bed, transport.Config) e
 			}
 			return all(errs...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			var errs []error
 			for _, vendor := range vendors {
-				heard := &eavesdropper{}
+				heard := &recordingTransport{}
 				bounds := b.http()
 				bounds.RoundTripper = heard
 				b.apply("secret-echo", vendor, "")
@@ -257,8 +260,8 @@ func echoes(source string, vendors []string, read func(*bed, transport.Config) e
 	}
 }
 
-// eavesdropper takes down what requests carry and what is answered.
-type eavesdropper struct {
+// recordingTransport records requests and answers.
+type recordingTransport struct {
 	mu      sync.Mutex
 	secrets []string
 	calls   []string // method, content type and URL of each request
@@ -266,44 +269,46 @@ type eavesdropper struct {
 	answers string   // bodies of all answers
 }
 
-func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.calls = append(e.calls, r.Method+" "+r.Header.Get("Content-Type")+" "+r.URL.String())
+func (r *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, req.Method+" "+req.Header.Get("Content-Type")+" "+req.URL.String())
 	for _, header := range []string{"Authorization", "Adm-Authorization"} {
-		if words := strings.Fields(r.Header.Get(header)); len(words) > 0 {
-			e.secrets = append(e.secrets, words[len(words)-1])
+		if words := strings.Fields(req.Header.Get(header)); len(words) > 0 {
+			r.secrets = append(r.secrets, words[len(words)-1])
 		}
 	}
-	if _, password, ok := r.BasicAuth(); ok {
-		e.secrets = append(e.secrets, password)
+	if _, password, ok := req.BasicAuth(); ok {
+		r.secrets = append(r.secrets, password)
 	}
-	if strings.Contains(r.Header.Get("Content-Type"), "form-urlencoded") && r.GetBody != nil {
-		if body, err := r.GetBody(); err == nil {
+	if strings.Contains(req.Header.Get("Content-Type"), "form-urlencoded") && req.GetBody != nil {
+		if body, err := req.GetBody(); err == nil {
 			raw, _ := io.ReadAll(body)
 			form, _ := url.ParseQuery(string(raw))
-			e.secrets = append(e.secrets, form.Get("client_secret"))
+			r.secrets = append(r.secrets, form.Get("client_secret"))
 		}
 	}
-	if r.Body != nil {
-		raw, err := io.ReadAll(r.Body)
+	if req.Body != nil {
+		raw, err := io.ReadAll(req.Body)
 		if err != nil {
 			return nil, err
 		}
-		e.body, r.Body = string(raw), io.NopCloser(bytes.NewReader(raw))
+		r.body = string(raw)
+		req.Body = io.NopCloser(bytes.NewReader(raw))
 	}
-	res, err := http.DefaultTransport.RoundTrip(r)
+	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(res.Body)
-	e.answers += string(raw)
+	r.answers += string(raw)
 	res.Body = io.NopCloser(bytes.NewReader(raw))
 	return res, err
 }
 
-// redirector gives the address of a server that sends everybody elsewhere, and how many went there.
-func (b *bed) redirector() (url string, followed *atomic.Int64) {
+// redirector returns the address of a server that redirects every request, and the number of
+// requests that followed.
+func (b *env) redirector() (url string, followed *atomic.Int64) {
 	elsewhere, followed := b.elsewhere()
 	front := httptest.NewServer(http.RedirectHandler(elsewhere, http.StatusTemporaryRedirect))
 	b.Cleanup(front.Close)

@@ -16,7 +16,7 @@ import (
 var hostedEdges = []fact{
 	{
 		name: "the primary address is the UPN's prefix in the organisation's domain, whatever else is given; so is the alias", source: "CreateBusinessUser, proxyAddresses and alias",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			u := businessUser("prime@alpineskihouse.com", "BaseMail")
 			u.ProxyAddresses = []string{"other@alpineskihouse.net"}
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), u)
@@ -26,14 +26,14 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "the CN is the UPN, and the path is DN and host in one", source: "CreateBusinessUser, Response (user/@path, @name)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("path@alpineskihouse.com", ""))
 			return all(err, same("the name", got.Name, "path@alpineskihouse.com"), that(strings.EqualFold(got.Path, "LDAP://CN=path@alpineskihouse.com,"+organization), "the path is %s", got.Path))
 		},
 	},
 	{
 		name: "isAdmin is true, false, 1 or 0, in any order of elements; anything else is an error", source: "CreateBusinessUser, isAdmin and sample; provisioning schema (order)",
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			with := func(upn, isAdmin string) (answer, error) {
 				return b.xml(`<request><procedure><execute namespace="Hosted Exchange" procedure="CreateBusinessUser" impersonate="1"><executeData><isAdmin>` + isAdmin + `</isAdmin><userPrincipalName>` + upn +
 					`</userPrincipalName><container>LDAP://` + organization + `</container><preferredDomainController>AD01.fabrikam.com</preferredDomainController></executeData>` + merge + `</execute></procedure></request>`)
@@ -47,7 +47,7 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "required are container, userPrincipalName, preferredDomainController and isAdmin", source: "CreateBusinessUser, Arguments (required)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for _, spoil := range []func(*hostedexchange.BusinessUser){
 				func(u *hostedexchange.BusinessUser) { u.Container = "" }, func(u *hostedexchange.BusinessUser) { u.UserPrincipalName = "" }, func(u *hostedexchange.BusinessUser) { u.PreferredDomainController = "" },
@@ -59,7 +59,7 @@ var hostedEdges = []fact{
 			received, _ := b.calls("CreateBusinessUser")
 			return all(append(errs, same("calls", received, 0))...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			whole := request("x@alpineskihouse.com", "", merge)
 			var errs []error
 			for _, element := range []string{"container", "userPrincipalName", "preferredDomainController", "isAdmin"} {
@@ -72,17 +72,17 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "without impersonate=\"1\" the engine's own account acts, which may not create", source: "CreateBusinessUser, Security; Schema::execute, impersonate",
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(strings.Replace(request("x@alpineskihouse.com", "", merge), ` impersonate="1"`, "", 1))
 			return all(answers(a, err, http.StatusOK, "<errorContext"), that(!b.exists("objects", "x@alpineskihouse.com"), "a user was created"))
 		},
 	},
 	{
 		name: "no password is no element: an empty one would be ambiguous", source: "notes 10 (<newPassword/>)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			u := businessUser("silent@alpineskihouse.com", "")
 			u.NewPassword = secret.String{}
-			sent := &eavesdropper{}
+			sent := &recordingTransport{}
 			bounds := b.http()
 			bounds.RoundTripper = sent
 			_, err := b.hostedClient(func(c *hostedexchange.Config) { c.HTTP = bounds }).CreateBusinessUser(b.Context(), u)
@@ -91,7 +91,7 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "a store has what the organisation owns: what is full takes nobody, and nothing is left of the attempt", source: "CreateBusinessUser, mailStore (space owned)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			at := func(upn string) error { // BaseMail takes 10,000 KB of the store's 15,000
 				u := businessUser(upn, "BaseMail")
 				u.MailStore = &hostedexchange.MailStore{ServerName: "EXBE03", MailStoreName: "BusinessMailStore1"}
@@ -102,7 +102,7 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "after merges executeData into data; what the sandbox does not carry out of it, it refuses", source: "Schema, after (source, sourcePath, destination, destinationPath, mode, ifNull, allowNullTransform); Schema, before",
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			with := func(upn, transformation string) (answer, error) {
 				return b.xml(request(upn+"@alpineskihouse.com", "", transformation))
 			}
@@ -120,7 +120,7 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "an answer is read in the encoding that it is written in, an error too", source: "soapisapi.dll (not stated); XML 1.0, section 4.3.3; RFC 7303 section 3",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for i, encoding := range []string{"utf-8", "utf-8-bom", "utf-16", "iso-8859-1", "windows-1252"} {
 				b.set("hostedexchange.encoding", encoding)
@@ -131,7 +131,7 @@ var hostedEdges = []fact{
 			}
 			return all(errs...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			b.set("hostedexchange.encoding", "iso-8859-1")
 			a, err := b.xml(request("müller@alpineskihouse.com", "", merge))
 			return answers(a, err, http.StatusOK, `encoding="iso-8859-1"`, "m\xfcller@")
@@ -139,7 +139,7 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "credentials that were refused rest for seconds, and one call tries after each rest", source: "Windows account lockout (inferred)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			c := b.hostedClient(func(c *hostedexchange.Config) { c.Password = secret.New("wrong") })
 			_, first := c.CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
 			_, second := c.CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
@@ -149,18 +149,18 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "who asks is checked before what is asked for", source: "soapisapi.dll in IIS (not stated); CreateBusinessUser, Security",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			wrong := b.hostedClient(func(c *hostedexchange.Config) { c.Password = secret.New("wrong") }).Check(b.Context())
 			return all(b.hostedClient().Check(b.Context()), wants(wrong, failure.Unavailable))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.send(http.MethodGet, "/hosted/mpf/soapisapi.dll", "")
 			return all(answers(a, err, http.StatusUnauthorized), that(a.header.Get("WWW-Authenticate") != "", "it does not say how to sign in"))
 		},
 	},
 	{
 		name: "creating and deleting are billed", source: "DeleteBusinessUser (records a billing event)",
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			user, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("billed@alpineskihouse.com", "BaseMail"))
 			if err != nil {
 				return err
@@ -173,7 +173,7 @@ var hostedEdges = []fact{
 	},
 	{
 		name: "a redirect is refused, and no password follows it", source: "guarantee G8",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			front, followed := b.redirector()
 			_, err := b.hostedClient(func(c *hostedexchange.Config) { c.URL = front }).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
 			return all(wants(err, failure.Refused), same("requests elsewhere", followed.Load(), 0))

@@ -19,7 +19,7 @@ import (
 const organization = "OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com"
 
 // hostedClient is our client, changed as a fact asks.
-func (b *bed) hostedClient(changes ...func(*hostedexchange.Config)) *hostedexchange.Client {
+func (b *env) hostedClient(changes ...func(*hostedexchange.Config)) *hostedexchange.Client {
 	b.Helper()
 	cfg := hostedexchange.Config{URL: b.url + "/hosted/mpf/soapisapi.dll", Username: `FABRIKAM\provisioner`, Password: secret.New("hosted-sandbox-password"), HTTP: b.http()}
 	for _, change := range changes {
@@ -33,12 +33,12 @@ func (b *bed) hostedClient(changes ...func(*hostedexchange.Config)) *hostedexcha
 }
 
 // plainXML is the other transport.
-func (b *bed) plainXML(c *hostedexchange.Config) {
+func (b *env) plainXML(c *hostedexchange.Config) {
 	c.URL, c.Transport = b.url+"/hosted/mpf/request", hostedexchange.XML
 }
 
 // directory reads the Active Directory behind it.
-func (b *bed) directory(changes ...func(*ldapdirectory.Config)) *ldapdirectory.Client {
+func (b *env) directory(changes ...func(*ldapdirectory.Config)) *ldapdirectory.Client {
 	b.Helper()
 	var cfg ldapdirectory.Config
 	if b.real != nil {
@@ -48,10 +48,10 @@ func (b *bed) directory(changes ...func(*ldapdirectory.Config)) *ldapdirectory.C
 		cfg = b.real.HostedExchange.LDAP.Client(10 * time.Second)
 	} else {
 		cfg = ldapdirectory.Config{
-			URL: b.box.LDAP, BindDN: `FABRIKAM\reader`, Password: secret.New("hosted-reader-password"), BaseDN: "DC=fabrikam,DC=com", Timeout: 10 * time.Second,
+			URL: b.sandbox.LDAP, BindDN: `FABRIKAM\reader`, Password: secret.New("hosted-reader-password"), BaseDN: "DC=fabrikam,DC=com", Timeout: 10 * time.Second,
 			Limits: b.http().Limits, RootCAs: x509.NewCertPool(),
 		}
-		cfg.RootCAs.AppendCertsFromPEM(b.box.Certificate)
+		cfg.RootCAs.AppendCertsFromPEM(b.sandbox.Certificate)
 	}
 	for _, change := range changes {
 		change(&cfg)
@@ -71,7 +71,7 @@ func businessUser(upn, plan string) hostedexchange.BusinessUser {
 }
 
 // created creates a user with our client.
-func (b *bed) created(u hostedexchange.BusinessUser) error {
+func (b *env) created(u hostedexchange.BusinessUser) error {
 	_, err := b.hostedClient().CreateBusinessUser(b.Context(), u)
 	return err
 }
@@ -86,24 +86,24 @@ func request(upn, further, after string) string {
 const merge = `<after source="executeData" destination="data" mode="merge"/>`
 
 // xml asks without our client.
-func (b *bed) xml(body string) (answer, error) {
+func (b *env) xml(body string) (answer, error) {
 	r, _ := http.NewRequest(http.MethodPost, "http://invalid", nil)
 	r.SetBasicAuth(`FABRIKAM\provisioner`, "hosted-sandbox-password")
 	return b.send(http.MethodPost, "/hosted/mpf/request", body, "Content-Type", "text/xml; charset=utf-8", "Authorization", r.Header.Get("Authorization"))
 }
 
 // account is the sAMAccountName that a user got.
-func (b *bed) account(upn string) (string, error) {
+func (b *env) account(upn string) (string, error) {
 	o, err := b.directory().FindByUPN(b.Context(), upn)
 	return o.SAMAccountName, err
 }
 
 func TestHostedExchange(t *testing.T) {
 	t.Parallel()
-	create := func(b *bed) error { return b.created(businessUser("struck@alpineskihouse.com", "BaseMail")) }
+	create := func(b *env) error { return b.created(businessUser("struck@alpineskihouse.com", "BaseMail")) }
 	list := append(slices.Concat(hostedFacts, hostedEdges), faults("hostedexchange", "notes 5 and 9 (event 4107)", "CreateBusinessUser", create,
-		func(b *bed) (bool, error) { return b.exists("objects", "struck@alpineskihouse.com"), nil }, "", nil)...)
-	list = append(list, echoes("errorContext (code, description, errorSource); guarantee G6", []string{"hostedexchange"}, func(b *bed, bounds transport.Config) error {
+		func(b *env) (bool, error) { return b.exists("objects", "struck@alpineskihouse.com"), nil }, "", nil)...)
+	list = append(list, echoes("errorContext (code, description, errorSource); guarantee G6", []string{"hostedexchange"}, func(b *env, bounds transport.Config) error {
 		_, err := b.hostedClient(func(c *hostedexchange.Config) { c.HTTP = bounds }).CreateBusinessUser(b.Context(), businessUser("echoed@alpineskihouse.com", ""))
 		return err
 	}))
@@ -113,29 +113,29 @@ func TestHostedExchange(t *testing.T) {
 var hostedFacts = []fact{
 	{
 		name: "the directory behind it can be read", source: "RFC 4511; [MS-ADTS]", reads: true,
-		client: func(b *bed) error { return b.directory().Check(b.Context()) },
+		client: func(b *env) error { return b.directory().Check(b.Context()) },
 	},
 	{
 		name: "a user that is not there is not found over LDAP", source: "RFC 4511, noSuchObject", reads: true,
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, err := b.directory().FindByUPN(b.Context(), "mailwright-conformance-nobody@alpineskihouse.com")
 			return wants(err, failure.NotFound)
 		},
 	},
 	{
 		name: "a request travels in a SOAP envelope or as plain trusted XML", source: "SOAP envelope; SubmitRequest (simple and trusted requests)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, err := b.hostedClient(b.plainXML).CreateBusinessUser(b.Context(), businessUser("xml@alpineskihouse.com", ""))
 			return all(b.created(businessUser("soap@alpineskihouse.com", "")), err)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(request("raw@alpineskihouse.com", "", merge))
 			return answers(a, err, http.StatusOK, `<response><data>`, `<user path="LDAP://cn=raw@alpineskihouse.com,`)
 		},
 	},
 	{
 		name: "every argument is taken", source: "CreateBusinessUser, Arguments",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			u := businessUser("whole@alpineskihouse.com", "GoldMail")
 			u.IsAdmin, u.DisplayName, u.GivenName, u.MiddleName, u.SN, u.Initials, u.Description, u.Alias, u.SAMAccountName = true, `W & <Hole> "1"`, "W", "M", "Hole", "WMH", "x", "whole.alias", "whole"
 			u.MailStore = &hostedexchange.MailStore{Algorithm: "level"}
@@ -148,7 +148,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "without a plan there is no mailbox, and proxyAddresses are ignored", source: "CreateBusinessUser, planName and proxyAddresses",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			u := businessUser("plain@alpineskihouse.com", "")
 			u.ProxyAddresses = []string{"x@elsewhere.example"}
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), u)
@@ -158,25 +158,25 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "the vendor echoes the password; the client drops it", source: "CreateBusinessUser, sample response; do-not-log",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("echo@alpineskihouse.com", ""))
 			return all(err, that(!strings.Contains(fmt.Sprintf("%+v", got), "Zebra-Pass-1"), "the result holds the password"))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(request("echo@alpineskihouse.com", `<newPassword do-not-log="1">Zebra-Pass-1</newPassword>`, merge))
 			return answers(a, err, http.StatusOK, `<newPassword do-not-log="1">Zebra-Pass-1</newPassword>`)
 		},
 	},
 	{
 		name: "without an after transformation the answer is empty, though the work was done", source: "Schema::execute, after (inferred)",
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(request("silent@alpineskihouse.com", "", ""))
 			return all(answers(a, err, http.StatusOK, "<data/>"), that(b.exists("objects", "silent@alpineskihouse.com"), "nothing was created"))
 		},
 	},
 	{
 		name: "the caller needs the role UserCreator, and right credentials", source: "CreateBusinessUser, Security",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, role := b.hostedClient(func(c *hostedexchange.Config) {
 				c.Username, c.Password = `FABRIKAM\reader`, secret.New("hosted-reader-password")
 			}).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
@@ -186,7 +186,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "an error is an errorContext, whatever its HTTP status", source: "errorContext; soapisapi.dll (not stated)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			var errs []error
 			for _, status := range []string{"200", "500"} {
 				b.set("hostedexchange.errors", status)
@@ -196,20 +196,20 @@ var hostedFacts = []fact{
 			}
 			return all(errs...)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(request("x", "", merge))
 			return answers(a, err, http.StatusOK, `<response><errorContext code="0x`, `<errorSource namespace="Hosted Exchange" procedure="CreateBusinessUser"/>`)
 		},
 	},
 	{
 		name: "a second user of the name is refused", source: "notes 6 (the CN collides)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			return all(b.created(businessUser("one@alpineskihouse.com", "")), refusedAs(b.created(businessUser("one@alpineskihouse.com", "")), failure.Refused, hostedexchange.CodeExists))
 		},
 	},
 	{
 		name: "plan, proxy domain and store must belong to the organisation; nothing is left of what fails", source: "CreateBusinessUser, planName, proxyAddresses, mailStore",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			plan := businessUser("x@alpineskihouse.com", "PlatinumMail")
 			proxy := businessUser("x@alpineskihouse.com", "BaseMail")
 			proxy.ProxyAddresses = []string{"x@elsewhere.example"}
@@ -223,7 +223,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "a password that breaks the policy is refused", source: "CreateBusinessUser, newPassword",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			u := businessUser("weak@alpineskihouse.com", "")
 			u.NewPassword = secret.New("weak")
 			return refusedAs(b.created(u), failure.Refused, "0x800708C5")
@@ -231,7 +231,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "sAMAccountName: 20 characters of the UPN, then three with 3 digits, two with 5", source: "CreateBusinessUser, sAMAccountName (algorithm)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			if err := b.created(businessUser("user11@alpineskihouse.com", "")); err != nil {
 				return err
 			}
@@ -246,7 +246,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "tightPack fills the fullest store, level the emptiest", source: "CreateBusinessUser, mailStore/@algorithm",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			store := func(upn, algorithm, want string) error {
 				u := businessUser(upn, "BaseMail")
 				u.MailStore = &hostedexchange.MailStore{Algorithm: algorithm}
@@ -261,7 +261,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "GUID, SID and account, which no create returns, are read from the directory", source: "CreateBusinessUser, response (by absence); [MS-DTYP] 2.3.4, 2.4.2",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("ids@alpineskihouse.com", "BaseMail"))
 			if err != nil {
 				return err
@@ -273,7 +273,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "HAZARD: after a lost answer the user is found at its path, before any second create", source: "notes 10 (non-idempotent create)", faults: "timeout-after",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			u := businessUser("lost@alpineskihouse.com", "BaseMail")
 			err := b.created(u)
 			found, err2 := b.directory().Find(b.Context(), hostedexchange.PathDN(hostedexchange.UserPath(u.Container, u.UserPrincipalName)))
@@ -288,7 +288,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "where the rollback fails the user stays, without a mailbox", source: "Event ids 4107 and 4108", faults: "partial",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			err := b.created(businessUser("half@alpineskihouse.com", "BaseMail"))
 			found, err2 := b.directory().FindByUPN(b.Context(), "half@alpineskihouse.com")
 			whole := b.created(businessUser("whole@alpineskihouse.com", "BaseMail")) // the fault is used up
@@ -296,14 +296,14 @@ var hostedFacts = []fact{
 			return all(refusedAs(err, failure.Unknown, "0x80004005"), endedUnknown(err), err2, whole, err3, same("the user", found.UserPrincipalName, "half@alpineskihouse.com"), same("the store", found.MailStore, ""),
 				that(other.MailStore != "", "no mailbox: %+v", other))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(request("half@alpineskihouse.com", "<planName>BaseMail</planName>", merge))
 			return all(answers(a, err, http.StatusOK, `<errorContext code="0x80004005"`, `procedure="CreateMailbox"`), that(b.exists("objects", "half@alpineskihouse.com") && !b.exists("mailboxes", "half@"), "the user is gone, or whole"))
 		},
 	},
 	{
 		name: "another domain controller may not know the user yet", source: "Managed AD::DeleteUser (preferredDomainController)", faults: "replication-lag",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			err := b.created(businessUser("lag@alpineskihouse.com", ""))
 			_, soon := b.directory().FindByUPN(b.Context(), "lag@alpineskihouse.com")
 			b.advance("61s")
@@ -313,20 +313,20 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "the directory is read over ldaps:// and by StartTLS, to a certificate that is trusted, and in the clear only if told so", source: "RFC 4511 section 4.14; RFC 4513 section 3",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			trusted := b.directory().Check(b.Context())
-			encrypted := b.directory(func(c *ldapdirectory.Config) { c.URL = b.box.LDAPS }).Check(b.Context())
+			encrypted := b.directory(func(c *ldapdirectory.Config) { c.URL = b.sandbox.LDAPS }).Check(b.Context())
 			inTheClear := b.directory(func(c *ldapdirectory.Config) { c.Insecure = true }).Check(b.Context())
-			stranger := func(url string) error {
+			untrusted := func(url string) error {
 				return wants(b.directory(func(c *ldapdirectory.Config) { c.URL, c.RootCAs = url, x509.NewCertPool() }).Check(b.Context()), failure.Unavailable)
 			}
 			binds, _ := b.calls("bind")
-			return all(trusted, encrypted, inTheClear, stranger(b.box.LDAP), stranger(b.box.LDAPS), same("binds", binds, 3))
+			return all(trusted, encrypted, inTheClear, untrusted(b.sandbox.LDAP), untrusted(b.sandbox.LDAPS), same("binds", binds, 3))
 		},
 	},
 	{
 		name: "the directory refuses a wrong password, and may be away", source: "RFC 4511, appendix A",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			_, wrong := b.directory(func(c *ldapdirectory.Config) { c.Password = secret.New("wrong") }).FindByUPN(b.Context(), "x@alpineskihouse.com")
 			b.apply("unavailable", "ldap", "search")
 			_, away := b.directory().FindByUPN(b.Context(), "x@alpineskihouse.com")
@@ -335,19 +335,19 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "document types are refused", source: "notes 10 (XML security)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			impostor := b.answering([]string{`<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><response><data><user path="LDAP://cn=&b;" name="x"/></data></response>`})
 			_, err := b.hostedClient(func(c *hostedexchange.Config) { c.URL = impostor }).CreateBusinessUser(b.Context(), businessUser("x@alpineskihouse.com", ""))
 			return wants(err, failure.Unknown)
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			a, err := b.xml(`<!DOCTYPE r [<!ENTITY a "aaaa">]>` + request("x@alpineskihouse.com", "", merge))
 			return answers(a, err, http.StatusOK, "<errorContext")
 		},
 	},
 	{
 		name: "names are escaped in paths and in XML", source: "notes 10 (DN and XML escaping)",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			const upn = `o'neil+<a>&,b/c@alpineskihouse.com`
 			got, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser(upn, ""))
 			if err != nil {
@@ -359,7 +359,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "CreateMailbox gives a user without one a mailbox by plan", source: "CreateMailbox, Arguments",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			user, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("later@alpineskihouse.com", ""))
 			if err != nil {
 				return err
@@ -376,7 +376,7 @@ var hostedFacts = []fact{
 	},
 	{
 		name: "DeleteBusinessUser deletes user and mailbox, and frees the space", source: "DeleteBusinessUser",
-		client: func(b *bed) error {
+		client: func(b *env) error {
 			user, err := b.hostedClient().CreateBusinessUser(b.Context(), businessUser("gone@alpineskihouse.com", "BaseMail"))
 			if err != nil {
 				return err
@@ -385,7 +385,7 @@ var hostedFacts = []fact{
 			again := b.hostedClient().DeleteBusinessUser(b.Context(), user.Path, "AD01.fabrikam.com")
 			return all(err, that(!b.exists("objects", "gone@alpineskihouse.com") && !b.exists("mailboxes", "gone@"), "it is still there"), wants(again, failure.NotFound))
 		},
-		vendor: func(b *bed) error {
+		vendor: func(b *env) error {
 			if err := b.created(businessUser("gone@alpineskihouse.com", "BaseMail")); err != nil {
 				return err
 			}

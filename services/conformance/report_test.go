@@ -16,31 +16,31 @@ import (
 	"github.com/mailwright/mailwright/services/internal/sandboxapi/sandboxtest"
 )
 
-// verdict is what came of one side of a fact; "" where there was nothing to show.
-type verdict string
+// status is the result of one side of a fact; "" if that side has nothing to check.
+type status string
 
 const (
-	held   verdict = "held"
-	broken verdict = "BROKEN"
+	passed status = "held"
+	broken status = "BROKEN"
 )
 
 // row is a line of the table.
 type row struct {
 	Vendor, Fact, Source string
-	Client, Sandbox      verdict
+	Client, Sandbox      status
 }
 
-// sides counts the sides that had something to show, and those that held.
-func (r row) sides() (shown, kept int) {
-	for _, v := range []verdict{r.Client, r.Sandbox} {
+// sides counts the sides that were checked, and those that passed.
+func (r row) sides() (checked, ok int) {
+	for _, v := range []status{r.Client, r.Sandbox} {
 		if v != "" {
-			shown++
+			checked++
 		}
-		if v == held {
-			kept++
+		if v == passed {
+			ok++
 		}
 	}
-	return shown, kept
+	return checked, ok
 }
 
 type rows struct {
@@ -81,14 +81,14 @@ func (r *rows) save(dir string) error {
 		return err
 	}
 	type line struct {
-		Name    string  `json:"name"`
-		Value   int     `json:"value"`
-		Unit    string  `json:"unit"`
-		Target  int     `json:"target"`
-		OK      bool    `json:"ok"`
-		Source  string  `json:"source"`
-		Client  verdict `json:"client,omitempty"`
-		Sandbox verdict `json:"sandbox,omitempty"`
+		Name    string `json:"name"`
+		Value   int    `json:"value"`
+		Unit    string `json:"unit"`
+		Target  int    `json:"target"`
+		OK      bool   `json:"ok"`
+		Source  string `json:"source"`
+		Client  status `json:"client,omitempty"`
+		Sandbox status `json:"sandbox,omitempty"`
 	}
 	lines := make([]line, len(r.list))
 	for i, row := range r.list {

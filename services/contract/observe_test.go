@@ -15,8 +15,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 )
 
-// patience is far beyond what a command of the table takes.
-const patience = 20 * time.Second
+// commandTimeout is far longer than a command of the tables takes.
+const commandTimeout = 20 * time.Second
 
 // result is the last event of an operation.
 type result struct {
@@ -112,7 +112,7 @@ var states = map[string]string{"created": carriedOut, "planned": planned, "rejec
 
 // await reads what becomes of a stored command.
 func (p *publisher) await(ctx context.Context, m *message, sequence uint64) (verdict, result, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	for {
 		if l, ok := p.letter(sequence); ok {

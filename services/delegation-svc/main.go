@@ -8,5 +8,6 @@ import (
 )
 
 func main() {
-	worker.Main(event.DomainDelegation, "Reads and changes send-on-behalf delegates (Exchange Online Admin API) from commands on mailwright.cmd.<tenant>.delegation.<key>.", delegation.Handlers)
+	worker.Main(event.DomainDelegation, "Reads and changes send-on-behalf delegates (Exchange Online Admin API) "+
+		"from commands on mailwright.cmd.<tenant>.delegation.<key>.", delegation.Handlers)
 }

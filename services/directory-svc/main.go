@@ -9,5 +9,6 @@ import (
 )
 
 func main() {
-	worker.Main(event.DomainDirectory, "Creates directory objects (Adaxes) and hosted business users (Hosted Exchange) from commands on mailwright.cmd.<tenant>.directory.<key>.", directory.Handlers)
+	worker.Main(event.DomainDirectory, "Creates directory objects (Adaxes) and hosted business users (Hosted Exchange) "+
+		"from commands on mailwright.cmd.<tenant>.directory.<key>.", directory.Handlers)
 }

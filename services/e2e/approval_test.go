@@ -14,7 +14,7 @@ import (
 // lets it be polled, and approves it.
 func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-object", Match: "held", Kind: "suspend"}) // each time that it is asked
 	s.mustPublish(command{"held", event.TypeObjectCreate, "held", `{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Held"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["held"]},
@@ -34,7 +34,7 @@ func TestACreateThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 // somebody cancels it.
 func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-mailbox", Kind: "suspend"}) // each time that it is asked
 	mailbox := func(id string) command {
 		return command{id, event.TypeMailboxCreate, "michael", `{"directoryObject":"CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com","mailboxParameters":{"alias":"mike"}}`}
@@ -64,7 +64,7 @@ func TestAMailboxThatWaitsForApprovalIsAskedForOnce(t *testing.T) {
 
 // polled waits until a command waits for its approval after so many attempts, of which the first
 // asked.
-func (s *system) polled(id string, attempts int) {
+func (s *env) polled(id string, attempts int) {
 	s.Helper()
 	s.eventually(func(ctx context.Context) string {
 		rows, err := s.rows(ctx, `SELECT operation_id FROM mailwright.operations WHERE operation_id = $1 AND state = 'waiting' AND attempts >= $2`, event.OperationID("contoso", source, id), attempts)
@@ -76,7 +76,7 @@ func (s *system) polled(id string, attempts int) {
 }
 
 // decide settles the one request that is pending.
-func (s *system) decide(call, decision string) {
+func (s *env) decide(call, decision string) {
 	s.Helper()
 	var page struct {
 		Approvals []struct{ Call, State string }
@@ -99,7 +99,7 @@ func (s *system) decide(call, decision string) {
 }
 
 // askedOnce wants the vendor to have been asked for a create once.
-func (s *system) askedOnce(call string) {
+func (s *env) askedOnce(call string) {
 	s.Helper()
 	if calls, err := s.Vendors.Calls(s.Context(), "adaxes", call); err != nil || len(calls) != 1 {
 		s.Errorf("asked %d times: %+v, %v", len(calls), calls, err)

@@ -17,7 +17,7 @@ import (
 // wrong, and after each a command that is right on the same key.
 func TestBadInputIsNamedAndTheNextCommandRuns(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	const key = "bad"
 	raw := func(domain event.Domain, body string, header nats.Header) *nats.Msg {
 		return &nats.Msg{Subject: topology.CommandSubject("contoso", domain, key), Header: header, Data: []byte(body)}

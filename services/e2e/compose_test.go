@@ -72,7 +72,7 @@ func TestCompose(t *testing.T) {
 	}
 	run := func(name string, args ...string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 		defer cancel()
 		out, err := call(ctx, name, args...)
 		if err != nil {

@@ -13,10 +13,10 @@ import (
 )
 
 // TestDelegatesAreRecognisedUnderEveryName: Exchange may list a delegate by address, name or GUID.
-// Whoever is to be removed is removed all the same, and what is already so is told as unchanged.
+// A delegate is removed in all these forms, and a change that is made already is reported as none.
 func TestDelegatesAreRecognisedUnderEveryName(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	for _, form := range []string{"smtp", "name", "guid"} {
 		if err := s.Vendors.Control(t.Context(), http.MethodPut, "switches", map[string]any{"exchangeonline.delegate-form": form}, nil); err != nil {
 			t.Fatal(err)

@@ -39,8 +39,8 @@ func TestDocumentedNATSCommandLines(t *testing.T) {
 	if len(calls) == 0 {
 		t.Fatal("no nats pub is documented")
 	}
-	s := borrow(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	s := acquire(t)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	for _, call := range calls {
 		words, err := exec.CommandContext(ctx, "sh", "-c", `nats() { printf '%s\0' "$@"; }; `+call).Output()

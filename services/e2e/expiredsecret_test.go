@@ -14,7 +14,7 @@ import (
 // waits and says what to mend, and succeeds when that is done.
 func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	expired := testkit.Fault{Vendor: "entra", Kind: "status", Params: testkit.FaultParams{Status: 401, Body: `{"error":"invalid_client","error_description":"AADSTS7000222: the client secret has expired"}`}}
 	if err := s.Vendors.Fail(t.Context(), expired); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 // is lost.
 func TestFolderPermissions(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	const entry = `"mailbox":"adele.vance@contoso.com","folder":"Calendar","delegate":"delegate1@contoso.com"`
 	for _, step := range []struct {
 		id, eventType, data string

@@ -54,7 +54,7 @@ func TestAnInventoryOutlivesItsService(t *testing.T) {
 	})
 }
 
-func (s *system) populate(population string) {
+func (s *env) populate(population string) {
 	s.Helper()
 	if err := s.Vendors.Control(s.Context(), http.MethodPost, "enpower/population", json.RawMessage(population), nil); err != nil {
 		s.Fatal(err)
@@ -62,7 +62,7 @@ func (s *system) populate(population string) {
 }
 
 // inventory awaits the result of an inventory.sync.
-func (s *system) inventory(id string) (done event.SyncCompletedData) {
+func (s *env) inventory(id string) (done event.SyncCompletedData) {
 	s.Helper()
 	e := s.outcome(event.DomainInventory, id)
 	if err := e.DataAs(&done); err != nil || e.Type() != event.TypeSyncCompleted {
@@ -73,7 +73,7 @@ func (s *system) inventory(id string) (done event.SyncCompletedData) {
 
 // rowsAre counts the rows of mailbox_inventory that fit a condition, and says so while the number
 // is not as wanted.
-func (s *system) rowsAre(ctx context.Context, wanted, condition string) string {
+func (s *env) rowsAre(ctx context.Context, wanted, condition string) string {
 	var ok bool
 	var n int
 	if err := s.db.QueryRow(ctx, "SELECT count(*) "+wanted+", count(*) FROM mailwright_views.mailbox_inventory WHERE "+condition).Scan(&ok, &n); err != nil {
@@ -86,7 +86,7 @@ func (s *system) rowsAre(ctx context.Context, wanted, condition string) string {
 }
 
 // written is how many messages a stream ever stored.
-func (s *system) written(stream string) uint64 {
+func (s *env) written(stream string) uint64 {
 	s.Helper()
 	found, err := s.js.Stream(s.Context(), stream)
 	if err != nil {

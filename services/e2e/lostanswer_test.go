@@ -12,7 +12,7 @@ import (
 // the command succeeds with what was read back, and the create is never sent again.
 func TestAnswerLostAfterTheCreate(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	for _, f := range []testkit.Fault{
 		{Vendor: "adaxes", Call: "create-object", Match: "lost", Kind: "timeout-after", Count: 1},
 		{Vendor: "adaxes", Call: "create-mailbox", Match: "michael smith", Kind: "reset", Params: testkit.FaultParams{When: "after"}, Count: 1},

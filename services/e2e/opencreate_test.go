@@ -18,7 +18,7 @@ const hostedUser = `{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=f
 // nothing left.
 func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "partial", Count: 1})
 	s.mustPublish(command{"left", event.TypeBusinessUserCreate, "left", hostedUser}.message())
 	// This plan is not the organisation's, which the vendor tells by a code that says nothing of
@@ -47,7 +47,7 @@ func TestAHostedUserThatWasLeftBehindIsFound(t *testing.T) {
 // operation, and once the directory shows it the object is found.
 func TestANameThatALostCreateTookIsNoFailure(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	s.fail(testkit.Fault{Vendor: "adaxes", Call: "create-object", Match: "lagging", Kind: "timeout-after", Count: 1})
 	s.fail(testkit.Fault{Vendor: "hostedexchange", Call: "CreateBusinessUser", Match: "open@", Kind: "timeout-after", Count: 1})
 	s.set("adaxes.read-lag", "1h")
@@ -74,7 +74,7 @@ func TestANameThatALostCreateTookIsNoFailure(t *testing.T) {
 }
 
 // set sets one of the sandbox's switches.
-func (s *system) set(name string, value any) {
+func (s *env) set(name string, value any) {
 	s.Helper()
 	if err := s.Vendors.Control(s.Context(), http.MethodPut, "switches", map[string]any{name: value}, nil); err != nil {
 		s.Fatal(err)
@@ -82,7 +82,7 @@ func (s *system) set(name string, value any) {
 }
 
 // called waits until a call was made so many times, and gives how often it took effect.
-func (s *system) called(call string, times int) (committed int) {
+func (s *env) called(call string, times int) (committed int) {
 	s.Helper()
 	s.eventually(func(ctx context.Context) string {
 		calls, err := s.Vendors.Calls(ctx, "", call)

@@ -24,7 +24,7 @@ func TestOutage(t *testing.T) {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 			defer cancel()
 			published := make(chan error, 1)
 			go func() { published <- s.publishSteadily(ctx) }()
@@ -73,7 +73,7 @@ func mixed() (list []command) {
 }
 
 // publishSteadily spreads the run over some seconds, so that the outage falls into it.
-func (s *system) publishSteadily(ctx context.Context) error {
+func (s *env) publishSteadily(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for _, c := range mixed() {
@@ -86,7 +86,7 @@ func (s *system) publishSteadily(ctx context.Context) error {
 }
 
 // lessThan says that fewer than n operations have succeeded by the rows; "" once they have.
-func (s *system) lessThan(ctx context.Context, n int) string {
+func (s *env) lessThan(ctx context.Context, n int) string {
 	var count int
 	if err := s.db.QueryRow(ctx, `SELECT count(*) FROM mailwright.operations WHERE state = 'succeeded'`).Scan(&count); err != nil {
 		return err.Error()
@@ -98,7 +98,7 @@ func (s *system) lessThan(ctx context.Context, n int) string {
 }
 
 // eachUserOnce asks the sandbox what exists.
-func (s *system) eachUserOnce() {
+func (s *env) eachUserOnce() {
 	s.Helper()
 	var objects struct {
 		Objects []struct {

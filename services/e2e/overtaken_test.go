@@ -71,7 +71,7 @@ func TestAPausedReplicaWritesNothing(t *testing.T) {
 
 // servers are NATS and the sandbox, whose replicas the test starts itself.
 type servers struct {
-	*system
+	*env
 	url     string // of the sandbox
 	nats    string
 	workdir string
@@ -110,7 +110,7 @@ func startServers(t *testing.T) *servers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &servers{system: &system{T: t, js: js}, url: running.Endpoints.Sandbox, nats: running.Endpoints.NATS, workdir: dir}
+	return &servers{env: &env{T: t, js: js}, url: running.Endpoints.Sandbox, nats: running.Endpoints.NATS, workdir: dir}
 }
 
 // worker is a process of delegation-svc.

@@ -9,7 +9,7 @@ import (
 // TestPlainPublisher runs a program that knows nothing but nats.go and pgx; see plain/main.go.
 func TestPlainPublisher(t *testing.T) {
 	t.Parallel()
-	s := borrow(t)
+	s := acquire(t)
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./plain", "-nats", s.Endpoints.NATS, "-postgres", s.Endpoints.Postgres, "-run", "t")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

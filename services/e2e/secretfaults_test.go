@@ -72,7 +72,7 @@ func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 }
 
 // round publishes one command for each vendor.
-func (s *system) round(i int) {
+func (s *env) round(i int) {
 	s.Helper()
 	s.mustPublish(command{fmt.Sprint("object-", i), event.TypeObjectCreate, fmt.Sprint("object-", i), fmt.Sprintf(`{"createIn":"OU=My Organizational Unit,DC=example,DC=com","objectType":"user","properties":[
 		{"propertyName":"cn","propertyType":"String","values":["Faulty %d"]},{"propertyName":"sAMAccountName","propertyType":"String","values":["faulty%d"]},{"propertyName":"userPrincipalName","propertyType":"String","values":["faulty%d"]},
@@ -83,7 +83,7 @@ func (s *system) round(i int) {
 	s.mustPublish(command{fmt.Sprint("inventory-", i), event.TypeInventorySync, fmt.Sprint("inventory-", i), `{}`}.message())
 }
 
-func (s *system) fail(f testkit.Fault) {
+func (s *env) fail(f testkit.Fault) {
 	s.Helper()
 	if err := s.Vendors.Fail(s.Context(), f); err != nil {
 		s.Fatal(err)

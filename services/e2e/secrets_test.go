@@ -82,7 +82,7 @@ var accessToken = regexp.MustCompile(`sbxtok_\S{0,8}`)
 var temporaryPassword = regexp.MustCompile(`(?i)temporary password is [^\[\s]`)
 
 // search reports every secret in a text.
-func (s *system) search(where, text string) {
+func (s *env) search(where, text string) {
 	s.Helper()
 	for _, secret := range secrets {
 		if i := strings.Index(text, secret); i >= 0 {
@@ -97,7 +97,7 @@ func (s *system) search(where, text string) {
 	}
 }
 
-func (s *system) searchStreams() {
+func (s *env) searchStreams() {
 	s.Helper()
 	for _, name := range []string{topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamParked, topology.StreamDead} {
 		stream, err := s.js.Stream(s.Context(), name)
@@ -117,7 +117,7 @@ func (s *system) searchStreams() {
 	}
 }
 
-func (s *system) searchTables() {
+func (s *env) searchTables() {
 	s.Helper()
 	tables, err := s.rows(s.Context(), `SELECT table_name FROM information_schema.tables WHERE table_schema = 'mailwright' AND table_type = 'BASE TABLE'`)
 	if err != nil || len(tables) < 8 {
@@ -132,7 +132,7 @@ func (s *system) searchTables() {
 	}
 }
 
-func (s *system) searchLogs() {
+func (s *env) searchLogs() {
 	s.Helper()
 	logs, err := filepath.Glob(filepath.Join(s.dir, "logs", "*.log"))
 	if err != nil || len(logs) < 6 {

@@ -43,7 +43,7 @@ func (c *collector) option() testkit.Option {
 
 // searchTraces searches what the services have sent, and wants spans of attempts and of calls in
 // the commands' trace. Programs in containers do not reach the collector.
-func (s *system) searchTraces(c *collector) {
+func (s *env) searchTraces(c *collector) {
 	s.Helper()
 	if backend != testkit.Embedded {
 		return

@@ -8,5 +8,6 @@ import (
 )
 
 func main() {
-	worker.Main(event.DomainInventory, "Takes inventories of mailboxes (AvePoint EnPower) from commands on mailwright.cmd.<tenant>.inventory.<key>.", inventory.Handlers)
+	worker.Main(event.DomainInventory, "Takes inventories of mailboxes (AvePoint EnPower) "+
+		"from commands on mailwright.cmd.<tenant>.inventory.<key>.", inventory.Handlers)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // told gives what the stream DRIFT holds: a line a mailbox and, after it, a delegate that differs.
-func (b *bed) told() string {
+func (b *env) told() string {
 	b.Helper()
 	stream, err := b.js.Stream(b.Context(), topology.StreamDrift)
 	if err != nil {
@@ -47,10 +47,10 @@ func (b *bed) told() string {
 	return strings.Join(lines, "\n")
 }
 
-func (b *bed) awaitTold(want string) {
+func (b *env) awaitTold(want string) {
 	b.Helper()
 	got := ""
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if got = b.told(); got == want {
 			return
 		}
@@ -58,7 +58,7 @@ func (b *bed) awaitTold(want string) {
 	b.Fatalf("told\n%s\nwant\n%s", got, want)
 }
 
-func (b *bed) publishDrift() (stop func()) {
+func (b *env) publishDrift() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for range 2 { // side by side they say nothing twice
@@ -73,7 +73,7 @@ func (b *bed) publishDrift() (stop func()) {
 // the mailbox's list.
 func TestAReadingFromBeforeACommandTellsNothingOfIt(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	observe := func(id string, readAt time.Time) {
 		t.Helper()
@@ -95,7 +95,7 @@ func TestAReadingFromBeforeACommandTellsNothingOfIt(t *testing.T) {
 
 func TestDriftOfDelegatesIsSeenAndTold(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, unfollow := b.follow(b.db, quick)
 	stop := b.publishDrift()
 	n := 0
@@ -168,7 +168,7 @@ func TestDriftOfDelegatesIsSeenAndTold(t *testing.T) {
 // Positions of a stream that was made again mean other events: none of its drift is passed over.
 func TestDriftOfAStreamThatWasMadeAgainIsTold(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	running, _ := b.follow(b.db, quick)
 	b.publishDrift()
 	drift := func(mailbox string) {

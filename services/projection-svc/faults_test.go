@@ -32,7 +32,7 @@ import (
 )
 
 // traffic publishes n messages of every kind, in a random order that a seed decides.
-func (b *bed) traffic(seed uint64, n int) {
+func (b *env) traffic(seed uint64, n int) {
 	b.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
 	types := append(event.ResultTypes(), event.CommandTypes()...)
@@ -88,7 +88,7 @@ func (b *bed) traffic(seed uint64, n int) {
 }
 
 // calm gives the rows that an undisturbed run of its own gives.
-func (b *bed) calm(tuning projector.Tuning) string {
+func (b *env) calm(tuning projector.Tuning) string {
 	b.Helper()
 	db := newPool(b.T, newDatabase(b.T))
 	_, stop := b.follow(db, tuning)
@@ -97,7 +97,7 @@ func (b *bed) calm(tuning projector.Tuning) string {
 	return b.dump(db)
 }
 
-func (b *bed) wipe() {
+func (b *env) wipe() {
 	b.Helper()
 	all := strings.Join(tableNames(b.Context(), b, b.db), ", mailwright.")
 	if _, err := b.db.Exec(b.Context(), "TRUNCATE mailwright."+all); err != nil {
@@ -107,7 +107,7 @@ func (b *bed) wipe() {
 
 func TestReplayGivesTheSameRows(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, stop := b.follow(b.db, quick)
 	b.traffic(1, 600) // while they are followed
 	b.caughtUp(b.db)
@@ -131,7 +131,7 @@ func TestReplayGivesTheSameRows(t *testing.T) {
 
 func TestNothingIsLostOrDoubledWhenItIsKilled(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.traffic(2, 1500)
 	tuning := quick
 	tuning.MaxBatch, tuning.Window = 10, time.Millisecond
@@ -154,7 +154,7 @@ func TestNothingIsLostOrDoubledWhenItIsKilled(t *testing.T) {
 
 func TestConnectionsCutAtRandom(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	tuning := quick
 	tuning.MaxBatch = 20
 	b.follow(b.db, tuning)
@@ -221,7 +221,7 @@ func proxy(t *testing.T, to string) (address string, cut func()) {
 // The server goes on, and with it the consumers: what it sends meanwhile is lost on the way.
 func TestConnectionsToNATSCutAtRandom(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	address, cut := proxy(t, strings.TrimPrefix(b.nats.URL(), "nats://"))
 	nc, err := nats.Connect("nats://"+address, nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
@@ -257,7 +257,7 @@ func TestConnectionsToNATSCutAtRandom(t *testing.T) {
 
 func TestNATSRestarts(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	running, _ := b.follow(b.db, quick)
 	for round := range uint64(3) {
 		b.traffic(10+round, 200)
@@ -272,7 +272,7 @@ func TestNATSRestarts(t *testing.T) {
 }
 
 // restartNATS ends the server, does what is to be done to its files, and starts it again.
-func (b *bed) restartNATS(meanwhile func()) {
+func (b *env) restartNATS(meanwhile func()) {
 	b.Helper()
 	port := natsPort(b.T, b.nats.URL())
 	b.nats.Shutdown()
@@ -296,7 +296,7 @@ func natsPort(t *testing.T, url string) (port int) {
 
 func TestPostgresRestarts(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	dir, err := os.MkdirTemp("", "mw-pg-")
 	if err != nil {
 		t.Fatal(err)
@@ -340,10 +340,10 @@ func TestPostgresRestarts(t *testing.T) {
 }
 
 // ready waits until the first projection that is not ready says part; "" waits until all are.
-func (b *bed) ready(running []*projector.Projector, part string) {
+func (b *env) ready(running []*projector.Projector, part string) {
 	b.Helper()
 	var errs error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		errs = nil
 		for _, p := range running {
 			errs = errors.Join(errs, p.Ready(b.Context()))
@@ -357,7 +357,7 @@ func (b *bed) ready(running []*projector.Projector, part string) {
 
 func TestOneProcessLeads(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	tuning := quick
 	tuning.MaxBatch = 5
 	dbs := []*pgxpool.Pool{newPool(t, b.url), newPool(t, b.url), newPool(t, b.url)}
@@ -384,7 +384,7 @@ func TestOneProcessLeads(t *testing.T) {
 
 func TestTheProgram(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg := &config{Config: process.Config{HTTP: "127.0.0.1:0", StopTimeout: 20 * time.Second}, DatabaseURL: secret.New(b.url), Migrate: true}
 	cfg.NATSURL = b.nats.URL()
@@ -402,7 +402,7 @@ func TestTheProgram(t *testing.T) {
 		Ready  bool
 		Checks map[string]string
 	}
-	for deadline := time.Now().Add(patience); !body.Ready && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); !body.Ready && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		res, err := http.Get(base + "/readyz")
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// random gives a text of n bytes that Postgres can not compress.
+// random gives a text of n bytes that Postgres cannot compress.
 func random(t *testing.T, n int) string {
 	t.Helper()
 	raw := make([]byte, n)
@@ -25,7 +25,7 @@ func random(t *testing.T, n int) string {
 // vendors: no index refuses them.
 func TestLongTextsHaveTheirRows(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, stop := b.follow(b.db, quick)
 	const found = `SELECT state, command_id = $2 AND command_source = $3 AND key = $4 AND correlation_id = $5 AS whole
 		FROM mailwright_views.operations WHERE operation_id = $1`
@@ -89,7 +89,7 @@ func TestLongTextsHaveTheirRows(t *testing.T) {
 // what its publisher wrote.
 func TestAFloodOfInventedNamesDoesNotGrowTheCounts(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, stop := b.follow(b.db, quick)
 	n := 0
 	end := func(eventType, tenant, commandType string) {
@@ -131,7 +131,7 @@ func TestAFloodOfInventedNamesDoesNotGrowTheCounts(t *testing.T) {
 // that holds the key.
 func TestWhoWaitsForAKeyFollowsItsHead(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	const past, soon = "2026-11-21T09:00:10Z", "2036-11-21T09:30:00Z"
 	waits := func(id, key, received, reason, next string) {

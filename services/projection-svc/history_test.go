@@ -19,7 +19,7 @@ import (
 )
 
 // keep maintains the tables as of a time, as the leading process does every hour.
-func (b *bed) keep(history projection.Retention, now time.Time) {
+func (b *env) keep(history projection.Retention, now time.Time) {
 	b.Helper()
 	err := postgres.InTx(b.Context(), b.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(b.Context(), "SET LOCAL search_path = mailwright"); err != nil {
@@ -44,7 +44,7 @@ func months(from time.Time, n int) string {
 
 func TestMonthsAreMadeAheadAndTakeWhatTheDefaultHolds(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	old := time.Date(2020, 5, 31, 23, 59, 59, 0, time.UTC)
 	b.exec(`INSERT INTO mailwright.operation_events (stored_at, sequence, operation_id, type, state, event_id, source, data)
 		SELECT $1::timestamptz + n * interval '1 second', n, 'o', 't', 'succeeded', 'e', 's', '{}' FROM generate_series(0, 1) n`, old)
@@ -58,7 +58,7 @@ func TestMonthsAreMadeAheadAndTakeWhatTheDefaultHolds(t *testing.T) {
 
 func TestAServiceMakesTheMonths(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	now := b.result(example(t, event.TypeMailboxCreated))
 	b.await(fmt.Sprintf(`{"of_month": true, "sequence": %d}`, now),
@@ -69,7 +69,7 @@ func TestAServiceMakesTheMonths(t *testing.T) {
 func TestRetentionLetsWholeMonthsGoForGood(t *testing.T) {
 	t.Parallel()
 	for _, archive := range []bool{false, true} {
-		b := newBed(t)
+		b := newEnv(t)
 		running, stop := b.follow(b.db, quick)
 		b.traffic(130, 200)
 		b.ready(running, "")
@@ -103,7 +103,7 @@ func TestRetentionLetsWholeMonthsGoForGood(t *testing.T) {
 
 func TestRetentionDoesNotWaitForReaders(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	reader, err := b.db.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestRetentionDoesNotWaitForReaders(t *testing.T) {
 
 func TestWhatTheDefaultHoldsIsArchivedToo(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	now := time.Date(2020, 5, 31, 23, 59, 59, 0, time.UTC)
 	history := projection.Retention{Months: 1, Archive: true}
 	archived := func(want ...int) {
@@ -151,11 +151,11 @@ func TestWhatTheDefaultHoldsIsArchivedToo(t *testing.T) {
 	b.await("", "SELECT * FROM mailwright.operation_events")
 }
 
-// TestMaintenanceThatFailsStopsNothing: an archive that can not be written to leaves the rows
+// TestMaintenanceThatFailsStopsNothing: an archive that cannot be written to leaves the rows
 // coming.
 func TestMaintenanceThatFailsStopsNothing(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.exec("CREATE SCHEMA mailwright_archive; CREATE TABLE mailwright_archive.operation_events_2020_02 (nothing int)")
 	b.exec(`INSERT INTO mailwright.operation_events (stored_at, sequence, operation_id, type, state, event_id, source, data)
 		VALUES ('2020-02-03T00:00:00Z', 1, 'o', 't', 'succeeded', 'e', 's', '{}')`)

@@ -70,7 +70,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("postgres", pool.Ping)
 	tuning := projector.DefaultTuning
-	tuning.Failpoints = cfg.Flags.Set()
+	tuning.Failpoints = cfg.Set()
 	for _, each := range projections {
 		projector := projector.New(each, pool, js, p.Log, tuning)
 		p.Check("projection "+projector.Name(), projector.Ready)

@@ -21,12 +21,12 @@ import (
 )
 
 // replayer is a configuration with a pool of its own, as the command line has.
-func (b *bed) replayer() replay.Config {
+func (b *env) replayer() replay.Config {
 	b.Helper()
 	return replay.Config{Pool: newPool(b.T, b.url), JS: b.js, Log: quiet, Examples: 10}
 }
 
-func (b *bed) verify() replay.Report {
+func (b *env) verify() replay.Report {
 	b.Helper()
 	report, err := replay.Verify(b.Context(), b.replayer())
 	if err != nil {
@@ -36,7 +36,7 @@ func (b *bed) verify() replay.Report {
 }
 
 // equal fails the test where rows differ. Of the tables named, rows must have been compared.
-func (b *bed) equal(report replay.Report, filled ...string) {
+func (b *env) equal(report replay.Report, filled ...string) {
 	b.Helper()
 	for _, table := range report.Tables {
 		if table.Differences > 0 {
@@ -51,7 +51,7 @@ func (b *bed) equal(report replay.Report, filled ...string) {
 	}
 }
 
-func (b *bed) exec(sql string, args ...any) {
+func (b *env) exec(sql string, args ...any) {
 	b.Helper()
 	if _, err := b.db.Exec(b.Context(), sql, args...); err != nil {
 		b.Fatal(err)
@@ -59,7 +59,7 @@ func (b *bed) exec(sql string, args ...any) {
 }
 
 // trickle publishes until ctx ends, no more than a small machine keeps up with.
-func (b *bed) trickle(ctx context.Context, seed uint64) {
+func (b *env) trickle(ctx context.Context, seed uint64) {
 	for ticker := time.NewTicker(50 * time.Millisecond); ctx.Err() == nil; seed++ {
 		b.traffic(seed, 10)
 		<-ticker.C
@@ -68,7 +68,7 @@ func (b *bed) trickle(ctx context.Context, seed uint64) {
 
 func TestVerifyWhileEventsCome(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.traffic(80, 500)
 	b.follow(b.db, quick)
 	b.caughtUp(b.db)
@@ -85,7 +85,7 @@ func TestVerifyWhileEventsCome(t *testing.T) {
 
 func TestVerifyComparesEveryTable(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	var compared []string
 	for _, table := range b.verify().Tables {
 		compared = append(compared, table.Name)
@@ -106,7 +106,7 @@ func TestVerifyComparesEveryTable(t *testing.T) {
 
 func TestVerifyNamesTheRowsAndColumnsThatDiffer(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, stop := b.follow(b.db, quick)
 	b.traffic(90, 600)
 	b.caughtUp(b.db)
@@ -146,7 +146,7 @@ func TestVerifyNamesTheRowsAndColumnsThatDiffer(t *testing.T) {
 
 func TestVerifyCountsWhatAReplayCanNotGive(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	running, stop := b.follow(b.db, quick)
 	b.traffic(95, 400)
 	b.event(topology.MailboxSubject("contoso", "seen twice"), example(t, event.TypeMailboxObserved))
@@ -201,7 +201,7 @@ ORDER BY 1`
 
 func TestRebuildUnderReadersAndWriters(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	tuning := quick
 	tuning.MaxBatch = 50
 	running, stopFollowing := b.follow(b.db, tuning)
@@ -250,7 +250,7 @@ func TestRebuildUnderReadersAndWriters(t *testing.T) {
 
 // read reads views until ctx ends: no query may fail, and no view that had rows may be empty or
 // have fewer.
-func (b *bed) read(ctx context.Context, db *pgxpool.Pool) (reads int) {
+func (b *env) read(ctx context.Context, db *pgxpool.Pool) (reads int) {
 	last := map[string]int{}
 	for ; ctx.Err() == nil; reads++ {
 		for _, view := range []string{"operations", "operation_events", "mailbox_inventory", "delegated_mailboxes", "projections"} {
@@ -274,7 +274,7 @@ func (b *bed) read(ctx context.Context, db *pgxpool.Pool) (reads int) {
 
 func TestASwapWaitsForALongReaderAndHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.traffic(110, 200)
 	b.follow(b.db, quick)
 	b.caughtUp(b.db)
@@ -320,7 +320,7 @@ func TestASwapWaitsForALongReaderAndHoldsNobodyUp(t *testing.T) {
 // go.
 func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	for range 3 {
 		b.publish(topology.DeadSubject("contoso", event.DomainMailbox, "x"), nil, []byte("{}"))
 	}
@@ -364,7 +364,7 @@ func TestALetterDiscardedDuringASwapStaysAway(t *testing.T) {
 // Letters leave the rows also while others come without end.
 func TestALetterIsPrunedWhileOthersCome(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	letter := func() uint64 {
 		return b.publish(topology.DeadSubject("contoso", event.DomainMailbox, "x"), nil, []byte("{}"))
 	}
@@ -378,7 +378,7 @@ func TestALetterIsPrunedWhileOthersCome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(waitTimeout); ; {
 		letter()
 		left, err := rows(t.Context(), b.db, "SELECT * FROM mailwright.dead_letters WHERE sequence = $1", first)
 		if err != nil || time.Now().After(deadline) {
@@ -392,13 +392,13 @@ func TestALetterIsPrunedWhileOthersCome(t *testing.T) {
 
 func TestARebuildThatIsKilledLeavesNoHarm(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	running, stop := b.follow(b.db, quick)
 	b.traffic(120, 1500)
 	b.caughtUp(b.db)
 	b.ready(running, "")
 	before := b.dump(b.db)
-	for _, stage := range []replay.Stage{replay.Replaying, replay.Settling, replay.Comparing, replay.Swapping} {
+	for _, stage := range []replay.Stage{replay.Replaying, replay.BuildingIndexes, replay.Comparing, replay.Swapping} {
 		cfg, cutter := b.replayer(), newPool(t, maintenanceURL())
 		cfg.Pool = newPool(t, b.url+"&application_name=killed")
 		cfg.Progress = func(p replay.Progress) {
@@ -427,7 +427,7 @@ func TestARebuildThatIsKilledLeavesNoHarm(t *testing.T) {
 
 func TestOneReplayAtATime(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.exec("SELECT 1")
 	cfg := b.replayer()
 	var second error
@@ -443,7 +443,7 @@ func TestOneReplayAtATime(t *testing.T) {
 
 func TestARebuildRefusesForeignViewsOfTables(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.exec("CREATE VIEW public.mine AS SELECT state FROM mailwright.operations")
 	if _, err := replay.Rebuild(t.Context(), b.replayer(), true); err == nil || !strings.Contains(err.Error(), "public.mine") {
 		t.Error(err)
@@ -456,7 +456,7 @@ func TestARebuildRefusesForeignViewsOfTables(t *testing.T) {
 
 func TestARebuildReadsAStreamOnce(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	running, stop := b.follow(b.db, quick)
 	for i := range 20 { // nothing for most of the projections
 		b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(i)))

@@ -28,7 +28,7 @@ var lands = map[string][2]string{
 
 func TestEveryResultExampleLands(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	for i, eventType := range event.ResultTypes() {
 		if eventType == event.TypeMailboxObserved || eventType == event.TypeMailboxMissing || eventType == event.TypeDelegationDrift || eventType == event.TypeDeadLetter {
@@ -72,7 +72,7 @@ var wanted = map[string]string{
 
 func TestEveryCommandExampleIsReceived(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	for _, eventType := range event.CommandTypes() {
 		e := example(t, eventType)
@@ -93,7 +93,7 @@ func TestEveryCommandExampleIsReceived(t *testing.T) {
 // subject's.
 func TestEveryCommandThatIsAnsweredHasARow(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	publish := func(id, data string, attributes map[string]string) (nats.Header, []byte) {
 		t.Helper()
@@ -132,7 +132,7 @@ func TestEveryCommandThatIsAnsweredHasARow(t *testing.T) {
 
 func TestADeadLetterHasARow(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	e := example(t, event.TypeDeadLetter)
 	b.event(topology.DeadSubject("contoso", event.DomainMailbox, event.Extension(e, event.AttrOperationID)), e)
@@ -154,7 +154,7 @@ func TestADeadLetterHasARow(t *testing.T) {
 
 func TestLifeOfAnOperation(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	command := example(t, event.TypeDelegationChange)
 	id := event.OperationID("contoso", command.Source(), command.ID())
@@ -198,7 +198,7 @@ func observedMailbox(identity, upn string, delegates ...string) map[string]any {
 
 func TestDelegatesAreReplacedMailboxByMailbox(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	n := 0
 	observe := func(complete bool, mailboxes ...map[string]any) {
@@ -282,7 +282,7 @@ func TestEveryFactOfAMailboxHasAColumn(t *testing.T) {
 		}
 	}
 	slices.Sort(columns)
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	b.event(topology.MailboxSubject("contoso", "mailbox-1"), with(t, example(t, event.TypeMailboxObserved), map[string]any{"mailbox": facts}))
 	b.caughtUp(b.db)
@@ -314,7 +314,7 @@ func snake(name string) string {
 
 func TestInventoryFollowsEachMailbox(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	const id = "f78625f8-3ec3-4665-835a-3502484af738"
 	expect := func(want string) {
@@ -337,7 +337,7 @@ func TestInventoryFollowsEachMailbox(t *testing.T) {
 
 func TestDeadLettersMirrorTheirStream(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	expect := func(want string) {
 		t.Helper()
@@ -366,7 +366,7 @@ func TestDeadLettersMirrorTheirStream(t *testing.T) {
 
 func TestWhatCanNotBeAppliedIsNotedAndTheRestGoesOn(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	good := func(id string) { b.result(of(example(t, event.TypeMailboxCreated), "/test", id)) }
 	const secretText = "Hunter2Hunter2"
 	raw := func(eventType, operation, data string) uint64 {

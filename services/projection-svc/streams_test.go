@@ -20,7 +20,7 @@ import (
 
 func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.result(example(t, event.TypeMailboxCreated))
 	b.result(example(t, event.TypeMailboxCreated))
 	running, stop := b.follow(b.db, quick)
@@ -62,7 +62,7 @@ func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 
 // rebuiltWithLoss finds EVENTS unfit for what the rows say: a verify compares the tables of other
 // streams alone, a rebuild asks whether the loss is accepted, and then helps, without a restart.
-func (b *bed) rebuiltWithLoss(why string) {
+func (b *env) rebuiltWithLoss(why string) {
 	b.Helper()
 	report, err := replay.Verify(b.Context(), b.replayer())
 	if err == nil || !strings.Contains(err.Error(), why) || !compared(report, "mailbox_inventory") || compared(report, "operation_events") {
@@ -90,7 +90,7 @@ func compared(report replay.Report, table string) bool {
 // disk, has other messages at the same positions as soon as enough of them have come.
 func TestAStreamThatLostItsEndAndHasGrownAgainStopsTheProjection(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	published := 0
 	publish := func(n int) {
 		for range n {
@@ -139,7 +139,7 @@ func TestHeadersOfAPublisherStopNoProjection(t *testing.T) {
 	for name, value := range map[string]string{"Nats-Time-Stamp": "1970-01-01T00:00:00Z", "Nats-Sequence": "x"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBed(t)
+			b := newEnv(t)
 			subject := topology.CommandSubject("contoso", event.DomainDirectory, "key")
 			b.publish(subject, nats.Header{name: {value}}, []byte("not a command"))
 			running, stop := b.follow(b.db, quick)
@@ -157,7 +157,7 @@ func TestHeadersOfAPublisherStopNoProjection(t *testing.T) {
 // twice.
 func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	for i := range 10 {
 		b.result(of(example(t, event.TypeMailboxCreated), "/test", fmt.Sprint(i)))
 	}
@@ -180,12 +180,12 @@ func TestAPositionThatIsSetBackStopsTheProjection(t *testing.T) {
 	b.await(`{"operations": 11}`, "SELECT sum(operations) AS operations FROM mailwright_views.operations_by_state")
 }
 
-// Who purges a stream takes its messages away, not its positions: a projection goes on behind those
-// that it has read, keeps their rows, and a rebuild leaves what the stream still tells of. Those
-// that it has not read would be in no row: it stops.
+// TestAPurgedStream: a projection that has read the purged messages keeps their rows and goes on; a
+// rebuild gives the rows of the messages that are left. A projection that has not read them halts,
+// since they would be in no row.
 func TestAPurgedStream(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	published := 0
 	publish := func(n int) {
 		for range n {

@@ -12,7 +12,7 @@ import (
 // TestTwinsAreTwo: mailboxes and people that share a name keep rows of their own.
 func TestTwinsAreTwo(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, stop := b.follow(b.db, quick)
 	n := 0
 	twin := func(number string, delegates ...string) map[string]any {

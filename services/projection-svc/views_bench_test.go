@@ -87,7 +87,7 @@ func newCrowd(b *testing.B, operations, mailboxes int) *pgx.Conn {
 // populate makes the rows of testdata/crowd.sql.
 func populate(t testing.TB, conn *pgx.Conn, operations, mailboxes int) {
 	t.Helper()
-	// Else VACUUM finds commits that are not on disk yet, and can not mark their pages as visible
+	// Else VACUUM finds commits that are not on disk yet, and cannot mark their pages as visible
 	// to all.
 	if _, err := conn.Exec(t.Context(), "SET synchronous_commit = on"); err != nil {
 		t.Fatal(err)

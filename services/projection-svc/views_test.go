@@ -140,7 +140,7 @@ func TestTheReaderRunsEveryDocumentedQueryAndReadsNoTable(t *testing.T) {
 
 func TestOutcomesAreCounted(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	_, stop := b.follow(b.db, quick)
 	n := 0
 	end := func(eventType string, took string) {
@@ -183,7 +183,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 
 func TestWhatAnOperationWaitsForIsTold(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnv(t)
 	b.follow(b.db, quick)
 	for _, reason := range []string{event.WaitFailure, event.WaitScheduled, event.WaitConcurrencyLimit, event.WaitBlockedByKey} {
 		waiting := map[string]any{"reason": reason}

@@ -176,7 +176,7 @@ func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), 
 	return stop, nil
 }
 
-// writeWhole writes a file so that whoever waits for it never sees half of it.
+// writeWhole writes a file in one step, so that no reader ever sees a part of it.
 func writeWhole(path, text string) error {
 	partial := path + ".partial"
 	if err := os.WriteFile(partial, []byte(text), 0o600); err != nil {

@@ -77,7 +77,7 @@ func StartPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 
 func startPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	if c.Dir == "" {
-		return nil, errors.New("needs a Dir")
+		return nil, errors.New("PostgresConfig.Dir is empty")
 	}
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -128,7 +128,7 @@ func (p *Postgres) initialise(ctx context.Context, bin string, owner owner) erro
 	if err := os.WriteFile(passwordFile, []byte(p.password.Reveal()+"\n"), 0o600); err != nil {
 		return err
 	}
-	// initdb runs as another user, who can not read that file.
+	// initdb runs as another user, who cannot read that file.
 	handover := filepath.Join(sockets, "password")
 	if err := os.WriteFile(handover, []byte(p.password.Reveal()+"\n"), 0o600); err != nil {
 		return err
@@ -236,7 +236,7 @@ func (p *Postgres) awaitAnswer(ctx context.Context) error {
 	}
 }
 
-// ping is short: whoever else holds the port may take the connection and say nothing.
+// ping has a short timeout: another program on the port may accept the connection and never answer.
 func (p *Postgres) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -131,7 +131,7 @@ func InstallPostgres(ctx context.Context, dir string, logger *slog.Logger) (stri
 		"or use one that runs elsewhere by its URL (--database-url, DATABASE_URL)", errInstall, errDownload)
 }
 
-// dpkgDir is locked by whoever of us installs something; scripts/apt does likewise.
+// dpkgDir is locked during an installation, by this package and by scripts/apt.
 const dpkgDir = "/var/lib/dpkg"
 
 // installOnce installs the package unless another process of ours has done so meanwhile: the suites

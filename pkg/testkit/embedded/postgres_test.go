@@ -153,7 +153,7 @@ func TestPostgresSaysWhatIsInTheWay(t *testing.T) {
 		}
 		wantError(t, embedded.PostgresConfig{Dir: dir}, "are of Postgres 9")
 	})
-	t.Run("a parent that the server's user can not enter", func(t *testing.T) {
+	t.Run("a parent that the server's user cannot enter", func(t *testing.T) {
 		t.Parallel()
 		if os.Geteuid() != 0 {
 			t.Skip("only root's server runs as another user")

@@ -63,7 +63,9 @@ func (p *program) launch() error {
 	if err != nil {
 		return err
 	}
-	p.cmd, p.done, p.down = cmd, ended, false
+	p.cmd = cmd
+	p.done = ended
+	p.down = false
 	go p.watch(cmd, ended)
 	return nil
 }

@@ -221,7 +221,11 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 	}
 	return s.run(ctx, &program{
 		name: Sandbox, path: filepath.Join(s.opts.Bin, Sandbox),
-		args:  []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]), "--ldap-listen", fmt.Sprintf("127.0.0.1:%d", s.ports[sandboxLDAP]), "--state-file", filepath.Join(s.opts.Dir, "sandbox.state")},
+		args: []string{
+			"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]),
+			"--ldap-listen", fmt.Sprintf("127.0.0.1:%d", s.ports[sandboxLDAP]),
+			"--state-file", filepath.Join(s.opts.Dir, "sandbox.state"),
+		},
 		env:   s.opts.SandboxEnv,
 		ready: answers(s.url("http", Sandbox) + "/readyz"),
 	})
@@ -242,7 +246,10 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 		s.Endpoints.Postgres = s.opts.Postgres
 		return nil
 	}
-	p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: filepath.Join(s.opts.Dir, "postgres"), Port: s.ports[Postgres], Volatile: s.opts.Volatile, Logger: s.opts.Log})
+	p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{
+		Dir: filepath.Join(s.opts.Dir, "postgres"), Port: s.ports[Postgres],
+		Volatile: s.opts.Volatile, Logger: s.opts.Log,
+	})
 	if err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
@@ -271,7 +278,7 @@ func (s *Stack) Kill(name string) error {
 	switch {
 	case name == Postgres:
 		return s.killPostgres()
-	case name == NATS && s.nats != nil: // it can not crash without us
+	case name == NATS && s.nats != nil: // it cannot crash without us
 		s.nats.Shutdown()
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// testServer is a NATS server of a test's own, which can be restarted where it stands.
+// testServer is a test's own NATS server. It can be restarted on the same port and files.
 type testServer struct {
 	tb  testing.TB
 	dir string
@@ -75,13 +75,13 @@ func (s *testServer) connect(tb testing.TB) jetstream.JetStream {
 	return must(jetstream.New(nc))(tb)
 }
 
-// startJetStream is a fresh server with a connection.
+// startJetStream starts a server and connects to it.
 func startJetStream(tb testing.TB) jetstream.JetStream {
 	tb.Helper()
 	return startServer(tb).connect(tb)
 }
 
-// createStream makes a stream of subjects <name>.> without any of Mailwright's rules.
+// createStream creates a stream of the subjects <name>.> with the server's defaults.
 func createStream(tb testing.TB, js jetstream.JetStream, name string) {
 	tb.Helper()
 	must(js.CreateStream(tb.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{name + ".>"}}))(tb)
@@ -97,7 +97,7 @@ func publishMsg(tb testing.TB, js jetstream.JetStream, m *nats.Msg) {
 	must(js.PublishMsg(tb.Context(), m))(tb)
 }
 
-// publishMany is the fast way to fill a stream.
+// publishMany publishes n messages without waiting for each.
 func publishMany(tb testing.TB, js jetstream.JetStream, subject string, n int, data []byte) {
 	tb.Helper()
 	for range n {
@@ -121,14 +121,19 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// eventually waits until the condition holds.
+// eventually waits until a condition is true.
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
-	deadline := time.After(20 * time.Second)
+	eventuallyWithin(tb, 20*time.Second, what, condition)
+}
+
+func eventuallyWithin(tb testing.TB, timeout time.Duration, what string, condition func() bool) {
+	tb.Helper()
+	deadline := time.After(timeout)
 	for !condition() {
 		select {
 		case <-deadline:
-			tb.Fatalf("not within 20 s: %s", what)
+			tb.Fatalf("not within %v: %s", timeout, what)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

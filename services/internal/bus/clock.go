@@ -9,60 +9,61 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Clock tells the time of the NATS server, so that replicas agree on it whatever their machines'
-// clocks say or how they jump: schedules run on the server's clock, and delays must be counted on
-// the same. Between two looks at the server it counts on by the machine's monotonic clock.
+// Clock is the clock of the NATS server. Schedules run on the server's clock, so delays are counted
+// on it too: then all processes agree on when a delay ends, whatever their machines' clocks say.
+// Between two requests to the server it adds the time that passed on the machine's monotonic clock.
 type Clock struct {
 	stream  jetstream.Stream
 	machine func() time.Time
 	last    atomic.Pointer[reading]
 }
 
-// reading is the same moment by two clocks.
+// reading is one moment on both clocks.
 type reading struct{ server, machine time.Time }
 
-// lookEvery is how often the server is asked; a clock that is disciplined drifts by less than a
-// millisecond meanwhile.
-const lookEvery = time.Minute
+// syncInterval is the time between two requests to the server. Two clocks that NTP disciplines
+// drift apart by less than a millisecond in it.
+const syncInterval = time.Minute
 
-// NewClock asks the server that holds a stream for its time. machine is nil for time.Now.
+// NewClock requests the time of the server that has a stream. machine is the machine's clock; nil
+// is time.Now.
 func NewClock(ctx context.Context, stream jetstream.Stream, machine func() time.Time) (*Clock, error) {
 	if machine == nil {
 		machine = time.Now
 	}
 	c := &Clock{stream: stream, machine: machine}
-	return c, c.look(ctx)
+	return c, c.sync(ctx)
 }
 
-// Now is the server's time.
+// Now returns the server's time.
 func (c *Clock) Now() time.Time {
 	r := c.last.Load()
 	return r.server.Add(c.machine().Sub(r.machine))
 }
 
-// Keep looks at the server's clock now and then, until ctx ends.
+// Keep requests the server's time once a minute until ctx ends.
 func (c *Clock) Keep(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(syncInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_ = c.look(ctx) // while the server is away the machine's clock counts on
+			_ = c.sync(ctx) // an error leaves the last reading in use
 		}
 	}
 }
 
-func (c *Clock) look(ctx context.Context) error {
-	asked := c.machine()
+func (c *Clock) sync(ctx context.Context) error {
+	sent := c.machine()
 	info, err := c.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("bus: the server's time: %w", err)
 	}
-	answered := c.machine()
-	r := &reading{server: info.TimeStamp, machine: asked.Add(answered.Sub(asked) / 2)}
-	if r.server.IsZero() { // a server before 2.10 does not tell
+	received := c.machine()
+	r := &reading{server: info.TimeStamp, machine: sent.Add(received.Sub(sent) / 2)}
+	if r.server.IsZero() { // a server before 2.10 does not send its time
 		r.server = r.machine
 	}
 	c.last.Store(r)

@@ -7,8 +7,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// TestClockIsTheServers: a machine whose clock is wrong, or jumps, does not notice.
-func TestClockIsTheServers(t *testing.T) {
+func TestClockTellsTheServersTime(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")

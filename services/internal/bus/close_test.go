@@ -17,7 +17,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-func TestCloseSettlesWhatIsInFlight(t *testing.T) {
+func TestCloseWaitsForHandlersAndReturnsTheRest(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
@@ -30,8 +30,8 @@ func TestCloseSettlesWhatIsInFlight(t *testing.T) {
 	s := newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: consumer, Parallel: 4})
 	messages := subscribe(t, s, "S.a")
 	running := []*message.Message{receive(t, messages), receive(t, messages)}
-	// Two more are fetched, but nobody has taken them.
-	eventually(t, "four are out", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == 4 })
+	// Two more are delivered, but no handler has taken them.
+	eventually(t, "four are unacknowledged", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == 4 })
 
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
@@ -62,7 +62,7 @@ func TestCloseSettlesWhatIsInFlight(t *testing.T) {
 		t.Errorf("the second Close: %v", err)
 	}
 
-	// Another replica gets all the others at once: none waits for an AckWait of a minute.
+	// Another process gets all others at once: none waits for an AckWait of a minute.
 	other := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: consumer, Parallel: 4}), "S.a")
 	for range 8 {
 		m := receive(t, other)
@@ -74,9 +74,9 @@ func TestCloseSettlesWhatIsInFlight(t *testing.T) {
 	}
 }
 
-func TestCloseDoesNotWaitForEver(t *testing.T) {
+func TestCloseEndsHandlersAfterItsTimeout(t *testing.T) {
 	t.Parallel()
-	for name, consumer := range map[string]func(string) (string, jetstream.ConsumerConfig){"OneInFlight": consumerOf(time.Minute), "Owned": pinnedOf(time.Minute)} {
+	for name, consumer := range map[string]func(string) (string, jetstream.ConsumerConfig){"Shared": consumerOf(time.Minute), "Partition": pinnedOf(time.Minute)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := startJetStream(t)
@@ -88,16 +88,16 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 				t.Error(err)
 			}
 			if m.Context().Err() == nil {
-				t.Error("the handler was not told to end")
+				t.Error("the handler's context has not ended")
 			}
-			none(t, subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: consumer}), "S.a"), "a handler may still be at work on it")
+			none(t, subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: consumer}), "S.a"), "a handler may still run")
 		})
 	}
 }
 
-// A replica that stops under load must not leave a message out that it never started: with one
-// message in flight that would hold up its partition for AckWait.
-func TestStoppingUnderLoadLeavesNothingOut(t *testing.T) {
+// A message that was delivered to a stopping process, but not started, must be nacked: with
+// MaxAckPending 1 the consumer would wait for AckWait.
+func TestStoppingUnderLoadReturnsEveryUnstartedMessage(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
@@ -120,7 +120,7 @@ func TestStoppingUnderLoadLeavesNothingOut(t *testing.T) {
 			}
 		}
 		if next <= stop {
-			t.Fatalf("no message after %d: it was left out", next-1)
+			t.Fatalf("no message after %d: it was not nacked", next-1)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestContextsMayEndAtAnyTime(t *testing.T) {
 					m.Ack()
 				case 1:
 					m.Nack()
-				} // else: forgotten
+				} // else: neither
 			}
 		})
 		wg.Go(func() {
@@ -168,8 +168,8 @@ func TestContextsMayEndAtAnyTime(t *testing.T) {
 	wg.Wait()
 }
 
-// With Watermill's Router around it: a handler that panics or fails is nacked with a delay, and
-// closing the Router loses no acknowledgement.
+// In Watermill's Router a message whose handler panics or fails is nacked with a delay, and closing
+// the Router loses no acknowledgement.
 func TestRouter(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
@@ -205,12 +205,12 @@ func TestRouter(t *testing.T) {
 		t.Error(err)
 	}
 	closed := time.Now()
-	eventually(t, "the server knows all that the handler settled", func() bool {
+	eventually(t, "the server has every acknowledgement of the handler", func() bool {
 		return consumerInfo(t, js, "S_a").AckFloor.Stream == uint64(last.Load())
 	})
 	next := receive(t, subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js}), "S.a"))
 	if d := delivery(t, next); d.Sequence != uint64(last.Load())+1 || time.Since(closed) > 5*time.Second {
-		t.Errorf("message %d came %v after the close; what was on its way then, %d, was not given back", d.Sequence, time.Since(closed), last.Load()+1)
+		t.Errorf("message %d came %v after the close; message %d was not nacked", d.Sequence, time.Since(closed), last.Load()+1)
 	}
 	next.Ack()
 }

@@ -16,34 +16,34 @@ import (
 const (
 	reconnectWait   = 250 * time.Millisecond
 	reconnectJitter = 100 * time.Millisecond
-	// remindEvery is how often the log repeats that NATS can not be reached.
-	remindEvery = 10 * time.Second
+	// logInterval is the minimum time between two log lines about the same trouble.
+	logInterval = 10 * time.Second
 )
 
-// Connect waits until NATS answers or ctx ends, and then keeps the connection for ever: it
-// comes back by itself however long NATS is gone. The log says so once when it goes, every
-// [remindEvery] while it is gone, and once when it is back, never with the URL's credentials.
-// End the connection with [Disconnect].
+// Connect connects to NATS, and waits until it succeeds or ctx ends. It never stops to reconnect,
+// however long NATS is unavailable. Connect logs when the connection is lost, every 10 seconds
+// until it is back, and when it is back, without the URL's credentials. End the connection with
+// [Disconnect].
 func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
-	remind := throttle(remindEvery)
+	mayLog := throttle(logInterval)
 	nc, err := nats.Connect(natsURL, append([]nats.Option{
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
-		// credentials that are being changed must not leave a service deaf
+		// after a change of credentials the old ones are refused for a while: keep trying
 		nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			logger.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil: we ended it ourselves
+			if err != nil { // nil: Disconnect ended it
 				logger.Warn("lost the connection to NATS", "error", err)
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if remind() {
+			if mayLog() {
 				logger.Warn("waiting for NATS", "error", err)
 			}
 		}),
@@ -55,8 +55,8 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 		}),
 	}, options...)...)
 	if err != nil {
-		if wrong, ok := errors.AsType[*url.Error](err); ok {
-			err = wrong.Err // the outer one quotes the URL with its password
+		if invalid, ok := errors.AsType[*url.Error](err); ok {
+			err = invalid.Err // the outer error quotes the URL with its password
 		}
 		return nil, fmt.Errorf("bus: connect to NATS: %w", err)
 	}
@@ -67,8 +67,8 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 	return nc, nil
 }
 
-// Disconnect hands over what has been published, acknowledgements among it, and closes the
-// connection. It gives up when ctx ends.
+// Disconnect sends what is buffered, acknowledgements for example, and closes the connection. When
+// ctx ends it closes the connection at once and returns an error.
 func Disconnect(ctx context.Context, nc *nats.Conn) error {
 	if err := nc.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("bus: disconnect from NATS: %w", err)
@@ -80,7 +80,7 @@ func Disconnect(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// await returns when the connection has the status wanted, or when ctx ends.
+// await waits until the connection has a status, or until ctx ends.
 func await(ctx context.Context, nc *nats.Conn, want nats.Status) error {
 	changed := nc.StatusChanged(want)
 	defer nc.RemoveStatusListener(changed)
@@ -97,7 +97,7 @@ func await(ctx context.Context, nc *nats.Conn, want nats.Status) error {
 	return nil
 }
 
-// throttle returns a function that is true at most once in the period given.
+// throttle returns a function that is true at most once in a period.
 func throttle(period time.Duration) func() bool {
 	var mu sync.Mutex
 	var last time.Time

@@ -15,7 +15,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// lockedBuffer is a log that several goroutines write to.
+// lockedBuffer is a log that several goroutines may write to.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -47,7 +47,7 @@ func TestConnectWaitsForNATS(t *testing.T) {
 		_, err := bus.Connect(ctx, address, "test", logger)
 		ended <- err
 	}()
-	eventually(t, "the log says that NATS is awaited", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
+	eventually(t, "the log has the wait for NATS", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Connect gave up with %v", err)
@@ -68,7 +68,7 @@ func TestConnectWaitsForNATS(t *testing.T) {
 		t.Error("Connect returned without a connection")
 	}
 	server.restart()
-	eventually(t, "the log says that it is back", func() bool { return strings.Contains(log.String(), "connected to NATS again") })
+	eventually(t, "the log has the reconnect", func() bool { return strings.Contains(log.String(), "connected to NATS again") })
 	if strings.Contains(log.String(), "hunter2") {
 		t.Errorf("the log has the password:\n%s", log.String())
 	}
@@ -82,7 +82,7 @@ func TestConnectWaitsForNATS(t *testing.T) {
 	}
 }
 
-func TestConnectKeepsAWrongURLToItself(t *testing.T) {
+func TestConnectDoesNotQuoteTheURL(t *testing.T) {
 	t.Parallel()
 	_, err := bus.Connect(t.Context(), "nats://jo:hunter2%zz@127.0.0.1:4222", "test", quiet)
 	if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -12,12 +12,12 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// AckWait is how long a message may go without a sign of life from who holds it before it is
-// given to another replica. A live subscriber gives one every third of it.
+// AckWait is how long a delivered message may go without a heartbeat before the server redelivers
+// it, perhaps to another process.
 const AckWait = 15 * time.Second
 
-// durable is what the consumers of the services have in common. A lost one is made again and starts
-// from the oldest message in the stream.
+// durable is the configuration that all consumers of the services share. One that was deleted is
+// created again and starts with the oldest message of the stream.
 func durable(name, filter string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       name,
@@ -29,42 +29,41 @@ func durable(name, filter string) jetstream.ConsumerConfig {
 	}
 }
 
-// ownerGroup is the priority group of the consumers that go to one subscriber at a time.
-const ownerGroup = "owner"
-
-// CommandConsumer is the durable consumer of one partition. A lost one is made again, which is safe
-// since EVENTS answers every command that was settled before.
+// CommandConsumer is the durable consumer of one partition of a domain's commands. It may be
+// deleted: it is created again, and EVENTS answers every command that has its outcome.
 func CommandConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
-	return ownedConsumer(domain, partition, topology.CommandFilter(domain, partition))
+	return pinnedConsumer(domain, partition, topology.CommandFilter(domain, partition))
 }
 
-// ownedConsumer is named <domain>-<partition>. It goes to one replica at a time, which keeps the
-// order of each key whatever the number of replicas: see [Subscriber].
-func ownedConsumer(domain event.Domain, partition int, filter string) jetstream.ConsumerConfig {
+// pinnedConsumer is named <domain>-<partition>. The server delivers its messages to one process at
+// a time, so each key keeps its order with any number of processes: see [Subscriber].
+func pinnedConsumer(domain event.Domain, partition int, filter string) jetstream.ConsumerConfig {
 	c := durable(fmt.Sprintf("%s-%d", domain, partition), filter)
-	c.MaxAckPending = inFlight
-	c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyPinned, []string{ownerGroup}, AckWait
+	c.MaxAckPending = maxAckPending
+	c.PriorityPolicy = jetstream.PriorityPolicyPinned
+	c.PriorityGroups = []string{partitionGroup}
+	c.PinnedTTL = AckWait
 	return c
 }
 
-// owned reports whether a consumer goes to one subscriber at a time.
-func owned(c jetstream.ConsumerConfig) bool {
+// isPinned reports whether the server delivers a consumer's messages to one process at a time.
+func isPinned(c jetstream.ConsumerConfig) bool {
 	return c.PriorityPolicy == jetstream.PriorityPolicyPinned
 }
 
-// WakeConsumer is the durable consumer of the wake-ups of one partition's keys. What waits on a key
-// is taken up by one hand only, and keys side by side.
+// WakeConsumer is the durable consumer of the wake-ups of one partition's keys. One process at a
+// time receives them, and those of different keys at the same time.
 func WakeConsumer(domain event.Domain, partition int) jetstream.ConsumerConfig {
-	return ownedConsumer(domain, partition, topology.WakeFilter(domain, partition))
+	return pinnedConsumer(domain, partition, topology.WakeFilter(domain, partition))
 }
 
-// maxRechecked is how many commands that still wait a sweep keeps an eye on. Beyond it, those stored
-// later are looked at later.
+// maxRechecked is how many commands without an outcome the recheck consumer delivers again and
+// again. With more of them, it reaches later commands later.
 const maxRechecked = 100_000
 
-// RecheckConsumer is the durable consumer, named <domain>-sweep, that hands out every command of a
-// domain a second time, for a look at what became of it; and what no partition hands out: NATS
-// takes a command whose key is a literal wildcard, but gives it no partition.
+// RecheckConsumer is the durable consumer, named <domain>-sweep, that delivers every command of a
+// domain a second time, to check that it has an outcome. It also delivers commands that belong to
+// no partition: NATS stores a command whose key is a literal wildcard, but not in a partition.
 func RecheckConsumer(domain event.Domain) jetstream.ConsumerConfig {
 	c := durable(string(domain)+"-sweep", topology.DomainFilter(domain))
 	c.MaxAckPending = maxRechecked
@@ -83,14 +82,14 @@ func Topics(topic string) (stream string, c jetstream.ConsumerConfig) {
 	return "", c
 }
 
-// EnsureConsumer creates the consumer where it is missing, else checks it: the error names
-// each field that differs. It never changes one.
+// EnsureConsumer returns the configuration of a consumer, which it creates if it is missing. The
+// error names each field of an existing one that differs from want. It never changes a consumer.
 func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, stream string, want jetstream.ConsumerConfig) (jetstream.ConsumerConfig, error) {
 	name := want.Durable
 	consumer, err := js.Consumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		consumer, err = js.CreateConsumer(ctx, stream, want)
-		if errors.Is(err, jetstream.ErrConsumerExists) { // another replica was faster
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another process was faster
 			consumer, err = js.Consumer(ctx, stream, name)
 		}
 	}
@@ -99,23 +98,24 @@ func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, str
 	}
 	got := consumer.CachedInfo().Config
 	return got, topology.Differences("consumer "+name+" of stream "+stream, consumerFields, withDefaults(want), got,
-		"change it with `nats consumer edit "+stream+" "+name+"`, or delete it while no service runs: it is made again, and starts from the oldest message")
+		"change it with `nats consumer edit "+stream+" "+name+"`, or delete it while no service runs: it is created again, and starts with the oldest message")
 }
 
-// AckedThrough reports whether a consumer has settled a message and all before it. One that is lost has
-// not: it is made again, and begins with the oldest.
+// AckedThrough reports whether the message with a stream sequence, and all messages of the consumer
+// before it, are acknowledged. It is false for a consumer that does not exist: it will be created
+// again, and starts with the oldest message.
 func AckedThrough(ctx context.Context, js jetstream.StreamConsumerManager, stream string, c jetstream.ConsumerConfig, sequence uint64) (bool, error) {
 	consumer, err := js.Consumer(ctx, stream, c.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("bus: how far consumer %s of %s has come: %w", c.Durable, stream, err)
+		return false, fmt.Errorf("bus: ack floor of consumer %s of %s: %w", c.Durable, stream, err)
 	}
 	return consumer.CachedInfo().AckFloor.Stream >= sequence, nil
 }
 
-// withDefaults fills in what the server chooses for settings that are left out.
+// withDefaults sets the fields that are zero to the server's defaults.
 func withDefaults(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	if c.AckWait == 0 {
 		c.AckWait = AckWait

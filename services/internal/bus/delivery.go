@@ -14,41 +14,41 @@ import (
 	"github.com/mailwright/mailwright/services/internal/lease"
 )
 
-// Delivery says where a message is stored and how often it has been handed out. Header and
-// Data are the message as stored, shared with it: not to be changed.
+// Delivery is a delivered or a stored message, with its place in the stream. Header and Data are
+// shared with others and must not be changed.
 type Delivery struct {
 	Stream, Consumer string
-	// Subject is the one stored, after the stream's transform.
+	// Subject is the subject after the stream's transform.
 	Subject string
-	// Sequence is the message's number in the stream.
+	// Sequence is the stream sequence.
 	Sequence uint64
-	// NumDelivered counts this delivery too: it is 1 at first.
+	// NumDelivered is 1 for the first delivery. It is 0 for a message that was read from the
+	// stream.
 	NumDelivered uint64
-	// NumPending is how many messages the consumer has not handed out yet.
-	NumPending uint64
-	// StoredAt is when the stream took the message in.
+	// StoredAt is when the stream stored the message.
 	StoredAt time.Time
 	Header   natsgo.Header
 	Data     []byte
 
-	// number counts the consumer's deliveries, whoever they went to.
-	number uint64
-	// reply is where the server hears what becomes of it.
-	reply string
-	lease *lease.Lease
-	// redeliverAfter is the delay that a handler has chosen; nil: none.
+	// consumerSequence numbers the consumer's deliveries to all processes.
+	consumerSequence uint64
+	// replyTo is the subject for acknowledgements.
+	replyTo string
+	lease   *lease.Lease
+	// redeliverAfter is the delay that a handler has set; nil without one.
 	redeliverAfter *time.Duration
 }
 
-// RedeliverAfter says after what delay the message of a context comes back, should its handler
-// return an error. The delay travels in the context: a header would be the publisher's to set.
+// RedeliverAfter sets the delay of the redelivery, in case the handler that runs under ctx nacks
+// its message. The delay is a value of the context rather than a header, because publishers set
+// headers.
 func RedeliverAfter(ctx context.Context, delay time.Duration) {
 	if d, ok := ctx.Value(deliveryKey{}).(*Delivery); ok {
 		d.redeliverAfter = &delay
 	}
 }
 
-// RedeliveryDelay is what a handler has chosen by [RedeliverAfter]; ok is false where it has not.
+// RedeliveryDelay returns the delay that was set by [RedeliverAfter]; ok is false if there is none.
 func RedeliveryDelay(ctx context.Context) (delay time.Duration, ok bool) {
 	d, found := ctx.Value(deliveryKey{}).(*Delivery)
 	if !found || d.redeliverAfter == nil {
@@ -57,8 +57,8 @@ func RedeliveryDelay(ctx context.Context) (delay time.Duration, ok bool) {
 	return *d.redeliverAfter, true
 }
 
-// Lease says whether the message is still this process's alone; nil where nothing keeps it from
-// others.
+// Lease is the lease of the message: while it is valid no other process has received it. It is nil
+// for a message that has no lease: of a consumer without a pinned client, or read from the stream.
 func (d Delivery) Lease() *lease.Lease { return d.lease }
 
 // deliveryContext is a context that carries a delivery.
@@ -92,22 +92,22 @@ func deliveryOf(m *natsgo.Msg) (Delivery, error) {
 		return Delivery{}, err
 	}
 	return Delivery{
-		Stream:       meta.Stream,
-		Consumer:     meta.Consumer,
-		Subject:      m.Subject,
-		Sequence:     meta.Sequence.Stream,
-		NumDelivered: meta.NumDelivered,
-		NumPending:   meta.NumPending,
-		StoredAt:     meta.Timestamp,
-		Header:       m.Header,
-		Data:         m.Data,
-		number:       meta.Sequence.Consumer,
-		reply:        m.Reply,
+		Stream:           meta.Stream,
+		Consumer:         meta.Consumer,
+		Subject:          m.Subject,
+		Sequence:         meta.Sequence.Stream,
+		NumDelivered:     meta.NumDelivered,
+		StoredAt:         meta.Timestamp,
+		Header:           m.Header,
+		Data:             m.Data,
+		consumerSequence: meta.Sequence.Consumer,
+		replyTo:          m.Reply,
 	}, nil
 }
 
-// unmarshal makes a Watermill message whose metadata are the headers. Watermill's own
-// marshaler is not used on this side: it drops the Nats- headers and knows no UUID but its own.
+// unmarshal makes a Watermill message whose metadata are the headers. Watermill's own marshaler
+// does not serve for received messages: it drops the Nats- headers, and accepts no UUID but its
+// own.
 func unmarshal(d Delivery) (*message.Message, error) {
 	metadata := make(message.Metadata, len(d.Header))
 	for name, values := range d.Header {
@@ -125,8 +125,8 @@ func unmarshal(d Delivery) (*message.Message, error) {
 	return m, nil
 }
 
-// uuid is Watermill's name for the message: a foreign publisher gives none, but perhaps an id
-// for JetStream's deduplication.
+// uuid returns the UUID of the Watermill message. Only Watermill's publishers send one. Others may
+// send an id for JetStream's deduplication.
 func uuid(d Delivery) string {
 	for _, name := range []string{nats.WatermillUUIDHdr, natsgo.MsgIdHdr} {
 		if id := d.Header.Get(name); id != "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// isolated connects through a proxy that the test cuts.
+// isolated connects through a proxy, which the test can cut.
 func (s *testServer) isolated(tb testing.TB) (*embedded.Proxy, jetstream.JetStream) {
 	tb.Helper()
 	proxy := must(embedded.StartProxy(must(url.Parse(s.url()))(tb).Host))(tb)
@@ -21,9 +21,9 @@ func (s *testServer) isolated(tb testing.TB) (*embedded.Proxy, jetstream.JetStre
 	return proxy, must(jetstream.New(nc))(tb)
 }
 
-// TestALeaseIsKeptByConfirmedHeartbeats, of several messages at once, and lost before another
-// subscriber has the message.
-func TestALeaseIsKeptByConfirmedHeartbeats(t *testing.T) {
+// TestConfirmedHeartbeatsRenewALease of each pending message. Without them it is lost before
+// another process gets the message.
+func TestConfirmedHeartbeatsRenewALease(t *testing.T) {
 	t.Parallel()
 	const ackWait = 3 * time.Second
 	server := startServer(t)
@@ -33,13 +33,13 @@ func TestALeaseIsKeptByConfirmedHeartbeats(t *testing.T) {
 	mine := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: cut, Consumer: pinnedOf(ackWait), CloseTimeout: time.Second}), "S.>")
 	publish(t, js, "S.a", "a")
 	publish(t, js, "S.b", "b")
-	held := map[string]bus.Delivery{}
+	deliveries := map[string]bus.Delivery{}
 	for range 2 {
 		m := receive(t, mine)
-		held[string(m.Payload)] = delivery(t, m)
+		deliveries[string(m.Payload)] = delivery(t, m)
 	}
 	for began := time.Now(); time.Since(began) < 2*ackWait; time.Sleep(50 * time.Millisecond) {
-		for name, d := range held {
+		for name, d := range deliveries {
 			if err := d.Lease().Err(); err != nil {
 				t.Fatalf("%s after %v: %v", name, time.Since(began), err)
 			}
@@ -49,35 +49,35 @@ func TestALeaseIsKeptByConfirmedHeartbeats(t *testing.T) {
 	proxy.Cut()
 	for range 2 {
 		m := receive(t, theirs)
-		if d := held[string(m.Payload)]; d.Lease().Left() > 0 || d.Lease().Err() == nil {
-			t.Errorf("%s was delivered to another while its lease holds for %v", m.Payload, d.Lease().Left())
+		if d := deliveries[string(m.Payload)]; d.Lease().Left() > 0 || d.Lease().Err() == nil {
+			t.Errorf("%s was delivered to another process while its lease is valid for %v", m.Payload, d.Lease().Left())
 		}
 		if err := delivery(t, m).Lease().Err(); err != nil {
 			t.Errorf("%s: its new lease: %v", m.Payload, err)
 		}
 		m.Ack()
 	}
-	proxy.Heal() // and with it what was sent meanwhile
-	if d := held["a"]; d.Lease().Err() == nil {
-		t.Error("the lease came back")
+	proxy.Heal() // delivers the confirmations that were delayed
+	if d := deliveries["a"]; d.Lease().Err() == nil {
+		t.Error("the lease is valid again")
 	}
 }
 
-// TestALeaseEndsWithTheServer: a restarted server may have forgotten what it delivered.
-func TestALeaseEndsWithTheServer(t *testing.T) {
+// TestALeaseEndsWhenTheServerRestarts: a restarted server may have forgotten its deliveries.
+func TestALeaseEndsWhenTheServerRestarts(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	js := server.connect(t)
 	createStream(t, js, "S")
 	messages := subscribe(t, newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: pinnedOf(time.Minute), CloseTimeout: time.Second}), "S.a")
 	publish(t, js, "S.a", "1")
-	held := delivery(t, receive(t, messages)).Lease()
-	if held.Err() != nil {
-		t.Fatal("no lease to begin with")
+	l := delivery(t, receive(t, messages)).Lease()
+	if l.Err() != nil {
+		t.Fatal("the lease is lost from the start")
 	}
 	server.restart()
-	eventually(t, "the lease is lost", func() bool { return held.Err() != nil })
-	if held.Left() <= 0 {
-		t.Error("what is under way is broken off")
+	eventually(t, "the lease is lost", func() bool { return l.Err() != nil })
+	if l.Left() <= 0 {
+		t.Error("the calls under way are ended")
 	}
 }

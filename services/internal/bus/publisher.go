@@ -9,22 +9,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Publisher is Watermill's Publisher over JetStream: a topic is a subject, metadata are headers.
+// Publisher is Watermill's Publisher over JetStream: a topic is a subject, metadata are headers. No
+// program uses it. It exists because Watermill's conformance suite, which tests [Subscriber], needs
+// both.
 type Publisher struct {
 	js        jetstream.Publisher
 	marshaler nats.NATSMarshaler
 }
 
-// NewPublisher returns a Publisher that uses the connection of js and leaves it open.
+// NewPublisher returns a Publisher over js, whose connection it leaves open.
 func NewPublisher(js jetstream.Publisher) *Publisher { return &Publisher{js: js} }
 
-// Publish stores the messages one after another, each within its own context, and returns after the
-// first that the stream did not confirm. JetStream refuses a repetition of the metadata
-// "Nats-Msg-Id" within the stream's window; that counts as stored. A message without it gets its
-// topic and UUID as its id: the window spans all subjects of a stream, and the same message
-// published to two topics is meant for both. Further "Nats-" metadata, such as
-// Nats-Expected-Last-Subject-Sequence, act as JetStream defines them, so a message that was
-// received is not to be passed on with all its metadata.
+// Publish stores the messages one after another, each under its own context. It returns the first
+// error. A message with a "Nats-Msg-Id" that the stream has stored within its duplicate window
+// counts as stored. A message without one gets its topic and UUID as the id: the window spans all
+// subjects of a stream, so an id without the topic would drop a message that is published to a
+// second topic. JetStream interprets all "Nats-" metadata, so a received message must not be
+// published again with its metadata.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	for _, msg := range messages {
 		m, err := p.marshaler.Marshal(topic, msg)
@@ -42,5 +43,5 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Close does nothing: every message has been confirmed, and the connection is not ours.
+// Close does nothing: every message is confirmed, and the connection belongs to the caller.
 func (p *Publisher) Close() error { return nil }

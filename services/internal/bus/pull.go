@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,88 +12,84 @@ import (
 )
 
 const (
-	// pullExpiry is how long one request for a message stands at the server.
+	// pullExpiry is how long the server keeps a pull request open, at most.
 	pullExpiry = 30 * time.Second
-	// pullBeat is how often the server says that it still holds the request. Two in a row
-	// missing means that it does not, so a restarted server is asked again within a second.
-	pullBeat = 500 * time.Millisecond
+	// pullHeartbeat is the interval of the server's heartbeats for an open request. After two that
+	// are missing the request is sent again: a restarted server has forgotten it.
+	pullHeartbeat = 500 * time.Millisecond
+	// maxStatusMessages is more than the number of status messages that the server sends for one
+	// request.
+	maxStatusMessages = 2 * int(pullExpiry/pullHeartbeat)
 )
 
-// puller asks for a consumer's messages, over an inbox of its own.
-//
-// It speaks the pull protocol (NATS ADR-37, $JS.API.CONSUMER.MSG.NEXT) itself because the client
-// library's ways fall short here. Messages and Consume stall with a small PullMaxMessages: they
-// skip a request while the goroutine that sent the last one has not marked it as sent, and wait out
-// its expiry. Next and Fetch give up their inbox when their context ends, and what the server sent
-// meanwhile stays out until AckWait: with one message in flight, a partition that stands still. And
-// all of them take a stored message with a header "Status" for an answer of the server's.
+// puller requests the messages of a consumer and receives them on an inbox of its own. It speaks
+// the pull protocol (NATS ADR-37, ADR-42) itself, because nats.go's Messages and Consume (v1.55)
+// fall short in three ways:
+//   - They take a stored message without data and with a header "Status" for a status message of
+//     the server (checkMsg in jetstream/message.go). Any publisher could make a message that no
+//     handler ever gets, or one that ends every pull ("409 Consumer Deleted").
+//     TestMalformedMessages has one.
+//   - Messages does not report that the pin is lost (handleStatusMsg in jetstream/pull.go). The
+//     fence needs that in the order of arrival, between two messages.
+//   - Every request asks for the same number of bytes. A message that is larger would never come.
 type puller struct {
 	nc      *nats.Conn
 	subject string
-	request pullRequest // the last; its ID is the pin, once there is one
-	inbox   *nats.Subscription
-	arrived chan *nats.Msg // what the server has sent, for read
-	beat    *time.Ticker   // for silent
-	asked   time.Time
-	heard   time.Time
-	left    int  // of the messages asked for
-	refused bool // the next message was larger than the bytes asked for
+	// request is the last one that was sent. Its ID is the pin, if there is one.
+	request     pullRequest
+	inbox       *nats.Subscription
+	arrived     chan *nats.Msg // messages and status messages, for read
+	heartbeat   *time.Ticker   // for heartbeatMissed
+	requestedAt time.Time
+	receivedAt  time.Time
+	remaining   int  // messages that the last request may still bring
+	tooLarge    bool // the next message is larger than the bytes of the last request
 }
 
-// pullRequest is what the server is asked: NATS ADR-37, and ADR-42 for group and id.
+// pullRequest is the body of a request: NATS ADR-37, and ADR-42 for group and id.
 type pullRequest struct {
-	Batch    int           `json:"batch"`
-	MaxBytes int           `json:"max_bytes,omitempty"`
-	Expires  time.Duration `json:"expires"`
-	Beat     time.Duration `json:"idle_heartbeat"`
-	Group    string        `json:"group,omitempty"`
-	// ID is the pin, for whoever has it.
-	ID string `json:"id,omitempty"`
+	Batch     int           `json:"batch"`
+	MaxBytes  int           `json:"max_bytes,omitempty"`
+	Expires   time.Duration `json:"expires"`
+	Heartbeat time.Duration `json:"idle_heartbeat"`
+	Group     string        `json:"group,omitempty"`
+	ID        string        `json:"id,omitempty"`
 }
 
-// errSilent: the server has forgotten the request, or can not be reached.
-var errSilent = errors.New("the server has gone silent")
-
-// errAway: the server may have given what lies here to another.
-var errAway = errors.New("what lies here may have been given to another")
-
-const (
-	// standing is how many messages are asked for at once of a consumer that hands out one at a
-	// time: the next one then comes with the acknowledgement of the last, without being asked for,
-	// and never before. An owned consumer hands out no more than may be out.
-	standing = 256
-	// mostBeats is more than the answers without a message that the server has for one request. The
-	// library drops what does not fit into the channel, so it holds these and all the messages of a
-	// request.
-	mostBeats = 2 * int(pullExpiry/pullBeat)
+var (
+	// errNoHeartbeat is the error that the server has forgotten the request or cannot be reached.
+	errNoHeartbeat = errors.New("no heartbeat from the server")
+	// errLostPin is the error that the server may have delivered our pending messages to another
+	// process.
+	errLostPin = errors.New("the pin, or a message's lease, is lost")
 )
 
-func newPuller(js jetstream.JetStream, stream string, consumer jetstream.ConsumerConfig) (*puller, error) {
+// newPuller subscribes to an inbox that has room for maxBatch messages. nats.go drops messages that
+// do not fit, so no request may be larger.
+func newPuller(js jetstream.JetStream, stream string, consumer jetstream.ConsumerConfig, maxBatch int) (*puller, error) {
 	nc := js.Conn()
-	// no more than is worked on: what lies here unread would run into AckWait
-	request := pullRequest{Batch: 1, Expires: pullExpiry, Beat: pullBeat}
-	switch {
-	case owned(consumer):
-		request.Group, request.Expires = consumer.PriorityGroups[0], min(max(consumer.PinnedTTL/3, 2*pullBeat), pullExpiry)
-	case consumer.MaxAckPending == 1:
-		request.Batch = standing
+	request := pullRequest{Expires: pullExpiry, Heartbeat: pullHeartbeat}
+	if isPinned(consumer) {
+		request.Group = consumer.PriorityGroups[0]
+		// a request renews the pin
+		request.Expires = min(max(consumer.PinnedTTL/3, 2*pullHeartbeat), pullExpiry)
 	}
-	arrived := make(chan *nats.Msg, standing+mostBeats)
+	arrived := make(chan *nats.Msg, maxBatch+maxStatusMessages)
 	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
 	if err != nil {
 		return nil, err
 	}
 	return &puller{
-		nc:      nc,
-		subject: apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
-		request: request,
-		inbox:   inbox,
-		arrived: arrived,
-		beat:    time.NewTicker(pullBeat),
+		nc:        nc,
+		subject:   apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
+		request:   request,
+		inbox:     inbox,
+		arrived:   arrived,
+		heartbeat: time.NewTicker(pullHeartbeat),
 	}, nil
 }
 
-// apiPrefix is where the API of this account's, or of another domain's, JetStream listens.
+// apiPrefix is the subject prefix of the API of this account's JetStream, or of another domain's.
 func apiPrefix(o jetstream.JetStreamOptions) string {
 	switch {
 	case o.Domain != "":
@@ -106,100 +101,82 @@ func apiPrefix(o jetstream.JetStreamOptions) string {
 	}
 }
 
-// next waits for one message. After an error, also that of a context that ended, the puller
-// must be closed: a request may still stand.
-func (p *puller) next(ctx context.Context) (*nats.Msg, error) {
-	p.heard = time.Now()
-	for {
-		if p.left == 0 {
-			if err := p.ask(p.request.Batch, 0); err != nil {
-				return nil, err
-			}
-		}
-		select {
-		case m := <-p.arrived:
-			if stored, err := p.read(m); stored || err != nil {
-				return m, err
-			}
-		case <-p.beat.C:
-			if p.silent() {
-				return nil, errSilent
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// ask asks for messages, of so many bytes together; 0 is any number. There must be none left of
-// those asked for before.
-func (p *puller) ask(batch, bytes int) error {
-	p.request.Batch, p.request.MaxBytes = batch, bytes
-	request, err := json.Marshal(p.request)
+// send requests up to batch messages of up to maxBytes in sum; 0 is any number of bytes. Nothing
+// may remain of the last request.
+func (p *puller) send(batch, maxBytes int) error {
+	p.request.Batch = batch
+	p.request.MaxBytes = maxBytes
+	body, err := json.Marshal(p.request)
 	if err != nil {
 		return err
 	}
-	p.asked = time.Now()
-	p.heard, p.left, p.refused = p.asked, batch, false
-	return p.nc.PublishRequest(p.subject, p.inbox.Subject, request)
+	p.requestedAt = time.Now()
+	p.receivedAt = p.requestedAt
+	p.remaining = batch
+	p.tooLarge = false
+	return p.nc.PublishRequest(p.subject, p.inbox.Subject, body)
 }
 
-// read tells a stored message from the server's other answers, and takes note of both.
+// read takes note of what arrived. stored is false for a status message of the server. An error
+// ends the pull.
 func (p *puller) read(m *nats.Msg) (stored bool, err error) {
-	p.heard = time.Now()
-	if m.Reply != "" { // where to acknowledge: only a stored message has it
-		p.left--
+	p.receivedAt = time.Now()
+	if m.Reply != "" { // only a stored message has an address for its acknowledgement
+		p.remaining--
 		if p.request.Group != "" {
-			p.request.ID = dropPin(m)
+			p.request.ID = takePin(m)
 		}
 		return true, nil
 	}
 	switch status, description := m.Header.Get("Status"), m.Header.Get("Description"); {
-	case status == "100", description == "Batch Completed": // a heartbeat; of a request that was done before its bytes were
+	case status == "100": // a heartbeat
+	case description == "Batch Completed":
 	case status == "404", status == "408": // the request has expired
-		p.left = 0
+		p.remaining = 0
 	case description == "Message Size Exceeds MaxBytes":
-		p.left, p.refused = 0, true
-	case status == "423": // the pin has been given to another
-		return false, errAway
-	default: // the consumer is gone, or the server refuses
+		p.remaining = 0
+		p.tooLarge = true
+	case status == "423": // another subscriber has the pin
+		return false, errLostPin
+	default: // the consumer is gone, or the server refuses the request
 		return false, fmt.Errorf("the server ended the pull: %s %s", status, description)
 	}
 	return false, nil
 }
 
-// silent reports whether the server has not been heard of for too long although it holds a request.
-func (p *puller) silent() bool {
-	return p.left > 0 && len(p.arrived) == 0 && time.Since(p.heard) >= 2*pullBeat
+// heartbeatMissed reports whether nothing has come for two heartbeats although a request is open.
+func (p *puller) heartbeatMissed() bool {
+	return p.remaining > 0 && len(p.arrived) == 0 && time.Since(p.receivedAt) >= 2*pullHeartbeat
 }
 
-// pinHeader is where the server puts its name for the present ownership, behind the message's own
-// headers.
+// pinHeader carries the pin. The server puts it behind the message's own headers.
 const pinHeader = "Nats-Pin-Id"
 
-// dropPin takes that name out of a message.
-func dropPin(m *nats.Msg) string {
-	pin, others := added(m.Header, pinHeader), len(m.Header[pinHeader])-1
-	if others > 0 {
-		m.Header[pinHeader] = m.Header[pinHeader][:others]
+// takePin removes the pin from a message and returns it. A header of the same name that the
+// publisher has set stays.
+func takePin(m *nats.Msg) string {
+	pin := lastValue(m.Header, pinHeader)
+	if own := len(m.Header[pinHeader]) - 1; own > 0 {
+		m.Header[pinHeader] = m.Header[pinHeader][:own]
 	} else {
 		delete(m.Header, pinHeader)
 	}
 	return pin
 }
 
-// close gives the inbox up and returns the messages that the server had already sent to it, to be
-// given back.
+// close unsubscribes the inbox and returns the messages that had arrived there, so that the caller
+// can return them to the server. If the connection is down the server redelivers them after
+// AckWait.
 func (p *puller) close() (unread []*nats.Msg) {
-	p.beat.Stop()
+	p.heartbeat.Stop()
 	if !p.nc.IsConnected() {
-		_ = p.inbox.Unsubscribe() // what is out now comes back after AckWait
+		_ = p.inbox.Unsubscribe()
 		return nil
 	}
 	if err := p.inbox.Drain(); err != nil {
 		return nil // the connection is closed
 	}
-	_ = p.nc.FlushTimeout(2 * pullBeat) // once answered, nothing more can arrive
+	_ = p.nc.FlushTimeout(2 * pullHeartbeat) // once answered, nothing more can arrive
 	for {
 		select {
 		case m := <-p.arrived:

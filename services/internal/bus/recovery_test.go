@@ -14,8 +14,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// Publishers go on while the server restarts twice: every message that was confirmed is handled.
-func TestServerRestarts(t *testing.T) {
+// Publishers publish while the server restarts twice: every confirmed message is handled.
+func TestNoMessageIsLostThroughServerRestarts(t *testing.T) {
 	t.Parallel()
 	const publishers, each = 20, 150
 	server := startServer(t)
@@ -31,7 +31,7 @@ func TestServerRestarts(t *testing.T) {
 		publishing.Go(func() {
 			for range each {
 				m := message.NewMessage(watermill.NewUUID(), nil)
-				for stored := false; !stored; { // an answer that got lost is not waited for long
+				for stored := false; !stored; { // a confirmation may be lost
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					m.SetContext(ctx)
 					stored = bus.NewPublisher(js).Publish("S.a", m) == nil
@@ -69,10 +69,10 @@ func TestServerRestarts(t *testing.T) {
 		}
 	}
 
-	// A message that comes when all was idle is not left waiting for the pull that the server
-	// forgot.
+	// After an idle time too, a message does not wait until the request that the server has
+	// forgotten expires.
 	server.restart()
-	eventually(t, "published again", func() bool { // the client may not have noticed yet that its connection is gone
+	eventually(t, "published again", func() bool { // the client may not have noticed the lost connection yet
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := js.Publish(ctx, "S.a", nil)
@@ -86,7 +86,7 @@ func TestServerRestarts(t *testing.T) {
 	t.Logf("recovered %v after the reconnect", time.Since(up).Round(time.Millisecond))
 }
 
-func TestALostConsumerIsMadeAgain(t *testing.T) {
+func TestADeletedConsumerIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
@@ -97,7 +97,7 @@ func TestALostConsumerIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, js, "S.a", "2")
-	for _, want := range []string{"1", "2"} { // from the oldest on
+	for _, want := range []string{"1", "2"} { // it starts with the oldest message
 		m := receive(t, messages)
 		if string(m.Payload) != want {
 			t.Errorf("got %s, want %s", m.Payload, want)
@@ -106,8 +106,7 @@ func TestALostConsumerIsMadeAgain(t *testing.T) {
 	}
 }
 
-// A small number of messages in flight must not stall: the client library's own iterator does,
-// until its pull expires.
+// A small number of messages in flight must not stall the delivery.
 func TestNoStall(t *testing.T) {
 	t.Parallel()
 	const n = 20_000

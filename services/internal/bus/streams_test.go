@@ -48,7 +48,7 @@ func TestEnsureRefusesADifferentStream(t *testing.T) {
 	}
 	edit(topology.StreamCommands, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
 	edit(topology.StreamEvents, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld })
-	edit(topology.StreamDead, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"owner": "operations"} }) // not ours to judge
+	edit(topology.StreamDead, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"owner": "operations"} }) // not checked
 
 	err := topology.Ensure(t.Context(), js, topology.Config{Partitions: 16})
 	if err == nil {

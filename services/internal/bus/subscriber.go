@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
@@ -20,30 +19,31 @@ import (
 // SubscriberConfig configures a [Subscriber]. JS, Consumer and Malformed are required.
 type SubscriberConfig struct {
 	JS jetstream.JetStream
-	// Consumer names the stream and the durable consumer of a topic; no stream for a topic that
-	// it does not know. [Topics] is one.
+	// Consumer returns the stream and the durable consumer of a topic; "" is an unknown topic. See
+	// [Topics].
 	Consumer func(topic string) (stream string, c jetstream.ConsumerConfig)
-	// Parallel is how many messages of a topic may be in flight here at once; 0 is 1. None is
-	// fetched beyond them. A consumer with a pinned client has its own bound, MaxAckPending: its
-	// messages are handed out by one subscriber at a time, those of a subject one after another,
-	// others side by side.
+	// Parallel is how many messages of a topic may be in flight in this process; 0 is 1. It does
+	// not apply to a consumer with a pinned client, whose MaxAckPending is the bound.
 	Parallel int
-	// RebalanceInterval is how long a consumer with a pinned client is kept while other subscribers wait for it,
-	// at least, and at most twice as long; 0 is 30 seconds. What it works on is finished before.
+	// RebalanceInterval is how long a process keeps a partition while other processes wait for it,
+	// at least, and at most twice as long; 0 is 30 seconds. It finishes its started messages
+	// before.
 	RebalanceInterval time.Duration
-	// NakDelay is how long a nacked message waits for its next delivery; nil is [Backoff].
+	// NakDelay returns the delay until a nacked message is delivered again; nil is [Backoff].
 	NakDelay func(Delivery, *message.Message) time.Duration
-	// Malformed receives what can not be made a message: a header with two values or with
-	// invalid UTF-8. Where it returns nil the message is settled for good, else it comes back.
+	// Malformed receives a delivery that cannot be made a Watermill message: a header has two
+	// values or invalid UTF-8. If it returns nil the delivery is acked, else it is nacked. Without
+	// Malformed it is nacked for ever.
 	Malformed func(ctx context.Context, d Delivery, reason error) error
-	// CloseTimeout is how long Close waits for messages in flight before it ends their
-	// contexts; 0 is 20 seconds.
+	// CloseTimeout is how long Close waits for handlers before it ends their contexts; 0 is 20
+	// seconds.
 	CloseTimeout time.Duration
 	Logger       *slog.Logger
 }
 
-// Backoff is the delay before the next delivery: 1 s, 2 s, 4 s … up to a minute, each spread
-// by a quarter up or down so that what failed together does not come back together.
+// Backoff returns the delay until the next delivery: 1 s, 2 s, 4 s … up to a minute, each changed
+// by up to a quarter at random, so that messages that failed together are not delivered together
+// again.
 func Backoff(d Delivery, _ *message.Message) time.Duration {
 	delay := time.Minute
 	if d.NumDelivered <= 6 {
@@ -54,24 +54,28 @@ func Backoff(d Delivery, _ *message.Message) time.Duration {
 
 // Subscriber is Watermill's Subscriber over JetStream pull consumers.
 //
-// A message is acknowledged after Ack, comes back after a delay after Nack, and while neither
-// has been called the server hears every third of AckWait that it is being worked on. When the
-// server restarts or loses the consumer, a subscription recovers within about a second of the
-// reconnect, and makes the consumer again.
+// A message is acknowledged after Ack, and redelivered after a delay after Nack. Until then the
+// server gets heartbeats for it, so a handler may take longer than AckWait. When the server
+// restarts or the consumer is deleted, a subscription recovers within about a second of the
+// reconnect, and creates the consumer again.
+//
+// A consumer with a pinned client keeps order: the messages of a subject are handled one after
+// another, in the order of the stream, whichever process handles them. Messages of different
+// subjects are handled at the same time. Other consumers keep no order.
 type Subscriber struct {
 	config SubscriberConfig
 
-	intake context.Context // ends when no more messages are to be taken
-	stop   context.CancelFunc
-	flight context.Context // ends when those in flight have had their time
-	abort  context.CancelFunc
+	closing  chan struct{} // closed when no more messages are to be taken
+	abort    chan struct{} // closed when handlers have had their time
+	stopOnce sync.Once     // closes closing
+	endOnce  sync.Once     // closes abort
 
 	mu      sync.Mutex // guards closed, and running.Add against running.Wait
 	closed  bool
 	running sync.WaitGroup
 }
 
-// NewSubscriber returns a Subscriber. It uses the connection of config.JS and leaves it open.
+// NewSubscriber returns a Subscriber over config.JS, whose connection it leaves open.
 func NewSubscriber(config SubscriberConfig) *Subscriber {
 	config.Parallel = max(config.Parallel, 1)
 	config.CloseTimeout = cmp.Or(config.CloseTimeout, 20*time.Second)
@@ -80,19 +84,20 @@ func NewSubscriber(config SubscriberConfig) *Subscriber {
 	if config.NakDelay == nil {
 		config.NakDelay = Backoff
 	}
-	s := &Subscriber{config: config}
-	s.intake, s.stop = context.WithCancel(context.Background())
-	s.flight, s.abort = context.WithCancel(context.Background())
-	return s
+	return &Subscriber{config: config, closing: make(chan struct{}), abort: make(chan struct{})}
 }
 
 // ErrClosed is returned by Subscribe after Close.
 var ErrClosed = errors.New("bus: the subscriber is closed")
 
-// Subscribe creates or checks the topic's consumer and delivers its messages. When ctx ends,
-// or on Close, no more are taken, those in flight are settled, and then the channel is closed.
-// A message's context carries the values of ctx, but not its end: a handler that has started
-// may finish.
+// subscribeTimeout is how long Subscribe waits for a JetStream that is unavailable, for example
+// because it has just lost a server.
+const subscribeTimeout = time.Minute
+
+// Subscribe creates or checks the topic's consumer and delivers its messages. When ctx ends, or on
+// Close, it takes no more messages, waits for the running handlers, and closes the channel. The
+// context of a message has the values of ctx. It does not end with ctx, so that a handler may
+// finish.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	stream, consumer := s.config.Consumer(topic)
 	if stream == "" {
@@ -100,11 +105,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	checked, err := backoff.Retry(ctx, func() (jetstream.ConsumerConfig, error) {
 		checked, err := EnsureConsumer(ctx, s.config.JS, stream, consumer)
-		if err != nil && !away(err) {
+		if err != nil && !IsUnavailable(err) {
 			err = backoff.Permanent(err)
 		}
 		return checked, err
-	}, backoff.WithMaxElapsedTime(subscribePatience))
+	}, backoff.WithMaxElapsedTime(subscribeTimeout))
 	if err != nil {
 		return nil, err
 	}
@@ -114,66 +119,64 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		return nil, ErrClosed
 	}
-	intake, cancel := context.WithCancel(ctx)
-	context.AfterFunc(s.intake, cancel)
 	sub := &subscription{
-		SubscriberConfig: s.config,
-		stream:           stream,
-		consumer:         consumer,
-		ackWait:          checked.AckWait,
-		values:           context.WithoutCancel(ctx),
-		flight:           s.flight,
-		messages:         make(chan *message.Message),
-		log:              s.config.Logger.With("stream", stream, "consumer", consumer.Durable),
-		mayLog:           throttle(remindEvery),
+		config:     s.config,
+		nc:         s.config.JS.Conn(),
+		stream:     stream,
+		consumer:   consumer,
+		ackWait:    checked.AckWait,
+		messages:   make(chan *message.Message),
+		abort:      s.abort,
+		log:        s.config.Logger.With("stream", stream, "consumer", consumer.Durable),
+		logLimiter: throttle(logInterval),
 	}
-	s.running.Go(func() {
-		defer cancel()
-		defer close(sub.messages)
-		if owned(consumer) {
-			newOwner(sub).work(intake)
-			return
-		}
-		var workers sync.WaitGroup
-		for range s.config.Parallel {
-			workers.Go(func() { sub.work(intake) })
-		}
-		workers.Wait()
-	})
+	s.running.Go(func() { s.run(ctx, sub) })
 	return sub.messages, nil
 }
 
-// subscribePatience is how long Subscribe waits for a JetStream that does not answer, as one does
-// that has just lost a server.
-const subscribePatience = time.Minute
-
-// away reports whether JetStream did not answer, or has no leader: later it may.
-func away(err error) bool {
-	refused, ok := errors.AsType[*jetstream.APIError](err)
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
-		ok && refused.Code == http.StatusServiceUnavailable
+// run delivers a subscription's messages until ctx ends or on Close.
+func (s *Subscriber) run(ctx context.Context, sub *subscription) {
+	defer close(sub.messages)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if isPinned(sub.consumer) {
+		newPartitionConsumer(sub).run(ctx)
+	} else {
+		newSharedConsumer(sub).run(ctx)
+	}
 }
 
-// Close takes no more messages, waits until those in flight are settled and hands their
-// acknowledgements to the server. After CloseTimeout it ends the contexts of those still in
-// flight, and leaves what is not settled a second later to its AckWait. It may be called again.
+// Close takes no more messages, waits for the running handlers, and sends their acknowledgements.
+// After CloseTimeout it ends the contexts of those that still run. A message whose handler does not
+// end within a second after that is redelivered after AckWait. Close may be called again.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.stop()
+	s.stopOnce.Do(func() { close(s.closing) })
 
-	settled := make(chan struct{})
-	go func() { s.running.Wait(); close(settled) }()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
 	select {
-	case <-settled:
+	case <-ended:
 	case <-time.After(s.config.CloseTimeout):
-		s.config.Logger.Warn("messages still in flight at close; ending their contexts")
-		s.abort()
-		<-settled
+		s.config.Logger.Warn("handlers still run at close; their contexts end now")
+		s.endOnce.Do(func() { close(s.abort) })
+		<-ended
 	}
-	if err := s.config.JS.Conn().FlushTimeout(5 * time.Second); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		return fmt.Errorf("bus: acknowledgements may be lost, and their messages delivered again: %w", err)
+	err := s.config.JS.Conn().FlushTimeout(5 * time.Second)
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("bus: acknowledgements may be lost, and their messages redelivered: %w", err)
 	}
 	return nil
 }

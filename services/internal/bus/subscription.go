@@ -8,192 +8,171 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
-	// recoverMin and recoverMax bound the pauses between attempts to pull again.
-	recoverMin = 100 * time.Millisecond
-	recoverMax = 500 * time.Millisecond
-	// settleTime is what a handler has left once its context has ended.
-	settleTime = time.Second
+	// minRecoverPause and maxRecoverPause bound the pauses between attempts to pull again.
+	minRecoverPause = 100 * time.Millisecond
+	maxRecoverPause = 500 * time.Millisecond
+	// abandonTimeout is how long a handler may go on after its context has ended.
+	abandonTimeout = time.Second
 )
 
-// subscription delivers the messages of one topic.
+// subscription is what both ways of delivery share: [partitionConsumer] and [sharedConsumer]. It
+// passes one message to a handler, and replies to the server.
 type subscription struct {
-	SubscriberConfig
+	config   SubscriberConfig
+	nc       *nats.Conn
 	stream   string
 	consumer jetstream.ConsumerConfig
 	ackWait  time.Duration
-	values   context.Context // of the messages' contexts
-	flight   context.Context
 	messages chan *message.Message
-	log      *slog.Logger
-	mayLog   func() bool // several workers meet the same trouble, again and again
+	// abort is closed when handlers have had their time.
+	abort      <-chan struct{}
+	log        *slog.Logger
+	logLimiter func() bool
 }
 
-// work takes one message after another until ctx ends, through every loss of the connection,
-// the server or the consumer.
-func (s *subscription) work(ctx context.Context) {
-	for {
-		err := s.consume(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		s.complain("pulling again", err)
-		s.recover(ctx)
-	}
-}
-
-// consume hands out messages until something fails.
-func (s *subscription) consume(ctx context.Context) error {
-	p, err := newPuller(s.JS, s.stream, s.consumer)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, m := range p.close() {
-			_ = s.JS.Conn().Publish(m.Reply, nak)
-		}
-	}()
-	alive := time.NewTicker(s.ackWait / 3)
-	defer alive.Stop()
-	for {
-		m, err := p.next(ctx)
-		if err != nil {
-			return err
-		}
-		d, err := deliveryOf(m)
-		if err != nil {
-			return err
-		}
-		alive.Reset(s.ackWait / 3)
-		s.settle(d, s.deliver(ctx, d, alive.C))
-	}
-}
-
-// recover returns when there is a connection and the consumer is there, or when ctx ends.
+// recover returns when the connection is up and the consumer exists, or when ctx ends.
 func (s *subscription) recover(ctx context.Context) {
-	for pause := recoverMin; ; pause = min(2*pause, recoverMax) {
+	for pause := minRecoverPause; ; pause = min(2*pause, maxRecoverPause) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		if !s.JS.Conn().IsConnected() {
+		if !s.nc.IsConnected() {
 			continue
 		}
-		_, err := EnsureConsumer(ctx, s.JS, s.stream, s.consumer)
+		_, err := EnsureConsumer(ctx, s.config.JS, s.stream, s.consumer)
 		if err == nil {
 			return
 		}
-		s.complain("the consumer is not there, or not as it must be", err)
+		s.warnThrottled("the consumer is missing or misconfigured", err)
 	}
 }
 
-// complain logs trouble now and then. A lost connection is logged by who holds it.
-func (s *subscription) complain(what string, err error) {
-	if s.JS.Conn().IsConnected() && s.mayLog() {
+// warnThrottled logs a warning, but only now and then, and not while the connection is down:
+// [Connect] logs that.
+func (s *subscription) warnThrottled(what string, err error) {
+	if s.nc.IsConnected() && s.logLimiter() {
 		s.log.Warn(what, "error", err)
 	}
 }
 
-// settlement is what became of a delivery.
-type settlement int
-
-const (
-	acked   settlement = iota
-	nacked             // it comes back
-	givenUp            // nothing is told to the server: it comes back after AckWait
-)
-
-// verdict says what became of a delivery, and after what delay one that was nacked comes back.
-type verdict struct {
-	settlement
-	delay time.Duration
+// disposition is the reply to the server for a delivery.
+type disposition struct {
+	kind  dispositionKind
+	delay time.Duration // until the redelivery of a nacked one
 }
 
-// deliver hands one message out and waits for what becomes of it. At each tick of alive the server
-// hears that somebody is at work on it.
-func (s *subscription) deliver(ctx context.Context, d Delivery, alive <-chan time.Time) verdict {
+type dispositionKind int
+
+const (
+	// acked: the server forgets the delivery.
+	acked dispositionKind = iota
+	// nacked: the server redelivers the message after the delay.
+	nacked
+	// abandoned: the handler did not end in time. Nothing is sent, so the server redelivers the
+	// message after AckWait.
+	abandoned
+)
+
+// deliver passes a message to a handler and returns the handler's disposition. At each tick of
+// heartbeat, which may be nil, it sends a heartbeat for the message. If ctx ends before a handler
+// has taken the message, the message is nacked, for another process. A handler that has taken it
+// may finish.
+func (s *subscription) deliver(ctx context.Context, d Delivery, heartbeat <-chan time.Time) disposition {
 	msg, err := unmarshal(d)
 	if err != nil {
-		return s.malformed(d, err)
+		return s.malformed(ctx, d, err)
 	}
-	msgCtx, cancel := context.WithCancel(&deliveryContext{s.values, d})
+	msgCtx, cancel := context.WithCancel(&deliveryContext{context.WithoutCancel(ctx), d})
 	defer cancel()
 	msg.SetContext(msgCtx)
 
-	for given := false; !given; {
+	for taken := false; !taken; {
 		select {
 		case s.messages <- msg:
-			given = true // started: it may finish
-		case <-alive:
-			s.tell(d, inProgress)
+			taken = true
+		case <-heartbeat:
+			s.send(d, inProgress)
 		case <-ctx.Done():
-			return verdict{nacked, 0} // not started: to another replica, at once
+			return disposition{nacked, 0}
 		}
 	}
-	timeUp := s.flight.Done()
-	var abandoned <-chan time.Time
+	return s.await(d, msg, cancel, heartbeat)
+}
+
+// await waits for the handler's Ack or Nack. On abort it ends the handler's context, and waits
+// for abandonTimeout more.
+func (s *subscription) await(d Delivery, msg *message.Message, cancel context.CancelFunc, heartbeat <-chan time.Time) disposition {
+	abort := s.abort
+	var timeout <-chan time.Time
 	for {
 		select {
-		case <-alive:
-			s.tell(d, inProgress)
+		case <-heartbeat:
+			s.send(d, inProgress)
 		case <-msg.Acked():
-			return verdict{acked, 0}
+			return disposition{acked, 0}
 		case <-msg.Nacked():
-			return verdict{nacked, s.NakDelay(d, msg)}
-		case <-timeUp:
+			return disposition{nacked, s.config.NakDelay(d, msg)}
+		case <-abort:
 			cancel()
-			timeUp, abandoned = nil, time.After(settleTime)
-		case <-abandoned:
-			s.log.Warn("gave up waiting for a handler; the message comes back after AckWait", "sequence", d.Sequence)
-			return verdict{givenUp, 0}
+			abort = nil
+			timeout = time.After(abandonTimeout)
+		case <-timeout:
+			s.log.Warn("a handler did not end; its message is redelivered after AckWait", "sequence", d.Sequence)
+			return disposition{abandoned, 0}
 		}
 	}
 }
 
-// malformed hands over what can not be made a message, which settles it only if that was done.
-func (s *subscription) malformed(d Delivery, reason error) verdict {
-	ctx, cancel := context.WithTimeout(s.values, s.ackWait)
+// malformed passes a delivery that is no Watermill message to the configuration's Malformed, and
+// acks it if that succeeds. It does not terminate the message: the server would publish an advisory
+// that the message failed.
+func (s *subscription) malformed(ctx context.Context, d Delivery, reason error) disposition {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ackWait)
 	defer cancel()
-	err := errors.New("nobody takes malformed messages")
-	if s.Malformed != nil {
-		err = s.Malformed(ctx, d, reason)
+	err := errors.New("the subscriber has no function Malformed")
+	if s.config.Malformed != nil {
+		err = s.config.Malformed(ctx, d, reason)
 	}
 	if err != nil {
-		s.log.Error("a malformed message could not be handed over", "sequence", d.Sequence, "reason", reason, "error", err)
-		return verdict{nacked, Backoff(d, nil)}
+		s.log.Error("a malformed message could not be dead-lettered", "sequence", d.Sequence, "reason", reason, "error", err)
+		return disposition{nacked, Backoff(d, nil)}
 	}
-	// Not terminated: an advisory of that means that a message was given up, which this one was
-	// not.
-	return verdict{acked, 0}
+	return disposition{acked, 0}
 }
 
-// settle tells the server what became of a delivery.
-func (s *subscription) settle(d Delivery, v verdict) {
-	switch {
-	case v.settlement == acked:
-		s.tell(d, ack)
-	case v.settlement == nacked && v.delay > 0:
-		s.tell(d, fmt.Appendf(nil, `%s {"delay": %d}`, nak, v.delay.Nanoseconds()))
-	case v.settlement == nacked:
-		s.tell(d, nak)
-	}
-}
-
-// What the server is told of a delivery. The library's methods for it refuse a second word, such as
-// that a message that was to wait may come at once.
+// The acknowledgements of the JetStream protocol. nats.go's methods for them allow only one per
+// message, but a message that was nacked with a delay is nacked again when its partition is
+// released.
 var (
 	ack        = []byte("+ACK")
 	nak        = []byte("-NAK")
 	inProgress = []byte("+WPI")
 )
 
-// tell notes what did not get out: the message will be delivered again.
-func (s *subscription) tell(d Delivery, what []byte) {
-	if err := s.JS.Conn().Publish(d.reply, what); err != nil {
-		s.log.Warn("could not tell the server; the message will come again", "what", string(what), "sequence", d.Sequence, "error", err)
+// reply sends the disposition of a delivery to the server.
+func (s *subscription) reply(d Delivery, result disposition) {
+	switch {
+	case result.kind == acked:
+		s.send(d, ack)
+	case result.kind == nacked && result.delay > 0:
+		s.send(d, fmt.Appendf(nil, `%s {"delay": %d}`, nak, result.delay.Nanoseconds()))
+	case result.kind == nacked:
+		s.send(d, nak)
+	}
+}
+
+// send sends an acknowledgement. One that fails is only logged: the server redelivers the message
+// after AckWait.
+func (s *subscription) send(d Delivery, acknowledgement []byte) {
+	if err := s.nc.Publish(d.replyTo, acknowledgement); err != nil {
+		s.log.Warn("an acknowledgement could not be sent; the message is redelivered",
+			"acknowledgement", string(acknowledgement), "sequence", d.Sequence, "error", err)
 	}
 }

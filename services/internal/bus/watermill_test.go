@@ -13,8 +13,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// TestWatermill is Watermill's own suite: one message in flight, one subscriber that owns the
-// consumer (the partitions' way), many in flight. With -short it uses smaller numbers of messages.
+// TestWatermill runs Watermill's conformance suite with each kind of consumer: MaxAckPending 1, the
+// pinned client of a partition, and several messages in flight. With -short it uses fewer messages.
 func TestWatermill(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
@@ -25,18 +25,19 @@ func TestWatermill(t *testing.T) {
 		Persistent:     true,
 		// A lost acknowledgement repeats a delivery: JetStream delivers at least once.
 		ExactlyOnceDelivery: false,
-		// Set below: only one message in flight keeps the order.
+		// Set below for the consumers that keep the order.
 		GuaranteedOrder: false,
-		// The order holds with any number of subscribers, or not at all.
+		// A consumer keeps the order with any number of subscribers, or not at all.
 		GuaranteedOrderWithSingleSubscriber: false,
-		// All subscribers of a topic share its consumer, so a new one does not get what is
-		// settled. TestWatermillNewConsumer runs this test with a consumer for each.
+		// All subscribers of a topic share its consumer, so a new one does not get acknowledged
+		// messages. TestWatermillNewConsumer runs this test with a consumer for each.
 		NewSubscriberReceivesOldMessages: false,
 		RequireSingleInstance:            false,
-		// A message goes over the wire, and its publisher's context does not.
+		// Contexts do not travel over the wire.
 		ContextPreserved: false,
 		// The suite's TestReconnect compares with a slice that another goroutine still appends to:
-		// it fails by chance, and always under -race. TestServerRestarts does what it means to do.
+		// it fails by chance, and always under -race. TestNoMessageIsLostThroughServerRestarts
+		// tests the same.
 		RestartServiceCommand: nil,
 		GenerateTopicFunc:     suiteTopic,
 	}
@@ -45,10 +46,10 @@ func TestWatermill(t *testing.T) {
 		ordered.GuaranteedOrder = true
 		tests.TestPubSub(t, ordered, suitePubSub(js, 1), suiteGroup(js, 1))
 	})
-	t.Run("Owned", func(t *testing.T) {
+	t.Run("Partition", func(t *testing.T) {
 		ordered := features
 		ordered.GuaranteedOrder = true
-		tests.TestPubSub(t, ordered, suitePubSub(js, owned), suiteGroup(js, owned))
+		tests.TestPubSub(t, ordered, suitePubSub(js, asPartition), suiteGroup(js, asPartition))
 	})
 	t.Run("ManyInFlight", func(t *testing.T) {
 		tests.TestPubSub(t, features, suitePubSub(js, 8), suiteGroup(js, 8))
@@ -69,8 +70,8 @@ func TestWatermillNewConsumer(t *testing.T) {
 		})
 }
 
-// owned stands for a consumer with a pinned client.
-const owned = -1
+// asPartition, in place of a number of messages in flight, is a consumer with a pinned client.
+const asPartition = -1
 
 func suiteTopic(c tests.TestContext) string { return "S." + c.TestID.String() }
 
@@ -93,14 +94,14 @@ func suiteGroup(js jetstream.JetStream, parallel int) tests.ConsumerGroupPubSubC
 					AckWait:       5 * time.Second,
 					MaxAckPending: parallel,
 				}
-				if parallel == owned {
+				if parallel == asPartition {
 					c = pinned(c)
 				}
 				return "S", c
 			},
 			NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
-			// The suite closes with a message that it never settles, and waits for its context to
-			// end.
+			// The suite closes a subscriber with an unacknowledged message, and waits for the
+			// message's context to end.
 			CloseTimeout: 2 * time.Second,
 			Logger:       quiet,
 		})

@@ -1,10 +1,9 @@
-// Package failure is the one error type that crosses Mailwright's layers: a
-// closed list of kinds and a text that is safe to publish.
+// Package failure has the one error type that crosses Mailwright's layers: a closed list of kinds
+// and a text that is safe to publish.
 //
-// A vendor client returns a *failure.Error, the operation engine decides by its
-// Kind alone (retry, wait, read back, give up), and events, projections and
-// metrics carry Kind and Text. An error that is not a *failure.Error counts as
-// Internal and its text stays in the log, redacted, never in an event.
+// A vendor client returns an *[Error]. The operation engine decides by its Kind alone (retry, wait,
+// read back, give up). Events, projections and metrics carry Kind and Text. An error of another
+// type counts as Internal: its text goes to the log, redacted, and never into an event.
 package failure
 
 import (
@@ -25,7 +24,7 @@ const (
 	// NotFound: the target is not there, or not there yet: directories replicate for
 	// up to a day, so this is retried for hours before it is final.
 	NotFound Kind = "not-found"
-	// Throttled: the vendor asked for less; RetryAfter holds its wish when it gave one.
+	// Throttled: the vendor asked for less; RetryAfter is when it wants to be asked again.
 	Throttled Kind = "throttled"
 	// Unavailable: certainly not carried out, or harmless to repeat: the connection
 	// failed before the request was sent, the vendor answered 503 to anything but a
@@ -34,11 +33,11 @@ const (
 	Unavailable Kind = "unavailable"
 	// Unknown: a write was sent and its answer did not arrive, or does not say whether the
 	// vendor acted, as a 5xx to a create: it may have been carried out.
-	// Must be settled by reading back, never by repeating blindly.
+	// It must be read back, never repeated blindly.
 	Unknown Kind = "unknown"
 	// Suspended: the vendor holds the operation for a person's approval.
 	Suspended Kind = "suspended"
-	// Internal: a fault of ours, or an answer that we can not interpret.
+	// Internal: a fault of ours, or an answer that we cannot interpret.
 	Internal Kind = "internal"
 )
 
@@ -57,10 +56,10 @@ type Error struct {
 	Code string
 	// Text is one sentence without secrets, server names or stack traces.
 	Text string
-	// RetryAfter is how long the vendor asked us to wait; 0 where it did not say.
+	// RetryAfter is how long the vendor asked us to wait; 0: it did not say.
 	RetryAfter time.Duration
-	// RetryFor bounds how long this failure is worth retrying, counted from the operation's
-	// first failed attempt, where that is less than the horizon of its kind; 0: the kind's horizon.
+	// RetryFor is how long this failure is worth retrying, counted from the operation's first
+	// failed attempt, if that is less than the horizon of its kind; 0: the kind's horizon.
 	RetryFor time.Duration
 	// Cause is the technical error for the log. It is never published.
 	Cause error
@@ -71,8 +70,8 @@ func New(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
-// Error gives vendor, code and the safe text, never the cause: a cause may quote
-// what the vendor sent.
+// Error gives vendor, code and the safe text, never the cause: a cause may quote the vendor's
+// answer.
 func (e *Error) Error() string {
 	s := string(e.Kind) + ": " + e.Text
 	if e.Code != "" {
@@ -87,8 +86,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, so that errors.Is finds context errors and io errors.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Of returns err as an *Error. An error of another type becomes Internal, with a text that
-// gives nothing of it away; nil stays nil.
+// Of returns err as an *Error. An error of another type becomes Internal, with a text that shows
+// nothing of it; nil stays nil.
 func Of(err error) *Error {
 	if err == nil {
 		return nil

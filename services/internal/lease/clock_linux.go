@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Now is the time since the machine started. It goes on while the process is stopped and while
-// the machine is suspended, which the clock of [time.Since] does not.
+// Now returns the time since the machine started. Unlike the clock of [time.Since] it also counts
+// while the machine is suspended.
 func Now() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {

@@ -4,7 +4,7 @@ package lease
 
 import "time"
 
-// Now is the time since the process started. It goes on while the process is stopped.
+// Now returns the time since the process started. It also counts while the process is stopped.
 func Now() time.Duration { return time.Since(started) }
 
 var started = time.Now()

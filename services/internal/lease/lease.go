@@ -1,10 +1,10 @@
-// Package lease says for how long a command is one process's alone, and keeps a process that has
-// lost it from writing at a vendor.
+// Package lease is the right of one process to work on a command, for a limited time. It keeps a
+// process whose lease has expired from writing at a vendor.
 //
-// A holder sends heartbeats. Only a confirmed one counts, from the moment it was sent: one that
-// nobody answers may not have arrived. A process that is paused (SIGSTOP, a suspended machine)
-// sends none and does not notice, so a timer is not enough: [Check] compares clocks, and is
-// called just before a request leaves.
+// The process renews its lease by heartbeats. Only a confirmed heartbeat counts, from the moment it
+// was sent: an unconfirmed one may not have arrived. A paused process (SIGSTOP, a suspended
+// machine) sends none and does not notice. A timer would be paused too, so [Check] compares clocks
+// instead. Call it just before a request is sent.
 package lease
 
 import (
@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// ErrLost is the error that a lease is not held any longer. The command may be at work in another
-// replica.
+// ErrLost is the error that a lease has expired or ended. Another process may work on the command.
 var ErrLost = errors.New("the lease is lost: another replica may be at work on the command")
 
-// Lease is one command's. Its methods are safe for concurrent use. A nil Lease is always held.
+// Lease is the lease of one command. Its methods are safe for concurrent use. A nil Lease is always
+// valid.
 type Lease struct {
 	ttl       time.Duration
 	valid     time.Duration
@@ -27,13 +27,12 @@ type Lease struct {
 	ended     atomic.Bool
 }
 
-// New returns a lease that others respect for ttl after each heartbeat. The holder counts on two
-// thirds of it: the rest is for a request that is on its way. since is when the first heartbeat
-// was sent, by [Now], or any moment before.
+// New returns a lease that other processes respect for ttl after each heartbeat. It is valid for
+// two thirds of ttl: the last third is for a request that was sent while it was valid. since is
+// when the first heartbeat was sent, by [Now], or any moment before.
 func New(ttl, since time.Duration) *Lease { return newLease(ttl, ttl*2/3, since) }
 
-// Until returns a lease that is not renewed, and that others respect as long as the holder counts
-// on it.
+// Until returns a lease that is never renewed. It is valid for the whole ttl.
 func Until(ttl, since time.Duration) *Lease { return newLease(ttl, ttl, since) }
 
 func newLease(ttl, valid, since time.Duration) *Lease {
@@ -42,9 +41,9 @@ func newLease(ttl, valid, since time.Duration) *Lease {
 	return l
 }
 
-// Renew notes that the heartbeat sent at a moment was confirmed at another, both by [Now]. A
-// confirmation that comes a whole ttl after the heartbeat before it renews nothing: the lease may
-// have run out in between and been given to another.
+// Renew notes that a heartbeat was sent and confirmed at two moments, both by [Now]. A confirmation
+// that comes a whole ttl after the heartbeat before it renews nothing: the lease may have expired
+// in between, and another process may have it.
 func (l *Lease) Renew(sent, confirmed time.Duration) {
 	for {
 		last := l.confirmed.Load()
@@ -54,11 +53,13 @@ func (l *Lease) Renew(sent, confirmed time.Duration) {
 	}
 }
 
-// End gives a lease up before its time: whoever granted it may have forgotten it. Requests that
-// are under way are not broken off.
+// End ends a lease before it expires, for example because the server that granted it may have
+// forgotten it. [Lease.Left] and the contexts of [Watch] ignore that, so requests under way are not
+// cancelled.
 func (l *Lease) End() { l.ended.Store(true) }
 
-// Left is how long the lease holds without another heartbeat.
+// Left returns how long the lease is valid without another heartbeat. It is negative for an expired
+// one.
 func (l *Lease) Left() time.Duration {
 	if l == nil {
 		return math.MaxInt64
@@ -66,7 +67,7 @@ func (l *Lease) Left() time.Duration {
 	return time.Duration(l.confirmed.Load()) + l.valid - Now()
 }
 
-// Err is [ErrLost] where the lease is not held any longer, else nil.
+// Err returns [ErrLost] if the lease has expired or ended, else nil.
 func (l *Lease) Err() error {
 	if l != nil && (l.ended.Load() || l.Left() <= 0) {
 		return ErrLost
@@ -76,22 +77,22 @@ func (l *Lease) Err() error {
 
 type key struct{}
 
-// With returns a context under whose lease [Check] looks. The lease may be exchanged for another
-// meanwhile.
+// With returns a context with a lease for [Check]. The caller may replace the lease while the
+// context is in use.
 func With(ctx context.Context, current *atomic.Pointer[Lease]) context.Context {
 	return context.WithValue(ctx, key{}, current)
 }
 
-// Watch is [With], and ends the context when the lease has run out.
+// Watch is like [With], and cancels the context when the lease expires. A nil lease never does.
 func Watch(ctx context.Context, current *atomic.Pointer[Lease]) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(With(ctx, current))
 	if current.Load() == nil {
 		return ctx, cancel
 	}
-	ran := make(chan struct{})
+	timerSet := make(chan struct{})
 	var timer *time.Timer
 	timer = time.AfterFunc(current.Load().Left(), func() {
-		<-ran
+		<-timerSet
 		switch left := current.Load().Left(); {
 		case ctx.Err() != nil:
 		case left <= 0:
@@ -100,11 +101,12 @@ func Watch(ctx context.Context, current *atomic.Pointer[Lease]) (context.Context
 			timer.Reset(left)
 		}
 	})
-	close(ran)
+	close(timerSet)
 	return ctx, func() { timer.Stop(); cancel() }
 }
 
-// Check is [ErrLost] where the context has a lease that is not held any longer, else nil.
+// Check returns [ErrLost] if the context's lease has expired or ended, else nil. It returns
+// nil for a context without a lease.
 func Check(ctx context.Context) error {
 	current, ok := ctx.Value(key{}).(*atomic.Pointer[Lease])
 	if !ok {

@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/lease"
 )
 
-func TestOnlyTimelyConfirmationsRenew(t *testing.T) {
+func TestOnlyAConfirmationWithinTheTTLRenews(t *testing.T) {
 	t.Parallel()
 	const ttl = time.Hour
 	type beat struct{ sent, confirmed time.Duration } // since the lease began
@@ -18,13 +18,13 @@ func TestOnlyTimelyConfirmationsRenew(t *testing.T) {
 		beats []beat
 		left  time.Duration // of two thirds of ttl, counted from when the lease began
 	}{
-		"none":                      {nil, ttl * 2 / 3},
-		"one":                       {[]beat{{ttl / 3, ttl/3 + time.Second}}, ttl},
-		"counts from when it left":  {[]beat{{ttl / 3, ttl - time.Second}}, ttl},
-		"confirmed too late":        {[]beat{{ttl / 3, ttl}}, ttl * 2 / 3},
-		"late, then one in time":    {[]beat{{ttl / 3, ttl}, {ttl * 4 / 3, ttl * 4 / 3}}, ttl * 2 / 3},
-		"one after another":         {[]beat{{ttl / 2, ttl / 2}, {ttl, ttl}, {ttl * 3 / 2, ttl * 3 / 2}}, ttl*3/2 + ttl*2/3},
-		"an older one comes behind": {[]beat{{ttl / 2, ttl / 2}, {ttl / 3, ttl/2 + time.Second}}, ttl/2 + ttl*2/3},
+		"none":                            {nil, ttl * 2 / 3},
+		"one":                             {[]beat{{ttl / 3, ttl/3 + time.Second}}, ttl},
+		"counts from when it was sent":    {[]beat{{ttl / 3, ttl - time.Second}}, ttl},
+		"confirmed too late":              {[]beat{{ttl / 3, ttl}}, ttl * 2 / 3},
+		"late, then one in time":          {[]beat{{ttl / 3, ttl}, {ttl * 4 / 3, ttl * 4 / 3}}, ttl * 2 / 3},
+		"one after another":               {[]beat{{ttl / 2, ttl / 2}, {ttl, ttl}, {ttl * 3 / 2, ttl * 3 / 2}}, ttl*3/2 + ttl*2/3},
+		"an older one is confirmed later": {[]beat{{ttl / 2, ttl / 2}, {ttl / 3, ttl/2 + time.Second}}, ttl/2 + ttl*2/3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -34,13 +34,13 @@ func TestOnlyTimelyConfirmationsRenew(t *testing.T) {
 				l.Renew(since+b.sent, since+b.confirmed)
 			}
 			if left := since + c.left - lease.Now() - l.Left(); left.Abs() > time.Minute {
-				t.Errorf("holds %v less than it should", left)
+				t.Errorf("valid for %v less than it should", left)
 			}
 		})
 	}
 }
 
-func TestHeldOrLost(t *testing.T) {
+func TestCheckReportsALostLease(t *testing.T) {
 	t.Parallel()
 	now := lease.Now()
 	ended := lease.New(time.Hour, now)
@@ -49,13 +49,13 @@ func TestHeldOrLost(t *testing.T) {
 		lease *lease.Lease
 		want  error
 	}{
-		"none":                  {nil, nil},
-		"fresh":                 {lease.New(time.Hour, now), nil},
-		"beyond two thirds":     {lease.New(time.Hour, now-41*time.Minute), lease.ErrLost},
-		"ended":                 {ended, lease.ErrLost},
-		"until, within":         {lease.Until(time.Hour, now-59*time.Minute), nil},
-		"until, run out":        {lease.Until(time.Hour, now-61*time.Minute), lease.ErrLost},
-		"paused since its only": {lease.New(15*time.Second, now-25*time.Second), lease.ErrLost},
+		"none":                            {nil, nil},
+		"fresh":                           {lease.New(time.Hour, now), nil},
+		"beyond two thirds":               {lease.New(time.Hour, now-41*time.Minute), lease.ErrLost},
+		"ended":                           {ended, lease.ErrLost},
+		"until, within":                   {lease.Until(time.Hour, now-59*time.Minute), nil},
+		"until, expired":                  {lease.Until(time.Hour, now-61*time.Minute), lease.ErrLost},
+		"paused since the only heartbeat": {lease.New(15*time.Second, now-25*time.Second), lease.ErrLost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +71,7 @@ func TestHeldOrLost(t *testing.T) {
 	}
 }
 
-// TestAWatchedContextEndsWithItsLease, that of the lease which it has by then.
+// TestAWatchedContextEndsWithItsLease: with the one that has replaced the first.
 func TestAWatchedContextEndsWithItsLease(t *testing.T) {
 	t.Parallel()
 	var current atomic.Pointer[lease.Lease]

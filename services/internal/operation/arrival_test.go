@@ -14,11 +14,11 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// TestAWrongCommandIsRejectedWhenItArrives: it does not wait for its turn, and nothing is called.
+// TestAWrongCommandIsRejectedWhenItArrives: it does not wait for anything, and no vendor is called.
 func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			j.add(run.Command.ID())
 			return operation.Reply{}, throttledFor(3600)
@@ -30,8 +30,8 @@ func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 			return nil
 		},
 	}, func(c *operation.Config) { c.StrictKeys = map[string]bool{"strict": true} })
-	b.publish(command("head", valid))
-	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
+	env.publish(command("head", valid))
+	env.until("the head waits", func() bool { return env.parked("alex") == 1 })
 	for _, c := range []struct {
 		message        *nats.Msg
 		field, problem string
@@ -47,19 +47,19 @@ func TestAWrongCommandIsRejectedWhenItArrives(t *testing.T) {
 		{of("strict", command("key", valid)), "key", "alex%40contoso%2Ecom"},
 		{with("notbefore", at(patience), command("schema, scheduled", `{}`)), "/mailbox", "is missing"},
 	} {
-		b.publish(c.message)
-		b.wantRejected(c.message, c.field, c.problem)
+		env.publish(c.message)
+		env.wantRejected(c.message, c.field, c.problem)
 	}
-	if got := j.list(); len(got) != 1 || b.parked("alex") != 1 || b.letters() != 0 {
-		t.Errorf("carried out %v, %d parked, %d dead letters", got, b.parked("alex"), b.letters())
+	if got := j.list(); len(got) != 1 || env.parked("alex") != 1 || env.deadLetters() != 0 {
+		t.Errorf("carried out %v, %d parked, %d dead letters", got, env.parked("alex"), env.deadLetters())
 	}
 }
 
-// TestAnotherKeyThanTheRecommendedOne is told in every event of the operation, or rejected.
+// TestAnotherKeyThanTheRecommendedOne: every event of the operation warns of it, or it is rejected.
 func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
 	t.Parallel()
 	recommended := event.Token("alex@contoso.com")
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 			switch {
 			case run.Operation.Attempt == 1 && strings.HasPrefix(run.Command.ID(), "lost"):
@@ -84,10 +84,10 @@ func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
 		{on("rejected", command("rejected", `{"mailbox":"alex@contoso.com"}`)), true, []string{"rejected"}},
 	} {
 		id := c.message.Header.Get("ce-id")
-		b.publish(c.message)
-		b.outcomeOn(resultsOf(c.message))
+		env.publish(c.message)
+		env.outcomeOn(resultsOf(c.message))
 		var types []string
-		for _, e := range b.eventsOn(resultsOf(c.message)) {
+		for _, e := range env.eventsOn(resultsOf(c.message)) {
 			types = append(types, strings.TrimSuffix(strings.TrimPrefix(e.Type(), event.Prefix+"delegation."), ".v1"))
 			var data struct{ Operation event.OperationData }
 			if err := json.Unmarshal(e.Data(), &data); err != nil {
@@ -103,17 +103,17 @@ func TestAnotherKeyThanTheRecommendedOne(t *testing.T) {
 		}
 	}
 	strict := of("strict", on("other", command("strict, other", valid)))
-	b.publish(strict)
-	b.wantRejected(strict, "key", recommended)
+	env.publish(strict)
+	env.wantRejected(strict, "key", recommended)
 }
 
 // eventsOn are those of a subject.
-func (b *bundle) eventsOn(subject string) (list []event.Event) {
-	b.Helper()
-	for _, m := range b.messagesOn(topology.StreamEvents, subject) {
+func (env *env) eventsOn(subject string) (list []event.Event) {
+	env.Helper()
+	for _, m := range env.messagesOn(topology.StreamEvents, subject) {
 		e, err := event.Decode(m.Header, m.Data)
 		if err != nil {
-			b.Fatal(err)
+			env.Fatal(err)
 		}
 		list = append(list, e)
 	}
@@ -123,7 +123,7 @@ func (b *bundle) eventsOn(subject string) (list []event.Event) {
 // TestWhatHasNoRecommendedKeyMayHaveAny, also where keys are strict.
 func TestWhatHasNoRecommendedKeyMayHaveAny(t *testing.T) {
 	t.Parallel()
-	b := setupDomain(t, event.DomainDirectory, event.TypeObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setupDomain(t, event.DomainDirectory, event.TypeObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{Type: event.TypeObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
 	}}, func(c *operation.Config) { c.StrictKeys = map[string]bool{"contoso": true} })
 	create := func(id, name string) *nats.Msg {
@@ -132,10 +132,10 @@ func TestWhatHasNoRecommendedKeyMayHaveAny(t *testing.T) {
 		return with("type", event.TypeObjectCreate, m)
 	}
 	named, nameless := create("named", "cn"), create("nameless", "description")
-	b.publish(named)
-	b.publish(nameless)
-	b.wantRejected(named, "key", "the recommended key of this command is x")
-	e := b.outcome("nameless")
+	env.publish(named)
+	env.publish(nameless)
+	env.wantRejected(named, "key", "the recommended key of this command is x")
+	e := env.outcome("nameless")
 	if e.Type() != event.TypeObjectCreated || strings.Contains(string(e.Data()), "warnings") {
 		t.Errorf("%s", e)
 	}

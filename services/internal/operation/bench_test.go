@@ -31,7 +31,7 @@ const (
 	// measured: consumers are made, and stacks and heap grow to their size.
 	benchCommands = 50_000
 	warmUp        = benchCommands / 5
-	// benchRounds is how often each variant has its turn, one after another, so that what else the
+	// benchRounds is how often each variant runs, one after another, so that what else the
 	// machine does meets all alike; the median counts. A further round before them warms up.
 	benchRounds = 5
 )
@@ -114,7 +114,7 @@ func steps(b *testing.B) (rows []benchmark.Row) {
 	}{
 		{"decode the command", func(int) error { _, err := event.Decode(m.Header, m.Data); return err }},
 		{"read its data, fingerprint, secrets", func(int) error { d := event.Read(e); d.Secrets(); d.Fingerprint(); return nil }},
-		{"hold it against its schema", func(int) error { document.Check(); return nil }},
+		{"check it against its schema", func(int) error { document.Check(); return nil }},
 		{"read the record", func(i int) error { _, err := events.GetLastMsgForSubject(b.Context(), subject(i)); return none(err) }},
 		{"look for what waits on the key", func(i int) error {
 			_, err := parked.GetMsg(b.Context(), 1, jetstream.WithGetMsgSubject(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: fmt.Sprint(i)})))
@@ -145,7 +145,7 @@ func none(err error) error {
 	return err
 }
 
-// variant carries out the commands of a new server, and tells of each. ctx ends with the last.
+// variant carries out the commands of a new server, and reports each. ctx ends with the last.
 type variant func(ctx context.Context, b *testing.B, js jetstream.JetStream, performed func())
 
 // measure fills a new server with commands, lets a variant carry them out, and gives its rate and

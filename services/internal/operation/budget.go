@@ -9,150 +9,157 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Budget limits what one tenant, and what one vendor, may take of a service, so that a flood on one
-// does not starve the others: a command beyond it waits for its turn; where that is not soon,
-// parked, and lets those behind it pass. Each replica has its own.
+// Budget limits the concurrent calls of a service, so that a flood on one tenant or vendor does not
+// starve the others. A command over a limit waits for a free slot; if none is near, the command is
+// parked and lets those behind it pass. Each replica has its own limits.
 type Budget struct {
-	// Tenant and Vendor are how many calls may be under way for one tenant at one vendor, and for
-	// all at one vendor; 0: any number. Calls that outlast Hold have 256 places in all, so two
-	// vendors share them where each may have 128.
+	// Tenant is how many calls may be under way for one tenant at one vendor, and Vendor for all
+	// tenants at one vendor; 0: any number. Calls that outlast ParkAfter have 256 slots in all, so
+	// two vendors share them if each may have 128.
 	Tenant, Vendor int
 }
 
 // budgets counts the calls of each tenant and vendor.
 type budgets struct {
-	limit    Budget
-	patience time.Duration // for a turn
+	budget  Budget
+	maxWait time.Duration // for a slot
 
-	mu       sync.Mutex
-	accounts map[holder]*account
+	mu     sync.Mutex
+	limits map[limitKey]*limit
 }
 
-// holder of an account: a tenant at a vendor, or a vendor for all its tenants.
-type holder struct {
+// limitKey names a limit: that of a tenant at a vendor, or that of a vendor for all its tenants.
+type limitKey struct {
 	vendor, tenant string
-	all            bool
+	allTenants     bool
 }
 
-// account is a tenant's or a vendor's.
-type account struct {
-	holder
-	limit int
+// limit is one concurrency limit.
+type limit struct {
+	key   limitKey
+	size  int
 	slots *semaphore.Weighted
 
 	// Guarded by budgets.mu.
-	users   int // calls under way, and those that wait for a turn
-	average time.Duration
-	freed   time.Time // when a slot was last given back, or first taken
-	queue   time.Time // when the last of those sent away is to come back
+	users     int           // calls under way, and commands that wait for a slot
+	average   time.Duration // of a call, over the last ones
+	freedAt   time.Time     // when a slot was last given back, or first taken
+	comesLast time.Time     // when the last of the commands over the limit is to come again
 }
 
-func newBudgets(limit Budget, patience time.Duration) *budgets {
-	return &budgets{limit: limit, patience: patience, accounts: map[holder]*account{}}
+func newBudgets(budget Budget, maxWait time.Duration) *budgets {
+	return &budgets{budget: budget, maxWait: maxWait, limits: map[limitKey]*limit{}}
 }
 
-// leastTurn keeps those who were sent away from coming back all at once where calls are very fast.
-const leastTurn = 10 * time.Millisecond
+// minSlotInterval keeps commands over a limit from coming again all at once if calls are very fast.
+const minSlotInterval = 10 * time.Millisecond
 
-// noTurn is the error that a budget is used up.
-type noTurn struct{ after time.Duration }
+// overLimitError is the error that a limit has no free slot.
+type overLimitError struct{ nextSlotIn time.Duration }
 
-func (n *noTurn) Error() string {
-	return fmt.Sprintf("other calls of this tenant or at this vendor use up the budget; a turn is likely in %v", n.after)
+func (o *overLimitError) Error() string {
+	return fmt.Sprintf("other calls of this tenant or at this vendor use up the budget; a turn is likely in %v", o.nextSlotIn)
 }
 
-// admit lets a call begin, and returns what to call at its end. It waits for a turn that is near.
-// Else it returns a *noTurn that says when one is likely: each who is sent away is told a later
+// admit lets a call begin, and returns what to call at its end. It waits for a slot that is near.
+// Else it returns an [overLimitError] that says when one is likely: each command is told a later
 // time than the one before.
-func (b *budgets) admit(ctx context.Context, tenant, vendor string) (release func(), err error) {
-	var taken []*account
+func (b *budgets) admit(ctx context.Context, tenant, vendor string) (end func(), err error) {
+	var taken []*limit
 	began := time.Now()
-	release = func() {
-		for _, a := range taken {
-			b.leave(a, began)
+	end = func() {
+		for _, l := range taken {
+			b.release(l, began)
 		}
 	}
-	for _, of := range [...]struct {
-		holder
-		limit int
-	}{{holder{vendor: vendor, tenant: tenant}, b.limit.Tenant}, {holder{vendor: vendor, all: true}, b.limit.Vendor}} {
-		if of.limit <= 0 {
+	for _, want := range [...]struct {
+		key  limitKey
+		size int
+	}{
+		{limitKey{vendor: vendor, tenant: tenant}, b.budget.Tenant},
+		{limitKey{vendor: vendor, allTenants: true}, b.budget.Vendor},
+	} {
+		if want.size <= 0 {
 			continue
 		}
-		a := b.account(of.holder, of.limit)
-		if !a.slots.TryAcquire(1) && !b.wait(ctx, a) {
-			defer release()
-			return nil, &noTurn{b.turn(a)}
+		l := b.use(want.key, want.size)
+		if !l.slots.TryAcquire(1) && !b.wait(ctx, l) {
+			defer end()
+			return nil, &overLimitError{b.nextSlotIn(l)}
 		}
-		taken = append(taken, a)
+		taken = append(taken, l)
 	}
-	return release, nil
+	return end, nil
 }
 
-func (b *budgets) account(of holder, limit int) *account {
+// use gives a limit one more user.
+func (b *budgets) use(key limitKey, size int) *limit {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a, ok := b.accounts[of]
+	l, ok := b.limits[key]
 	if !ok {
-		a = &account{holder: of, limit: limit, slots: semaphore.NewWeighted(int64(limit)), freed: time.Now()}
-		b.accounts[of] = a
+		l = &limit{key: key, size: size, slots: semaphore.NewWeighted(int64(size)), freedAt: time.Now()}
+		b.limits[key] = l
 	}
-	a.users++
-	return a
+	l.users++
+	return l
 }
 
 // wait waits for a slot, if one is likely to be free soon, and reports whether it got it.
-func (b *budgets) wait(ctx context.Context, a *account) bool {
+func (b *budgets) wait(ctx context.Context, l *limit) bool {
 	b.mu.Lock()
-	likely := b.interval(a) * time.Duration(a.users-a.limit)
+	likely := b.slotInterval(l) * time.Duration(l.users-l.size)
 	b.mu.Unlock()
-	if likely > b.patience {
+	if likely > b.maxWait {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.patience)
+	ctx, cancel := context.WithTimeout(ctx, b.maxWait)
 	defer cancel()
-	return a.slots.Acquire(ctx, 1) == nil
+	return l.slots.Acquire(ctx, 1) == nil
 }
 
-// interval is the time between two slots that become free: by the calls so far; or by how long none
-// has, once that is longer than a turn is waited for. Before it may be a moment in which everything
-// stood still.
-func (b *budgets) interval(a *account) time.Duration {
-	each := a.average
-	if still := time.Since(a.freed); still > b.patience {
-		each = max(each, still)
+// slotInterval estimates the time between two slots that become free: the moving average of the
+// calls' durations, divided by the limit. If no call has ended for longer than maxWait, the time
+// since the last one counts instead. A shorter gap may be a pause of the whole process, and is
+// ignored.
+func (b *budgets) slotInterval(l *limit) time.Duration {
+	each := l.average
+	if gap := time.Since(l.freedAt); gap > b.maxWait {
+		each = max(each, gap)
 	}
-	return each / time.Duration(a.limit)
+	return each / time.Duration(l.size)
 }
 
-// turn puts one more into the queue of those who are sent away, and gives the time until its turn.
-func (b *budgets) turn(a *account) time.Duration {
+// nextSlotIn queues a command that is over the limit behind the others, and gives the time until it
+// is to come again.
+func (b *budgets) nextSlotIn(l *limit) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer b.forget(a)
+	defer b.drop(l)
 	now := time.Now()
-	if a.queue.Before(now) {
-		a.queue = now
+	if l.comesLast.Before(now) {
+		l.comesLast = now
 	}
-	a.queue = a.queue.Add(max(leastTurn, b.interval(a)))
-	return a.queue.Sub(now)
+	l.comesLast = l.comesLast.Add(max(minSlotInterval, b.slotInterval(l)))
+	return l.comesLast.Sub(now)
 }
 
-func (b *budgets) leave(a *account, began time.Time) {
-	a.slots.Release(1)
+// release gives a slot back.
+func (b *budgets) release(l *limit, began time.Time) {
+	l.slots.Release(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer b.forget(a)
-	const weight = 8 // of the past
+	defer b.drop(l)
+	const pastWeight = 8 // of the average
 	now := time.Now()
-	a.average += (now.Sub(began) - a.average) / weight
-	a.freed = now
+	l.average += (now.Sub(began) - l.average) / pastWeight
+	l.freedAt = now
 }
 
-// forget takes a user off an account, and drops an account that nobody uses: a tenant's name comes
-// from outside.
-func (b *budgets) forget(a *account) {
-	if a.users--; a.users == 0 && a.queue.Before(time.Now()) {
-		delete(b.accounts, a.holder)
+// drop takes a user off a limit, and forgets a limit without users: a tenant's name comes from
+// outside, so there may be any number.
+func (b *budgets) drop(l *limit) {
+	if l.users--; l.users == 0 && l.comesLast.Before(time.Now()) {
+		delete(b.limits, l.key)
 	}
 }

@@ -30,23 +30,23 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 	t.Parallel()
 	const commands = 60
 	c := startCluster(t)
-	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
-	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
+	env := &env{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
+	if err := topology.Ensure(t.Context(), env.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		c.serve(b.log)
+		c.serve(env.log)
 	}
 	send := func(from, to int) {
 		for i := from; i < to; i++ {
 			for range 3 {
 				m := on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))
-				b.until("the command is stored", func() bool { _, err := b.js.PublishMsg(t.Context(), m); return err == nil })
+				env.until("the command is stored", func() bool { _, err := env.js.PublishMsg(t.Context(), m); return err == nil })
 			}
 		}
 	}
 	send(0, commands/3)
-	gone := c.leader(b.stream(topology.StreamEvents).CachedInfo())
+	gone := c.leader(env.stream(topology.StreamEvents).CachedInfo())
 	c.stop(gone)
 	send(commands/3, 2*commands/3)
 	c.start(gone)
@@ -55,7 +55,7 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 	list := func() map[string]int {
 		outcomes := map[string]int{}
 		for i := range commands {
-			for _, typ := range b.history(fmt.Sprint(i)) {
+			for _, typ := range env.history(fmt.Sprint(i)) {
 				if typ == "delegation.changed" {
 					outcomes[fmt.Sprint(i)]++
 				}
@@ -63,12 +63,12 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 		}
 		return outcomes
 	}
-	b.until("every command has an outcome", func() bool { return len(list()) == commands })
-	b.until("every copy is settled", func() bool {
+	env.until("every command has an outcome", func() bool { return len(list()) == commands })
+	env.until("every copy is acknowledged", func() bool {
 		pending := uint64(0)
-		consumers := b.stream(topology.StreamCommands).ListConsumers(t.Context())
+		consumers := env.stream(topology.StreamCommands).ListConsumers(t.Context())
 		for info := range consumers.Info() {
-			if info.Name != "delegation-sweep" { // which looks at each once more, much later
+			if info.Name != "delegation-sweep" { // which checks each once more, much later
 				pending += info.NumPending + uint64(info.NumAckPending)
 			}
 		}
@@ -76,10 +76,10 @@ func TestOneOutcomeOnThreeServers(t *testing.T) {
 	})
 	for id, n := range list() {
 		if n != 1 {
-			t.Errorf("%d outcomes of command %s: %v", n, id, b.history(id))
+			t.Errorf("%d outcomes of command %s: %v", n, id, env.history(id))
 		}
 	}
-	if !strings.Contains(b.log.String(), "another replica has written first") {
+	if !strings.Contains(env.log.String(), "another replica has written first") {
 		t.Error("the replicas never met at an operation, so this shows nothing")
 	}
 }
@@ -138,7 +138,7 @@ func (c *cluster) stop(i int) {
 	c.servers[i].WaitForShutdown()
 }
 
-// leader is the place of the server that leads a stream.
+// leader is the index of the server that leads a stream.
 func (c *cluster) leader(info *jetstream.StreamInfo) int {
 	c.Helper()
 	for i, o := range c.options {

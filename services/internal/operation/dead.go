@@ -29,42 +29,43 @@ const (
 	// ReferenceMismatch: what waited refers to another command, since COMMANDS was restored or made
 	// again.
 	ReferenceMismatch = "reference-mismatch"
-	// InternalFault: a fault of ours, which its publisher can not mend.
+	// InternalFault: a fault of ours, which its publisher cannot mend.
 	InternalFault       = "internal"
 	AckedWithoutOutcome = "acked-without-outcome" // delivered and acknowledged, but without an outcome
 )
 
-const largestExcerpt = 16 << 10
+const maxExcerpt = 16 << 10
 
-// letter is what the engine knows of a message that it gives up.
-type letter struct {
-	Reason, Detail string
-	run            *Attempt // nil: unreadable, or gone
-	// what is known of a command that no operation can come of; else nil
+// deadLetter is what the engine knows of a message that it gives up.
+type deadLetter struct {
+	reason, detail string
+	attempt        *Attempt // nil: unreadable, or gone
+	// unreadable is what is known of a command that no operation can come of; else nil.
 	unreadable *event.UnreadableError
-	// where an operation stands whose command is gone; else nil
+	// last is the record of an operation whose command is gone; else nil.
 	last *entry
 }
 
-// unreadable is the letter of a message that no operation can come of.
-func unreadable(err error) letter {
-	l := letter{Reason: Unreadable, Detail: err.Error()}
+// unreadable is the dead letter of a message that no operation can come of.
+func unreadable(err error) deadLetter {
+	l := deadLetter{reason: Unreadable, detail: err.Error()}
 	l.unreadable, _ = errors.AsType[*event.UnreadableError](err)
 	return l
 }
 
-// conflict is the letter of a command whose source and id an earlier one has used.
-func conflict(run *Attempt) letter {
-	return letter{Reason: Conflict, Detail: "a command with the same tenant, source and id, but with another type, data, notbefore or expirytime, was accepted before", run: run}
+// conflict is the dead letter of a command whose source and id an earlier one has used.
+func conflict(a *Attempt) deadLetter {
+	return deadLetter{reason: Conflict, detail: "a command with the same tenant, source and id, but with another type, data, notbefore or expirytime, was accepted before", attempt: a}
 }
 
-// bury publishes a dead letter. nil means that the message is settled.
-func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
-	if e.Failpoints.Disabled(failpoint.DeadLetters) {
+// deadLetter publishes a dead letter about a message. nil means that nothing else is to be done
+// with the message.
+func (e *Engine) deadLetter(ctx context.Context, l deadLetter, d bus.Delivery) error {
+	if e.disabled(failpoint.DeadLetters) {
 		return nil
 	}
 	dead := event.DeadLetter{
-		Reason: l.Reason, Detail: l.Detail, Stream: d.Stream, Sequence: d.Sequence, Subject: publishedSubject(d.Subject), Consumer: d.Consumer,
+		Reason: l.reason, Detail: l.detail, Stream: d.Stream, Sequence: d.Sequence, Subject: publishedSubject(d.Subject), Consumer: d.Consumer,
 		Tenant: tenantOf(d.Subject), Time: e.Now().UTC(), Size: len(d.Data),
 	}
 	if l.unreadable != nil {
@@ -73,42 +74,56 @@ func (e *Engine) bury(ctx context.Context, l letter, d bus.Delivery) error {
 	if d.Stream == topology.StreamCommands {
 		dead.Incarnation = e.parking.incarnation()
 	}
-	if l.run != nil {
-		dead.Source, dead.ID, dead.Type, dead.OperationID = l.run.Command.Source(), l.run.Command.ID(), l.run.Command.Type(), l.run.ID
-		dead.Tenant = l.run.Tenant
-		dead.CorrelationID, dead.TraceParent = event.Extension(l.run.Command, event.AttrCorrelationID), event.Extension(l.run.Command, event.AttrTraceParent)
-	} else if l.last != nil && l.last.sequence > 0 {
-		dead.Source, dead.ID = l.last.envelope.attribute(event.AttrCommandSource), l.last.envelope.attribute(event.AttrCommandID)
-		dead.Type, dead.OperationID, dead.Tenant = l.last.operation.CommandType, l.last.envelope.operationID, l.last.envelope.tenant
-		dead.CorrelationID, dead.TraceParent = l.last.envelope.attribute(event.AttrCorrelationID), l.last.envelope.attribute(event.AttrTraceParent)
+	switch {
+	case l.attempt != nil:
+		nameCommand(&dead, l.attempt)
+	case l.last != nil && l.last.sequence > 0:
+		nameRecord(&dead, l.last)
 	}
-	e.describe(&dead, l.run, d)
+	e.describe(&dead, l.attempt, d)
 	msg, err := e.deadMessage(dead)
 	if err != nil {
 		return err
 	}
-	e.Failpoints.Reach(failpoint.DeadLetter)
-	if _, err := e.JS.PublishMsg(ctx, msg); err != nil {
+	e.reach(failpoint.DeadLetter)
+	if _, err := e.cfg.JS.PublishMsg(ctx, msg); err != nil {
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
-	e.Failpoints.Reach(failpoint.DeadLettered)
-	e.Log.Warn("dead-lettered", "reason", l.Reason, "detail", l.Detail, "stream", d.Stream, "sequence", d.Sequence)
+	e.reach(failpoint.DeadLettered)
+	e.cfg.Log.Warn("dead-lettered", "reason", l.reason, "detail", l.detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
 }
 
-// describe tells of a message what can be told. Only data that fits its schema is excerpted, since
-// only there is it known what is secret. Of any other the type, the size and the names of members
-// are told.
-func (e *Engine) describe(dead *event.DeadLetter, run *Attempt, d bus.Delivery) {
-	if e.Failpoints.Disabled(failpoint.Redaction) && json.Valid(d.Data) {
+// nameCommand says which command a dead letter is about.
+func nameCommand(dead *event.DeadLetter, a *Attempt) {
+	dead.Source, dead.ID, dead.Type = a.Command.Source(), a.Command.ID(), a.Command.Type()
+	dead.OperationID, dead.Tenant = a.ID, a.Tenant
+	dead.CorrelationID = event.Extension(a.Command, event.AttrCorrelationID)
+	dead.TraceParent = event.Extension(a.Command, event.AttrTraceParent)
+}
+
+// nameRecord says the same by the operation's record.
+func nameRecord(dead *event.DeadLetter, last *entry) {
+	envelope := &last.envelope
+	dead.Source, dead.ID, dead.Type = envelope.attribute(event.AttrCommandSource), envelope.attribute(event.AttrCommandID), last.operation.CommandType
+	dead.OperationID, dead.Tenant = envelope.operationID, envelope.tenant
+	dead.CorrelationID = envelope.attribute(event.AttrCorrelationID)
+	dead.TraceParent = envelope.attribute(event.AttrTraceParent)
+}
+
+// describe adds what a dead letter may show of its message. Data that fits its schema is excerpted:
+// it is known there which values are secret. Of other data only the type, the size and the names of
+// members are shown.
+func (e *Engine) describe(dead *event.DeadLetter, a *Attempt, d bus.Delivery) {
+	if e.disabled(failpoint.Redaction) && json.Valid(d.Data) {
 		dead.Excerpt = d.Data
 		return
 	}
-	if run != nil && len(run.command.Document.Check()) == 0 {
-		if excerpt := event.Excerpt(run.command.Document); len(excerpt) <= largestExcerpt {
+	if a != nil && len(a.command.Document.Check()) == 0 {
+		if excerpt := event.Excerpt(a.command.Document); len(excerpt) <= maxExcerpt {
 			dead.Excerpt = excerpt
 		}
-		if len(run.command.Secrets()) == 0 {
+		if len(a.command.Secrets()) == 0 {
 			sum := sha256.Sum256(d.Data)
 			dead.SHA256 = hex.EncodeToString(sum[:])
 		}
@@ -120,19 +135,19 @@ func (e *Engine) describe(dead *event.DeadLetter, run *Attempt, d bus.Delivery) 
 }
 
 // deadMessage makes the CloudEvent of a dead letter. Its id names the message and the reason, so
-// that JetStream stores one letter of them however often the message is delivered. A stream that
-// was made again has other messages under the same sequences.
+// that JetStream stores one dead letter of them however often the message is delivered. A stream
+// that was made again has other messages under the same sequences.
 func (e *Engine) deadMessage(dead event.DeadLetter) (*nats.Msg, error) {
 	id := fmt.Sprintf("%s/%d/%s", dead.Stream, dead.Sequence, dead.Reason)
 	if dead.Incarnation != "" {
 		id += "/" + dead.Incarnation
 	}
-	letter, err := event.New(id, Source(e.Domain), event.TypeDeadLetter, dead)
+	out, err := event.New(id, Source(e.cfg.Domain), event.TypeDeadLetter, dead)
 	if err != nil {
 		return nil, err
 	}
-	letter.SetTime(dead.Time)
-	event.Extend(&letter,
+	out.SetTime(dead.Time)
+	event.Extend(&out,
 		event.Attribute{Name: event.AttrTenantID, Value: dead.Tenant},
 		event.Attribute{Name: event.AttrCausationID, Value: dead.ID},
 		event.Attribute{Name: event.AttrCommandID, Value: dead.ID},
@@ -141,12 +156,12 @@ func (e *Engine) deadMessage(dead event.DeadLetter) (*nats.Msg, error) {
 		event.Attribute{Name: event.AttrCorrelationID, Value: dead.CorrelationID},
 		event.Attribute{Name: event.AttrTraceParent, Value: dead.TraceParent},
 	)
-	header, body, err := event.Encode(letter, event.Binary)
+	header, body, err := event.Encode(out, event.Binary)
 	if err != nil {
 		return nil, err
 	}
 	header.Set(jetstream.MsgIDHeader, id)
-	return &nats.Msg{Subject: topology.DeadSubject(dead.Tenant, e.Domain, dead.OperationID), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: topology.DeadSubject(dead.Tenant, e.cfg.Domain, dead.OperationID), Header: header, Data: body}, nil
 }
 
 // publishedSubject gives the subject that a stored command was published to; any other as it is.
@@ -157,7 +172,7 @@ func publishedSubject(stored string) string {
 	return stored
 }
 
-// tenantOf gives the tenant of a command's subject; "" where it cannot stand in another subject.
+// tenantOf gives the tenant of a command's subject; "" if it cannot stand in another subject.
 func tenantOf(subject string) string {
 	tenant, _ := topology.SubjectTokens(subject)
 	if topology.CheckTenant(tenant) != nil {
@@ -166,47 +181,49 @@ func tenantOf(subject string) string {
 	return tenant
 }
 
-// buryRun is bury for an operation whose command is known.
-func (e *Engine) buryRun(ctx context.Context, l letter) error {
-	d, err := e.parking.original(ctx, parkedCommand{Sequence: l.run.sequence})
-	if err != nil {
-		return err
-	}
-	d.Stream, d.Sequence = topology.StreamCommands, l.run.sequence // also where it is gone
-	d.Consumer = bus.CommandConsumer(e.Domain, l.run.address.Partition).Durable
-	return e.bury(ctx, l, d)
+// deadLetterCommand publishes a dead letter about a task's command.
+func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail string) error {
+	d := t.command
+	d.Stream = topology.StreamCommands
+	d.Consumer = bus.CommandConsumer(e.cfg.Domain, t.attempt.address.Partition).Durable
+	return e.deadLetter(ctx, deadLetter{reason: reason, detail: detail, attempt: t.attempt}, d)
 }
 
-// expire ends an operation whose command is gone from COMMANDS, for the reason of a letter. What
-// its results carry stands in its record. Only a dead letter is possible where there is none, or
-// where it is the record of a command on another key, whose own reference decides.
-func (e *Engine) expire(ctx context.Context, key topology.Address, c parkedCommand, l letter) error {
-	last, err := e.record.lastOf(key.Tenant, e.Domain, c.OperationID)
+// failGone ends an operation whose command is gone from COMMANDS, for the reason of a dead letter.
+// What its results carry stands in its record. Without a record there is only the dead letter. The
+// same goes for the record of a command on another key, whose own reference decides.
+func (e *Engine) failGone(ctx context.Context, t *task, l deadLetter) (step, error) {
+	key, ref := t.key, t.reference
+	last, err := e.records.lastOf(key.Tenant, e.cfg.Domain, ref.OperationID)
 	if isRecordUnreadable(err) {
-		last, err = &nothing, nil
+		last, err = &noEntry, nil
 	}
 	if err != nil {
-		return err
+		return step{}, err
 	}
 	l.last = last
-	if err := e.bury(ctx, l, bus.Delivery{Stream: topology.StreamCommands, Sequence: c.Sequence, Subject: topology.PublishedSubject(key)}); err != nil || last.state.Terminal() || last.operation.Key != key.Key || last.sequence == 0 {
-		return err
+	gone := bus.Delivery{Stream: topology.StreamCommands, Sequence: ref.Sequence, Subject: topology.PublishedSubject(key)}
+	if err := e.deadLetter(ctx, l, gone); err != nil {
+		return step{}, err
+	}
+	if last.sequence == 0 || last.state.Terminal() || last.operation.Key != key.Key {
+		return step{kind: finished}, nil
 	}
 	kind := failure.Unavailable // certainly not carried out
-	if last.held || last.state != event.StateWaiting {
+	if last.isHeld() || last.state != event.StateWaiting {
 		kind = failure.Unknown
 	}
-	w := &writer{record: e.record, sequence: last.sequence, envelope: last.envelope}
-	return w.publish(ctx, event.FailedType(e.Domain), event.FailedData{
-		Operation: last.operation, Failure: event.FailureData{Kind: string(kind), Code: l.Reason, Text: l.Detail}, Since: before(last.since, e.Now().UTC()),
+	w := &writer{records: e.records, sequence: last.sequence, envelope: last.envelope}
+	return step{kind: finished}, w.publish(ctx, event.FailedType(e.cfg.Domain), event.FailedData{
+		Operation: last.operation, Failure: event.FailureData{Kind: string(kind), Code: l.reason, Text: l.detail}, Since: pastOrNil(last.since, e.Now().UTC()),
 	})
 }
 
-// Malformed takes what could not be made a message of Watermill's, such as a header that is given
-// twice. A command is read all the same: its publisher is answered wherever that is possible.
-func (e *Engine) Malformed(ctx context.Context, d bus.Delivery, reason error) error {
+// malformed takes a message that Watermill cannot represent, for instance with a header that is
+// given twice. A command is read all the same: its publisher is answered if that is possible.
+func (e *Engine) malformed(ctx context.Context, d bus.Delivery, reason error) error {
 	if _, ok := topology.ParseCommandSubject(d.Subject); ok {
-		return e.command(ctx, d, func() {})
+		return e.onCommand(ctx, d, func() {})
 	}
-	return e.bury(ctx, unreadable(reason), d)
+	return e.deadLetter(ctx, unreadable(reason), d)
 }

@@ -24,8 +24,8 @@ import (
 
 const patience = time.Minute
 
-// bundle is a NATS server of the test's own with the streams, and what the test does with it.
-type bundle struct {
+// env is a NATS server of the test's own with the streams, and what the test does with it.
+type env struct {
 	*testing.T
 	js     jetstream.JetStream
 	log    *logBuffer
@@ -56,59 +56,59 @@ func (l *logBuffer) String() string {
 }
 
 // setup serves the delegation domain with one handler for delegation.change.
-func setup(t *testing.T, perform func(context.Context, *operation.Attempt) (operation.Reply, error)) *bundle {
+func setup(t *testing.T, perform func(context.Context, *operation.Attempt) (operation.Reply, error)) *env {
 	t.Helper()
 	return setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform})
 }
 
-func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler, change ...func(*operation.Config)) *bundle {
+func setupDomain(t *testing.T, domain event.Domain, commandType string, handler operation.Handler, change ...func(*operation.Config)) *env {
 	t.Helper()
-	b := setupStreams(t, domain)
-	b.serve(commandType, handler, change...)
-	return b
+	env := setupStreams(t, domain)
+	env.serve(commandType, handler, change...)
+	return env
 }
 
 const partitions = 4
 
 // setupStreams has the streams, and nobody who serves.
-func setupStreams(t *testing.T, domain event.Domain) *bundle {
+func setupStreams(t *testing.T, domain event.Domain) *env {
 	t.Helper()
-	return &bundle{T: t, js: operation.StartStreams(t, topology.Config{Partitions: partitions}), log: &logBuffer{}, domain: domain}
+	return &env{T: t, js: operation.StartStreams(t, topology.Config{Partitions: partitions}), log: &logBuffer{}, domain: domain}
 }
 
-func (b *bundle) serve(commandType string, handler operation.Handler, change ...func(*operation.Config)) {
-	b.Helper()
+func (env *env) serve(commandType string, handler operation.Handler, change ...func(*operation.Config)) {
+	env.Helper()
 	cfg := operation.Config{
-		Domain: b.domain, JS: b.js, Log: b.logger(),
+		Domain: env.domain, JS: env.js, Log: env.logger(),
 		Handlers: map[string]operation.Handler{commandType: handler}, CallTimeout: 300 * time.Millisecond, ParkAfter: 100 * time.Millisecond, Budget: operation.Budget{Tenant: 8},
 		Retries: operation.Retries{
-			failure.Unavailable: {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
-			failure.NotFound:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
-			failure.Unknown:     {First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour},
-			failure.Internal:    {First: time.Millisecond, Most: time.Millisecond, Horizon: 20 * time.Millisecond},
+			failure.Unavailable: {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour},
+			failure.NotFound:    {First: time.Millisecond, Max: time.Millisecond, Horizon: 20 * time.Millisecond},
+			failure.Unknown:     {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour},
+			failure.Internal:    {First: time.Millisecond, Max: time.Millisecond, Horizon: 20 * time.Millisecond},
 		},
 	}
 	for _, c := range change {
 		c(&cfg)
 	}
-	engine, err := operation.New(b.Context(), cfg)
+	engine, err := operation.New(env.Context(), cfg)
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
-	b.engine = engine
+	env.engine = engine
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- engine.Serve(ctx, partitions) }()
-	b.stop = sync.OnceFunc(func() {
+	env.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			b.Errorf("serve: %v", err)
+			env.Errorf("serve: %v", err)
 		}
 	})
-	b.Cleanup(b.stop)
+	env.Cleanup(env.stop)
 }
 
-func (b *bundle) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
+func (env *env) logger() *slog.Logger { return slog.New(slog.NewTextHandler(env.log, nil)) }
 
 const source = "/test"
 
@@ -121,26 +121,26 @@ func command(id, data string) *nats.Msg {
 
 const valid = `{"mailbox":"alex@contoso.com","add":["d@contoso.com"]}`
 
-func (b *bundle) publish(m *nats.Msg) {
-	b.Helper()
-	b.remember(m)
-	if _, err := b.js.PublishMsg(b.Context(), m); err != nil {
-		b.Fatal(err)
+func (env *env) publish(m *nats.Msg) {
+	env.Helper()
+	env.remember(m)
+	if _, err := env.js.PublishMsg(env.Context(), m); err != nil {
+		env.Fatal(err)
 	}
 }
 
 // remember keeps where the results of a command will stand.
-func (b *bundle) remember(m *nats.Msg) {
+func (env *env) remember(m *nats.Msg) {
 	e, err := event.Decode(m.Header, m.Data)
 	if err != nil {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.events == nil {
-		b.events = map[string]string{}
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	if env.events == nil {
+		env.events = map[string]string{}
 	}
-	b.events[e.ID()] = resultsOf(m)
+	env.events[e.ID()] = resultsOf(m)
 }
 
 // resultsOf is the subject where the results of a command stand; "" where it is none.
@@ -154,46 +154,46 @@ func resultsOf(m *nats.Msg) string {
 }
 
 // subject is where the results of a command stand.
-func (b *bundle) subject(id string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if subject, ok := b.events[id]; ok {
+func (env *env) subject(id string) string {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	if subject, ok := env.events[id]; ok {
 		return subject
 	}
-	return topology.EventSubject("contoso", b.domain, event.OperationID("contoso", source, id))
+	return topology.EventSubject("contoso", env.domain, event.OperationID("contoso", source, id))
 }
 
 // outcome waits for an operation's outcome.
-func (b *bundle) outcome(id string) event.Event {
-	b.Helper()
-	return b.outcomeOn(b.subject(id))
+func (env *env) outcome(id string) event.Event {
+	env.Helper()
+	return env.outcomeOn(env.subject(id))
 }
 
 // outcomeOn waits for the outcome that stands on a subject.
-func (b *bundle) outcomeOn(subject string) event.Event {
-	b.Helper()
-	return b.await(topology.StreamEvents, subject, func(e event.Event) bool {
+func (env *env) outcomeOn(subject string) event.Event {
+	env.Helper()
+	return env.await(topology.StreamEvents, subject, func(e event.Event) bool {
 		s, ok := event.StateOf(e)
 		return ok && s.Terminal()
 	})
 }
 
-func (b *bundle) await(stream, subject string, enough func(event.Event) bool) event.Event {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
+func (env *env) await(stream, subject string, enough func(event.Event) bool) event.Event {
+	env.Helper()
+	ctx, cancel := context.WithTimeout(env.Context(), patience)
 	defer cancel()
-	cons, err := b.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
+	cons, err := env.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	for {
 		m, err := cons.Next(jetstream.FetchContext(ctx))
 		if err != nil {
-			b.Fatalf("nothing on %s: %v\n%s", subject, err, b.log)
+			env.Fatalf("nothing on %s: %v\n%s", subject, err, env.log)
 		}
 		e, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
-			b.Fatal(err)
+			env.Fatal(err)
 		}
 		if enough(e) {
 			return e
@@ -202,28 +202,28 @@ func (b *bundle) await(stream, subject string, enough func(event.Event) bool) ev
 }
 
 // dead waits for a dead letter with a reason.
-func (b *bundle) dead(reason string) event.DeadLetter {
-	b.Helper()
-	return b.deadWhere(reason, func(l event.DeadLetter) bool { return l.Reason == reason })
+func (env *env) dead(reason string) event.DeadLetter {
+	env.Helper()
+	return env.deadWhere(reason, func(l event.DeadLetter) bool { return l.Reason == reason })
 }
 
-// deadWhere waits for a dead letter that is meant.
-func (b *bundle) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
+// deadWhere waits for a dead letter that is wanted.
+func (env *env) deadWhere(what string, meant func(event.DeadLetter) bool) event.DeadLetter {
+	env.Helper()
+	ctx, cancel := context.WithTimeout(env.Context(), patience)
 	defer cancel()
-	cons, err := b.js.OrderedConsumer(ctx, topology.StreamDead, jetstream.OrderedConsumerConfig{})
+	cons, err := env.js.OrderedConsumer(ctx, topology.StreamDead, jetstream.OrderedConsumerConfig{})
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	for {
 		m, err := cons.Next(jetstream.FetchContext(ctx))
 		if err != nil {
-			b.Fatalf("no dead letter %s: %v\n%s", what, err, b.log)
+			env.Fatalf("no dead letter %s: %v\n%s", what, err, env.log)
 		}
 		var l event.DeadLetter
 		if err := json.Unmarshal(m.Data(), &l); err != nil {
-			b.Fatal(err)
+			env.Fatal(err)
 		}
 		if meant(l) {
 			return l
@@ -231,16 +231,16 @@ func (b *bundle) deadWhere(what string, meant func(event.DeadLetter) bool) event
 	}
 }
 
-// letters counts what DEAD holds.
-func (b *bundle) letters() uint64 { return b.stream(topology.StreamDead).CachedInfo().State.Msgs }
+// deadLetters counts what DEAD holds.
+func (env *env) deadLetters() uint64 { return env.stream(topology.StreamDead).CachedInfo().State.Msgs }
 
 // count counts what the record of an operation holds.
-func (b *bundle) count(id string) uint64 {
-	b.Helper()
-	s := b.stream(topology.StreamEvents)
-	info, err := s.Info(b.Context(), jetstream.WithSubjectFilter(b.subject(id)))
+func (env *env) count(id string) uint64 {
+	env.Helper()
+	s := env.stream(topology.StreamEvents)
+	info, err := s.Info(env.Context(), jetstream.WithSubjectFilter(env.subject(id)))
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	var n uint64
 	for _, count := range info.State.Subjects {
@@ -255,9 +255,9 @@ func changed(run *operation.Attempt) (operation.Reply, error) {
 
 func TestSuccessCarriesTheCommandsContext(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
-	b.publish(command("1", valid))
-	e := b.outcome("1")
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
+	env.publish(command("1", valid))
+	e := env.outcome("1")
 	if faults := event.Check(e); len(faults) > 0 {
 		t.Error(faults)
 	}
@@ -281,26 +281,26 @@ func TestSuccessCarriesTheCommandsContext(t *testing.T) {
 func TestTheSameCommandTwiceHasOneOutcomeAndOneCall(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		calls.Add(1)
 		return changed(run)
 	})
 	for range 3 {
-		b.publish(command("1", valid))
+		env.publish(command("1", valid))
 	}
-	b.publish(command("2", valid)) // the same key: handled after the three
-	b.outcome("2")
-	if calls.Load() != 2 || b.count("1") != 1 {
-		t.Errorf("%d calls, %d events", calls.Load(), b.count("1"))
+	env.publish(command("2", valid)) // the same key: handled after the three
+	env.outcome("2")
+	if calls.Load() != 2 || env.count("1") != 1 {
+		t.Errorf("%d calls, %d events", calls.Load(), env.count("1"))
 	}
 }
 
 func TestOtherDataUnderTheSameIDIsDeadLettered(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
-	b.publish(command("1", valid))
-	b.publish(command("1", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))
-	l := b.dead(operation.Conflict)
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
+	env.publish(command("1", valid))
+	env.publish(command("1", `{"mailbox":"other@contoso.com","add":["d@contoso.com"]}`))
+	l := env.dead(operation.Conflict)
 	if l.Sequence != 2 || l.Stream != topology.StreamCommands || l.ID != "1" || l.OperationID != event.OperationID("contoso", source, "1") || !strings.Contains(string(l.Excerpt), "other@") {
 		t.Errorf("%+v", l)
 	}
@@ -308,32 +308,32 @@ func TestOtherDataUnderTheSameIDIsDeadLettered(t *testing.T) {
 
 func TestUnreadableIsDeadLetteredAndTheNextRuns(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	bad := command("x", "")
 	bad.Header, bad.Data = nil, []byte("\xff\x00 unreadable")
-	b.publish(bad)
+	env.publish(bad)
 	twice := command("y", valid)
 	twice.Header["ce-id"] = []string{"y", "z"}
-	b.publish(twice)
-	b.publish(command("2", valid))
-	b.outcome("2")
-	if l := b.dead(operation.Unreadable); l.Sequence != 1 || l.Detail == "" || l.Size != len(bad.Data) || l.SHA256 != "" || l.Shape == nil {
+	env.publish(twice)
+	env.publish(command("2", valid))
+	env.outcome("2")
+	if l := env.dead(operation.Unreadable); l.Sequence != 1 || l.Detail == "" || l.Size != len(bad.Data) || l.SHA256 != "" || l.Shape == nil {
 		t.Errorf("%+v", l)
 	}
 }
 
 func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, operation.Reject("tenantid", "names no tenant that is configured for exchangeonline")
 	})
 	schema := command("1", `{"mailbox":7,"ad":[]}`)
 	unknown := command("2", valid)
 	unknown.Header["ce-type"] = []string{"com.example.nonsense"}
-	foreign := command("3", valid)
-	foreign.Header["ce-type"] = []string{event.TypeMailboxCreate}
-	for _, m := range []*nats.Msg{schema, unknown, foreign, command("4", valid)} {
-		b.publish(m)
+	otherDomain := command("3", valid)
+	otherDomain.Header["ce-type"] = []string{event.TypeMailboxCreate}
+	for _, m := range []*nats.Msg{schema, unknown, otherDomain, command("4", valid)} {
+		env.publish(m)
 	}
 	for id, want := range map[string][]string{
 		"1": {"/ad is not known", "/mailbox must be string", " needs one of: add, remove"},
@@ -341,7 +341,7 @@ func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 		"3": {"type io.mailwright.mailbox.create.v1 is carried out on mailwright.cmd.contoso.mailbox.<key>"},
 		"4": {"tenantid names no tenant"},
 	} {
-		e := b.outcome(id)
+		e := env.outcome(id)
 		var data event.RejectedData
 		if err := e.DataAs(&data); err != nil || e.Type() != event.RejectedType(event.DomainDelegation) {
 			t.Fatalf("%s: %v, %v", id, e.Type(), err)
@@ -358,17 +358,17 @@ func TestWrongCommandIsRejectedWithEveryFault(t *testing.T) {
 func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if calls.Add(1) < 4 {
 			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Vendor: "exchangeonline", Text: "the vendor could not be reached"}
 		}
 		return changed(run)
 	})
-	b.publish(command("1", valid))
-	e := b.outcome("1")
+	env.publish(command("1", valid))
+	e := env.outcome("1")
 	var data event.DelegationChangedData
-	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || b.count("1") != 7 { // three times waiting and started
-		t.Errorf("attempt %d, %d events, %v", data.Operation.Attempt, b.count("1"), err)
+	if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 4 || env.count("1") != 7 { // three times waiting and started
+		t.Errorf("attempt %d, %d events, %v", data.Operation.Attempt, env.count("1"), err)
 	}
 }
 
@@ -378,15 +378,15 @@ func TestWhatDoesNotPassFails(t *testing.T) {
 		err  error
 		want event.FailureData
 	}{
-		"refused at once":        {&failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "X", Text: "no"}, event.FailureData{Kind: "refused", Vendor: "exchangeonline", Code: "X", Text: "no"}},
-		"not found, horizon":     {failure.New(failure.NotFound, "there is no such mailbox"), event.FailureData{Kind: "not-found", Text: "there is no such mailbox"}},
-		"a foreign error hidden": {errors.New("dial 10.1.2.3: hunter2"), event.FailureData{Kind: "internal", Text: "an internal error; the service's log has the details"}},
+		"refused at once":                  {&failure.Error{Kind: failure.Refused, Vendor: "exchangeonline", Code: "X", Text: "no"}, event.FailureData{Kind: "refused", Vendor: "exchangeonline", Code: "X", Text: "no"}},
+		"not found, horizon":               {failure.New(failure.NotFound, "there is no such mailbox"), event.FailureData{Kind: "not-found", Text: "there is no such mailbox"}},
+		"an error of another type, hidden": {errors.New("dial 10.1.2.3: hunter2"), event.FailureData{Kind: "internal", Text: "an internal error; the service's log has the details"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) { return operation.Reply{}, c.err })
-			b.publish(command("1", valid))
-			e := b.outcome("1")
+			env := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) { return operation.Reply{}, c.err })
+			env.publish(command("1", valid))
+			e := env.outcome("1")
 			var data event.FailedData
 			if err := e.DataAs(&data); err != nil || e.Type() != event.FailedType(event.DomainDelegation) || data.Failure != c.want {
 				t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
@@ -397,24 +397,24 @@ func TestWhatDoesNotPassFails(t *testing.T) {
 
 func TestPanickingHandlerFailsItsCommandOnly(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "1" {
 			panic("hunter2")
 		}
 		return changed(run)
 	})
-	b.publish(command("1", valid))
-	b.publish(command("2", valid))
-	if e := b.outcome("1"); e.Type() != event.FailedType(event.DomainDelegation) || strings.Contains(string(e.Data()), "hunter2") {
+	env.publish(command("1", valid))
+	env.publish(command("2", valid))
+	if e := env.outcome("1"); e.Type() != event.FailedType(event.DomainDelegation) || strings.Contains(string(e.Data()), "hunter2") {
 		t.Errorf("%s", e)
 	}
-	b.outcome("2")
+	env.outcome("2")
 }
 
 func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
 	t.Parallel()
 	const secret = `hunter"2\1`
-	b := setupDomain(t, event.DomainDirectory, event.TypeBusinessUserCreate, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+	env := setupDomain(t, event.DomainDirectory, event.TypeBusinessUserCreate, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, &failure.Error{Kind: failure.Refused, Text: "the password " + secret + " is too short", Cause: errors.New("really too short")}
 	}})
 	data, err := json.Marshal(event.BusinessUserCreateData{Container: "LDAP://OU=x", UserPrincipalName: "a@b", PreferredDomainController: "dc", NewPassword: secret})
@@ -424,14 +424,14 @@ func TestASecretThatTheVendorQuotesIsScrubbed(t *testing.T) {
 	m := command("1", string(data))
 	m.Subject = topology.CommandSubject("contoso", event.DomainDirectory, "a")
 	m.Header["ce-type"] = []string{event.TypeBusinessUserCreate}
-	b.publish(m)
-	e := b.outcome("1")
+	env.publish(m)
+	e := env.outcome("1")
 	if text := string(e.Data()); strings.Contains(text, "hunter") || !strings.Contains(text, "the password [redacted] is too short") {
 		t.Error(text)
 	}
-	b.stop()
-	if strings.Contains(b.log.String(), "hunter") {
-		t.Error("the log has it:\n" + b.log.String())
+	env.stop()
+	if strings.Contains(env.log.String(), "hunter") {
+		t.Error("the log has it:\n" + env.log.String())
 	}
 }
 
@@ -443,8 +443,8 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 		n.(*atomic.Int64).Add(1)
 		return changed(run)
 	}
-	b := setup(t, handler)
-	second, err := operation.New(t.Context(), operation.Config{Domain: event.DomainDelegation, JS: b.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.TypeDelegationChange: {Perform: handler}}})
+	env := setup(t, handler)
+	second, err := operation.New(t.Context(), operation.Config{Domain: event.DomainDelegation, JS: env.js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.TypeDelegationChange: {Perform: handler}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,18 +455,18 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 	for i := range commands {
 		m := command(fmt.Sprint(i), valid)
 		m.Subject = topology.CommandSubject("contoso", event.DomainDelegation, fmt.Sprint(i%10))
-		b.publish(m)
-		b.publish(m)
+		env.publish(m)
+		env.publish(m)
 	}
 	for i := range commands {
-		b.outcome(fmt.Sprint(i))
+		env.outcome(fmt.Sprint(i))
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	for i := range commands {
-		h := b.history(fmt.Sprint(i)) // some have waited for a turn, or in line
+		h := env.history(fmt.Sprint(i)) // some have waited for a free call, or behind others
 		if outcomes := slices.DeleteFunc(h, func(t string) bool { return t != "delegation.changed" }); len(outcomes) != 1 {
 			t.Errorf("command %d has %d outcomes", i, len(outcomes))
 		}

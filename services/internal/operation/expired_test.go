@@ -16,15 +16,15 @@ import (
 // does.
 func TestACommandThatIsGoneWhileItWaitsFails(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, throttledFor(1)
 	})
-	b.publish(command("1", valid))
-	b.until("it is parked", b.has(b.stream(topology.StreamParked), topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})))
-	if err := b.stream(topology.StreamCommands).DeleteMsg(t.Context(), 1); err != nil {
+	env.publish(command("1", valid))
+	env.until("it is parked", env.has(env.stream(topology.StreamParked), topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})))
+	if err := env.stream(topology.StreamCommands).DeleteMsg(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	e := b.outcome("1")
+	e := env.outcome("1")
 	var data event.FailedData
 	if err := e.DataAs(&data); err != nil || data.Failure.Kind != "unavailable" || data.Failure.Code != operation.Expired || data.Operation.CommandType != event.TypeDelegationChange {
 		t.Errorf("%s %+v %v", e.Type(), data, err)
@@ -32,23 +32,23 @@ func TestACommandThatIsGoneWhileItWaitsFails(t *testing.T) {
 	if faults := event.Check(e); len(faults) > 0 || event.Extension(e, event.AttrCommandID) != "1" {
 		t.Errorf("%v %s", faults, e)
 	}
-	if l := b.dead(operation.Expired); l.ID != "1" || l.Sequence != 1 || l.Type != event.TypeDelegationChange || l.OperationID != event.OperationID("contoso", source, "1") {
+	if l := env.dead(operation.Expired); l.ID != "1" || l.Sequence != 1 || l.Type != event.TypeDelegationChange || l.OperationID != event.OperationID("contoso", source, "1") {
 		t.Errorf("%+v", l)
 	}
-	b.nothingParked()
+	env.nothingParked()
 }
 
 func TestANotBeforeBeyondWhatCommandsKeepsIsRejected(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	for id, at := range map[string]string{
 		"31 days":              time.Now().Add(31 * 24 * time.Hour).UTC().Format(time.RFC3339),
 		"the year 10000 (UTC)": "9999-12-31T23:59:59-12:00",
 	} {
 		m := command(id, valid)
 		m.Header["ce-notbefore"] = []string{at}
-		b.publish(on(strings.Fields(id)[0], m))
-		if e := b.outcome(id); e.Type() != event.RejectedType(event.DomainDelegation) || !strings.Contains(string(e.Data()), "must come within 720h") {
+		env.publish(on(strings.Fields(id)[0], m))
+		if e := env.outcome(id); e.Type() != event.RejectedType(event.DomainDelegation) || !strings.Contains(string(e.Data()), "must come within 720h") {
 			t.Errorf("%s: %s", id, e)
 		}
 	}
@@ -56,14 +56,14 @@ func TestANotBeforeBeyondWhatCommandsKeepsIsRejected(t *testing.T) {
 
 func TestARetryAfterBeyondTheHorizonIsCutShort(t *testing.T) {
 	t.Parallel()
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, throttledFor(1 << 30)
 	}}, func(c *operation.Config) {
-		c.Retries[failure.Throttled] = operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: 50 * time.Millisecond}
+		c.Retries[failure.Throttled] = operation.Retry{First: time.Millisecond, Max: time.Millisecond, Horizon: 50 * time.Millisecond}
 	})
-	b.publish(command("1", valid))
-	if e := b.outcome("1"); e.Type() != event.FailedType(event.DomainDelegation) {
+	env.publish(command("1", valid))
+	if e := env.outcome("1"); e.Type() != event.FailedType(event.DomainDelegation) {
 		t.Errorf("%s", e)
 	}
-	b.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.failed")
+	env.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.failed")
 }

@@ -31,14 +31,14 @@ func TestOrderThroughFailovers(t *testing.T) {
 		each = 4
 	}
 	c := startCluster(t)
-	b := &bundle{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
-	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
+	env := &env{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
+	if err := topology.Ensure(t.Context(), env.js, topology.Config{Partitions: partitions, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
 	tried, highest := map[string]int{}, map[string]int{}
 	for range 2 {
-		c.serveWith(b.log, func(cfg *operation.Config) {
+		c.serveWith(env.log, func(cfg *operation.Config) {
 			cfg.ParkAfter, cfg.RebalanceInterval, cfg.CallTimeout = 100*time.Millisecond, 2*time.Second, 10*time.Second
 			cfg.Handlers = map[string]operation.Handler{event.TypeDelegationChange: {Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 				var key string
@@ -63,16 +63,16 @@ func TestOrderThroughFailovers(t *testing.T) {
 	ctx, calm := context.WithTimeout(t.Context(), time.Duration(each)*3*time.Second)
 	defer calm()
 	var unrest sync.WaitGroup
-	unrest.Go(func() { c.unrest(ctx, b) })
+	unrest.Go(func() { c.unrest(ctx, env) })
 	for n := range each {
 		for k := range keys {
 			key := fmt.Sprint("key", k)
 			m := on(key, command(fmt.Sprintf("%d-%s", n+1, key), valid))
 			m.Header.Set("Nats-Msg-Id", m.Header.Get("ce-id"))
-			b.until("the command is stored", func() bool {
+			env.until("the command is stored", func() bool {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
-				_, err := b.js.PublishMsg(ctx, m)
+				_, err := env.js.PublishMsg(ctx, m)
 				return err == nil
 			})
 		}
@@ -86,7 +86,7 @@ func TestOrderThroughFailovers(t *testing.T) {
 		return n
 	}
 	for before := -1; done() < keys*each; before = done() {
-		b.until("the next command takes effect", func() bool { return done() > before })
+		env.until("the next command takes effect", func() bool { return done() > before })
 	}
 	calm()
 	unrest.Wait()
@@ -94,11 +94,11 @@ func TestOrderThroughFailovers(t *testing.T) {
 
 // unrest has the streams change their leaders, and now and then stops the server that leads one,
 // until ctx ends.
-func (c *cluster) unrest(ctx context.Context, b *bundle) {
+func (c *cluster) unrest(ctx context.Context, env *env) {
 	for i := 1; ctx.Err() == nil; i++ {
 		for _, stream := range []string{topology.StreamParked, topology.StreamEvents} {
 			// There may be no leader, which is no failure of the test's.
-			_, _ = b.js.Conn().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, time.Second)
+			_, _ = env.js.Conn().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, time.Second)
 		}
 		if i%20 == 0 {
 			gone := i / 20 % len(c.servers)

@@ -25,15 +25,15 @@ func TestHeadersOfAPublisherNameNoOtherMessage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
+			env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 			m := command("waits", valid)
 			m.Header["ce-notbefore"] = []string{time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)}
 			m.Header.Set(header[0], header[1])
-			b.publish(m)
-			if e := b.outcome("waits"); e.Type() != event.TypeDelegationChanged {
+			env.publish(m)
+			if e := env.outcome("waits"); e.Type() != event.TypeDelegationChanged {
 				t.Errorf("%s", e)
 			}
-			b.nothingParked()
+			env.nothingParked()
 		})
 	}
 }

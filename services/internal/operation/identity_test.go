@@ -49,7 +49,7 @@ func (j *journal) list() []string {
 	return slices.Clone(j.ids)
 }
 
-// count tells how often a command was carried out.
+// count is how often a command was carried out.
 func (j *journal) count(id string) (n int) {
 	for _, other := range j.list() {
 		if other == id {
@@ -60,30 +60,30 @@ func (j *journal) count(id string) (n int) {
 }
 
 // wantRejected waits for the outcome of a command, which names a fault of a field.
-func (b *bundle) wantRejected(m *nats.Msg, field, problem string) {
-	b.Helper()
-	e := b.outcomeOn(resultsOf(m))
+func (env *env) wantRejected(m *nats.Msg, field, problem string) {
+	env.Helper()
+	e := env.outcomeOn(resultsOf(m))
 	var data event.RejectedData
-	if err := e.DataAs(&data); err != nil || e.Type() != event.RejectedType(b.domain) {
-		b.Errorf("%s: ended as %s %s (%v), want a fault of %s", m.Header.Get("ce-id"), e.Type(), e.Data(), err, field)
+	if err := e.DataAs(&data); err != nil || e.Type() != event.RejectedType(env.domain) {
+		env.Errorf("%s: ended as %s %s (%v), want a fault of %s", m.Header.Get("ce-id"), e.Type(), e.Data(), err, field)
 		return
 	}
 	if !slices.ContainsFunc(data.Faults, func(f event.Fault) bool { return f.Field == field && strings.Contains(f.Problem, problem) }) {
-		b.Errorf("%s: faults %v lack one of %s: %s", m.Header.Get("ce-id"), data.Faults, field, problem)
+		env.Errorf("%s: faults %v lack one of %s: %s", m.Header.Get("ce-id"), data.Faults, field, problem)
 	}
 }
 
 func TestTenantIDIsThatOfTheSubject(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, j.perform)
+	env := setup(t, j.perform)
 	absent, equal, other := command("absent", valid), with("tenantid", "contoso", command("equal", valid)), with("tenantid", "fabrikam", command("other", valid))
 	for _, m := range []*nats.Msg{absent, equal, other} {
-		b.publish(m)
+		env.publish(m)
 	}
-	b.wantRejected(other, "tenantid", "must be the tenant of the subject, contoso, or absent")
+	env.wantRejected(other, "tenantid", "must be the tenant of the subject, contoso, or absent")
 	for _, id := range []string{"absent", "equal"} {
-		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || event.Extension(e, event.AttrTenantID) != "contoso" {
+		if e := env.outcome(id); e.Type() != event.TypeDelegationChanged || event.Extension(e, event.AttrTenantID) != "contoso" {
 			t.Errorf("%s: %s", id, e)
 		}
 	}
@@ -96,20 +96,20 @@ func TestTenantIDIsThatOfTheSubject(t *testing.T) {
 func TestTheSameIDOfTwoTenants(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Tenant)
 		return changed(run)
 	})
 	messages := []*nats.Msg{command("1", valid), of("fabrikam", command("1", valid)), of("adatum", command("1", `{"mailbox":"alex@contoso.com","remove":["d@contoso.com"]}`))}
 	for _, m := range messages {
-		b.publish(m)
+		env.publish(m)
 	}
 	for i, tenant := range []string{"contoso", "fabrikam", "adatum"} {
-		if e := b.outcomeOn(resultsOf(messages[i])); e.Type() != event.TypeDelegationChanged || event.Extension(e, event.AttrTenantID) != tenant || j.count(tenant) != 1 {
+		if e := env.outcomeOn(resultsOf(messages[i])); e.Type() != event.TypeDelegationChanged || event.Extension(e, event.AttrTenantID) != tenant || j.count(tenant) != 1 {
 			t.Errorf("%s: %d calls, %s", tenant, j.count(tenant), e)
 		}
 	}
-	if n := b.letters(); n != 0 {
+	if n := env.deadLetters(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
@@ -119,7 +119,7 @@ func TestTheSameIDOfTwoTenants(t *testing.T) {
 func TestAPlanAnswersNoCommand(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: j.perform,
 		Plan: func(context.Context, *operation.Attempt) (event.Plan, error) {
 			return event.Plan{Target: "alex@contoso.com", Exists: true}, nil
@@ -127,17 +127,17 @@ func TestAPlanAnswersNoCommand(t *testing.T) {
 	})
 	plan := func(id string) *nats.Msg { return with("dryrun", "true", command(id, valid)) }
 	for _, m := range []*nats.Msg{plan("first"), command("first", valid), command("last", valid), plan("last")} {
-		b.publish(m)
+		env.publish(m)
 		want := event.TypeDelegationChanged
 		if m.Header.Get("ce-dryrun") != "" {
 			want = event.PlannedType(event.DomainDelegation)
 		}
-		if e := b.outcomeOn(resultsOf(m)); e.Type() != want {
+		if e := env.outcomeOn(resultsOf(m)); e.Type() != want {
 			t.Errorf("%v: %s", m.Header, e)
 		}
 	}
-	if got := j.list(); !slices.Equal(got, []string{"first", "last"}) || b.letters() != 0 {
-		t.Errorf("carried out %v, %d dead letters", got, b.letters())
+	if got := j.list(); !slices.Equal(got, []string{"first", "last"}) || env.deadLetters() != 0 {
+		t.Errorf("carried out %v, %d dead letters", got, env.deadLetters())
 	}
 }
 
@@ -146,7 +146,7 @@ func TestTheSameIDWithOtherConditionsConflicts(t *testing.T) {
 	t.Parallel()
 	past, later := "2026-01-02T03:04:05Z", "2036-01-02T03:04:05Z"
 	var j journal
-	b := setup(t, j.perform)
+	env := setup(t, j.perform)
 	change := func(id string) *nats.Msg { return on(id, command(id, valid)) }
 	for id, c := range map[string]struct{ first, second *nats.Msg }{
 		"notbefore added":    {change("notbefore added"), with("notbefore", past, change("notbefore added"))},
@@ -155,14 +155,14 @@ func TestTheSameIDWithOtherConditionsConflicts(t *testing.T) {
 		"expirytime added":   {change("expirytime added"), with("expirytime", later, change("expirytime added"))},
 		"expirytime changed": {with("expirytime", later, change("expirytime changed")), with("expirytime", "2037-01-02T03:04:05Z", change("expirytime changed"))},
 	} {
-		b.publish(c.first)
-		b.outcome(id)
-		b.publish(c.second)
-		if l := b.deadWhere("of "+id, func(l event.DeadLetter) bool { return l.ID == id }); l.Reason != operation.Conflict || l.Stream != topology.StreamCommands || l.Tenant != "contoso" {
+		env.publish(c.first)
+		env.outcome(id)
+		env.publish(c.second)
+		if l := env.deadWhere("of "+id, func(l event.DeadLetter) bool { return l.ID == id }); l.Reason != operation.Conflict || l.Stream != topology.StreamCommands || l.Tenant != "contoso" {
 			t.Errorf("%s: %+v", id, l)
 		}
-		if j.count(id) != 1 || b.count(id) != 1 {
-			t.Errorf("%s: %d calls, %d events", id, j.count(id), b.count(id))
+		if j.count(id) != 1 || env.count(id) != 1 {
+			t.Errorf("%s: %d calls, %d events", id, j.count(id), env.count(id))
 		}
 	}
 }
@@ -171,7 +171,7 @@ func TestTheSameIDWithOtherConditionsConflicts(t *testing.T) {
 func TestTheSameCommandSpelledAnotherWayIsTheSame(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.DomainDirectory, event.TypeObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setupDomain(t, event.DomainDirectory, event.TypeObjectCreate, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Command.ID())
 		return operation.Reply{Type: event.TypeObjectCreated, Data: event.ObjectCreatedData{Operation: run.Operation, Object: event.DirectoryObject{DN: "CN=x"}}}, nil
 	}})
@@ -185,14 +185,14 @@ func TestTheSameCommandSpelledAnotherWayIsTheSame(t *testing.T) {
 		create("1", "512", "2026-01-02T03:04:05Z"), create("1", "512.0", "2026-01-02T03:04:05Z"), create("1", "5.12e2", "2026-01-02T04:04:05+01:00"),
 		create("next", "512", "2026-01-02T03:04:05Z"),
 	} {
-		b.publish(m)
+		env.publish(m)
 	}
-	b.outcome("next")
-	if e := b.outcome("1"); e.Type() != event.TypeObjectCreated {
+	env.outcome("next")
+	if e := env.outcome("1"); e.Type() != event.TypeObjectCreated {
 		t.Errorf("%s", e)
 	}
-	if got := j.list(); !slices.Equal(got, []string{"1", "next"}) || b.letters() != 0 {
-		t.Errorf("carried out %v, %d dead letters", got, b.letters())
+	if got := j.list(); !slices.Equal(got, []string{"1", "next"}) || env.deadLetters() != 0 {
+		t.Errorf("carried out %v, %d dead letters", got, env.deadLetters())
 	}
 }
 
@@ -200,14 +200,14 @@ func TestTheSameCommandSpelledAnotherWayIsTheSame(t *testing.T) {
 func TestTheSameMessageIDIsThePublishersAffair(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, j.perform)
+	env := setup(t, j.perform)
 	for _, id := range []string{"of hr", "of itsm"} {
 		m := command(id, valid)
 		m.Header[nats.MsgIdHdr] = []string{"4711"}
-		b.publish(m)
-		b.outcome(id)
-		stored := b.stored(1).Time
-		b.until("the window of JetStream has passed", func() bool { return time.Since(stored) > 150*time.Millisecond })
+		env.publish(m)
+		env.outcome(id)
+		stored := env.stored(1).Time
+		env.until("the window of JetStream has passed", func() bool { return time.Since(stored) > 150*time.Millisecond })
 	}
 	if got := j.list(); !slices.Equal(got, []string{"of hr", "of itsm"}) {
 		t.Errorf("carried out %v", got)

@@ -23,26 +23,29 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
+// withoutServer is an environment of the same test that is not connected yet.
+func (e *env) withoutServer() *env { return &env{T: e.T, log: e.log, domain: e.domain} }
+
 // isolated is a replica's view of the same server, through a proxy that the test cuts.
-func (b *bundle) isolated() (*embedded.Proxy, *bundle) {
-	b.Helper()
-	server, err := url.Parse(b.js.Conn().ConnectedUrl())
+func (env *env) isolated() (*embedded.Proxy, *env) {
+	env.Helper()
+	server, err := url.Parse(env.js.Conn().ConnectedUrl())
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	proxy, err := embedded.StartProxy(server.Host)
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
-	b.Cleanup(proxy.Close)
-	replica := &bundle{T: b.T, log: b.log, domain: b.domain}
-	nc, err := bus.Connect(b.Context(), "nats://"+proxy.Addr(), b.Name(), replica.logger())
+	env.Cleanup(proxy.Close)
+	replica := env.withoutServer()
+	nc, err := bus.Connect(env.Context(), "nats://"+proxy.Addr(), env.Name(), replica.logger())
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
-	b.Cleanup(nc.Close)
+	env.Cleanup(nc.Close)
 	if replica.js, err = jetstream.New(nc); err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	return proxy, replica
 }
@@ -85,8 +88,8 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setupStreams(t, event.DomainDelegation)
-			proxy, first := b.isolated()
+			env := setupStreams(t, event.DomainDelegation)
+			proxy, first := env.isolated()
 			v := &vendor{read: make(chan event.DelegationReadData, 1)}
 			began, goOn, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			handlers := func(who string, perform func(context.Context, *operation.Attempt) error) func(*operation.Config) {
@@ -131,13 +134,13 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 				}
 				return lease.Check(ctx) // as a vendor's client does
 			}))
-			b.publish(command("1", valid))
+			env.publish(command("1", valid))
 			<-began
 			if c.slow {
-				b.until("the slow call is parked", func() bool { return b.parked("alex") > 0 })
+				env.until("the slow call is parked", func() bool { return env.parked("alex") > 0 })
 			}
 			proxy.Cut()
-			b.serve(event.TypeDelegationChange, operation.Handler{}, handlers("second", func(context.Context, *operation.Attempt) error {
+			env.serve(event.TypeDelegationChange, operation.Handler{}, handlers("second", func(context.Context, *operation.Attempt) error {
 				select {
 				case <-over:
 				default:
@@ -147,8 +150,8 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 				}
 				return nil
 			}))
-			b.publish(command("2", valid))
-			b.until("the second has carried out both", func() bool { return len(v.written()) == 2 })
+			env.publish(command("2", valid))
+			env.until("the second has carried out both", func() bool { return len(v.written()) == 2 })
 			close(goOn)
 			<-over
 			proxy.Heal()
@@ -157,29 +160,29 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 					t.Errorf("read back: %+v", data)
 				}
 			}
-			b.until("it is read back", func() bool { return !c.readBack || b.stream(topology.StreamCommands).CachedInfo().State.Msgs == 3 })
+			env.until("it is read back", func() bool { return !c.readBack || env.stream(topology.StreamCommands).CachedInfo().State.Msgs == 3 })
 			first.stop()
 			if got := v.written(); !slices.Equal(got, c.want) {
 				t.Errorf("the vendor was written by %q, want %q", got, c.want)
 			}
 			for _, id := range []string{"1", "2"} {
-				if history := b.history(id); history[len(history)-1] != "delegation.changed" || b.outcomes(id) != 1 {
+				if history := env.history(id); history[len(history)-1] != "delegation.changed" || env.outcomes(id) != 1 {
 					t.Errorf("history of %s: %v", id, history)
 				}
 			}
-			if told := strings.Contains(b.log.String(), "its target is read back"); told != c.readBack {
-				t.Errorf("told: %v\n%s", told, b.log)
+			if logged := strings.Contains(env.log.String(), "its target is read back"); logged != c.readBack {
+				t.Errorf("logged: %v\n%s", logged, env.log)
 			}
 			if c.readBack {
-				b.readBackStands(c.open)
+				env.readBackStands(c.open)
 			}
 		})
 	}
 }
 
 // outcomes counts those of an operation.
-func (b *bundle) outcomes(id string) (n int) {
-	for _, typ := range b.history(id) {
+func (env *env) outcomes(id string) (n int) {
+	for _, typ := range env.history(id) {
 		if typ == "delegation.changed" {
 			n++
 		}
@@ -189,20 +192,20 @@ func (b *bundle) outcomes(id string) (n int) {
 
 // readBackStands looks at the command that was published on the same key, which is not due while
 // a request may still arrive.
-func (b *bundle) readBackStands(later bool) {
-	b.Helper()
-	msg, err := b.stream(topology.StreamCommands).GetMsg(b.Context(), 3)
+func (env *env) readBackStands(later bool) {
+	env.Helper()
+	msg, err := env.stream(topology.StreamCommands).GetMsg(env.Context(), 3)
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	e, err := event.Decode(msg.Header, msg.Data)
 	var data map[string]string
 	if err := errors.Join(err, json.Unmarshal(e.Data(), &data)); err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	if faults := event.Check(e); len(faults) > 0 || e.Type() != event.TypeDelegationRead || e.Source() != operation.Source(event.DomainDelegation) ||
 		event.Extension(e, event.AttrTenantID) != "contoso" || event.Extension(e, event.AttrCorrelationID) != "T-1" || (event.Extension(e, event.AttrNotBefore) != "") != later {
-		b.Errorf("%v %v", faults, e)
+		env.Errorf("%v %v", faults, e)
 	}
 }
 
@@ -211,7 +214,7 @@ func (b *bundle) readBackStands(later bool) {
 func TestAPausedCreateIsNotSent(t *testing.T) {
 	t.Parallel()
 	var calls, sent atomic.Int64
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		NotRepeatable: true,
 		LookUp: func(context.Context, *operation.Attempt) (operation.Reply, bool, error) {
 			return operation.Reply{}, false, nil
@@ -227,12 +230,12 @@ func TestAPausedCreateIsNotSent(t *testing.T) {
 			return changed(run)
 		},
 	})
-	b.publish(command("1", valid))
-	b.outcome("1")
+	env.publish(command("1", valid))
+	env.outcome("1")
 	if calls.Load() != 2 || sent.Load() != 1 {
-		t.Errorf("called %d times, sent %d times: %v", calls.Load(), sent.Load(), b.history("1"))
+		t.Errorf("called %d times, sent %d times: %v", calls.Load(), sent.Load(), env.history("1"))
 	}
-	if slices.Contains(b.history("1"), "delegation.unknown") {
-		t.Errorf("what was not sent is in doubt: %v", b.history("1"))
+	if slices.Contains(env.history("1"), "delegation.unknown") {
+		t.Errorf("what was not sent is in doubt: %v", env.history("1"))
 	}
 }

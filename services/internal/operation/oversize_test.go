@@ -37,9 +37,9 @@ func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 		return m
 	}
 	long := strings.Repeat("ü", 100_000)
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) },
-	}, sweepSoon) // which finds what has no partition
+	}, recheckSoon) // which finds what has no partition
 	for i, c := range []struct {
 		message *nats.Msg
 		why     string
@@ -52,10 +52,10 @@ func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 		{onToken("a\xffb"), "not UTF-8"},
 		{onToken(strings.Repeat("k", 3500)), "the key has 3500 bytes"},
 	} {
-		b.publish(c.message)
-		b.publish(command(fmt.Sprint("next", i), valid))
-		b.outcome(fmt.Sprint("next", i))
-		l := b.deadNumber(i)
+		env.publish(c.message)
+		env.publish(command(fmt.Sprint("next", i), valid))
+		env.outcome(fmt.Sprint("next", i))
+		l := env.deadNumber(i)
 		if l.Reason != operation.Unreadable || !strings.Contains(l.Detail, c.why) {
 			t.Errorf("%s: %s, want %q", l.Reason, l.Detail, c.why)
 		}
@@ -63,10 +63,10 @@ func TestACommandOfWhichNoResultCanBeMadeIsDeadLettered(t *testing.T) {
 }
 
 // deadNumber waits for the n-th dead letter, counted from 0.
-func (b *bundle) deadNumber(n int) (l event.DeadLetter) {
-	b.Helper()
-	b.until(fmt.Sprint("there are dead letters beyond ", n), func() bool {
-		m, err := b.stream("DEAD").GetMsg(b.Context(), uint64(n)+1)
+func (env *env) deadNumber(n int) (l event.DeadLetter) {
+	env.Helper()
+	env.until(fmt.Sprint("there are dead letters beyond ", n), func() bool {
+		m, err := env.stream("DEAD").GetMsg(env.Context(), uint64(n)+1)
 		return err == nil && json.Unmarshal(m.Data, &l) == nil
 	})
 	return l
@@ -86,7 +86,7 @@ func TestTheLongestAttributesFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	parked := false
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if !parked {
 			parked = true
 			return operation.Reply{}, throttledFor(1)
@@ -95,8 +95,8 @@ func TestTheLongestAttributesFit(t *testing.T) {
 	})
 	m := on(strings.Repeat("k", 3000), command("", ""))
 	m.Header, m.Data = nil, raw
-	b.publish(m)
-	if e := b.outcome(id); e.Type() != event.TypeDelegationChanged {
+	env.publish(m)
+	if e := env.outcome(id); e.Type() != event.TypeDelegationChanged {
 		t.Errorf("%s", e.Type())
 	}
 }
@@ -121,15 +121,15 @@ func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 		for _, once := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", once ", once), func(t *testing.T) {
 				t.Parallel()
-				b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform, NotRepeatable: once},
+				env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform, NotRepeatable: once},
 					func(c *operation.Config) { c.CallTimeout = patience }) // 2 MiB take their time
-				b.publish(command("1", valid))
-				e := b.outcome("1")
+				env.publish(command("1", valid))
+				e := env.outcome("1")
 				var data event.FailedData
 				if err := e.DataAs(&data); err != nil || data.Failure.Code != operation.OutcomeUnknown || !strings.Contains(data.Failure.Text, "can not be published") {
 					t.Errorf("%s %+v %v", e.Type(), data.Failure, err)
 				}
-				if l := b.dead(operation.OutcomeUnknown); l.ID != "1" || l.Detail != data.Failure.Text {
+				if l := env.dead(operation.OutcomeUnknown); l.ID != "1" || l.Detail != data.Failure.Text {
 					t.Errorf("%+v", l)
 				}
 			})
@@ -139,13 +139,13 @@ func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 
 func TestTheFaultsOfACommandFitIntoItsResult(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) })
 	members := make([]string, 4_000)
 	for i := range members {
 		members[i] = fmt.Sprintf(`"unknown%d":0`, i)
 	}
-	b.publish(command("1", `{"mailbox":"a",`+strings.Join(members, ",")+`}`))
-	e := b.outcome("1")
+	env.publish(command("1", `{"mailbox":"a",`+strings.Join(members, ",")+`}`))
+	e := env.outcome("1")
 	var data event.RejectedData
 	if err := e.DataAs(&data); err != nil || len(data.Faults) != 101 || !strings.Contains(data.Faults[100].Problem, "faults more") {
 		t.Errorf("%d faults, %v", len(data.Faults), err)

@@ -39,28 +39,28 @@ func TestKeysSideBySide(t *testing.T) {
 		id := run.Command.ID()
 		calls[id]++
 		switch {
-		case calls[id] == 1 && len(id)%3 == 0: // tried again in place
+		case calls[id] == 1 && len(id)%3 == 0: // tried again in its slot
 			return operation.Reply{}, &failure.Error{Kind: failure.Unavailable, Text: "not now"}
-		case calls[id] == 1 && len(id)%3 == 1: // longer than Hold: parked
+		case calls[id] == 1 && len(id)%3 == 1: // longer than ParkAfter: parked
 			return operation.Reply{}, &failure.Error{Kind: failure.Throttled, RetryAfter: 300 * time.Millisecond, Text: "not so fast"}
 		}
 		order[run.Operation.Key] = append(order[run.Operation.Key], id)
 		return changed(run)
 	}}
-	b := setupStreams(t, event.DomainDelegation)
+	env := setupStreams(t, event.DomainDelegation)
 	var want []string
 	for i := range each {
 		for k := range keys {
 			id := fmt.Sprintf("%d-%d", k, i)
 			want = append(want, id)
-			b.publish(on(fmt.Sprint("key", k), command(id, valid)))
+			env.publish(on(fmt.Sprint("key", k), command(id, valid)))
 		}
 	}
 	noBudget := func(c *operation.Config) { c.Budget = operation.Budget{} }
-	b.serve(event.TypeDelegationChange, handler, noBudget)
-	b.serve(event.TypeDelegationChange, handler, noBudget)
+	env.serve(event.TypeDelegationChange, handler, noBudget)
+	env.serve(event.TypeDelegationChange, handler, noBudget)
 	for _, id := range want {
-		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged {
+		if e := env.outcome(id); e.Type() != event.TypeDelegationChanged {
 			t.Fatalf("%s ended as %s", id, e)
 		}
 	}
@@ -75,9 +75,9 @@ func TestKeysSideBySide(t *testing.T) {
 	if most.Load() <= 2*partitions {
 		t.Errorf("%d calls at a time at most, with %d partitions in two processes: nothing went side by side", most.Load(), partitions)
 	}
-	b.until("every delivery is acknowledged", func() bool {
+	env.until("every delivery is acknowledged", func() bool {
 		for p := range partitions {
-			c, err := b.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainDelegation, p).Durable)
+			c, err := env.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainDelegation, p).Durable)
 			if err != nil || c.CachedInfo().NumPending > 0 || c.CachedInfo().NumAckPending > 0 {
 				return false
 			}
@@ -95,7 +95,7 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 	order := map[string][]string{}
 	var woken atomic.Int64
 	all := make(chan struct{})
-	b := setupStreams(t, event.DomainDelegation)
+	env := setupStreams(t, event.DomainDelegation)
 	handler := operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		key, id := run.Operation.Key, run.Command.ID()
 		if first := strings.HasSuffix(id, "-0"); first && run.Operation.Attempt <= inPlace+1 {
@@ -117,19 +117,19 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 	}}
 	for i := range each {
 		for k := range keys {
-			b.publish(on(fmt.Sprint("key", k), command(fmt.Sprintf("%d-%d", k, i), valid)))
+			env.publish(on(fmt.Sprint("key", k), command(fmt.Sprintf("%d-%d", k, i), valid)))
 		}
 	}
 	patient := func(c *operation.Config) {
 		c.ParkAfter, c.CallTimeout, c.Budget = patience, patience, operation.Budget{}
 	}
-	b.serve(event.TypeDelegationChange, handler, patient)
-	b.serve(event.TypeDelegationChange, handler, patient)
+	env.serve(event.TypeDelegationChange, handler, patient)
+	env.serve(event.TypeDelegationChange, handler, patient)
 	for k := range keys {
 		var want []string
 		for i := range each {
 			want = append(want, fmt.Sprintf("%d-%d", k, i))
-			b.outcome(want[i])
+			env.outcome(want[i])
 		}
 		mu.Lock()
 		if got := order[fmt.Sprint("key", k)]; !slices.Equal(got, want) {
@@ -137,29 +137,29 @@ func TestKeysThatWaitedAreWorkedOffSideBySide(t *testing.T) {
 		}
 		mu.Unlock()
 	}
-	b.nothingParked()
+	env.nothingParked()
 }
 
-// TestTheUnreadableHoldsNothingUp: what is behind it on its key comes after it.
-func TestTheUnreadableHoldsNothingUp(t *testing.T) {
+// TestTheUnreadableHoldsUpNothing: what is behind it on its key comes after it.
+func TestTheUnreadableHoldsUpNothing(t *testing.T) {
 	t.Parallel()
-	b := setupStreams(t, event.DomainDelegation)
+	env := setupStreams(t, event.DomainDelegation)
 	for i := range 20 {
-		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("good", i), valid)))
+		env.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("good", i), valid)))
 		bad := on(fmt.Sprint("key", i), command(fmt.Sprint("bad", i), valid))
 		bad.Header["ce-id"] = []string{fmt.Sprint("bad", i), "another"}
-		b.publish(bad)
-		b.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("behind", i), valid)))
+		env.publish(bad)
+		env.publish(on(fmt.Sprint("key", i), command(fmt.Sprint("behind", i), valid)))
 	}
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
 	for i := range 20 {
-		b.outcome(fmt.Sprint("good", i))
-		b.outcome(fmt.Sprint("behind", i))
-		if h := b.history(fmt.Sprint("bad", i)); len(h) > 0 {
+		env.outcome(fmt.Sprint("good", i))
+		env.outcome(fmt.Sprint("behind", i))
+		if h := env.history(fmt.Sprint("bad", i)); len(h) > 0 {
 			t.Errorf("a message with a header twice was carried out: %v", h)
 		}
 	}
-	stream := b.stream(topology.StreamDead)
+	stream := env.stream(topology.StreamDead)
 	if n := stream.CachedInfo().State.Msgs; n != 20 {
 		t.Errorf("%d dead letters, want one for each of 20 malformed messages", n)
 	}
@@ -171,8 +171,8 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	t.Parallel()
 	var flood, mostFlood atomic.Int64
 	release := make(chan struct{})
-	b := setupStreams(t, event.DomainDelegation)
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setupStreams(t, event.DomainDelegation)
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Tenant == "flood" {
 			n := flood.Add(1)
 			defer flood.Add(-1)
@@ -188,20 +188,20 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	const flooding = 40
 	for i := range flooding {
 		m := on(fmt.Sprint("flood", i), command(fmt.Sprint("flood", i), valid))
-		b.publish(of("flood", m))
+		env.publish(of("flood", m))
 	}
 	for i := range 10 {
-		b.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
+		env.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
 	}
 	for i := range 10 {
-		b.outcome(fmt.Sprint("other", i)) // while no call of the flood has ended
+		env.outcome(fmt.Sprint("other", i)) // while no call of the flood has ended
 	}
 	if mostFlood.Load() > 3 {
 		t.Errorf("%d calls of one tenant at a time, with a budget of 3", mostFlood.Load())
 	}
-	b.until("somebody is sent away to wait for a turn", func() bool {
+	env.until("a command waits for the limit", func() bool {
 		for i := range flooding {
-			if h := b.history(fmt.Sprint("flood", i)); len(h) > 0 && h[0] == "delegation.waiting" {
+			if h := env.history(fmt.Sprint("flood", i)); len(h) > 0 && h[0] == "delegation.waiting" {
 				return true
 			}
 		}
@@ -210,36 +210,36 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	close(release)
 	for i := range flooding {
 		id := fmt.Sprint("flood", i)
-		e := b.outcome(id)
+		e := env.outcome(id)
 		var data event.DelegationChangedData
 		if err := e.DataAs(&data); err != nil || data.Operation.Attempt != 1 {
-			t.Errorf("%s: a wait for a turn is no attempt: %+v %v", id, data.Operation, err)
+			t.Errorf("%s: to wait for the limit is no attempt: %+v %v", id, data.Operation, err)
 		}
 	}
 }
 
-// TestAGhostInPARKEDIsTakenOut: a parked message that the engine gave up to send, but that was
-// stored all the same, must not hold its key up. The wake-up is scheduled before, so the ghost is
-// found settled and taken out.
-func TestAGhostInPARKEDIsTakenOut(t *testing.T) {
+// TestACommandThatIsParkedTwiceIsRemoved: a parked message that the engine gave up to send, but
+// that was stored all the same, must not hold up its key. The wake-up is scheduled before, so the
+// command is found finished and removed.
+func TestACommandThatIsParkedTwiceIsRemoved(t *testing.T) {
 	t.Parallel()
-	b := setupStreams(t, event.DomainDelegation)
+	env := setupStreams(t, event.DomainDelegation)
 	begun, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
-		once.Do(func() { close(begun); <-release }) // longer than Hold: the command is parked
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+		once.Do(func() { close(begun); <-release }) // longer than ParkAfter: the command is parked
 		return changed(run)
 	}}, func(c *operation.Config) {
 		c.JS = &forgetful{JetStream: c.JS, subject: topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: "alex"})}
 	})
-	b.publish(command("1", valid))
+	env.publish(command("1", valid))
 	<-begun
-	b.publish(command("2", valid))
-	b.until("the ghost stands in PARKED", func() bool { return b.parked("alex") > 0 })
+	env.publish(command("2", valid))
+	env.until("the command is in PARKED", func() bool { return env.parked("alex") > 0 })
 	close(release)
-	b.outcome("1")
-	b.outcome("2")
-	b.until("the ghost is taken out", func() bool { return b.parked("alex") == 0 })
+	env.outcome("1")
+	env.outcome("2")
+	env.until("it is removed", func() bool { return env.parked("alex") == 0 })
 }
 
 // forgetful is a JetStream of which the first answer to a publish on a subject is lost.
@@ -258,12 +258,12 @@ func (f *forgetful) Publish(ctx context.Context, subject string, data []byte, op
 }
 
 // parked counts what waits on a key.
-func (b *bundle) parked(key string) uint64 {
-	b.Helper()
-	stream := b.stream(topology.StreamParked)
-	info, err := stream.Info(b.Context(), jetstream.WithSubjectFilter(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: key})))
+func (env *env) parked(key string) uint64 {
+	env.Helper()
+	stream := env.stream(topology.StreamParked)
+	info, err := stream.Info(env.Context(), jetstream.WithSubjectFilter(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: key})))
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
 	var n uint64
 	for _, each := range info.State.Subjects {
@@ -273,7 +273,7 @@ func (b *bundle) parked(key string) uint64 {
 }
 
 // TestAVendorThatHangsLeavesTheOtherAlone floods a service with commands for a vendor that does not
-// answer, more than may outlast Hold.
+// answer, more than may outlast ParkAfter.
 func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 	t.Parallel()
 	const flood = 400
@@ -284,7 +284,7 @@ func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			answer := make(chan struct{})
-			b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Vendor: "hangs", Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+			env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Vendor: "hangs", Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 				<-answer
 				return changed(run)
 			}}, func(c *operation.Config) {
@@ -294,13 +294,13 @@ func TestAVendorThatHangsLeavesTheOtherAlone(t *testing.T) {
 			defer close(answer)
 			for i := range flood {
 				id := fmt.Sprint("flood", i)
-				b.publish(of(tenant(i), on(id, command(id, valid))))
+				env.publish(of(tenant(i), on(id, command(id, valid))))
 			}
 			for i := range 20 {
 				m := command(fmt.Sprint("other", i), `{"mailbox":"alex@contoso.com","delegates":[]}`)
 				m.Header["ce-type"] = []string{event.TypeDelegationSet}
-				b.publish(on(fmt.Sprint("other", i), m))
-				if e := b.outcome(fmt.Sprint("other", i)); e.Type() != event.TypeDelegationChanged {
+				env.publish(on(fmt.Sprint("other", i), m))
+				if e := env.outcome(fmt.Sprint("other", i)); e.Type() != event.TypeDelegationChanged {
 					t.Errorf("%s", e)
 				}
 			}

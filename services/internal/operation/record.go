@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,72 +18,82 @@ import (
 	"github.com/mailwright/mailwright/services/internal/failure"
 )
 
-// record is the event stream as the memory of operations.
-type record struct {
+// records reads and writes the records of operations: the events of EVENTS.
+type records struct {
 	js         jetstream.JetStream
 	events     *bus.LastMessageReader
 	source     string
 	failpoints failpoint.Set
 	now        func() time.Time
-	// name is that of this process among all that write, and written counts what it has.
-	name    string
-	written atomic.Uint64
-	// unguarded: see Config.Unsafe.
-	unguarded bool
 }
 
-// entry is where an operation's record stands. It is not changed once read.
+// entry is the state of an operation by the last event of its record. It is not changed once read.
 type entry struct {
 	sequence    uint64 // of the operation's last event; 0: none
 	state       event.State
 	operation   event.OperationData
-	attempt     int
-	since       time.Time // of the first failure in a row
-	sentAt      time.Time // when a call was announced that has no answer yet
-	held        bool      // the vendor holds the call for a person's approval
-	failure     event.FailureData
-	written     time.Time // when that event was written
-	nextAttempt time.Time // until when the operation is left alone
-	by          event.CommandRef
+	attempt     int               // the number of the last attempt
+	since       time.Time         // of the first failure in a row
+	sentAt      time.Time         // when a call was announced or sent that has no answer yet
+	failure     event.FailureData // of the last attempt
+	written     time.Time         // when that event was written
+	nextAttempt time.Time         // until when the operation is left alone
+	by          event.CommandRef  // of the cancel that ended it
 	envelope    envelope
+}
+
+// priorCall is the call that the record leaves in doubt; nil: none. A call that the vendor holds
+// for approval is in doubt only if it is not repeatable: any other is made again.
+func (e *entry) priorCall(h Handler) *PriorCall {
+	held := h.NotRepeatable && e.isHeld()
+	if !held && e.state != event.StateUnknown && e.state != event.StateStarted {
+		return nil
+	}
+	return &PriorCall{SentAt: e.sentAt, Failure: e.failure, HeldForApproval: held}
+}
+
+// isHeld reports whether the vendor holds the last call for a person's approval.
+func (e *entry) isHeld() bool {
+	return e.state == event.StateWaiting && e.failure.Kind == string(failure.Suspended)
 }
 
 // conflicts reports whether the record belongs to a command with another type, data, notbefore or
 // expirytime.
-func (e *entry) conflicts(run *Attempt) bool {
-	return e.sequence > 0 && e.operation.Fingerprint != run.Operation.Fingerprint
+func (e *entry) conflicts(a *Attempt) bool {
+	return e.sequence > 0 && e.operation.Fingerprint != a.Operation.Fingerprint
 }
 
-func (e *entry) cancelledBy(run *Attempt) bool {
-	return e.state == event.StateCancelled && e.by == event.CommandRef{Source: run.Command.Source(), ID: run.Command.ID()}
+// cancelledBy reports whether a cancel has ended the operation.
+func (e *entry) cancelledBy(a *Attempt) bool {
+	return e.state == event.StateCancelled && e.by == event.CommandRef{Source: a.Command.Source(), ID: a.Command.ID()}
 }
 
-// nothing is the entry of an operation that has no record.
-var nothing entry
+// noEntry is the entry of an operation that has no record.
+var noEntry entry
 
 // last reads an operation's last event.
-func (r *record) last(run *Attempt) (*entry, error) {
-	return r.lastOf(run.Tenant, run.address.Domain, run.ID)
+func (r *records) last(a *Attempt) (*entry, error) {
+	return r.lastOf(a.Tenant, a.address.Domain, a.ID)
 }
 
-func (r *record) lastOf(tenant string, domain event.Domain, id string) (*entry, error) {
-	return r.answer(r.ask(tenant, domain, id))
+func (r *records) lastOf(tenant string, domain event.Domain, id string) (*entry, error) {
+	return r.wait(r.request(tenant, domain, id))
 }
 
-// ask has an operation's last event looked up; answer waits for it.
-func (r *record) ask(tenant string, domain event.Domain, id string) bus.PendingRead {
+// request has an operation's last event looked up; wait waits for it.
+func (r *records) request(tenant string, domain event.Domain, id string) bus.PendingRead {
 	r.failpoints.Reach(failpoint.ReadRecord)
 	return r.events.Request(topology.EventSubject(tenant, domain, id))
 }
 
-func (r *record) answer(q bus.PendingRead) (*entry, error) {
+func (r *records) wait(q bus.PendingRead) (*entry, error) {
 	d, found, err := q.Wait()
 	r.failpoints.Reach(failpoint.RecordRead)
 	if err != nil {
 		return nil, fmt.Errorf("an operation's record: %w", err)
 	}
 	if !found {
-		return &nothing, nil
+		return &noEntry, nil
 	}
 	e, err := event.Decode(d.Header, d.Data)
 	if err != nil {
@@ -97,6 +105,24 @@ func (r *record) answer(q bus.PendingRead) (*entry, error) {
 	}
 	return last, nil
 }
+
+// unpublishable is the error that NATS will never take an event.
+type unpublishable struct {
+	eventType string
+	cause     error
+}
+
+func (u *unpublishable) Error() string {
+	return u.eventType + " can not be published, since it is too large or can not be encoded: a person has to look what the vendor has done"
+}
+func (u *unpublishable) Unwrap() error { return u.cause }
+
+// notRecorded is the error that an event could not be published: another replica was faster, or
+// JetStream stayed away. Nothing was decided; the message must come back.
+type notRecorded struct{ cause error }
+
+func (n *notRecorded) Error() string { return "not recorded: " + n.cause.Error() }
+func (n *notRecorded) Unwrap() error { return n.cause }
 
 // recordUnreadable is the error that the last event on an operation's subject says nothing of its
 // state: another program wrote it, or a later version of this one.
@@ -135,13 +161,13 @@ func entryOf(sequence uint64, e event.Event) (*entry, error) {
 	last := &entry{
 		sequence: sequence, state: state, operation: data.Operation, attempt: data.Operation.Attempt,
 		since: data.Since, sentAt: data.SentAt, nextAttempt: data.NextAttemptAt, by: data.By, failure: data.Failure, envelope: envelopeOf(e),
-		written: e.Time(), held: state == event.StateWaiting && data.Failure.Kind == string(failure.Suspended),
+		written: e.Time(),
 	}
 	switch {
 	case state == event.StateStarted:
 		last.sentAt, last.nextAttempt = last.written, data.LeaseExpiresAt
 	case data.Reason == event.WaitBlockedByKey:
-		// its turn comes when those before it are settled
+		// it is due when those before it are finished
 		last.attempt, last.since, last.nextAttempt = 0, time.Time{}, time.Time{}
 	case data.Reason == event.WaitScheduled, data.Reason == event.WaitConcurrencyLimit:
 		if last.attempt--; last.attempt == 0 { // nothing has been tried
@@ -160,25 +186,6 @@ type envelope struct {
 	attributes  []event.Attribute
 }
 
-// envelope of the results of a command.
-func (r *Attempt) envelope() envelope {
-	return envelope{tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.Attributes()}
-}
-
-// Attributes are the extension attributes of everything that is published because of the command,
-// for [event.Extend]; "" where one has no value.
-func (r *Attempt) Attributes() []event.Attribute {
-	return []event.Attribute{
-		{Name: event.AttrTenantID, Value: r.Tenant},
-		{Name: event.AttrCausationID, Value: r.Command.ID()},
-		{Name: event.AttrCommandID, Value: r.Command.ID()},
-		{Name: event.AttrCommandSource, Value: r.Command.Source()},
-		{Name: event.AttrOperationID, Value: r.ID},
-		{Name: event.AttrCorrelationID, Value: event.Extension(r.Command, event.AttrCorrelationID)},
-		{Name: event.AttrTraceParent, Value: event.Extension(r.Command, event.AttrTraceParent)},
-	}
-}
-
 // envelopeOf is the envelope that an earlier event of the operation has.
 func envelopeOf(e event.Event) envelope {
 	v := envelope{tenant: event.Extension(e, event.AttrTenantID), domain: event.DomainOf(e.Type()), operationID: event.Extension(e, event.AttrOperationID), subject: e.Subject()}
@@ -188,7 +195,7 @@ func envelopeOf(e event.Event) envelope {
 	return v
 }
 
-// attribute gives one by its name; "" where it is absent.
+// attribute gives one by its name; "" if it is absent.
 func (v *envelope) attribute(name string) string {
 	for _, a := range v.attributes {
 		if a.Name == name {
@@ -200,33 +207,33 @@ func (v *envelope) attribute(name string) string {
 
 // writer appends events to one operation's record, each under the guard that nobody else has.
 type writer struct {
-	*record
+	records  *records
 	envelope envelope
 	secrets  secrets
-	mu       sync.Mutex // an attempt, and who says that it takes long
-	sequence uint64
+	mu       sync.Mutex // held while an event is published: see publishIfIdle
+	sequence uint64     // of the record's last event
 }
 
-func (r *record) writer(run *Attempt, last *entry) *writer {
-	return &writer{record: r, envelope: run.envelope(), secrets: run.secrets, sequence: last.sequence}
+func (r *records) writer(a *Attempt, last *entry) *writer {
+	return &writer{records: r, envelope: a.envelope(), secrets: a.secrets, sequence: last.sequence}
 }
 
-// patience is how long an event is offered to a JetStream that does not answer. The vendor may have
-// acted by then: it is better to hold the message than to forget the outcome.
-const patience = 2 * time.Minute
+// publishTimeout is how long an event is offered to a JetStream that does not answer. The vendor
+// may have acted by then: it is better to keep the message than to forget the outcome.
+const publishTimeout = 2 * time.Minute
 
-// publish appends one event. It holds on while JetStream is away. An error means that another
-// replica was faster, or that patience ended: the message must come back and read the record again;
-// but for an *unpublishable.
+// publish appends one event. It tries again while JetStream is away. An error means that another
+// replica was faster, or that publishTimeout has passed: the message must come back and the record
+// be read again. An [unpublishable] event alone never gets through.
 func (w *writer) publish(ctx context.Context, eventType string, data any) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.write(ctx, eventType, data)
 }
 
-// publishAside appends an event beside an attempt that is at work: none where the attempt writes
-// just now, or has since a sequence.
-func (w *writer) publishAside(ctx context.Context, since uint64, eventType string, data any) error {
+// publishIfIdle appends an event beside an attempt that is at work; none if the attempt publishes
+// just now, or has published since a sequence.
+func (w *writer) publishIfIdle(ctx context.Context, since uint64, eventType string, data any) error {
 	if !w.mu.TryLock() {
 		return nil
 	}
@@ -242,38 +249,37 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 	if err != nil {
 		return &unpublishable{eventType, err}
 	}
-	if !w.unguarded {
-		// The message's id is this message's alone: it spares a repetition below. A stream of
-		// several replicas looks for it before it looks at the sequence, and would tell a writer
-		// that came too late that the other's event is its own.
-		msg.Header.Set(jetstream.MsgIDHeader, w.name+"."+strconv.FormatUint(w.written.Add(1), 10))
-		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.sequence, 10))
-	}
-	ack, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
-		if err := ctx.Err(); err != nil { // broken off: what it came to then says nothing of the vendor
-			return nil, backoff.Permanent(err)
-		}
-		// once offered it is better to know; JetStream has seconds to answer
-		ack, err := w.js.PublishMsg(context.WithoutCancel(ctx), msg)
-		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			return nil, backoff.Permanent(fmt.Errorf("%w: %w", errOvertaken, err))
-		}
-		if tooLarge(err) {
-			return nil, backoff.Permanent(&unpublishable{eventType, err})
-		}
-		return ack, err
-	}, backoff.WithMaxElapsedTime(patience))
-	if err != nil {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	sequence, err := w.records.publish(ctx, msg, w.sequence)
+	switch {
+	case errors.Is(err, bus.ErrNotLast):
+		return fmt.Errorf("%w: %w", errOvertaken, err)
+	case isTooLarge(err):
+		return &unpublishable{eventType, err}
+	case err != nil:
 		return err
 	}
-	w.sequence = ack.Sequence
+	w.sequence = sequence
 	return nil
 }
 
-// errOvertaken is the error of a writer that the record has gone on without.
+// publish publishes an event under the guard that a record still ends where it was read.
+func (r *records) publish(ctx context.Context, msg *nats.Msg, last uint64) (sequence uint64, err error) {
+	if !r.failpoints.Disabled(failpoint.Guard) {
+		return bus.PublishIfLast(ctx, r.js, msg, last)
+	}
+	ack, err := r.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// errOvertaken is the error that another writer has appended to the record since it was read.
 var errOvertaken = errors.New("another replica has written first")
 
-// append publishes an event that ends nothing: without it the attempt can not go on.
+// append publishes an event that does not end the attempt, which cannot go on without it.
 func (w *writer) append(ctx context.Context, eventType string, data any) error {
 	err := w.publish(ctx, eventType, data)
 	if _, never := errors.AsType[*unpublishable](err); err == nil || never {
@@ -288,7 +294,7 @@ const (
 	headerTooLarge  = 10097
 )
 
-func tooLarge(err error) bool {
+func isTooLarge(err error) bool {
 	refused, ok := errors.AsType[*jetstream.APIError](err)
 	return errors.Is(err, nats.ErrMaxPayload) || ok && (refused.ErrorCode == messageTooLarge || refused.ErrorCode == headerTooLarge)
 }
@@ -296,11 +302,11 @@ func tooLarge(err error) bool {
 func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
 	// Only one event can follow a given one.
 	id := w.envelope.operationID + "." + strconv.FormatUint(w.sequence, 10) + "." + eventType[len(event.Prefix):]
-	e, err := event.New(id, w.source, eventType, w.secrets.scrub(data))
+	e, err := event.New(id, w.records.source, eventType, w.secrets.scrub(data))
 	if err != nil {
 		return nil, err
 	}
-	e.SetTime(w.now().UTC())
+	e.SetTime(w.records.now().UTC())
 	if w.envelope.subject != "" {
 		e.SetSubject(w.envelope.subject)
 	}

@@ -45,10 +45,10 @@ func TestTwoWritersOfTheSameEventAreToldApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &record{js: js, source: Source(event.DomainDirectory), now: time.Now}
+	r := &records{js: js, source: Source(event.DomainDirectory), now: time.Now}
 	own := envelope{tenant: "contoso", domain: event.DomainDirectory, operationID: "abc"}
 	for i := range 2 {
-		w := &writer{record: r, envelope: own}
+		w := &writer{records: r, envelope: own}
 		err := w.publish(t.Context(), event.StartedType(event.DomainDirectory), event.StartedData{LeaseExpiresAt: time.Now()})
 		if (err == nil) != (i == 0) {
 			t.Errorf("writer %d: %v", i, err)

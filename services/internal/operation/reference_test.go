@@ -23,9 +23,9 @@ type reference struct {
 }
 
 // wakeNow has the service look at a key.
-func (b *bundle) wakeNow(key string, partition int) {
-	b.Helper()
-	b.foreign(topology.WakeSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: key, Partition: partition}), nil, "")
+func (env *env) wakeNow(key string, partition int) {
+	env.Helper()
+	env.publishRaw(topology.WakeSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: key, Partition: partition}), nil, "")
 }
 
 // TestAReferenceToAnotherCommand ends the operation that waited, and leaves the other command
@@ -47,22 +47,22 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 		// The very command: a stream that was copied, or made again while the service ran.
 		"made again, the same command": {func(r *reference, _, _, _ uint64) { r.Incarnation = otherStream }, ""},
 	}
-	b := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(context.Context, *operation.Attempt) (operation.Reply, error) {
 		return operation.Reply{}, throttledFor(3600)
 	})
 	references := map[string]reference{}
 	for name := range cases {
-		b.publish(on(name, command(name, valid)))
-		b.until("it waits", func() bool { return b.parked(event.Token(name)) == 1 })
-		m := b.messagesOn(topology.StreamParked, topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: event.Token(name)}))[0]
+		env.publish(on(name, command(name, valid)))
+		env.until("it waits", func() bool { return env.parked(event.Token(name)) == 1 })
+		m := env.messagesOn(topology.StreamParked, topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: event.Token(name)}))[0]
 		var r reference
 		if err := json.Unmarshal(m.Data, &r); err != nil {
 			t.Fatal(err)
 		}
 		references[name] = r
 	}
-	b.stop()
-	if err := b.stream(topology.StreamParked).Purge(t.Context()); err != nil {
+	env.stop()
+	if err := env.stream(topology.StreamParked).Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var j journal
@@ -71,7 +71,7 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 		foreign := with("type", event.TypeMailboxCreate, command("mailbox "+name, `{"directoryObject":"alex","mailboxParameters":{}}`))
 		foreign.Subject = topology.CommandSubject("contoso", event.DomainMailbox, name)
 		for _, m := range []*nats.Msg{on(name, command("same "+name, valid)), on("of "+name, command("other "+name, valid)), foreign} {
-			b.publish(m)
+			env.publish(m)
 		}
 		r := references[name]
 		c.change(&r, sequence+1, sequence+2, sequence+3)
@@ -80,60 +80,60 @@ func TestAReferenceToAnotherCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.foreign(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: b.domain, Key: event.Token(name)}), nil, string(raw))
-		b.ofWaitingNow(b.subject(name))
-		b.wakeNow(event.Token(name), r.Partition)
+		env.publishRaw(topology.ParkedSubject(topology.Address{Tenant: "contoso", Domain: env.domain, Key: event.Token(name)}), nil, string(raw))
+		env.ofWaitingNow(env.subject(name))
+		env.wakeNow(event.Token(name), r.Partition)
 	}
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform})
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform})
 	for name, c := range cases {
-		b.wantMismatch(name, c.reason, &j)
+		env.wantMismatch(name, c.reason, &j)
 		for _, id := range []string{"same " + name, "other " + name} {
-			if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
+			if e := env.outcome(id); e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
 				t.Errorf("%s: %d calls, %s", id, j.count(id), e)
 			}
 		}
 	}
-	if n := b.messagesOn(topology.StreamEvents, "mailwright.evt.contoso.mailbox.*"); len(n) > 0 {
+	if n := env.messagesOn(topology.StreamEvents, "mailwright.evt.contoso.mailbox.*"); len(n) > 0 {
 		t.Errorf("a command of another domain has results: %v", n[0].Header)
 	}
-	b.nothingQueued()
+	env.nothingQueued()
 }
 
 // nothingQueued waits until no key has anything that waits; schedules of hours may be left.
-func (b *bundle) nothingQueued() {
-	b.Helper()
-	b.until("nothing waits", func() bool { return len(b.messagesOn(topology.StreamParked, "mailwright.parked.>")) == 0 })
+func (env *env) nothingQueued() {
+	env.Helper()
+	env.until("nothing waits", func() bool { return len(env.messagesOn(topology.StreamParked, "mailwright.parked.>")) == 0 })
 }
 
 // ofWaitingNow writes the waiting of a record once more, so that its next attempt is due.
-func (b *bundle) ofWaitingNow(subject string) {
-	b.Helper()
-	last, err := b.stream(topology.StreamEvents).GetLastMsgForSubject(b.Context(), subject)
+func (env *env) ofWaitingNow(subject string) {
+	env.Helper()
+	last, err := env.stream(topology.StreamEvents).GetLastMsgForSubject(env.Context(), subject)
 	if err != nil {
-		b.Fatal(err)
+		env.Fatal(err)
 	}
-	b.foreign(subject, attributesOf(last.Header), dueNow(b.T, last.Data))
+	env.publishRaw(subject, attributesOf(last.Header), dueNow(env.T, last.Data))
 }
 
 // wantMismatch waits for what becomes of an operation whose reference has been changed.
-func (b *bundle) wantMismatch(id, reason string, j *journal) {
-	b.Helper()
-	e := b.outcome(id)
+func (env *env) wantMismatch(id, reason string, j *journal) {
+	env.Helper()
+	e := env.outcome(id)
 	if reason == "" {
 		if e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
-			b.Errorf("%s: %d calls, %s", id, j.count(id), e)
+			env.Errorf("%s: %d calls, %s", id, j.count(id), e)
 		}
 		return
 	}
 	var data event.FailedData
 	if err := e.DataAs(&data); err != nil || data.Failure.Code != reason || data.Failure.Kind != string(failure.Unavailable) || len(event.Check(e)) > 0 {
-		b.Errorf("%s: %s %s %v %v", id, e.Type(), e.Data(), err, event.Check(e))
+		env.Errorf("%s: %s %s %v %v", id, e.Type(), e.Data(), err, event.Check(e))
 	}
-	if l := b.deadWhere("of "+id, func(l event.DeadLetter) bool { return l.ID == id }); l.Reason != reason || l.Stream != topology.StreamCommands {
-		b.Errorf("%s: %+v", id, l)
+	if l := env.deadWhere("of "+id, func(l event.DeadLetter) bool { return l.ID == id }); l.Reason != reason || l.Stream != topology.StreamCommands {
+		env.Errorf("%s: %+v", id, l)
 	}
 	if j.count(id) > 0 {
-		b.Errorf("%s was carried out", id)
+		env.Errorf("%s was carried out", id)
 	}
 }
 
@@ -155,49 +155,49 @@ func TestCommandsIsMadeAgainWhileCommandsWait(t *testing.T) {
 				}
 				return j.perform(ctx, run)
 			}}
-			b := setupStreams(t, event.DomainDelegation)
-			b.serve(event.TypeDelegationChange, handler)
+			env := setupStreams(t, event.DomainDelegation)
+			env.serve(event.TypeDelegationChange, handler)
 			partition := map[string]int{}
 			for i := range waiting {
 				key := fmt.Sprint("old", i)
-				b.publish(on(key, command(key, valid)))
-				b.until("it waits", func() bool { return b.parked(key) == 1 })
-				address, _ := topology.ParseCommandSubject(b.stored(uint64(i + 1)).Subject)
+				env.publish(on(key, command(key, valid)))
+				env.until("it waits", func() bool { return env.parked(key) == 1 })
+				address, _ := topology.ParseCommandSubject(env.stored(uint64(i + 1)).Subject)
 				partition[key] = address.Partition
 			}
 			if !runs {
-				b.stop()
+				env.stop()
 			}
-			if err := b.js.DeleteStream(t.Context(), topology.StreamCommands); err != nil {
+			if err := env.js.DeleteStream(t.Context(), topology.StreamCommands); err != nil {
 				t.Fatal(err)
 			}
-			if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions}); err != nil {
+			if err := topology.Ensure(t.Context(), env.js, topology.Config{Partitions: partitions}); err != nil {
 				t.Fatal(err)
 			}
 			for i := range waiting {
 				key := fmt.Sprint("new", i)
-				b.publish(on(key, command(key, valid)))
+				env.publish(on(key, command(key, valid)))
 			}
 			if !runs {
-				b.serve(event.TypeDelegationChange, handler)
+				env.serve(event.TypeDelegationChange, handler)
 			}
 			for i := range waiting {
-				b.until("the new one waits", func() bool { return len(b.history(fmt.Sprint("new", i))) > 0 })
+				env.until("the new one waits", func() bool { return len(env.history(fmt.Sprint("new", i))) > 0 })
 			}
-			b.stop()
+			env.stop()
 			// its references may be of the former stream by their name
-			b.serve(event.TypeDelegationChange, handler)
+			env.serve(event.TypeDelegationChange, handler)
 			for key, p := range partition {
-				b.wakeNow(key, p)
+				env.wakeNow(key, p)
 			}
 			for i := range waiting {
-				b.wantMismatch(fmt.Sprint("old", i), operation.ReferenceMismatch, &j)
+				env.wantMismatch(fmt.Sprint("old", i), operation.ReferenceMismatch, &j)
 				id := fmt.Sprint("new", i)
-				if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
+				if e := env.outcome(id); e.Type() != event.TypeDelegationChanged || j.count(id) != 1 {
 					t.Errorf("%s: %d calls, %s", id, j.count(id), e)
 				}
 			}
-			b.nothingQueued()
+			env.nothingQueued()
 		})
 	}
 }

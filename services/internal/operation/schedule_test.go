@@ -21,7 +21,7 @@ func TestADueCommandJoinsItsKeysQueue(t *testing.T) {
 	t.Parallel()
 	var j journal
 	open := make(chan struct{})
-	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "head" {
 			select {
 			case <-open:
@@ -32,20 +32,20 @@ func TestADueCommandJoinsItsKeysQueue(t *testing.T) {
 		return j.perform(ctx, run)
 	})
 	soon := at(time.Second)
-	b.publish(command("head", valid))
-	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
-	b.publish(with("notbefore", soon, command("scheduled", valid)))
-	b.publish(with("notbefore", soon, command("scheduled as well", valid))) // at the same time
-	b.publish(command("behind", valid))
-	b.until("all are queued", func() bool { return b.parked("alex") == 4 })
-	b.publish(command("later", valid))
-	b.until("the last is queued", func() bool { return b.parked("alex") == 5 })
+	env.publish(command("head", valid))
+	env.until("the head waits", func() bool { return env.parked("alex") == 1 })
+	env.publish(with("notbefore", soon, command("scheduled", valid)))
+	env.publish(with("notbefore", soon, command("scheduled as well", valid))) // at the same time
+	env.publish(command("behind", valid))
+	env.until("all are queued", func() bool { return env.parked("alex") == 4 })
+	env.publish(command("later", valid))
+	env.until("the last is queued", func() bool { return env.parked("alex") == 5 })
 	close(open)
-	b.outcome("later")
+	env.outcome("later")
 	if got, want := j.list(), []string{"head", "behind", "scheduled", "scheduled as well", "later"}; !slices.Equal(got, want) {
 		t.Errorf("carried out %v, want %v", got, want)
 	}
-	b.nothingParked()
+	env.nothingParked()
 }
 
 // TestSchedulesOutliveTheService, and two replicas carry each command out once.
@@ -54,51 +54,51 @@ func TestSchedulesOutliveTheService(t *testing.T) {
 	const commands = 20
 	var j journal
 	handler := operation.Handler{Perform: j.perform}
-	b := setupStreams(t, event.DomainDelegation)
-	b.serve(event.TypeDelegationChange, handler)
+	env := setupStreams(t, event.DomainDelegation)
+	env.serve(event.TypeDelegationChange, handler)
 	due := time.Now().Add(3 * time.Second)
 	for i := range commands {
 		id := fmt.Sprint(i)
-		b.publish(with("notbefore", due.UTC().Format(time.RFC3339Nano), on(fmt.Sprint("key", i/2), command(id, valid))))
+		env.publish(with("notbefore", due.UTC().Format(time.RFC3339Nano), on(fmt.Sprint("key", i/2), command(id, valid))))
 	}
 	for i := range commands {
-		b.until("it is scheduled", func() bool { return len(b.history(fmt.Sprint(i))) > 0 })
+		env.until("it is scheduled", func() bool { return len(env.history(fmt.Sprint(i))) > 0 })
 	}
-	b.stop()
+	env.stop()
 	if got := j.list(); len(got) > 0 {
 		t.Errorf("carried out %v before it was due", got)
 	}
-	b.serve(event.TypeDelegationChange, handler)
-	b.serve(event.TypeDelegationChange, handler)
+	env.serve(event.TypeDelegationChange, handler)
+	env.serve(event.TypeDelegationChange, handler)
 	for i := range commands {
 		id := fmt.Sprint(i)
-		if e := b.outcome(id); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count(id) != 1 {
+		if e := env.outcome(id); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count(id) != 1 {
 			t.Errorf("%s: %d calls, %s", id, j.count(id), e)
 		}
 	}
-	b.nothingParked()
+	env.nothingParked()
 }
 
-// TestAScheduledCommandIsCancelledOnceItIsDue: it waits for its turn like any other then.
+// TestAScheduledCommandIsCancelledOnceItIsDue: it waits in its queue like any other then.
 func TestAScheduledCommandIsCancelledOnceItIsDue(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		j.add(run.Command.ID())
 		return operation.Reply{}, throttledFor(3600)
 	})
-	b.publish(command("head", valid))
-	b.until("the head waits", func() bool { return b.parked("alex") == 1 })
-	b.publish(with("notbefore", at(time.Second), command("scheduled", valid)))
-	b.until("it has joined the queue", func() bool { return b.parked("alex") == 2 })
+	env.publish(command("head", valid))
+	env.until("the head waits", func() bool { return env.parked("alex") == 1 })
+	env.publish(with("notbefore", at(time.Second), command("scheduled", valid)))
+	env.until("it has joined the queue", func() bool { return env.parked("alex") == 2 })
 	for i, id := range []string{"scheduled", "head"} {
-		b.publish(cancelOf(fmt.Sprint("cancel", i), id))
-		if e := b.outcome(fmt.Sprint("cancel", i)); e.Type() != event.TypeCancelCompleted {
+		env.publish(cancelOf(fmt.Sprint("cancel", i), id))
+		if e := env.outcome(fmt.Sprint("cancel", i)); e.Type() != event.TypeCancelCompleted {
 			t.Errorf("%s: %s", id, e)
 		}
-		b.wantHistory(id, "delegation.waiting", "delegation.cancelled")
+		env.wantHistory(id, "delegation.waiting", "delegation.cancelled")
 	}
-	b.nothingQueued()
+	env.nothingQueued()
 	if got := j.list(); !slices.Equal(got, []string{"head"}) {
 		t.Errorf("carried out %v", got)
 	}
@@ -107,17 +107,17 @@ func TestAScheduledCommandIsCancelledOnceItIsDue(t *testing.T) {
 func TestWhatIsDueIsCarriedOutAtOnce(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, j.perform)
-	b.publish(with("notbefore", at(-time.Hour), command("past", valid)))
-	b.outcome("past")
-	b.wantHistory("past", "delegation.changed")
+	env := setup(t, j.perform)
+	env.publish(with("notbefore", at(-time.Hour), command("past", valid)))
+	env.outcome("past")
+	env.wantHistory("past", "delegation.changed")
 }
 
-// TestAPlanIsMadeWhenItIsDue: it tells what would be done then.
+// TestAPlanIsMadeWhenItIsDue: the plan is of that moment.
 func TestAPlanIsMadeWhenItIsDue(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
+	env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{
 		Perform: j.perform,
 		Plan: func(context.Context, *operation.Attempt) (event.Plan, error) {
 			return event.Plan{Target: "alex@contoso.com", Exists: true}, nil
@@ -125,94 +125,95 @@ func TestAPlanIsMadeWhenItIsDue(t *testing.T) {
 	})
 	due := time.Now().Add(2 * time.Second)
 	plan := with("dryrun", "true", with("notbefore", due.UTC().Format(time.RFC3339Nano), command("1", valid)))
-	b.publish(plan)
-	e := b.outcomeOn(resultsOf(plan))
+	env.publish(plan)
+	e := env.outcomeOn(resultsOf(plan))
 	if e.Type() != event.PlannedType(event.DomainDelegation) || e.Time().Before(due.Add(-100*time.Millisecond)) || len(j.list()) > 0 {
 		t.Errorf("carried out %v, %s", j.list(), e)
 	}
-	b.nothingParked()
+	env.nothingParked()
 }
 
 // TestAWakeUpThatComesTooEarly schedules its command once more.
 func TestAWakeUpThatComesTooEarly(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setup(t, j.perform)
+	env := setup(t, j.perform)
 	due := time.Now().Add(3 * time.Second)
-	b.publish(with("notbefore", due.UTC().Format(time.RFC3339Nano), command("1", valid)))
-	b.until("it is scheduled", func() bool { return len(b.history("1")) > 0 })
-	address, _ := topology.ParseCommandSubject(b.stored(1).Subject)
-	schedules := b.messagesOn(topology.StreamParked, "mailwright.notbefore.>")
+	env.publish(with("notbefore", due.UTC().Format(time.RFC3339Nano), command("1", valid)))
+	env.until("it is scheduled", func() bool { return len(env.history("1")) > 0 })
+	address, _ := topology.ParseCommandSubject(env.stored(1).Subject)
+	schedules := env.messagesOn(topology.StreamParked, "mailwright.notbefore.>")
 	for range 2 {
-		b.foreign(topology.WakeSubject(address), nil, string(schedules[0].Data))
+		env.publishRaw(topology.WakeSubject(address), nil, string(schedules[0].Data))
 	}
-	if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count("1") != 1 {
+	if e := env.outcome("1"); e.Type() != event.TypeDelegationChanged || e.Time().Before(due.Add(-100*time.Millisecond)) || j.count("1") != 1 {
 		t.Errorf("%d calls, %s", j.count("1"), e)
 	}
-	b.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.changed")
-	b.nothingParked()
+	env.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.changed")
+	env.nothingParked()
 }
 
-// TestSweepIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is lost.
-func TestSweepIsDoneWithWhatIsScheduled(t *testing.T) {
+// TestRecheckIsDoneWithWhatIsScheduled: a year's joiners must not keep it from finding what is
+// lost.
+func TestRecheckIsDoneWithWhatIsScheduled(t *testing.T) {
 	t.Parallel()
 	const scheduled = 20
 	var j journal
-	b := setupStreams(t, event.DomainDelegation)
-	b.publish(command("taken", valid))
-	b.steal(b.stored(1))
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(command("taken", valid))
+	env.ackExternally(env.stored(1))
 	for i := range scheduled {
-		b.publish(with("notbefore", at(time.Hour), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
+		env.publish(with("notbefore", at(time.Hour), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
 	}
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, sweepSoon)
-	if l := b.dead(operation.AckedWithoutOutcome); l.ID != "taken" {
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, recheckSoon)
+	if l := env.dead(operation.AckedWithoutOutcome); l.ID != "taken" {
 		t.Errorf("%+v", l)
 	}
-	if n := b.swept(); n != 1 || len(j.list()) > 0 {
+	if n := env.rechecked(); n != 1 || len(j.list()) > 0 {
 		t.Errorf("%d dead letters, carried out %v", n, j.list())
 	}
-	if n := len(b.messagesOn(topology.StreamParked, "mailwright.notbefore.>")); n != scheduled {
+	if n := len(env.messagesOn(topology.StreamParked, "mailwright.notbefore.>")); n != scheduled {
 		t.Errorf("%d schedules", n)
 	}
 }
 
-// TestSweepSchedulesAgain what has lost its schedule.
-func TestSweepSchedulesAgain(t *testing.T) {
+// TestRecheckSchedulesAgain what has lost its schedule.
+func TestRecheckSchedulesAgain(t *testing.T) {
 	t.Parallel()
 	var j journal
-	b := setupStreams(t, event.DomainDelegation)
-	b.publish(with("notbefore", at(5*time.Second), command("1", valid)))
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = 2 * time.Second })
-	parked := b.stream(topology.StreamParked)
-	place := strings.Replace(b.subject("1"), "mailwright.evt.", "mailwright.notbefore.", 1)
-	b.until("it is scheduled", b.has(parked, place))
-	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(place)); err != nil {
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(with("notbefore", at(5*time.Second), command("1", valid)))
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = 2 * time.Second })
+	parked := env.stream(topology.StreamParked)
+	schedule := strings.Replace(env.subject("1"), "mailwright.evt.", "mailwright.notbefore.", 1)
+	env.until("it is scheduled", env.has(parked, schedule))
+	if err := parked.Purge(t.Context(), jetstream.WithPurgeSubject(schedule)); err != nil {
 		t.Fatal(err)
 	}
-	if e := b.outcome("1"); e.Type() != event.TypeDelegationChanged || j.count("1") != 1 {
+	if e := env.outcome("1"); e.Type() != event.TypeDelegationChanged || j.count("1") != 1 {
 		t.Errorf("%d calls, %s", j.count("1"), e)
 	}
-	if n := b.swept(); n != 0 {
+	if n := env.rechecked(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
 
-// TestSweepLooksWhileACommandBecomesDue: the server publishes its wake-up a moment after.
-func TestSweepLooksWhileACommandBecomesDue(t *testing.T) {
+// TestRecheckLooksWhileACommandBecomesDue: the server publishes its wake-up a moment after.
+func TestRecheckLooksWhileACommandBecomesDue(t *testing.T) {
 	t.Parallel()
 	const commands, delay = 8, 1500 * time.Millisecond
 	var j journal
-	b := setupStreams(t, event.DomainDelegation)
-	b.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = delay })
+	env := setupStreams(t, event.DomainDelegation)
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: j.perform}, func(c *operation.Config) { c.RecheckAfter = delay })
 	for i := range commands {
-		b.publish(with("notbefore", at(delay), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
+		env.publish(with("notbefore", at(delay), on(fmt.Sprint("key", i), command(fmt.Sprint(i), valid))))
 	}
 	for i := range commands {
-		if e := b.outcome(fmt.Sprint(i)); e.Type() != event.TypeDelegationChanged {
+		if e := env.outcome(fmt.Sprint(i)); e.Type() != event.TypeDelegationChanged {
 			t.Errorf("%s", e)
 		}
 	}
-	if n := b.swept(); n != 0 || len(j.list()) != commands {
+	if n := env.rechecked(); n != 0 || len(j.list()) != commands {
 		t.Errorf("%d dead letters, carried out %v", n, j.list())
 	}
 }
@@ -222,34 +223,34 @@ func TestADuplicateOnAnotherKeyDoesNotStop(t *testing.T) {
 	t.Parallel()
 	var j journal
 	answer := make(chan struct{})
-	b := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Command.ID() == "slow" {
 			<-answer
 		}
 		return j.perform(ctx, run)
 	})
-	b.publish(on("a", command("slow", valid)))
-	b.until("it is under way", func() bool { return len(b.history("slow")) > 0 })
-	b.publish(on("b", command("slow", valid)))
-	b.until("the duplicate waits", func() bool { return b.parked("b") == 1 })
-	b.publish(on("b", command("behind", valid)))
-	b.until("the next is behind it", func() bool { return b.parked("b") == 2 })
+	env.publish(on("a", command("slow", valid)))
+	env.until("it is under way", func() bool { return len(env.history("slow")) > 0 })
+	env.publish(on("b", command("slow", valid)))
+	env.until("the duplicate waits", func() bool { return env.parked("b") == 1 })
+	env.publish(on("b", command("behind", valid)))
+	env.until("the next is behind it", func() bool { return env.parked("b") == 2 })
 	woken := map[uint64]bool{}
-	b.until("the key of the duplicate has been woken while the call goes on", func() bool {
-		for _, m := range b.messagesOn(topology.StreamParked, "mailwright.schedule.contoso.delegation.b") {
+	env.until("the key of the duplicate has been woken while the call goes on", func() bool {
+		for _, m := range env.messagesOn(topology.StreamParked, "mailwright.schedule.contoso.delegation.b") {
 			woken[m.Sequence] = true
 		}
 		return len(woken) > 2
 	})
 	close(answer)
 	ended := time.Now()
-	b.outcome("behind")
-	if took := time.Since(ended); took > 10*time.Second { // the lease is 300 ms, the sweep comes after 10 minutes
+	env.outcome("behind")
+	if took := time.Since(ended); took > 10*time.Second { // the lease is 300 ms, the recheck comes after 10 minutes
 		t.Errorf("the next command waited for %v", took)
 	}
-	b.outcome("slow")
+	env.outcome("slow")
 	if j.count("slow") != 1 || j.count("behind") != 1 {
 		t.Errorf("carried out %v", j.list())
 	}
-	b.nothingParked()
+	env.nothingParked()
 }

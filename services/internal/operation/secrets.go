@@ -9,18 +9,18 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 )
 
-// secrets are the secret texts of one command. They are the last line of defence: should a vendor's
-// text quote one of them, it is replaced before anything leaves the process, as an event or as a
-// line of the log.
+// secrets are the secret texts of one command. They are the last line of defence: if a vendor's
+// text quotes one of them, it is replaced before the text leaves the process in an event or in the
+// log.
 type secrets []string
 
-// leastSecret is the shortest secret that is looked for: shorter ones are too likely to be a part
-// of an honest word.
-const leastSecret = 6
+// minSecret is the length of the shortest secret that is looked for: shorter ones are too likely to
+// be a part of another word.
+const minSecret = 6
 
 func secretsOf(d event.Document) (list secrets) {
 	for _, s := range d.Secrets() {
-		if len(s) >= leastSecret {
+		if len(s) >= minSecret {
 			list = append(list, s)
 		}
 	}

@@ -19,25 +19,25 @@ var (
 )
 
 // span begins the span of an attempt, below the trace that the command belongs to (W3C Trace
-// Context); end takes what came of it. Nothing of the command's data goes into it.
-func span(ctx context.Context, run *Attempt) (_ context.Context, end func(Reply, error)) {
-	if parent := event.Extension(run.Command, event.AttrTraceParent); parent != "" {
+// Context); end takes what came of the attempt. No data of the command goes into the span.
+func span(ctx context.Context, a *Attempt) (_ context.Context, end func(Reply, error)) {
+	if parent := event.Extension(a.Command, event.AttrTraceParent); parent != "" {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.AttrTraceParent: parent})
 	}
 	ctx, s := tracer.Start(ctx, "attempt", consumerSpan)
 	if !s.IsRecording() {
 		return ctx, func(Reply, error) {}
 	}
-	s.SetAttributes(attribute.String("mailwright.operation", run.ID), attribute.String("mailwright.command", run.Command.Type()),
-		attribute.Int("mailwright.attempt", run.Operation.Attempt))
+	s.SetAttributes(attribute.String("mailwright.operation", a.ID), attribute.String("mailwright.command", a.Command.Type()),
+		attribute.Int("mailwright.attempt", a.Operation.Attempt))
 	return ctx, func(result Reply, err error) {
-		s.SetAttributes(attribute.String("mailwright.tenant", run.Tenant))
+		s.SetAttributes(attribute.String("mailwright.tenant", a.Tenant))
 		if err == nil {
 			s.SetAttributes(attribute.String("mailwright.result", result.Type))
 		} else {
 			f := failure.Of(err)
 			s.SetAttributes(attribute.String("error.type", string(f.Kind)), attribute.String("mailwright.vendor", f.Vendor))
-			s.SetStatus(codes.Error, run.secrets.text(f.Text))
+			s.SetStatus(codes.Error, a.secrets.text(f.Text))
 		}
 		s.End()
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Commands adds a row to operations for each command that has no event yet. The first event
-// overwrites the row as a whole, and a row with events is never touched.
+// Commands adds a row to operations for each command that has no event yet. The first event of the
+// operation replaces the row, and a row with events is never changed.
 type Commands struct{}
 
 // Name of the projection.
@@ -22,11 +22,11 @@ func (Commands) Stream() string { return topology.StreamCommands }
 // Subjects is nil: it follows all of them.
 func (Commands) Subjects() []string { return nil }
 
-// received is what a command alone tells of its operation.
-var received = table[operationRow]{name: "operations", key: "operation_id", existing: keep}
+// commandOperations inserts the rows that a command alone gives.
+var commandOperations = table[operationRow]{name: "operations", key: "operation_id", onConflict: keep}
 
-// Read makes the rows. A message that names no operation is no fault of this projection: its
-// service puts it into DEAD, and the row is in dead_letters.
+// Read makes the rows. It ignores a message from which no operation id can be read: its service
+// puts the message into DEAD, and dead_letters has the row.
 func (Commands) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]operationRow, 0, len(records))
 	seen := make(map[string]bool, len(records))
@@ -38,11 +38,11 @@ func (Commands) Read(records []projector.Record) (projector.Write, error) {
 		seen[row.OperationID] = true
 		rows = append(rows, row)
 	}
-	return received.write(byOperation(rows)), nil
+	return commandOperations.write(sortByOperation(rows)), nil
 }
 
-// commandRow gives the row of a command, also of one whose envelope or data has faults: its service
-// answers that one with a result. ok is false where no result can follow.
+// commandRow returns the row of a command, also if its envelope or data are invalid: its service
+// rejects that one. ok is false if no result can follow.
 func commandRow(record projector.Record) (row operationRow, ok bool) {
 	address, ok := topology.ParseCommandSubject(record.Subject)
 	if !ok || address.Check() != nil {
@@ -54,16 +54,20 @@ func commandRow(record projector.Record) (row operationRow, ok bool) {
 	}
 	e := command.Event
 	row = newOperationRow(e, address.Tenant, string(address.Domain), event.OperationOf(address.Tenant, e))
-	row.CommandSource, row.CommandID, row.CommandType = text(e.Source()), text(e.ID()), text(e.Type())
-	row.Key, row.Fingerprint = text(address.Key), command.Fingerprint()
+	row.CommandSource = text(e.Source())
+	row.CommandID = text(e.ID())
+	row.CommandType = text(e.Type())
+	row.Key = text(address.Key)
+	row.Fingerprint = command.Fingerprint()
 	row.State = string(event.StateReceived)
-	row.ReceivedAt, row.UpdatedAt = record.StoredAt, record.StoredAt
+	row.ReceivedAt = record.StoredAt
+	row.UpdatedAt = record.StoredAt
 	return row, true
 }
 
-// byOperation sorts rows: two projections write to operations, and in the same order they can not
-// wait for each other in a circle.
-func byOperation(rows []operationRow) []operationRow {
+// sortByOperation sorts rows by operation. Two projections write to operations; if both lock rows
+// in the same order, they cannot deadlock.
+func sortByOperation(rows []operationRow) []operationRow {
 	slices.SortFunc(rows, func(a, b operationRow) int { return strings.Compare(a.OperationID, b.OperationID) })
 	return rows
 }

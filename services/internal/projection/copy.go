@@ -12,33 +12,33 @@ import (
 	"time"
 )
 
-// column is a column of a row type, and the way to its field, through embedded structs.
+// column is a column of a row type. index is the path to its field through embedded structs.
 type column struct {
 	name   string
 	index  []int
 	append appender
 }
 
-// appender appends a field as COPY's binary format has it: its length and its bytes; the length of
-// NULL is -1. A column must have just the type that the Go type stands for.
+// appender appends a field in COPY's binary format: its length and its bytes, or the length -1 for
+// NULL. The column must have exactly the type that stands for the Go type.
 type appender func(to []byte, field any) []byte
 
 var appenders = map[reflect.Type]appender{
-	reflect.TypeFor[string]():          pointing(appendText),
+	reflect.TypeFor[string]():          byAddress(appendText),
 	reflect.TypeFor[*string]():         nullable(appendText),
-	reflect.TypeFor[int64]():           pointing(appendBigint),
+	reflect.TypeFor[int64]():           byAddress(appendBigint),
 	reflect.TypeFor[*int64]():          nullable(appendBigint),
-	reflect.TypeFor[bool]():            pointing(appendBoolean),
+	reflect.TypeFor[bool]():            byAddress(appendBoolean),
 	reflect.TypeFor[*bool]():           nullable(appendBoolean),
-	reflect.TypeFor[time.Time]():       pointing(appendTimestamptz),
+	reflect.TypeFor[time.Time]():       byAddress(appendTimestamptz),
 	reflect.TypeFor[*time.Time]():      nullable(appendTimestamptz),
-	reflect.TypeFor[json.RawMessage](): pointing(appendJSONB),
-	reflect.TypeFor[[]string]():        pointing(appendTexts),
+	reflect.TypeFor[json.RawMessage](): byAddress(appendJSONB),
+	reflect.TypeFor[[]string]():        byAddress(appendTexts),
 }
 
-// indexedAppenders are those of columns that a btree or gin index holds whole; see [indexable].
+// indexedAppenders are the appenders of columns that are in a btree or gin index; see [indexable].
 var indexedAppenders = map[reflect.Type]appender{
-	reflect.TypeFor[string]():  pointing(appendIndexed),
+	reflect.TypeFor[string]():  byAddress(appendIndexed),
 	reflect.TypeFor[*string](): nullable(appendIndexed),
 }
 
@@ -47,12 +47,12 @@ func appendIndexed(to []byte, s *string) []byte {
 	return appendText(to, &short)
 }
 
-// maxIndexed is the longest text in bytes that an indexed column holds. A btree refuses rows above
-// 2,704 bytes, and so the record; the widest key has four such columns.
+// maxIndexed is the maximum length of a text in an indexed column, in bytes. A btree refuses rows
+// above 2,704 bytes, and the widest key has four such columns.
 const maxIndexed = 600
 
-// indexable shortens a text that is too long for an index. The hash at its end keeps it apart from
-// others with the same beginning. Shortened once more it stays as it is.
+// indexable shortens a text that is too long for an index. It ends with a hash, so that two texts
+// with the same beginning stay different. A shortened text is returned as it is.
 func indexable(s string) string {
 	if len(s) <= maxIndexed {
 		return s
@@ -62,9 +62,9 @@ func indexable(s string) string {
 	return strings.ToValidUTF8(s[:maxIndexed-len(end)], "") + end
 }
 
-// columns lists those of a row type, by the tag db: the column's name, and behind a comma "indexed"
-// where an index holds it. A field may have the name of one in an embedded struct: both are
-// columns.
+// columns lists the columns of a row type. The tag db gives the column's name, followed by
+// ",indexed" if an index holds the column. A field that has the name of a field in an embedded
+// struct does not hide it: both are columns.
 func columns(t reflect.Type, within ...int) (list []column) {
 	for i := range t.NumField() {
 		f, index := t.Field(i), append(slices.Clone(within), i)
@@ -85,8 +85,8 @@ func columns(t reflect.Type, within ...int) (list []column) {
 	return list
 }
 
-// encode writes rows in COPY's binary format, each field from where it stands: drivers take values,
-// and to make one of every field costs more than all else.
+// encode writes rows in COPY's binary format. It reads the fields in place: pgx.CopyFrom takes each
+// field as an interface value, and making those takes longer than all other steps.
 func encode[R any](rows []R, columns []column) []byte {
 	const perField = 16 // a guess
 	to := make([]byte, 0, len(rows)*len(columns)*perField)
@@ -101,8 +101,9 @@ func encode[R any](rows []R, columns []column) []byte {
 	return binary.BigEndian.AppendUint16(to, 0xffff) // the end
 }
 
-// pointing takes a field by its address, nullable one that is a pointer itself.
-func pointing[T any](as func([]byte, *T) []byte) appender {
+// byAddress adapts a function that takes the address of a field. nullable does so for a field that
+// is a pointer, and writes NULL for nil.
+func byAddress[T any](as func([]byte, *T) []byte) appender {
 	return func(to []byte, field any) []byte { return as(to, field.(*T)) }
 }
 
@@ -147,7 +148,7 @@ func appendJSONB(to []byte, raw *json.RawMessage) []byte {
 	return append(append(appendLength(to, 1+len(*raw)), version), *raw...)
 }
 
-// appendTexts writes an array of one dimension, from 1.
+// appendTexts writes a one-dimensional array whose first index is 1.
 func appendTexts(to []byte, list *[]string) []byte {
 	if *list == nil {
 		return appendNull(to)

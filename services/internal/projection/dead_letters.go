@@ -14,7 +14,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// DeadLetters keeps dead_letters: what stands in DEAD.
+// DeadLetters keeps dead_letters: the messages that are in the stream DEAD.
 type DeadLetters struct{}
 
 // Name of the projection.
@@ -50,27 +50,31 @@ type deadRow struct {
 	DeadAt         time.Time       `db:"dead_at"`
 }
 
-var deadLetters = table[deadRow]{name: "dead_letters", key: "sequence", existing: keep}
+var deadLetters = table[deadRow]{name: "dead_letters", key: "sequence", onConflict: keep}
 
-// Read makes the rows. DEAD is the last resort, so whatever stands there has a row.
+// Read makes the rows. Every message has a row, also one that cannot be decoded: otherwise nobody
+// would see it.
 func (DeadLetters) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]deadRow, len(records))
 	for i, record := range records {
-		rows[i] = dead(record)
+		rows[i] = deadRowOf(record)
 	}
 	return deadLetters.write(rows), nil
 }
 
-// Prune removes the rows of letters that were replayed or discarded.
+// Prune deletes the rows of dead letters that were replayed or discarded.
 func (DeadLetters) Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []int64) error {
 	_, err := tx.Exec(ctx, "DELETE FROM dead_letters WHERE sequence < $1 OR sequence = ANY ($2)", first, deleted)
 	return err
 }
 
-func dead(record projector.Record) deadRow {
+func deadRowOf(record projector.Record) deadRow {
 	row := deadRow{Sequence: record.Sequence, Reason: operation.Unreadable, DeadAt: record.StoredAt}
-	if tokens := strings.Split(record.Subject, "."); len(tokens) == 5 { // mailwright.dead.<tenant or ->.<domain>.<operationid or ->
-		row.Tenant, row.Domain, row.OperationID = known(tokens[2]), text(tokens[3]), known(tokens[4])
+	// mailwright.dead.<tenant or ->.<domain>.<operationid or ->
+	if tokens := strings.Split(record.Subject, "."); len(tokens) == 5 {
+		row.Tenant = tokenText(tokens[2])
+		row.Domain = text(tokens[3])
+		row.OperationID = tokenText(tokens[4])
 	}
 	data, _ := cleanJSON(record.Data)
 	letter, err := event.ReadDeadLetter(data)
@@ -80,42 +84,51 @@ func dead(record projector.Record) deadRow {
 	if letter.OperationID != "" {
 		row.OperationID = letter.OperationID
 	}
-	row.Detail, row.Consumer = letter.Detail, letter.Consumer
+	row.Detail = letter.Detail
+	row.Consumer = letter.Consumer
 	if err != nil {
 		row.Detail = err.Error()
 	}
-	row.OriginStream, row.OriginSubject = letter.Stream, letter.Subject
-	row.CommandSource, row.CommandID, row.Type = letter.Source, letter.ID, letter.Type
-	row.CorrelationID, row.TraceParent = letter.CorrelationID, letter.TraceParent
-	row.OriginSequence, row.Size = positive(int64(letter.Sequence)), positive(int64(letter.Size))
-	row.SHA256, row.Excerpt, row.Shape = letter.SHA256, letter.Excerpt, shape(letter.Shape)
+	row.OriginStream = letter.Stream
+	row.OriginSubject = letter.Subject
+	row.OriginSequence = positive(int64(letter.Sequence))
+	row.CommandSource = letter.Source
+	row.CommandID = letter.ID
+	row.Type = letter.Type
+	row.CorrelationID = letter.CorrelationID
+	row.TraceParent = letter.TraceParent
+	row.Size = positive(int64(letter.Size))
+	row.SHA256 = letter.SHA256
+	row.Excerpt = letter.Excerpt
+	row.Shape = shape(letter.Shape)
 	if !letter.Time.IsZero() {
 		row.GivenUpAt = &letter.Time
 	}
 	return row
 }
 
-// shape gives NULL for a letter that has none.
+// shape encodes the shape of a dead letter; NULL if it has none.
 func shape(s *event.Shape) json.RawMessage {
 	if s == nil {
 		return nil
 	}
 	raw, err := json.Marshal(s)
 	if err != nil {
-		return nil // texts and a number: never
+		return nil // cannot happen: a shape has only texts and a number
 	}
 	return raw
 }
 
-// known gives a token of a dead letter's subject; "" where it says that nothing is known.
-func known(token string) string {
+// tokenText returns a token of a dead letter's subject; "" for the token "-", which stands for an
+// unknown value.
+func tokenText(token string) string {
 	if token == "-" {
 		return ""
 	}
 	return text(token)
 }
 
-// positive gives NULL for a number that is absent.
+// positive returns NULL for 0, which stands for an absent number.
 func positive(n int64) *int64 {
 	if n <= 0 {
 		return nil

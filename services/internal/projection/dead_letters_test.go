@@ -20,7 +20,7 @@ func TestARowSaysThatItsLetterIsNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			row := dead(projector.Record{Sequence: 1, Subject: "mailwright.dead.contoso.directory.-", StoredAt: time.Now(), Data: []byte(c.data)})
+			row := deadRowOf(projector.Record{Sequence: 1, Subject: "mailwright.dead.contoso.directory.-", StoredAt: time.Now(), Data: []byte(c.data)})
 			if row.Reason != c.reason || row.Detail != c.detail || row.Domain != "directory" {
 				t.Errorf("%+v", row)
 			}

@@ -15,14 +15,14 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Delegations keeps delegation_mailboxes and delegations: the whole list of each mailbox that was
-// read or set last, whichever came later; and delegation_drift: how what was read differs from what
-// was set.
+// Delegations keeps delegation_mailboxes and delegations: the list of each mailbox's delegates as
+// it was last read or set, whichever is newer; and delegation_drift: how the last list that was
+// read differs from the last that was set.
 //
-// A command may call a mailbox by any of its names; an observation tells several of them at once.
-// So each mailbox has a set of names, no name belongs to two mailboxes of a tenant, and an event
-// about a name is about the mailbox that has it. What tells mailboxes apart is the object id, where
-// it is known.
+// A command may name a mailbox by any of its names; an observation has several of them. So each
+// mailbox has a set of names, a name belongs to at most one mailbox of a tenant, and an event about
+// a name is about the mailbox that has it. Two mailboxes are different for certain if their object
+// ids are known and different.
 type Delegations struct{}
 
 // Name of the projection.
@@ -32,7 +32,7 @@ func (Delegations) Name() string { return "delegations" }
 func (Delegations) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
-func (Delegations) Subjects() []string { return []string{topic(event.DomainDelegation)} }
+func (Delegations) Subjects() []string { return []string{eventSubjects(event.DomainDelegation)} }
 
 type mailboxKey struct {
 	Tenant  string `db:"tenant"`
@@ -54,9 +54,10 @@ type delegatedRow struct {
 	KnownAt              time.Time       `db:"known_at"`
 	LastSequence         int64           `db:"last_sequence"`
 	reconciled
-	// delegates are the new list; nil: the rows of this mailbox stay as they are.
+	// delegates are the new list; nil if the rows of the delegates do not change.
 	delegates []event.Delegate
-	// readAt is when an observation was read, at the earliest; nil: not known.
+	// readAt is when an observation was read from the vendor, at the earliest; nil if that is not
+	// known.
 	readAt *time.Time
 }
 
@@ -72,10 +73,10 @@ type delegationRow struct {
 	LastSequence int64     `db:"last_sequence"`
 }
 
-// Where a mailbox's list comes from.
+// Values of the column source: a list was read from the vendor, or set by a command.
 const (
-	observed = "observed"
-	set      = "set"
+	observed     = "observed"
+	setByCommand = "set"
 )
 
 var (
@@ -83,48 +84,48 @@ var (
 	delegations        = table[delegationRow]{name: "delegations", key: "tenant, mailbox_key, delegate_key"}
 )
 
-// Read makes the new lists; which rows they mean is worked out when they are written.
+// Read returns the new lists. The rows that they replace are found when they are written.
 func (Delegations) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeDelegationChanged, event.TypeDelegationObserved)
 	if err != nil {
 		return nil, err
 	}
-	var news []delegatedRow
+	var changes []delegatedRow
 	for _, r := range events {
 		rows, err := r.delegated()
 		if err != nil {
 			return nil, err
 		}
-		news = append(news, rows...)
+		changes = append(changes, rows...)
 	}
-	return func(ctx context.Context, tx pgx.Tx) error { return applyAll(ctx, tx, news) }, nil
+	return func(ctx context.Context, tx pgx.Tx) error { return applyAll(ctx, tx, changes) }, nil
 }
 
-// applyAll reads the mailboxes that the events may mean, applies the events in memory, and writes
-// back the mailboxes that changed.
-func applyAll(ctx context.Context, tx pgx.Tx, news []delegatedRow) error {
-	if len(news) == 0 {
+// applyAll reads the mailboxes that share a name with the new lists, applies the lists in memory,
+// and writes the mailboxes that changed.
+func applyAll(ctx context.Context, tx pgx.Tx, changes []delegatedRow) error {
+	if len(changes) == 0 {
 		return nil
 	}
-	known, err := knownMailboxes(ctx, tx, news)
+	known, err := knownMailboxes(ctx, tx, changes)
 	if err != nil {
 		return err
 	}
 	index := newMailboxIndex(known)
-	for _, m := range news {
+	for _, m := range changes {
 		index.apply(m)
 	}
 	return index.write(ctx, tx)
 }
 
-// delegated gives the mailboxes that an event tells of, with their new lists.
+// delegated returns the mailboxes of an event, with their new lists.
 func (r result) delegated() ([]delegatedRow, error) {
 	if r.event.Type() == event.TypeDelegationChanged {
 		var data event.DelegationChangedData
 		if err := r.into(&data); err != nil {
 			return nil, err
 		}
-		m, err := r.mailbox(set, data.Mailbox)
+		m, err := r.mailbox(setByCommand, data.Mailbox)
 		if err != nil {
 			return nil, err
 		}
@@ -146,8 +147,11 @@ func (r result) delegated() ([]delegatedRow, error) {
 		if id := strings.TrimSpace(seen.ExternalDirectoryObjectID); id != "" {
 			m.Mailbox = indexable(strings.ToLower(id))
 		}
-		m.ObjectID, m.UPN, m.PrimarySMTPAddress = seen.ExternalDirectoryObjectID, seen.UserPrincipalName, seen.PrimarySMTPAddress
-		m.DisplayName, m.RecipientTypeDetails = seen.DisplayName, seen.RecipientTypeDetails
+		m.ObjectID = seen.ExternalDirectoryObjectID
+		m.UPN = seen.UserPrincipalName
+		m.PrimarySMTPAddress = seen.PrimarySMTPAddress
+		m.DisplayName = seen.DisplayName
+		m.RecipientTypeDetails = seen.RecipientTypeDetails
 		if len(seen.Selected) > 0 {
 			raw, err := json.Marshal(seen.Selected)
 			if err != nil {
@@ -155,13 +159,15 @@ func (r result) delegated() ([]delegatedRow, error) {
 			}
 			m.Selected = raw
 		}
-		m.delegates, m.readAt = append(m.delegates, seen.Delegates...), data.ReadAt
+		m.delegates = append(m.delegates, seen.Delegates...)
+		m.readAt = data.ReadAt
 		rows[i] = m
 	}
 	return rows, nil
 }
 
-// mailbox starts a row for a mailbox of these names, the first of which is its identity.
+// mailbox returns a row without delegates for a mailbox with these names. The first name that is
+// not empty is its identity.
 func (r result) mailbox(source string, names ...string) (delegatedRow, error) {
 	m := delegatedRow{
 		Source: source, OperationID: r.operationID, KnownAt: r.StoredAt, LastSequence: r.Sequence,
@@ -183,7 +189,7 @@ func (r result) mailbox(source string, names ...string) (delegatedRow, error) {
 	return m, nil
 }
 
-// rows gives the delegates' rows, each delegate once.
+// rows returns the rows of the delegates, one for each.
 func (m delegatedRow) rows() []delegationRow {
 	var rows []delegationRow
 	for _, d := range m.delegates {
@@ -192,5 +198,5 @@ func (m delegatedRow) rows() []delegationRow {
 			DisplayName: d.DisplayName, Source: m.Source, OperationID: m.OperationID, KnownAt: m.KnownAt, LastSequence: m.LastSequence,
 		})
 	}
-	return latest(rows, func(r *delegationRow) string { return r.Delegate })
+	return lastPerKey(rows, func(r *delegationRow) string { return r.Delegate })
 }

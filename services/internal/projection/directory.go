@@ -10,7 +10,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// DirectoryObjects keeps directory_objects: what create operations made.
+// DirectoryObjects keeps directory_objects: the objects that create operations made.
 type DirectoryObjects struct{}
 
 // Name of the projection.
@@ -20,14 +20,15 @@ func (DirectoryObjects) Name() string { return "directory_objects" }
 func (DirectoryObjects) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on directories.
-func (DirectoryObjects) Subjects() []string { return []string{topic(event.DomainDirectory)} }
+func (DirectoryObjects) Subjects() []string { return []string{eventSubjects(event.DomainDirectory)} }
 
 type objectKey struct {
 	Tenant string `db:"tenant"`
 	Object string `db:"object_key,indexed"`
 }
 
-// keyOf is a directory object's identity. Names of directory objects do not distinguish case.
+// keyOf is the key of a directory object. Names of directory objects are compared without regard to
+// case.
 func keyOf(r result, name string) objectKey { return objectKey{r.tenant, strings.ToLower(name)} }
 
 type directoryRow struct {
@@ -57,19 +58,25 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 	rows := make([]directoryRow, len(events))
 	for i, r := range events {
 		row := directoryRow{
-			MemberOf: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
+			MemberOf: jsonList[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
 			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
 		}
 		if r.event.Type() == event.TypeObjectCreated {
 			var data event.ObjectCreatedData
 			err = r.into(&data)
-			row.Name, row.GUID, row.ObjectType = data.Object.DN, data.Object.GUID, data.Object.ObjectType
+			row.Name = data.Object.DN
+			row.GUID = data.Object.GUID
+			row.ObjectType = data.Object.ObjectType
 		} else {
 			var data event.BusinessUserCreatedData
 			err = r.into(&data)
-			row.Name, row.ObjectType, row.UPN = data.User.Path, "user", data.User.UserPrincipalName
-			row.DisplayName, row.MemberOf = data.User.DisplayName, list(data.User.MemberOf)
-			row.GUID, row.SID, row.SAMAccountName = data.User.GUID, data.User.SID, data.User.SAMAccountName
+			row.Name = data.User.Path
+			row.ObjectType = "user"
+			row.UPN = data.User.UserPrincipalName
+			row.DisplayName, row.MemberOf = data.User.DisplayName, jsonList(data.User.MemberOf)
+			row.GUID = data.User.GUID
+			row.SID = data.User.SID
+			row.SAMAccountName = data.User.SAMAccountName
 		}
 		if err != nil {
 			return nil, err
@@ -77,5 +84,5 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 		row.objectKey = keyOf(r, row.Name)
 		rows[i] = row
 	}
-	return directoryObjects.write(latest(rows, func(r *directoryRow) objectKey { return r.objectKey })), nil
+	return directoryObjects.write(lastPerKey(rows, func(r *directoryRow) objectKey { return r.objectKey })), nil
 }

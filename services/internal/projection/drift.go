@@ -9,7 +9,7 @@ import (
 )
 
 // driftRow is a row of delegation_drift: a delegate whom the last command left and the last
-// observation does not show, or the other way round.
+// observation does not have, or the other way round.
 type driftRow struct {
 	mailboxKey
 	DelegateKey         string    `db:"delegate_key,indexed"`
@@ -26,7 +26,7 @@ type driftRow struct {
 
 var delegationDrift = table[driftRow]{name: "delegation_drift", key: "tenant, mailbox_key, delegate_key"}
 
-// reconciled is what a mailbox's row knows beside its list: what the last command left, and how the
+// reconciled is the part of a mailbox's row about drift: what the last command left, and how the
 // last observation differs.
 type reconciled struct {
 	SetDelegates   []string         `db:"set_delegates"`
@@ -42,23 +42,30 @@ type drift struct {
 	since          time.Time
 }
 
-// inherit takes over what an older row of the mailbox knows; where several turn out to be one
-// mailbox's, the latest command counts.
+// inherit takes over the drift columns of an older row. If several rows become one mailbox, those
+// of the latest command and those of the latest drift are kept.
 func (m *delegatedRow) inherit(old *delegatedRow) {
 	if old.SetAt != nil && (m.SetAt == nil || m.SetAt.Before(*old.SetAt)) {
-		m.SetDelegates, m.SetOperationID, m.SetAt = old.SetDelegates, old.SetOperationID, old.SetAt
+		m.SetDelegates = old.SetDelegates
+		m.SetOperationID = old.SetOperationID
+		m.SetAt = old.SetAt
 	}
 	if old.DriftSequence > m.DriftSequence {
-		m.DriftSequence, m.DriftAt, m.drift = old.DriftSequence, old.DriftAt, old.drift
+		m.DriftSequence = old.DriftSequence
+		m.DriftAt = old.DriftAt
+		m.drift = old.drift
 	}
 }
 
-// reconcile holds the new list against what the last command left. That which a command leaves is
-// as it should be.
+// reconcile sets the drift columns for the new list. After a command there is no drift. A
+// difference that was there before keeps its time.
 func (m *delegatedRow) reconcile() {
 	before := m.drift
-	if m.Source == set {
-		m.SetDelegates, m.SetOperationID, m.SetAt, m.drift = []string{}, m.OperationID, &m.KnownAt, nil
+	if m.Source == setByCommand {
+		m.SetOperationID = m.OperationID
+		m.SetAt = &m.KnownAt
+		m.drift = nil
+		m.SetDelegates = []string{}
 		for _, d := range m.delegates {
 			m.SetDelegates = append(m.SetDelegates, d.Address)
 		}
@@ -72,13 +79,14 @@ func (m *delegatedRow) reconcile() {
 		}
 	}
 	if !sameDrift(before, m.drift) {
-		m.DriftSequence, m.DriftAt = m.LastSequence, &m.KnownAt
+		m.DriftSequence = m.LastSequence
+		m.DriftAt = &m.KnownAt
 	}
 }
 
-// differences between what the last command left and what is observed. Exchange may call a group by
-// its name; who is meant can not be told then, so such an entry is not unexpected, and with it
-// nobody is missing.
+// differences compares the list that the last command left with the observed list. Exchange may
+// list a group by its name instead of its address. Which group that is cannot be told, so an entry
+// without an address is not unexpected, and if there is one, no delegate counts as missing.
 func (m *delegatedRow) differences() map[string]drift {
 	if m.SetAt == nil {
 		return nil
@@ -87,7 +95,7 @@ func (m *delegatedRow) differences() map[string]drift {
 	nameless := false
 	for _, d := range m.delegates {
 		switch {
-		case holdsName(m.SetDelegates, d.Address):
+		case containsName(m.SetDelegates, d.Address):
 		case strings.Contains(d.Address, "@"):
 			found[strings.ToLower(d.Address)] = drift{d.Address, event.DriftUnexpected, m.KnownAt}
 		default:
@@ -103,7 +111,7 @@ func (m *delegatedRow) differences() map[string]drift {
 	return found
 }
 
-func holdsName(list []string, name string) bool {
+func containsName(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
@@ -119,12 +127,13 @@ func sameDrift(a, b map[string]drift) bool {
 	return true
 }
 
-// driftRows gives the rows of delegation_drift.
+// driftRows returns the rows of delegation_drift.
 func (m delegatedRow) driftRows() (rows []driftRow) {
 	for key, d := range m.drift {
 		rows = append(rows, driftRow{
 			mailboxKey: m.mailboxKey, DelegateKey: key, Mailbox: m.Identity, Delegate: d.delegate, Kind: d.kind, Since: d.since,
-			SetOperationID: m.SetOperationID, SetAt: *m.SetAt, ObservedOperationID: m.OperationID, ObservedAt: m.KnownAt, LastSequence: m.LastSequence,
+			SetOperationID: m.SetOperationID, SetAt: *m.SetAt,
+			ObservedOperationID: m.OperationID, ObservedAt: m.KnownAt, LastSequence: m.LastSequence,
 		})
 	}
 	return rows

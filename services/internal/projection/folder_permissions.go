@@ -16,8 +16,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// FolderPermissions keeps folder_permissions: who has which rights on folders of mailboxes, as the
-// last command left or read them.
+// FolderPermissions keeps folder_permissions: the rights of delegates on folders of mailboxes, as
+// they were last set or read.
 type FolderPermissions struct{}
 
 // Name of the projection.
@@ -27,7 +27,7 @@ func (FolderPermissions) Name() string { return "folder_permissions" }
 func (FolderPermissions) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on delegates.
-func (FolderPermissions) Subjects() []string { return []string{topic(event.DomainDelegation)} }
+func (FolderPermissions) Subjects() []string { return []string{eventSubjects(event.DomainDelegation)} }
 
 type folderKey struct {
 	Tenant   string `db:"tenant"`
@@ -51,8 +51,8 @@ type folderRow struct {
 
 var folderPermissions = table[folderRow]{name: "folder_permissions", key: "tenant, mailbox_key, folder_key, delegate_key"}
 
-// Read makes the rows. An observation is the folder's whole list: what was known of the folder
-// before it goes.
+// Read makes the rows. An observation holds the folder's whole list, so the older rows of the
+// folder are deleted.
 func (FolderPermissions) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeFolderChanged, event.TypeFolderObserved)
 	if err != nil {
@@ -67,11 +67,14 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 		}
 		if r.event.Type() == event.TypeFolderObserved {
 			seen[folder.folderKey] = true
-			rows = slices.DeleteFunc(rows, func(old folderRow) bool { old.Delegate = ""; return old.folderKey == folder.folderKey })
+			rows = slices.DeleteFunc(rows, func(old folderRow) bool {
+				old.Delegate = ""
+				return old.folderKey == folder.folderKey
+			})
 		}
 		namesakes := map[string]int{}
 		for _, entry := range entries {
-			row := folder.with(entry)
+			row := folder.withEntry(entry)
 			if entry.Address == "" {
 				// Two people with one display name have an entry each.
 				if namesakes[row.Delegate]++; namesakes[row.Delegate] > 1 {
@@ -81,16 +84,16 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 			rows = append(rows, row)
 		}
 	}
-	write := folderPermissions.write(latest(rows, func(r *folderRow) folderKey { return r.folderKey }))
+	write := folderPermissions.write(lastPerKey(rows, func(r *folderRow) folderKey { return r.folderKey }))
 	return func(ctx context.Context, tx pgx.Tx) error {
-		if err := forgetFolders(ctx, tx, seen); err != nil {
+		if err := deleteFolders(ctx, tx, seen); err != nil {
 			return err
 		}
 		return write(ctx, tx)
 	}, nil
 }
 
-// folder gives the folder that an event is about, and what it says of it.
+// folder returns the folder of an event, and the entries in the event.
 func (r result) folder() (folderRow, []event.FolderPermission, error) {
 	row := folderRow{OperationID: r.operationID, KnownAt: r.StoredAt, LastSequence: r.Sequence}
 	var entries []event.FolderPermission
@@ -99,14 +102,21 @@ func (r result) folder() (folderRow, []event.FolderPermission, error) {
 		if err := r.into(&data); err != nil {
 			return row, nil, err
 		}
-		row.Source, row.MailboxName, row.FolderName, entries = observed, data.Mailbox, data.Folder, data.Permissions
+		row.Source = observed
+		row.MailboxName = data.Mailbox
+		row.FolderName = data.Folder
+		entries = data.Permissions
 	} else {
 		var data event.FolderChangedData
 		if err := r.into(&data); err != nil {
 			return row, nil, err
 		}
-		row.Source, row.MailboxName, row.FolderName = set, data.Mailbox, data.Folder
-		entries = []event.FolderPermission{{Address: data.Delegate, AccessRights: data.AccessRights, SharingPermissionFlags: data.SharingPermissionFlags}}
+		row.Source = setByCommand
+		row.MailboxName = data.Mailbox
+		row.FolderName = data.Folder
+		entries = []event.FolderPermission{{
+			Address: data.Delegate, AccessRights: data.AccessRights, SharingPermissionFlags: data.SharingPermissionFlags,
+		}}
 	}
 	row.folderKey = folderKey{
 		Tenant: r.tenant, Mailbox: indexable(strings.ToLower(row.MailboxName)), Folder: indexable(strings.ToLower(row.FolderName)),
@@ -114,23 +124,25 @@ func (r result) folder() (folderRow, []event.FolderPermission, error) {
 	return row, entries, nil
 }
 
-// with is the row of a folder's entry. Commands name a delegate by address; so does an observation
-// where the vendor tells it.
-func (f folderRow) with(entry event.FolderPermission) folderRow {
+// withEntry is the row of an entry of the folder. The delegate is named by address; by the user
+// name if the vendor does not return an address.
+func (f folderRow) withEntry(entry event.FolderPermission) folderRow {
 	f.DelegateName = cmp.Or(entry.Address, entry.User)
 	f.Delegate = strings.ToLower(f.DelegateName)
-	f.Rights, f.Flags = list(entry.AccessRights), list(entry.SharingPermissionFlags)
+	f.Rights, f.Flags = jsonList(entry.AccessRights), jsonList(entry.SharingPermissionFlags)
 	return f
 }
 
-// forgetFolders deletes the rows of folders that were observed.
-func forgetFolders(ctx context.Context, tx pgx.Tx, folders map[folderKey]bool) error {
+// deleteFolders deletes the rows of folders.
+func deleteFolders(ctx context.Context, tx pgx.Tx, folders map[folderKey]bool) error {
 	if len(folders) == 0 {
 		return nil
 	}
 	var tenants, mailboxes, paths []string
 	for f := range folders {
-		tenants, mailboxes, paths = append(tenants, f.Tenant), append(mailboxes, f.Mailbox), append(paths, f.Folder)
+		tenants = append(tenants, f.Tenant)
+		mailboxes = append(mailboxes, f.Mailbox)
+		paths = append(paths, f.Folder)
 	}
 	_, err := tx.Exec(ctx, `DELETE FROM folder_permissions AS p USING unnest($1::text[], $2::text[], $3::text[]) AS f (tenant, mailbox_key, folder_key)
 		WHERE p.tenant = f.tenant AND p.mailbox_key = f.mailbox_key AND p.folder_key = f.folder_key`, tenants, mailboxes, paths)

@@ -63,7 +63,8 @@ func holds(v any, part string) bool {
 	return false
 }
 
-// What is read is what encoding/json reads: a replay gives the rows that earlier versions gave.
+// FuzzReadingIsAsBefore compares the decoder with encoding/json: a replay must give the rows that
+// earlier versions gave.
 func FuzzReadingIsAsBefore(f *testing.F) {
 	for _, t := range event.ResultTypes() {
 		raw, err := schemas.FS.ReadFile("examples/" + t + ".json")
@@ -88,7 +89,7 @@ func FuzzReadingIsAsBefore(f *testing.F) {
 		if !ok {
 			return
 		}
-		same[sighting](t, clean)
+		same[observation](t, clean)
 		same[facts](t, clean)
 		same[event.DelegationObservedData](t, clean)
 		same[event.FailureData](t, clean)
@@ -168,7 +169,7 @@ func FuzzReading(f *testing.F) {
 			}
 			_ = new(inventoryRow).read(record)
 		}
-		if row := dead(record); row.Reason == "" || strings.Contains(row.Detail+row.Reason, nul) {
+		if row := deadRowOf(record); row.Reason == "" || strings.Contains(row.Detail+row.Reason, nul) {
 			t.Errorf("%+v", row)
 		}
 	})

@@ -10,8 +10,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Inventory keeps mailbox_inventory: the latest observation of each mailbox. The stream keeps one
-// message a mailbox, so a row must follow from one message alone: a replay sees no other.
+// Inventory keeps mailbox_inventory: the latest observation of each mailbox. The stream keeps only
+// the latest message of a mailbox, so a row must follow from one message alone: a replay sees no
+// other.
 type Inventory struct{}
 
 // Name of the projection.
@@ -23,7 +24,8 @@ func (Inventory) Stream() string { return topology.StreamMailboxes }
 // Subjects is nil: it follows all of them.
 func (Inventory) Subjects() []string { return nil }
 
-// facts are EnPower's about one mailbox: common.json#/$defs/mailboxFacts, member by member.
+// facts are EnPower's properties of a mailbox, member by member as in
+// common.json#/$defs/mailboxFacts.
 type facts struct {
 	ID                              string          `json:"id" db:"mailbox_id,indexed"`
 	UserID                          *string         `json:"userId" db:"user_id"`
@@ -107,12 +109,12 @@ func (Inventory) Read(records []projector.Record) (projector.Write, error) {
 		}
 	}
 	type key struct{ tenant, mailbox string }
-	return mailboxInventory.write(latest(rows, func(r *inventoryRow) key { return key{r.Tenant, r.Key} })), nil
+	return mailboxInventory.write(lastPerKey(rows, func(r *inventoryRow) key { return key{r.Tenant, r.Key} })), nil
 }
 
-// sighting is what the two types of observation say; LastObservedAt is of the facts of a missing
-// mailbox.
-type sighting struct {
+// observation is the data of both types of observations. LastObservedAt is set for a missing
+// mailbox: when its facts were read.
+type observation struct {
 	SyncID          string          `json:"syncId"`
 	ObservedAt      time.Time       `json:"observedAt"`
 	FirstObservedAt time.Time       `json:"firstObservedAt"`
@@ -122,7 +124,7 @@ type sighting struct {
 	Mailbox         *facts          `json:"mailbox"`
 }
 
-// read fills a new row.
+// read fills an empty row from a message.
 func (row *inventoryRow) read(record projector.Record) error {
 	e, err := decode(record)
 	if err != nil {
@@ -131,17 +133,23 @@ func (row *inventoryRow) read(record projector.Record) error {
 	if e.Type() != event.TypeMailboxObserved && e.Type() != event.TypeMailboxMissing {
 		return projector.Unprojectablef("type %s is not one of an observation that this version knows", text(e.Type()))
 	}
-	s := sighting{Mailbox: &row.facts}
+	s := observation{Mailbox: &row.facts}
 	if err := into(e, &s); err != nil {
 		return err
 	}
-	row.SyncID, row.Change, row.ChangedAt, row.Previous = s.SyncID, attribute(e, event.AttrMailboxChange), s.ObservedAt, s.Previous
+	row.SyncID = s.SyncID
+	row.Change = attribute(e, event.AttrMailboxChange)
+	row.ChangedAt = s.ObservedAt
+	row.Previous = s.Previous
 	row.Omitted = s.Omitted
-	row.FirstObservedAt, row.ObservedAt, row.LastSequence = s.FirstObservedAt, s.ObservedAt, record.Sequence
+	row.FirstObservedAt = s.FirstObservedAt
+	row.ObservedAt = s.ObservedAt
+	row.LastSequence = record.Sequence
 	if e.Type() == event.TypeMailboxMissing {
-		row.ObservedAt, row.MissingSince = s.LastObservedAt, &s.ObservedAt
+		row.ObservedAt = s.LastObservedAt
+		row.MissingSince = &s.ObservedAt
 	}
-	// The subject is what makes a message the only one of its mailbox; so it is the row's identity.
+	// The key comes from the subject: the stream keeps one message for each subject.
 	row.Tenant, row.Key, err = observedAt(record.Subject)
 	return err
 }

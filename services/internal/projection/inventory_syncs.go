@@ -8,7 +8,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// InventorySyncs keeps inventory_syncs: completed walks over the inventory.
+// InventorySyncs keeps inventory_syncs: the completed syncs of inventories.
 type InventorySyncs struct{}
 
 // Name of the projection.
@@ -18,7 +18,7 @@ func (InventorySyncs) Name() string { return "inventory_syncs" }
 func (InventorySyncs) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations on inventories.
-func (InventorySyncs) Subjects() []string { return []string{topic(event.DomainInventory)} }
+func (InventorySyncs) Subjects() []string { return []string{eventSubjects(event.DomainInventory)} }
 
 type syncRow struct {
 	OperationID   string    `db:"operation_id,indexed"`
@@ -69,5 +69,5 @@ func (InventorySyncs) Read(records []projector.Record) (projector.Write, error) 
 			CorrelationID: r.correlationID(), LastSequence: r.Sequence,
 		}
 	}
-	return inventorySyncs.write(latest(rows, func(r *syncRow) string { return r.OperationID })), nil
+	return inventorySyncs.write(lastPerKey(rows, func(r *syncRow) string { return r.OperationID })), nil
 }

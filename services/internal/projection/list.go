@@ -8,17 +8,17 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// List gives every projection, as a replay has them: it lets no history go.
+// List returns every projection as a replay runs them: without a limit on history.
 func List() []projector.Projection { return WithRetention(Retention{}) }
 
-// WithRetention gives every projection, with the history that the live ones keep.
+// WithRetention returns every projection as projection-svc runs them: with a limit on history.
 func WithRetention(history Retention) []projector.Projection {
 	return []projector.Projection{
 		Commands{}, Operations{history}, DirectoryObjects{}, Mailboxes{}, Delegations{}, FolderPermissions{}, Inventory{}, InventorySyncs{}, DeadLetters{},
 	}
 }
 
-// writers of tables that do not have the name of the one projection that writes them.
+// writers are the projections that write tables with other names than their own.
 var writers = map[string][]string{
 	"operations":           {"commands", "operations"},
 	"operation_events":     {"operations"},
@@ -29,7 +29,8 @@ var writers = map[string][]string{
 	"delegation_drift":     {"delegations"},
 }
 
-// Writers names the projections that write a table; one that is not known may be written by any.
+// Writers returns the names of the projections that write a table; all of them if the table is not
+// known.
 func Writers(table string) (names []string) {
 	if known, ok := writers[table]; ok {
 		return known

@@ -10,97 +10,103 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// mailboxIndex holds the delegated mailboxes that a batch of events concerns, while the events are
-// applied.
+// mailboxIndex holds the mailboxes that share a name with the mailboxes in a batch of events, while
+// the events are applied.
 type mailboxIndex struct {
-	byName   map[mailboxKey]*delegatedRow // tenant and any name, in lower case
+	byName   map[mailboxKey]*delegatedRow // by tenant and any name in lower case
 	obsolete map[mailboxKey]bool          // rows to delete, with their delegates
 	renamed  map[mailboxKey]*delegatedRow // rows that have lost a name to another mailbox
 }
 
 func newMailboxIndex(known []delegatedRow) *mailboxIndex {
-	b := &mailboxIndex{
+	x := &mailboxIndex{
 		byName: map[mailboxKey]*delegatedRow{}, obsolete: map[mailboxKey]bool{}, renamed: map[mailboxKey]*delegatedRow{},
 	}
 	for _, m := range known {
-		b.enter(&m)
+		x.add(&m)
 	}
-	return b
+	return x
 }
 
-func (b *mailboxIndex) enter(m *delegatedRow) {
+func (x *mailboxIndex) add(m *delegatedRow) {
 	for _, name := range m.Names {
-		b.byName[mailboxKey{m.Tenant, name}] = m
+		x.byName[mailboxKey{m.Tenant, name}] = m
 	}
 }
 
-// apply enters a mailbox with a new list. An observation has the mailbox's names and replaces the
-// rows that have one of them. A command has a single name: all else that is known of the mailbox is
-// kept.
+// apply adds a mailbox with a new list. An observation replaces the rows that have one of its
+// names. A command knows one name of the mailbox, so all other columns of the row are kept.
 //
-// Mailboxes with different object ids are two, also where they share a name: the latest observed
-// has the name then, for commands that use it, and the other keeps its row.
+// Mailboxes with different object ids are different, even if they share a name. Then the one that
+// was observed last gets the name, for commands that use it, and the other keeps its row.
 //
-// An observation that was read before a command set the mailbox is ignored: it shows the list from
+// An observation that was read before a command set the list is ignored: it shows the list from
 // before the command.
-func (b *mailboxIndex) apply(m delegatedRow) {
-	if b.outdated(m) {
+func (x *mailboxIndex) apply(m delegatedRow) {
+	if x.outdated(m) {
 		return
 	}
 	for _, name := range m.Names {
-		old := b.byName[mailboxKey{m.Tenant, name}]
+		old := x.byName[mailboxKey{m.Tenant, name}]
 		if old == nil {
 			continue
 		}
-		if m.isAnother(old) {
-			b.release(old, name)
+		if m.differsFrom(old) {
+			x.removeName(old, name)
 			continue
 		}
-		if m.Source == set {
+		if m.Source == setByCommand {
 			m.copyDetails(old)
 		}
 		m.inherit(old)
-		b.obsolete[old.mailboxKey] = true
+		x.obsolete[old.mailboxKey] = true
 		for _, n := range old.Names {
-			delete(b.byName, mailboxKey{old.Tenant, n})
+			delete(x.byName, mailboxKey{old.Tenant, n})
 		}
 	}
 	m.reconcile()
-	b.obsolete[m.mailboxKey] = true // it may stand there from before: it is written anew
-	b.enter(&m)
+	x.obsolete[m.mailboxKey] = true // a row with this key may exist; it is written again
+	x.add(&m)
 }
 
-// release takes a name from a mailbox. It has others left: its object id is one.
-func (b *mailboxIndex) release(m *delegatedRow, name string) {
-	delete(b.byName, mailboxKey{m.Tenant, name})
+// removeName takes a name away from a mailbox. It always has another: its object id.
+func (x *mailboxIndex) removeName(m *delegatedRow, name string) {
+	delete(x.byName, mailboxKey{m.Tenant, name})
 	m.Names = slices.DeleteFunc(slices.Clone(m.Names), func(n string) bool { return n == name })
-	b.renamed[m.mailboxKey] = m
+	x.renamed[m.mailboxKey] = m
 }
 
-// isAnother tells whether two rows are of different mailboxes for certain.
-func (m *delegatedRow) isAnother(old *delegatedRow) bool {
+// differsFrom reports whether two rows are different mailboxes for certain.
+func (m *delegatedRow) differsFrom(old *delegatedRow) bool {
 	return m.ObjectID != "" && old.ObjectID != "" && !strings.EqualFold(m.ObjectID, old.ObjectID)
 }
 
-// outdated tells whether a command has set the list of a mailbox since it was read.
-func (b *mailboxIndex) outdated(m delegatedRow) bool {
+// outdated reports whether a command has set the list of the mailbox since the observation was
+// read.
+func (x *mailboxIndex) outdated(m delegatedRow) bool {
 	return m.readAt != nil && slices.ContainsFunc(m.Names, func(name string) bool {
-		old := b.byName[mailboxKey{m.Tenant, name}]
-		return old != nil && !m.isAnother(old) && old.SetAt != nil && old.SetAt.After(*m.readAt)
+		old := x.byName[mailboxKey{m.Tenant, name}]
+		return old != nil && !m.differsFrom(old) && old.SetAt != nil && old.SetAt.After(*m.readAt)
 	})
 }
 
-// copyDetails takes over what an older row knows beyond the list.
+// copyDetails takes over all columns of an older row that a command does not know.
 func (m *delegatedRow) copyDetails(old *delegatedRow) {
-	m.mailboxKey, m.Names, m.Identity = old.mailboxKey, old.Names, old.Identity
-	m.ObjectID, m.UPN, m.PrimarySMTPAddress = old.ObjectID, old.UPN, old.PrimarySMTPAddress
-	m.DisplayName, m.RecipientTypeDetails, m.Selected = old.DisplayName, old.RecipientTypeDetails, old.Selected
+	m.mailboxKey = old.mailboxKey
+	m.Names = old.Names
+	m.Identity = old.Identity
+	m.ObjectID = old.ObjectID
+	m.UPN = old.UPN
+	m.PrimarySMTPAddress = old.PrimarySMTPAddress
+	m.DisplayName = old.DisplayName
+	m.RecipientTypeDetails = old.RecipientTypeDetails
+	m.Selected = old.Selected
 }
 
-// write deletes the rows that events replaced and inserts the new ones.
-func (b *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
+// write deletes the replaced rows and inserts the new ones.
+func (x *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
 	var tenants, keys []string
-	for k := range b.obsolete {
+	for k := range x.obsolete {
 		tenants, keys = append(tenants, k.Tenant), append(keys, k.Mailbox)
 	}
 	_, err := tx.Exec(ctx, `DELETE FROM delegation_mailboxes AS m USING unnest($1::text[], $2::text[]) AS o (tenant, mailbox_key)
@@ -108,13 +114,14 @@ func (b *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	for key, m := range b.renamed { // where the row was deleted above, this finds none
-		if _, err := tx.Exec(ctx, "UPDATE delegation_mailboxes SET names = $3 WHERE tenant = $1 AND mailbox_key = $2", key.Tenant, key.Mailbox, m.Names); err != nil {
+	for key, m := range x.renamed { // updates nothing if the row was deleted above
+		const setNames = "UPDATE delegation_mailboxes SET names = $3 WHERE tenant = $1 AND mailbox_key = $2"
+		if _, err := tx.Exec(ctx, setNames, key.Tenant, key.Mailbox, m.Names); err != nil {
 			return err
 		}
 	}
 	changed := map[mailboxKey]delegatedRow{}
-	for _, m := range b.byName {
+	for _, m := range x.byName {
 		if m.delegates != nil {
 			changed[m.mailboxKey] = *m
 		}
@@ -123,7 +130,9 @@ func (b *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
 	var delegates []delegationRow
 	var drifts []driftRow
 	for _, m := range changed {
-		mailboxes, delegates, drifts = append(mailboxes, m), append(delegates, m.rows()...), append(drifts, m.driftRows()...)
+		mailboxes = append(mailboxes, m)
+		delegates = append(delegates, m.rows()...)
+		drifts = append(drifts, m.driftRows()...)
 	}
 	if err := delegatedMailboxes.write(mailboxes)(ctx, tx); err != nil {
 		return err
@@ -134,10 +143,10 @@ func (b *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
 	return delegationDrift.write(drifts)(ctx, tx)
 }
 
-// knownMailboxes reads the rows that share a name with the new ones.
-func knownMailboxes(ctx context.Context, tx pgx.Tx, news []delegatedRow) ([]delegatedRow, error) {
+// knownMailboxes reads the rows that share a name with the changed mailboxes.
+func knownMailboxes(ctx context.Context, tx pgx.Tx, changed []delegatedRow) ([]delegatedRow, error) {
 	names := map[string][]string{} // by tenant
-	for _, m := range news {
+	for _, m := range changed {
 		names[m.Tenant] = append(names[m.Tenant], m.Names...)
 	}
 	var known []delegatedRow

@@ -21,7 +21,7 @@ func (Mailboxes) Stream() string { return topology.StreamEvents }
 
 // Subjects of operations that can make mailboxes.
 func (Mailboxes) Subjects() []string {
-	return []string{topic(event.DomainMailbox), topic(event.DomainDirectory)}
+	return []string{eventSubjects(event.DomainMailbox), eventSubjects(event.DomainDirectory)}
 }
 
 type mailboxRow struct {
@@ -54,7 +54,7 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 	var rows []mailboxRow
 	for _, r := range events {
 		row := mailboxRow{
-			ProxyAddresses: list[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
+			ProxyAddresses: jsonList[string](nil), OperationID: r.operationID, CorrelationID: r.correlationID(),
 			CreatedAt: r.StoredAt, LastSequence: r.Sequence,
 		}
 		if r.event.Type() == event.TypeMailboxCreated {
@@ -63,7 +63,10 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 				return nil, err
 			}
 			m := data.Mailbox
-			row.DirectoryObject, row.Alias, row.PrimarySMTPAddress, row.DatabaseName = m.DirectoryObject, m.Alias, m.PrimarySMTPAddress, m.Database
+			row.DirectoryObject = m.DirectoryObject
+			row.Alias = m.Alias
+			row.PrimarySMTPAddress = m.PrimarySMTPAddress
+			row.DatabaseName = m.Database
 		} else {
 			var data event.BusinessUserCreatedData
 			if err := r.into(&data); err != nil {
@@ -73,15 +76,19 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 				continue // no plan, no mailbox
 			}
 			m := data.Mailbox
-			row.DirectoryObject, row.PlanName, row.PrimarySMTPAddress = data.User.Path, m.PlanName, m.PrimarySMTPAddress
-			row.ProxyAddresses, row.QuotaKB = list(m.ProxyAddresses), m.QuotaKB
+			row.DirectoryObject = data.User.Path
+			row.PlanName = m.PlanName
+			row.PrimarySMTPAddress = m.PrimarySMTPAddress
+			row.ProxyAddresses, row.QuotaKB = jsonList(m.ProxyAddresses), m.QuotaKB
 			if m.MailStore != nil {
 				row.ServerName, row.DatabaseName = m.MailStore.ServerName, m.MailStore.MailStoreName
 			}
-			row.DisablePOP, row.DisableIMAP, row.DisableHTTP = m.DisablePOP, m.DisableIMAP, m.DisableHTTP
+			row.DisablePOP = m.DisablePOP
+			row.DisableIMAP = m.DisableIMAP
+			row.DisableHTTP = m.DisableHTTP
 		}
 		row.objectKey = keyOf(r, row.DirectoryObject)
 		rows = append(rows, row)
 	}
-	return mailboxes.write(latest(rows, func(r *mailboxRow) objectKey { return r.objectKey })), nil
+	return mailboxes.write(lastPerKey(rows, func(r *mailboxRow) objectKey { return r.objectKey })), nil
 }

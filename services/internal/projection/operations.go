@@ -9,8 +9,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Operations keeps operations, one row a command; operation_events, their history; and
-// operation_outcomes and operation_durations, which count how they ended.
+// Operations keeps operations, one row for each command; operation_events, their history; and
+// operation_outcomes and operation_durations, which count the outcomes.
 type Operations struct{ History Retention }
 
 // Name of the projection.
@@ -22,7 +22,8 @@ func (Operations) Stream() string { return topology.StreamEvents }
 // Subjects is nil: it follows all of them.
 func (Operations) Subjects() []string { return nil }
 
-// operationRow is a row of operations. An event decides all of it, save when the first event was.
+// operationRow is a row of operations. Every column but first_event_at follows from the last event
+// alone.
 type operationRow struct {
 	OperationID   string          `db:"operation_id,indexed"`
 	CommandSource string          `db:"command_source"`
@@ -79,15 +80,15 @@ var (
 		merge: map[string]string{"first_event_at": "coalesce(old.first_event_at, excluded.first_event_at)"},
 	}
 	operationEvents = table[eventRow]{
-		name: historyTable, key: "stored_at, sequence", existing: none,
-		only: "SELECT coalesce((SELECT format('stored_at >= %L', before) FROM retention WHERE table_name = '" + historyTable + "'), 'true')",
+		name: historyTable, key: "stored_at, sequence", onConflict: expectNone,
+		condition: "SELECT coalesce((SELECT format('stored_at >= %L', before) FROM retention WHERE table_name = '" + historyTable + "'), 'true')",
 	}
 )
 
-// Read makes the history, and the state that each operation's last event leaves it in.
+// Read makes the rows: the history, the state after each operation's last event, and the counts.
 func (Operations) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]operationRow, 0, len(records))
-	at := make(map[string]int, len(records)) // an operation's row
+	at := make(map[string]int, len(records)) // index in rows, by operation
 	history := make([]eventRow, 0, len(records))
 	var ended []operationRow
 	for _, record := range records {
@@ -115,42 +116,59 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 		}
 		history = append(history, r.history(&row, &data))
 	}
-	return projector.InOrder(operations.write(byOperation(rows)), ensureMonths(history), operationEvents.write(history), countOutcomes(ended)), nil
+	return projector.InOrder(
+		operations.write(sortByOperation(rows)), ensureMonths(history), operationEvents.write(history), countOutcomes(ended),
+	), nil
 }
 
-// newOperationRow makes a row with what a command and its results say in the same attributes.
+// newOperationRow returns a row with the columns that commands and results have in the same
+// attributes.
 func newOperationRow(e event.Event, tenant, domain, id string) operationRow {
 	return operationRow{
-		OperationID: id, Tenant: text(tenant), Domain: text(domain), CorrelationID: attribute(e, event.AttrCorrelationID), Subject: text(e.Subject()),
-		Faults: list[event.Fault](nil), Warnings: list[event.Warning](nil),
+		OperationID: id, Tenant: text(tenant), Domain: text(domain),
+		CorrelationID: attribute(e, event.AttrCorrelationID), Subject: text(e.Subject()),
+		Faults: jsonList[event.Fault](nil), Warnings: jsonList[event.Warning](nil),
 	}
 }
 
-// operation gives the row as this event alone tells it.
+// operation returns the row as this event alone gives it.
 func (r *result) operation(data *outcome) (operationRow, error) {
 	state, ok := event.StateOf(r.event)
 	if !ok {
 		return operationRow{}, projector.Unprojectablef("type %s is not one of a result that this version knows", text(r.event.Type()))
 	}
 	row := newOperationRow(r.event, r.tenant, r.domain, r.operationID)
-	row.CommandSource, row.CommandID = attribute(r.event, event.AttrCommandSource), attribute(r.event, event.AttrCommandID)
-	row.CommandType, row.Key, row.Fingerprint = data.Operation.CommandType, data.Operation.Key, data.Operation.Fingerprint
-	row.State, row.Attempts = string(state), int64(data.Operation.Attempt)
-	row.FailureKind, row.FailureVendor = data.Failure.Kind, data.Failure.Vendor
-	row.FailureCode, row.FailureText = data.Failure.Code, data.Failure.Text
-	row.FailingSince, row.NextAttemptAt, row.WaitingReason = data.Since, data.NextAttemptAt, data.Reason
-	row.Faults, row.Warnings = list(data.Faults), list(data.Warnings)
-	row.ReceivedAt, row.FirstEventAt, row.UpdatedAt = data.Operation.ReceivedAt, &r.StoredAt, r.StoredAt
+	row.CommandSource = attribute(r.event, event.AttrCommandSource)
+	row.CommandID = attribute(r.event, event.AttrCommandID)
+	row.CommandType = data.Operation.CommandType
+	row.Key = data.Operation.Key
+	row.Fingerprint = data.Operation.Fingerprint
+	row.State = string(state)
+	row.Attempts = int64(data.Operation.Attempt)
+	row.FailureKind = data.Failure.Kind
+	row.FailureVendor = data.Failure.Vendor
+	row.FailureCode = data.Failure.Code
+	row.FailureText = data.Failure.Text
+	row.FailingSince = data.Since
+	row.NextAttemptAt = data.NextAttemptAt
+	row.WaitingReason = data.Reason
+	row.Faults = jsonList(data.Faults)
+	row.Warnings = jsonList(data.Warnings)
+	row.ReceivedAt = data.Operation.ReceivedAt
+	row.FirstEventAt = &r.StoredAt
+	row.UpdatedAt = r.StoredAt
 	row.LastSequence = r.Sequence
 	if state.Terminal() {
 		row.FinishedAt = &r.StoredAt
 	}
 	if state == event.StateSucceeded {
-		row.ResultType, row.Result = r.event.Type(), data.result.raw()
+		row.ResultType = r.event.Type()
+		row.Result = data.result.raw()
 	}
 	return row, nil
 }
 
+// history returns the row of operation_events.
 func (r *result) history(row *operationRow, data *outcome) eventRow {
 	entry := eventRow{
 		StoredAt: r.StoredAt, Sequence: r.Sequence, OperationID: r.operationID, Domain: row.Domain,

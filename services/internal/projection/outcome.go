@@ -12,7 +12,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// outcome is what the data of results have in common, each its part.
+// outcome is the members that the data of results share. A result has some of them.
 type outcome struct {
 	Operation     event.OperationData
 	Failure       event.FailureData
@@ -21,12 +21,12 @@ type outcome struct {
 	Reason        string
 	Faults        []event.Fault
 	Warnings      []event.Warning
-	// result and history are the members as they came, without those that have columns or a table
-	// of their own.
+	// result and history are the data without the members that have columns or a table of their
+	// own. The other members are as they came.
 	result, history object
 }
 
-// outcome reads the data in one pass.
+// outcome decodes the data in one pass.
 func (r *result) outcome() (o outcome, err error) {
 	data := r.event.Data()
 	o.result, o.history = make(object, 0, len(data)), make(object, 0, len(data))
@@ -41,7 +41,7 @@ func (r *result) outcome() (o outcome, err error) {
 		}
 		quoted := string(name)
 		value, err := d.ReadValue()
-		if err != nil || o.member(quoted, value) != nil {
+		if err != nil || o.addMember(quoted, value) != nil {
 			return o, unreadable(r.event)
 		}
 	}
@@ -54,44 +54,44 @@ func (r *result) outcome() (o outcome, err error) {
 	return o, nil
 }
 
-// member takes a member in. [decode] has left no letter escaped that could be written as it is, so
-// a name has one form.
-func (o *outcome) member(name string, value []byte) error {
+// addMember adds a member of the data. name is quoted, as in JSON. [decode] has replaced every
+// escape that is not necessary, so each of the names has one form.
+func (o *outcome) addMember(name string, value []byte) error {
 	switch name {
 	case `"mailboxes"`:
 		return nil
 	case `"operation"`:
-		return take(&o.Operation, value)
+		return decodeMember(&o.Operation, value)
 	case `"warnings"`:
 		o.history.add(name, value)
-		return take(&o.Warnings, value)
+		return decodeMember(&o.Warnings, value)
 	}
 	o.history.add(name, value)
 	o.result.add(name, value)
 	switch name {
 	case `"failure"`:
-		return take(&o.Failure, value)
+		return decodeMember(&o.Failure, value)
 	case `"since"`:
-		return take(&o.Since, value)
+		return decodeMember(&o.Since, value)
 	case `"nextAttemptAt"`:
-		return take(&o.NextAttemptAt, value)
+		return decodeMember(&o.NextAttemptAt, value)
 	case `"reason"`:
-		return take(&o.Reason, value)
+		return decodeMember(&o.Reason, value)
 	case `"faults"`:
-		return take(&o.Faults, value)
+		return decodeMember(&o.Faults, value)
 	}
 	return nil
 }
 
-// take replaces what an earlier member of the same name said, as Postgres does.
-func take[T any](member *T, value []byte) error {
+// decodeMember replaces the value of an earlier member of the same name, as Postgres does.
+func decodeMember[T any](member *T, value []byte) error {
 	var v T
 	err := unmarshal(value, &v)
 	*member = v
 	return err
 }
 
-// object is a JSON object to which members are added as they are written.
+// object is a JSON object under construction, without its last brace.
 type object []byte
 
 func (o *object) add(name string, value []byte) {

@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// ending is what outcomes are counted by.
-type ending struct {
+// outcomeKey is what outcomes are grouped by in both tables.
+type outcomeKey struct {
 	Hour        time.Time `db:"hour"`
 	Tenant      string    `db:"tenant"`
 	Domain      string    `db:"domain"`
@@ -21,21 +21,21 @@ type ending struct {
 	State       string    `db:"state"`
 }
 
-type reasonedEnding struct {
-	ending
+type outcomeReasonKey struct {
+	outcomeKey
 	FailureVendor string `db:"failure_vendor"`
 	FailureKind   string `db:"failure_kind"`
 	FailureCode   string `db:"failure_code,indexed"`
 }
 
-type timedEnding struct {
-	ending
+type outcomeDurationKey struct {
+	outcomeKey
 	Milliseconds int64 `db:"duration_ms"`
 }
 
 // outcomeRow is a row of operation_outcomes.
 type outcomeRow struct {
-	reasonedEnding
+	outcomeReasonKey
 	Operations       int64     `db:"operations"`
 	OldestReceivedAt time.Time `db:"oldest_received_at"`
 	FirstAt          time.Time `db:"first_at"`
@@ -45,7 +45,7 @@ type outcomeRow struct {
 
 // durationRow is a row of operation_durations.
 type durationRow struct {
-	timedEnding
+	outcomeDurationKey
 	Operations   int64 `db:"operations"`
 	LastSequence int64 `db:"last_sequence"`
 }
@@ -56,32 +56,32 @@ type tenantRow struct {
 	LastSequence int64  `db:"last_sequence"`
 }
 
-const added = "old.operations + excluded.operations"
+const addOperations = "old.operations + excluded.operations"
 
 var (
 	operationOutcomes = table[outcomeRow]{
 		name: "operation_outcomes", key: "hour, tenant, domain, command_type, state, failure_vendor, failure_kind, failure_code",
 		merge: map[string]string{
-			"operations": added, "oldest_received_at": "least(old.oldest_received_at, excluded.oldest_received_at)", "first_at": "old.first_at",
+			"operations": addOperations, "oldest_received_at": "least(old.oldest_received_at, excluded.oldest_received_at)", "first_at": "old.first_at",
 		},
 	}
-	operationTenants   = table[tenantRow]{name: "operation_tenants", key: "tenant", existing: keep}
+	operationTenants   = table[tenantRow]{name: "operation_tenants", key: "tenant", onConflict: keep}
 	operationDurations = table[durationRow]{
 		name: "operation_durations", key: "hour, tenant, domain, command_type, state, duration_ms",
-		merge: map[string]string{"operations": added},
+		merge: map[string]string{"operations": addOperations},
 	}
 )
 
-// countOutcomes counts rows that have an outcome, in the order of the stream. An operation has one
-// outcome, so each is counted once. Which tenants are known is read when the rows are written: it
-// depends on all outcomes before.
+// countOutcomes counts the rows with an outcome, in the order of the stream. An operation has one
+// outcome, so each is counted once. Which tenants are configured depends on all earlier outcomes,
+// so it is read when the rows are written.
 func countOutcomes(ended []operationRow) projector.Write {
 	return func(ctx context.Context, tx pgx.Tx) error {
 		if len(ended) == 0 {
 			return nil
 		}
 		counted := outcomes{
-			known: map[string]bool{}, reasons: map[reasonedEnding]outcomeRow{}, durations: map[timedEnding]durationRow{},
+			known: map[string]bool{}, reasons: map[outcomeReasonKey]outcomeRow{}, durations: map[outcomeDurationKey]durationRow{},
 		}
 		if err := counted.readTenants(ctx, tx, ended); err != nil {
 			return err
@@ -95,13 +95,13 @@ func countOutcomes(ended []operationRow) projector.Write {
 
 // outcomes counts the outcomes of a batch.
 type outcomes struct {
-	known     map[string]bool // tenants
-	proved    []tenantRow     // those that became known in this batch
-	reasons   map[reasonedEnding]outcomeRow
-	durations map[timedEnding]durationRow
+	known     map[string]bool // tenants that are configured
+	proved    []tenantRow     // those that this batch proves to be configured
+	reasons   map[outcomeReasonKey]outcomeRow
+	durations map[outcomeDurationKey]durationRow
 }
 
-// readTenants reads which of the rows' tenants are known from earlier batches.
+// readTenants reads which of the rows' tenants earlier batches proved to be configured.
 func (o *outcomes) readTenants(ctx context.Context, tx pgx.Tx, ended []operationRow) error {
 	names := make([]string, len(ended))
 	for i := range ended {
@@ -113,12 +113,16 @@ func (o *outcomes) readTenants(ctx context.Context, tx pgx.Tx, ended []operation
 		return err
 	}
 	var name string
-	_, err = pgx.ForEachRow(found, []any{&name}, func() error { o.known[name] = true; return nil })
+	_, err = pgx.ForEachRow(found, []any{&name}, func() error {
+		o.known[name] = true
+		return nil
+	})
 	return err
 }
 
-// tenant gives the tenant that an outcome is counted under: "" where nothing has proved yet that it
-// is configured.
+// tenant returns the tenant that an outcome is counted under: "" until an outcome proves that the
+// tenant is configured. Otherwise publishers could create counters without bound by inventing
+// tenants.
 func (o *outcomes) tenant(row *operationRow) string {
 	name := indexable(row.Tenant)
 	if o.known[name] || name == "" {
@@ -127,66 +131,73 @@ func (o *outcomes) tenant(row *operationRow) string {
 	if !provesTenant(row) {
 		return ""
 	}
-	o.known[name], o.proved = true, append(o.proved, tenantRow{name, row.LastSequence})
+	o.known[name] = true
+	o.proved = append(o.proved, tenantRow{name, row.LastSequence})
 	return name
 }
 
-// provesTenant tells whether an outcome can only be of a tenant that is configured: a success or a
-// vendor's failure. A cancellation asks no vendor.
+// provesTenant reports whether only a configured tenant can have the outcome: a success, or a
+// vendor's failure. The success of a cancellation proves nothing, since no vendor is called.
 func provesTenant(row *operationRow) bool {
-	return row.FailureVendor != "" || row.State == string(event.StateSucceeded) && row.CommandType != event.TypeOperationCancel
+	succeeded := row.State == string(event.StateSucceeded)
+	return row.FailureVendor != "" || succeeded && row.CommandType != event.TypeOperationCancel
 }
 
-// ourType gives a command's type, "" for one that no version of ours takes.
-func ourType(commandType string) string {
+// knownCommandType returns a command's type; "" for a type that this version does not know.
+func knownCommandType(commandType string) string {
 	if slices.Contains(event.CommandTypes(), commandType) {
 		return commandType
 	}
 	return ""
 }
 
-// count takes in a row, in the order of the stream.
+// count counts a row. It must be called in the order of the stream.
 func (o *outcomes) count(row *operationRow) {
 	end := *row.FinishedAt
-	e := ending{end.Truncate(time.Hour), o.tenant(row), row.Domain, ourType(row.CommandType), row.State}
-	reason := reasonedEnding{e, row.FailureVendor, row.FailureKind, row.FailureCode}
+	e := outcomeKey{end.Truncate(time.Hour), o.tenant(row), row.Domain, knownCommandType(row.CommandType), row.State}
+	reason := outcomeReasonKey{e, row.FailureVendor, row.FailureKind, row.FailureCode}
 	if row.State == string(event.StateRejected) {
 		reason.FailureKind = "invalid"
 	}
 	counted, again := o.reasons[reason]
 	if !again {
-		counted = outcomeRow{reasonedEnding: reason, OldestReceivedAt: row.ReceivedAt, FirstAt: end}
+		counted = outcomeRow{outcomeReasonKey: reason, OldestReceivedAt: row.ReceivedAt, FirstAt: end}
 	}
 	if row.ReceivedAt.Before(counted.OldestReceivedAt) {
 		counted.OldestReceivedAt = row.ReceivedAt
 	}
-	counted.Operations, counted.LastAt, counted.LastSequence = counted.Operations+1, end, row.LastSequence
+	counted.Operations++
+	counted.LastAt = end
+	counted.LastSequence = row.LastSequence
 	o.reasons[reason] = counted
 
-	took := timedEnding{e, rounded(end.Sub(row.ReceivedAt).Milliseconds())}
+	took := outcomeDurationKey{e, roundDuration(end.Sub(row.ReceivedAt).Milliseconds())}
 	o.durations[took] = durationRow{took, o.durations[took].Operations + 1, row.LastSequence}
 }
 
 func (o *outcomes) write() projector.Write {
-	reasons, durations := make([]outcomeRow, 0, len(o.reasons)), make([]durationRow, 0, len(o.durations))
+	reasons := make([]outcomeRow, 0, len(o.reasons))
+	durations := make([]durationRow, 0, len(o.durations))
 	for _, r := range o.reasons {
 		reasons = append(reasons, r)
 	}
 	for _, d := range o.durations {
 		durations = append(durations, d)
 	}
-	return projector.InOrder(operationTenants.write(o.proved), operationOutcomes.write(reasons), operationDurations.write(durations))
+	return projector.InOrder(
+		operationTenants.write(o.proved), operationOutcomes.write(reasons), operationDurations.write(durations),
+	)
 }
 
-// digits of a duration that a histogram keeps, in binary: what is rounded to three of them is off
-// by at most an eighth.
-const digits = 3
+// durationDigits is the number of binary digits that a duration is rounded to. With three digits
+// the error is at most an eighth.
+const durationDigits = 3
 
-// rounded gives a duration of few different ones that is near. It counts in integers, so that every
-// machine rounds alike.
-func rounded(ms int64) int64 {
+// roundDuration rounds milliseconds to durationDigits, so that few different durations are counted.
+// It uses integers only, so that every machine rounds alike.
+func roundDuration(ms int64) int64 {
 	ms = max(ms, 0)
-	surplus := bits.Len64(uint64(ms)) - digits
+	surplus := bits.Len64(uint64(ms)) - durationDigits
 	if surplus <= 0 {
 		return ms
 	}

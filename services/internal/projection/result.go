@@ -15,11 +15,11 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// result is one event of an operation, as every projection of EVENTS starts from it.
+// result is one event of an operation, which every projection of EVENTS starts from.
 type result struct {
 	projector.Record
 	event event.Event
-	// Those are the subject's tokens: what makes events one operation's.
+	// Tokens of the subject. Events with the same tokens belong to one operation.
 	tenant, domain, operationID string
 }
 
@@ -38,7 +38,7 @@ func readResult(r projector.Record) (result, error) {
 	}, nil
 }
 
-// results reads the events of the types that a projection is made from, and leaves out the others.
+// results decodes the records that have one of the given event types, and ignores the others.
 func results(records []projector.Record, types ...string) ([]result, error) {
 	var list []result
 	for _, record := range records {
@@ -56,19 +56,19 @@ func results(records []projector.Record, types ...string) ([]result, error) {
 	return list, nil
 }
 
-// typeOf reads the type off a header as we write it ourselves, without reading the event; known is
-// false for any other.
+// typeOf reads the event type from the header that our services write, without decoding the event.
+// known is false if the header is missing or has another form.
 func typeOf(r projector.Record) (t string, known bool) {
 	values := r.Header["ce-type"]
 	return strings.Join(values, ""), len(values) == 1 && !strings.Contains(values[0], "%")
 }
 
-// topic is where the events of all operations of a domain stand.
-func topic(domain event.Domain) string {
+// eventSubjects is the pattern of the subjects of all events of a domain.
+func eventSubjects(domain event.Domain) string {
 	return strings.TrimSuffix(topology.EventSubject("*", domain, "x"), "x") + "*"
 }
 
-// into reads the event's data into a type of package event.
+// into decodes the data into a data type of package event.
 func (r result) into(data any) error { return into(r.event, data) }
 
 func (r result) correlationID() string { return attribute(r.event, event.AttrCorrelationID) }
@@ -80,27 +80,28 @@ func into(e event.Event, data any) error {
 	return unreadable(e)
 }
 
-// asBefore is all that encoding/json does, so that a replay gives the rows that earlier versions
-// gave, save that a fault ends the reading at once.
-var asBefore = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
+// v1Options make the decoder behave as encoding/json, so that a replay gives the rows that earlier
+// versions gave. There is one exception: it stops at the first fault.
+var v1Options = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
-// unmarshal is json.Unmarshal by Go 1.27's implementation, which takes a third of the time.
-func unmarshal(data []byte, into any) error { return jsonv2.Unmarshal(data, into, asBefore) }
+// unmarshal is json.Unmarshal in the implementation that Go 1.27 has, which takes a third of the
+// time.
+func unmarshal(data []byte, into any) error { return jsonv2.Unmarshal(data, into, v1Options) }
 
-// unreadable says why data can not be read.
+// unreadable is the error for data that cannot be decoded.
 func unreadable(e event.Event) error {
 	if !json.Valid(e.Data()) {
 		return errNotJSON
 	}
-	// The decoder's own error may quote the data; the schema's faults do not.
+	// The decoder's error may quote the data; the faults of the schema check do not.
 	if faults := event.Check(e); len(faults) > 0 {
 		return projector.Unprojectablef("%s: %s %s", text(e.Type()), faults[0].Field, faults[0].Problem)
 	}
 	return projector.Unprojectablef("%s: the data can not be read", text(e.Type()))
 }
 
-// decode reads a CloudEvent, and makes its data fit for Postgres. Whether they are JSON at all is
-// found by [into].
+// decode decodes a CloudEvent, and replaces what Postgres cannot store in its data. Data that need
+// no replacement may still be invalid JSON, which [into] finds.
 func decode(r projector.Record) (event.Event, error) {
 	d := projector.Memoize(r, decodeOnce)
 	return d.event, d.err
@@ -121,7 +122,7 @@ func decodeRecord(r projector.Record) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, projector.Unprojectablef("%s", text(err.Error()))
 	}
-	if data := e.Data(); mustClean(data) {
+	if data := e.Data(); needsCleaning(data) {
 		clean, ok := cleanJSON(data)
 		if !ok {
 			return event.Event{}, errNotJSON
@@ -131,11 +132,11 @@ func decodeRecord(r projector.Record) (event.Event, error) {
 	return e, nil
 }
 
-// Postgres stores neither NUL nor halves of a surrogate pair nor what is not UTF-8, all of which a
-// JSON text can hold; they become the replacement character, as they do in Go.
+// Postgres stores neither NUL nor half of a surrogate pair nor invalid UTF-8, and a JSON text can
+// hold all of them. They are replaced by U+FFFD, as Go does.
 const nul, replacement = "\x00", "\uFFFD"
 
-// text makes a text fit for Postgres.
+// text replaces what Postgres cannot store in a text.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, replacement), nul, replacement)
 }
@@ -144,12 +145,12 @@ func attribute(e event.Event, name string) string { return text(event.Extension(
 
 var errNotJSON = projector.Unprojectablef("the data are not JSON")
 
-// mustClean tells whether JSON may hold what Postgres does not store.
-func mustClean(data []byte) bool { return bytes.Contains(data, []byte(`\u`)) || !utf8.Valid(data) }
+// needsCleaning reports whether JSON may hold what Postgres cannot store.
+func needsCleaning(data []byte) bool { return bytes.Contains(data, []byte(`\u`)) || !utf8.Valid(data) }
 
-// cleanJSON makes JSON fit for jsonb; ok is false where it is no JSON.
+// cleanJSON replaces what Postgres cannot store in jsonb. ok is false if the data are not JSON.
 func cleanJSON(data []byte) (clean []byte, ok bool) {
-	if !mustClean(data) {
+	if !needsCleaning(data) {
 		return data, json.Valid(data)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -180,14 +181,14 @@ func cleanValue(v any) any {
 	return v
 }
 
-// list gives a list as JSON, [] for none.
-func list[T any](items []T) json.RawMessage {
+// jsonList encodes a list as JSON; [] if it is empty.
+func jsonList[T any](items []T) json.RawMessage {
 	if len(items) == 0 {
 		return json.RawMessage("[]")
 	}
 	raw, err := json.Marshal(items)
 	if err != nil {
-		return json.RawMessage("[]") // T are plain data types, which always marshal
+		return json.RawMessage("[]") // cannot happen: plain data types always marshal
 	}
 	return raw
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// Checkpoint is a projection's position: the sequence of the last message that the rows reflect, in
-// the stream that was created at Incarnation.
+// Checkpoint is the position of a projection: the rows reflect all messages up to Sequence of the
+// stream that was created at Incarnation.
 type Checkpoint struct {
 	Incarnation time.Time
 	Sequence    int64
-	// StoredAt is when the stream stored that message; nil: not known.
+	// StoredAt is when the stream stored the message at Sequence; nil if that is not known.
 	StoredAt *time.Time
 }
 
-// Checkpoints reads the live position of every projection that ever ran, by name. With lock, nobody
-// writes rows until the transaction ends.
+// Checkpoints reads the live positions of all projections that ever ran, by name. With lock, no
+// rows are written until the transaction ends.
 func Checkpoints(ctx context.Context, tx pgx.Tx, lock bool) (map[string]Checkpoint, error) {
 	sql := "SELECT projection, incarnation, sequence, stored_at FROM " + Live + ".checkpoints ORDER BY projection"
 	if lock {
@@ -32,14 +32,17 @@ func Checkpoints(ctx context.Context, tx pgx.Tx, lock bool) (map[string]Checkpoi
 	list := map[string]Checkpoint{}
 	var name string
 	var at Checkpoint
-	_, err := pgx.ForEachRow(rows, []any{&name, &at.Incarnation, &at.Sequence, &at.StoredAt}, func() error { list[name] = at; return nil })
+	_, err := pgx.ForEachRow(rows, []any{&name, &at.Incarnation, &at.Sequence, &at.StoredAt}, func() error {
+		list[name] = at
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("checkpoints: %w", err)
 	}
 	return list, nil
 }
 
-// Halt says that a projection can not go on without help: going on would corrupt its rows.
+// Halt says that a projection cannot go on without help, since its rows would become wrong.
 type Halt struct{ Reason string }
 
 // Error gives the reason and the remedy.
@@ -47,7 +50,8 @@ func (h *Halt) Error() string {
 	return h.Reason + "; restore the stream, or have 'mailwright projection rebuild --accept-loss' make the rows from what is left"
 }
 
-// position reads the checkpoint, or makes one at the stream's beginning.
+// position reads the checkpoint of a projection. If there is none, it creates one before the first
+// message of the stream.
 func position(ctx context.Context, rows target, p Projection, stream jetstream.Stream) (at Checkpoint, err error) {
 	err = rows.inTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO checkpoints (projection, stream, incarnation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
@@ -55,12 +59,13 @@ func position(ctx context.Context, rows target, p Projection, stream jetstream.S
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT incarnation, sequence, stored_at FROM checkpoints WHERE projection = $1`, p.Name()).Scan(&at.Incarnation, &at.Sequence, &at.StoredAt)
+		row := tx.QueryRow(ctx, `SELECT incarnation, sequence, stored_at FROM checkpoints WHERE projection = $1`, p.Name())
+		return row.Scan(&at.Incarnation, &at.Sequence, &at.StoredAt)
 	})
 	if err != nil {
 		return at, fmt.Errorf("checkpoint: %w", err)
 	}
-	return at, at.fits(stream.CachedInfo())
+	return at, at.checkSameStream(stream.CachedInfo())
 }
 
 // Start is the position before a stream's first message.
@@ -76,7 +81,7 @@ func Last(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream) 
 	return c, err
 }
 
-// Put makes c the position of a projection's live rows.
+// Put stores c as the position of a projection's live rows.
 func (c Checkpoint) Put(ctx context.Context, tx pgx.Tx, p Projection) error {
 	_, err := tx.Exec(ctx, `INSERT INTO `+Live+`.checkpoints AS old (projection, stream, incarnation, sequence, stored_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (projection) DO UPDATE SET stream = excluded.stream, incarnation = excluded.incarnation, sequence = excluded.sequence, stored_at = excluded.stored_at, updated_at = now()
@@ -85,15 +90,15 @@ func (c Checkpoint) Put(ctx context.Context, tx pgx.Tx, p Projection) error {
 	return err
 }
 
-// Check tells whether a projection whose live rows are at c can go on with the stream as it is now.
-// Where it can not, the error is a [*Halt].
+// Check returns nil if a projection whose live rows are at c can go on with the stream as it is
+// now, and a [*Halt] if it cannot. Other errors are about NATS.
 func (c Checkpoint) Check(ctx context.Context, js jetstream.JetStream, p Projection, stream jetstream.Stream) error {
 	info := stream.CachedInfo()
-	if err := errors.Join(c.fits(info), c.unread(p, info)); err != nil || c.StoredAt == nil {
+	if err := errors.Join(c.checkSameStream(info), c.checkNotPurged(p, info)); err != nil || c.StoredAt == nil {
 		return err
 	}
-	// A stream that lost its end and has grown again is as long as it was: other messages stand at
-	// the same positions.
+	// A restored stream may have lost its last messages and have grown to the same length since.
+	// Then other messages are at the same sequences.
 	at, err := storedAt(ctx, js, stream, c.Sequence)
 	if err != nil || at == nil || at.Equal(*c.StoredAt) {
 		return err
@@ -102,8 +107,8 @@ func (c Checkpoint) Check(ctx context.Context, js jetstream.JetStream, p Project
 		c.Sequence, info.Config.Name, at.Format(time.RFC3339Nano), c.StoredAt.UTC().Format(time.RFC3339Nano))}
 }
 
-// fits checks that the stream is the one that the rows reflect, and as long.
-func (c Checkpoint) fits(info *jetstream.StreamInfo) error {
+// checkSameStream returns a [*Halt] if the stream was created again, or ends before c.
+func (c Checkpoint) checkSameStream(info *jetstream.StreamInfo) error {
 	if created := incarnation(info); !created.Equal(c.Incarnation) {
 		return &Halt{fmt.Sprintf("stream %s was made again at %s, and the rows reflect the one made at %s",
 			info.Config.Name, created.Format(time.RFC3339Nano), c.Incarnation.UTC().Format(time.RFC3339Nano))}
@@ -114,25 +119,28 @@ func (c Checkpoint) fits(info *jetstream.StreamInfo) error {
 	return nil
 }
 
-// unread checks that no message was purged before the projection read it. Only one that follows all
-// messages of a stream that lets none go by itself can tell. Before it has read any there is
-// nothing to miss: it takes the stream as it finds it.
-func (c Checkpoint) unread(p Projection, info *jetstream.StreamInfo) error {
+// checkNotPurged returns a [*Halt] if messages were purged before the projection read them. That
+// can be told only for a projection that follows all subjects of a stream without limits. A
+// projection that has read nothing yet starts at the first message that there is.
+func (c Checkpoint) checkNotPurged(p Projection, info *jetstream.StreamInfo) error {
 	s := info.Config
-	lasting := s.DenyDelete && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.MaxMsgsPerSubject <= 0
-	if first := int64(info.State.FirstSeq); lasting && len(p.Subjects()) == 0 && c.Sequence > 0 && first > c.Sequence+1 {
+	unlimited := s.DenyDelete && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.MaxMsgsPerSubject <= 0
+	if !unlimited || len(p.Subjects()) > 0 || c.Sequence == 0 {
+		return nil
+	}
+	if first := int64(info.State.FirstSeq); first > c.Sequence+1 {
 		return &Halt{fmt.Sprintf("stream %s begins at %d, and the rows reflect it up to %d: it was purged of messages that are in no row", s.Name, first, c.Sequence)}
 	}
 	return nil
 }
 
-// incarnation is when the stream was created, as exactly as Postgres keeps it.
-func incarnation(info *jetstream.StreamInfo) time.Time { return exactly(info.Created) }
+// incarnation is when the stream was created, in the precision of Postgres.
+func incarnation(info *jetstream.StreamInfo) time.Time { return postgresTime(info.Created) }
 
-// exactly gives a time as exactly as Postgres keeps it.
-func exactly(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+// postgresTime rounds a time down to microseconds, the precision of Postgres.
+func postgresTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// storedAt is when the message at a position was stored; nil where none stands there (any more).
+// storedAt is when the message at a sequence was stored; nil if there is no such message.
 func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, sequence int64) (*time.Time, error) {
 	if sequence == 0 {
 		return nil, nil
@@ -141,16 +149,18 @@ func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stre
 	if err != nil || !found {
 		return nil, err
 	}
-	at := exactly(d.StoredAt)
+	at := postgresTime(d.StoredAt)
 	return &at, nil
 }
 
+// errFenced says that another process has moved the checkpoint.
 var errFenced = errors.New("the checkpoint was moved by somebody else")
 
-// advance moves the checkpoint within the transaction that writes the rows. It fails if it does not
-// stand where we left it: a pooler in between may have lost our lock.
+// advance moves the checkpoint within the transaction that writes the rows. It fails with errFenced
+// if the checkpoint is not where this process left it: a connection pooler may have lost our lock.
 func advance(ctx context.Context, tx pgx.Tx, projection string, from, to Checkpoint) error {
-	tag, err := tx.Exec(ctx, `UPDATE checkpoints SET sequence = $1, stored_at = $2, updated_at = now() WHERE projection = $3 AND incarnation = $4 AND sequence = $5`,
+	tag, err := tx.Exec(ctx, `UPDATE checkpoints SET sequence = $1, stored_at = $2, updated_at = now()
+		WHERE projection = $3 AND incarnation = $4 AND sequence = $5`,
 		to.Sequence, to.StoredAt, projection, from.Incarnation, from.Sequence)
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)

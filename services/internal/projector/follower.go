@@ -16,51 +16,53 @@ import (
 	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
-// follower follows a stream for one projection while it holds the projection's lock, or replays it
-// for several at once.
+// follower writes the messages of a stream to a target: for one live projection while it holds the
+// lock, or for several projections in a replay. It runs on one goroutine.
 type follower struct {
 	target
-	members    []*projectionState
+	states     []*projectionState
 	js         jetstream.JetStream
 	stream     jetstream.Stream
 	reader     *reader
 	log        *slog.Logger
-	committed  func(messages int) // nil: nobody wants to know
+	onCommit   func(messages int) // called after each commit; may be nil
 	failpoints failpoint.Set
 
-	pruned     jetstream.StreamState // as of the last Prune
-	looked     time.Time             // when position and stream were last looked at
-	maintained time.Time             // when; zero for a replay
+	pruned       jetstream.StreamState // the stream at the last Prune
+	checkedAt    time.Time             // when idle last ran
+	maintainedAt time.Time             // when maintain last ran; zero for a replay
 }
 
-// projectionState is a projection that a follower writes.
+// projectionState is a projection and its position.
 type projectionState struct {
 	Projection
-	subjects []string // what Subjects gives
+	subjects []string // the result of Subjects
 	at       Checkpoint
-	limit    int64 // the last sequence that it is to reflect
-	// beyond says that messages for it were seen beyond its limit.
-	beyond bool
+	limit    int64 // the last sequence that the rows are to reflect
+	// sawBeyond is true once a message for the projection came after its limit.
+	sawBeyond bool
 }
 
-func newMember(p Projection, at Checkpoint, limit int64) *projectionState {
+func newState(p Projection, at Checkpoint, limit int64) *projectionState {
 	return &projectionState{Projection: p, subjects: p.Subjects(), at: at, limit: limit}
 }
 
-// gathered is what the reader gave: messages, nothing for a while, or an error that ends it.
-type gathered struct {
+// prefetched is the result of one read: records; or none if the stream was idle; or an error, after
+// which the reader is of no use.
+type prefetched struct {
 	records []Record
-	batches []batch // one a member
+	batches []batch // one for each projection
 	err     error
 }
 
-// follow commits batch after batch, while the next ones are gathered and read.
+// follow commits batch after batch until ctx ends or something fails. Meanwhile the next batches
+// are read. moved is true if at least one batch or idle check succeeded.
 func (f *follower) follow(ctx context.Context) (moved bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ahead := f.ahead(ctx)
+	ahead := f.prefetch(ctx)
 	defer func() {
 		cancel()
-		for range ahead { // until it has ended
+		for range ahead { // until the goroutines of prefetch have ended
 		}
 	}()
 	for next := range ahead {
@@ -70,8 +72,8 @@ func (f *follower) follow(ctx context.Context) (moved bool, err error) {
 			err = next.err
 		case len(next.records) > 0:
 			err = f.commit(ctx, next)
-			// it may never be idle
-			if err == nil && f.schema == Live && time.Since(f.looked) >= f.reader.tuning.Idle {
+			// A busy stream is never idle, so the checks of idle run in between.
+			if err == nil && f.schema == Live && time.Since(f.checkedAt) >= f.reader.tuning.Idle {
 				err = f.idle(ctx)
 			}
 		default:
@@ -85,21 +87,21 @@ func (f *follower) follow(ctx context.Context) (moved bool, err error) {
 	return moved, ctx.Err()
 }
 
-// ahead gathers a batch while the one before is read, which is while the one before that is
-// written.
-func (f *follower) ahead(ctx context.Context) <-chan gathered {
-	// not the members' own, which move as batches are written
-	after := make([]int64, len(f.members))
-	for i, m := range f.members {
-		after[i] = m.at.Sequence
+// prefetch returns a channel of records that are read and turned into writes. While one batch is
+// written, the next is turned into writes, and the one after that is read from the stream.
+func (f *follower) prefetch(ctx context.Context) <-chan prefetched {
+	// A copy, since the positions of the states move as batches are written.
+	after := make([]int64, len(f.states))
+	for i, s := range f.states {
+		after[i] = s.at.Sequence
 	}
-	unread, ahead := make(chan gathered), make(chan gathered)
+	unread, ahead := make(chan prefetched), make(chan prefetched)
 	go func() {
 		defer close(unread)
 		for {
 			records, err := f.reader.gather(ctx)
 			select {
-			case unread <- gathered{records: records, err: err}:
+			case unread <- prefetched{records: records, err: err}:
 			case <-ctx.Done():
 				return
 			}
@@ -121,50 +123,50 @@ func (f *follower) ahead(ctx context.Context) <-chan gathered {
 	return ahead
 }
 
-// read reads what was gathered for each member.
-func (f *follower) read(next *gathered, after []int64) {
+// read turns records into writes, for each projection that follows them.
+func (f *follower) read(next *prefetched, after []int64) {
 	if len(next.records) == 0 {
 		return
 	}
-	if len(f.members) > 1 {
+	if len(f.states) > 1 {
 		for i := range next.records {
-			next.records[i].once = new(any)
+			next.records[i].memo = new(any)
 		}
 	}
-	for i, m := range f.members {
-		next.batches = append(next.batches, newBatch(m, m.wants(next.records, after[i]), f.log))
+	for i, s := range f.states {
+		next.batches = append(next.batches, newBatch(s, s.selectRecords(next.records, after[i]), f.log))
 	}
 }
 
-// commit writes the rows of a batch and its position in one transaction.
-func (f *follower) commit(ctx context.Context, next gathered) error {
-	// Asked after the batch has come: if the stream is still the one that the rows reflect, so was
-	// the one that the batch came from.
-	if _, err := f.same(ctx); err != nil {
+// commit writes the rows of a batch and the new position in one transaction.
+func (f *follower) commit(ctx context.Context, next prefetched) error {
+	// The check comes after the batch was read. If the stream is the same now, it was the same when
+	// the batch was read.
+	if _, err := f.checkStream(ctx); err != nil {
 		return err
 	}
 	last := next.records[len(next.records)-1]
-	stored := exactly(last.StoredAt)
+	stored := postgresTime(last.StoredAt)
 	if err := f.advance(ctx, Checkpoint{Sequence: last.Sequence, StoredAt: &stored}, next.batches); err != nil {
 		return err
 	}
-	if f.committed != nil {
-		f.committed(len(next.records))
+	if f.onCommit != nil {
+		f.onCommit(len(next.records))
 	}
 	return nil
 }
 
-// same checks that the stream is still the one that the rows reflect. What a replay has not read
-// yet may be purged: the live rows have it.
-func (f *follower) same(ctx context.Context) (jetstream.StreamState, error) {
+// checkStream returns a [*Halt] if the stream is not the one that the rows reflect. Messages that a
+// replay has not read yet may be purged: the live rows reflect them.
+func (f *follower) checkStream(ctx context.Context) (jetstream.StreamState, error) {
 	info, err := f.stream.Info(ctx)
 	if err != nil {
 		return jetstream.StreamState{}, fmt.Errorf("stream: %w", err)
 	}
-	for _, m := range f.members {
-		err := m.at.fits(info)
+	for _, s := range f.states {
+		err := s.at.checkSameStream(info)
 		if err == nil && f.schema == Live {
-			err = m.at.unread(m, info)
+			err = s.at.checkNotPurged(s, info)
 		}
 		if err != nil {
 			return info.State, err
@@ -173,14 +175,15 @@ func (f *follower) same(ctx context.Context) (jetstream.StreamState, error) {
 	return info.State, nil
 }
 
-// advance writes the members' batches, and moves their checkpoints as far as their limits allow. A
-// checkpoint comes before its rows: whoever locks it holds every write back.
+// advance writes the batches, and moves each checkpoint to last or to the projection's limit. The
+// checkpoint is updated before the rows: a transaction that locks the checkpoint therefore holds up
+// every write of rows.
 func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch) error {
-	to := make([]Checkpoint, len(f.members))
+	to := make([]Checkpoint, len(f.states))
 	err := f.inTx(ctx, func(tx pgx.Tx) error {
-		for i, m := range f.members {
-			if to[i] = m.clampTo(last); to[i].Sequence > m.at.Sequence {
-				if err := advance(ctx, tx, m.Name(), m.at, to[i]); err != nil {
+		for i, s := range f.states {
+			if to[i] = s.clampTo(last); to[i].Sequence > s.at.Sequence {
+				if err := advance(ctx, tx, s.Name(), s.at, to[i]); err != nil {
 					return err
 				}
 			}
@@ -188,7 +191,7 @@ func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch
 				continue
 			}
 			for _, p := range batches[i] {
-				if err := f.apply(ctx, tx, m, p); err != nil {
+				if err := f.apply(ctx, tx, s, p); err != nil {
 					return err
 				}
 			}
@@ -200,17 +203,18 @@ func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch
 		return err
 	}
 	f.failpoints.Reach(failpoint.Committed)
-	for i, m := range f.members {
-		m.at = to[i]
+	for i, s := range f.states {
+		s.at = to[i]
 	}
 	return nil
 }
 
-// clampTo is where a member stands when all up to last is applied that it is to reflect.
-func (m *projectionState) clampTo(last Checkpoint) Checkpoint {
-	to := Checkpoint{m.at.Incarnation, min(last.Sequence, m.limit), last.StoredAt}
-	if to.Sequence <= m.at.Sequence {
-		return m.at
+// clampTo is the checkpoint after all messages up to last are applied, but at most the projection's
+// limit.
+func (s *projectionState) clampTo(last Checkpoint) Checkpoint {
+	to := Checkpoint{s.at.Incarnation, min(last.Sequence, s.limit), last.StoredAt}
+	if to.Sequence <= s.at.Sequence {
+		return s.at
 	}
 	if to.Sequence < last.Sequence {
 		to.StoredAt = nil
@@ -218,42 +222,44 @@ func (m *projectionState) clampTo(last Checkpoint) Checkpoint {
 	return to
 }
 
-// apply writes a part; where Postgres refuses it, record by record, and notes which it was.
-func (f *follower) apply(ctx context.Context, tx pgx.Tx, m *projectionState, p part) error {
-	refused := p.unfit
+// apply writes a part of a batch. If Postgres refuses it, apply writes record by record, and notes
+// each refused record in projection_errors.
+func (f *follower) apply(ctx context.Context, tx pgx.Tx, s *projectionState, p part) error {
+	refused := p.unprojectable
 	if refused == nil {
-		// A savepoint: the transaction stays usable.
+		// A savepoint, so that the transaction can go on after a refusal.
 		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return p.write(ctx, tx) })
 		if err == nil || ctx.Err() != nil || f.conn.IsClosed() {
 			return err
 		}
-		if refused = unfit(err); refused == nil {
+		if refused = asUnprojectable(err); refused == nil {
 			return err
 		}
 	}
 	if len(p.records) == 1 {
-		return f.note(ctx, tx, m, p.records[0], refused.Reason)
+		return f.recordUnprojectable(ctx, tx, s, p.records[0], refused.Reason)
 	}
-	for _, single := range split(m, p.records, f.log) {
-		if err := f.apply(ctx, tx, m, single); err != nil {
+	for _, single := range split(s, p.records, f.log) {
+		if err := f.apply(ctx, tx, s, single); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unfit tells whether an error is the records' fault, so that trying again is in vain, with a
-// reason that quotes nothing of them: Postgres' own messages may. Else it gives nil.
-func unfit(err error) *UnprojectableError {
+// asUnprojectable returns why a record can never be applied, or nil if the error may pass. The
+// reason quotes nothing of the record, as Postgres' own messages may.
+func asUnprojectable(err error) *UnprojectableError {
 	if u, ok := errors.AsType[*UnprojectableError](err); ok {
 		return u
 	}
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		// Neither Postgres nor the connection: the value can not even be sent.
+		// The error came neither from Postgres nor from the connection: the value cannot be
+		// encoded.
 		return &UnprojectableError{fmt.Sprintf("it can not be put into a row (%T)", err)}
 	}
-	// data exception, integrity constraint violation, program limit exceeded
+	// Classes: data exception, integrity constraint violation, program limit exceeded.
 	if class := refusal.Code[:2]; !slices.Contains([]string{"22", "23", "54"}, class) {
 		return nil
 	}
@@ -261,33 +267,35 @@ func unfit(err error) *UnprojectableError {
 		refusal.Code, refusal.TableName, refusal.ColumnName, refusal.ConstraintName)}
 }
 
-// note records a message that can not be applied: it neither stops the projection nor vanishes.
-func (f *follower) note(ctx context.Context, tx pgx.Tx, m *projectionState, r Record, reason string) error {
-	f.log.Error("a message can not be applied; it is noted in projection_errors", "projection", m.Name(), "sequence", r.Sequence, "subject", r.Subject, "reason", reason)
+// recordUnprojectable notes in projection_errors a message that cannot be applied. The projection
+// goes on after it.
+func (f *follower) recordUnprojectable(ctx context.Context, tx pgx.Tx, s *projectionState, r Record, reason string) error {
+	f.log.Error("a message cannot be applied; it is noted in projection_errors",
+		"projection", s.Name(), "sequence", r.Sequence, "subject", r.Subject, "reason", reason)
 	_, err := tx.Exec(ctx, `INSERT INTO projection_errors (projection, sequence, stream, subject, reason, stored_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (projection, sequence) DO UPDATE SET reason = excluded.reason, recorded_at = now()`,
-		m.Name(), r.Sequence, m.Stream(), r.Subject, reason, r.StoredAt)
+		s.Name(), r.Sequence, s.Stream(), r.Subject, reason, r.StoredAt)
 	return err
 }
 
-// idle looks whether connection and stream are still what we think, and prunes.
+// idle checks that the connection works and that the stream is still the same, and prunes.
 func (f *follower) idle(ctx context.Context) error {
-	f.looked = time.Now()
+	f.checkedAt = time.Now()
 	if err := f.conn.Ping(ctx); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
-	state, err := f.same(ctx)
+	state, err := f.checkStream(ctx)
 	if err != nil {
 		return err
 	}
-	for _, m := range f.members {
+	for _, s := range f.states {
 		if f.schema == Live {
-			if err := m.at.Check(ctx, f.js, m, f.stream); err != nil {
+			if err := s.at.Check(ctx, f.js, s, f.stream); err != nil {
 				return err
 			}
 		}
-		if pruner, ok := m.Projection.(Pruner); ok {
-			if err := f.prune(ctx, m, pruner, state); err != nil {
+		if pruner, ok := s.Projection.(Pruner); ok {
+			if err := f.prune(ctx, s, pruner, state); err != nil {
 				return err
 			}
 		}
@@ -295,39 +303,42 @@ func (f *follower) idle(ctx context.Context) error {
 	return nil
 }
 
+// maintainEvery is how often tables are maintained.
 const maintainEvery = time.Hour
 
-// maintain has the projections maintain their tables. That this fails stops nothing: the rows still
-// come.
+// maintain lets the live projections maintain their tables. A failure is logged, and rows are
+// written all the same.
 func (f *follower) maintain(ctx context.Context) {
-	if time.Since(f.maintained) < maintainEvery || f.schema != Live {
+	if time.Since(f.maintainedAt) < maintainEvery || f.schema != Live {
 		return
 	}
-	f.maintained = time.Now()
-	for _, m := range f.members {
-		maintainer, ok := m.Projection.(Maintainer)
+	f.maintainedAt = time.Now()
+	for _, s := range f.states {
+		maintainer, ok := s.Projection.(Maintainer)
 		if !ok {
 			continue
 		}
-		err := f.holding(ctx, m, func(tx pgx.Tx) error { return maintainer.Maintain(ctx, tx, f.maintained) })
+		err := f.withCheckpointLocked(ctx, s, func(tx pgx.Tx) error { return maintainer.Maintain(ctx, tx, f.maintainedAt) })
 		if err != nil && ctx.Err() == nil {
 			f.log.Error("the maintenance of tables failed; it is tried again", "in", maintainEvery, "error", err)
 		}
 	}
 }
 
-// holding does something in a transaction that holds the member's checkpoint: whoever rebuilds the
-// tables meanwhile has locked it, and what is done to the old ones then would be lost.
-func (f *follower) holding(ctx context.Context, m *projectionState, do func(pgx.Tx) error) error {
+// withCheckpointLocked runs do in a transaction that locks the projection's checkpoint. A rebuild
+// holds that lock while it replaces the tables: without the lock, do could change the old tables,
+// and the change would be lost.
+func (f *follower) withCheckpointLocked(ctx context.Context, s *projectionState, do func(pgx.Tx) error) error {
 	return f.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT FROM checkpoints WHERE projection = $1 FOR UPDATE", m.Name()); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT FROM checkpoints WHERE projection = $1 FOR UPDATE", s.Name()); err != nil {
 			return err
 		}
 		return do(tx)
 	})
 }
 
-func (f *follower) prune(ctx context.Context, m *projectionState, pruner Pruner, state jetstream.StreamState) error {
+// prune removes the rows of messages that were deleted from the stream since the last prune.
+func (f *follower) prune(ctx context.Context, s *projectionState, pruner Pruner, state jetstream.StreamState) error {
 	if state.FirstSeq == f.pruned.FirstSeq && state.NumDeleted == f.pruned.NumDeleted {
 		return nil
 	}
@@ -339,7 +350,7 @@ func (f *follower) prune(ctx context.Context, m *projectionState, pruner Pruner,
 	for i, sequence := range info.State.Deleted {
 		deleted[i] = int64(sequence)
 	}
-	err = f.holding(ctx, m, func(tx pgx.Tx) error {
+	err = f.withCheckpointLocked(ctx, s, func(tx pgx.Tx) error {
 		return pruner.Prune(ctx, tx, int64(info.State.FirstSeq), deleted)
 	})
 	if err != nil {

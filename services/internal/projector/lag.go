@@ -11,18 +11,18 @@ import (
 
 // Lag is how far a projection is behind its stream.
 type Lag struct {
-	// Messages that wait, of those that the projection follows.
+	// Messages is the number of messages after the position that the projection follows.
 	Messages uint64
-	// Since is when the first of them was stored, by the server's clock; zero where none waits.
+	// Since is when the first of them was stored, by the server's clock; zero if there are none.
 	Since time.Time
 	// Last is the stream's last sequence.
 	Last uint64
-	// Halt says why the projection can not go on; nil: it can.
+	// Halt says why the projection cannot go on; nil if it can.
 	Halt error
 }
 
-// MeasureLag measures the lag of a projection at a position. A projection that never ran is at the zero
-// position.
+// MeasureLag measures the lag of a projection at a position: the zero [Checkpoint] for a projection
+// that never ran. The error is about NATS.
 func MeasureLag(ctx context.Context, js jetstream.JetStream, p Projection, at Checkpoint) (Lag, error) {
 	stream, err := js.Stream(ctx, p.Stream())
 	if err != nil {
@@ -41,19 +41,20 @@ func MeasureLag(ctx context.Context, js jetstream.JetStream, p Projection, at Ch
 	}
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(at.Sequence) + 1, FilterSubjects: p.Subjects(),
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: forgetAfter,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: inactiveThreshold,
 	})
 	if err != nil {
 		return lag, fmt.Errorf("stream %s: %w", p.Stream(), err)
 	}
-	// the server forgets it otherwise
+	// Without this the server deletes it after inactiveThreshold.
 	defer func() { _ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }()
-	if lag.Messages = consumer.CachedInfo().NumPending; lag.Messages == 0 {
+	lag.Messages = consumer.CachedInfo().NumPending
+	if lag.Messages == 0 {
 		return lag, nil
 	}
 	first, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
 	if err != nil {
-		return lag, nil //nolint:nilerror // it was taken out of the stream just now
+		return lag, nil //nolint:nilerror // the message was deleted after the consumer was created
 	}
 	meta, err := first.Metadata()
 	if err != nil {

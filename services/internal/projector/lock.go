@@ -7,8 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lock gives a connection that holds the projection's lock, or errStandby. The lock lasts as long
-// as the connection, so the server is told to notice soon when our machine is gone.
+// lock returns a connection that holds the projection's advisory lock, or errStandby if another
+// process holds it. The lock lasts as long as the connection. The server's TCP keepalives are set
+// short, so that it ends the connection soon after this machine has died.
 func (p *Projector) lock(ctx context.Context) (*pgx.Conn, error) {
 	pooled, err := p.pool.Acquire(ctx)
 	if err != nil {
@@ -23,17 +24,17 @@ func (p *Projector) lock(ctx context.Context) (*pgx.Conn, error) {
 		}
 		return nil, err
 	}
-	conn := pooled.Hijack() // must not go back to the pool with the lock
+	conn := pooled.Hijack() // the pool must not reuse a connection that holds the lock
 	_, err = conn.Exec(ctx, "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3")
 	if err != nil {
-		release(conn)
+		closeConn(conn)
 		return nil, err
 	}
 	return conn, nil
 }
 
-// release ends the connection, and the lock with it.
-func release(conn *pgx.Conn) {
+// closeConn closes the connection, which releases the lock.
+func closeConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)

@@ -1,11 +1,11 @@
-// Package projector keeps projections: it reads a stream in order and has a [Projection] turn its
+// Package projector runs projections: it reads a stream in order and has a [Projection] turn its
 // messages into rows. Rows and the position in the stream commit in one transaction, so that the
 // rows equal at any moment what replaying the stream up to that position gives.
 //
-// The position in Postgres is the truth; the server's consumer is thrown away and made again from
-// it after any trouble. One process leads a projection, by a Postgres advisory lock held on the
-// very connection that it writes on: who loses the lock has lost the ability to write as well. The
-// others stand by.
+// The position in Postgres is the truth. After any error the server's consumer is deleted, and a
+// new one is made from that position. One process leads a projection, by a Postgres advisory lock
+// on the connection that it writes on: a process that loses the lock has lost the connection, and
+// cannot write any longer. The other processes stand by.
 package projector
 
 import (
@@ -31,17 +31,18 @@ type Projection interface {
 	Stream() string
 	// Subjects restricts it to some of the stream's messages; none means all.
 	Subjects() []string
-	// Read works out what the records, in the order of their stream, change. An [*Unfit] says that
-	// a record can never be applied; records are then read one by one, to find which. It knows no
-	// database, so that one batch is read while the one before is written.
+	// Read returns the write for records, which are in the order of their stream. An
+	// [*UnprojectableError] says that one of the records can never be applied; Read is then called
+	// for each record alone, to find out which. Read uses no database, so that one batch is read
+	// while the one before is written.
 	Read(records []Record) (Write, error)
 }
 
-// Write writes a change. Tables are named without a schema: the transaction's search_path decides
-// whether the live rows or a replay's are meant.
+// Write changes rows in a transaction. It names tables without a schema: the search_path of the
+// transaction decides between the live rows and those of a replay.
 type Write func(ctx context.Context, tx pgx.Tx) error
 
-// InOrder joins writes to one.
+// InOrder returns a write that makes the given writes, one after another.
 func InOrder(writes ...Write) Write {
 	return func(ctx context.Context, tx pgx.Tx) error {
 		for _, w := range writes {
@@ -53,16 +54,19 @@ func InOrder(writes ...Write) Write {
 	}
 }
 
-// Pruner is a projection that mirrors a stream: what is deleted there leaves the rows too.
+// Pruner is a projection that mirrors a stream: if a message is deleted from the stream, its rows
+// are deleted too.
 type Pruner interface {
-	// Prune removes the rows of messages before first, and of those in deleted.
+	// Prune deletes the rows of messages before the sequence first, and of the sequences in
+	// deleted.
 	Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []int64) error
 }
 
-// Maintainer is a projection whose tables must be changed as time passes, such as one partitioned
-// by month.
+// Maintainer is a projection whose tables change with time, such as one that is partitioned by
+// month.
 type Maintainer interface {
-	// Maintain does that. It is called when a process becomes the leader, and every hour.
+	// Maintain changes the tables as of now. It is called when a process becomes the leader, and
+	// every hour.
 	Maintain(ctx context.Context, tx pgx.Tx, now time.Time) error
 }
 
@@ -74,51 +78,54 @@ type Record struct {
 	Header   nats.Header
 	Data     []byte
 
-	once *any // what was read of it, where several projections do; nil: nothing is kept
+	memo *any // the result of Memoize; nil if only one projection reads the record
 }
 
-// Memoize gives what read gives, which is kept where several projections read the same record.
+// Memoize returns read(r). If several projections read the same record, the result is kept, and
+// read is called once.
 func Memoize[T any](r Record, read func(Record) T) T {
-	if r.once == nil {
+	if r.memo == nil {
 		return read(r)
 	}
-	if kept, ok := (*r.once).(T); ok {
-		return kept
+	if result, ok := (*r.memo).(T); ok {
+		return result
 	}
 	result := read(r)
-	*r.once = result
+	*r.memo = result
 	return result
 }
 
-// UnprojectableError says that a record can not be applied, now or later.
+// UnprojectableError says that a record cannot be applied, now or later.
 type UnprojectableError struct{ Reason string }
 
 // Error gives the reason, which quotes nothing of the record.
 func (u *UnprojectableError) Error() string { return u.Reason }
 
-// Unprojectablef makes an Unfit. Its text stands in a table: it must not quote the record.
+// Unprojectablef returns an [*UnprojectableError]. Its text is stored in projection_errors, so it
+// must not quote the record.
 func Unprojectablef(format string, args ...any) error {
 	return &UnprojectableError{fmt.Sprintf(format, args...)}
 }
 
-// Tuning is how a projector paces itself.
+// Tuning holds the time and size limits of a projector.
 type Tuning struct {
-	// Window is how long a batch gathers after its first message, unless more of them wait already.
+	// Window is how long messages are collected into a batch after the first, unless there is a
+	// backlog.
 	Window time.Duration
-	// MaxBatch is the number of messages that ends a batch early.
+	// MaxBatch is the largest number of messages in a batch.
 	MaxBatch int
-	// Idle is how long nothing may come until position, consumer and stream are looked at. It must
-	// exceed twice the heartbeat.
+	// Idle is how long no message may come before connection, consumer and stream are checked. It
+	// must be more than twice the heartbeat of a second.
 	Idle time.Duration
-	// Standby is how often a process that does not lead asks whether it may.
+	// Standby is how often a process that stands by tries to take the lock.
 	Standby time.Duration
-	// Halted is how often a projection that stopped looks whether somebody has helped it.
+	// Halted is how often a halted projection checks whether it can go on.
 	Halted time.Duration
-	// Failpoints are those of the guarantee suite; none in a released program.
+	// Failpoints are the enabled failpoints of the guarantee suite; empty in a released program.
 	Failpoints failpoint.Set
 }
 
-// DefaultTuning suits production.
+// DefaultTuning is the tuning of production.
 var DefaultTuning = Tuning{
 	Window:   50 * time.Millisecond,
 	MaxBatch: 5000,
@@ -136,10 +143,10 @@ type Projector struct {
 	tuning     Tuning
 
 	mu    sync.Mutex
-	state error // nil: leads or stands by
+	state error // the result of Ready
 }
 
-// New returns a projector. The pool must allow one connection for each, and some more.
+// New returns a projector. The pool must allow a connection for each projector, and a few more.
 func New(p Projection, pool *pgxpool.Pool, js jetstream.JetStream, log *slog.Logger, t Tuning) *Projector {
 	return &Projector{
 		projection: p, pool: pool, js: js, tuning: t,
@@ -151,8 +158,8 @@ func New(p Projection, pool *pgxpool.Pool, js jetstream.JetStream, log *slog.Log
 // Name of the projection.
 func (p *Projector) Name() string { return p.projection.Name() }
 
-// Ready returns nil while the projection follows its stream, here or in another process, else what
-// is in the way.
+// Ready returns nil if the projection follows its stream, in this process or in another; otherwise
+// why it does not.
 func (p *Projector) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,11 +177,11 @@ const (
 	maxPause   = 5 * time.Second
 )
 
-// errStandby: another process leads.
+// errStandby says that another process leads.
 var errStandby = errors.New("another process leads")
 
-// Run keeps the projection until ctx ends. It outlives restarts of NATS and of Postgres: it goes
-// on from the position that was committed.
+// Run runs the projection until ctx ends. After restarts of NATS or Postgres it goes on from the
+// last committed position.
 func (p *Projector) Run(ctx context.Context) {
 	pause, said := firstPause, ""
 	for ctx.Err() == nil {
@@ -188,12 +195,12 @@ func (p *Projector) Run(ctx context.Context) {
 		wait := pause
 		if _, halted := errors.AsType[*Halt](err); halted {
 			wait = p.tuning.Halted
-			p.say(&said, slog.LevelError, "the projection stopped; it needs help", err)
+			p.logOnce(&said, slog.LevelError, "the projection stopped; it needs help", err)
 		} else if errors.Is(err, errStandby) {
 			wait, err = p.tuning.Standby, nil
 		} else {
 			pause = min(2*pause, maxPause)
-			p.say(&said, slog.LevelWarn, "the projection was interrupted; it goes on from its checkpoint", err)
+			p.logOnce(&said, slog.LevelWarn, "the projection was interrupted; it goes on from its checkpoint", err)
 		}
 		p.setState(err)
 		select {
@@ -203,22 +210,21 @@ func (p *Projector) Run(ctx context.Context) {
 	}
 }
 
-// say logs an error once, not at every attempt.
-func (p *Projector) say(said *string, level slog.Level, message string, err error) {
+// logOnce logs an error, unless it is the same as the one before.
+func (p *Projector) logOnce(said *string, level slog.Level, message string, err error) {
 	if *said != err.Error() {
 		*said = err.Error()
 		p.log.Log(context.Background(), level, message, "error", err)
 	}
 }
 
-// lead takes the lock and follows the stream until something fails; moved tells whether it got
-// anywhere meanwhile.
+// lead takes the lock and follows the stream until something fails. moved is the result of follow.
 func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	conn, err := p.lock(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer release(conn)
+	defer closeConn(conn)
 	stream, err := p.js.Stream(ctx, p.projection.Stream())
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", p.projection.Stream(), err)
@@ -231,13 +237,16 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	r, err := open(ctx, stream, p.projection.Subjects(), at.Sequence, endless, p.tuning)
+	r, err := open(ctx, stream, p.projection.Subjects(), at.Sequence, noLimit, p.tuning)
 	if err != nil {
 		return false, err
 	}
 	defer r.close()
 	p.log.Info("following", "from", at.Sequence)
 	p.setState(nil)
-	f := &follower{target: rows, members: []*projectionState{newMember(p.projection, at, endless)}, js: p.js, stream: stream, reader: r, log: p.log, failpoints: p.tuning.Failpoints}
+	f := &follower{
+		target: rows, states: []*projectionState{newState(p.projection, at, noLimit)},
+		js: p.js, stream: stream, reader: r, log: p.log, failpoints: p.tuning.Failpoints,
+	}
 	return f.follow(ctx)
 }

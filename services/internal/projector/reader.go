@@ -12,30 +12,35 @@ import (
 )
 
 const (
-	// pullMessages and pullBytes bound what the client buffers ahead.
-	pullMessages, pullBytes = 2000, 8 << 20
-	heartbeat               = time.Second
-	pullExpiry              = 10 * time.Second
-	// forgetAfter is when the server drops a consumer that nobody pulls from.
-	forgetAfter = 30 * time.Second
-	// endless is the limit of a reader that follows.
-	endless = math.MaxInt64
+	// pullMessages and pullBytes bound the messages that the client buffers.
+	pullMessages = 2000
+	pullBytes    = 8 << 20
+	heartbeat    = time.Second
+	pullExpiry   = 10 * time.Second
+	// inactiveThreshold is when the server deletes a consumer without pull requests.
+	inactiveThreshold = 30 * time.Second
+	// noLimit is the limit of a reader that follows the stream without end.
+	noLimit = math.MaxInt64
 )
 
-// errGap: the server has delivered what did not reach us, as happens around a reconnect.
+// errGap says that the server delivered messages that did not arrive, as happens around a
+// reconnect.
 var errGap = errors.New("messages were lost on the way")
 
-// reader reads a stream's messages in order by a consumer of its own, without acknowledgements.
+// reader reads the messages of a stream in order, through an ephemeral consumer without
+// acknowledgements.
 type reader struct {
 	consumer  jetstream.Consumer
 	messages  jetstream.MessagesContext
 	tuning    Tuning
-	limit     int64  // the last sequence that is wanted
-	delivered uint64 // messages of this consumer that have reached us
-	pending   uint64 // messages that the stream held for us beyond the last one
-	last      int64
+	limit     int64  // the last sequence to read
+	delivered uint64 // number of messages of this consumer that arrived
+	pending   uint64 // number of messages in the stream after the last one
+	last      int64  // sequence of the last message
 }
 
+// open creates the consumer. It starts after the sequence after, and the reader ends at the
+// sequence limit.
 func open(ctx context.Context, stream jetstream.Stream, subjects []string, after, limit int64, t Tuning) (*reader, error) {
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -45,7 +50,7 @@ func open(ctx context.Context, stream jetstream.Stream, subjects []string, after
 		MaxDeliver:        1,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: forgetAfter,
+		InactiveThreshold: inactiveThreshold,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
@@ -56,14 +61,17 @@ func open(ctx context.Context, stream jetstream.Stream, subjects []string, after
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	return &reader{consumer: consumer, messages: messages, tuning: t, limit: limit, last: after, pending: consumer.CachedInfo().NumPending}, nil
+	return &reader{
+		consumer: consumer, messages: messages, tuning: t,
+		limit: limit, last: after, pending: consumer.CachedInfo().NumPending,
+	}, nil
 }
 
 func (r *reader) close() { r.messages.Stop() }
 
-// gather waits for a message and takes what follows it within the window, or while there is a
-// backlog, until the batch is full. No record and no error: idle. [io.EOF]: nothing is left up to
-// the limit.
+// gather waits for a message, and returns it with the messages that follow within the window. While
+// there is a backlog it does not look at the window, and returns a full batch. No records and no
+// error: the stream was idle for [Tuning.Idle]. [io.EOF]: no message is left up to the limit.
 func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	if r.bounded() && (r.last >= r.limit || r.pending == 0) {
 		if err := r.check(ctx); err != nil {
@@ -82,7 +90,8 @@ func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	batch, size := []Record{first}, len(first.Data)
 	for len(batch) < r.tuning.MaxBatch && size < pullBytes && (!r.bounded() || r.pending > 0) {
 		within := window
-		if r.pending > 0 { // a backlog: what is there comes for certain, and full batches cost less
+		// a backlog: the next message is in the stream, and full batches cost less
+		if r.pending > 0 {
 			within = ctx
 		}
 		record, err := r.next(within, r.tuning.Idle)
@@ -97,15 +106,18 @@ func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	return batch, nil
 }
 
-func (r *reader) bounded() bool { return r.limit != endless }
+func (r *reader) bounded() bool { return r.limit != noLimit }
 
+// next is receive with a time limit.
 func (r *reader) next(ctx context.Context, wait time.Duration) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return r.take(ctx)
+	return r.receive(ctx)
 }
 
-func (r *reader) take(ctx context.Context) (Record, error) {
+// receive returns the next message. The error is errGap if messages before it are missing, and
+// io.EOF if it is after the limit.
+func (r *reader) receive(ctx context.Context) (Record, error) {
 	m, err := r.messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return Record{}, fmt.Errorf("read: %w", err)
@@ -118,14 +130,19 @@ func (r *reader) take(ctx context.Context) (Record, error) {
 	if meta.Sequence.Consumer != r.delivered+1 || sequence <= r.last {
 		return Record{}, errGap
 	}
-	r.delivered, r.last, r.pending = meta.Sequence.Consumer, sequence, meta.NumPending
+	r.delivered = meta.Sequence.Consumer
+	r.last = sequence
+	r.pending = meta.NumPending
 	if sequence > r.limit {
 		return Record{}, io.EOF
 	}
-	return Record{Subject: m.Subject(), Sequence: sequence, StoredAt: meta.Timestamp.UTC(), Header: m.Headers(), Data: m.Data()}, nil
+	return Record{
+		Subject: m.Subject(), Sequence: sequence, StoredAt: meta.Timestamp.UTC(), Header: m.Headers(), Data: m.Data(),
+	}, nil
 }
 
-// check finds out, when nothing comes, whether that is because nothing is there.
+// check asks the server why no message arrives. It returns errGap if the server has delivered one,
+// io.EOF if none is left up to the limit, and nil if the stream is idle.
 func (r *reader) check(ctx context.Context) error {
 	if r.last >= r.limit {
 		return io.EOF
@@ -134,7 +151,8 @@ func (r *reader) check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	if r.pending = info.NumPending; info.Delivered.Consumer > r.delivered {
+	r.pending = info.NumPending
+	if info.Delivered.Consumer > r.delivered {
 		return errGap
 	}
 	if r.bounded() && r.pending == 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Replay makes the rows of projections anew, in a schema beside the live one that has the same
-// tables. The projections follow the same stream, which is read once for all of them.
+// Replay computes the rows of projections again, in a schema that has the same tables as the live
+// one. The projections must follow the same stream, which is read once for all of them.
 type Replay struct {
 	Projections []Projection
 	Schema      string
@@ -22,22 +22,22 @@ type Replay struct {
 	JS          jetstream.JetStream
 	Log         *slog.Logger
 	Tuning      Tuning
-	// Progress hears of messages that were applied.
+	// Progress is called after each commit with the number of messages applied; may be nil.
 	Progress func(messages int)
 
-	// from is up to where the stream was read for a projection, where that is further than its
-	// checkpoint: there was nothing for it in between.
-	from map[string]int64
+	// readUpTo is the sequence up to which the stream was read for a projection, if that is after
+	// its checkpoint: none of the messages in between is the projection's.
+	readUpTo map[string]int64
 }
 
 // Stream that the projections follow.
 func (r *Replay) Stream() string { return r.Projections[0].Stream() }
 
-// All is the limit of a replay that takes all that there is.
-const All = endless - 1
+// All is the limit of a replay that reads the whole stream.
+const All = noLimit - 1
 
-// Pending counts the messages that wait beyond the schema's own checkpoints. Those beyond a later
-// limit count too.
+// Pending counts the messages after the replay schema's checkpoints, also those after the limits of
+// a later call of To.
 func (r *Replay) Pending(ctx context.Context) (uint64, error) {
 	f, err := r.open(ctx, nil)
 	if err != nil {
@@ -47,12 +47,12 @@ func (r *Replay) Pending(ctx context.Context) (uint64, error) {
 	return f.reader.pending, nil
 }
 
-// To applies the messages beyond the schema's own checkpoints, for each projection up to and
-// including its limit, and takes out what has left the stream. The checkpoints then stand at the
-// limits; where one is [All], at the last message.
+// To applies the messages after the replay schema's checkpoints, for each projection up to and
+// including its limit, and prunes the rows of messages that have left the stream. Then the
+// checkpoints are at the limits; where the limit is [All], at the last message.
 func (r *Replay) To(ctx context.Context, limits map[string]int64) error {
 	err := r.to(ctx, limits)
-	for passing(err) {
+	for isTransient(err) {
 		err = r.to(ctx, limits)
 	}
 	if err != nil {
@@ -61,9 +61,10 @@ func (r *Replay) To(ctx context.Context, limits map[string]int64) error {
 	return nil
 }
 
-// passing tells whether an error is gone when it is tried again from the checkpoint: the server was
-// busy, or two projections write to operations, and one of them may have had to give way.
-func passing(err error) bool {
+// isTransient reports whether To can go on from its checkpoints after the error: messages were lost
+// around a reconnect, or Postgres ended one of two transactions that waited for each other, as two
+// projections write to operations.
+func isTransient(err error) bool {
 	const deadlockDetected = "40P01"
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	return errors.Is(err, errGap) || errors.Is(err, jetstream.ErrNoHeartbeat) || (ok && refusal.Code == deadlockDetected)
@@ -78,16 +79,16 @@ func (r *Replay) to(ctx context.Context, limits map[string]int64) error {
 	if _, err = f.follow(ctx); !errors.Is(err, io.EOF) {
 		return err
 	}
-	r.from = map[string]int64{}
-	for _, m := range f.members {
-		if !m.beyond && m.limit != All {
-			r.from[m.Name()] = f.reader.limit
+	r.readUpTo = map[string]int64{}
+	for _, s := range f.states {
+		if !s.sawBeyond && s.limit != All {
+			r.readUpTo[s.Name()] = f.reader.limit
 		}
 	}
-	// What stood at a limit may be gone, or none of the projection's.
-	for _, m := range f.members {
-		if m.limit == All {
-			m.limit = m.at.Sequence
+	// The message at a limit may have been deleted, or be one that the projection does not follow.
+	for _, s := range f.states {
+		if s.limit == All {
+			s.limit = s.at.Sequence
 		}
 	}
 	if err := f.advance(ctx, Checkpoint{Sequence: f.reader.limit}, nil); err != nil {
@@ -96,23 +97,27 @@ func (r *Replay) to(ctx context.Context, limits map[string]int64) error {
 	return f.idle(ctx)
 }
 
+// open returns a follower that reads the subjects of all projections, from the earliest position to
+// the latest limit.
 func (r *Replay) open(ctx context.Context, limits map[string]int64) (*follower, error) {
 	stream, err := r.JS.Stream(ctx, r.Stream())
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", r.Stream(), err)
 	}
 	rows := target{r.Conn, r.Schema}
-	f := &follower{target: rows, js: r.JS, stream: stream, log: r.Log, committed: r.Progress}
+	f := &follower{target: rows, js: r.JS, stream: stream, log: r.Log, onCommit: r.Progress}
 	var subjects []string
-	after, limit, all := int64(endless), int64(0), false
+	after, limit, all := int64(noLimit), int64(0), false
 	for _, p := range r.Projections {
 		at, err := position(ctx, rows, p, stream)
 		if err != nil {
 			return nil, err
 		}
-		f.members = append(f.members, newMember(p, at, limits[p.Name()]))
-		after, limit = min(after, max(at.Sequence, r.from[p.Name()])), max(limit, limits[p.Name()])
-		subjects, all = append(subjects, p.Subjects()...), all || len(p.Subjects()) == 0
+		f.states = append(f.states, newState(p, at, limits[p.Name()]))
+		after = min(after, max(at.Sequence, r.readUpTo[p.Name()]))
+		limit = max(limit, limits[p.Name()])
+		subjects = append(subjects, p.Subjects()...)
+		all = all || len(p.Subjects()) == 0
 	}
 	if all {
 		subjects = nil

@@ -11,15 +11,15 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// bookkeeping are tables of the live schema that no projection writes rows of: they are neither
+// bookkeeping are the tables of the live schema in which projections have no rows. They are neither
 // compared nor swapped.
 var bookkeeping = []string{"schema_version", "checkpoints", "publications", "retention"}
 
-// All queries on the catalog run with the live schema as search_path, so that Postgres prints names
-// without it, and what it prints means the replay's schema where that is the search_path.
+// The queries on the catalog run with the live schema as search_path, so that Postgres prints names
+// without a schema. The printed statements then run with the replay's schema as search_path.
 const (
-	lookAtLive   = "SET LOCAL search_path = " + projector.Live
-	lookAtReplay = "SET LOCAL search_path = " + Schema
+	useLiveSchema   = "SET LOCAL search_path = " + projector.Live
+	useReplaySchema = "SET LOCAL search_path = " + Schema
 
 	// Partitioned tables come before their partitions.
 	tableDefinitions = `SELECT format(
@@ -38,52 +38,54 @@ const (
 		FROM pg_constraint n JOIN pg_class c ON c.oid = n.conrelid
 		WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND n.contype IN ('p', 'u', 'f') AND n.conparentid = 0 AND NOT c.relispartition AND c.relname <> 'schema_version'
 		ORDER BY n.contype = 'f', n.oid`
-	// A projection looks rows up by a key, or by an index of names (gin); the other indexes are for
-	// readers.
+	// Projections look rows up by a key or by a gin index. $1 selects these indexes, or all others,
+	// which only readers use.
 	indexDefinitions = `SELECT replace(pg_get_indexdef(i.indexrelid, 0, true), ' ON ONLY ', ' ON ')
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am a ON a.oid = x.relam
 		WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND NOT c.relispartition AND c.relname <> 'schema_version' AND (a.amname = 'gin') = $1
 		  AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conindid = i.indexrelid AND n.contype IN ('p', 'u', 'x'))`
-	// Documents are read and not selected by: to sort some of them for the planner takes longer
-	// than all else that it is to know.
-	selectedBy = `SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND atttypid <> 'jsonb'::regtype ORDER BY attnum`
+	// jsonb columns are not analyzed: nobody selects rows by them, and to sample them takes longer
+	// than all other columns together.
+	analyzedColumns = `SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND atttypid <> 'jsonb'::regtype ORDER BY attnum`
 	// The largest come first.
-	settledTables = `SELECT relname::text FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> ALL ($2)
+	tablesBySize = `SELECT relname::text FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> ALL ($2)
 		ORDER BY (SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(c.oid)) DESC, relname`
 	tableNames = `SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname <> ALL ($2) ORDER BY relname`
 )
 
-// settle makes a table's indexes for readers, which cost less to make at once than to keep while
-// rows are written, and has the planner know of it; partitions go with their table. To vacuum is
-// left to autovacuum, which sees that rows were inserted: a rebuild has no reason to wait for it.
-func settle(ctx context.Context, tx pgx.Tx, table string) error {
-	if _, err := tx.Exec(ctx, lookAtLive); err != nil {
+// buildTableIndexes builds the indexes of a table that only readers use, and analyzes the table;
+// for a partitioned table, those of its partitions too. To build an index after the rows were
+// written is faster than to maintain it meanwhile. The vacuum is left to autovacuum, so that the
+// rebuild need not wait for it.
+func buildTableIndexes(ctx context.Context, tx pgx.Tx, table string) error {
+	if _, err := tx.Exec(ctx, useLiveSchema); err != nil {
 		return err
 	}
 	statements, err := texts(ctx, tx, indexDefinitions+" AND c.relname = $2 ORDER BY i.indexrelid", false, table)
 	if err != nil {
 		return err
 	}
-	columns, err := texts(ctx, tx, selectedBy, table)
+	columns, err := texts(ctx, tx, analyzedColumns, table)
 	if err != nil {
 		return err
 	}
-	statements = append([]string{lookAtReplay, "SET LOCAL maintenance_work_mem = '" + sortMemory + "'"}, statements...)
+	statements = append([]string{useReplaySchema, "SET LOCAL maintenance_work_mem = '" + sortMemory + "'"}, statements...)
 	statements = append(statements, fmt.Sprintf("ANALYZE %s (%s)", pgx.Identifier{table}.Sanitize(), strings.Join(columns, ", ")))
 	_, err = tx.Exec(ctx, strings.Join(statements, "; "))
 	return err
 }
 
-// sortMemory takes the keys of a million rows.
+// sortMemory is the memory to build an index with. It holds the keys of a million rows.
 const sortMemory = "256MB"
 
-// clone makes the replay's schema, with the same tables and keys under the same names, all empty.
-// Logged tables survive a crash of Postgres, as those must that are to be the live ones.
+// clone creates the replay's schema, with empty tables that have the names, columns and keys of the
+// live ones. Tables that become the live ones must be logged, or a crash of Postgres would empty
+// them.
 func clone(ctx context.Context, tx pgx.Tx, logged bool) error {
-	if err := owned(ctx, tx); err != nil {
+	if err := checkOwner(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "DROP SCHEMA IF EXISTS "+Schema+" CASCADE; CREATE SCHEMA "+Schema+"; "+lookAtLive); err != nil {
+	if _, err := tx.Exec(ctx, "DROP SCHEMA IF EXISTS "+Schema+" CASCADE; CREATE SCHEMA "+Schema+"; "+useLiveSchema); err != nil {
 		return err
 	}
 	tables, err := texts(ctx, tx, tableDefinitions, logged)
@@ -104,13 +106,13 @@ func clone(ctx context.Context, tx pgx.Tx, logged bool) error {
 	}
 	statements = append(statements, lookups...)
 	statements = append(statements, "INSERT INTO retention SELECT * FROM "+projector.Live+".retention")
-	_, err = tx.Exec(ctx, lookAtReplay+"; "+strings.Join(statements, "; "))
+	_, err = tx.Exec(ctx, useReplaySchema+"; "+strings.Join(statements, "; "))
 	return err
 }
 
-// owned refuses a user that does not own the tables: rows of a table that it makes could not be
-// read through the views.
-func owned(ctx context.Context, tx pgx.Tx) error {
+// checkOwner refuses a database user that does not own the live tables: the views could not read
+// tables that another user creates.
+func checkOwner(ctx context.Context, tx pgx.Tx) error {
 	var user string
 	if err := tx.QueryRow(ctx, "SELECT current_user").Scan(&user); err != nil {
 		return err
@@ -125,6 +127,7 @@ func owned(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// texts runs a query with one text column.
 func texts(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]string, error) {
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {

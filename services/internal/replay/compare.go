@@ -15,43 +15,44 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// incidental are columns that tell when this database did something, not what happened.
-var incidental = map[string][]string{"projection_errors": {"recorded_at"}}
+// ignoredColumns are columns that say when this database did something. They differ from one replay
+// to the next.
+var ignoredColumns = map[string][]string{"projection_errors": {"recorded_at"}}
 
-// slices a table is cut into by a hash of its key: rows are looked at only in those whose checksums
-// differ.
-const slicesOfTable = 1024
+// slicesPerTable is the number of slices of a table, by a hash of the key. Checksums are compared
+// by slice, and rows are read only from slices that differ.
+const slicesPerTable = 1024
 
-// shape is what the comparison must know of a table.
-type shape struct {
+// tableShape is the name, primary key and compared columns of a table.
+type tableShape struct {
 	name    string
 	key     []string
 	columns []string
 }
 
-const shapes = `SELECT c.relname,
+const tableShapes = `SELECT c.relname,
 		ARRAY (SELECT a.attname FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY k (attnum, n) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
 			WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY k.n)::text[],
 		ARRAY (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname)::text[]
 	FROM pg_class c WHERE c.relnamespace = '` + projector.Live + `'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL ($1)
 	ORDER BY c.relname`
 
-// compare holds every live table, as tx sees it, against the replay's, whose rows are committed;
-// those of projections that halted it leaves out.
+// compare compares every live table, as tx sees it, with the replay's, whose rows are committed. It
+// leaves out the tables of halted projections.
 func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, error) {
-	rows, err := tx.Query(ctx, shapes, bookkeeping)
+	rows, err := tx.Query(ctx, tableShapes, bookkeeping)
 	if err != nil {
 		return nil, err
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s shape, err error) {
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s tableShape, err error) {
 		err = row.Scan(&s.name, &s.key, &s.columns)
-		s.columns = slices.DeleteFunc(s.columns, func(c string) bool { return slices.Contains(incidental[s.name], c) })
+		s.columns = slices.DeleteFunc(s.columns, func(c string) bool { return slices.Contains(ignoredColumns[s.name], c) })
 		return s, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(s shape) bool { return !to.comparable(s.name) })
+	list = slices.DeleteFunc(list, func(s tableShape) bool { return !to.comparable(s.name) })
 	var tables []Table
 	err = postgres.InTx(ctx, r.conns[0], func(replayed pgx.Tx) error {
 		for _, s := range list {
@@ -66,30 +67,31 @@ func (r *run) compare(ctx context.Context, tx pgx.Tx, to targets) ([]Table, erro
 	return tables, err
 }
 
-// letGo takes out of the replay what retention has taken out of the live tables, as tx sees them,
-// since the replay began.
-func (r *run) letGo(ctx context.Context, tx pgx.Tx) error {
+// applyRetention deletes from the replay the rows that retention has deleted from the live tables,
+// as tx sees them, since the replay began.
+func (r *run) applyRetention(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, "SELECT table_name, before FROM "+projector.Live+".retention")
 	if err != nil {
 		return err
 	}
-	type gone struct {
+	type retained struct {
 		Table  string
 		Before time.Time
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[gone])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[retained])
 	if err != nil {
 		return err
 	}
-	for _, g := range list {
-		if _, err := r.conns[0].Exec(ctx, "DELETE FROM "+qualified(Schema, []string{g.Table})+" WHERE stored_at < $1", g.Before); err != nil {
+	for _, t := range list {
+		sql := "DELETE FROM " + qualifiedNames(Schema, []string{t.Table}) + " WHERE stored_at < $1"
+		if _, err := r.conns[0].Exec(ctx, sql, t.Before); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) compareTable(ctx context.Context, s shape, live, replayed pgx.Tx, limits map[string]int64) (Table, error) {
+func (r *run) compareTable(ctx context.Context, s tableShape, live, replayed pgx.Tx, limits map[string]int64) (Table, error) {
 	table := Table{Name: s.name, Limits: map[string]int{}}
 	ours, err := s.sums(ctx, live, projector.Live)
 	if err != nil {
@@ -99,9 +101,10 @@ func (r *run) compareTable(ctx context.Context, s shape, live, replayed pgx.Tx, 
 	if err != nil {
 		return table, err
 	}
-	table.Live, table.Replayed = total(ours), total(theirs)
+	table.Live = total(ours)
+	table.Replayed = total(theirs)
 	var differing []int32
-	for i := range int32(slicesOfTable) {
+	for i := range int32(slicesPerTable) {
 		if ours[i] != theirs[i] {
 			differing = append(differing, i)
 		}
@@ -110,7 +113,7 @@ func (r *run) compareTable(ctx context.Context, s shape, live, replayed pgx.Tx, 
 		return table, nil
 	}
 	err = s.merge(ctx, live, replayed, differing, func(d Difference) error {
-		why, err := r.limit(ctx, s.name, d, limits)
+		why, err := r.reasonNotReplayable(ctx, s.name, d, limits)
 		if err != nil {
 			return err
 		}
@@ -133,31 +136,35 @@ type sum struct{ rows, hash int64 }
 func total(sums map[int32]sum) Sum {
 	var all sum
 	for _, s := range sums {
-		all.rows, all.hash = all.rows+s.rows, all.hash^s.hash
+		all.rows += s.rows
+		all.hash ^= s.hash
 	}
 	return Sum{all.rows, fmt.Sprintf("%016x", uint64(all.hash))}
 }
 
-func (s shape) slice() string {
-	return fmt.Sprintf("(hashtextextended(ROW(%s)::text, 0) & %d)::int", list(s.key), slicesOfTable-1)
+func (s tableShape) slice() string {
+	return fmt.Sprintf("(hashtextextended(ROW(%s)::text, 0) & %d)::int", columnList(s.key), slicesPerTable-1)
 }
 
-func (s shape) sums(ctx context.Context, tx pgx.Tx, schema string) (map[int32]sum, error) {
+func (s tableShape) sums(ctx context.Context, tx pgx.Tx, schema string) (map[int32]sum, error) {
 	rows, err := tx.Query(ctx, fmt.Sprintf("SELECT %s, count(*), bit_xor(hashtextextended(ROW(%s)::text, 0)) FROM %s.%s GROUP BY 1",
-		s.slice(), list(s.columns), schema, pgx.Identifier{s.name}.Sanitize()))
+		s.slice(), columnList(s.columns), schema, pgx.Identifier{s.name}.Sanitize()))
 	if err != nil {
 		return nil, err
 	}
 	sums := map[int32]sum{}
 	var slice int32
 	var one sum
-	_, err = pgx.ForEachRow(rows, []any{&slice, &one.rows, &one.hash}, func() error { sums[slice] = one; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&slice, &one.rows, &one.hash}, func() error {
+		sums[slice] = one
+		return nil
+	})
 	return sums, err
 }
 
-// merge reads the rows of some slices on both sides, in the order of their keys, and tells of those
-// that differ.
-func (s shape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int32, tell func(Difference) error) error {
+// merge reads the rows of some slices on both sides in the order of their keys, and calls report
+// for each that differs.
+func (s tableShape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int32, report func(Difference) error) error {
 	ours, err := s.open(ctx, live, projector.Live, differing)
 	if err != nil {
 		return err
@@ -187,7 +194,7 @@ func (s shape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int
 			}
 		}
 		if err == nil {
-			err = tell(d)
+			err = report(d)
 		}
 		if err != nil {
 			return err
@@ -199,7 +206,7 @@ func (s shape) merge(ctx context.Context, live, replayed pgx.Tx, differing []int
 	return theirs.err
 }
 
-// cursor reads rows in the order of their keys.
+// cursor reads rows in the order of their keys. more is false after the last row, and on an error.
 type cursor struct {
 	rows     pgx.Rows
 	key, row string
@@ -207,9 +214,10 @@ type cursor struct {
 	err      error
 }
 
-func (s shape) open(ctx context.Context, tx pgx.Tx, schema string, differing []int32) (*cursor, error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT ROW(%[1]s)::text COLLATE "C" AS key, (to_jsonb(t) - $2::text[])::text FROM %[2]s.%[3]s t WHERE %[4]s = ANY ($1) ORDER BY 1`,
-		list(s.key), schema, pgx.Identifier{s.name}.Sanitize(), s.slice()), differing, append([]string{}, incidental[s.name]...))
+func (s tableShape) open(ctx context.Context, tx pgx.Tx, schema string, differing []int32) (*cursor, error) {
+	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT ROW(%[1]s)::text COLLATE "C" AS key, (to_jsonb(t) - $2::text[])::text
+		FROM %[2]s.%[3]s t WHERE %[4]s = ANY ($1) ORDER BY 1`,
+		columnList(s.key), schema, pgx.Identifier{s.name}.Sanitize(), s.slice()), differing, append([]string{}, ignoredColumns[s.name]...))
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +227,8 @@ func (s shape) open(ctx context.Context, tx pgx.Tx, schema string, differing []i
 }
 
 func (c *cursor) next() {
-	if c.more = c.rows.Next(); c.more {
+	c.more = c.rows.Next()
+	if c.more {
 		c.err = c.rows.Scan(&c.key, &c.row)
 	} else {
 		c.err = c.rows.Err()
@@ -229,8 +238,9 @@ func (c *cursor) next() {
 
 func (c *cursor) close() { c.rows.Close() }
 
-// difference works out what differs between a row and, where it is changed, what the replay gives.
-func (s shape) difference(kind, row, replayed string) (Difference, error) {
+// difference returns the difference of a row: its key and, for a changed row, the columns that
+// differ from the replayed row.
+func (s tableShape) difference(kind, row, replayed string) (Difference, error) {
 	d := Difference{Kind: kind, Key: map[string]any{}}
 	if err := decode(row, &d.row); err != nil {
 		return d, err
@@ -253,14 +263,14 @@ func (s shape) difference(kind, row, replayed string) (Difference, error) {
 	return d, nil
 }
 
-// decode reads a row; numbers stay as they were written.
+// decode reads a row from JSON. Numbers keep their digits.
 func decode(row string, into *map[string]any) error {
 	decoder := json.NewDecoder(strings.NewReader(row))
 	decoder.UseNumber()
 	return decoder.Decode(into)
 }
 
-func list(columns []string) string {
+func columnList(columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
 		quoted[i] = pgx.Identifier{c}.Sanitize()

@@ -13,7 +13,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// What a replay can not give, although the live rows are right. Each needs the stream to say so.
+// Reasons why a replay cannot give a row although the live row is right. Each is checked against
+// the stream.
 const (
 	Superseded = "observed again since: MAILBOXES keeps the latest observation alone"
 	Left       = "replayed or discarded since: the letter left DEAD"
@@ -21,19 +22,20 @@ const (
 	Gone       = "the message that could not be applied left its stream"
 )
 
-// limit gives the reason why a replay can not give a row, or "".
-func (r *run) limit(ctx context.Context, table string, d Difference, at map[string]int64) (string, error) {
+// reasonNotReplayable returns the reason why a replay cannot give a row; "" if it should. at are
+// the positions of the projections.
+func (r *run) reasonNotReplayable(ctx context.Context, table string, d Difference, at map[string]int64) (string, error) {
 	switch {
 	case table == "mailbox_inventory" && d.Kind != Missing:
-		// The replay may have seen an earlier one, and come too late for the one that the live row
-		// reflects.
+		// The stream may have replaced the message that the live row reflects by a newer one before
+		// the replay read it.
 		subject := topology.MailboxSubject(d.text("tenant"), d.text("mailbox_key"))
-		newer, err := r.newer(ctx, topology.StreamMailboxes, subject, at["mailbox_inventory"])
-		return reason(Superseded, newer), err
+		newer, err := r.hasNewer(ctx, topology.StreamMailboxes, subject, at["mailbox_inventory"])
+		return reasonIf(Superseded, newer), err
 	case d.Kind != Surplus:
 	case table == "dead_letters":
-		gone, err := r.gone(ctx, topology.StreamDead, d.number("sequence"))
-		return reason(Left, gone), err
+		gone, err := r.isGone(ctx, topology.StreamDead, d.number("sequence"))
+		return reasonIf(Left, gone), err
 	case table == "operations":
 		if d.number("last_sequence") != 0 {
 			return "", nil
@@ -44,23 +46,23 @@ func (r *run) limit(ctx context.Context, table string, d Difference, at map[stri
 		}
 		state := stream.CachedInfo().State
 		received, err := time.Parse(time.RFC3339, d.text("received_at"))
-		return reason(Expired, state.Msgs == 0 || received.Before(state.FirstTime)), err
+		return reasonIf(Expired, state.Msgs == 0 || received.Before(state.FirstTime)), err
 	case table == "projection_errors":
-		gone, err := r.gone(ctx, d.text("stream"), d.number("sequence"))
-		return reason(Gone, gone), err
+		gone, err := r.isGone(ctx, d.text("stream"), d.number("sequence"))
+		return reasonIf(Gone, gone), err
 	}
 	return "", nil
 }
 
-func reason(why string, holds bool) string {
+func reasonIf(why string, holds bool) string {
 	if holds {
 		return why
 	}
 	return ""
 }
 
-// newer tells whether a subject's last message stands beyond a position.
-func (r *run) newer(ctx context.Context, name, subject string, than int64) (bool, error) {
+// hasNewer reports whether a subject has a message after a sequence.
+func (r *run) hasNewer(ctx context.Context, name, subject string, than int64) (bool, error) {
 	stream, err := r.JS.Stream(ctx, name)
 	if err != nil {
 		return false, err
@@ -72,8 +74,8 @@ func (r *run) newer(ctx context.Context, name, subject string, than int64) (bool
 	return err == nil && int64(m.Sequence) > than, err
 }
 
-// gone tells whether a message stood in a stream, and does no more.
-func (r *run) gone(ctx context.Context, name string, sequence int64) (bool, error) {
+// isGone reports whether the message at a sequence was deleted from the stream.
+func (r *run) isGone(ctx context.Context, name string, sequence int64) (bool, error) {
 	stream, err := r.JS.Stream(ctx, name)
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", name, err)

@@ -15,11 +15,13 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Rebuild replays the streams and puts the replayed rows in the place of the live ones, in one
-// transaction. Readers of the views see the old rows or the new, never none (but see
-// docs/projections.md on REPEATABLE READ); the projections wait at their checkpoints meanwhile and
-// go on. compare says whether the two are compared before; where the live rows reflect another
-// stream, they can not be.
+// Rebuild replays the streams and replaces the live rows by the replayed ones, in one transaction.
+// Readers of the views see the old rows or the new ones, never none (docs/projections.md has an
+// exception for REPEATABLE READ). Meanwhile the live projections wait at their checkpoints. With
+// compare, the two sets of rows are compared first; rows that reflect another stream than the one
+// that was replayed cannot be compared.
+//
+// The error is [ErrBusy] if another run is under way. On any error nothing was changed.
 func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err error) {
 	began := time.Now()
 	r, err := begin(ctx, c, true)
@@ -27,42 +29,46 @@ func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err er
 		return report, err
 	}
 	defer r.end(ctx)
-	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error { _, err := dependents(ctx, tx); return err }) // before the work, not after
+	// A view that prevents the swap is reported before the replay, which takes long.
+	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error {
+		_, err := dependentViews(ctx, tx)
+		return err
+	})
 	if err != nil {
 		return report, err
 	}
-	to, err := r.aim(ctx)
+	to, err := r.currentTargets(ctx)
 	if err != nil {
 		return report, err
 	}
-	if err := r.acceptable(to); err != nil {
+	if err := r.checkLoss(to); err != nil {
 		return report, err
 	}
 	if err := r.replay(ctx, to.limits()); err != nil {
 		return report, err
 	}
-	r.tell(Settling)
-	if err := r.settle(ctx); err != nil {
+	r.report(BuildingIndexes)
+	if err := r.buildIndexes(ctx); err != nil {
 		return report, err
 	}
 	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) error {
 		if to, err = r.targets(ctx, tx, true); err != nil {
 			return err
 		}
-		if err := r.acceptable(to); err != nil {
+		if err := r.checkLoss(to); err != nil {
 			return err
 		}
 		if err := r.replay(ctx, to.limits()); err != nil {
 			return err
 		}
-		if err := r.letGo(ctx, tx); err != nil {
+		if err := r.applyRetention(ctx, tx); err != nil {
 			return err
 		}
 		if halted := to.halted(); halted != nil {
 			report.NotCompared = halted.Error()
 		}
 		if compare {
-			r.tell(Comparing)
+			r.report(Comparing)
 			if report.Tables, err = r.compare(ctx, tx, to); err != nil {
 				return err
 			}
@@ -72,18 +78,20 @@ func Rebuild(ctx context.Context, c Config, compare bool) (report Report, err er
 		if err := r.refresh(ctx); err != nil {
 			return err
 		}
-		r.tell(Swapping)
+		r.report(Swapping)
 		return r.swap(ctx, tx, to)
 	})
 	report.Swapped = err == nil
-	report.Positions, report.Messages, report.Seconds = positions(to), r.done.Load(), time.Since(began).Seconds()
+	report.Positions = positions(to)
+	report.Messages = r.done.Load()
+	report.Seconds = time.Since(began).Seconds()
 	return report, err
 }
 
-// refresh takes from a stream that keeps the latest message of a subject alone what stands beyond
-// the position: a row that the live table has may follow from a message that is gone by now. The
-// position to be committed stays; the live projection applies the same messages again, which
-// changes nothing.
+// refresh replays, beyond the positions, the streams that keep only the latest message of each
+// subject. The message from which a live row was made may have been replaced since, so that the
+// replay up to the position lacks the row. The positions that are committed stay as they are: the
+// live projection then applies the same messages again, which changes nothing.
 func (r *run) refresh(ctx context.Context) error {
 	for _, each := range r.replays {
 		stream, err := r.JS.Stream(ctx, each.Stream())
@@ -104,11 +112,12 @@ func (r *run) refresh(ctx context.Context) error {
 	return nil
 }
 
-// settle makes the replayed tables ready for readers, side by side, the largest first.
-func (r *run) settle(ctx context.Context) error {
+// buildIndexes builds the indexes of the replayed tables, the largest table first, on all
+// connections at once.
+func (r *run) buildIndexes(ctx context.Context) error {
 	var tables []string
 	err := postgres.InTx(ctx, r.control, func(tx pgx.Tx) (err error) {
-		tables, err = texts(ctx, tx, settledTables, Schema, bookkeeping)
+		tables, err = texts(ctx, tx, tablesBySize, Schema, bookkeeping)
 		return err
 	})
 	if err != nil {
@@ -123,7 +132,7 @@ func (r *run) settle(ctx context.Context) error {
 	for _, conn := range r.conns {
 		group.Go(func() error {
 			for table := range next {
-				if err := postgres.InTx(ctx, conn, func(tx pgx.Tx) error { return settle(ctx, tx, table) }); err != nil {
+				if err := postgres.InTx(ctx, conn, func(tx pgx.Tx) error { return buildTableIndexes(ctx, tx, table) }); err != nil {
 					return fmt.Errorf("table %s: %w", table, err)
 				}
 			}
@@ -134,20 +143,21 @@ func (r *run) settle(ctx context.Context) error {
 }
 
 const (
-	// A reader that reads for long makes the swap wait, and the swap makes others wait: it asks
-	// again instead. Less than Postgres' deadlock_timeout, so that it is never a reader who has to
-	// give way.
+	// lockTimeout is how long the swap waits for readers of the views. While it waits, new readers
+	// wait behind it, so it gives up soon and tries again. It is shorter than Postgres'
+	// deadlock_timeout: in a deadlock the swap gives up before Postgres ends a reader's
+	// transaction.
 	lockTimeout  = 500 * time.Millisecond
 	pause        = time.Second
 	lockAttempts = 120
-	// lockNotAvailable is what Postgres says when lock_timeout has passed.
+	// lockNotAvailable is the SQLSTATE after lock_timeout.
 	lockNotAvailable = "55P03"
 )
 
-// swap puts the replay's tables in the place of the live ones.
+// swap replaces the live tables by the replayed ones. It tries again while readers hold locks.
 func (r *run) swap(ctx context.Context, tx pgx.Tx, to targets) error {
 	for attempt := 1; ; attempt++ {
-		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return r.exchange(ctx, tx, to) })
+		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return r.swapOnce(ctx, tx, to) })
 		refused, ok := errors.AsType[*pgconn.PgError](err)
 		if !ok || refused.Code != lockNotAvailable {
 			return err
@@ -164,10 +174,10 @@ func (r *run) swap(ctx context.Context, tx pgx.Tx, to targets) error {
 	}
 }
 
-// exchange takes the views first, as readers do: who waits for one of them finds the new tables in
-// it when it is let in. A view refers to tables as such, whatever they are called, so each is made
-// again from its own definition.
-func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
+// swapOnce locks the views first, as readers do: a reader that waits for a view finds the new
+// tables in it. A view refers to its tables by their identity, not by their names, so each view is
+// created again from its own definition.
+func (r *run) swapOnce(ctx context.Context, tx pgx.Tx, to targets) error {
 	var version int64
 	if err := tx.QueryRow(ctx, "SELECT max(version_id) FROM "+projector.Live+".schema_version").Scan(&version); err != nil {
 		return err
@@ -183,21 +193,21 @@ func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
 	if err != nil {
 		return err
 	}
-	views, err := dependents(ctx, tx)
+	views, err := dependentViews(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", lockTimeout.Milliseconds(), lookAtReplay)); err != nil {
+	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", lockTimeout.Milliseconds(), useReplaySchema)); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, definitions(views)); err != nil {
+	if _, err := tx.Exec(ctx, recreateSQL(views)); err != nil {
 		return fmt.Errorf("the views: %w", err)
 	}
-	if _, err := tx.Exec(ctx, "DROP TABLE "+qualified(projector.Live, old)); err != nil {
+	if _, err := tx.Exec(ctx, "DROP TABLE "+qualifiedNames(projector.Live, old)); err != nil {
 		return err
 	}
 	for _, name := range replayed {
-		if _, err := tx.Exec(ctx, "ALTER TABLE "+qualified(Schema, []string{name})+" SET SCHEMA "+projector.Live); err != nil {
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+qualifiedNames(Schema, []string{name})+" SET SCHEMA "+projector.Live); err != nil {
 			return err
 		}
 	}
@@ -209,9 +219,9 @@ func (r *run) exchange(ctx context.Context, tx pgx.Tx, to targets) error {
 	return nil
 }
 
-// acceptable refuses, unless that is asked for, to replace rows by those of a stream that is
-// another one or has lost messages: they may be all that is left of what happened.
-func (r *run) acceptable(to targets) error {
+// checkLoss refuses to replace rows by those of a stream that was created again or has lost
+// messages, unless the caller accepts the loss: the live rows may be all that is left.
+func (r *run) checkLoss(to targets) error {
 	if halted := to.halted(); halted != nil && !r.AcceptLoss {
 		return fmt.Errorf("a rebuild would take away rows that can not be had again, and nothing was changed: %w", halted)
 	}

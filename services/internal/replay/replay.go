@@ -1,6 +1,6 @@
-// Package replay proves the projections, or makes them anew: it replays the streams into a schema
-// beside the live one and compares the two. Nobody is held up meanwhile: the live rows are read in
-// one snapshot, which commits rows and positions together, and each projection is replayed to
+// Package replay verifies or rebuilds the projections: it replays the streams into a schema beside
+// the live one and compares the two. The live projections go on meanwhile. The live rows are read
+// in one snapshot, in which rows and positions belong together, and each projection is replayed to
 // exactly its position in that snapshot.
 package replay
 
@@ -25,33 +25,35 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// Schema holds the replayed rows, while there are any. What a killed run left there, the next one
-// removes.
+// Schema holds the replayed rows during a run. A killed run leaves it behind, and the next run
+// drops it.
 const Schema = "mailwright_replay"
 
-// Connections that a run takes from its pool at once.
+// Connections is the number of connections that a run takes from its pool at once.
 func Connections() int { return len(projection.List()) + 3 }
 
-// Config is where to replay, and how.
+// Config is the input of a run.
 type Config struct {
-	// Pool of the live database, as the user that owns the tables; see [Connections].
+	// Pool connects to the live database, as the user that owns the tables. It must allow
+	// [Connections] connections.
 	Pool *pgxpool.Pool
 	JS   jetstream.JetStream
 	Log  *slog.Logger
-	// Examples is how many differing rows of a table are named; the others are counted.
+	// Examples is the largest number of differing rows in [Table.Examples].
 	Examples int
-	// AcceptLoss lets a rebuild replace rows by what is left of their stream, where it is another
-	// one or has lost messages.
+	// AcceptLoss lets a rebuild replace rows although their stream was created again or has lost
+	// messages. The rows are then made from what is left of the stream.
 	AcceptLoss bool
-	// Progress hears several times a second how far it is, one call at a time; nil: nobody wants to
-	// know.
+	// Progress is called every 200 ms during the replay, and at the beginning of the other stages,
+	// never twice at a time; may be nil.
 	Progress func(Progress)
 }
 
 // Progress is how far a run is.
 type Progress struct {
 	Stage Stage
-	// Done of All messages are replayed. More may come while it runs.
+	// Done is the number of messages replayed so far, All the number of those to replay. All grows
+	// if messages are published during the run.
 	Done, All uint64
 }
 
@@ -60,18 +62,18 @@ type Stage string
 
 // The stages, in their order.
 const (
-	Replaying Stage = "replaying"
-	Settling  Stage = "settling" // indexes, statistics
-	Comparing Stage = "comparing"
-	Swapping  Stage = "swapping"
+	Replaying       Stage = "replaying"
+	BuildingIndexes Stage = "settling" // indexes and statistics are built
+	Comparing       Stage = "comparing"
+	Swapping        Stage = "swapping"
 )
 
 // run is a replay under way.
 type run struct {
 	Config
-	control   *pgxpool.Conn       // holds the lock that admits one run at a time
-	version   int64               // of the live tables when they were cloned
-	replays   []*projector.Replay // one a stream
+	control   *pgxpool.Conn       // holds the advisory lock that admits one run at a time
+	version   int64               // schema version of the live tables when they were cloned
+	replays   []*projector.Replay // one for each stream
 	conns     []*pgxpool.Conn
 	done, all atomic.Uint64
 }
@@ -79,7 +81,8 @@ type run struct {
 // ErrBusy says that another verify or rebuild is under way.
 var ErrBusy = errors.New("another verify or rebuild is under way")
 
-// begin takes the lock and makes the empty schema. end must be called in any case.
+// begin takes the lock and creates the empty schema. The caller must call end, unless begin returns
+// an error.
 func begin(ctx context.Context, c Config, logged bool) (r *run, err error) {
 	r = &run{Config: c}
 	defer func() {
@@ -91,7 +94,8 @@ func begin(ctx context.Context, c Config, logged bool) (r *run, err error) {
 		return r, err
 	}
 	var alone bool
-	if err := r.control.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended('mailwright replay', 0))").Scan(&alone); err != nil {
+	const tryLock = "SELECT pg_try_advisory_lock(hashtextextended('mailwright replay', 0))"
+	if err := r.control.QueryRow(ctx, tryLock).Scan(&alone); err != nil {
 		return r, err
 	}
 	if !alone {
@@ -116,37 +120,39 @@ func begin(ctx context.Context, c Config, logged bool) (r *run, err error) {
 		}
 		r.conns = append(r.conns, conn)
 		r.replays = append(r.replays, &projector.Replay{
-			Projections: projections, Schema: Schema, Conn: conn.Conn(), JS: c.JS, Log: c.Log, Tuning: projector.DefaultTuning,
+			Projections: projections, Schema: Schema, Conn: conn.Conn(), JS: c.JS, Log: c.Log,
+			Tuning:   projector.DefaultTuning,
 			Progress: func(messages int) { r.done.Add(uint64(messages)) },
 		})
 	}
 	return r, nil
 }
 
-// end removes the schema and gives the connections back, also where ctx has ended.
+// end drops the schema and closes the connections, also if ctx has ended.
 func (r *run) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	for _, conn := range r.conns {
-		discard(ctx, conn)
+		closeConn(ctx, conn)
 	}
 	if r.control != nil {
 		drop := r.control.Exec
-		if r.control.Conn().IsClosed() { // as after Ctrl-C in the middle of a query
+		if r.control.Conn().IsClosed() { // for example after Ctrl-C during a query
 			drop = r.Pool.Exec
 		}
 		if _, err := drop(ctx, "DROP SCHEMA IF EXISTS "+Schema+" CASCADE"); err != nil {
 			r.Log.Warn("the replay's schema could not be removed; the next run does", "schema", Schema, "error", err)
 		}
-		_, _ = r.control.Exec(ctx, "SELECT pg_advisory_unlock_all()") // now, not when the server sees the connection end
-		discard(ctx, r.control)
+		// Without this the lock lasts until the server notices that the connection is closed.
+		_, _ = r.control.Exec(ctx, "SELECT pg_advisory_unlock_all()")
+		closeConn(ctx, r.control)
 	}
 }
 
-// discard closes a connection, which ends its locks and temporary tables.
-func discard(ctx context.Context, conn *pgxpool.Conn) { _ = conn.Hijack().Close(ctx) }
+// closeConn closes a connection, which ends its locks and temporary tables.
+func closeConn(ctx context.Context, conn *pgxpool.Conn) { _ = conn.Hijack().Close(ctx) }
 
-// replay brings every projection to its limit.
+// replay replays every projection up to its limit.
 func (r *run) replay(ctx context.Context, limits map[string]int64) error {
 	r.all.Store(r.done.Load())
 	for _, each := range r.replays {
@@ -157,9 +163,12 @@ func (r *run) replay(ctx context.Context, limits map[string]int64) error {
 		r.all.Add(pending)
 	}
 	ticking, stop := context.WithCancel(ctx)
-	var telling sync.WaitGroup
-	telling.Go(func() { r.tick(ticking) })
-	defer func() { stop(); telling.Wait() }() // Progress is called by one at a time
+	var reporting sync.WaitGroup
+	reporting.Go(func() { r.reportProgress(ticking) })
+	defer func() { // Progress must not be called twice at a time
+		stop()
+		reporting.Wait()
+	}()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, each := range r.replays {
 		group.Go(func() error { return each.To(ctx, limits) })
@@ -167,9 +176,9 @@ func (r *run) replay(ctx context.Context, limits map[string]int64) error {
 	return group.Wait()
 }
 
-func (r *run) tick(ctx context.Context) {
+func (r *run) reportProgress(ctx context.Context) {
 	for ticker := time.NewTicker(200 * time.Millisecond); ; {
-		r.tell(Replaying)
+		r.report(Replaying)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -179,25 +188,25 @@ func (r *run) tick(ctx context.Context) {
 	}
 }
 
-func (r *run) tell(s Stage) {
+func (r *run) report(s Stage) {
 	if r.Progress != nil {
 		done := r.done.Load()
 		r.Progress(Progress{Stage: s, Done: done, All: max(done, r.all.Load())})
 	}
 }
 
-// target is where a projection is to end: at its live position, so that the live one goes on from
-// there. Where that means nothing, since the live rows reflect another stream than the one that is
-// there now, it is at the stream's end, and halted says what is the matter.
+// target is the position at which the replay of a projection ends: its live position, so that the
+// live projection can go on from there. If the live rows reflect another stream than the present
+// one, it is the stream's end, and halted says why.
 type target struct {
 	projector.Checkpoint
 	halted error
 }
 
-// targets by projection.
+// targets are the targets by the name of the projection.
 type targets map[string]target
 
-// limits are the sequences up to which a replay goes.
+// limits are the sequences of the targets.
 func (t targets) limits() map[string]int64 {
 	limits := map[string]int64{}
 	for name, each := range t {
@@ -206,7 +215,8 @@ func (t targets) limits() map[string]int64 {
 	return limits
 }
 
-// halted says of which projections the rows reflect other streams; nil: of none.
+// halted joins the reasons of the projections whose rows reflect another stream; nil if there are
+// none.
 func (t targets) halted() error {
 	var all []error
 	for _, p := range projection.List() {
@@ -217,12 +227,12 @@ func (t targets) halted() error {
 	return errors.Join(all...)
 }
 
-// comparable tells whether the live rows of a table reflect the streams that were replayed.
+// comparable reports whether the live rows of a table reflect the streams that were replayed.
 func (t targets) comparable(table string) bool {
 	return !slices.ContainsFunc(projection.Writers(table), func(name string) bool { return t[name].halted != nil })
 }
 
-// targets reads where each projection is to end. With lock, nobody writes rows until tx ends.
+// targets reads the target of each projection. With lock, no live rows are written until tx ends.
 func (r *run) targets(ctx context.Context, tx pgx.Tx, lock bool) (targets, error) {
 	at, err := projector.Checkpoints(ctx, tx, lock)
 	if err != nil {
@@ -242,7 +252,8 @@ func (r *run) targets(ctx context.Context, tx pgx.Tx, lock bool) (targets, error
 		if _, ok := errors.AsType[*projector.Halt](halted); ok {
 			c, err = projector.Last(ctx, r.JS, stream)
 		} else {
-			halted, err = nil, halted
+			err = halted
+			halted = nil
 		}
 		if err != nil {
 			return nil, err
@@ -252,8 +263,8 @@ func (r *run) targets(ctx context.Context, tx pgx.Tx, lock bool) (targets, error
 	return to, nil
 }
 
-// aim gives the targets as of now, without a lock.
-func (r *run) aim(ctx context.Context) (to targets, err error) {
+// currentTargets returns the targets as of now, without a lock.
+func (r *run) currentTargets(ctx context.Context) (to targets, err error) {
 	err = postgres.InTx(ctx, r.control, func(tx pgx.Tx) (err error) {
 		to, err = r.targets(ctx, tx, false)
 		return err
@@ -261,7 +272,7 @@ func (r *run) aim(ctx context.Context) (to targets, err error) {
 	return to, err
 }
 
-// version of the schema, which must be the one that this program knows.
+// version returns the version of the live schema. It is an error if this program knows another one.
 func version(ctx context.Context, databaseURL string) (int64, error) {
 	current, newest, err := migrations.Version(ctx, databaseURL)
 	switch {
@@ -270,12 +281,13 @@ func version(ctx context.Context, databaseURL string) (int64, error) {
 	case current == 0:
 		return 0, errors.New("there are no projections yet: projection-svc makes their tables when it first starts")
 	case current != newest:
-		return 0, fmt.Errorf("the tables are of version %d, and this program knows %d: use the mailwright of projection-svc's release", current, newest)
+		return 0, fmt.Errorf("the tables are of version %d, and this program knows %d: use the mailwright of projection-svc's release",
+			current, newest)
 	}
 	return current, nil
 }
 
-// positions are those of the replay, for the report.
+// positions returns the targets for the report.
 func positions(at targets) (list []Position) {
 	for _, p := range projection.List() {
 		list = append(list, Position{p.Name(), p.Stream(), at[p.Name()].Sequence})
@@ -283,8 +295,9 @@ func positions(at targets) (list []Position) {
 	return list
 }
 
-// Verify compares the live rows with a replay. Where projections have halted, their tables are left
-// out, and the error says why.
+// Verify compares the live rows with a replay. The tables of halted projections are left out, and
+// the error says why the projections halted. The error is [ErrBusy] if another run is under way.
+// Differing rows are no error: see [Report.Differences].
 func Verify(ctx context.Context, c Config) (report Report, err error) {
 	began := time.Now()
 	r, err := begin(ctx, c, false)
@@ -292,31 +305,36 @@ func Verify(ctx context.Context, c Config) (report Report, err error) {
 		return report, err
 	}
 	defer r.end(ctx)
-	// First without a snapshot, which should not last: it keeps Postgres from cleaning up.
-	to, err := r.aim(ctx)
+	// Most messages are replayed before the snapshot is taken, since a snapshot that lasts keeps
+	// Postgres from removing dead rows.
+	to, err := r.currentTargets(ctx)
 	if err != nil {
 		return report, err
 	}
 	if err := r.replay(ctx, to.limits()); err != nil {
 		return report, err
 	}
-	err = pgx.BeginTxFunc(ctx, r.control, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, r.control, snapshot, func(tx pgx.Tx) error {
 		if to, err = r.targets(ctx, tx, false); err != nil {
 			return err
 		}
 		if err := r.replay(ctx, to.limits()); err != nil {
 			return err
 		}
-		if err := r.letGo(ctx, tx); err != nil {
+		if err := r.applyRetention(ctx, tx); err != nil {
 			return err
 		}
-		r.tell(Comparing)
+		r.report(Comparing)
 		report.Tables, err = r.compare(ctx, tx, to)
 		return err
 	})
-	report.Positions, report.Messages, report.Seconds = positions(to), r.done.Load(), time.Since(began).Seconds()
+	report.Positions = positions(to)
+	report.Messages = r.done.Load()
+	report.Seconds = time.Since(began).Seconds()
 	if halted := to.halted(); err == nil && halted != nil {
-		report.NotCompared, err = halted.Error(), halted
+		report.NotCompared = halted.Error()
+		err = halted
 	}
 	return report, err
 }

@@ -10,15 +10,16 @@ import (
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// view is one that reads the live tables.
+// view is a view that reads the live tables.
 type view struct {
 	name string
-	// definition replaces the view, which keeps its grants and comments; it means the tables of the
-	// search_path.
+	// definition is the statement that replaces the view. Grants and comments stay. Its tables are
+	// those of the search_path.
 	definition string
 }
 
-// Youngest first: a view is younger than those that it reads, and readers take them in this order.
+// viewDefinitions returns the newest view first. A view is newer than the views that it reads, and
+// readers lock them in this order.
 const viewDefinitions = `SELECT format('%I.%I', s.nspname, v.relname), s.nspname = 'mailwright_views' AND v.relkind = 'v',
 		format('CREATE OR REPLACE VIEW %I.%I%s AS %s', s.nspname, v.relname, ' WITH (' || array_to_string(v.reloptions, ', ') || ')', pg_get_viewdef(v.oid))
 	FROM (SELECT DISTINCT r.ev_class FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class t ON t.oid = d.refobjid
@@ -27,9 +28,10 @@ const viewDefinitions = `SELECT format('%I.%I', s.nspname, v.relname), s.nspname
 	JOIN pg_class v ON v.oid = used.ev_class JOIN pg_namespace s ON s.oid = v.relnamespace
 	ORDER BY v.oid DESC`
 
-// dependents reads the views that must be made again when the tables are swapped.
-func dependents(ctx context.Context, tx pgx.Tx) ([]view, error) {
-	if _, err := tx.Exec(ctx, lookAtLive); err != nil {
+// dependentViews returns the views that must be created again when the tables are swapped. A view
+// outside mailwright_views that reads the live tables is an error.
+func dependentViews(ctx context.Context, tx pgx.Tx) ([]view, error) {
+	if _, err := tx.Exec(ctx, useLiveSchema); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, viewDefinitions, bookkeeping)
@@ -37,24 +39,26 @@ func dependents(ctx context.Context, tx pgx.Tx) ([]view, error) {
 		return nil, err
 	}
 	var views []view
-	var foreign []string
+	var notOurs []string
 	var v view
 	var ours bool
 	_, err = pgx.ForEachRow(rows, []any{&v.name, &ours, &v.definition}, func() error {
-		if views = append(views, v); !ours {
-			foreign = append(foreign, v.name)
+		views = append(views, v)
+		if !ours {
+			notOurs = append(notOurs, v.name)
 		}
 		return nil
 	})
-	if err == nil && len(foreign) > 0 {
-		err = fmt.Errorf("%s reads tables of schema %s, which a rebuild replaces: let it read the views of mailwright_views, or drop it", strings.Join(foreign, ", "), projector.Live)
+	if err == nil && len(notOurs) > 0 {
+		err = fmt.Errorf("%s reads tables of schema %s, which a rebuild replaces: let it read the views of mailwright_views, or drop it",
+			strings.Join(notOurs, ", "), projector.Live)
 	}
 	return views, err
 }
 
-// definitions makes all views again, in one message to the server: a reader that takes several
-// views in another order has little time to come in between.
-func definitions(views []view) string {
+// recreateSQL joins the definitions to one statement for the server, so that little time is left
+// for a reader that locks several views in another order.
+func recreateSQL(views []view) string {
 	var all strings.Builder
 	for _, v := range views {
 		all.WriteString(strings.TrimSuffix(v.definition, ";") + ";\n")
@@ -62,7 +66,7 @@ func definitions(views []view) string {
 	return all.String()
 }
 
-func qualified(schema string, names []string) string {
+func qualifiedNames(schema string, names []string) string {
 	list := make([]string, len(names))
 	for i, n := range names {
 		list[i] = pgx.Identifier{schema, n}.Sanitize()

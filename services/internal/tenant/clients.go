@@ -40,8 +40,8 @@ func Connect[V, C any](ts Tenants, vendor string, pick func(*Tenant) *V, connect
 	return c, nil
 }
 
-// For gives a tenant's client and its configuration. Its errors are the problem with the field
-// tenantid, for whoever published the command: no tenant is given, the configuration has none of
+// For returns a tenant's client and its configuration. The error completes a sentence about the
+// field tenantid, for the command's publisher: no tenant is given, the configuration has none of
 // that name, or the tenant does not use the vendor.
 func (c *Clients[C]) For(name string) (client C, t *Tenant, err error) {
 	if name == "" {

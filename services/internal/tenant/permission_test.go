@@ -109,7 +109,7 @@ func TestBitsOfUserAccountControl(t *testing.T) {
 		`[512]`: nil, `[512.0]`: nil, `[5.12e2]`: nil, `["512"]`: nil, `[-2147483136]`: nil, `[66048]`: nil, `[4128]`: nil, `[]`: nil,
 		`[524800]`: {"/properties/0/values/0"}, `["524800"]`: {"/properties/0/values/0"}, `[512,16777728]`: {"/properties/0/values/1"}, `[5.248e5]`: {"/properties/0/values/0"},
 		`[8192]`: {"/properties/0/values/0"}, `[2048]`: {"/properties/0/values/0"}, `[67108864]`: {"/properties/0/values/0"}, `[4194816]`: {"/properties/0/values/0"}, `[-1]`: {"/properties/0/values/0"},
-		// What can not be told to set none of them.
+		// What cannot be told to set none of them.
 		`["0x80200"]`: {"/properties/0/values/0"}, `["512 "]`: {"/properties/0/values/0"}, `[4295491584]`: {"/properties/0/values/0"}, `[true]`: {"/properties/0/values/0"}, `["%x%"]`: {"/properties/0/values/0"},
 	} {
 		wantFields(t, (&tenant.Tenant{}).CheckObject(object(staffUnit, [2]string{"UserAccountControl", values})), want...)

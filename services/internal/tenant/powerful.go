@@ -91,7 +91,7 @@ var powerfulBits = []struct {
 	{0x4000000, "PARTIAL_SECRETS_ACCOUNT"},        // a read-only domain controller
 }
 
-// accountControlFaults names the values of userAccountControl that set a powerful bit, or can not
+// accountControlFaults names the values of userAccountControl that set a powerful bit, or cannot
 // be told to set none.
 func accountControlFaults(p property) (faults []event.Fault) {
 	for i, raw := range p.values {

@@ -40,7 +40,7 @@ type Tenant struct {
 }
 
 // Secret is a secret that the file refers to: {file: path} (relative to the configuration file) or
-// {env: NAME}. The value itself can not stand in the file.
+// {env: NAME}. The value itself cannot stand in the file.
 type Secret struct {
 	secret.String
 	file, env string

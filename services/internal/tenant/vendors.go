@@ -124,7 +124,7 @@ type Limits struct {
 	BreakAfter int `yaml:"breakAfter"`
 	// BreakFor defaults to 10s.
 	BreakFor time.Duration `yaml:"breakFor"`
-	// Timeout bounds one request. Default: that of whoever asks, for the services --vendor-timeout.
+	// Timeout bounds one request. The default of the services is --vendor-timeout.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
@@ -143,18 +143,21 @@ func (l Limits) gate() transport.Limits {
 // LongestTimeout is how long a request to any vendor may take, where those without a timeout of
 // their own take standard.
 func (ts Tenants) LongestTimeout(standard time.Duration) time.Duration {
-	longest := standard
+	timeout := standard
 	for _, t := range ts {
 		for _, v := range t.vendors() {
-			longest = max(longest, v.limits.Timeout)
+			timeout = max(timeout, v.limits.Timeout)
 		}
 	}
-	return longest
+	return timeout
 }
 
 // Client gives the client's configuration; http bounds its calls.
 func (a *Adaxes) Client(http transport.Config) adaxes.Config {
-	return adaxes.Config{BaseURL: a.URL, Token: a.Token.String, Username: a.Username, Password: a.Password.String, Microsoft365Field: a.Microsoft365Field, HTTP: a.Limits.bound(http)}
+	return adaxes.Config{
+		BaseURL: a.URL, Token: a.Token.String, Username: a.Username, Password: a.Password.String,
+		Microsoft365Field: a.Microsoft365Field, HTTP: a.Limits.bound(http),
+	}
 }
 
 // Client gives the client's configuration; http bounds its calls.
@@ -172,7 +175,10 @@ func (h *HostedExchange) Client(http transport.Config) hostedexchange.Config {
 
 // Client gives the client's configuration; timeout bounds a look-up.
 func (l *LDAP) Client(timeout time.Duration) ldapdirectory.Config {
-	return ldapdirectory.Config{URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN, Timeout: l.Limits.timeout(timeout), Limits: l.Limits.gate()}
+	return ldapdirectory.Config{
+		URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN,
+		Timeout: l.Limits.timeout(timeout), Limits: l.Limits.gate(),
+	}
 }
 
 // Client gives the client's configuration; http bounds its calls.

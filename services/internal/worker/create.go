@@ -8,11 +8,10 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// Reopen is what a refusal means that may be that of a taken name. Where an earlier call of the
-// same operation is open, that call may have taken the name, and the directory may not show it yet:
-// the outcome is open again. Where none is open, the refusal stands.
+// Reopen turns the answer to a repeated create that the name is taken into [failure.Unknown]: the
+// prior call, which is in doubt, may be what took the name, and the directory may not show it yet.
 func Reopen(run *operation.Attempt, err error) error {
-	if run.Open == nil {
+	if run.Prior == nil {
 		return err
 	}
 	f := failure.Of(err)
@@ -22,15 +21,14 @@ func Reopen(run *operation.Attempt, err error) error {
 	}
 }
 
-// pauses are those between the attempts to read what was just created: directories lag, mostly by
-// less than this.
-var pauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
+// readBackPauses are those between the attempts of ReadBack: directories lag, mostly by less than
+// this.
+var readBackPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
-// ReadBack reads what was just created. What fails in a way that may pass is tried a few times
-// more, each after a pause, or after the vendor's Retry-After if that is longer. It gives up at
-// once where ctx ends before the next attempt.
+// ReadBack reads what was just created, and tries a few times more if a read fails in a way that
+// may pass, as long as ctx allows, each time after a pause or the vendor's longer Retry-After.
 func ReadBack[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
-	for _, pause := range pauses {
+	for _, pause := range readBackPauses {
 		got, err := read(ctx)
 		if err == nil || !mayPass(err) || !wait(ctx, max(pause, failure.Of(err).RetryAfter)) {
 			return got, err
@@ -39,7 +37,7 @@ func ReadBack[T any](ctx context.Context, read func(context.Context) (T, error))
 	return read(ctx)
 }
 
-// wait waits, and reports whether ctx allows another attempt afterwards.
+// wait waits for a time, and reports whether ctx allows another attempt afterwards.
 func wait(ctx context.Context, d time.Duration) bool {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return false

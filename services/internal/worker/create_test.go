@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
@@ -62,7 +61,7 @@ func TestReopen(t *testing.T) {
 	if err := Reopen(&operation.Attempt{}, taken); !failure.Is(err, failure.Refused) {
 		t.Errorf("the first call: %v", err)
 	}
-	f := failure.Of(Reopen(&operation.Attempt{Open: &event.FailureData{}}, taken))
+	f := failure.Of(Reopen(&operation.Attempt{Prior: &operation.PriorCall{}}, taken))
 	if f.Kind != failure.Unknown || f.Vendor != "v" || f.Code != "taken" {
 		t.Errorf("a repeated call: %v", f)
 	}

@@ -6,15 +6,14 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/tenant"
-	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
 )
 
-// Handler carries out one type of command with one tenant's client. It is an operation.Handler but
-// for the client.
+// Handler carries out one type of command with one tenant's client. Its fields are those of
+// [operation.Handler], with the client as a further argument.
 type Handler[C any] struct {
-	// Check says what about a command its tenant does not allow, or no vendor would take; nil
-	// allows all that its schema does. It is asked before the other functions, so that nothing is
-	// sent for a command that it rejects, and a plan is answered alike.
+	// Check rejects a command that its tenant does not allow, or that no vendor would take; nil
+	// allows every command that fits its schema. It is asked before the other functions, so that
+	// nothing is sent for a command that it rejects, and a plan is rejected in the same way.
 	Check         func(*tenant.Tenant, *operation.Attempt) error
 	Perform       func(C, context.Context, *operation.Attempt) (operation.Reply, error)
 	NotRepeatable bool
@@ -24,7 +23,7 @@ type Handler[C any] struct {
 	ReadBack func(*operation.Attempt) (eventType string, data any, err error)
 }
 
-// Check makes a [Handler]'s Check of a function that names the faults of a command's data.
+// Check makes the Check of a [Handler] from a function that names the faults of a command's data.
 func Check[Data any](faults func(*tenant.Tenant, Data) []event.Fault) func(*tenant.Tenant, *operation.Attempt) error {
 	return func(t *tenant.Tenant, run *operation.Attempt) error {
 		var data Data
@@ -50,24 +49,28 @@ func client[C any](clients *tenant.Clients[C], h Handler[C], run *operation.Atte
 	return c, h.Check(t, run)
 }
 
-// ForTenant makes a handler of one tenant's. A command whose tenant is not configured is rejected.
+// ForTenant makes an engine's handler: it picks the client of the command's tenant. A command whose
+// tenant is not configured is rejected.
 func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handler {
-	check := func(run *operation.Attempt) error {
-		_, err := client(clients, h, run)
-		return err
+	out := operation.Handler{
+		Vendor: clients.Vendor(), NotRepeatable: h.NotRepeatable, ReadBack: h.ReadBack,
+		Check: func(run *operation.Attempt) error {
+			_, err := client(clients, h, run)
+			return err
+		},
+		Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
+			c, err := client(clients, h, run)
+			if err != nil {
+				return operation.Reply{}, err
+			}
+			return h.Perform(c, ctx, run)
+		},
 	}
-	out := operation.Handler{Check: check, NotRepeatable: h.NotRepeatable, Vendor: clients.Vendor(), ReadBack: h.ReadBack, Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
-		c, err := client(clients, h, run)
-		if err != nil {
-			return operation.Reply{}, err
-		}
-		return h.Perform(c, ctx, run)
-	}}
 	if h.LookUp != nil {
 		out.LookUp = func(ctx context.Context, run *operation.Attempt) (operation.Reply, bool, error) {
 			allowed := h
-			if run.Settling {
-				// a policy that has changed since does not undo what an earlier call may have done
+			if run.Prior != nil {
+				// A policy that has changed since does not undo what the prior call may have done.
 				allowed.Check = nil
 			}
 			c, err := client(clients, allowed, run)
@@ -85,14 +88,6 @@ func ForTenant[C any](clients *tenant.Clients[C], h Handler[C]) operation.Handle
 			}
 			return h.Plan(c, ctx, run)
 		}
-	}
-	return out
-}
-
-// Warnings gives what Adaxes warned of as results have it.
-func Warnings(messages []adaxes.Message) (out []event.Warning) {
-	for _, m := range messages {
-		out = append(out, event.Warning{Source: m.Source, Text: m.SafeText})
 	}
 	return out
 }

@@ -57,11 +57,11 @@ func TestForTenant(t *testing.T) {
 	}{
 		"allowed":             {&operation.Attempt{Tenant: "a"}, `{"pageSize":2.0}`, nil, true},
 		"refused":             {&operation.Attempt{Tenant: "a"}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, false},
-		"refused since":       {&operation.Attempt{Tenant: "a", Settling: true}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, true},
+		"refused since":       {&operation.Attempt{Tenant: "a", Prior: &operation.PriorCall{}}, `{"pageSize":3}`, []event.Fault{{Field: "/pageSize", Problem: "a"}, {Field: "/pageSize", Problem: "b"}}, true},
 		"no tenant":           {&operation.Attempt{}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
 		"unknown tenant":      {&operation.Attempt{Tenant: "c"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names no tenant that is configured (section tenants)"}}, false},
 		"tenant without it":   {&operation.Attempt{Tenant: "b"}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "names a tenant that does not use adaxes: its configuration has no section adaxes"}}, false},
-		"settling, no tenant": {&operation.Attempt{Settling: true}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
+		"settling, no tenant": {&operation.Attempt{Prior: &operation.PriorCall{}}, `{"pageSize":2}`, []event.Fault{{Field: "tenantid", Problem: "is missing; name the tenant"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

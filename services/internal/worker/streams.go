@@ -9,8 +9,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// streams checks that JetStream answers and has what a worker reads from and writes to: a
-// connection alone does no work.
+// streams checks that JetStream answers and has the streams that a worker reads and writes: a
+// connection alone is not enough to work.
 func streams(js jetstream.JetStream) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, name := range []string{topology.StreamCommands, topology.StreamEvents, topology.StreamParked, topology.StreamDead} {

@@ -1,5 +1,5 @@
-// Package worker is what the four services that carry commands out have in common: their settings,
-// and the list of steps that bring one up.
+// Package worker has what the four services that carry out commands have in common: their settings,
+// and the steps of their start.
 package worker
 
 import (
@@ -37,17 +37,17 @@ type Config struct {
 	failpoint.Flags
 }
 
-// requestsOfAttempt is how many requests an attempt at a create makes, one after another: look up,
+// requestsPerAttempt is how many requests an attempt at a create makes, one after another: look up,
 // create, read back.
-const requestsOfAttempt = 3
+const requestsPerAttempt = 3
 
-// PagePatience is how long a listing waits for a page of a vendor's that is away.
+// PagePatience is how long a listing waits for a page of a vendor that does not answer.
 const PagePatience = 2 * time.Minute
 
-// HTTP gives the bounds of a vendor's calls, where its own limits do not.
+// HTTP gives the bounds of the calls to a vendor whose own limits name none.
 func (c *Config) HTTP() transport.Config { return transport.Config{Timeout: c.VendorTimeout} }
 
-// Dependencies are what a service builds its handlers from.
+// Dependencies are what a service makes its handlers from.
 type Dependencies struct {
 	Config  *Config
 	Tenants tenant.Tenants
@@ -85,11 +85,19 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		return err
 	}
 	engine, err := operation.New(ctx, operation.Config{
-		Domain: domain, Handlers: table, JS: js, Log: p.Log,
-		CallTimeout: requestsOfAttempt * tenants.LongestTimeout(cfg.VendorTimeout), ParkAfter: cfg.ParkAfter, RebalanceInterval: cfg.RebalanceInterval, RecheckAfter: cfg.RecheckAfter,
-		Operators: tenants.Operators(), StrictKeys: tenants.StrictKeys(),
-		Budget:     operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
-		Failpoints: cfg.Flags.Set(), WallClock: cfg.WallClock(),
+		Domain:            domain,
+		Handlers:          table,
+		CallTimeout:       requestsPerAttempt * tenants.LongestTimeout(cfg.VendorTimeout),
+		ParkAfter:         cfg.ParkAfter,
+		RebalanceInterval: cfg.RebalanceInterval,
+		RecheckAfter:      cfg.RecheckAfter,
+		Operators:         tenants.Operators(),
+		StrictKeys:        tenants.StrictKeys(),
+		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
+		JS:                js,
+		Log:               p.Log,
+		WallClock:         cfg.WallClock(),
+		Failpoints:        cfg.Set(),
 	})
 	if err != nil {
 		return err
@@ -97,8 +105,8 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("streams", streams(js))
 	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
-	// Serve returns when ctx has ended and what was in flight is settled; only then is the
-	// connection closed.
+	// Serve returns when ctx has ended and no message is in flight; only then is the connection
+	// closed.
 	if err := engine.Serve(ctx, cfg.Partitions); err != nil {
 		return fmt.Errorf("serve %s: %w", domain, err)
 	}

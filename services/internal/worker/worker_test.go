@@ -20,7 +20,7 @@ func TestAVendorHasABudgetByDefault(t *testing.T) {
 	if _, err := parser.Parse(nil); err != nil {
 		t.Fatal(err)
 	}
-	if most := 128; cfg.VendorConcurrency < 1 || cfg.VendorConcurrency > most { // two vendors share the calls that may outlast Hold
-		t.Errorf("%d calls of a vendor may be under way; at most %d, and at least one", cfg.VendorConcurrency, most)
+	if highest := 128; cfg.VendorConcurrency < 1 || cfg.VendorConcurrency > highest { // two vendors share the calls that may outlast ParkAfter
+		t.Errorf("%d calls of a vendor may be under way; at most %d, and at least one", cfg.VendorConcurrency, highest)
 	}
 }

@@ -10,19 +10,20 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
-// edit is what a command would change about a mailbox's list.
+// edit is the change that a command makes to a mailbox's list of delegates.
 type edit struct {
 	mailbox string
 	before  roster
-	// after is the list as the command wants it, in the command's addresses where it names them.
+	// after is the list that the command wants. Delegates that the command names stand in it under
+	// the command's addresses.
 	after []string
-	// add are addresses; remove are entries of the list, called as in before.names.
+	// add are addresses. remove are entries of before.names.
 	add, remove []string
-	// uncertain are addresses to be removed that may be in the list under another name. The vendor
-	// is asked to remove them too: to remove who is no delegate changes nothing.
+	// uncertain are addresses to remove that may be in the list under another name. The vendor is
+	// asked to remove them too: removing somebody who is not a delegate changes nothing.
 	uncertain []string
-	// whole: the command gives the whole list.
-	whole bool
+	// replacesList is true if the command gives the whole list.
+	replacesList bool
 }
 
 func (e edit) needed() bool { return len(e.add)+len(e.remove)+len(e.uncertain) > 0 }
@@ -30,11 +31,11 @@ func (e edit) needed() bool { return len(e.add)+len(e.remove)+len(e.uncertain) >
 // removals are all names that the vendor is asked to remove.
 func (e edit) removals() []string { return slices.Concat(e.remove, e.uncertain) }
 
-// readEdit reads the present list and works out what a command would change about it.
+// readEdit reads the mailbox's list and returns the change that a command makes to it.
 type readEdit func(context.Context, *operation.Attempt) (edit, error)
 
-// editOfSet is the edit of delegation.set, which gives the whole list.
-func (d delegator) editOfSet(ctx context.Context, run *operation.Attempt) (edit, error) {
+// readSetEdit is the readEdit of delegation.set, which gives the whole list.
+func (d delegator) readSetEdit(ctx context.Context, run *operation.Attempt) (edit, error) {
 	var data event.DelegationSetData
 	if err := run.Decode(&data); err != nil {
 		return edit{}, err
@@ -43,17 +44,26 @@ func (d delegator) editOfSet(ctx context.Context, run *operation.Attempt) (edit,
 	if err != nil {
 		return edit{}, err
 	}
-	if !before.told && len(data.Delegates) == 0 {
-		return edit{}, &failure.Error{Kind: failure.Internal, Vendor: exchangeonline.Vendor, Text: "the vendor does not tell who the delegates are, and an empty list is reached by removing each by name"}
+	return setEdit(data, before)
+}
+
+// setEdit is the change from a list to the one in the command. before is resolved to
+// data.Delegates.
+func setEdit(data event.DelegationSetData, before roster) (edit, error) {
+	if !before.returned && len(data.Delegates) == 0 {
+		return edit{}, &failure.Error{
+			Kind: failure.Internal, Vendor: exchangeonline.Vendor,
+			Text: "the vendor does not tell who the delegates are, and an empty list is reached by removing each by name",
+		}
 	}
 	return edit{
-		mailbox: data.Mailbox, before: before, after: data.Delegates, whole: true,
+		mailbox: data.Mailbox, before: before, after: data.Delegates, replacesList: true,
 		add: minus(data.Delegates, before.names), remove: minus(before.names, data.Delegates),
 	}, nil
 }
 
-// editOfChange is the edit of delegation.change. It leaves out what is already so.
-func (d delegator) editOfChange(ctx context.Context, run *operation.Attempt) (edit, error) {
+// readChangeEdit is the readEdit of delegation.change, which gives addresses to add and to remove.
+func (d delegator) readChangeEdit(ctx context.Context, run *operation.Attempt) (edit, error) {
 	var data event.DelegationChangeData
 	if err := run.Decode(&data); err != nil {
 		return edit{}, err
@@ -61,40 +71,55 @@ func (d delegator) editOfChange(ctx context.Context, run *operation.Attempt) (ed
 	if both := intersection(data.Add, data.Remove); len(both) > 0 {
 		return edit{}, operation.Reject("/remove", "names a delegate that add names too; each may stand in one of them")
 	}
-	m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{})
+	m, err := d.getMailbox(ctx, data.Mailbox)
 	if err != nil {
 		return edit{}, err
 	}
 	before := rosterOf(m)
-	// who is to be added and not found in the list is added again, which changes nothing
-	named := data.Remove
-	if hasNonAddresses(before.listed) {
-		named = slices.Concat(data.Add, data.Remove)
-	}
-	if before, err = d.resolveNames(ctx, before, named); err != nil {
+	before, err = resolveNames(ctx, before, addressesToResolve(data, before), d.getMailbox)
+	if err != nil {
 		return edit{}, err
 	}
+	return changeEdit(data, before), nil
+}
+
+// addressesToResolve are the addresses of a command whose entries must be found. An address to add
+// needs no look-up in a list of addresses: if it is not in the list under itself it is added, and
+// adding a delegate twice changes nothing.
+func addressesToResolve(data event.DelegationChangeData, before roster) []string {
+	if hasNonAddresses(before.listed) {
+		return slices.Concat(data.Add, data.Remove)
+	}
+	return data.Remove
+}
+
+// changeEdit is the change that a command makes to a list, without what the list has already.
+// before is resolved to [addressesToResolve].
+func changeEdit(data event.DelegationChangeData, before roster) edit {
 	e := edit{
 		mailbox: data.Mailbox, before: before,
 		add: minus(data.Add, before.names), remove: intersection(data.Remove, before.names),
 	}
 	e.uncertain = minus(data.Remove, before.names)
-	if !hasNonAddresses(before.others(named)) {
+	if !hasNonAddresses(before.others(addressesToResolve(data, before))) {
 		e.uncertain = intersection(e.uncertain, before.unresolved)
 	}
 	e.after = slices.Concat(minus(before.names, e.remove), e.add)
-	return e, nil
+	return e
 }
 
 func (d delegator) planSet(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
-	return plan(d.editOfSet(ctx, run))
+	e, err := d.readSetEdit(ctx, run)
+	return e.plan(), err
 }
 
 func (d delegator) planChange(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
-	return plan(d.editOfChange(ctx, run))
+	e, err := d.readChangeEdit(ctx, run)
+	return e.plan(), err
 }
 
-func plan(e edit, err error) (event.Plan, error) {
+// plan is the answer of a dry run.
+func (e edit) plan() event.Plan {
 	p := event.Plan{Target: e.mailbox, Exists: true}
 	for _, address := range e.add {
 		p.Changes = append(p.Changes, event.Change{Action: "add", What: "delegate", Value: address})
@@ -102,5 +127,5 @@ func plan(e edit, err error) (event.Plan, error) {
 	for _, address := range e.removals() {
 		p.Changes = append(p.Changes, event.Change{Action: "remove", What: "delegate", Value: address})
 	}
-	return p, err
+	return p
 }

@@ -37,19 +37,19 @@ const orphan = "8fbe075a-c43d-4b8d-a98d-3300b1b5b613"
 // env is a sandbox with the handlers of a tenant that it serves.
 type env struct {
 	*testing.T
-	box      *sandboxtest.Sandbox
+	sandbox  *sandboxtest.Sandbox
 	handlers map[string]operation.Handler
 }
 
 // setup starts a sandbox. In its tenant, twin@contoso.com has Adele Vance's display name.
 func setup(t *testing.T) *env {
 	t.Helper()
-	b := &env{T: t, box: sandboxtest.Start(t)}
+	b := &env{T: t, sandbox: sandboxtest.Start(t)}
 	var err error
 	b.handlers, err = delegation.Handlers(worker.Dependencies{
 		Config: &worker.Config{VendorTimeout: 20 * time.Second},
 		Tenants: tenant.Tenants{"contoso": {ExchangeOnline: &tenant.ExchangeOnline{
-			URL: b.box.URL + "/exchange", TokenURL: b.box.URL + "/entra/" + tenantID + "/oauth2/v2.0/token",
+			URL: b.sandbox.URL + "/exchange", TokenURL: b.sandbox.URL + "/entra/" + tenantID + "/oauth2/v2.0/token",
 			TenantID: tenantID, ClientID: clientID, ClientSecret: tenant.Secret{String: secret.New("entra-sandbox-secret")},
 		}}},
 	})
@@ -84,7 +84,7 @@ func (b *env) seed(delegates ...string) {
 
 func (b *env) control(method, path string, body any) {
 	b.Helper()
-	if err := b.box.Do(b.Context(), method, path, body, nil); err != nil {
+	if err := b.sandbox.Do(b.Context(), method, path, body, nil); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -99,7 +99,7 @@ func (b *env) fail(faults ...sandboxapi.Fault) {
 	for i := range faults {
 		faults[i].Vendor = "exchangeonline"
 	}
-	if err := b.box.Apply(b.Context(), sandboxapi.Script{Faults: faults}); err != nil {
+	if err := b.sandbox.Apply(b.Context(), sandboxapi.Script{Faults: faults}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -152,7 +152,7 @@ func (b *env) writes() (bodies []string) {
 	var page struct {
 		Entries []struct{ Detail string }
 	}
-	if err := b.box.Do(b.Context(), http.MethodGet, "journal?limit=0&call=Set-Mailbox", nil, &page); err != nil {
+	if err := b.sandbox.Do(b.Context(), http.MethodGet, "journal?limit=0&call=Set-Mailbox", nil, &page); err != nil {
 		b.Fatal(err)
 	}
 	for _, e := range page.Entries {

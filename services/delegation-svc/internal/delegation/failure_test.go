@@ -25,8 +25,9 @@ func answering(call string, status, count int, body string) sandboxapi.Fault {
 	return sandboxapi.Fault{Call: call, Kind: "status", Count: count, Params: sandboxapi.Params{Status: status, Body: body}}
 }
 
-// TestANameThatDoesNotResolve: it is named, and keeps nobody else from being removed.
-func TestANameThatDoesNotResolve(t *testing.T) {
+// TestAnUnknownNameFailsItsDelegateAlone: the error says which name the vendor does not know, and
+// the other delegates are removed.
+func TestAnUnknownNameFailsItsDelegateAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, tt := range []struct {
@@ -112,8 +113,8 @@ func TestRemovalGoesOnOneByOne(t *testing.T) {
 	}
 }
 
-// TestFailuresOfAWrite: what may pass is left to the next attempt, which succeeds; what will not is
-// refused. An answer that does not say whether the change was made is settled by reading.
+// TestFailuresOfAWrite: after a transient failure the next attempt succeeds; a permanent one is
+// refused. If the answer does not say whether the change was made, the list is read.
 func TestFailuresOfAWrite(t *testing.T) {
 	t.Parallel()
 	const plain = "Too many concurrent requests of this tenant are being served."
@@ -171,8 +172,8 @@ func TestFailuresOfAWrite(t *testing.T) {
 	}
 }
 
-// TestTwinsAreTwoInEveryList: those who share a display name are told apart in all that is
-// published.
+// TestTwinsAreTwoInEveryList: two mailboxes that share a display name are two in every published
+// list.
 func TestTwinsAreTwoInEveryList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -204,7 +205,7 @@ func TestTwinsAreTwoInEveryList(t *testing.T) {
 	}
 }
 
-// TestPlansWriteNothing: a plan names those who would be asked to be removed, too.
+// TestPlansWriteNothing: a plan also names the uncertain addresses that would be removed.
 func TestPlansWriteNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

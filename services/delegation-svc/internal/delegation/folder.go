@@ -11,37 +11,40 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
-// entry is a delegate's entry in a folder's list, as it is and as a command wants it. An entry
-// without rights does not exist.
+// entry is a delegate's entry in a folder's list of permissions: as it is, and as a command wants
+// it. An entry without access rights does not exist.
 type entry struct {
 	mailbox, folder, delegate string
 	exists                    bool
 	before, after             []string // access rights
 	flagsBefore               []string
-	flags                     []string // as the command wants them; none: they stay as they are
+	flags                     []string // sharing flags that the command wants; none: they stay as they are
 }
 
-// location names the folder.
 func (e entry) location() exchangeonline.Folder {
 	return exchangeonline.Folder{Mailbox: e.mailbox, Path: e.folder}
 }
 
-// needed reports whether something has to change. Rights and flags are sets.
+// needed reports whether something has to change. Rights and flags are sets: order and case do not
+// count.
 func (e entry) needed() bool {
 	if len(e.after) == 0 {
 		return e.exists
 	}
-	return !e.exists || !sameNames(e.before, e.after) || len(e.flags) > 0 && !sameNames(withoutNone(e.flagsBefore), withoutNone(e.flags))
+	if !e.exists || !sameNames(e.before, e.after) {
+		return true
+	}
+	return len(e.flags) > 0 && !sameNames(withoutNone(e.flagsBefore), withoutNone(e.flags))
 }
 
-// withoutNone drops None, which is the same as no flag.
+// withoutNone drops the flag None, which the vendor lists in the place of no flag.
 func withoutNone(flags []string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return strings.EqualFold(f, "None") })
 }
 
 func sameNames(a, b []string) bool { return len(minus(a, b)) == 0 && len(minus(b, a)) == 0 }
 
-// entryOfGrant reads the entry that a grant would change.
+// entryOfGrant reads the entry that a grant changes.
 func (d delegator) entryOfGrant(ctx context.Context, run *operation.Attempt) (entry, error) {
 	var data event.FolderGrantData
 	if err := run.Decode(&data); err != nil {
@@ -53,7 +56,7 @@ func (d delegator) entryOfGrant(ctx context.Context, run *operation.Attempt) (en
 	})
 }
 
-// entryOfRevoke reads the entry that a revocation would take away.
+// entryOfRevoke reads the entry that a revocation removes.
 func (d delegator) entryOfRevoke(ctx context.Context, run *operation.Attempt) (entry, error) {
 	var data event.FolderRevokeData
 	if err := run.Decode(&data); err != nil {
@@ -62,10 +65,12 @@ func (d delegator) entryOfRevoke(ctx context.Context, run *operation.Attempt) (e
 	return d.readEntry(ctx, entry{mailbox: data.Mailbox, folder: data.Folder, delegate: data.Delegate})
 }
 
-// readEntry fills in how the entry is now.
+// readEntry fills in the entry as the vendor has it now.
 func (d delegator) readEntry(ctx context.Context, e entry) (entry, error) {
 	p, found, err := d.client.FolderPermission(ctx, e.location(), e.delegate)
-	e.exists, e.before, e.flagsBefore = found, p.AccessRights, p.SharingPermissionFlags
+	e.exists = found
+	e.before = p.AccessRights
+	e.flagsBefore = p.SharingPermissionFlags
 	return e, err
 }
 
@@ -77,10 +82,11 @@ func (d delegator) grant(ctx context.Context, run *operation.Attempt) (operation
 	if e.needed() && !e.exists {
 		err = d.client.AddFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
-	if e.needed() && e.exists || exchangeonline.IsEntry(err) { // another writer has added one since
+	// another writer added the entry after we read
+	if e.needed() && e.exists || exchangeonline.IsEntry(err) {
 		err = d.client.SetFolderPermission(ctx, e.location(), e.delegate, e.after, e.flags)
 	}
-	if err := d.settle(ctx, e, err); err != nil {
+	if err := d.checkFolderWrite(ctx, e, err); err != nil {
 		return operation.Reply{}, err
 	}
 	return folderChanged(run, e), nil
@@ -94,25 +100,25 @@ func (d delegator) revoke(ctx context.Context, run *operation.Attempt) (operatio
 	if e.needed() {
 		err = d.client.RemoveFolderPermission(ctx, e.location(), e.delegate)
 	}
-	if exchangeonline.IsNoEntry(err) { // another writer has removed it since
+	if exchangeonline.IsNoEntry(err) { // another writer removed the entry after we read
 		err = nil
 	}
-	if err := d.settle(ctx, e, err); err != nil {
+	if err := d.checkFolderWrite(ctx, e, err); err != nil {
 		return operation.Reply{}, err
 	}
 	return folderChanged(run, e), nil
 }
 
-// settle reads the entry again if the vendor failed without saying whether it made the change. It
-// returns nil if the entry is as wanted.
-func (d delegator) settle(ctx context.Context, e entry, err error) error {
+// checkFolderWrite returns the error of a write, or nil if the write took effect nevertheless: if
+// the vendor failed without saying whether it made the change, the entry is read again.
+func (d delegator) checkFolderWrite(ctx context.Context, e entry, err error) error {
 	if !exchangeonline.HasEnded(err) {
 		return err
 	}
 	if now, readErr := d.readEntry(ctx, e); readErr == nil && !now.needed() {
 		return nil
 	}
-	return notDone(err)
+	return notChanged(err)
 }
 
 func folderChanged(run *operation.Attempt, e entry) operation.Reply {
@@ -122,12 +128,12 @@ func folderChanged(run *operation.Attempt, e entry) operation.Reply {
 	}
 	return operation.Reply{Type: event.TypeFolderChanged, Data: event.FolderChangedData{
 		Operation: run.Operation, Mailbox: e.mailbox, Folder: e.folder, Delegate: e.delegate,
-		AccessRights: present(e.after), SharingPermissionFlags: flags, Before: present(e.before), Changed: e.needed(),
+		AccessRights: nonNil(e.after), SharingPermissionFlags: flags, Before: nonNil(e.before), Changed: e.needed(),
 	}}
 }
 
-// calendar is the folder that is read if a command names none. It is the only one that the vendor's
-// page names; in a mailbox of another language it has another name.
+// calendar is the folder that is read if a command names none, since it is the only one that the
+// vendor's page names. In a mailbox of another language the folder has another name.
 const calendar = "Calendar"
 
 func (d delegator) readFolder(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
@@ -150,14 +156,17 @@ func (d delegator) readFolder(ctx context.Context, run *operation.Attempt) (oper
 }
 
 func (d delegator) planGrant(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
-	return planEntry(d.entryOfGrant(ctx, run))
+	e, err := d.entryOfGrant(ctx, run)
+	return e.plan(), err
 }
 
 func (d delegator) planRevoke(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
-	return planEntry(d.entryOfRevoke(ctx, run))
+	e, err := d.entryOfRevoke(ctx, run)
+	return e.plan(), err
 }
 
-func planEntry(e entry, err error) (event.Plan, error) {
+// plan is the answer of a dry run.
+func (e entry) plan() event.Plan {
 	p := event.Plan{Target: e.mailbox + `:\` + e.folder, Exists: e.exists}
 	rights := e.delegate + ": " + strings.Join(e.after, ", ")
 	switch {
@@ -169,5 +178,5 @@ func planEntry(e entry, err error) (event.Plan, error) {
 	default:
 		p.Changes = []event.Change{{Action: "add", What: "folder permission", Value: rights}}
 	}
-	return p, err
+	return p
 }

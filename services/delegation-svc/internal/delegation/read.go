@@ -10,12 +10,12 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
-// maxPart bounds the mailboxes in one part of an answer, in bytes of JSON. JetStream takes 1 MiB a
-// message by default.
+// maxPart bounds the JSON of the mailboxes in one part of an answer, in bytes. JetStream's default
+// limit is 1 MiB a message.
 const maxPart = 256 << 10
 
-// read reports one mailbox, or all of them in as many parts as they need. The last part ends the
-// operation. After a crash, reading starts again at the first mailbox.
+// read publishes one mailbox, or all of them in as many parts as they need. The last part is the
+// operation's outcome. After a crash, reading starts again at the first mailbox.
 func (d delegator) read(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.DelegationReadData
 	if err := run.Decode(&data); err != nil {
@@ -23,7 +23,9 @@ func (d delegator) read(ctx context.Context, run *operation.Attempt) (operation.
 	}
 	parts := answer{run: run, requested: requestTime(run)}
 	if data.Mailbox != "" {
-		m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{WithDisplayNames: data.WithDisplayNames, Select: data.Select})
+		m, err := d.client.GetMailbox(ctx, data.Mailbox, exchangeonline.GetOptions{
+			WithDisplayNames: data.WithDisplayNames, Select: data.Select,
+		})
 		if err != nil {
 			return operation.Reply{}, err
 		}
@@ -32,35 +34,38 @@ func (d delegator) read(ctx context.Context, run *operation.Attempt) (operation.
 		}
 		return parts.last(), nil
 	}
-	err := d.client.ListMailboxes(ctx, exchangeonline.ListOptions{PageSize: int(data.PageSize), WithDisplayNames: data.WithDisplayNames, Select: data.Select},
-		func(page []exchangeonline.Mailbox) error {
-			for _, m := range page {
-				if err := parts.add(ctx, m); err != nil {
-					return err
-				}
+	options := exchangeonline.ListOptions{
+		PageSize: int(data.PageSize), WithDisplayNames: data.WithDisplayNames, Select: data.Select,
+	}
+	err := d.client.ListMailboxes(ctx, options, func(page []exchangeonline.Mailbox) error {
+		for _, m := range page {
+			if err := parts.add(ctx, m); err != nil {
+				return err
 			}
-			parts.requested = requestTime(run) // for the next page
-			return nil
-		})
+		}
+		parts.requested = requestTime(run) // the next page is requested when this function returns
+		return nil
+	})
 	if err != nil {
 		return operation.Reply{}, err
 	}
 	return parts.last(), nil
 }
 
-// answer gathers mailboxes into parts.
+// answer collects mailboxes, and publishes them in parts.
 type answer struct {
 	run       *operation.Attempt
-	sent      int // parts
-	count     int // mailboxes
-	size      int // bytes of the part being gathered
+	sent      int // number of parts that were published
+	count     int // number of mailboxes in all parts
+	size      int // bytes of JSON in the current part
 	mailboxes []event.DelegatedMailbox
-	requested time.Time // when the page that is being added was requested
-	readAt    time.Time // when the first page of the part was requested
+	requested time.Time // when the current page was requested
+	readAt    time.Time // when the page of the current part's first mailbox was requested
 }
 
-// requestTime is the time now, but not before the command was stored: this machine's clock may be
-// slow.
+// requestTime is the time now, or the time at which the command was stored if that is later: this
+// machine's clock may be slow. A reading that seems to be older than the command that asked for it
+// would lose against an older change in the projections.
 func requestTime(run *operation.Attempt) time.Time {
 	now := time.Now().UTC()
 	if received := run.Operation.ReceivedAt; received.After(now) {
@@ -69,7 +74,8 @@ func requestTime(run *operation.Attempt) time.Time {
 	return now
 }
 
-// add gathers a mailbox. It publishes the part so far if that would grow beyond maxPart.
+// add adds a mailbox to the current part. It publishes the part first if the mailbox would make it
+// larger than maxPart.
 func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
 	observed := observed(m)
 	raw, err := json.Marshal(observed)
@@ -90,17 +96,20 @@ func (a *answer) add(ctx context.Context, m exchangeonline.Mailbox) error {
 	return nil
 }
 
-// part ends the part that is being gathered.
+// part returns the current part, and begins another.
 func (a *answer) part(complete bool) event.DelegationObservedData {
 	a.sent++
-	part := event.DelegationObservedData{Operation: a.run.Operation, Part: a.sent, Complete: complete, Count: a.count, Mailboxes: a.mailboxes}
+	part := event.DelegationObservedData{
+		Operation: a.run.Operation, Part: a.sent, Complete: complete, Count: a.count, Mailboxes: a.mailboxes,
+	}
 	if part.Mailboxes == nil {
 		part.Mailboxes = []event.DelegatedMailbox{}
 	} else {
 		readAt := a.readAt
 		part.ReadAt = &readAt
 	}
-	a.mailboxes, a.size = nil, 0
+	a.mailboxes = nil
+	a.size = 0
 	return part
 }
 
@@ -120,7 +129,7 @@ func observed(m exchangeonline.Mailbox) event.DelegatedMailbox {
 	return out
 }
 
-// readBack is the command that reads the list which another command changes.
+// readBack returns the command delegation.read that shows what the command of an attempt changes.
 func readBack(run *operation.Attempt) (eventType string, data any, err error) {
 	var changed struct {
 		Mailbox string `json:"mailbox"`
@@ -129,7 +138,7 @@ func readBack(run *operation.Attempt) (eventType string, data any, err error) {
 	return event.TypeDelegationRead, event.DelegationReadData{Mailbox: changed.Mailbox}, err
 }
 
-// readBackFolder is the same for a folder's permissions.
+// readBackFolder returns the command folder.read that shows what the command of an attempt changes.
 func readBackFolder(run *operation.Attempt) (eventType string, data any, err error) {
 	var changed struct {
 		Mailbox string `json:"mailbox"`

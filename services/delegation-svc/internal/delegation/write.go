@@ -16,20 +16,21 @@ import (
 )
 
 func (d delegator) set(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
-	return d.apply(ctx, run, d.editOfSet)
+	return d.apply(ctx, run, d.readSetEdit)
 }
 
 func (d delegator) change(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
-	return d.apply(ctx, run, d.editOfChange)
+	return d.apply(ctx, run, d.readChangeEdit)
 }
 
-// apply writes an edit and tells what became of it. Repeated, it finds nothing left to write.
+// apply reads an edit, writes it, and returns what was changed. A second attempt after a complete
+// first one finds nothing left to write.
 func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readEdit) (operation.Reply, error) {
 	e, err := read(ctx, run)
 	if err != nil {
 		return operation.Reply{}, err
 	}
-	run.Reach(failpoint.Change) // between what was read and what is written
+	run.Reach(failpoint.Change) // between reading and writing
 	if !e.needed() {
 		return changed(run, e.done()), nil
 	}
@@ -38,7 +39,7 @@ func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readE
 		if now, readErr := read(ctx, run); readErr == nil && !now.needed() {
 			return changed(run, e.done()), nil
 		}
-		err = notDone(err)
+		err = notChanged(err)
 	}
 	if err != nil {
 		return operation.Reply{}, err
@@ -46,43 +47,40 @@ func (d delegator) apply(ctx context.Context, run *operation.Attempt, read readE
 	return changed(run, d.confirm(ctx, e, unknown)), nil
 }
 
-// notDone is what an error means whose call has ended, if reading does not show what it wrote.
-func notDone(err error) error {
+// notChanged turns the Unknown failure of a call that has ended into Unavailable, so that the
+// command is tried again. The caller has read that the call changed nothing.
+func notChanged(err error) error {
 	f := *failure.Of(err)
-	f.Kind, f.Text, f.Cause = failure.Unavailable, "the vendor failed, and did not make the change", err
+	f.Kind = failure.Unavailable
+	f.Text = "the vendor failed, and did not make the change"
+	f.Cause = err
 	return &f
 }
 
-// write sends an edit to the vendor. unknown are the removals whose names the vendor does not know:
-// of these nothing was removed. The error is NotFound if the vendor does not know the mailbox, or
-// somebody to be added; who is to be removed has been removed then.
+// write sends an edit to the vendor. unknown are the names in e.removals() that the vendor does not
+// know; it removed nobody for them. The error is NotFound if the vendor does not know the mailbox,
+// or an address to add; in the latter case the removals have been made.
 func (d delegator) write(ctx context.Context, e edit) (unknown []string, err error) {
-	// the page does not say what an empty list does; removing by name is documented
-	if e.whole && len(e.after) > 0 {
-		err = d.client.SetSendOnBehalf(ctx, e.mailbox, e.after)
-	} else {
-		err = d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, e.removals())
-	}
-	if !isAboutAName(err) {
+	err = d.writeAtOnce(ctx, e)
+	if !isNameFailure(err) {
 		return nil, err
 	}
-	// One name that does not resolve fails the whole call. It must not keep a right in force that
-	// the command takes away from others.
-	if _, err := d.client.GetMailbox(ctx, e.mailbox, exchangeonline.GetOptions{}); err != nil {
+	if _, err := d.getMailbox(ctx, e.mailbox); err != nil {
 		return nil, err
 	}
+	// One unknown name made the whole call fail. Each delegate is removed by a call of its own, so
+	// that no right which the command takes away stays in force because of another name.
 	unknown, removeErr := d.removeEach(ctx, e)
 	if removeErr != nil {
 		return unknown, removeErr
 	}
-	// else the first call was about those to be added alone
-	if len(e.add) > 0 && len(e.removals()) > 0 {
+	if len(e.add) == 0 {
+		return unknown, nil
+	}
+	if len(e.removals()) > 0 { // otherwise the first call was about e.add alone
 		err = d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, nil)
 	}
-	switch {
-	case len(e.add) == 0:
-		return unknown, nil
-	case isAboutAName(err):
+	if isNameFailure(err) {
 		err = d.nameUnknown(ctx, e.add, err)
 		if removed := minus(e.removals(), unknown); len(removed) > 0 {
 			f := failure.Of(err)
@@ -92,28 +90,37 @@ func (d delegator) write(ctx context.Context, e edit) (unknown []string, err err
 	return unknown, err
 }
 
-// isAboutAName reports whether the vendor did not find what a name in the call stands for, or found
-// several recipients. A failure without a code is the client's own: nothing was sent.
-func isAboutAName(err error) bool {
+// writeAtOnce sends an edit in one call. An empty list is written by removing each delegate: the
+// vendor's page does not say what an empty list does, but documents removing by name.
+func (d delegator) writeAtOnce(ctx context.Context, e edit) error {
+	if e.replacesList && len(e.after) > 0 {
+		return d.client.SetSendOnBehalf(ctx, e.mailbox, e.after)
+	}
+	return d.client.ChangeSendOnBehalf(ctx, e.mailbox, e.add, e.removals())
+}
+
+// isNameFailure reports whether the vendor found no recipient, or several, for a name in the call.
+// A failure without a code comes from our client, before anything was sent, and is none of these.
+func isNameFailure(err error) bool {
 	f := failure.Of(err)
 	return f != nil && f.Code != "" && (f.Kind == failure.NotFound || f.Kind == failure.Invalid)
 }
 
-// contradictionRetry is how long a removal is retried of which the vendor says that there is nobody
-// of that name, although it knows a mailbox of that name: its servers disagree for a while.
+// contradictionRetry bounds the retries of a removal by a name that the vendor refuses as unknown,
+// although it has a mailbox of that name. Its servers disagree for a while after a change.
 const contradictionRetry = time.Hour
 
-// removeEach removes one delegate a call, and goes on where the vendor does not know a name. It
-// returns those names, and at the end an error for a name that it could not remove although
-// somebody may have the right under it.
+// removeEach removes each delegate by a call of its own. It returns the names that the vendor does
+// not know. After all calls it returns an error if a name could not be removed although a mailbox
+// has it, since that mailbox may still have the right.
 func (d delegator) removeEach(ctx context.Context, e edit) (unknown []string, err error) {
-	var kept error
+	var notRemoved error
 	for _, name := range e.removals() {
 		err := d.client.ChangeSendOnBehalf(ctx, e.mailbox, nil, []string{name})
 		if err == nil {
 			continue
 		}
-		if !isAboutAName(err) {
+		if !isNameFailure(err) {
 			return unknown, err
 		}
 		resolves, lookUpErr := d.resolves(ctx, name)
@@ -124,17 +131,18 @@ func (d delegator) removeEach(ctx context.Context, e edit) (unknown []string, er
 			unknown = append(unknown, name)
 		default:
 			f := *failure.Of(err)
-			f.Text, f.Cause = fmt.Sprintf("the delegate %q could not be removed: %s", name, f.Text), err
+			f.Text = fmt.Sprintf("the delegate %q could not be removed: %s", name, f.Text)
+			f.Cause = err
 			f.RetryFor = contradictionRetry
-			kept = &f
+			notRemoved = &f
 		}
 	}
-	return unknown, kept
+	return unknown, notRemoved
 }
 
-// resolves reports whether a name is that of a mailbox, or of several.
+// resolves reports whether at least one mailbox has a name.
 func (d delegator) resolves(ctx context.Context, name string) (bool, error) {
-	_, err := d.client.GetMailbox(ctx, name, exchangeonline.GetOptions{})
+	_, err := d.getMailbox(ctx, name)
 	switch {
 	case failure.Is(err, failure.NotFound):
 		return false, nil
@@ -144,7 +152,7 @@ func (d delegator) resolves(ctx context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// nameUnknown adds to an error about those to be added which of them the vendor does not know.
+// nameUnknown adds to an error about addresses to add which of them the vendor does not know.
 func (d delegator) nameUnknown(ctx context.Context, added []string, err error) error {
 	suspects := added
 	if len(added) > 1 {
@@ -160,54 +168,77 @@ func (d delegator) nameUnknown(ctx context.Context, added []string, err error) e
 	switch {
 	case len(suspects) == 1:
 		f.Text = fmt.Sprintf("the delegate %s can not be added: %s", suspects[0], f.Text)
-	case len(suspects) > 1: // groups and contacts are no mailboxes either
+	// a group or a contact is no mailbox, so it may be a valid one among them
+	case len(suspects) > 1:
 		f.Text = fmt.Sprintf("one of the delegates %s can not be added: %s", strings.Join(suspects, ", "), f.Text)
 	}
 	return &f
 }
 
-// done is what an edit leaves if the vendor did everything that it says.
+// done is the result if the vendor made the whole edit.
 func (e edit) done() event.DelegationChangedData {
 	return event.DelegationChangedData{Mailbox: e.mailbox, Delegates: e.after, Added: e.add, Removed: e.remove}
 }
 
-// confirm tells what a written edit has left. What a unique name does not confirm is read back;
-// what can not be told then is a warning that names it, and is not told as done.
-func (d delegator) confirm(ctx context.Context, e edit, unknown []string) event.DelegationChangedData {
+// written is the result of a written edit of which the vendor does not know some removals, before
+// the list is read back.
+func (e edit) written(unknown []string) event.DelegationChangedData {
 	out := e.done()
 	out.Removed = minus(e.remove, unknown)
 	out.Delegates = slices.Concat(e.after, intersection(e.remove, unknown))
 	for _, name := range unknown {
 		warn(&out, warningUnknown(name, contains(e.remove, name)))
 	}
-	uncertain := minus(e.uncertain, unknown)
-	if e.whole {
-		uncertain = intersection(e.add, e.before.unresolved)
-	}
-	if !e.before.told {
+	if !e.before.returned {
 		warn(&out, "The vendor does not tell the mailbox's delegates: the list holds only those that the command names.")
 	}
-	if len(uncertain) == 0 || e.whole && len(e.remove) == 0 {
+	return out
+}
+
+// toReadBack are the addresses for which only the list after the change tells whether the change
+// was about them. If there are none, the list need not be read again.
+func (e edit) toReadBack(unknown []string) []string {
+	if !e.replacesList {
+		return minus(e.uncertain, unknown)
+	}
+	if len(e.remove) == 0 {
+		return nil
+	}
+	return intersection(e.add, e.before.unresolved)
+}
+
+// confirm returns the result of a written edit. It reads the list again for delegates that were not
+// resolved to a unique name. A removal or an addition that stays unconfirmed is a warning, and is
+// not in the result's lists.
+func (d delegator) confirm(ctx context.Context, e edit, unknown []string) event.DelegationChangedData {
+	out := e.written(unknown)
+	uncertain := e.toReadBack(unknown)
+	if len(uncertain) == 0 {
 		return out
 	}
 	m, err := worker.ReadBack(ctx, func(ctx context.Context) (exchangeonline.Mailbox, error) {
-		return d.client.GetMailbox(ctx, e.mailbox, exchangeonline.GetOptions{})
+		return d.getMailbox(ctx, e.mailbox)
 	})
-	if now := rosterOf(m); err != nil || !now.told {
-		warn(&out, fmt.Sprintf("The list could not be read again: whether %s was in it under another name is not known.", strings.Join(uncertain, ", ")))
-	} else if e.whole {
+	now := rosterOf(m)
+	switch {
+	case err != nil || !now.returned:
+		warn(&out, fmt.Sprintf("The list could not be read again: whether %s was in it under another name is not known.",
+			strings.Join(uncertain, ", ")))
+	case e.replacesList:
 		e.confirmSet(&out, uncertain, now.listed)
-	} else {
+	default:
 		e.confirmRemoval(&out, uncertain, now.listed)
 	}
 	return out
 }
 
-// confirmRemoval tells by the list afterwards whether the uncertain ones were in it. The vendor was
-// asked to remove them by address, so none of them is a delegate any longer: an entry that is still
-// listed is somebody else's, or the list is not up to date yet.
+// confirmRemoval finds out from the list after the change which of the uncertain addresses were in
+// it. The vendor was asked to remove them by address, so none of them is a delegate any longer. An
+// entry that is still listed is somebody else, or the list is not up to date yet.
 func (e edit) confirmRemoval(out *event.DelegationChangedData, uncertain, listed []string) {
-	var others, gone []string // entries that the command does not name, and which of them have left
+	// Of the entries that the command does not name: those that are still listed, and those that
+	// are not.
+	var others, gone []string
 	for i, name := range e.before.names {
 		switch {
 		case contains(e.remove, name):
@@ -227,15 +258,17 @@ func (e edit) confirmRemoval(out *event.DelegationChangedData, uncertain, listed
 		lookalike := e.before.lookalikes[strings.ToLower(address)]
 		switch {
 		case lookalike != "":
-			warn(out, fmt.Sprintf("%s is not confirmed as removed: %q is still listed, which is also the display name of that mailbox, and may be somebody else.", address, lookalike))
+			warn(out, fmt.Sprintf("%s is not confirmed as removed: %q is still listed, which is also the display name of that mailbox, and may be somebody else.",
+				address, lookalike))
 		case contains(e.before.unresolved, address):
-			warn(out, fmt.Sprintf("%s is not confirmed as removed: it is no mailbox whose names are known, and still listed are %s.", address, quoted(others)))
+			warn(out, fmt.Sprintf("%s is not confirmed as removed: it is no mailbox whose names are known, and still listed are %s.",
+				address, quoted(others)))
 		}
 	}
 }
 
-// confirmSet tells by the list afterwards who of those that seemed to be replaced is listed still:
-// that is somebody whom the command names, under another name.
+// confirmSet finds out from the list after the change which entries that were to be replaced are
+// still listed. Such an entry is one of the uncertain addresses under another name.
 func (e edit) confirmSet(out *event.DelegationChangedData, uncertain, listed []string) {
 	still := intersection(e.remove, listed)
 	if len(still) == 0 {
@@ -267,13 +300,15 @@ func quoted(names []string) string {
 	return strings.Join(texts, ", ")
 }
 
-// changed is the result of a command that set or changed the list.
+// changed is the reply to a command that set or changed the list.
 func changed(run *operation.Attempt, data event.DelegationChangedData) operation.Reply {
 	data.Operation = run.Operation
 	data.Changed = len(data.Added)+len(data.Removed) > 0
-	data.Delegates, data.Added, data.Removed = present(data.Delegates), present(data.Added), present(data.Removed)
+	data.Delegates = nonNil(data.Delegates)
+	data.Added = nonNil(data.Added)
+	data.Removed = nonNil(data.Removed)
 	return operation.Reply{Type: event.TypeDelegationChanged, Data: data}
 }
 
-// present keeps an empty list an empty list in JSON, not null.
-func present(list []string) []string { return append([]string{}, list...) }
+// nonNil makes an empty list [] in JSON, not null.
+func nonNil(list []string) []string { return append([]string{}, list...) }

@@ -32,32 +32,32 @@ const (
 	organization = "OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com"
 )
 
-// bed is a sandbox with the handlers of a tenant that sets no marker aside.
-type bed struct {
+// env is a sandbox with the handlers of a tenant that sets no marker aside.
+type env struct {
 	*testing.T
-	box      *sandboxtest.Sandbox
+	sandbox  *sandboxtest.Sandbox
 	handlers map[string]operation.Handler
 }
 
-func setup(t *testing.T, ldap bool) *bed {
+func setup(t *testing.T, ldap bool) *env {
 	t.Helper()
 	return setupTenant(t, ldap, tenant.Policy{DomainControllers: []string{"AD01.fabrikam.com"}}, "")
 }
 
 // setupTenant is setup for a tenant with a policy and a marker.
-func setupTenant(t *testing.T, ldap bool, policy tenant.Policy, marker string) *bed {
+func setupTenant(t *testing.T, ldap bool, policy tenant.Policy, marker string) *env {
 	t.Helper()
-	b := &bed{T: t, box: sandboxtest.Start(t)}
-	hosted := &tenant.HostedExchange{URL: b.box.URL + "/hosted/mpf/soapisapi.dll", Username: `FABRIKAM\provisioner`, Password: tenant.Secret{String: secret.New("hosted-sandbox-password")}}
+	b := &env{T: t, sandbox: sandboxtest.Start(t)}
+	hosted := &tenant.HostedExchange{URL: b.sandbox.URL + "/hosted/mpf/soapisapi.dll", Username: `FABRIKAM\provisioner`, Password: tenant.Secret{String: secret.New("hosted-sandbox-password")}}
 	if ldap {
-		hosted.LDAP = &tenant.LDAP{URL: b.box.LDAP, Insecure: true, BindDN: `FABRIKAM\reader`, Password: tenant.Secret{String: secret.New("hosted-reader-password")}, BaseDN: "DC=fabrikam,DC=com"}
+		hosted.LDAP = &tenant.LDAP{URL: b.sandbox.LDAP, Insecure: true, BindDN: `FABRIKAM\reader`, Password: tenant.Secret{String: secret.New("hosted-reader-password")}, BaseDN: "DC=fabrikam,DC=com"}
 	}
 	var err error
 	b.handlers, err = directory.Handlers(worker.Dependencies{
 		Config: &worker.Config{VendorTimeout: 20 * time.Second},
 		Tenants: tenant.Tenants{"contoso": {
 			Policy: policy,
-			Adaxes: &tenant.Adaxes{URL: b.box.URL + "/adaxes/restApi", Token: tenant.Secret{String: secret.New("adaxes-sandbox-token")}, MarkerAttribute: marker}, HostedExchange: hosted,
+			Adaxes: &tenant.Adaxes{URL: b.sandbox.URL + "/adaxes/restApi", Token: tenant.Secret{String: secret.New("adaxes-sandbox-token")}, MarkerAttribute: marker}, HostedExchange: hosted,
 		}},
 	})
 	if err != nil {
@@ -66,25 +66,25 @@ func setupTenant(t *testing.T, ldap bool, policy tenant.Policy, marker string) *
 	return b
 }
 
-func (b *bed) control(method, path string, body any) {
+func (b *env) control(method, path string, body any) {
 	b.Helper()
-	if err := b.box.Do(b.Context(), method, path, body, nil); err != nil {
+	if err := b.sandbox.Do(b.Context(), method, path, body, nil); err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (b *bed) set(name string, value any) {
+func (b *env) set(name string, value any) {
 	b.Helper()
 	b.control(http.MethodPut, "switches", map[string]any{name: value})
 }
 
-func (b *bed) strike(call, kind string) {
+func (b *env) strike(call, kind string) {
 	b.Helper()
 	b.control(http.MethodPost, "faults", map[string]any{"call": call, "kind": kind, "count": 1})
 }
 
 // run is an attempt at a command that came at a time.
-func (b *bed) run(eventType, data string, came time.Time) *operation.Attempt {
+func (b *env) run(eventType, data string, came time.Time) *operation.Attempt {
 	b.Helper()
 	e, err := event.New("1", "/test", eventType, []byte(data))
 	if err != nil {
@@ -93,19 +93,18 @@ func (b *bed) run(eventType, data string, came time.Time) *operation.Attempt {
 	return &operation.Attempt{Command: e, ID: "id", Tenant: "contoso", Operation: event.OperationData{ReceivedAt: came}}
 }
 
-func (b *bed) perform(run *operation.Attempt) (operation.Reply, error) {
+func (b *env) perform(run *operation.Attempt) (operation.Reply, error) {
 	return b.handlers[run.Command.Type()].Perform(b.Context(), run)
 }
 
-// settle looks for what an earlier call left, which ended with a code.
-func (b *bed) settle(run *operation.Attempt, code string) (operation.Reply, bool, error) {
-	run.Settling, run.Open = true, &event.FailureData{Code: code}
+// lookUp looks for the object of an earlier call that ended with a code.
+func (b *env) lookUp(run *operation.Attempt, code string) (operation.Reply, bool, error) {
+	run.Prior = &operation.PriorCall{Failure: event.FailureData{Code: code}}
 	return b.handlers[run.Command.Type()].LookUp(b.Context(), run)
 }
 
 // repeat performs again what was not found.
-func (b *bed) repeat(run *operation.Attempt) error {
-	run.Settling = false
+func (b *env) repeat(run *operation.Attempt) error {
 	_, err := b.perform(run)
 	return err
 }
@@ -152,7 +151,7 @@ func TestALostObjectIsFoundByItsNames(t *testing.T) {
 		run := b.run(event.TypeObjectCreate, tt.data, time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
-		result, found, err := b.settle(run, "")
+		result, found, err := b.lookUp(run, "")
 		if data, _ := result.Data.(event.ObjectCreatedData); err != nil || !found || data.Object.DN != tt.dn || data.Object.GUID == "" {
 			t.Errorf("%s: %+v, %v, %v", name, result.Data, found, err)
 		}
@@ -167,7 +166,7 @@ func TestAnOlderObjectOfTheNameIsNotOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 		run := b.run(eventType, data, time.Now().Add(time.Hour))
-		if _, found, err := b.settle(run, ""); err != nil || found {
+		if _, found, err := b.lookUp(run, ""); err != nil || found {
 			t.Errorf("%s: found %v, %v", eventType, found, err)
 		}
 		wantsKind(t, b.repeat(run), failure.Refused)
@@ -186,7 +185,7 @@ func TestANameThatIsTakenAfterALostCreateIsLookedForAgain(t *testing.T) {
 		run := b.run(eventType, tt.data, time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
-		if _, found, err := b.settle(run, ""); err != nil || found {
+		if _, found, err := b.lookUp(run, ""); err != nil || found {
 			t.Fatalf("%s: found %v, %v", eventType, found, err)
 		}
 		wantsKind(t, b.repeat(run), failure.Unknown, "may have created it")
@@ -203,10 +202,10 @@ func TestANameThatTheVendorMakesUpIsNeverCreatedAgain(t *testing.T) {
 	run := b.run(event.TypeObjectCreate, user(false, "never"), time.Now())
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown)
-	_, _, err = b.settle(run, "")
+	_, _, err = b.lookUp(run, "")
 	wantsKind(t, err, failure.Unknown, "not created again")
 	// With nothing at all to look for it goes to a person.
-	_, _, err = b.settle(b.run(event.TypeObjectCreate, user(false, ""), time.Now()), "")
+	_, _, err = b.lookUp(b.run(event.TypeObjectCreate, user(false, ""), time.Now()), "")
 	if !errors.Is(err, operation.ErrCannotLookUp) {
 		t.Error(err)
 	}
@@ -241,7 +240,7 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	run := b.run(event.TypeBusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown, "0x80004005")
-	result, found, err := b.settle(run, failure.Of(err).Code)
+	result, found, err := b.lookUp(run, failure.Of(err).Code)
 	if data, _ := result.Data.(event.BusinessUserCreatedData); err != nil || !found || data.User.GUID == "" || data.Mailbox != nil || len(data.Warnings) != 2 || !strings.Contains(data.Warnings[1].Text, "no mailbox") {
 		t.Errorf("%+v, %v, %v", result.Data, found, err)
 	}
@@ -249,7 +248,7 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	run = b.run(event.TypeBusinessUserCreate, hostedUser("none", "PlatinumMail"), time.Now())
 	_, err = b.perform(run)
 	wantsKind(t, err, failure.Unknown)
-	if _, found, err := b.settle(run, failure.Of(err).Code); err != nil || found {
+	if _, found, err := b.lookUp(run, failure.Of(err).Code); err != nil || found {
 		t.Errorf("found %v, %v", found, err)
 	}
 	wantsKind(t, b.repeat(run), failure.Refused, "left no user")
@@ -260,22 +259,22 @@ func TestAnEndOfUnknownReach(t *testing.T) {
 	run = without.run(event.TypeBusinessUserCreate, hostedUser("half", "BaseMail"), time.Now())
 	_, err = without.perform(run)
 	wantsKind(t, err, failure.Unknown, "0x80004005")
-	if _, _, err := without.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCannotLookUp) {
+	if _, _, err := without.lookUp(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCannotLookUp) {
 		t.Error(err)
 	}
 }
 
 // away strikes a create with a 503, before or after the vendor has acted.
-func (b *bed) away(call, when string) {
+func (b *env) away(call, when string) {
 	b.Helper()
 	b.control(http.MethodPost, "faults", map[string]any{"call": call, "kind": "status", "count": 1, "params": map[string]any{"status": 503, "when": when}})
 }
 
 // made counts the objects of the tenant whose identity contains a text.
-func (b *bed) made(match string) int {
+func (b *env) made(match string) int {
 	b.Helper()
 	var page struct{ Objects []json.RawMessage }
-	if err := b.box.Do(b.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(match), nil, &page); err != nil {
+	if err := b.sandbox.Do(b.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(match), nil, &page); err != nil {
 		b.Fatal(err)
 	}
 	return len(page.Objects)
@@ -294,7 +293,7 @@ func TestACreateThatIsAnsweredBy503IsOpen(t *testing.T) {
 		run := b.run(tt.eventType, tt.data, time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown, "HTTP 503")
-		if _, found, err := b.settle(run, "HTTP 503"); err != nil || !found {
+		if _, found, err := b.lookUp(run, "HTTP 503"); err != nil || !found {
 			t.Errorf("%s: found %v, %v", tt.name, found, err)
 		}
 
@@ -302,7 +301,7 @@ func TestACreateThatIsAnsweredBy503IsOpen(t *testing.T) {
 		run = b.run(tt.eventType, strings.ReplaceAll(tt.data, "awaydone", "awayundone"), time.Now())
 		_, err = b.perform(run)
 		wantsKind(t, err, failure.Unknown, "HTTP 503")
-		if _, found, err := b.settle(run, "HTTP 503"); err != nil || found {
+		if _, found, err := b.lookUp(run, "HTTP 503"); err != nil || found {
 			t.Errorf("%s: found %v, %v", tt.name, found, err)
 		}
 		if err := b.repeat(run); err != nil {
@@ -314,7 +313,7 @@ func TestACreateThatIsAnsweredBy503IsOpen(t *testing.T) {
 	}
 }
 
-// TestATakenNameAfter503IsNotTakenForSomebodyElses: the user can not be looked for. It is created
+// TestATakenNameAfter503IsNotTakenForSomebodyElses: the user cannot be looked for. It is created
 // again, which is harmless; if the name is taken then, a person has to look.
 func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
 	t.Parallel()
@@ -324,7 +323,7 @@ func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
 		run := b.run(event.TypeBusinessUserCreate, hostedUser("away-"+when, "BaseMail"), time.Now())
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown, hostedexchange.CodeAway)
-		if _, found, err := b.settle(run, hostedexchange.CodeAway); found || err != nil {
+		if _, found, err := b.lookUp(run, hostedexchange.CodeAway); found || err != nil {
 			t.Fatalf("%s: found %v, %v", when, found, err)
 		}
 		err = b.repeat(run)
@@ -335,7 +334,7 @@ func TestATakenNameAfter503IsNotTakenForSomebodyElses(t *testing.T) {
 			continue
 		}
 		wantsKind(t, err, failure.Unknown, hostedexchange.CodeExists, "may have created it")
-		if _, _, err := b.settle(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCannotLookUp) {
+		if _, _, err := b.lookUp(run, failure.Of(err).Code); !errors.Is(err, operation.ErrCannotLookUp) {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
@@ -363,7 +362,7 @@ func TestNoSecondObjectWhereNamesDoNotCollide(t *testing.T) {
 			run := b.run(event.TypeObjectCreate, data, time.Now())
 			_, err := b.perform(run)
 			wantsKind(t, err, failure.Unknown)
-			_, _, err = b.settle(run, failure.Of(err).Code)
+			_, _, err = b.lookUp(run, failure.Of(err).Code)
 			wantsKind(t, err, failure.Unknown, "not created again")
 			if n := b.made(match) - before; n != 1 {
 				t.Errorf("%s, %s: %d objects", fault, match, n)
@@ -377,7 +376,7 @@ func TestAContainerMayBeNamedByGUID(t *testing.T) {
 	t.Parallel()
 	b := setup(t, false)
 	var page struct{ Objects []struct{ GUID, DN string } }
-	if err := b.box.Do(t.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(unit), nil, &page); err != nil {
+	if err := b.sandbox.Do(t.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(unit), nil, &page); err != nil {
 		t.Fatal(err)
 	}
 	guid := ""
@@ -390,7 +389,7 @@ func TestAContainerMayBeNamedByGUID(t *testing.T) {
 	run := b.run(event.TypeObjectCreate, `{"createIn":"`+guid+`","objectType":"container","properties":[{"propertyName":"cn","propertyType":"String","values":["By GUID"]}]}`, time.Now())
 	_, err := b.perform(run)
 	wantsKind(t, err, failure.Unknown)
-	result, found, err := b.settle(run, "")
+	result, found, err := b.lookUp(run, "")
 	if data, _ := result.Data.(event.ObjectCreatedData); err != nil || !found || data.Object.DN != "CN=By GUID,"+unit {
 		t.Errorf("%+v, %v, %v", result.Data, found, err)
 	}
@@ -410,7 +409,7 @@ func TestAContainerThatOurAccountMayNotReadIsNoObstacle(t *testing.T) {
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
 		hide()
-		_, found, err := b.settle(run, "")
+		_, found, err := b.lookUp(run, "")
 		if found != shows || shows && err != nil {
 			t.Errorf("%s: found %v, %v", fault, found, err)
 		}
@@ -454,7 +453,7 @@ func TestTheAgeOfAnObjectInEveryForm(t *testing.T) {
 		run := b.run(event.TypeObjectCreate, user(true, "Michael Smith"), now)
 		_, err := b.perform(run)
 		wantsKind(t, err, failure.Unknown)
-		_, found, err := b.settle(run, "")
+		_, found, err := b.lookUp(run, "")
 		if found != tt.ours || errors.Is(err, operation.ErrCannotLookUp) != tt.person || err != nil && !tt.person {
 			t.Errorf("%s: found %v, %v", name, found, err)
 		}

@@ -31,7 +31,8 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 			Check: worker.Check(objectFaults), NotRepeatable: true, LookUp: objectCreator.lookUp, Perform: objectCreator.create, Plan: objectCreator.plan,
 		}),
 		event.TypeBusinessUserCreate: worker.ForTenant(users, worker.Handler[userCreator]{
-			Check: worker.Check((*tenant.Tenant).CheckBusinessUser), NotRepeatable: true, LookUp: userCreator.lookUp, Perform: userCreator.create, Plan: userCreator.plan,
+			Check: worker.Check((*tenant.Tenant).CheckBusinessUser), NotRepeatable: true,
+			LookUp: userCreator.lookUp, Perform: userCreator.create, Plan: userCreator.plan,
 		}),
 	}, nil
 }

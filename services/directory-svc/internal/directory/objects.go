@@ -18,6 +18,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
 	"github.com/mailwright/mailwright/services/internal/vendors/dn"
 	"github.com/mailwright/mailwright/services/internal/worker"
+	"github.com/mailwright/mailwright/services/internal/worker/warnings"
 )
 
 // objectCreator creates directory objects at one tenant's Adaxes.
@@ -39,21 +40,21 @@ func (c objectCreator) create(ctx context.Context, run *operation.Attempt) (oper
 	}
 	// The vendor's rules may have renamed and moved the object, and a create does not return the
 	// GUID. It exists whatever comes of the reading.
-	warnings := worker.Warnings(result.Warnings)
+	warned := warnings.OfAdaxes(result.Warnings)
 	made, err := worker.ReadBack(ctx, func(ctx context.Context) (adaxes.DirectoryObject, error) {
 		return c.client.GetObject(ctx, result.ObjectDN)
 	})
 	if err != nil {
 		made = adaxes.DirectoryObject{DN: result.ObjectDN}
-		warnings = append(warnings, unread("The object was created, but its GUID could not be read", err))
+		warned = append(warned, unread("The object was created, but its GUID could not be read", err))
 	}
-	return created(run, made, data.ObjectType, warnings), nil
+	return created(run, made, data.ObjectType, warned), nil
 }
 
 // meaning is what a failed create means for the operation. After an earlier call that is open, a
 // taken name is ours, perhaps, but not if it was taken before the command came.
 func (c objectCreator) meaning(ctx context.Context, run *operation.Attempt, data event.ObjectCreateData, err error) error {
-	if run.Open == nil || !adaxes.MayExist(err) {
+	if run.Prior == nil || !adaxes.MayExist(err) {
 		return err
 	}
 	if at, e := c.place(ctx, data); e == nil && at.dn != "" {
@@ -88,7 +89,7 @@ func (c objectCreator) find(ctx context.Context, run *operation.Attempt, data ev
 		}
 		return &found[0], nil
 	}
-	if !run.Settling {
+	if run.Prior == nil {
 		return nil, operation.ErrCannotLookUp
 	}
 	return c.findByName(ctx, run, data)
@@ -118,7 +119,10 @@ func (c objectCreator) findByName(ctx context.Context, run *operation.Attempt, d
 		}
 	}
 	for property, value := range logons {
-		found, err := c.client.Search(ctx, adaxes.Query{Base: dn.Domain(data.CreateIn), ObjectType: data.ObjectType, Property: property, Value: value, Select: []string{whenCreated}})
+		found, err := c.client.Search(ctx, adaxes.Query{
+			Base: dn.Domain(data.CreateIn), ObjectType: data.ObjectType, Property: property, Value: value,
+			Select: []string{whenCreated},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +158,7 @@ func isOurs(run *operation.Attempt, object *adaxes.DirectoryObject) (bool, error
 	}
 }
 
-// objectCreatedAt is when an object was created; zero where that can not be read.
+// objectCreatedAt is when an object was created; zero where that cannot be read.
 func objectCreatedAt(object adaxes.DirectoryObject) adaxes.Span {
 	span, _ := adaxes.ParseTime(object.Value(whenCreated)) // zero beside an error
 	return span
@@ -221,7 +225,7 @@ func (c objectCreator) get(ctx context.Context, dn string, properties ...string)
 	return &object, nil
 }
 
-// plan says whether the name is taken. What the vendor's own rules would add can not be told.
+// plan says whether the name is taken. What the vendor's own rules would add cannot be told.
 func (c objectCreator) plan(ctx context.Context, run *operation.Attempt) (event.Plan, error) {
 	var data event.ObjectCreateData
 	if err := run.Decode(&data); err != nil {

@@ -27,20 +27,20 @@ func objectWith(account, property string) string {
 }
 
 // calls counts the calls that reached a vendor.
-func (b *bed) calls() int {
+func (b *env) calls() int {
 	b.Helper()
 	var page struct{ Entries []json.RawMessage }
-	if err := b.box.Do(b.Context(), http.MethodGet, "journal", nil, &page); err != nil {
+	if err := b.sandbox.Do(b.Context(), http.MethodGet, "journal", nil, &page); err != nil {
 		b.Fatal(err)
 	}
 	return len(page.Entries)
 }
 
 // stored gives the objects at the vendor that a text matches, as the control API shows them.
-func (b *bed) stored(match string) string {
+func (b *env) stored(match string) string {
 	b.Helper()
 	var page struct{ Objects json.RawMessage }
-	if err := b.box.Do(b.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(match), nil, &page); err != nil {
+	if err := b.sandbox.Do(b.Context(), http.MethodGet, "objects?kind=objects&match="+url.QueryEscape(match), nil, &page); err != nil {
 		b.Fatal(err)
 	}
 	return string(page.Objects)
@@ -61,7 +61,7 @@ func rejected(t *testing.T, err error) (fields []string) {
 
 // wantRejected wants a command to be rejected for these fields by each of the handler's functions,
 // and no call at a vendor.
-func (b *bed) wantRejected(eventType, data string, want ...string) {
+func (b *env) wantRejected(eventType, data string, want ...string) {
 	b.Helper()
 	handler := b.handlers[eventType]
 	run := b.run(eventType, data, time.Now())
@@ -159,7 +159,7 @@ func TestWhatTheTenantDoesNotAllowReachesNoVendor(t *testing.T) {
 func TestAStricterPolicyDoesNotHideWhatWasCreatedBefore(t *testing.T) {
 	t.Parallel()
 	b := setupTenant(t, false, tenant.Policy{Containers: []string{"OU=Elsewhere,DC=example,DC=com"}}, "")
-	if _, found, err := b.settle(b.run(event.TypeObjectCreate, user(true, "lost"), time.Now()), ""); err != nil || found {
+	if _, found, err := b.lookUp(b.run(event.TypeObjectCreate, user(true, "lost"), time.Now()), ""); err != nil || found {
 		t.Errorf("found %v, %v", found, err)
 	}
 }

@@ -25,9 +25,9 @@ func (c userCreator) create(ctx context.Context, run *operation.Attempt) (operat
 	if err := run.Decode(&data); err != nil {
 		return operation.Reply{}, err
 	}
-	if run.Open != nil && hostedexchange.Ended(run.Open.Code) {
+	if run.Prior != nil && hostedexchange.Ended(run.Prior.Failure.Code) {
 		return operation.Reply{}, &failure.Error{
-			Kind: failure.Refused, Vendor: hostedexchange.Vendor, Code: run.Open.Code,
+			Kind: failure.Refused, Vendor: hostedexchange.Vendor, Code: run.Prior.Failure.Code,
 			Text: "the provisioning engine ended the procedure with an error, and has left no user in the directory",
 		}
 	}
@@ -52,7 +52,7 @@ func (c userCreator) create(ctx context.Context, run *operation.Attempt) (operat
 // meaning is what a failed create means for the operation. After an earlier call that is open, a
 // taken name is ours, perhaps, but not if it was taken before the command came.
 func (c userCreator) meaning(ctx context.Context, run *operation.Attempt, data event.BusinessUserCreateData, err error) error {
-	if run.Open == nil || !hostedexchange.Exists(err) {
+	if run.Prior == nil || !hostedexchange.Exists(err) {
 		return err
 	}
 	if c.directory != nil {
@@ -128,12 +128,12 @@ func (c userCreator) lookUp(ctx context.Context, run *operation.Attempt) (operat
 		// After a 503 most often nothing was done. To create again is harmless, since the name
 		// collides, and tells more than nothing: either it succeeds, or the name is taken and a
 		// person has to look.
-		if run.Settling && run.Open != nil && run.Open.Code == hostedexchange.CodeAway {
+		if run.Prior != nil && run.Prior.Failure.Code == hostedexchange.CodeAway {
 			return operation.Reply{}, false, nil
 		}
 		return operation.Reply{}, false, operation.ErrCannotLookUp
 	}
-	if !run.Settling {
+	if run.Prior == nil {
 		return operation.Reply{}, false, nil
 	}
 	var data event.BusinessUserCreateData
@@ -150,7 +150,7 @@ func (c userCreator) lookUp(ctx context.Context, run *operation.Attempt) (operat
 	case ageUnknown:
 		return operation.Reply{}, false, operation.ErrCannotLookUp
 	}
-	return operation.Reply{Type: event.TypeBusinessUserCreated, Data: settled(run, data, *user)}, true, nil
+	return operation.Reply{Type: event.TypeBusinessUserCreated, Data: lostCreateResult(run, data, *user)}, true, nil
 }
 
 // find reads the user at the place that the command intends; nil where there is none.
@@ -165,8 +165,9 @@ func (c userCreator) find(ctx context.Context, data event.BusinessUserCreateData
 	return &user, nil
 }
 
-// settled is the result of a create whose answer was lost, as far as the directory tells it.
-func settled(run *operation.Attempt, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
+// lostCreateResult is the result of a create whose answer was lost, with the properties that the
+// directory has.
+func lostCreateResult(run *operation.Attempt, data event.BusinessUserCreateData, user ldapdirectory.Object) event.BusinessUserCreatedData {
 	out := event.BusinessUserCreatedData{
 		Operation: run.Operation,
 		User: event.BusinessUser{
@@ -174,8 +175,8 @@ func settled(run *operation.Attempt, data event.BusinessUserCreateData, user lda
 		},
 		Warnings: []event.Warning{{Text: "The vendor's answer was lost; the user was found in the directory."}},
 	}
-	if run.Open != nil && hostedexchange.Ended(run.Open.Code) {
-		out.Warnings[0].Text = "The vendor ended with the error " + run.Open.Code + "; the user was found in the directory."
+	if run.Prior != nil && hostedexchange.Ended(run.Prior.Failure.Code) {
+		out.Warnings[0].Text = "The vendor ended with the error " + run.Prior.Failure.Code + "; the user was found in the directory."
 	}
 	for _, group := range user.MemberOf {
 		out.User.MemberOf = append(out.User.MemberOf, hostedexchange.DNPath(group))

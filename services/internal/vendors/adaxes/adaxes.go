@@ -129,8 +129,8 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 	}
 	res, err := c.exchange(ctx, effect, method, path, token, body, secrets...)
 	if err == nil && c.signIn != nil && unauthenticated(res) {
-		// The token ended early: a restart, an administrator. Whoever is not let in has done
-		// nothing, so a write may be sent again.
+		// The token ended early, for example by a restart. The refused call did nothing, so a
+		// write may be sent again.
 		c.signIn.expire(token)
 		if token, err = c.signIn.token(ctx, c); err != nil {
 			return nil, err

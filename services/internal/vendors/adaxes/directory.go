@@ -183,7 +183,10 @@ type wireDirectoryObject struct {
 }
 
 func (w wireDirectoryObject) object() DirectoryObject {
-	o := DirectoryObject{GUID: w.GUID, DN: w.DN, DisplayName: w.DisplayName, ObjectType: w.ObjectType, DomainName: w.DomainName, DirectoryType: int(w.DirectoryType), Properties: map[string][]string{}}
+	o := DirectoryObject{
+		GUID: w.GUID, DN: w.DN, DisplayName: w.DisplayName, ObjectType: w.ObjectType, DomainName: w.DomainName,
+		DirectoryType: int(w.DirectoryType), Properties: map[string][]string{},
+	}
 	for name, v := range w.Properties {
 		if !HoldsPassword(name) {
 			o.Properties[name] = v

@@ -120,7 +120,7 @@ type LicenseModification struct {
 // its GUID.
 //
 // Errors as [decodeResult] has them, and Invalid with every fault of the object where nothing was
-// sent. The call is not repeatable: whoever gets Unknown must look for the object before trying
+// sent. The call is not repeatable: after Unknown the caller must look for the object before trying
 // again.
 func (c *Client) CreateObject(ctx context.Context, o Object) (OperationResult, error) {
 	body, secrets, err := o.wire(c.cfg.Microsoft365Field)

@@ -111,7 +111,7 @@ func (e *exception) UnmarshalJSON(b []byte) error {
 
 // decodeResult reads the answer to a write whole. The result is good also beside an error, as far
 // as the vendor gave one: Refused, or what [refusals] says, where the operation failed; Suspended
-// where it waits for approval; Unknown where the answer can not be understood, as the write may
+// where it waits for approval; Unknown where the answer cannot be understood, as the write may
 // have been carried out.
 func decodeResult(body []byte, r redactor) (OperationResult, error) {
 	var wire operationResult

@@ -45,20 +45,20 @@ type Config struct {
 	Scope string
 	// MaxPages bounds a walk. Default [nextlink.DefaultMaxPages].
 	MaxPages int
-	// PagePatience is how long a page after the first is asked for again where that may help.
-	// Default 0: not at all.
-	PagePatience time.Duration
+	// PageTimeout is how long a page after the first is requested again after an error that may
+	// pass. The default 0 means that it is not requested again.
+	PageTimeout time.Duration
 	// HTTP shapes the connections to the API and to the token endpoint.
 	HTTP transport.Config
 }
 
 // Client calls the API of one region. It is safe for concurrent use.
 type Client struct {
-	base         *url.URL
-	maxPages     int
-	pagePatience time.Duration
-	http         *transport.Client
-	tokens       *oauth.Source
+	base        *url.URL
+	maxPages    int
+	pageTimeout time.Duration
+	http        *transport.Client
+	tokens      *oauth.Source
 }
 
 // New returns a Client. Its error names every field of cfg that is wrong.
@@ -86,11 +86,11 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.ClientSecret}
 	return &Client{
-		base:         base,
-		maxPages:     cfg.MaxPages,
-		pagePatience: cfg.PagePatience,
-		http:         transport.New(cfg.HTTP),
-		tokens:       tokens,
+		base:        base,
+		maxPages:    cfg.MaxPages,
+		pageTimeout: cfg.PageTimeout,
+		http:        transport.New(cfg.HTTP),
+		tokens:      tokens,
 	}, nil
 }
 

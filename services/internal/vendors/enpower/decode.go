@@ -112,7 +112,7 @@ func absent(raw json.RawMessage) bool {
 	case 0, 'n':
 		return true
 	case '"':
-		if len(raw) > longestAbsent {
+		if len(raw) > maxAbsentText {
 			return false
 		}
 		text, ok := decodeText(raw)
@@ -122,9 +122,9 @@ func absent(raw json.RawMessage) bool {
 	return false
 }
 
-// longestAbsent bounds the texts that are looked at for saying nothing, with spaces and escapes, in
-// bytes.
-const longestAbsent = 64
+// maxAbsentText bounds the texts that are checked for standing for no value, with spaces and
+// escapes, in bytes.
+const maxAbsentText = 64
 
 // plainText is what stands in a JSON text without escapes, as nearly all are: to decode each by
 // itself would cost more than all else.
@@ -173,7 +173,7 @@ func decodeBool(raw json.RawMessage) (*bool, bool) {
 }
 
 // decodeInt reads an integer exactly, also as text, and a number such as 5.0 or 1e3 that is one.
-// What does not fit into 64 bits is not read.
+// A number that does not fit into 64 bits is not read.
 func decodeInt(raw json.RawMessage) (*int64, bool) {
 	text, _ := decodeText(raw)
 	text = strings.TrimSpace(text)
@@ -203,7 +203,7 @@ func decodeTime(raw json.RawMessage) (*time.Time, bool) {
 		switch year := t.Year(); {
 		case year <= 1:
 			return nil, true
-		case year > 9999: // which RFC 3339 can not write
+		case year > 9999: // which RFC 3339 cannot write
 			return nil, false
 		}
 		return &t, true

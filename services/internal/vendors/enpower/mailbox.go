@@ -65,7 +65,7 @@ type Mailbox struct {
 	RecipientLimits string    `json:"recipientLimits,omitempty"`
 	MailboxPolicies *Policies `json:"mailboxPolicies,omitempty"`
 
-	// What follows is Cloud Governance's.
+	// The following members are those of Cloud Governance.
 
 	PrimaryContact   *Person    `json:"primaryContact,omitempty"`
 	SecondaryContact *Person    `json:"secondaryContact,omitempty"`

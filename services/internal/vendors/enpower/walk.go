@@ -70,8 +70,8 @@ type Query struct {
 type Page struct {
 	// Number counts from 1.
 	Number int
-	// Mailboxes as the vendor lists them. One that moves between pages while its data change comes
-	// twice: whoever counts must know those of earlier pages, which here would take memory without
+	// Mailboxes as the vendor lists them. A mailbox that moves to a later page during the walk
+	// comes twice. Removing duplicates is left to the caller: here it would take memory without
 	// bound.
 	Mailboxes []Mailbox
 	// Unreadable are the rows that are no objects, by their place in the list, from 1. They are in
@@ -86,10 +86,10 @@ type Page struct {
 // memory at a time. An error of yield ends the walk and is returned as it is. The order of
 // mailboxes is not specified. A mailbox that is missing may exist all the same: EnPower scans now
 // and then, and only what it may see. A later page that fails in a way that may pass is read again
-// for [Config.PagePatience].
+// for [Config.PageTimeout].
 //
 // The errors: Invalid for a wrong query, Refused, Throttled, Unavailable, and Internal for an
-// answer that can not be understood or a nextLink that leads to another host, repeats or never
+// answer that cannot be understood or a nextLink that leads to another host, repeats or never
 // ends. Pages handed over before stay valid.
 //
 // Rooms and equipment have another page (Retrieve Resource Mailbox Details); what only these have
@@ -149,7 +149,7 @@ func (c *Client) first(of collection, q Query) (*url.URL, error) {
 
 // page reads the page that the walk stands on, and the link to the next one, "" if there is none.
 func (c *Client) page(ctx context.Context, of collection, walk *nextlink.Walk) (page Page, next string, err error) {
-	err = walk.Read(ctx, c.pagePatience, func() error {
+	err = walk.Read(ctx, c.pageTimeout, func() error {
 		page, next, err = c.ask(ctx, of, walk)
 		return err
 	})

@@ -215,7 +215,7 @@ func TestPagesAreReadAgain(t *testing.T) {
 			t.Parallel()
 			v := newVendor(t, c.replies...)
 			cfg := v.config()
-			cfg.PagePatience = time.Minute
+			cfg.PageTimeout = time.Minute
 			ids, _, err := walk(t, client(t, cfg), enpower.Query{})
 			if c.kind == "" && (err != nil || len(ids) != 2) || c.kind != "" && !failure.Is(err, c.kind) {
 				t.Errorf("%v after %v, want %s", err, ids, c.kind)

@@ -58,21 +58,21 @@ type Config struct {
 	Anchor string
 	// MaxPages bounds a listing. Default [nextlink.DefaultMaxPages].
 	MaxPages int
-	// PagePatience is how long a page after the first is asked for again where that may help.
-	// Default 0: not at all.
-	PagePatience time.Duration
+	// PageTimeout is how long a page after the first is requested again after an error that may
+	// pass. The default 0 means that it is not requested again.
+	PageTimeout time.Duration
 	// HTTP shapes the connections to the API and to the token endpoint.
 	HTTP transport.Config
 }
 
 // Client calls the API for one tenant. It is safe for concurrent use.
 type Client struct {
-	base         *url.URL // of all endpoints
-	anchor       string
-	maxPages     int
-	pagePatience time.Duration
-	http         *transport.Client
-	tokens       *oauth.Source
+	base        *url.URL // of all endpoints
+	anchor      string
+	maxPages    int
+	pageTimeout time.Duration
+	http        *transport.Client
+	tokens      *oauth.Source
 }
 
 // guid is the form that admin-api-get-started asks of TenantID; a domain name works on older
@@ -109,12 +109,12 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.HTTP.Vendor, cfg.HTTP.Secrets = Vendor, []secret.String{cfg.ClientSecret}
 	return &Client{
-		base:         base.JoinPath("adminapi", "v2.0", cfg.TenantID),
-		anchor:       cmp.Or(cfg.Anchor, "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@"+cfg.TenantID),
-		maxPages:     cfg.MaxPages,
-		pagePatience: cfg.PagePatience,
-		http:         transport.New(cfg.HTTP),
-		tokens:       tokens,
+		base:        base.JoinPath("adminapi", "v2.0", cfg.TenantID),
+		anchor:      cmp.Or(cfg.Anchor, "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@"+cfg.TenantID),
+		maxPages:    cfg.MaxPages,
+		pageTimeout: cfg.PageTimeout,
+		http:        transport.New(cfg.HTTP),
+		tokens:      tokens,
 	}, nil
 }
 

@@ -107,7 +107,9 @@ func check(effect transport.Effect, cmdlet string, res *transport.Response) erro
 	e := transport.StatusFailure(Vendor, effect, res)
 	for _, row := range meanings {
 		if row.fits(res.Status, f) {
-			e.Kind, e.Text, e.RetryFor = row.kind, row.text, row.retryFor
+			e.Kind = row.kind
+			e.Text = row.text
+			e.RetryFor = row.retryFor
 			break
 		}
 	}

@@ -27,7 +27,7 @@ type listing[T any] struct {
 	parameters parameters
 	anchor     string
 	decode     func(json.RawMessage) (T, error)
-	// key tells rows apart; "" for one that can not be, which is never taken for one seen before.
+	// key tells rows apart; "" for one that cannot be, which is never taken for one seen before.
 	key   func(T) string
 	yield func([]T) error
 	// restart, if set, is called before the listing starts once more: it drops what yield was
@@ -88,7 +88,7 @@ func (l *listing[T]) pass(ctx context.Context, size any, limit int) (complete bo
 
 // page reads the page that the walk stands on.
 func (l *listing[T]) page(ctx context.Context, walk *nextlink.Walk, body []byte) (a answer, rows []T, err error) {
-	err = walk.Read(ctx, l.client.pagePatience, func() error {
+	err = walk.Read(ctx, l.client.pageTimeout, func() error {
 		res, err := l.client.post(ctx, transport.Read, walk.URL(), l.anchor, body)
 		if err != nil {
 			return err

@@ -160,7 +160,10 @@ func withNames(delegates, named []Delegate) []Delegate {
 }
 
 // delegateKeys are the members by which an object may name a recipient, the best first (inferred).
-var delegateKeys = []string{"PrimarySmtpAddress", "SmtpAddress", "EmailAddress", "Address", "UserPrincipalName", "Identity", "Id", "ExternalDirectoryObjectId", "Guid", "Name"}
+var delegateKeys = []string{
+	"PrimarySmtpAddress", "SmtpAddress", "EmailAddress", "Address", "UserPrincipalName", "Identity", "Id",
+	"ExternalDirectoryObjectId", "Guid", "Name",
+}
 
 // decodeDelegate reads a text or an object.
 func decodeDelegate(raw json.RawMessage) (Delegate, error) {

@@ -69,7 +69,10 @@ func (c *Client) DefaultDomain(ctx context.Context) (AcceptedDomain, error) {
 	}
 	domains = slices.DeleteFunc(domains, func(d AcceptedDomain) bool { return !d.Default })
 	if len(domains) != 1 {
-		return AcceptedDomain{}, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: fmt.Sprintf("the vendor names %d default domains; an organisation has one", len(domains))}
+		return AcceptedDomain{}, &failure.Error{
+			Kind: failure.Internal, Vendor: Vendor,
+			Text: fmt.Sprintf("the vendor names %d default domains; an organisation has one", len(domains)),
+		}
 	}
 	return domains[0], nil
 }

@@ -174,7 +174,11 @@ func (e *element) user() CreatedUser {
 		}
 	}
 	for _, mail := range e.all("mail") {
-		u.Mail = &MailSettings{DisablePOP: isTrue(mail.value("disablePOP")), DisableIMAP: isTrue(mail.value("disableIMAP")), DisableHTTP: isTrue(mail.value("disableHTTP"))}
+		u.Mail = &MailSettings{
+			DisablePOP:  isTrue(mail.value("disablePOP")),
+			DisableIMAP: isTrue(mail.value("disableIMAP")),
+			DisableHTTP: isTrue(mail.value("disableHTTP")),
+		}
 		u.Mail.readSize(mail.value("size"))
 	}
 	for _, addresses := range e.all("proxyAddresses") {

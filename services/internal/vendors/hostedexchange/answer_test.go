@@ -90,7 +90,7 @@ func TestAnswerIsReadTolerantly(t *testing.T) {
 	}
 }
 
-// TestASizeIsReadExactlyOrNotAtAll: none is clipped, and what can not be read is named.
+// TestASizeIsReadExactlyOrNotAtAll: none is clipped, and what cannot be read is named.
 func TestASizeIsReadExactlyOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	unread := hostedexchange.MailSettings{Unread: []string{"size"}}

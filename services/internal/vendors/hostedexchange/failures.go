@@ -140,7 +140,10 @@ func (e *element) fault() *failure.Error {
 	code = code[strings.LastIndexByte(code, ':')+1:]
 	switch code {
 	case "Client", "MustUnderstand", "VersionMismatch":
-		return &failure.Error{Kind: failure.Refused, Vendor: Vendor, Code: "SOAP " + code, Text: "the vendor does not take the SOAP message; check the configured URL and transport"}
+		return &failure.Error{
+			Kind: failure.Refused, Vendor: Vendor, Code: "SOAP " + code,
+			Text: "the vendor does not take the SOAP message; check the configured URL and transport",
+		}
 	default: // "Server": it may have been at work already
 		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Code: "SOAP Fault", Text: "the vendor failed and did not say whether it acted"}
 	}
@@ -148,9 +151,9 @@ func (e *element) fault() *failure.Error {
 
 // statusFailure is what an answer means that holds nothing of the vendor's own.
 //
-// What keeps the web server from letting a call in says nothing of the user or the container: it is
-// Unavailable. A 503 to a Write is Unknown, since a gateway also answers so when the system behind
-// it has taken the request and gone silent.
+// A refusal by the web server says nothing about the user or the container: it is Unavailable. A
+// 503 to a Write is Unknown, since a gateway also answers so when the system behind it has taken
+// the request and gone silent.
 func statusFailure(effect transport.Effect, res *transport.Response, cause error) *failure.Error {
 	f := transport.StatusFailure(Vendor, effect, res)
 	f.Cause = cause
@@ -163,7 +166,9 @@ func statusFailure(effect transport.Effect, res *transport.Response, cause error
 		f.Kind, f.Text = failure.Unavailable, "the provisioning system does not answer there; check the configured URL"
 	case http.StatusServiceUnavailable:
 		if effect == transport.Write {
-			f.Kind, f.Code, f.Text = failure.Unknown, CodeAway, "the vendor is temporarily unavailable and did not say whether it acted"
+			f.Kind = failure.Unknown
+			f.Code = CodeAway
+			f.Text = "the vendor is temporarily unavailable and did not say whether it acted"
 		}
 	}
 	if unreadable, ok := errors.AsType[*unreadableError](cause); ok {

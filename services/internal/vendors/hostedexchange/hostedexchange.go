@@ -99,9 +99,9 @@ func (cfg Config) check() error {
 //
 // Errors: Invalid with every fault of the user where nothing was sent; what the vendor's code means
 // where it reports an error, NotFound where the container is missing, Refused where nothing was
-// done; Unknown where the answer is lost or can not be understood, or where the procedure ended
+// done; Unknown where the answer is lost or cannot be understood, or where the procedure ended
 // with an error of which nobody knows what it left: see [Ended]. The call is not repeatable:
-// whoever gets Unknown must look for [UserPath] before trying again.
+// after Unknown the caller must look for [UserPath] before trying again.
 func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (CreatedUser, error) {
 	body, err := u.request(c.cfg.Transport)
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (Create
 // secrets are those of the request.
 func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String) (*element, error) {
 	// the transport gives it one
-	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx
+	req, err := http.NewRequest(http.MethodPost, c.cfg.URL, bytes.NewReader(body)) //nolint:noctx // Client.Do sets its context
 	if err != nil {
 		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
 	}
@@ -159,7 +159,7 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 // kind.
 func (c *Client) Check(ctx context.Context) error {
 	// the transport gives it one
-	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx
+	req, err := http.NewRequest(http.MethodGet, c.cfg.URL, nil) //nolint:noctx // Client.Do sets its context
 	if err != nil {
 		return &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request can not be built", Cause: err}
 	}

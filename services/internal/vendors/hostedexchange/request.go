@@ -262,7 +262,7 @@ func (m *MailStore) faults() (faults []string) {
 	return faults
 }
 
-// unwritable names the texts that XML can not carry.
+// unwritable names the texts that XML cannot carry.
 func unwritable(texts []field) (faults []string) {
 	for _, text := range texts {
 		if !isXML(text.value) {

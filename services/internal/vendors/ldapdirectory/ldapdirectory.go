@@ -89,7 +89,7 @@ func New(cfg Config) (*Client, error) {
 // Find reads the object of that distinguished name.
 //
 // Errors: NotFound; Refused where the directory does not let this account read; Unavailable;
-// Throttled where it is busy; Internal for what can not be understood.
+// Throttled where it is busy; Internal for what cannot be understood.
 func (c *Client) Find(ctx context.Context, name string) (Object, error) {
 	if !dn.Valid(name) {
 		return Object{}, &failure.Error{Kind: failure.Invalid, Vendor: Vendor, Text: "the name is not a distinguished name"}

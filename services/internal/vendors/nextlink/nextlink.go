@@ -70,15 +70,14 @@ func (w *Walk) Next(link string) error {
 	return nil
 }
 
-// ErrExpired says that a page will not come back, however often it is asked for: the listing must
-// begin anew.
+// ErrExpired says that the vendor will never serve the page, so that the listing must begin again.
 var ErrExpired = errors.New("the nextLink has expired")
 
-// Read reads the current page by calling read, again while that may help. A walk of a thousand
-// pages would hardly ever end if each failure ended it, so a later page is worth waiting for, as
-// long as patience; the first is not, for nothing is lost with it.
-func (w *Walk) Read(ctx context.Context, patience time.Duration, read func() error) error {
-	giveUp := time.Now().Add(patience)
+// Read reads the current page by calling read. A page after the first is read again after an error
+// that may pass, until timeout has passed: otherwise one failure in a listing of a thousand pages
+// would lose all pages before it. The first page is read once.
+func (w *Walk) Read(ctx context.Context, timeout time.Duration, read func() error) error {
+	deadline := time.Now().Add(timeout)
 	pauses := backoff.NewExponentialBackOff()
 	for {
 		err := read()
@@ -86,7 +85,7 @@ func (w *Walk) Read(ctx context.Context, patience time.Duration, read func() err
 			return err
 		}
 		pause := max(pauses.NextBackOff(), failure.Of(err).RetryAfter)
-		if time.Now().Add(pause).After(giveUp) {
+		if time.Now().Add(pause).After(deadline) {
 			return err
 		}
 		select {
@@ -97,7 +96,7 @@ func (w *Walk) Read(ctx context.Context, patience time.Duration, read func() err
 	}
 }
 
-// mayPass reports whether asking for the same page again can help.
+// mayPass reports whether the same page may be readable later.
 func mayPass(err error) bool {
 	return (failure.Is(err, failure.Unavailable) || failure.Is(err, failure.Throttled)) && !errors.Is(err, ErrExpired)
 }

@@ -43,7 +43,7 @@ func ParseCertificate(pem secret.String) (*Certificate, error) {
 	}
 	sign := func(digest []byte) ([]byte, error) { return rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest) }
 	// see the import
-	return &Certificate{sign: sign, thumbprint: sha1.Sum(pair.Certificate[0])}, nil //nolint:gosec
+	return &Certificate{sign: sign, thumbprint: sha1.Sum(pair.Certificate[0])}, nil //nolint:gosec // see the import
 }
 
 // assertion is a JWT that proves the client to one token endpoint. Claims as AvePoint documents

@@ -117,7 +117,7 @@ type refusal struct {
 // Token returns a valid access token, from the cache or from the token endpoint.
 //
 // Its errors say nothing of the command that wants the token. They are Unavailable, or Throttled if
-// the endpoint asks for fewer requests; Internal only if the request can not be signed. After the
+// the endpoint asks for fewer requests; Internal only if the request cannot be signed. After the
 // endpoint has refused the credentials, calls within credentialRest get the same failure, with the
 // rest that remains as RetryAfter; then one call asks again, for all.
 func (s *Source) Token(ctx context.Context) (secret.String, error) {
@@ -131,7 +131,10 @@ func (s *Source) Token(ctx context.Context) (secret.String, error) {
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
 	case <-ctx.Done():
-		return secret.String{}, &failure.Error{Kind: failure.Unavailable, Vendor: s.vendor, Text: "the call ended while it waited for an access token", Cause: ctx.Err()}
+		return secret.String{}, &failure.Error{
+			Kind: failure.Unavailable, Vendor: s.vendor, Cause: ctx.Err(),
+			Text: "the call ended while it waited for an access token",
+		}
 	}
 	if t := s.fresh(); t != nil {
 		return t.value, nil

@@ -29,12 +29,12 @@ type Limits struct {
 	BreakFor time.Duration
 }
 
-// longestWait bounds how long a request waits for its turn; beyond it the caller had better do
-// something else meanwhile.
-const longestWait = 2 * time.Second
+// maxWait bounds how long a request waits for the rate limit. A request that would wait longer
+// fails as Throttled, and its slot is free meanwhile.
+const maxWait = 2 * time.Second
 
-// Limiter lets requests through as Limits say. A [Client] has one; what speaks another protocol than
-// HTTP makes its own.
+// Limiter lets requests through as Limits say. A [Client] has one; what speaks another protocol
+// than HTTP makes its own.
 type Limiter struct {
 	vendor  string
 	rate    *rate.Limiter                              // nil: any rate
@@ -66,19 +66,22 @@ func NewLimiter(vendor string, l Limits) *Limiter {
 	return g
 }
 
-// Acquire waits for a request's turn. done takes what came of it: nil where the vendor answered. Its
-// errors mean that nothing was sent: Unavailable while the circuit is open, Throttled where the
-// turn is too far off.
+// Acquire waits until the rate limit allows a request. done must be called with the result of the
+// request: nil if the vendor answered. An error of Acquire means that nothing was sent: Unavailable
+// while the circuit is open, Throttled if the wait would be longer than [maxWait].
 func (g *Limiter) Acquire(ctx context.Context) (done func(error), err error) {
 	report := func(error) {}
 	if g.breaker != nil {
 		if report, err = g.breaker.Allow(); err != nil {
 			wait := max(0, time.Until(time.Unix(0, g.triesAt.Load())))
-			return nil, &failure.Error{Kind: failure.Unavailable, Vendor: g.vendor, Code: "circuit-open", RetryAfter: wait, Text: "nothing was sent: the vendor has not answered for a while, and is given a rest"}
+			return nil, &failure.Error{
+				Kind: failure.Unavailable, Vendor: g.vendor, Code: "circuit-open", RetryAfter: wait,
+				Text: "nothing was sent: the vendor has not answered for a while, and is given a rest",
+			}
 		}
 	}
 	if err := g.wait(ctx); err != nil {
-		report(context.Canceled) // tells nothing of the vendor
+		report(context.Canceled) // says nothing about the vendor
 		return nil, err
 	}
 	return report, nil
@@ -89,11 +92,14 @@ func (g *Limiter) wait(ctx context.Context) error {
 	if g.rate == nil {
 		return nil
 	}
-	turn := g.rate.Reserve()
-	delay := turn.Delay()
-	if delay > longestWait {
-		turn.Cancel()
-		return &failure.Error{Kind: failure.Throttled, Vendor: g.vendor, Code: "rate-limit", RetryAfter: delay, Text: "nothing was sent: the configured rate of requests is used up"}
+	reservation := g.rate.Reserve()
+	delay := reservation.Delay()
+	if delay > maxWait {
+		reservation.Cancel()
+		return &failure.Error{
+			Kind: failure.Throttled, Vendor: g.vendor, Code: "rate-limit", RetryAfter: delay,
+			Text: "nothing was sent: the configured rate of requests is used up",
+		}
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -101,15 +107,18 @@ func (g *Limiter) wait(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		turn.Cancel()
-		return &failure.Error{Kind: failure.Unavailable, Vendor: g.vendor, Text: "nothing was sent: the call ended while it waited for its turn", Cause: ctx.Err()}
+		reservation.Cancel()
+		return &failure.Error{
+			Kind: failure.Unavailable, Vendor: g.vendor, Cause: ctx.Err(),
+			Text: "nothing was sent: the call ended while it waited for its turn",
+		}
 	}
 }
 
-// errGateway is an answer of something in front of the vendor that has no vendor behind it.
+// errGateway says that a gateway answered because the vendor did not.
 var errGateway = errors.New("a gateway answered")
 
-// answered is what a whole answer, or its loss, tells a [Limiter] of the vendor.
+// answered is the result of a request for [Limiter.Acquire]: nil if the vendor itself answered.
 func answered(status int, err error) error {
 	if err == nil && isGateway(status) {
 		return errGateway
@@ -117,7 +126,8 @@ func answered(status int, err error) error {
 	return err
 }
 
-// isGateway: 500 does not count, since vendors answer so about single objects too.
+// isGateway reports whether a status comes from a gateway in front of the vendor. 500 does not
+// count, since vendors also answer so about single objects.
 func isGateway(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }

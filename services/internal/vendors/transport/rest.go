@@ -26,9 +26,9 @@ type Rest struct {
 	probing bool // a call tries whether they are accepted by now
 }
 
-// Acquire returns the refusal that still stands, with the time until the next attempt as its
-// RetryAfter, or nil if a call may be made. Whoever gets nil reports what came of the call by
-// [Rest.Refused], [Rest.Accepted] or [Rest.Unanswered].
+// Enter returns the refusal that still stands, with the time until the next attempt as its
+// RetryAfter, or nil if a call may be made. After nil the caller must report the result of the call
+// by [Rest.Refused], [Rest.Accepted] or [Rest.Unanswered].
 func (r *Rest) Enter() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,9 @@ func (r *Rest) Refused(f *failure.Error) *failure.Error {
 	if r.refusal == nil || r.probing { // not for calls that were under way together
 		r.pause = min(max(minRest, r.pause*restGrowth), maxRest)
 	}
-	r.refusal, r.until, r.probing = f, time.Now().Add(r.pause), false
+	r.refusal = f
+	r.until = time.Now().Add(r.pause)
+	r.probing = false
 	standing := *f
 	standing.RetryAfter = r.pause
 	return &standing
@@ -65,7 +67,9 @@ func (r *Rest) Refused(f *failure.Error) *failure.Error {
 func (r *Rest) Accepted() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refusal, r.pause, r.probing = nil, 0, false
+	r.refusal = nil
+	r.pause = 0
+	r.probing = false
 }
 
 // Unanswered says that a call tells nothing of the credentials: the next one may try. After

@@ -95,9 +95,9 @@ const (
 // any other lost answer. Where the lease of ctx is lost, nothing is sent: Unavailable, with the
 // cause [lease.ErrLost].
 //
-// What of our credentials an answer repeats is taken out of it before anyone reads it, wherever
-// it stands, since codes, links and ids of vendors are published: those of [Config.Secrets], of
-// the request's authorisation, and secrets, which are those of its body.
+// Credentials that an answer repeats are removed from it, since codes, links and ids of vendors are
+// published. They are those of [Config.Secrets], of the request's authorisation, and the argument
+// secrets, which are those of the body.
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	ctx, end := c.span(ctx, req)
 	defer func() { end(res, err) }()
@@ -118,7 +118,7 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 	})
 	if effect == Write {
 		// net/http silently repeats a request on a stale connection if it believes it safe to.
-		// Without GetBody it can not repeat one with a body.
+		// Without GetBody it cannot repeat one with a body.
 		req.GetBody = nil
 	}
 	req = req.WithContext(ctx)
@@ -166,7 +166,10 @@ func (l *leased) Read(p []byte) (int, error) {
 
 // unleased is the failure that a request was kept back, since the lease is lost.
 func (c *Client) unleased() error {
-	return &failure.Error{Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: lease.ErrLost, Text: "nothing was sent: another replica may be at work on the command"}
+	return &failure.Error{
+		Kind: failure.Unavailable, Vendor: c.cfg.Vendor, Cause: lease.ErrLost,
+		Text: "nothing was sent: another replica may be at work on the command",
+	}
 }
 
 // authorisation gives the credentials in a request's headers.
@@ -295,7 +298,7 @@ func Endpoint(raw string) (*url.URL, error) {
 // JSON returns a POST-like request with a JSON body.
 func JSON(method, url string, body []byte) (*http.Request, error) {
 	// Do gives it one
-	req, err := http.NewRequest(method, url, bytes.NewReader(body)) //nolint:noctx
+	req, err := http.NewRequest(method, url, bytes.NewReader(body)) //nolint:noctx // Client.Do sets its context
 	if err != nil {
 		return nil, err
 	}

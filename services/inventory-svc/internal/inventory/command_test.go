@@ -15,7 +15,7 @@ import (
 func TestAPageSizeInAnyFormOfANumberIsThatNumber(t *testing.T) {
 	t.Parallel()
 	v := newStub(t, `{"id":"ann","displayName":"Ann"}`)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	for id, data := range map[string]string{"exponent": `{"mailboxType":"user","pageSize":1e2}`, "fraction": `{"mailboxType":"user","pageSize":100.0}`} {
 		if got := b.outcome(b.publish(id, data)); got.Seen != 1 {
@@ -28,7 +28,7 @@ func TestAPageSizeInAnyFormOfANumberIsThatNumber(t *testing.T) {
 // request would fail otherwise.
 func TestATenantOfEnPowerThatIsNotAllowedIsNotAskedFor(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, "http://127.0.0.1:1")
+	b := newEnv(t, "http://127.0.0.1:1")
 	handlers, err := inventory.Handlers(worker.Dependencies{
 		Config: &worker.Config{}, JS: b.js,
 		Tenants: tenant.Tenants{contoso: {EnPower: &tenant.EnPower{URL: "http://127.0.0.1:1", TokenURL: "http://127.0.0.1:1", ClientID: "app", ClientSecret: tenant.Secret{String: secret.New("hunter2")}}}},

@@ -1,4 +1,5 @@
-// Package inventory carries out the commands of the domain inventory.
+// Package inventory carries out the commands of the domain inventory: it lists a tenant's mailboxes
+// at AvePoint EnPower, and publishes an observation for each that is new, changed or missing.
 package inventory
 
 import (
@@ -17,48 +18,55 @@ import (
 )
 
 const (
-	// pageSize where the command names none is the most that the vendor allows: a tenth of the
-	// requests of its own default.
+	// pageSize applies if the command gives none. It is the largest that the vendor allows, and
+	// takes a tenth of the requests that the vendor's default takes.
 	pageSize = 1000
-	// maxUnconfirmed bounds the observations in flight, and so memory: those of two pages.
+	// maxUnconfirmed bounds the observations that are published and not acknowledged yet, to those
+	// of two pages. It bounds memory.
 	maxUnconfirmed = 2 * pageSize
-	// ackTimeout is how long the stream may take to acknowledge an observation, before it is
+	// ackTimeout is how long the stream may take to acknowledge an observation. After that it is
 	// published again.
 	ackTimeout = 10 * time.Second
 )
 
-// Handlers builds the handlers of this domain.
+// Handlers returns the handlers of this domain, by command type. The error is about NATS, or about
+// a tenant whose configuration is incomplete.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
-	// A JetStream handle of our own: its limit on messages in flight is not shared with other
-	// calls.
+	// A JetStream handle of its own has its own limit on messages in flight.
 	js, err := jetstream.New(d.JS.Conn(),
 		jetstream.WithPublishAsyncMaxPending(maxUnconfirmed),
 		jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
 		return nil, err
 	}
-	clients, err := tenant.Connect(d.Tenants, enpower.Vendor, func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
+	clients, err := tenant.Connect(d.Tenants, enpower.Vendor,
+		func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
 		func(c *tenant.EnPower) (syncer, error) {
 			cfg := c.Client(d.Config.HTTP())
-			cfg.PagePatience = worker.PagePatience
+			cfg.PageTimeout = worker.PagePatience
 			client, err := enpower.New(cfg)
 			return syncer{client: client, guard: guardOf(c), js: js}, err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.TypeInventorySync: worker.ForTenant(clients, worker.Handler[syncer]{Check: worker.Check((*tenant.Tenant).CheckSync), Perform: syncer.sync})}, nil
+	return map[string]operation.Handler{
+		event.TypeInventorySync: worker.ForTenant(clients, worker.Handler[syncer]{
+			Check: worker.Check((*tenant.Tenant).CheckSync), Perform: syncer.sync,
+		}),
+	}, nil
 }
 
-// syncer takes the inventories of one tenant.
+// syncer carries out inventory.sync for one tenant.
 type syncer struct {
 	client *enpower.Client
 	guard  guard
 	js     jetstream.JetStream
 }
 
-// sync walks the mailboxes page by page and publishes what differs from what was published last.
-// Repeated after a crash it walks from the start, and publishes only what it had not come to.
+// sync reads the vendor's list of mailboxes page by page, and publishes an observation for each
+// mailbox that differs from its last observation. An attempt after a crash reads the list from the
+// start, and publishes only what the attempt before did not publish.
 func (s syncer) sync(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 	var data event.InventorySyncData
 	if err := run.Decode(&data); err != nil {
@@ -71,13 +79,16 @@ func (s syncer) sync(ctx context.Context, run *operation.Attempt) (operation.Rep
 		return operation.Reply{}, notStored(err)
 	}
 	w := &walk{
-		syncer: s, run: run, store: newStore(s.js, stream, run), command: data, scope: scope{data.Tenant, data.MailboxType},
-		done: event.SyncCompletedData{Operation: run.Operation, Tenant: data.Tenant, MailboxType: data.MailboxType, StartedAt: time.Now().UTC()},
+		syncer: s, attempt: run, store: newStore(s.js, stream, run), command: data,
+		scope: scope{data.Tenant, data.MailboxType},
+		result: event.SyncCompletedData{
+			Operation: run.Operation, Tenant: data.Tenant, MailboxType: data.MailboxType, StartedAt: time.Now().UTC(),
+		},
 	}
-	if err := w.walkAll(ctx); err != nil {
+	if err := w.run(ctx); err != nil {
 		return operation.Reply{}, err
 	}
-	w.done.Warnings = w.warnings.list()
-	w.done.CompletedAt = time.Now().UTC()
-	return operation.Reply{Type: event.TypeSyncCompleted, Data: w.done}, nil
+	w.result.Warnings = w.warnings.list()
+	w.result.CompletedAt = time.Now().UTC()
+	return operation.Reply{Type: event.TypeSyncCompleted, Data: w.result}, nil
 }

@@ -38,28 +38,28 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	patience   = 90 * time.Second
-	partitions = 2
-	source     = "/test"
-	contoso    = stack.SandboxTenant
+	eventTimeout = 5 * time.Minute
+	partitions   = 2
+	source       = "/test"
+	contoso      = stack.SandboxTenant
 )
 
-// bed is NATS with our streams, and a vendor.
-type bed struct {
+// env is NATS with our streams, and a vendor.
+type env struct {
 	*testing.T
 	url    string
 	js     jetstream.JetStream
 	vendor string // URL
 }
 
-func newBed(t *testing.T, vendor string) *bed {
+func newEnv(t *testing.T, vendor string) *env {
 	t.Helper()
 	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Shutdown)
-	b := &bed{T: t, url: server.URL(), vendor: vendor}
+	b := &env{T: t, url: server.URL(), vendor: vendor}
 	b.js = b.connect()
 	if err := topology.Ensure(t.Context(), b.js, topology.Config{Partitions: partitions}); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func newBed(t *testing.T, vendor string) *bed {
 	return b
 }
 
-func (b *bed) connect() jetstream.JetStream {
+func (b *env) connect() jetstream.JetStream {
 	b.Helper()
 	nc, err := nats.Connect(b.url)
 	if err != nil {
@@ -83,7 +83,7 @@ func (b *bed) connect() jetstream.JetStream {
 
 // serve runs a replica of the service until the function that it returns is called; kill breaks its
 // calls off, as the end of its process does.
-func (b *bed) serve() (kill func()) {
+func (b *env) serve() (kill func()) {
 	b.Helper()
 	dir := b.TempDir()
 	for name, text := range stack.SandboxConfig(b.vendor, "") {
@@ -119,7 +119,7 @@ func (b *bed) serve() (kill func()) {
 }
 
 // publish publishes a sync on a key of its own, and gives its operation.
-func (b *bed) publish(id, data string) string {
+func (b *env) publish(id, data string) string {
 	b.Helper()
 	e, err := event.New(id, source, event.TypeInventorySync, json.RawMessage(data))
 	if err != nil {
@@ -137,9 +137,9 @@ func (b *bed) publish(id, data string) string {
 }
 
 // eventually waits until a condition holds.
-func (b *bed) eventually(what string, holds func() bool) {
+func (b *env) eventually(what string, holds func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(eventTimeout); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.Fatal("not in time: " + what)
 		}
@@ -147,7 +147,7 @@ func (b *bed) eventually(what string, holds func() bool) {
 }
 
 // outcome waits for the end of a sync.
-func (b *bed) outcome(operationID string) event.SyncCompletedData {
+func (b *env) outcome(operationID string) event.SyncCompletedData {
 	b.Helper()
 	var e event.Event
 	b.eventually("outcome of "+operationID, func() bool {
@@ -164,7 +164,7 @@ func (b *bed) outcome(operationID string) event.SyncCompletedData {
 }
 
 // last reads a subject's last event; the zero event if there is none.
-func (b *bed) last(stream, subject string) event.Event {
+func (b *env) last(stream, subject string) event.Event {
 	b.Helper()
 	s, err := b.js.Stream(b.Context(), stream)
 	if err != nil {
@@ -181,7 +181,7 @@ func (b *bed) last(stream, subject string) event.Event {
 	return e
 }
 
-func (b *bed) valid(e event.Event) {
+func (b *env) valid(e event.Event) {
 	b.Helper()
 	if faults := event.Check(e); len(faults) > 0 {
 		b.Errorf("%s does not fit its schema: %v", e.Type(), faults)
@@ -190,7 +190,7 @@ func (b *bed) valid(e event.Event) {
 
 // observations reads all of MAILBOXES, by subject; written is how many messages were ever stored
 // there.
-func (b *bed) observations() (list map[string]event.Event, written uint64) {
+func (b *env) observations() (list map[string]event.Event, written uint64) {
 	b.Helper()
 	s, err := b.js.Stream(b.Context(), topology.StreamMailboxes)
 	if err != nil {
@@ -231,7 +231,7 @@ func changes(list map[string]event.Event, operationID string) map[string][]event
 // numbers leaves a result's counts.
 var numbers = cmp.Options{cmpopts.IgnoreFields(event.SyncCompletedData{}, "Operation", "StartedAt", "CompletedAt")}
 
-func (b *bed) want(what string, got, want event.SyncCompletedData) {
+func (b *env) want(what string, got, want event.SyncCompletedData) {
 	b.Helper()
 	want.MailboxType = "all"
 	if d := cmp.Diff(want, got, numbers); d != "" {

@@ -17,39 +17,39 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// observation is something to be said of a mailbox.
+// observation is a message about a mailbox, before it is published.
 type observation struct {
-	// key is the mailbox's among those of all tenants, and in the subject; id is the vendor's.
+	// key identifies the mailbox in the subject. id is the vendor's id, name is for people.
 	key, id, name string
 	facts         []byte // canonical JSON
 	content       uint64
 	at            time.Time
 	change        string
 	list          string // event.MailboxListResource, or ""
-	// replaces is the sequence of the mailbox's last message; 0: it has none.
+	// replaces is the sequence of the mailbox's last message; 0 if it has none.
 	replaces uint64
-	// first is when the mailbox was first observed; zero: now.
+	// first is when the mailbox was first observed; zero if this is the first observation.
 	first time.Time
-	// factsAt is when the facts of a missing mailbox were read.
+	// factsAt is when the facts of a missing mailbox were last read from the vendor.
 	factsAt time.Time
-	// previous holds the members of the facts that have changed, as they were.
+	// previous holds the old values of the members of the facts that changed.
 	previous json.RawMessage
-	// omitted names what was too large: members of facts, and of previous with "previous." before
-	// them.
+	// omitted names the members that were left out because the message would be too large: those
+	// of facts by their name, those of previous with the prefix "previous.".
 	omitted []string
 }
 
-// stored is a mailbox's message in the stream.
+// stored is the last message about a mailbox in the stream.
 type stored struct {
 	sequence    uint64
-	key         string // in the subject
+	key         string // of the mailbox, from the subject
 	operationID string
 	change      string
 	list        string
 	content     uint64
-	at          time.Time // it was published
-	subject     string    // for people
-	unreadable  bool      // all but sequence, key and subject are zero
+	at          time.Time // when it was published
+	subject     string    // CloudEvents subject: the name of the mailbox, for people
+	unreadable  bool      // not an observation; all fields but sequence, key and subject are zero
 
 	FirstObservedAt time.Time       `json:"firstObservedAt"`
 	ObservedAt      time.Time       `json:"observedAt"`
@@ -58,8 +58,8 @@ type stored struct {
 	Omitted         []string        `json:"omitted"`
 }
 
-// readStored reads a message. One that is not of ours is unreadable: it is replaced when its
-// mailbox is met.
+// readStored decodes a message. A message that is not an observation is marked unreadable; it is
+// replaced as soon as the vendor's list has the mailbox.
 func readStored(msg *jetstream.RawStreamMsg) stored {
 	token := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
 	key, err := event.Untoken(token)
@@ -72,8 +72,10 @@ func readStored(msg *jetstream.RawStreamMsg) stored {
 		return unreadable
 	}
 	s := stored{
-		sequence: msg.Sequence, key: key, at: e.Time(), subject: e.Subject(), operationID: event.Extension(e, event.AttrOperationID),
-		change: event.Extension(e, event.AttrMailboxChange), list: event.Extension(e, event.AttrMailboxList),
+		sequence: msg.Sequence, key: key, at: e.Time(), subject: e.Subject(),
+		operationID: event.Extension(e, event.AttrOperationID),
+		change:      event.Extension(e, event.AttrMailboxChange),
+		list:        event.Extension(e, event.AttrMailboxList),
 	}
 	s.content, _ = strconv.ParseUint(event.Extension(e, event.AttrContentHash), 16, 64)
 	if err := e.DataAs(&s); err != nil {
@@ -82,31 +84,33 @@ func readStored(msg *jetstream.RawStreamMsg) stored {
 	return s
 }
 
-// follow makes an observation follow on a stored message.
+// follow makes the observation the successor of a stored message of its mailbox.
 func (o *observation) follow(s stored) {
-	o.replaces, o.first, o.previous = s.sequence, s.FirstObservedAt, nil
+	o.replaces = s.sequence
+	o.first = s.FirstObservedAt
+	o.previous = nil
 	if s.unreadable {
 		return
 	}
 	o.previous = differences(s.Mailbox, o.facts, s.Omitted)
 }
 
-// missing is the observation that a mailbox was not met, with all that was known of it; ok is false
-// where the message does not tell which mailbox it is of.
+// missing is the observation that the mailbox is missing, with its last known facts. ok is false if
+// the stored message does not say which mailbox it is about.
 func (s stored) missing(at time.Time) (o observation, ok bool) {
 	var m struct{ ID string }
 	if s.unreadable || json.Unmarshal(s.Mailbox, &m) != nil || m.ID == "" {
 		return observation{}, false
 	}
 	return observation{
-		key: s.key, id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at, change: event.ChangeMissing, list: s.list,
-		replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt, omitted: membersOnly(s.Omitted),
+		key: s.key, id: m.ID, name: s.subject, facts: s.Mailbox, content: s.content, at: at,
+		change: event.ChangeMissing, list: s.list, replaces: s.sequence, first: s.FirstObservedAt, factsAt: s.ObservedAt, omitted: membersOnly(s.Omitted),
 	}, true
 }
 
-// differences gives the members of an object that have changed, as they were before; null where
-// there was none. Those that had been left out before are unknown, and so left out. nil: none has
-// changed.
+// differences returns the members of an object that changed, with their old values; null is the old
+// value of a new member. omitted names members that the old object was stored without: their old
+// values are not known, so they are left out. The result is nil if nothing changed.
 func differences(before, now []byte, omitted []string) json.RawMessage {
 	var old, current map[string]json.RawMessage
 	if json.Unmarshal(before, &old) != nil || json.Unmarshal(now, &current) != nil {
@@ -128,24 +132,16 @@ func differences(before, now []byte, omitted []string) json.RawMessage {
 	}
 	raw, err := json.Marshal(changed)
 	if err != nil {
-		return nil // it is made of what was decoded
+		return nil // cannot happen: the values were decoded from JSON
 	}
 	return raw
 }
 
-// message is an observation as it is published.
+// message encodes the observation as the message that is published.
 func (o observation) message(run *operation.Attempt) (*nats.Msg, error) {
-	eventType, data := event.TypeMailboxObserved, any(event.MailboxObservedData{
-		SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, FirstObservedAt: o.firstOr(o.at), Mailbox: o.facts, Previous: o.previous,
-		Omitted: o.omitted,
-	})
-	if o.change == event.ChangeMissing {
-		eventType, data = event.TypeMailboxMissing, event.MailboxMissingData{
-			SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, MailboxID: o.id, FirstObservedAt: o.firstOr(o.factsAt), LastObservedAt: o.factsAt, Mailbox: o.facts,
-			Omitted: o.omitted,
-		}
-	}
-	e, err := event.New(fmt.Sprintf("%s.%s.%d", run.ID, o.key, o.replaces), operation.Source(event.DomainInventory), eventType, data)
+	eventType, data := o.data(run)
+	id := fmt.Sprintf("%s.%s.%d", run.ID, o.key, o.replaces)
+	e, err := event.New(id, operation.Source(event.DomainInventory), eventType, data)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +160,21 @@ func (o observation) message(run *operation.Attempt) (*nats.Msg, error) {
 	return &nats.Msg{Subject: topology.MailboxSubject(run.Tenant, o.key), Header: header, Data: body}, nil
 }
 
+// data returns the observation's event type and the event's data.
+func (o observation) data(run *operation.Attempt) (eventType string, data any) {
+	if o.change == event.ChangeMissing {
+		return event.TypeMailboxMissing, event.MailboxMissingData{
+			SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, MailboxID: o.id,
+			FirstObservedAt: o.firstOr(o.factsAt), LastObservedAt: o.factsAt, Mailbox: o.facts, Omitted: o.omitted,
+		}
+	}
+	return event.TypeMailboxObserved, event.MailboxObservedData{
+		SyncID: run.ID, Tenant: run.Tenant, ObservedAt: o.at, FirstObservedAt: o.firstOr(o.at),
+		Mailbox: o.facts, Previous: o.previous, Omitted: o.omitted,
+	}
+}
+
+// firstOr is when the mailbox was first observed: t, if this is the first observation.
 func (o observation) firstOr(t time.Time) time.Time {
 	if o.first.IsZero() {
 		return t

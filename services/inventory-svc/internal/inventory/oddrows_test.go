@@ -16,7 +16,7 @@ import (
 const large = 1_100_000
 
 // warned checks that a result's warnings name all of these, each in a warning of its own.
-func (b *bed) warned(what string, done event.SyncCompletedData, each ...[]string) {
+func (b *env) warned(what string, done event.SyncCompletedData, each ...[]string) {
 	b.Helper()
 	if len(done.Warnings) != len(each) {
 		b.Errorf("%s: %d warnings, want %d: %.2000v", what, len(done.Warnings), len(each), done.Warnings)
@@ -39,7 +39,7 @@ func TestAMailboxTooLargeForAMessage(t *testing.T) {
 		return fmt.Sprintf(`{"id":"bob","displayName":"Bob","status":%q,"metadata":[{"name":"Notes","value":%q}]}`, status, strings.Repeat(letter, n))
 	}
 	v := newStub(t, ann+","+bob(large, "x", "Normal")+","+cleo)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	observed := func() (e event.Event, data event.MailboxObservedData) {
 		e = b.last(topology.StreamMailboxes, topology.MailboxSubject(contoso, "bob"))
@@ -100,7 +100,7 @@ func TestAnyMemberMayBeLarge(t *testing.T) {
 	}
 	all = append(all, fmt.Sprintf(`{"id":%q,"displayName":"Long"}`, strings.Repeat("i", 5000)), fmt.Sprintf(`{"id":"e","recipientType":%q}`, text))
 	v := newStub(t, strings.Join(all, ","))
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	for _, step := range []struct {
 		id   string
@@ -127,7 +127,7 @@ func TestRowsThatTellNoMailbox(t *testing.T) {
 	t.Parallel()
 	const ann, bob = `{"id":"ann"}`, `{"id":"bob"}`
 	v := newStub(t, ann+","+bob)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	b.outcome(b.publish("1", `{}`))
 	v.show(ann + `,"bob"`)
@@ -142,13 +142,13 @@ func TestRowsThatTellNoMailbox(t *testing.T) {
 	b.want("null", done, event.SyncCompletedData{Seen: 2, Unchanged: 2, Known: 2, Unidentified: 1, Pages: 1})
 }
 
-// TestAMessageThatIsNotOurs in the place of a mailbox's is replaced when the mailbox is met, and
-// named when it is not.
+// TestAMessageThatIsNotOurs: a foreign message on a mailbox's subject is replaced if the vendor's
+// list has the mailbox, and named in a warning if it has not.
 func TestAMessageThatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	const ann, bob = `{"id":"ann"}`, `{"id":"bob"}`
 	v := newStub(t, ann)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	for _, id := range []string{"ann", "bob"} {
 		if _, err := b.js.PublishMsg(t.Context(), &nats.Msg{Subject: topology.MailboxSubject(contoso, id), Data: []byte("not an event")}); err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestTwinsAreTwo(t *testing.T) {
 		return fmt.Sprintf(`{"id":%q,"tenantId":"t","displayName":"Alex Meier","name":"alex","alias":"alex","status":%q}`, id, status)
 	}
 	v := newStub(t, twin("1", "Normal")+","+twin("2", "Normal"))
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	b.want("both", b.outcome(b.publish("1", `{}`)), event.SyncCompletedData{Seen: 2, New: 2, Pages: 1})
 	v.show(twin("2", "Archived") + "," + twin("1", "Normal"))

@@ -11,30 +11,32 @@ import (
 )
 
 const (
-	// reserved is what headers and the data beside the facts may take of a message, in bytes.
+	// reserved is the room in a message for headers and for data other than facts, in bytes.
 	reserved = 64 << 10
 	// maxToken bounds a mailbox's token in a subject, in bytes. A NATS server ends the connection
-	// at a line above 4,096, and the line of a request holds two subjects.
+	// if a line of the protocol is longer than 4,096 bytes, and the line of a request holds two
+	// subjects.
 	maxToken = 1000
 	// maxName bounds the name of a mailbox in a header or a warning, in bytes.
 	maxName = 200
 )
 
-// maxFacts is how many bytes facts and previous facts may take together in one message.
+// maxFacts bounds the facts and the previous facts in one message together, in bytes.
 func maxFacts(js jetstream.JetStream, stream jetstream.Stream) int {
 	limit := int(js.Conn().MaxPayload())
-	if most := int(stream.CachedInfo().Config.MaxMsgSize); most > 0 {
-		limit = min(limit, most)
+	if maxSize := int(stream.CachedInfo().Config.MaxMsgSize); maxSize > 0 {
+		limit = min(limit, maxSize)
 	}
 	return max(limit-reserved, limit/2)
 }
 
-// identifying are the members by which a mailbox is told apart, and by which a restricted walk
-// knows its own. They are never left out.
+// identifying are the members that identify a mailbox, and those from which [scope.contains] finds
+// out whether it is in the scope. They are never left out.
 var identifying = []string{"id", "tenantId", "tenantDomain", "recipientType"}
 
-// shorten leaves out members of an object, the largest first, until it has at most so many bytes,
-// and names them. Where that is not enough, the object is what must not be left out.
+// shorten leaves out members of a JSON object, the largest first, until it has at most limit bytes.
+// It returns the names of the omitted members. The identifying members stay, even if they alone are
+// larger than limit.
 func shorten(object []byte, limit int) (rest []byte, omitted []string) {
 	if len(object) <= limit {
 		return object, nil
@@ -58,7 +60,7 @@ func shorten(object []byte, limit int) (rest []byte, omitted []string) {
 		omitted = append(omitted, name)
 		shorter, err := json.Marshal(members)
 		if err != nil {
-			return object, nil // it is made of what was decoded
+			return object, nil // cannot happen: the values were decoded from JSON
 		}
 		rest = shorter
 	}
@@ -66,10 +68,11 @@ func shorten(object []byte, limit int) (rest []byte, omitted []string) {
 	return rest, omitted
 }
 
+// previousMember is the prefix of members of previous in observation.omitted.
 const previousMember = "previous."
 
-// fit leaves out what makes an observation too large for a message: members of the facts, and then
-// of the previous ones.
+// fit leaves out members of the facts, and then of the previous facts, until the observation fits
+// into a message.
 func (o *observation) fit(limit int) {
 	var omitted []string
 	o.facts, omitted = shorten(o.facts, limit)
@@ -81,7 +84,8 @@ func (o *observation) fit(limit int) {
 	if o.previous == nil {
 		return
 	}
-	if o.previous, omitted = shorten(o.previous, limit-len(o.facts)); len(omitted) == 0 {
+	o.previous, omitted = shorten(o.previous, limit-len(o.facts))
+	if len(omitted) == 0 {
 		return
 	}
 	for _, name := range omitted {
@@ -92,12 +96,12 @@ func (o *observation) fit(limit int) {
 	}
 }
 
-// membersOnly gives the names of omitted members of the facts, without those of previous ones.
+// membersOnly returns the omitted members of the facts, without those of previous.
 func membersOnly(omitted []string) []string {
 	return slices.DeleteFunc(slices.Clone(omitted), func(name string) bool { return strings.HasPrefix(name, previousMember) })
 }
 
-// clip shortens a text to at most so many bytes.
+// clip shortens a text to at most limit bytes.
 func clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text

@@ -17,49 +17,54 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// store is the stream MAILBOXES as a walk writes it. Each message is published on the condition
-// that its subject still ends where the walk read it: else two syncs of a tenant would undo each
-// other.
+// store reads and writes the stream MAILBOXES for a walk. Each message is published under the
+// condition that the last message of its subject is still the one that the walk read. Without that,
+// two syncs of a tenant at the same time would overwrite each other's observations.
 type store struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
-	run      *operation.Attempt
-	maxFacts int // bytes that facts and previous facts may take in one message
+	attempt  *operation.Attempt
+	maxFacts int // see [maxFacts]
 }
 
 func newStore(js jetstream.JetStream, stream jetstream.Stream, run *operation.Attempt) store {
-	return store{js: js, stream: stream, run: run, maxFacts: maxFacts(js, stream)}
+	return store{js: js, stream: stream, attempt: run, maxFacts: maxFacts(js, stream)}
 }
 
 const (
-	// readers is how many messages are read at a time.
+	// readers is the number of messages that are read concurrently.
 	readers = 16
-	// streamTimeout is how long the stream may be away within a walk.
+	// streamTimeout is how long a request to the stream is retried while the stream is unavailable.
 	streamTimeout = 2 * time.Minute
 	// messageTooLarge and headerTooLarge are JetStream's error codes.
 	messageTooLarge = 10054
 	headerTooLarge  = 10097
 )
 
-// notStored: the stream is away; the walk is repeated when it is back.
+// notStored is the error for an unavailable stream. The operation is tried again later.
 func notStored(cause error) error {
-	return &failure.Error{Kind: failure.Unavailable, Text: "the stream " + topology.StreamMailboxes + " could not be read or written", Cause: cause}
+	return &failure.Error{
+		Kind: failure.Unavailable, Cause: cause,
+		Text: "the stream " + topology.StreamMailboxes + " could not be read or written",
+	}
 }
 
-// refused means that one observation can not be published, whatever is done. It says nothing of the
-// others.
+// refused is the error for an observation that the stream will never accept. It says nothing about
+// other observations.
 type refused struct{ error }
 
-// concerning tells whether the stream refuses a message for what it is: to publish it again is in
-// vain.
-func concerning(err error) bool {
-	var api *jetstream.APIError
-	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
-		errors.As(err, &api) && (api.ErrorCode == messageTooLarge || api.ErrorCode == headerTooLarge)
+// isPermanent reports whether the stream or the client refuses the message as such, so that
+// publishing it again would fail again.
+func isPermanent(err error) bool {
+	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) {
+		return true
+	}
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == messageTooLarge || api.ErrorCode == headerTooLarge)
 }
 
-// read reads messages by their sequences. One that another sync has replaced meanwhile is left
-// zero.
+// read reads messages by their sequences. A message that another sync has replaced since is the
+// zero value.
 func (s store) read(ctx context.Context, sequences []uint64) ([]stored, error) {
 	list, errs := make([]stored, len(sequences)), make([]error, readers)
 	var wg sync.WaitGroup
@@ -85,24 +90,27 @@ func (s store) readOne(ctx context.Context, sequence uint64) (stored, error) {
 	return readStored(msg), nil
 }
 
-// retry asks the stream again while it is away.
+// retry calls ask until it succeeds or fails for a reason that does not pass, for [streamTimeout]
+// at most.
 func retry[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	return backoff.Retry(ctx, func() (T, error) {
 		v, err := ask()
-		if errors.Is(err, jetstream.ErrMsgNotFound) || wrongSequence(err) || concerning(err) {
+		if errors.Is(err, jetstream.ErrMsgNotFound) || isWrongSequence(err) || isPermanent(err) {
 			return v, backoff.Permanent(err)
 		}
 		return v, err
 	}, backoff.WithMaxElapsedTime(streamTimeout))
 }
 
-// wrongSequence tells whether another message has come on the subject meanwhile.
-func wrongSequence(err error) bool {
+// isWrongSequence reports whether the condition of a publish failed: the subject has a newer
+// message.
+func isWrongSequence(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// loadPrevious reads the messages that observations follow on, for what has changed since.
+// loadPrevious reads the last message of each observation's mailbox, and sets what has changed
+// since.
 func (s store) loadPrevious(ctx context.Context, list []observation) error {
 	var sequences []uint64
 	var which []int
@@ -116,16 +124,16 @@ func (s store) loadPrevious(ctx context.Context, list []observation) error {
 		return err
 	}
 	for n, i := range which {
-		if before[n].sequence > 0 { // else put will find the message that is there now
+		if before[n].sequence > 0 { // otherwise publish reads the message that replaced it
 			list[i].follow(before[n])
 		}
 	}
 	return nil
 }
 
-// absent gives the observations that mailboxes were not met, by the sequences of their messages.
-// unreadable are messages that do not tell which mailbox they are of.
-func (s store) absent(ctx context.Context, sequences []uint64) (list []observation, unreadable []stored, err error) {
+// missingObservations returns the observations that mailboxes are missing, for the sequences of
+// their last messages. unreadable are the messages that do not say which mailbox they are about.
+func (s store) missingObservations(ctx context.Context, sequences []uint64) (list []observation, unreadable []stored, err error) {
 	before, err := s.read(ctx, sequences)
 	if err != nil {
 		return nil, nil, err
@@ -133,7 +141,7 @@ func (s store) absent(ctx context.Context, sequences []uint64) (list []observati
 	now := time.Now().UTC()
 	for _, b := range before {
 		if b.sequence == 0 {
-			continue // another sync has met it
+			continue // another sync has published a newer observation
 		}
 		if o, ok := b.missing(now); ok {
 			list = append(list, o)
@@ -144,29 +152,30 @@ func (s store) absent(ctx context.Context, sequences []uint64) (list []observati
 	return list, unreadable, nil
 }
 
-// publication is what became of an observation.
+// publication is the result of publishing an observation.
 type publication struct {
-	// published is false where another sync has published as much meanwhile, and where the
+	// published is false if another sync has published the same or newer facts, and if the
 	// observation was refused.
 	published bool
-	refused   error
+	// refused is why the stream will never accept the observation; nil if it is accepted.
+	refused error
 }
 
-// put publishes observations, all in flight at once. An error is the stream's; what concerns one
-// observation alone is in its publication. It leaves out of each what is too large, and names that
-// in the observation.
-func (s store) put(ctx context.Context, list []observation) ([]publication, error) {
-	s.run.Reach(failpoint.Put)
+// publish publishes observations, all in flight at once. Members for which a message has no room
+// are left out, and named in the observation. The error is about the stream; an error about one
+// observation is in its publication.
+func (s store) publish(ctx context.Context, list []observation) ([]publication, error) {
+	s.attempt.Reach(failpoint.Put)
 	acks := make([]jetstream.PubAckFuture, len(list))
 	for i := range list {
 		list[i].fit(s.maxFacts)
-		if msg, err := list[i].message(s.run); err == nil {
-			// An error is left to resolve: too much is in flight, the connection is closed, or the
-			// message is too large.
+		if msg, err := list[i].message(s.attempt); err == nil {
+			// On an error there is no future, and resolve publishes the message: too many messages
+			// are in flight, the connection is closed, or the message is too large.
 			acks[i], _ = s.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequencePerSubject(list[i].replaces))
 		}
 	}
-	s.run.Reach(failpoint.Putting)
+	s.attempt.Reach(failpoint.Putting)
 	outcomes := make([]publication, len(list))
 	for i, f := range acks {
 		published, err := confirm(ctx, f)
@@ -174,18 +183,20 @@ func (s store) put(ctx context.Context, list []observation) ([]publication, erro
 			published, err = s.resolve(ctx, &list[i])
 		}
 		if r, ok := errors.AsType[*refused](err); ok {
-			outcomes[i].refused, err = r.error, nil
+			outcomes[i].refused = r.error
+			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		outcomes[i].published = published
 	}
-	s.run.Reach(failpoint.PutDone)
+	s.attempt.Reach(failpoint.PutDone)
 	return outcomes, nil
 }
 
-// confirm waits for the stream's word on one message.
+// confirm waits until the stream has acknowledged or refused a message. It returns false if the
+// stream refused it, and if the message was not sent, which is a nil future.
 func confirm(ctx context.Context, f jetstream.PubAckFuture) (bool, error) {
 	if f == nil {
 		return false, nil
@@ -200,25 +211,29 @@ func confirm(ctx context.Context, f jetstream.PubAckFuture) (bool, error) {
 	}
 }
 
-// resolve finds out why an observation was not acknowledged, and publishes it unless another sync
-// has published as much, or newer facts. It reports whether the observation stands in the stream.
+// resolve publishes an observation that was not acknowledged, unless it is in the stream already or
+// another sync has published the same or newer facts. It reports whether this operation's
+// observation is in the stream. The error is a [*refused] if the stream will never accept the
+// observation.
 func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 	for {
 		msg, err := retry(ctx, func() (*jetstream.RawStreamMsg, error) {
-			return s.stream.GetLastMsgForSubject(ctx, topology.MailboxSubject(s.run.Tenant, o.key))
+			return s.stream.GetLastMsgForSubject(ctx, topology.MailboxSubject(s.attempt.Tenant, o.key))
 		})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			o.replaces, o.first, o.previous = 0, time.Time{}, nil
+			o.replaces = 0
+			o.first = time.Time{}
+			o.previous = nil
 		case err != nil:
 			return false, notStored(err)
 		default:
-			if over, ours := o.superseded(readStored(msg), s.run.ID); over {
+			if over, ours := o.superseded(readStored(msg), s.attempt.ID); over {
 				return ours, nil
 			}
 		}
 		o.fit(s.maxFacts)
-		m, err := o.message(s.run)
+		m, err := o.message(s.attempt)
 		if err != nil {
 			return false, &refused{err}
 		}
@@ -226,9 +241,9 @@ func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 			return s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(o.replaces))
 		})
 		switch {
-		case wrongSequence(err):
+		case isWrongSequence(err):
 			continue
-		case concerning(err):
+		case isPermanent(err):
 			return false, &refused{err}
 		case err != nil:
 			return false, notStored(err)
@@ -237,15 +252,15 @@ func (s store) resolve(ctx context.Context, o *observation) (bool, error) {
 	}
 }
 
-// superseded compares an observation with the mailbox's last message. over: nothing is to be
-// published; ours: because this operation has published it. Otherwise the observation follows on
-// that message now.
+// superseded compares an observation with its mailbox's last message. over is true if nothing is
+// left to publish, ours is true if that is because this operation published that message. If over
+// is false, the observation is made the successor of that message.
 func (o *observation) superseded(last stored, operationID string) (over, ours bool) {
 	if last.operationID == operationID && last.content == o.content && last.change == o.change {
-		return true, true // only the confirmation was lost
+		return true, true // only the acknowledgement was lost
 	}
 	if last.sequence == o.replaces {
-		return false, false // the message itself was lost
+		return false, false // our message was lost
 	}
 	if last.unreadable {
 		o.follow(last)

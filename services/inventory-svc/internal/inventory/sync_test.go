@@ -26,7 +26,7 @@ func TestSyncTellsWhatHasChanged(t *testing.T) {
 		bob = `{"id":"bob","displayName":"Bob","status":"Normal","firstName":"Bob"}`
 	)
 	v := newStub(t, ann, bob)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	steps := []struct {
 		name  string
@@ -78,7 +78,7 @@ func TestSyncTellsWhatHasChanged(t *testing.T) {
 func TestAMissingMailboxKeepsItsFacts(t *testing.T) {
 	t.Parallel()
 	v := newStub(t, `{"id":"ann"},{"id":"bob","displayName":"Bob","itemCount":7}`)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	subject := topology.MailboxSubject(contoso, "bob")
 	var observed event.MailboxObservedData
@@ -128,7 +128,7 @@ func TestAWalkThatMissesTooMuchIsSuspect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := newStub(t, rows(c.known))
-			b := newBed(t, v.URL)
+			b := newEnv(t, v.URL)
 			b.serve()
 			b.outcome(b.publish("1", `{}`))
 			v.show(rows(c.seen))
@@ -160,7 +160,7 @@ func TestARestrictedWalkMissesOnlyWhatItIsAbout(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			v := newStub(t, all)
-			b := newBed(t, v.URL)
+			b := newEnv(t, v.URL)
 			b.serve()
 			b.outcome(b.publish("1", `{}`))
 			v.show(`{"id":"new"}`)
@@ -187,7 +187,7 @@ func TestARestrictedWalkMissesOnlyWhatItIsAbout(t *testing.T) {
 func TestASecondSyncPublishesNothing(t *testing.T) {
 	t.Parallel()
 	s := sandboxtest.Start(t)
-	b := newBed(t, s.URL)
+	b := newEnv(t, s.URL)
 	population := func(text string) {
 		t.Helper()
 		if err := s.Do(t.Context(), "POST", "enpower/population", []byte(text), nil); err != nil {
@@ -230,7 +230,7 @@ func TestTwoSyncsAtOnce(t *testing.T) {
 	if err := s.Do(t.Context(), "POST", "enpower/population", []byte(`{"count":3000}`), nil); err != nil {
 		t.Fatal(err)
 	}
-	b := newBed(t, s.URL)
+	b := newEnv(t, s.URL)
 	ids := []string{b.publish("a", `{"pageSize":200}`), b.publish("b", `{"pageSize":500}`), b.publish("c", `{"pageSize":1000}`)}
 	b.serve()
 	b.serve()
@@ -259,7 +259,7 @@ func TestACrashInMidWalk(t *testing.T) {
 	if err := s.Do(t.Context(), "POST", "faults", slow, nil); err != nil {
 		t.Fatal(err)
 	}
-	b := newBed(t, s.URL)
+	b := newEnv(t, s.URL)
 	kill := b.serve()
 	id := b.publish("1", `{"pageSize":50}`)
 	b.eventually("some observations", func() bool { _, written := b.observations(); return written >= 200 })
@@ -286,7 +286,7 @@ func TestAWalkOutlivesItsTokenAndTellsHowFarItIs(t *testing.T) {
 	if err := s.Do(t.Context(), "POST", "faults", slow, nil); err != nil {
 		t.Fatal(err)
 	}
-	b := newBed(t, s.URL)
+	b := newEnv(t, s.URL)
 	b.serve()
 	id := b.publish("1", `{"pageSize":50}`)
 	b.eventually("some observations", func() bool { _, written := b.observations(); return written >= 200 })
@@ -328,7 +328,7 @@ func TestRoomsAndEquipmentAreAListOfTheirOwn(t *testing.T) {
 	const users = `{"id":"u1","recipientType":"User mailbox"},{"id":"u2","recipientType":"User mailbox"}`
 	const rooms = `{"id":"r1","recipientType":"Room mailbox"},{"id":"r2","recipientType":"Room mailbox"},{"id":"e1","recipientType":"Equipment mailbox"}`
 	v := newStub(t, users)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	for i, step := range []struct {
 		shown, command string
@@ -359,7 +359,7 @@ func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
 	t.Parallel()
 	const here, there = `{"id":"ann","displayName":"Ann","tenantId":"t1"}`, `{"id":"ann","displayName":"Anna","tenantId":"t2"}`
 	v := newStub(t, here, there, here)
-	b := newBed(t, v.URL)
+	b := newEnv(t, v.URL)
 	b.serve()
 	b.want("both", b.outcome(b.publish("both", `{}`)), event.SyncCompletedData{Seen: 2, New: 2, Pages: 3, Duplicates: 1})
 	v.show(there)
@@ -380,7 +380,7 @@ func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	if err := box.Apply(t.Context(), sandboxapi.Script{Faults: []sandboxapi.Fault{{Vendor: "enpower-identity", Kind: "status", Params: sandboxapi.Params{Status: 401, Body: `{"error":"invalid_client"}`}}}}); err != nil {
 		t.Fatal(err)
 	}
-	b := newBed(t, box.URL)
+	b := newEnv(t, box.URL)
 	b.serve()
 	operationID := b.publish("mended", `{"mailboxType":"all"}`)
 	var waiting event.WaitingData

@@ -13,52 +13,55 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
 )
 
-// progressEvery is how often a walk publishes how far it has come. Each adds an event to the
+// progressEvery is how often a walk publishes its progress. Each time adds an event to the
 // operation's history.
 const progressEvery = 5 * time.Second
 
-// walk is one attempt at a sync.
+// walk reads the vendor's list once: one attempt of a sync.
 type walk struct {
 	syncer
-	run     *operation.Attempt
+	attempt *operation.Attempt
 	store   store
 	command event.InventorySyncData
 	scope   scope
 	index   index
 
-	done       event.SyncCompletedData
+	result     event.SyncCompletedData
 	warnings   warnings
 	published  int
 	progressAt time.Time
 }
 
-// walkAll walks from the first page to the last, and then reports what was not met.
-func (w *walk) walkAll(ctx context.Context) error {
+// run reads the list from the first page to the last, and then reports the mailboxes that it did
+// not have.
+func (w *walk) run(ctx context.Context) error {
 	w.progressAt = time.Now()
 	var err error
-	w.index, err = loadIndex(ctx, w.js, w.run.Tenant, w.run.ID, w.scope, func() error { return w.progress(ctx) })
+	w.index, err = loadIndex(ctx, w.js, w.attempt.Tenant, w.attempt.ID, w.scope, func() error { return w.progress(ctx) })
 	if err != nil {
 		return err
 	}
 	for _, k := range w.index {
 		if k.expected() {
-			w.done.Known++
+			w.result.Known++
 		}
 	}
 	if err := w.pages(ctx); err != nil {
 		return err
 	}
-	return w.absent(ctx)
+	return w.reportMissing(ctx)
 }
 
-// pages reads one page while the one before is taken in.
+// pages reads the list, one page ahead of the page that is being published.
 func (w *walk) pages(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pages, ended := make(chan enpower.Page), make(chan error, 1)
 	go func() {
 		defer close(pages)
-		q := enpower.Query{Tenant: w.command.Tenant, Type: enpower.MailboxType(w.command.MailboxType), PageSize: int(w.command.PageSize)}
+		q := enpower.Query{
+			Tenant: w.command.Tenant, Type: enpower.MailboxType(w.command.MailboxType), PageSize: int(w.command.PageSize),
+		}
 		ended <- w.client.Mailboxes(ctx, q, func(p enpower.Page) error {
 			select {
 			case pages <- p:
@@ -79,7 +82,7 @@ func (w *walk) pages(ctx context.Context) error {
 			if err := w.page(ctx, page); err != nil {
 				return err
 			}
-		case <-tick.C: // also while a page is long in coming
+		case <-tick.C: // reports progress also while the vendor is slow
 		}
 		if err := w.progress(ctx); err != nil {
 			return err
@@ -87,28 +90,28 @@ func (w *walk) pages(ctx context.Context) error {
 	}
 }
 
-// page counts a page's mailboxes, and publishes those of which something is to be said.
+// page counts a page's mailboxes, and publishes those that are new, changed or have returned.
 func (w *walk) page(ctx context.Context, page enpower.Page) error {
 	now := time.Now().UTC()
-	w.done.Pages++
+	w.result.Pages++
 	for _, row := range page.Unreadable {
-		w.done.Unidentified++
+		w.result.Unidentified++
 		w.warnings.add("page %d, row %d is no object: it tells no mailbox", page.Number, row)
 	}
-	var news []observation
+	var changed []observation
 	for _, m := range page.Mailboxes {
 		if o := w.observe(m, now); o != nil {
-			news = append(news, *o)
+			changed = append(changed, *o)
 		}
 	}
-	if err := w.store.loadPrevious(ctx, news); err != nil {
+	if err := w.store.loadPrevious(ctx, changed); err != nil {
 		return err
 	}
-	outcomes, err := w.store.put(ctx, news)
+	outcomes, err := w.store.publish(ctx, changed)
 	if err != nil {
 		return err
 	}
-	for i, o := range news {
+	for i, o := range changed {
 		switch {
 		case outcomes[i].refused != nil:
 			w.refuse(o.name, o.id, outcomes[i].refused)
@@ -116,22 +119,22 @@ func (w *walk) page(ctx context.Context, page enpower.Page) error {
 			w.count(o.change)
 			w.published++
 		default:
-			w.done.Unchanged++ // another sync has published it meanwhile
+			w.result.Unchanged++ // another sync has published the same or newer facts
 		}
 		w.warnPrevious(o)
 	}
 	return nil
 }
 
-// refuse counts and names a mailbox that can not be published. It has been seen, so it is not
-// reported missing.
+// refuse counts a mailbox that cannot be published, and names it in a warning. The vendor's list
+// has it, so it is not reported missing.
 func (w *walk) refuse(name, id string, why error) {
-	w.done.Unpublished++
-	w.warnings.add("%s could not be published: %v", named(name, id), why)
+	w.result.Unpublished++
+	w.warnings.add("%s could not be published: %v", label(name, id), why)
 }
 
-// warnPrevious names members of an observation that were changed, and too large to be repeated as
-// they were.
+// warnPrevious names in a warning the changed members whose old values were too large for the
+// message.
 func (w *walk) warnPrevious(o observation) {
 	var left []string
 	for _, name := range o.omitted {
@@ -141,28 +144,29 @@ func (w *walk) warnPrevious(o observation) {
 	}
 	if len(left) > 0 {
 		w.warnings.add("%s has changed, and is too large to be published with what was before: previous is without %s",
-			named(o.name, o.id), clip(strings.Join(left, ", "), maxName))
+			label(o.name, o.id), clip(strings.Join(left, ", "), maxName))
 	}
 }
 
-// observe marks a mailbox that the vendor lists as seen, and gives the observation to publish; nil
-// for none.
+// observe marks a mailbox of the vendor's list as seen. It returns the observation to publish; nil
+// if there is none.
 func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	if m.ID == "" {
-		w.done.Unidentified++
+		w.result.Unidentified++
 		return nil
 	}
 	token := event.Token(m.Key())
 	key := keyOf(token)
-	before, was := w.index[key]
-	if before.is(seen) {
-		w.done.Duplicates++
+	before, known := w.index[key]
+	if before.has(seen) {
+		w.result.Duplicates++
 		return nil
 	}
 	facts, err := json.Marshal(m)
 	content := contentOf(facts)
-	w.index[key] = known{content: before.content, packed: before.packed | seen}
-	w.done.Seen++
+	before.packed |= seen
+	w.index[key] = before
+	w.result.Seen++
 	if len(token) > maxToken {
 		err = fmt.Errorf("its id has %d bytes as part of a subject; at most %d are possible", len(token), maxToken)
 	}
@@ -172,29 +176,33 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	}
 	facts, omitted := shorten(facts, w.store.maxFacts)
 	if len(omitted) > 0 {
-		w.done.Truncated++
+		w.result.Truncated++
 		w.warnings.add("%s is too large for one message: it is published without %s",
-			named(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
+			label(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
 	}
-	if was && before.content == content && !before.is(gone) {
+	if known && before.content == content && !before.has(missing) {
 		w.count(before.earlierChange())
 		return nil
 	}
 	return &observation{
-		list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName, facts: facts, omitted: omitted, content: content, at: at,
-		change: changeOf(before, was), replaces: before.sequence(),
+		list: w.scope.list(), key: m.Key(), id: m.ID, name: m.DisplayName,
+		facts: facts, omitted: omitted, content: content, at: at,
+		change: changeOf(before, known), replaces: before.sequence(),
 	}
 }
 
-// changeOf gives the change of a mailbox against what was published before this operation.
-func changeOf(before known, was bool) string {
+// changeOf is the change of a mailbox since its last observation before this operation. known is
+// false if there is none.
+func changeOf(before entry, known bool) string {
 	switch earlier := before.earlierChange(); {
-	case !was:
+	case !known:
 		return event.ChangeNew
-	case before.is(gone):
+	case before.has(missing):
 		return event.ChangeReturned
 	case earlier != "":
-		return earlier // by an earlier attempt of this operation; it has changed once more since
+		// an earlier attempt of this operation published it, and the mailbox has changed again
+		// since
+		return earlier
 	default:
 		return event.ChangeChanged
 	}
@@ -203,51 +211,52 @@ func changeOf(before known, was bool) string {
 func (w *walk) count(change string) {
 	switch change {
 	case event.ChangeNew:
-		w.done.New++
+		w.result.New++
 	case event.ChangeChanged:
-		w.done.Changed++
+		w.result.Changed++
 	case event.ChangeReturned:
-		w.done.Returned++
+		w.result.Returned++
 	default:
-		w.done.Unchanged++
+		w.result.Unchanged++
 	}
 }
 
-// absentAtOnce is how many absent mailboxes are in memory at a time.
-const absentAtOnce = 500
+// maxMissingAtOnce bounds the missing mailboxes whose facts are in memory.
+const maxMissingAtOnce = 500
 
-// absent reports the mailboxes that the walk should have met and did not, if they are not too many.
-func (w *walk) absent(ctx context.Context) error {
+// reportMissing publishes the mailboxes that the list should have and does not, unless there are so
+// many that the sync is suspect.
+func (w *walk) reportMissing(ctx context.Context) error {
 	var sequences []uint64
 	reported := 0
 	for _, k := range w.index {
 		switch {
-		case k.is(seen) || !k.expected():
-		case k.is(gone):
-			reported++ // by an earlier attempt
+		case k.has(seen) || !k.expected():
+		case k.has(missing):
+			reported++ // by an earlier attempt of this operation
 		default:
 			sequences = append(sequences, k.sequence())
 		}
 	}
-	w.done.Absent, w.done.Missing = reported+len(sequences), reported
-	if !w.command.AcceptMissing && w.done.Unidentified > 0 && len(sequences) > 0 {
-		w.done.Suspect = true
+	w.result.Absent, w.result.Missing = reported+len(sequences), reported
+	if !w.command.AcceptMissing && w.result.Unidentified > 0 && len(sequences) > 0 {
+		w.result.Suspect = true
 		w.warnings.add("%d rows tell no mailbox, and %d known mailboxes were not met: none is reported missing, since they may be those rows",
-			w.done.Unidentified, len(sequences))
+			w.result.Unidentified, len(sequences))
 		return nil
 	}
-	if !w.command.AcceptMissing && w.guard.suspects(w.done.Known, w.done.Absent, w.done.Seen) {
-		w.done.Suspect = true
+	if !w.command.AcceptMissing && w.guard.suspects(w.result.Known, w.result.Absent, w.result.Seen) {
+		w.result.Suspect = true
 		return nil
 	}
 	for len(sequences) > 0 {
-		some := sequences[:min(len(sequences), absentAtOnce)]
+		some := sequences[:min(len(sequences), maxMissingAtOnce)]
 		sequences = sequences[len(some):]
-		missing, unreadable, err := w.store.absent(ctx, some)
+		missing, unreadable, err := w.store.missingObservations(ctx, some)
 		if err != nil {
 			return err
 		}
-		outcomes, err := w.store.put(ctx, missing)
+		outcomes, err := w.store.publish(ctx, missing)
 		if err != nil {
 			return err
 		}
@@ -256,17 +265,17 @@ func (w *walk) absent(ctx context.Context) error {
 			if outcomes[i].published {
 				published++
 			} else if why := outcomes[i].refused; why != nil {
-				w.warnings.add("%s was not met, which could not be published: %v", named(o.name, o.id), why)
+				w.warnings.add("%s was not met, which could not be published: %v", label(o.name, o.id), why)
 			}
 		}
 		for _, s := range unreadable {
 			w.warnings.add("message %d of %s can not be read: whether mailbox %s is missing can not be told; remove the message",
 				s.sequence, topology.StreamMailboxes, clip(s.subject, maxName))
 		}
-		w.done.Missing += published
+		w.result.Missing += published
 		w.published += published
-		// another sync has met them meanwhile, or they are named in a warning
-		w.done.Absent -= len(some) - published
+		// another sync has published newer observations of the others, or a warning names them
+		w.result.Absent -= len(some) - published
 		if err := w.progress(ctx); err != nil {
 			return err
 		}
@@ -274,13 +283,14 @@ func (w *walk) absent(ctx context.Context) error {
 	return nil
 }
 
-// progress tells how far the walk has come, if it is time.
+// progress publishes how far the walk has come, at most every [progressEvery].
 func (w *walk) progress(ctx context.Context) error {
 	if time.Since(w.progressAt) < progressEvery {
 		return nil
 	}
 	w.progressAt = time.Now()
-	return w.run.Emit(ctx, event.TypeSyncProgress, event.SyncProgressData{
-		StartedData: w.run.Started(), Seen: w.done.Seen, Pages: w.done.Pages, Known: w.done.Known, Published: w.published, StartedAt: w.done.StartedAt,
+	return w.attempt.Emit(ctx, event.TypeSyncProgress, event.SyncProgressData{
+		StartedData: w.attempt.Started(), Seen: w.result.Seen, Pages: w.result.Pages, Known: w.result.Known,
+		Published: w.published, StartedAt: w.result.StartedAt,
 	})
 }

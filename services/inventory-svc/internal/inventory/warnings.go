@@ -6,10 +6,11 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// maxWarnings bounds the warnings of a result; the others are counted.
+// maxWarnings bounds the warnings in a result. The others are only counted.
 const maxWarnings = 100
 
-// warnings are of rows and mailboxes that could not be read or published whole.
+// warnings collects the warnings of a walk, such as about mailboxes that could not be published in
+// full.
 type warnings struct {
 	first  []event.Warning
 	others int
@@ -23,7 +24,7 @@ func (w *warnings) add(format string, args ...any) {
 	w.first = append(w.first, event.Warning{Text: fmt.Sprintf(format, args...)})
 }
 
-// list gives the warnings as the result has them; nil for none.
+// list returns the warnings for the result; nil if there are none.
 func (w *warnings) list() []event.Warning {
 	if w.others == 0 {
 		return w.first
@@ -31,8 +32,8 @@ func (w *warnings) list() []event.Warning {
 	return append(w.first, event.Warning{Text: fmt.Sprintf("%d more warnings like these", w.others)})
 }
 
-// named is how a warning calls a mailbox.
-func named(name, id string) string {
+// label is the text for a mailbox in a warning.
+func label(name, id string) string {
 	if name == "" {
 		return fmt.Sprintf("mailbox %s", clip(id, maxName))
 	}

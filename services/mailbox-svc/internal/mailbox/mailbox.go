@@ -13,6 +13,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/adaxes"
 	"github.com/mailwright/mailwright/services/internal/vendors/dn"
 	"github.com/mailwright/mailwright/services/internal/worker"
+	"github.com/mailwright/mailwright/services/internal/worker/warnings"
 )
 
 // Handlers builds the handlers of this domain.
@@ -25,7 +26,11 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]operation.Handler{event.TypeMailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{NotRepeatable: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan})}, nil
+	return map[string]operation.Handler{
+		event.TypeMailboxCreate: worker.ForTenant(clients, worker.Handler[creator]{
+			NotRepeatable: true, LookUp: creator.lookUp, Perform: creator.create, Plan: creator.plan,
+		}),
+	}, nil
 }
 
 // creator creates mailboxes at one tenant's Adaxes.
@@ -49,7 +54,7 @@ func (c creator) create(ctx context.Context, run *operation.Attempt) (operation.
 	return operation.Reply{Type: event.TypeMailboxCreated, Data: event.MailboxCreatedData{
 		Operation: run.Operation,
 		Mailbox:   event.CreatedMailbox{DirectoryObject: result.ObjectDN, Alias: result.MailNickname, PrimarySMTPAddress: result.Mail, Database: result.HomeMDB},
-		Warnings:  worker.Warnings(result.Warnings),
+		Warnings:  warnings.OfAdaxes(result.Warnings),
 	}}, nil
 }
 
@@ -66,14 +71,14 @@ func (c creator) lookUp(ctx context.Context, run *operation.Attempt) (operation.
 		return operation.Reply{}, false, err
 	}
 	alias := user.Value("mailNickname")
-	if asked := data.Parameters.Alias; !run.Settling && asked != "" && !strings.EqualFold(asked, alias) {
+	if asked := data.Parameters.Alias; run.Prior == nil && asked != "" && !strings.EqualFold(asked, alias) {
 		return operation.Reply{}, false, &failure.Error{Kind: failure.Refused, Vendor: adaxes.Vendor, Text: "the user has a mailbox already, with another alias"}
 	}
 	out := event.MailboxCreatedData{
 		Operation: run.Operation,
 		Mailbox:   event.CreatedMailbox{DirectoryObject: user.DN, Alias: alias, PrimarySMTPAddress: user.Value("mail"), Database: databaseName(user.Value("homeMDB"))},
 	}
-	if !run.Settling {
+	if run.Prior == nil {
 		out.Warnings = []event.Warning{{Text: "The user had a mailbox already; none was created."}}
 	}
 	return operation.Reply{Type: event.TypeMailboxCreated, Data: out}, true, nil

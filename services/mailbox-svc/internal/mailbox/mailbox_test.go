@@ -61,7 +61,7 @@ func TestAMailboxThatALostCreateMadeIsNoFailure(t *testing.T) {
 	t.Parallel()
 	h := handler(t, "", `{"resultType":1,"exception":{"message":"The user already has a mailbox."}}`)
 	first, again := run(t), run(t)
-	again.Open = &event.FailureData{}
+	again.Prior = &operation.PriorCall{}
 	if _, err := h.Perform(t.Context(), first); !failure.Is(err, failure.Refused) {
 		t.Errorf("the first call: %v", err)
 	}

@@ -60,7 +60,7 @@ func Start(t *testing.T) *Env {
 // retries. change changes the engine's settings.
 func (env *Env) Serve(t *testing.T, domain event.Domain, handlers map[string]operation.Handler, change ...func(*operation.Config)) {
 	t.Helper()
-	soon := operation.Retry{First: time.Millisecond, Most: time.Millisecond, Horizon: time.Hour}
+	soon := operation.Retry{First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour}
 	cfg := operation.Config{
 		Domain: domain, Handlers: handlers, JS: env.JS, Log: slog.New(slog.DiscardHandler),
 		Operators: map[string][]string{"contoso": {"/mailwright-cli"}}, // as the sandbox is configured

@@ -188,7 +188,7 @@ func refuse(response int) gldap.HandlerFunc {
 }
 
 // run lets a fault strike or does the work, and writes the journal. Of the faults, latency delays;
-// every other kind leaves the directory unavailable, since the library can not drop a connection.
+// every other kind leaves the directory unavailable, since the library cannot drop a connection.
 func (s *Server) run(name, target string, work func() (code int, outcome string)) int {
 	started := time.Now()
 	entry := journal.Entry{Sequence: s.Journal.Next(), Time: s.World.Now(), Vendor: Vendor, Call: name, Target: target}

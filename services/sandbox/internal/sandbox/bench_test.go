@@ -54,7 +54,7 @@ func BenchmarkPage(b *testing.B) {
 	}
 	server := httptest.NewServer(s.Handler())
 	defer server.Close()
-	caller := &box{t: &testing.T{}, server: server, sandbox: s}
+	caller := &env{t: &testing.T{}, server: server, sandbox: s}
 	caller.control("POST", "enpower/population", `{"count":1000000}`)
 	token := caller.powerToken()
 	b.ResetTimer()

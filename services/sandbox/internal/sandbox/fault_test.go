@@ -109,7 +109,7 @@ func TestFaultsOfAMailbox(t *testing.T) {
 	b := open(t, sandbox.Options{})
 	b.control("POST", "faults", `{"kind":"suspend","count":1}`)
 	const michael = "CN=Michael Smith,OU=My Organizational Unit,DC=example,DC=com"
-	b.adaxes("GET", "directoryObjects?directoryObject="+url.QueryEscape(michael), "") // can not be held, and leaves the fault alone
+	b.adaxes("GET", "directoryObjects?directoryObject="+url.QueryEscape(michael), "") // cannot be held, and leaves the fault alone
 	body := fmt.Sprintf(`{"directoryObject":%q,"mailboxParameters":{"alias":"mike"}}`, michael)
 	a := b.adaxes("POST", "directoryObjects/exchange/mailbox", body)
 	if kind, _, _ := b.result(a); kind != 2 || b.getMailbox("mike@example.com") != nil {

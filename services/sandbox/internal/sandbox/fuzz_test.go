@@ -17,7 +17,7 @@ func FuzzRequests(f *testing.F) {
 		f.Fatal(err)
 	}
 	handler := s.Handler()
-	b := &box{t: &testing.T{}, sandbox: s}
+	b := &env{t: &testing.T{}, sandbox: s}
 	server := httptest.NewServer(handler)
 	f.Cleanup(server.Close)
 	b.server = server

@@ -18,7 +18,7 @@ func create(upn, further string) string {
 		`</executeData><after source="executeData" destination="data" mode="merge"/></execute></procedure></request>`
 }
 
-func (b *box) store(server, name string) string {
+func (b *env) store(server, name string) string {
 	b.t.Helper()
 	for _, part := range strings.Split(b.control("GET", "objects?kind=stores", "").body, "{") {
 		if strings.Contains(part, fmt.Sprintf(`"server":%q,"name":%q`, server, name)) {

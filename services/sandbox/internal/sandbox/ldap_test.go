@@ -16,7 +16,7 @@ const (
 )
 
 // ldap opens the directories over LDAP, with a bind as the reader.
-func (b *box) ldap() *ldap.Conn {
+func (b *env) ldap() *ldap.Conn {
 	b.t.Helper()
 	c := b.ldapUnbound()
 	if err := c.Bind(ldapReader, ldapSecret); err != nil {
@@ -25,7 +25,7 @@ func (b *box) ldap() *ldap.Conn {
 	return c
 }
 
-func (b *box) ldapUnbound() *ldap.Conn {
+func (b *env) ldapUnbound() *ldap.Conn {
 	b.t.Helper()
 	url, stop, err := b.sandbox.StartLDAP(sandbox.LDAP{Address: "127.0.0.1:0"})
 	if err != nil {

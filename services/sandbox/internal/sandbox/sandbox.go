@@ -24,8 +24,8 @@ import (
 	"github.com/mailwright/mailwright/services/sandbox/internal/state"
 )
 
-// Options are the choices of whoever starts a sandbox. The zero value is a tenant in memory
-// with the default seed, scanned on demand.
+// Options configure a sandbox. The zero value is a tenant in memory with the default seed, which is
+// scanned on demand.
 type Options struct {
 	Seed         []byte // YAML; nil: the default
 	StateFile    string // "": nothing outlives the process

@@ -6,7 +6,7 @@ import (
 	"sort"
 )
 
-// row is what a table holds: a pointer to an immutable value. Whoever changes a row puts a copy.
+// row is an entry of a table: a pointer to an immutable value. A row is changed by putting a copy.
 type row interface {
 	key() string
 	seq() *uint64

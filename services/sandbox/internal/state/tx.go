@@ -177,7 +177,7 @@ func (tx *Tx) MailboxesAfter(seq uint64, visit func(*Mailbox) bool) {
 	tx.world.mailboxes.after(seq, visit)
 }
 
-// Recipient is whoever can be a delegate: a mailbox or a group.
+// Recipient is a mailbox or a group, which can be a delegate.
 type Recipient struct {
 	GUID, Name, DisplayName, Address string
 }

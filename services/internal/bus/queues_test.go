@@ -1,0 +1,166 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// queueEnv drives keyQueues by short commands. A message is a key and a stream sequence, such as
+// a3.
+type queueEnv struct {
+	t      *testing.T
+	queues *keyQueues
+	now    time.Time
+}
+
+func newQueueEnv(t *testing.T) *queueEnv {
+	return &queueEnv{t: t, queues: newKeyQueues(), now: time.Now()}
+}
+
+// do carries out commands:
+//
+//	+a3   the server delivers a3
+//	ok a3, retry a3    its handler has acked, or nacked, a3
+//	return    all but the started messages go back to the server
+//
+// It returns what was started, in order, and what was overtaken.
+func (e *queueEnv) do(commands ...string) (result string) {
+	e.t.Helper()
+	var log []string
+	for _, command := range commands {
+		verb, name, _ := strings.Cut(command, " ")
+		switch {
+		case strings.HasPrefix(command, "+"):
+			p, overtaking := e.queues.add(e.delivery(command[1:]), 100)
+			if overtaking != nil {
+				log = append(log, fmt.Sprintf("%s<%s", nameOf(p), nameOf(overtaking)))
+			}
+		case verb == "ok":
+			e.queues.done(e.pending(name))
+		case verb == "retry":
+			e.queues.retry(e.pending(name), e.now.Add(time.Minute))
+		case verb == "return":
+			e.queues.removeUnstarted()
+		}
+		var begun []string
+		for p, ok := e.queues.next(); ok; p, ok = e.queues.next() {
+			e.queues.start(p)
+			begun = append(begun, nameOf(p))
+		}
+		log = append(log, begun...)
+	}
+	return strings.Join(log, " ")
+}
+
+func (e *queueEnv) delivery(name string) Delivery {
+	var sequence uint64
+	if _, err := fmt.Sscan(name[1:], &sequence); err != nil {
+		e.t.Fatal(err)
+	}
+	return Delivery{Subject: name[:1], Sequence: sequence, replyTo: name, Data: []byte("x"), Header: nats.Header{}}
+}
+
+func (e *queueEnv) pending(name string) *pending {
+	p := e.queues.bySequence[e.delivery(name).Sequence]
+	if p == nil {
+		e.t.Fatalf("%s is not pending", name)
+	}
+	return p
+}
+
+func nameOf(p *pending) string { return fmt.Sprint(p.key, p.delivery.Sequence) }
+
+func TestKeyQueuesStartOneMessageOfAKeyInTheOrderOfTheStream(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		commands []string
+		started  string
+	}{
+		"different keys start at the same time":                     {[]string{"+a1", "+b2", "+c3"}, "a1 b2 c3"},
+		"a key's next starts after its first":                       {[]string{"+a1", "+a2", "+b3", "ok a1"}, "a1 b3 a2"},
+		"a retried message blocks its key":                          {[]string{"+a1", "+a2", "+b3", "retry a1"}, "a1 b3"},
+		"a retried message starts first":                            {[]string{"+a1", "+a2", "retry a1", "+a1", "ok a1"}, "a1 a1 a2"},
+		"a retried message does not block other keys":               {[]string{"+a1", "retry a1", "+b2"}, "a1 b2"},
+		"a started message that is redelivered goes on":             {[]string{"+a1", "+a1", "+a2", "ok a1"}, "a1 a2"},
+		"an older message waits for a newer started one":            {[]string{"+a3", "+a1", "ok a3"}, "a3 a1<a3 a1"},
+		"an older message starts before the retry of a newer one":   {[]string{"+a3", "+a1", "retry a3", "+a3", "ok a1"}, "a3 a1<a3 a1 a3"},
+		"two older messages wait for a newer started one":           {[]string{"+a5", "+a3", "+a1", "ok a5", "ok a1"}, "a5 a3<a5 a1<a5 a1 a3"},
+		"a newer message does not overtake a started one":           {[]string{"+a1", "+a3", "ok a1"}, "a1 a3"},
+		"an older message of another key starts":                    {[]string{"+a3", "+b1"}, "a3 b1"},
+		"a redelivery that is older than the first queued is first": {[]string{"+a2", "+a4", "+a3", "ok a2", "ok a3"}, "a2 a3 a4"},
+		"returned messages do not start":                            {[]string{"+a1", "+a2", "return", "ok a1"}, "a1"},
+		"a retried message is returned too":                         {[]string{"+a1", "+a2", "retry a1", "return", "+a2"}, "a1 a2"},
+		"returned messages may be delivered again":                  {[]string{"+a1", "+a2", "return", "+a2", "ok a1"}, "a1 a2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := newQueueEnv(t).do(c.commands...); got != c.started {
+				t.Errorf("started %s, want %s", got, c.started)
+			}
+		})
+	}
+}
+
+func TestKeyQueuesCountWhatIsPending(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		commands                        []string
+		messages, bytes, started, keys  int
+		overdueInOneMinute, overdueInAn int // hour
+	}{
+		"nothing":                    {},
+		"delivered":                  {commands: []string{"+a1", "+a2", "+b3"}, messages: 3, bytes: 300, started: 2, keys: 2},
+		"redelivered while started":  {commands: []string{"+a1", "+a1"}, messages: 1, bytes: 100, started: 1, keys: 1},
+		"redelivered while queued":   {commands: []string{"+a1", "+a2", "+a2"}, messages: 2, bytes: 200, started: 1, keys: 1},
+		"acked":                      {commands: []string{"+a1", "ok a1"}},
+		"awaiting redelivery":        {commands: []string{"+a1", "+b2", "retry a1"}, messages: 2, bytes: 100, started: 1, keys: 2, overdueInAn: 1},
+		"redelivered":                {commands: []string{"+a1", "retry a1", "+a1"}, messages: 1, bytes: 100, started: 1, keys: 1},
+		"returned":                   {commands: []string{"+a1", "+a2", "+b3", "retry b3", "return"}, messages: 1, bytes: 100, started: 1, keys: 1},
+		"returned, and the rest ack": {commands: []string{"+a1", "+a2", "return", "ok a1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newQueueEnv(t)
+			env.do(c.commands...)
+			q := env.queues
+			if len(q.bySequence) != c.messages || q.bytes != c.bytes || q.started != c.started || len(q.byKey) != c.keys {
+				t.Errorf("%d messages of %d bytes in %d keys, %d started", len(q.bySequence), q.bytes, len(q.byKey), q.started)
+			}
+			if n := q.overdue(env.now.Add(time.Minute)); n != c.overdueInOneMinute {
+				t.Errorf("%d are overdue at their time", n)
+			}
+			if n := q.overdue(env.now.Add(time.Hour)); n != c.overdueInAn {
+				t.Errorf("%d are overdue an hour later", n)
+			}
+		})
+	}
+}
+
+func TestKeyQueuesAckTheLastDeliveryOfAStartedMessage(t *testing.T) {
+	t.Parallel()
+	env := newQueueEnv(t)
+	env.do("+a1")
+	again := env.delivery("a1")
+	again.replyTo = "second"
+	p, _ := env.queues.add(again, 100)
+	if p.state != started || p.delivery.replyTo != "second" {
+		t.Errorf("state %d, acknowledged at %s", p.state, p.delivery.replyTo)
+	}
+}
+
+func TestKeyQueuesDropTheContentsOfARetriedMessage(t *testing.T) {
+	t.Parallel()
+	env := newQueueEnv(t)
+	env.do("+a1", "retry a1")
+	if p := env.pending("a1"); p.delivery.Data != nil || p.delivery.Header != nil {
+		t.Error("the contents stay in memory")
+	}
+	env.do("+a1")
+	if p := env.pending("a1"); p.delivery.Data == nil {
+		t.Error("the redelivery brings no contents")
+	}
+}

@@ -1,0 +1,165 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
+)
+
+// rechecker checks every command once more: a consumer of its own delivers each again. Once a
+// command is older than RecheckAfter, it must have an outcome, or still be on its way to one. A
+// command that is neither was acknowledged by something other than us, for instance by a person
+// with a NATS tool, and ends as a dead letter. The rechecker reads; it never calls a vendor.
+type rechecker struct{ engine *Engine }
+
+func (r rechecker) name() string { return bus.RecheckConsumer(r.engine.cfg.Domain).Durable }
+
+// subscriber has one topic.
+func (r rechecker) subscriber() *bus.Subscriber {
+	return bus.NewSubscriber(bus.SubscriberConfig{
+		JS: r.engine.cfg.JS,
+		Consumer: func(string) (string, jetstream.ConsumerConfig) {
+			return topology.StreamCommands, bus.RecheckConsumer(r.engine.cfg.Domain)
+		},
+		Parallel:     parallelRechecks,
+		NakDelay:     nakDelay,
+		Malformed:    r.malformed,
+		CloseTimeout: stopTimeout,
+		Logger:       r.engine.cfg.Log,
+	})
+}
+
+const (
+	// parallelRechecks is how many commands are checked at once. They share the requests for their
+	// records, so a rechecker that has fallen behind catches up with any number of commands that a
+	// service carries out.
+	parallelRechecks = 8
+	// recheckShare is the part of its time, one in so many, that each of them is at work. The
+	// pauses are maxRecheckPause at most. The rechecker is in no hurry.
+	recheckShare    = 4
+	maxRecheckPause = 100 * time.Millisecond
+	// confirmAfter is when the rechecker looks once more before it calls a command lost: a replica
+	// of a stream may lag behind.
+	confirmAfter = 250 * time.Millisecond
+)
+
+// onCommand checks one command, and has it delivered again while it is on its way. A command that
+// is too young waits here until it is not: those behind it are younger still.
+func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) error {
+	e := r.engine
+	if !e.sleepUntil(d.StoredAt.Add(e.cfg.RecheckAfter)) {
+		return &redeliverAfter{} // at once, to another replica
+	}
+	began := time.Now()
+	e.reach(failpoint.Recheck)
+	err := r.check(ctx, d)
+	e.sleep(min((recheckShare-1)*time.Since(began), maxRecheckPause))
+	return err
+}
+
+func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
+	e := r.engine
+	a, err := decode(d)
+	if err != nil {
+		return r.malformed(ctx, d, err)
+	}
+	t := &task{command: d, attempt: a}
+	for range 2 {
+		if t.last, err = e.records.last(a); isRecordUnreadable(err) {
+			return nil // its partition gives it up
+		}
+		if err != nil {
+			return err
+		}
+		if t.last.state.Terminal() || t.last.conflicts(a) {
+			return nil
+		}
+		if !e.isDue(t) {
+			return r.reschedule(ctx, t)
+		}
+		onItsWay, err := r.isOnItsWay(ctx, a)
+		if err != nil {
+			return err
+		}
+		if onItsWay || !e.sleep(confirmAfter) {
+			return &redeliverAfter{e.cfg.RecheckAfter}
+		}
+	}
+	detail := "acknowledged without an outcome"
+	if t.last.sequence > 0 {
+		detail += fmt.Sprintf("; its record ends with %q", t.last.state)
+	}
+	return e.deadLetter(ctx, deadLetter{reason: AckedWithoutOutcome, detail: detail, attempt: a}, d)
+}
+
+// reschedule makes sure that a command which is not due yet has its schedule. It need not be
+// checked again: the schedule is as durable as the command.
+func (r rechecker) reschedule(ctx context.Context, t *task) error {
+	found, err := r.engine.parking.isScheduled(ctx, t.attempt)
+	if err != nil || found {
+		return err
+	}
+	t.attempt.writer = r.engine.records.writer(t.attempt, t.last)
+	return r.engine.schedule(ctx, t)
+}
+
+// malformed dead-letters what no partition delivers, and so no partition dead-letters.
+func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) error {
+	if _, delivered := topology.ParseCommandSubject(d.Subject); delivered {
+		return nil
+	}
+	return r.engine.malformed(ctx, d, reason)
+}
+
+// isOnItsWay reports whether a command that has no outcome will be delivered again: by its
+// partition, or because it waits on its key. It asks in this order, and the record is read
+// afterwards: a command is parked before its message is acknowledged, and has its outcome before it
+// is removed from PARKED.
+func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
+	e := r.engine
+	consumer := bus.CommandConsumer(e.cfg.Domain, a.address.Partition)
+	if acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, a.sequence); err != nil || !acked {
+		return true, err
+	}
+	head, parked, err := e.parking.head(ctx, a.address)
+	if err != nil {
+		return false, err
+	}
+	if !parked {
+		return r.isAboutToQueue(ctx, a)
+	}
+	return true, r.ensureWakeUp(ctx, a.address, head)
+}
+
+// isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the
+// server is about to publish its wake-up, or a wake-up has appeared that nobody has taken.
+func (r rechecker) isAboutToQueue(ctx context.Context, a *Attempt) (bool, error) {
+	if a.command.NotBefore.IsZero() {
+		return false, nil
+	}
+	if scheduled, err := r.engine.parking.isScheduled(ctx, a); err != nil || scheduled {
+		return scheduled, err
+	}
+	pending, err := r.engine.parking.pendingWakeUp(ctx, a.address)
+	return pending.sequence > 0, err
+}
+
+// ensureWakeUp wakes a key that should have been woken RecheckAfter ago, or that nothing will wake
+// any more, because its schedule was lost.
+func (r rechecker) ensureWakeUp(ctx context.Context, key topology.Address, head parkedCommand) error {
+	staleBefore := r.engine.Now().Add(-r.engine.cfg.RecheckAfter)
+	if head.parkedAt.After(staleBefore) {
+		return nil
+	}
+	_, scheduled, err := r.engine.parking.ensureWakeUp(ctx, key, staleBefore)
+	if scheduled && err == nil {
+		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "key", key.Key, "operation", head.OperationID)
+	}
+	return err
+}

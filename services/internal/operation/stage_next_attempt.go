@@ -1,0 +1,31 @@
+package operation
+
+import (
+	"context"
+	"time"
+)
+
+// awaitNextAttempt has a command wait until its record allows the next attempt, and until a detached
+// call of the same operation has ended: a duplicate that arrives on another key would make the call
+// a second time. If the process dies right after it, the message is delivered again.
+func (e *Engine) awaitNextAttempt(_ context.Context, t *task) (step, error) {
+	if _, detached := e.detached.Load(t.attempt.ID); detached {
+		return step{postpone, e.Now().Add(e.cfg.leaseTime())}, nil
+	}
+	if e.Now().Before(t.last.nextAttempt) {
+		return e.waitUntil(t, t.last.nextAttempt), nil
+	}
+	return step{}, nil
+}
+
+// maxSlotRetries is how many attempts of a command may be followed by a retry in its slot.
+const maxSlotRetries = 3
+
+// waitUntil has a command wait for its next attempt: in its slot if the time is near, else parked.
+func (e *Engine) waitUntil(t *task, at time.Time) step {
+	near := at.Sub(e.Now()) <= e.cfg.ParkAfter && t.attempt.Operation.Attempt <= maxSlotRetries
+	if near && t.reference == nil {
+		return step{retryInSlot, at}
+	}
+	return step{postpone, at}
+}

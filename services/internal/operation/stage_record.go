@@ -1,0 +1,113 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/lease"
+)
+
+// record publishes what the attempt came to: the outcome, or waiting or unknown with the time of
+// the next attempt. If the process dies right after it, the record answers the next delivery.
+func (e *Engine) record(ctx context.Context, t *task) (step, error) {
+	a := t.attempt
+	if n, ok := errors.AsType[*notRecorded](t.failure); ok {
+		return step{}, n
+	}
+	if e.leaseLost(t) {
+		e.cfg.Log.Warn("the lease was lost before the vendor was called to write; the command comes back",
+			"operation", a.ID, "error", a.secrets.text(t.failure.Error()))
+		return step{}, &notRecorded{lease.ErrLost}
+	}
+	c, err := e.decide(ctx, t)
+	if err != nil {
+		return step{}, err
+	}
+	e.cfg.Log.Info("attempted", "operation", a.ID, "type", a.Command.Type(), "key", a.Operation.Key,
+		"attempt", a.Operation.Attempt, "result", c.reply.Type, "reason", a.secrets.text(reasonOf(c.reply)))
+	e.reach(failpoint.PublishOutcome)
+	err = a.writer.publish(ctx, c.reply.Type, c.reply.Data)
+	if u, ok := errors.AsType[*unpublishable](err); ok {
+		t.failure = u
+		if c, err = e.decide(ctx, t); err == nil {
+			err = a.writer.publish(ctx, c.reply.Type, c.reply.Data)
+		}
+	}
+	if err != nil {
+		e.readBack(ctx, t, c.reply, err)
+		return step{}, fmt.Errorf("publish %s of operation %s: %w", c.reply.Type, a.ID, err)
+	}
+	e.reach(failpoint.PublishedOutcome)
+	if c.next.IsZero() {
+		return step{kind: finished}, nil
+	}
+	return e.waitUntil(t, c.next), nil
+}
+
+// decide gives the event to publish: the reply, or what becomes of a failure. A person learns of an
+// operation whose outcome nobody can tell before its waiting ends.
+func (e *Engine) decide(ctx context.Context, t *task) (conclusion, error) {
+	if t.failure == nil {
+		return conclusion{reply: t.reply}, nil
+	}
+	e.logFailure(t)
+	c := e.situation(t).conclude(t.failure, e.cfg.Retries)
+	if c.deadLetter == "" {
+		return c, nil
+	}
+	return c, e.deadLetterCommand(ctx, t, OutcomeUnknown, c.deadLetter)
+}
+
+// logFailure logs what the event will not say.
+func (e *Engine) logFailure(t *task) {
+	a := t.attempt
+	if u, ok := errors.AsType[*unpublishable](t.failure); ok {
+		e.cfg.Log.Error("an event can not be published", "operation", a.ID, "type", u.eventType, "error", a.secrets.text(u.cause.Error()))
+		return
+	}
+	if d := classify(t.failure); d.action == retryByKind && d.failure.Kind == failure.Internal {
+		e.cfg.Log.Warn("attempt failed", "operation", a.ID, "error", a.secrets.text(t.failure.Error()))
+	}
+}
+
+// situation is what the decision about a task's failure depends on beside the failure.
+func (e *Engine) situation(t *task) situation {
+	return situation{
+		operation:   t.attempt.Operation,
+		domain:      t.attempt.address.Domain,
+		now:         e.Now().UTC(),
+		last:        t.last,
+		prior:       t.last.priorCall(t.handler),
+		called:      t.attempt.performing.Load(),
+		sentAt:      t.sentAt,
+		repeatable:  !t.handler.NotRepeatable,
+		callTimeout: e.cfg.CallTimeout,
+		expiry:      t.attempt.command.ExpiryTime,
+	}
+}
+
+// reasonOf gives the log what a reply says about a failure; "" for a success.
+func reasonOf(r Reply) string {
+	words := func(f *event.FailureData) string {
+		if f == nil {
+			return ""
+		}
+		return f.Kind + ": " + f.Text
+	}
+	switch d := r.Data.(type) {
+	case event.WaitingData:
+		return words(d.Failure)
+	case event.UnknownData:
+		return words(&d.Failure)
+	case event.FailedData:
+		return words(&d.Failure)
+	case event.RejectedData:
+		return (&Rejection{Faults: d.Faults}).Error()
+	default:
+		return ""
+	}
+}
