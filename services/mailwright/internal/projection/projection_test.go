@@ -112,10 +112,10 @@ func TestVerifyAndRebuild(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	env, _, where := start(t)
-	standing := func() (list []projection.Row, r apptest.Result) {
+	standing := func() (list []projection.Position, r apptest.Result) {
 		r = call(t, where, "status", "--over", "10ms", "--json")
 		for line := range strings.Lines(r.Out) {
-			var one projection.Row
+			var one projection.Position
 			if err := json.Unmarshal([]byte(line), &one); err != nil {
 				t.Fatal(err)
 			}

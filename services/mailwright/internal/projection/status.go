@@ -30,8 +30,8 @@ positions it advances a second. Only messages that it follows count. A projectio
 Exit codes: 0 every projection can go on; 1 one of them stopped, or a server does not answer.`
 }
 
-// Row is the position of a projection, as --json prints it, one a line.
-type Row struct {
+// Position is the position of a projection, as --json prints it, one a line.
+type Position struct {
 	Projection   string  `json:"projection"`
 	Stream       string  `json:"stream"`
 	Sequence     int64   `json:"sequence"`
@@ -65,7 +65,7 @@ func (c *Status) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	passed := time.Since(began).Seconds()
-	var list []Row
+	var list []Position
 	stopped := 0
 	for _, p := range projection.List() {
 		position := now[p.Name()]
@@ -73,7 +73,7 @@ func (c *Status) Run(ctx context.Context, a *app.App) error {
 		if err != nil {
 			return err
 		}
-		status := Row{
+		status := Position{
 			Projection: p.Name(), Stream: p.Stream(), Sequence: position.Sequence, LastSequence: lag.Last, Lag: lag.Messages,
 			Rate: float64(position.Sequence-before[p.Name()].Sequence) / max(passed, 0.001),
 		}
@@ -95,7 +95,7 @@ func (c *Status) Run(ctx context.Context, a *app.App) error {
 	return nil
 }
 
-func print(a *app.App, list []Row) error {
+func print(a *app.App, list []Position) error {
 	if a.JSON {
 		for _, s := range list {
 			if err := a.PrintJSON(s); err != nil {
