@@ -56,13 +56,14 @@ type partitionEnv struct {
 	partitions int
 	onePending bool
 
+	gate    chan struct{} // closed when handlers may begin: after all partitions are subscribed
 	mu      sync.Mutex
 	handled map[uint64]bool // by sequence
 }
 
 func newPartitionEnv(b *testing.B, partitions int, onePending bool) *partitionEnv {
 	server := startServer(b)
-	e := &partitionEnv{server: server, js: server.connect(b), partitions: partitions, onePending: onePending, handled: map[uint64]bool{}}
+	e := &partitionEnv{server: server, js: server.connect(b), partitions: partitions, onePending: onePending, gate: make(chan struct{}), handled: map[uint64]bool{}}
 	if err := topology.Ensure(b.Context(), e.js, topology.Config{Partitions: partitions}); err != nil {
 		b.Fatal(err)
 	}
@@ -100,6 +101,7 @@ func (e *partitionEnv) start(b *testing.B, js jetstream.JetStream, work func(key
 func (e *partitionEnv) handle(m *message.Message, work func(key string)) {
 	d, _ := bus.DeliveryFrom(m.Context())
 	address, _ := topology.ParseCommandSubject(d.Subject)
+	<-e.gate
 	work(address.Key)
 	e.mu.Lock()
 	e.handled[d.Sequence] = true
@@ -130,6 +132,7 @@ func oneMillisecond(string) { time.Sleep(time.Millisecond) }
 func (e *partitionEnv) rate(b *testing.B) float64 {
 	n := e.publishKeys(b, 1000, 4)
 	e.start(b, e.js, oneMillisecond)
+	close(e.gate)
 	return float64(n) / e.seconds(b, n)
 }
 
@@ -139,7 +142,6 @@ func (e *partitionEnv) slowKey(b *testing.B) float64 {
 	others := 0
 	e.publish(b, "slow", slow)
 	n := e.publishKeys(b, 1000, 4)
-	start := time.Now()
 	e.start(b, e.js, func(key string) {
 		if key == "slow" {
 			time.Sleep(200 * time.Millisecond)
@@ -150,6 +152,8 @@ func (e *partitionEnv) slowKey(b *testing.B) float64 {
 		others++
 		mu.Unlock()
 	})
+	close(e.gate)
+	start := time.Now()
 	eventuallyWithin(b, time.Minute, "the other keys are handled", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -159,6 +163,7 @@ func (e *partitionEnv) slowKey(b *testing.B) float64 {
 }
 
 func (e *partitionEnv) takeover(b *testing.B) float64 {
+	close(e.gate)
 	lost := e.server.connect(b)
 	e.start(b, lost, oneMillisecond)
 	e.start(b, e.server.connect(b), oneMillisecond)
