@@ -78,6 +78,9 @@ func (n Update) Final() bool { return n.Dead != nil || n.State.Terminal() }
 //
 // Errors: [ErrNoOutcome] if ctx ended first, [ErrNoStreams], or an error about a receipt without a
 // tenant. A dead letter is an update and no error.
+//
+// NATS permissions that limit the caller to a tenant or a domain allow at most eight operations in
+// one call: with more, the request for a consumer has several filters, and the server denies it.
 func AwaitAll(ctx context.Context, js jetstream.JetStream, receipts []Receipt, on func(Update)) error {
 	w := waiting{open: map[command]Receipt{}, results: map[string][]command{}}
 	var results, letters []string
@@ -127,14 +130,25 @@ func (r Receipt) domains() []event.Domain {
 	return []event.Domain{r.Domain}
 }
 
-// subjectsPerConsumer bounds the filters of a consumer: the server compares each filter with every
-// other.
-const subjectsPerConsumer = 250
+const (
+	// subjectsPerConsumer bounds the filters of a consumer: the server compares each filter with
+	// every other.
+	subjectsPerConsumer = 250
+	// maxSingleFilters is the largest number of subjects of a stream for which each subject gets a
+	// consumer of its own. A request for a consumer with one filter has the filter in its subject,
+	// so permissions can limit a publisher to its tenant. A request with several filters has none.
+	maxSingleFilters = 8
+)
 
 func sources(stream string, subjects []string) []Source {
 	slices.Sort(subjects)
+	subjects = slices.Compact(subjects)
+	size := subjectsPerConsumer
+	if len(subjects) <= maxSingleFilters {
+		size = 1
+	}
 	var list []Source
-	for chunk := range slices.Chunk(slices.Compact(subjects), subjectsPerConsumer) {
+	for chunk := range slices.Chunk(subjects, size) {
 		list = append(list, Source{stream, jetstream.OrderedConsumerConfig{FilterSubjects: chunk}})
 	}
 	return list

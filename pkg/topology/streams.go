@@ -153,7 +153,12 @@ func ensureStream(ctx context.Context, js jetstream.StreamManager, want jetstrea
 	if err != nil {
 		return fmt.Errorf("topology: stream %s: %w", want.Name, err)
 	}
-	return Differences("stream "+want.Name, streamFields, want, stream.CachedInfo().Config,
+	return CheckStream(want, stream.CachedInfo().Config)
+}
+
+// CheckStream compares a stream with what it must be; the error names each field that differs.
+func CheckStream(want, got jetstream.StreamConfig) error {
+	return Differences("stream "+want.Name, streamFields, want, got,
 		"change it with `nats stream edit "+want.Name+"`, or change Mailwright's settings")
 }
 

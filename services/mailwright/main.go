@@ -21,10 +21,12 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 	"github.com/mailwright/mailwright/services/mailwright/internal/key"
+	"github.com/mailwright/mailwright/services/mailwright/internal/nats"
 	"github.com/mailwright/mailwright/services/mailwright/internal/projection"
 	"github.com/mailwright/mailwright/services/mailwright/internal/sandbox"
 	"github.com/mailwright/mailwright/services/mailwright/internal/send"
 	"github.com/mailwright/mailwright/services/mailwright/internal/status"
+	"github.com/mailwright/mailwright/services/mailwright/internal/streams"
 	"github.com/mailwright/mailwright/services/mailwright/internal/watch"
 )
 
@@ -45,6 +47,8 @@ type commands struct {
 	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`
+	Streams    streams.Command    `cmd:"" help:"Show which streams and consumers are missing, and make them."`
+	NATS       nats.Command       `cmd:"" name:"nats" help:"Write the permissions of every NATS user, as a server's configuration or as a table."`
 	Doctor     doctor.Command     `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
 	Sandbox    sandbox.Command    `cmd:"" help:"Control the simulated vendors: seed, clock, switches, faults, journal."`
 	Server     dev.Server         `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`

@@ -37,7 +37,7 @@ var (
 	codeBlock = regexp.MustCompile("(?ms)^```.*?^```$")
 	codeSpan  = regexp.MustCompile("`[^`\n]+`")
 	// generated is what a test writes into a page.
-	generated = regexp.MustCompile(`(?s)<!-- (?:envelope|columns):.*?<!-- end of `)
+	generated = regexp.MustCompile(`(?s)<!-- (?:envelope|columns|permissions):.*?<!-- end of `)
 	pageLink  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	pageTitle = regexp.MustCompile(`(?m)^#{1,6} (.*)$`)
 	// notOfAnAnchor is what GitHub leaves out of a heading's anchor.

@@ -60,6 +60,8 @@ type Options struct {
 	// Env is added to the services' environment, such as MAILWRIGHT_LOG_LEVEL=debug; SandboxEnv to
 	// the sandbox's.
 	Env, SandboxEnv []string
+	// EnvOf, if set, is added to the environment of one service, by its name.
+	EnvOf func(service string) []string
 }
 
 // Stack is a running system.
@@ -232,10 +234,14 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 }
 
 func (s *Stack) startService(ctx context.Context, name, config string) error {
+	var own []string
+	if s.opts.EnvOf != nil {
+		own = s.opts.EnvOf(name)
+	}
 	return s.run(ctx, &program{
 		name: name, path: filepath.Join(s.opts.Bin, name),
 		args: []string{"--config", config, "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[name])},
-		env:  slices.Concat([]string{"MAILWRIGHT_DATABASE_URL=" + s.Endpoints.Postgres, "MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS}, s.opts.Env), ready: answers(s.url("http", name) + "/readyz"),
+		env:  slices.Concat([]string{"MAILWRIGHT_DATABASE_URL=" + s.Endpoints.Postgres, "MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS}, s.opts.Env, own), ready: answers(s.url("http", name) + "/readyz"),
 	})
 }
 

@@ -97,8 +97,7 @@ func EnsureConsumer(ctx context.Context, js jetstream.StreamConsumerManager, str
 		return want, fmt.Errorf("bus: consumer %s of %s: %w", name, stream, err)
 	}
 	got := consumer.CachedInfo().Config
-	return got, topology.Differences("consumer "+name+" of stream "+stream, consumerFields, withDefaults(want), got,
-		"change it with `nats consumer edit "+stream+" "+name+"`, or delete it while no service runs: it is created again, and starts with the oldest message")
+	return got, CheckConsumer(stream, want, got)
 }
 
 // AckedThrough reports whether the message with a stream sequence, and all messages of the consumer

@@ -4,6 +4,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -78,7 +79,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	p.OnStop("NATS connection", func(ctx context.Context) error { return bus.Disconnect(ctx, nc) })
 	p.Starting("the streams")
 	if err := topology.Ensure(ctx, js, topology.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
-		return err
+		return errors.Join(err, bus.Denied(nc))
 	}
 	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
 	if err != nil {
@@ -108,7 +109,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	// Serve returns when ctx has ended and no message is in flight; only then is the connection
 	// closed.
 	if err := engine.Serve(ctx, cfg.Partitions); err != nil {
-		return fmt.Errorf("serve %s: %w", domain, err)
+		return errors.Join(fmt.Errorf("serve %s: %w", domain, err), bus.Denied(nc))
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/permissions"
 )
 
 // Exit codes of every command.
@@ -67,8 +68,8 @@ type Globals struct {
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
 	State       string `name:"state" help:"State directory of 'mailwright dev', for its addresses. Default: .mailwright." type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
-	NATSCreds   string `name:"nats-creds" help:"File with NATS credentials." placeholder:"FILE"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
+	bus.AuthFlags
 }
 
 // App is what every command gets from the program.
@@ -134,11 +135,18 @@ const ServerTimeout = 5 * time.Second
 
 // Connect connects to NATS. It waits until ctx ends; the connection outlives ctx.
 func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
+	return a.ConnectAs(ctx, permissions.Operator)
+}
+
+// ConnectAs is Connect with the inbox of a user of package permissions, where no setting gives it.
+func (a *App) ConnectAs(ctx context.Context, user string) (*nats.Conn, jetstream.JetStream, error) {
 	e, err := a.Endpoints()
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, NATSCreds: a.NATSCreds}.Connect(ctx, "mailwright", a.Log)
+	auth := a.AuthFlags
+	auth.NATSInboxPrefix = cmp.Or(auth.NATSInboxPrefix, bus.InboxPrefix(user))
+	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, AuthFlags: auth}.Connect(ctx, "mailwright", a.Log)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? "+
 			"--nats-url says where else it is (%w)", withoutUser(e.NATS), context.Cause(ctx))

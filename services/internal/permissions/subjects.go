@@ -1,0 +1,110 @@
+package permissions
+
+import (
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
+)
+
+// allStreams names the streams.
+func allStreams() []string {
+	var names []string
+	for _, s := range topology.Streams(topology.Config{}) {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// projected names the streams that are followed for the projections.
+func projected() []string {
+	return []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDead}
+}
+
+// consumer is a durable consumer of a worker.
+type consumer struct {
+	stream, name, filter string
+	owned                bool // it has a pinned client
+}
+
+// consumers are those of a domain.
+func (o Options) consumers(d event.Domain) []consumer {
+	var list []consumer
+	for _, c := range bus.Consumers(d, o.Partitions) {
+		list = append(list, consumer{c.Stream, c.Config.Durable, c.Config.FilterSubject, c.Config.PriorityPolicy == jetstream.PriorityPolicyPinned})
+	}
+	return list
+}
+
+// durables match the requests that change a worker's consumer or take its messages, of streams that
+// others follow.
+func (o Options) durables() []string {
+	var list []string
+	for _, d := range event.Domains() {
+		for _, c := range o.consumers(d) {
+			if !slices.Contains(projected(), c.stream) {
+				continue
+			}
+			list = append(list, c.api("CREATE"), c.api("CREATE")+".>", c.api("MSG.NEXT"), c.api("DELETE"))
+		}
+	}
+	return list
+}
+
+// api is the subject of a request to JetStream.
+func api(request string) string { return jetstream.DefaultAPIPrefix + request }
+
+// api is the subject of a request about a consumer.
+func (c consumer) api(request string) string {
+	return api("CONSUMER." + request + "." + c.stream + "." + c.name)
+}
+
+// acknowledge matches where the deliveries of a consumer are acknowledged. Up to 2.13 the tokens
+// behind the consumer are five numbers: deliveries, two sequences, the time and what is pending.
+// From 2.14 on a server may put its domain and the account's hash before the stream, and further
+// tokens at the end.
+func (o Options) acknowledge(c consumer) []string {
+	const prefix, numbers = "$JS.ACK.", ".*.*.*.*.*"
+	place := c.stream + "." + c.name
+	list := []string{prefix + place + numbers}
+	if !o.OldAcknowledgements {
+		list = append(list, prefix+"*.*."+place+".*.*.*.*.>")
+	}
+	return list
+}
+
+func streamInfo(streams ...string) []string {
+	var list []string
+	for _, s := range streams {
+		list = append(list, api("STREAM.INFO."+s))
+	}
+	return list
+}
+
+// readMessage are the requests for a message by what the request holds. Where one server holds the
+// stream the first is used, else the second.
+func readMessage(stream string) []string {
+	return []string{api("DIRECT.GET." + stream), api("STREAM.MSG.GET." + stream)}
+}
+
+// readLast is the request for the last message of a subject, which is part of the request's.
+func readLast(stream, subject string) string { return api("DIRECT.GET." + stream + "." + subject) }
+
+// follow are the requests by which any part of a stream is followed.
+func follow(stream string) []string {
+	return append([]string{api("CONSUMER.CREATE." + stream + ".*"), api("CONSUMER.CREATE." + stream + ".*.>")}, pull(stream)...)
+}
+
+// ordered are the requests by which the subjects that match a filter are followed, with a consumer
+// whose only filter is this one or a narrower one. It has a random name, which nobody else can ask
+// for messages.
+func ordered(stream, filter string) []string {
+	return append([]string{api("CONSUMER.CREATE." + stream + ".*." + filter)}, append(pull(stream), api("CONSUMER.DELETE."+stream+".*"))...)
+}
+
+func pull(stream string) []string {
+	return []string{api("CONSUMER.INFO." + stream + ".*"), api("CONSUMER.MSG.NEXT." + stream + ".*")}
+}

@@ -1,0 +1,140 @@
+package permissions
+
+import (
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+)
+
+// worker is the program that carries the commands of a domain out.
+func (o Options) worker(d event.Domain) User {
+	u := User{Name: Worker(d), Role: "carries " + string(d) + " commands out"}
+	u.publish("checks the streams; reads the server's clock", streamInfo(allStreams()...)...)
+	for _, c := range o.consumers(d) {
+		u.publish("checks its consumers; sees whether another replica has a message", c.api("INFO"))
+		u.publish("asks for messages", c.api("MSG.NEXT"))
+		if c.owned {
+			u.publish("gives a partition to another replica", c.api("UNPIN"))
+		}
+		u.publish("acknowledges messages; heartbeats", o.acknowledge(c)...)
+	}
+	for _, stream := range []string{topology.StreamCommands, topology.StreamEvents, topology.StreamParked} {
+		u.publish("reads commands, the record of operations, and what waits", readMessage(stream)...)
+	}
+	for _, subject := range append(topology.WaitingOf(d), topology.WakeUpsOf(d)) {
+		u.publish("reads schedules and wake-ups", readLast(topology.StreamParked, subject))
+	}
+	u.publish("takes what no longer waits out of PARKED", api("STREAM.MSG.DELETE."+topology.StreamParked))
+	u.publish("results", topology.EventsOf(topology.Any, d))
+	u.publish("parks commands and schedules their wake-ups", topology.WaitingOf(d)...)
+	u.publish("dead letters", topology.DeadOf(topology.Any, d))
+	switch d {
+	case event.DomainDelegation:
+		u.publish("has a mailbox read again after another replica took its command over", topology.CommandsOf(topology.Any, d))
+	case event.DomainInventory:
+		mailboxes := topology.MailboxesOf(topology.Any)
+		u.publish("observations of mailboxes", mailboxes)
+		u.publish("reads the latest observations", append(ordered(topology.StreamMailboxes, mailboxes),
+			append(readMessage(topology.StreamMailboxes), readLast(topology.StreamMailboxes, mailboxes))...)...)
+	}
+	return u
+}
+
+// projection is the program that fills the projections.
+func (o Options) projection() User {
+	u := User{Name: Projection, Role: "fills the projections in Postgres"}
+	drift := topology.DriftOf(topology.Any, event.DomainDelegation)
+	u.publish("checks the streams", streamInfo(append(projected(), topology.StreamDrift)...)...)
+	for _, stream := range projected() {
+		u.publish("follows the streams", follow(stream)...)
+		u.publish("checks that the stream is the one that its rows reflect", readMessage(stream)...)
+	}
+	u.deny("consumers of the workers", o.durables()...)
+	u.publish("drift", drift)
+	u.publish("reads the latest drift", append(readMessage(topology.StreamDrift), readLast(topology.StreamDrift, drift))...)
+	return u
+}
+
+// streams is who makes streams and consumers.
+func (o Options) streams() User {
+	u := User{Name: Streams, Role: "makes streams and consumers (mailwright streams apply)"}
+	for _, stream := range allStreams() {
+		u.publish("plans", streamInfo(stream)...)
+		u.publish("makes streams that are missing", api("STREAM.CREATE."+stream))
+	}
+	for _, d := range event.Domains() {
+		for _, c := range o.consumers(d) {
+			u.publish("plans", c.api("INFO"))
+			u.publish("makes consumers that are missing", c.api("CREATE")+"."+c.filter)
+		}
+	}
+	return u
+}
+
+// operator is the command line of those who run the system. It reaches every tenant: a dead letter
+// is taken out by its sequence, which no subject keeps to a tenant.
+func (o Options) operator() User {
+	u := User{Name: Operator, Role: "the command line of those who run the system; every tenant"}
+	for _, d := range event.Domains() {
+		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
+	}
+	u.publish("status; follows from now on", streamInfo(allStreams()...)...)
+	u.publish("status", api("CONSUMER.LIST."+topology.StreamCommands))
+	for _, stream := range append(projected(), topology.StreamDrift) {
+		u.publish("watches; verifies and rebuilds projections", append(follow(stream), api("CONSUMER.DELETE."+stream+".*"))...)
+	}
+	u.deny("consumers of the workers", o.durables()...)
+	for _, stream := range allStreams() {
+		u.publish("shows commands, outcomes and dead letters", append(readMessage(stream), readLast(stream, ">"))...)
+	}
+	u.publish("discards dead letters", api("STREAM.MSG.DELETE."+topology.StreamDead))
+	return u
+}
+
+// publisher publishes the commands of a scope and awaits their outcomes.
+func publisher(s Scope) User {
+	u := User{Name: Publisher(s), Role: "publishes commands" + s.of() + ", and awaits their outcomes"}
+	for _, d := range s.domains() {
+		u.publish("commands", topology.CommandsOf(s.Tenant, d))
+	}
+	u.outcomes(s)
+	return u
+}
+
+// reader follows the events of a scope.
+func reader(s Scope) User {
+	u := User{Name: Reader(s), Role: "reads results, observations, drift and dead letters" + s.of()}
+	u.outcomes(s)
+	for _, d := range s.domains() {
+		u.publish("drift", ordered(topology.StreamDrift, topology.DriftOf(s.Tenant, d))...)
+		if d == event.DomainInventory {
+			u.publish("observations of mailboxes", ordered(topology.StreamMailboxes, topology.MailboxesOf(s.Tenant))...)
+		}
+	}
+	return u
+}
+
+// outcomes are the rules for reading what became of the commands of a scope.
+func (u *User) outcomes(s Scope) {
+	for _, d := range s.domains() {
+		u.publish("results", ordered(topology.StreamEvents, topology.EventsOf(s.Tenant, d))...)
+		u.publish("dead letters", ordered(topology.StreamDead, topology.DeadOf(s.Tenant, d))...)
+	}
+}
+
+func (s Scope) of() string {
+	if s.Domain == "" {
+		return " of tenant " + s.Tenant
+	}
+	return " of tenant " + s.Tenant + " in domain " + string(s.Domain)
+}
+
+func (u *User) publish(why string, subjects ...string) { u.Publish = rules(u.Publish, why, subjects) }
+
+func (u *User) deny(why string, subjects ...string) { u.Deny = rules(u.Deny, why, subjects) }
+
+func rules(list []Rule, why string, subjects []string) []Rule {
+	for _, s := range subjects {
+		list = append(list, Rule{s, why})
+	}
+	return list
+}
