@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -144,7 +145,7 @@ func (s *Stack) choosePorts() error {
 		}
 	}()
 	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, sandboxLDAP}, s.opts.Services) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := freePort()
 		if err != nil {
 			return err
 		}
@@ -152,6 +153,25 @@ func (s *Stack) choosePorts() error {
 		s.ports[name] = l.Addr().(*net.TCPAddr).Port
 	}
 	return nil
+}
+
+const (
+	// minPort and maxPort bound the ports of parts. They lie below those that Linux gives to
+	// clients (from 32768): a connection of anyone could take such a port before its part starts.
+	minPort, maxPort = 20000, 30000
+	// portTries is how many of them are tried.
+	portTries = 100
+)
+
+// freePort listens on a free port for a part.
+func freePort() (l net.Listener, err error) {
+	for range portTries {
+		port := minPort + rand.IntN(maxPort-minPort)
+		if l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			return l, nil
+		}
+	}
+	return nil, err
 }
 
 func (s *Stack) url(scheme, name string) string {
