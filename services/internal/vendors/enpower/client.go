@@ -98,7 +98,7 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) get(ctx context.Context, from *url.URL) (*transport.Response, error) {
 	return c.tokens.Do(ctx, c.http, transport.Read, func() (*http.Request, error) {
 		// Do gives it one
-		req, err := http.NewRequest(http.MethodGet, from.String(), nil) //nolint:noctx
+		req, err := http.NewRequest(http.MethodGet, from.String(), nil) //nolint:noctx // Client.Do sets its context
 		if err != nil {
 			return nil, err
 		}
