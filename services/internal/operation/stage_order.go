@@ -19,11 +19,26 @@ func (e *Engine) order(ctx context.Context, t *task) (step, error) {
 
 // queueBehindKey parks a command. If those before it have been finished meanwhile, or if an earlier
 // delivery has parked this command already, nothing else will wake the key: it is done here.
+//
+// That the command waits is published before it is parked. Once it is parked, the key's wake-up may
+// carry it out at once: an event published beside that would take the place of its outcome in the
+// record, and the command would be carried out again.
 func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 	a := t.attempt
 	head, parked, err := e.parking.head(ctx, a.address)
 	if err != nil {
 		return err
+	}
+	if parked && !head.isOf(a) {
+		wakesAt, _, err := e.parking.ensureWakeUp(ctx, a.address, e.staleBefore())
+		if err != nil {
+			return err
+		}
+		if t.last.sequence == 0 {
+			if err := e.publishBlocked(ctx, t, wakesAt); err != nil {
+				return err
+			}
+		}
 	}
 	if !parked || !head.isOf(a) {
 		if err := e.parking.park(ctx, a); err != nil {
@@ -36,11 +51,7 @@ func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 	if head.isOf(a) {
 		return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
 	}
-	wakesAt, _, err := e.parking.ensureWakeUp(ctx, a.address, e.staleBefore())
-	if err != nil || t.last.sequence > 0 {
-		return err
-	}
-	return e.publishBlocked(ctx, t, wakesAt)
+	return nil
 }
 
 // publishBlocked records that a command waits behind others of its key, so that it can be seen and
