@@ -77,6 +77,15 @@ func (s scenario) tenantNames() (names []string) {
 // concurrency is how many commands may be under way by the services' limits.
 func (s scenario) concurrency() int { return min(tenantConcurrency*s.tenants, vendorConcurrency) }
 
+// floorWorkers is how many commands the floor carries out at a time: without latency as many as keep
+// the machine busy, else as many as the services' limits allow.
+func (s scenario) floorWorkers() int {
+	if s.latency == 0 {
+		return vendorConcurrency
+	}
+	return s.concurrency()
+}
+
 // allowed is how many commands a second the services' limits and the latency allow; 0: any number.
 func (s scenario) allowed() float64 {
 	if s.latency == 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -198,7 +199,7 @@ func (y *system) startFloor(s scenario, _ variant) error {
 	if err := y.run("floor", y.host.tools, env, "rows"); err != nil {
 		return err
 	}
-	return y.run("floor", y.host.tools, env, "commands", "--domain", string(s.domain()), "--vendor", y.vendor, "--workers", fmt.Sprint(s.concurrency()))
+	return y.run("floor", y.host.tools, env, "commands", "--domain", string(s.domain()), "--vendor", y.vendor, "--workers", fmt.Sprint(s.floorWorkers()))
 }
 
 // writeConfig writes the services' configuration, and gives its path: each tenant with the vendor's
@@ -242,14 +243,26 @@ func shippedEnv() []string {
 	})
 }
 
+const (
+	// minPort and maxPort bound the ports of programs. They lie below those that Linux gives to
+	// clients (from 32768): a connection of anyone could take such a port before its program starts.
+	minPort, maxPort = 20000, 30000
+	// portTries is how many of them are tried.
+	portTries = 100
+)
+
+// freeAddress gives an address of this machine on which nobody listens.
 func (y *system) freeAddress() string {
 	y.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		y.Fatal(err)
+	for range portTries {
+		address := fmt.Sprint("127.0.0.1:", minPort+rand.IntN(maxPort-minPort))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	y.Fatal("no port is free")
+	return ""
 }
 
 // await asks until there is no error. It gives up at the system's deadline, or where a process has
