@@ -27,6 +27,7 @@ level=INFO msg="partition lost" stream=S partition=S_a reason="no heartbeat from
 	first := newSubscriber(t, bus.SubscriberConfig{JS: js, Consumer: pinnedOf(time.Minute), Logger: logger})
 	publish(t, js, "S.a", "1")
 	receive(t, subscribe(t, first, "S.a")).Ack()
+	eventually(t, "the server has the acknowledgement", func() bool { return consumerInfo(t, js, "S_a").NumAckPending == 0 })
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
