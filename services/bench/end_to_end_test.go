@@ -42,9 +42,9 @@ func runTimeout() time.Duration {
 // hand-written floor of the same work (package floor). BENCH_FULL=1 takes 20,000 commands in each
 // run, and all combinations. BENCH_JSON names a file for the results.
 //
-// A target is a ratio to the floor of the same run, a share of what limits and latency allow, a count
-// or a size. A missed one fails the benchmark, as in the others. A target on how long something takes is
-// only reported: what else the machine does decides too much of it.
+// A target is a ratio to the floor of the same run, a share of what limits and latency allow, a
+// count or a size. A missed one fails the benchmark, as in the others. A target on how long
+// something takes is only reported: what else the machine does decides too much of it.
 func BenchmarkEndToEnd(b *testing.B) {
 	h := newHost(b)
 	var verdicts []string

@@ -5,34 +5,32 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/mailwright/mailwright/services/internal/testprograms"
 )
 
-// programs gives a folder that holds the named programs of ours, from MAILWRIGHT_BIN, else built
-// for this run.
+// programs gives a folder that holds the named programs of ours.
 func programs(b *testing.B, names ...string) string {
 	b.Helper()
-	if bin := os.Getenv("MAILWRIGHT_BIN"); bin != "" {
-		return bin
+	dir, remove, err := testprograms.Dir(names...)
+	if err != nil {
+		b.Fatal(err)
 	}
-	return build(b, names...)
+	b.Cleanup(remove)
+	return dir
 }
 
-// build compiles packages of this module, by their folder below services, into a new folder.
-func build(b *testing.B, packages ...string) string {
+// build compiles programs of the benchmarks alone into a new folder.
+func build(b *testing.B, names ...string) string {
 	b.Helper()
 	dir := b.TempDir()
-	args := []string{"build", "-o", dir + "/"}
-	for _, p := range packages {
-		args = append(args, "../"+p)
-	}
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		b.Fatalf("the programs do not build: %v\n%s", err, out)
+	if err := testprograms.Build(dir, names...); err != nil {
+		b.Fatal(err)
 	}
 	return dir
 }

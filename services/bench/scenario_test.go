@@ -77,8 +77,8 @@ func (s scenario) tenantNames() (names []string) {
 // concurrency is how many commands may be under way by the services' limits.
 func (s scenario) concurrency() int { return min(tenantConcurrency*s.tenants, vendorConcurrency) }
 
-// floorWorkers is how many commands the floor carries out at a time: without latency as many as keep
-// the machine busy, else as many as the services' limits allow.
+// floorWorkers is how many commands the floor carries out at a time: without latency as many as
+// keep the machine busy, else as many as the services' limits allow.
 func (s scenario) floorWorkers() int {
 	if s.latency == 0 {
 		return vendorConcurrency

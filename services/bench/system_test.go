@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -243,26 +242,15 @@ func shippedEnv() []string {
 	})
 }
 
-const (
-	// minPort and maxPort bound the ports of programs. They lie below those that Linux gives to
-	// clients (from 32768): a connection of anyone could take such a port before its program starts.
-	minPort, maxPort = 20000, 30000
-	// portTries is how many of them are tried.
-	portTries = 100
-)
-
 // freeAddress gives an address of this machine on which nobody listens.
 func (y *system) freeAddress() string {
 	y.Helper()
-	for range portTries {
-		address := fmt.Sprint("127.0.0.1:", minPort+rand.IntN(maxPort-minPort))
-		if l, err := net.Listen("tcp", address); err == nil {
-			_ = l.Close()
-			return address
-		}
+	l, err := stack.ListenFree()
+	if err != nil {
+		y.Fatal(err)
 	}
-	y.Fatal("no port is free")
-	return ""
+	_ = l.Close()
+	return l.Addr().String()
 }
 
 // await asks until there is no error. It gives up at the system's deadline, or where a process has

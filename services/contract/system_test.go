@@ -8,44 +8,23 @@ import (
 	"cmp"
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/mailwright/mailwright/pkg/testkit"
-	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/services/internal/testprograms"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/contract.md anew")
 
-// bin holds the programs: built by make, or else here.
-var bin = os.Getenv("MAILWRIGHT_BIN")
+// bin holds the programs.
+var bin string
 
-func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
-
-// withPrograms builds the programs where MAILWRIGHT_BIN does not say where they are.
-func withPrograms(m *testing.M) int {
-	if bin != "" {
+func TestMain(m *testing.M) {
+	os.Exit(testprograms.Run(func(dir string) int {
+		bin = dir
 		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "mailwright-bin-")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	args := []string{"build", "-o", dir + "/", "../mailwright", "../sandbox"}
-	for _, s := range stack.Services {
-		args = append(args, "../"+s)
-	}
-	build := exec.Command("go", args...)
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Println("the programs do not build:", err)
-		return 1
-	}
-	bin = dir
-	return m.Run()
+	}))
 }
 
 // start runs the part of the system that carries the commands of the tables out.

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,15 +25,15 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit"
-	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/testprograms"
 )
 
 // backend is what the suites run on: containers or embedded servers, as scripts/test found out.
 var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), string(testkit.Embedded)))
 
-// bin holds the programs for embedded servers: built by make, or else here.
-var bin = os.Getenv("MAILWRIGHT_BIN")
+// bin holds the programs for embedded servers.
+var bin string
 
 // sideBySide is how many tests run at once: most of their time they wait, for retries, outages and
 // approvals.
@@ -44,31 +43,10 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", sideBySide); err != nil { // unless the command line says otherwise
 		panic(err)
 	}
-	os.Exit(withPrograms(m))
-}
-
-// withPrograms builds the programs where nobody has said where they are.
-func withPrograms(m *testing.M) int {
-	if bin != "" {
+	os.Exit(testprograms.Run(func(dir string) int {
+		bin = dir
 		return runWithPool(m)
-	}
-	dir, err := os.MkdirTemp("", "mailwright-bin-")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	args := []string{"build", "-o", dir + "/", "../mailwright", "../sandbox"}
-	for _, s := range stack.Services {
-		args = append(args, "../"+s)
-	}
-	build := exec.Command("go", args...)
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Println("the programs do not build:", err)
-		return 1
-	}
-	bin = dir
-	return runWithPool(m)
+	}))
 }
 
 // images are those that scripts/images built last, by id: another build may move the names

@@ -19,38 +19,19 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/permissions"
+	"github.com/mailwright/mailwright/services/internal/testprograms"
 )
 
-// bin holds the programs: built by make, or else here.
-var bin = os.Getenv("MAILWRIGHT_BIN")
+// bin holds the programs.
+var bin string
 
-func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
-
-// withPrograms builds the programs where nobody has said where they are.
-func withPrograms(m *testing.M) int {
-	if bin != "" {
+func TestMain(m *testing.M) {
+	os.Exit(testprograms.Run(func(dir string) int {
+		bin = dir
 		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "mailwright-bin-")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	args := []string{"build", "-o", dir + "/", "../mailwright", "../sandbox"}
-	for _, s := range stack.Services {
-		args = append(args, "../"+s)
-	}
-	build := exec.Command("go", args...)
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Println("the programs do not build:", err)
-		return 1
-	}
-	bin = dir
-	return m.Run()
+	}))
 }
 
 // violations is a server's log, of which it keeps what was denied.

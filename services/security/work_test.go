@@ -80,7 +80,7 @@ func (s *system) run() {
 	s.database = running.Endpoints.Postgres
 }
 
-const patience = 40 * time.Second
+const workTimeout = 40 * time.Second
 
 // carryOut sends the vendors' own examples, which have a command of each type, as the publisher of
 // their tenant, and awaits that each succeeds.
@@ -114,7 +114,7 @@ func (s *system) succeeds(user string, c client.Command) {
 
 func (s *system) outcome(user string, c client.Command) (client.Outcome, error) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), workTimeout)
 	defer cancel()
 	js := s.jetStream(user)
 	receipt, err := client.Send(ctx, js, c)
@@ -144,7 +144,7 @@ func (s *system) parkAndWake() {
 		s.Fatal(err)
 	}
 	s.as(permissions.Operator, 0, "cancel", later.OperationID(), "--tenant", "contoso", "--domain", "delegation")
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), workTimeout)
 	defer cancel()
 	outcome, err := client.Await(ctx, js, client.Receipt{Tenant: "contoso", OperationID: later.OperationID()})
 	if err != nil || outcome.State != event.StateCancelled {
@@ -187,7 +187,7 @@ func (s *system) operate() {
 		follow("EVENTS", "mailwright.evt.contoso.mailbox.*"), follow("DEAD", "mailwright.dead.contoso.delegation.*"),
 		follow("MAILBOXES", "mailwright.mailbox.contoso.*"), follow("DRIFT", "mailwright.drift.contoso.delegation.*"),
 	} {
-		ctx, cancel := context.WithTimeout(s.Context(), patience)
+		ctx, cancel := context.WithTimeout(s.Context(), workTimeout)
 		if _, err := client.Follow(ctx, reader, source); err != nil {
 			s.Errorf("a reader follows %s: %v", source.Stream, err)
 		}
@@ -203,12 +203,12 @@ func follow(stream, filter string) client.Source {
 
 func (s *system) eventually(what string, holds func() bool) {
 	s.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(workTimeout)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		if time.Now().After(deadline) {
-			s.Errorf("not so within %v: %s", patience, what)
+			s.Errorf("not so within %v: %s", workTimeout, what)
 			return
 		}
 		<-tick.C

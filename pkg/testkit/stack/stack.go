@@ -145,7 +145,7 @@ func (s *Stack) choosePorts() error {
 		}
 	}()
 	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, sandboxLDAP}, s.opts.Services) {
-		l, err := freePort()
+		l, err := ListenFree()
 		if err != nil {
 			return err
 		}
@@ -163,8 +163,9 @@ const (
 	portTries = 100
 )
 
-// freePort listens on a free port for a part.
-func freePort() (l net.Listener, err error) {
+// ListenFree listens on a free port of the loopback interface, for a part that is started later.
+// Close the listener before. The error is that of the last port tried.
+func ListenFree() (l net.Listener, err error) {
 	for range portTries {
 		port := minPort + rand.IntN(maxPort-minPort)
 		if l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {

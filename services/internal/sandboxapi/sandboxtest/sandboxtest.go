@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
+	"github.com/mailwright/mailwright/services/internal/testprograms"
 )
 
 // Sandbox is a running sandbox.
@@ -35,39 +35,31 @@ type Sandbox struct {
 	PID int
 }
 
-// program is the sandbox's: MAILWRIGHT_BIN's, else built once a test process.
-var program = sync.OnceValues(func() (string, error) {
-	if bin := os.Getenv("MAILWRIGHT_BIN"); bin != "" {
-		return filepath.Join(bin, "sandbox"), nil
-	}
-	dir, err := os.MkdirTemp("", "mailwright-sandbox-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "sandbox")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/mailwright/mailwright/services/sandbox").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("the sandbox does not build: %w\n%s", err, out)
-	}
-	return path, nil
+// built is where the sandbox's program is, once a test process.
+var built = sync.OnceValue(func() (b build) {
+	b.dir, b.remove, b.err = testprograms.Dir("sandbox")
+	return b
 })
+
+type build struct {
+	dir    string
+	remove func()
+	err    error
+}
 
 // Clean removes what was built. Call it in TestMain, after the tests.
 func Clean() {
-	if os.Getenv("MAILWRIGHT_BIN") != "" {
-		return
-	}
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if b := built(); b.err == nil {
+		b.remove()
 	}
 }
 
 // Start runs a sandbox with the default seed until the test ends. EnPower scans on demand only.
 func Start(t testing.TB) *Sandbox {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
+	program := built()
+	if program.err != nil {
+		t.Fatal(program.err)
 	}
 	dir := t.TempDir()
 	urlFile, ldapFile, pair := filepath.Join(dir, "url"), filepath.Join(dir, "ldap"), filepath.Join(dir, "certificate.pem")
@@ -75,7 +67,7 @@ func Start(t testing.TB) *Sandbox {
 	if err := os.WriteFile(pair, append(key, certificate...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldaps-listen", "127.0.0.1:0", "--ldap-certificate", pair, "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
+	cmd := exec.Command(filepath.Join(program.dir, "sandbox"), "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldaps-listen", "127.0.0.1:0", "--ldap-certificate", pair, "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

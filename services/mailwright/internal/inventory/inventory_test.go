@@ -5,14 +5,13 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
+	"github.com/mailwright/mailwright/services/internal/testprograms"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
@@ -26,14 +25,11 @@ type env struct {
 
 func start(t *testing.T) env {
 	t.Helper()
-	bin := os.Getenv("MAILWRIGHT_BIN")
-	if bin == "" {
-		bin = t.TempDir()
-		out, err := exec.Command("go", "build", "-o", bin+"/", "../../../sandbox", "../../../inventory-svc", "../../../projection-svc").CombinedOutput()
-		if err != nil {
-			t.Fatalf("the programs do not build: %v\n%s", err, out)
-		}
+	bin, remove, err := testprograms.Dir("sandbox", "inventory-svc", "projection-svc")
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(remove)
 	s, err := stack.Start(t.Context(), stack.Options{Dir: apptest.Dir(t), Bin: bin, Services: []string{"inventory-svc", "projection-svc"}, NATSInProcess: true, Volatile: true})
 	if err != nil {
 		t.Fatal(err)
