@@ -96,7 +96,9 @@ type Attempt struct {
 	command  event.Command
 	address  topology.Address
 	sequence uint64 // of the command in COMMANDS
-	secrets  secrets
+	// keyProblem says that the key is not the recommended one: see keyProblem.
+	keyProblem string
+	secrets    secrets
 	// lease is that of the message that brought the command; of the wake-up that a detached call
 	// renews; or of the announcement of a create.
 	lease atomic.Pointer[lease.Lease]

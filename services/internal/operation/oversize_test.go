@@ -122,7 +122,8 @@ func TestAnEventThatNATSNeverTakesEndsTheOperation(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", once ", once), func(t *testing.T) {
 				t.Parallel()
 				env := setupDomain(t, event.DomainDelegation, event.TypeDelegationChange, operation.Handler{Perform: perform, NotRepeatable: once},
-					func(c *operation.Config) { c.CallTimeout = outcomeTimeout }) // 2 MiB take their time
+					// 2 MiB take their time
+					func(c *operation.Config) { c.CallTimeout = outcomeTimeout })
 				env.publish(command("1", valid))
 				e := env.outcome("1")
 				var data event.FailedData

@@ -93,7 +93,10 @@ type task struct {
 	last    *entry // where the record ended when it was read
 	// keyIsParked says that other commands of the key wait in PARKED.
 	keyIsParked bool
-	valid       bool // validate has found no fault
+	// callDetached says that a detached call of the operation was at work here before the record
+	// was read.
+	callDetached bool
+	valid        bool // validate has found no fault
 	// releaseSlot gives the process's slot back: at the end of try, or when the call is detached.
 	releaseSlot func()
 	// endCall gives the call back to the budgets; nil before limit.

@@ -65,7 +65,7 @@ func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) erro
 
 func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 	e := r.engine
-	a, err := decode(d)
+	a, err := e.decode(d)
 	if err != nil {
 		return r.malformed(ctx, d, err)
 	}

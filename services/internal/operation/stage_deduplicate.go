@@ -14,6 +14,8 @@ import (
 // another command under the same tenant, source and id ends as a dead letter. If the process dies
 // right after it, the message is delivered again.
 func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
+	// Before the record is read: a call that ends after that has its outcome there.
+	_, t.callDetached = e.detached.Load(t.attempt.ID)
 	err := e.readRecord(t)
 	if u, ok := errors.AsType[*recordUnreadable](err); ok {
 		return e.withoutRecord(ctx, t, u)

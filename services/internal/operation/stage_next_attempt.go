@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// awaitNextAttempt has a command wait until its record allows the next attempt, and until a detached
-// call of the same operation has ended: a duplicate that arrives on another key would make the call
-// a second time. If the process dies right after it, the message is delivered again.
+// awaitNextAttempt has a command wait until its record allows the next attempt, and until a
+// detached call of the same operation has ended: a duplicate on another key would make the call a
+// second time. If the process dies right after it, the message is delivered again.
 func (e *Engine) awaitNextAttempt(_ context.Context, t *task) (step, error) {
-	if _, detached := e.detached.Load(t.attempt.ID); detached {
+	if t.callDetached {
 		return step{postpone, e.Now().Add(e.cfg.leaseTime())}, nil
 	}
 	if e.Now().Before(t.last.nextAttempt) {

@@ -29,7 +29,10 @@ func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 	if err != nil {
 		return err
 	}
-	if parked && !head.isOf(a) {
+	if parked && head.isOf(a) {
+		return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
+	}
+	if parked {
 		wakesAt, _, err := e.parking.ensureWakeUp(ctx, a.address, e.staleBefore())
 		if err != nil {
 			return err
@@ -40,18 +43,13 @@ func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 			}
 		}
 	}
-	if !parked || !head.isOf(a) {
-		if err := e.parking.park(ctx, a); err != nil {
-			return err
-		}
-		if head, parked, err = e.parking.head(ctx, a.address); err != nil || !parked {
-			return err // gone already: it was taken up and finished
-		}
+	if err := e.parking.park(ctx, a); err != nil {
+		return err
 	}
-	if head.isOf(a) {
-		return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
+	if head, parked, err = e.parking.head(ctx, a.address); err != nil || !parked || !head.isOf(a) {
+		return err // gone already: it was taken up and finished; or it waits behind others
 	}
-	return nil
+	return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
 }
 
 // publishBlocked records that a command waits behind others of its key, so that it can be seen and

@@ -16,8 +16,7 @@ func (e *Engine) read(ctx context.Context, t *task) (step, error) {
 	if t.reference != nil {
 		return e.readParked(ctx, t)
 	}
-	e.cfg.Failpoints.ComputeNumbers(t.command.Data)
-	attempt, err := decode(t.command)
+	attempt, err := e.decode(t.command)
 	if err != nil {
 		return step{kind: finished}, e.deadLetter(ctx, unreadable(err), t.command)
 	}
@@ -33,12 +32,8 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 		return step{kind: finished}, e.deadLetter(ctx, deadLetter{reason: Unreadable, detail: "it waits on a key, and is no reference to a command"},
 			bus.Delivery{Stream: topology.StreamParked, Sequence: ref.parkedSequence, Subject: topology.ParkedSubject(t.key), Data: ref.invalid})
 	}
-	if key, ok := e.detached.Load(ref.OperationID); ok {
-		if key == t.key {
-			return step{kind: underWay}, nil // the end of the call wakes the key
-		}
-		// a duplicate on another key, which the end of the call does not wake
-		return step{postpone, e.Now().Add(e.cfg.leaseTime())}, nil
+	if key, ok := e.detached.Load(ref.OperationID); ok && key == t.key {
+		return step{kind: underWay}, nil // the end of the call wakes the key
 	}
 	d, err := e.parking.readCommand(ctx, ref)
 	if err != nil {
@@ -47,8 +42,7 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 	if d.Sequence == 0 {
 		return e.failGone(ctx, t, deadLetter{reason: Expired, detail: "COMMANDS no longer holds the command that waits"})
 	}
-	e.cfg.Failpoints.ComputeNumbers(d.Data)
-	attempt, err := decode(d)
+	attempt, err := e.decode(d)
 	if !e.refersTo(t, attempt) {
 		return e.failGone(ctx, t, deadLetter{reason: ReferenceMismatch, detail: "COMMANDS holds another command where the one that waits should be: the stream was restored or made again"})
 	}
@@ -62,6 +56,7 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 
 // begin fills in what the next stages need of a command that can be read.
 func (e *Engine) begin(t *task, attempt *Attempt) {
+	attempt.keyProblem = keyProblem(attempt)
 	e.warnOfKey(attempt)
 	attempt.lease.Store(t.lease)
 	t.attempt, t.handler = attempt, e.cfg.Handlers[attempt.Command.Type()]
@@ -70,7 +65,8 @@ func (e *Engine) begin(t *task, attempt *Attempt) {
 // decode reads a command and names its operation. Its error says why no result could be published:
 // the command has no usable id or source, or its subject no usable key or tenant. What else is
 // wrong with it is found by [Engine.validate], and its publisher is answered.
-func decode(d bus.Delivery) (*Attempt, error) {
+func (e *Engine) decode(d bus.Delivery) (*Attempt, error) {
+	e.cfg.Failpoints.ComputeNumbers(d.Data)
 	command, err := event.ReadCommand(d.Header, d.Data)
 	if err != nil {
 		return nil, err

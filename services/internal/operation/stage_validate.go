@@ -103,16 +103,16 @@ func keyProblem(a *Attempt) string {
 
 // keyFaults has a fault if the key is not the recommended one and the tenant is strict about it.
 func (e *Engine) keyFaults(a *Attempt) []event.Fault {
-	if problem := keyProblem(a); problem != "" && e.cfg.StrictKeys[a.Tenant] {
-		return []event.Fault{{Field: "key", Problem: "must be the recommended one: " + problem}}
+	if a.keyProblem != "" && e.cfg.StrictKeys[a.Tenant] {
+		return []event.Fault{{Field: "key", Problem: "must be the recommended one: " + a.keyProblem}}
 	}
 	return nil
 }
 
 // warnOfKey has every result of a command warn of a key that is not the recommended one.
 func (e *Engine) warnOfKey(a *Attempt) {
-	if problem := keyProblem(a); problem != "" && !e.cfg.StrictKeys[a.Tenant] {
-		text := problem + ": with another, it keeps no order with other commands about the same thing"
+	if a.keyProblem != "" && !e.cfg.StrictKeys[a.Tenant] {
+		text := a.keyProblem + ": with another, it keeps no order with other commands about the same thing"
 		a.Operation.Warnings = []event.Warning{{Source: "mailwright", Text: text}}
 	}
 }
