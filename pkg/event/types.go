@@ -71,8 +71,8 @@ const (
 	TypeMailboxMissing  = Prefix + "inventory.mailbox.missing.v1"
 )
 
-// TypeDelegationDrift is the type of an observation of delegates that are not as the last command left
-// them, on the stream DRIFT.
+// TypeDelegationDrift is the type of an observation of delegates that are not as the last command
+// left them, on the stream DRIFT.
 const TypeDelegationDrift = Prefix + "delegation.drift.v1"
 
 // TypeDeadLetter is the type of a dead letter, on the stream DEAD: the event of a message that was

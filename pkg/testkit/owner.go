@@ -140,8 +140,8 @@ func (e *engine) removeNetwork(ctx context.Context, id string) error {
 		return err
 	}
 	var errs []error
-	for stranger := range found.Network.Containers {
-		_, err := e.NetworkDisconnect(ctx, id, client.NetworkDisconnectOptions{Container: stranger, Force: true})
+	for other := range found.Network.Containers {
+		_, err := e.NetworkDisconnect(ctx, id, client.NetworkDisconnectOptions{Container: other, Force: true})
 		errs = append(errs, err)
 	}
 	_, err = e.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})

@@ -151,7 +151,7 @@ var exchangeEdges = []fact{
 		},
 	},
 	{
-		name: "burst of 502: nothing is taken for an answer", source: "notes 7 (503, 504)", faults: "storm",
+		name: "burst of 502: nothing is taken for an answer", source: "notes 7 (503, 504)", faults: "burst",
 		client: func(b *env) error {
 			var errs []error
 			for range 10 {

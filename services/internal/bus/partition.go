@@ -265,8 +265,9 @@ func (c *partitionConsumer) receive(p *puller, m *nats.Msg) {
 		message.lease = lease.New(c.sub.ackWait, c.requestedAt)
 	}
 	if overtaking != nil {
-		// An older message of the key is unacknowledged. The handler of the newer one must not write
-		// at its vendor any more. If it nacks its message, that starts again behind the older one.
+		// An older message of the key is unacknowledged. The handler of the newer one must not
+		// write at its vendor any more. If it nacks its message, that starts again behind the older
+		// one.
 		overtaking.delivery.lease.End()
 	}
 	c.lease.renew(p.request.ID, len(c.queues.bySequence))

@@ -15,8 +15,8 @@ import (
 )
 
 // BenchmarkPartitions compares two ways to keep the order of each key. "owner" is the way of the
-// services: a process owns a partition and handles many keys of it at the same time. "one-pending" is
-// the simplest one: MaxAckPending 1, any process, and more partitions.
+// services: a process owns a partition and handles many keys of it at the same time. "one-pending"
+// is the simplest one: MaxAckPending 1, any process, and more partitions.
 //
 // It reports:
 //   - msg/s: 4,000 commands of 1,000 keys, with handlers that take 1 ms;

@@ -75,8 +75,8 @@ func TestPublishIfLastWaitsForNATS(t *testing.T) {
 		defer close(restarted)
 		server.restart()
 	}()
-	// nats.go sends a buffered message after the reconnect. If that takes longer than an attempt, the
-	// next one finds the message stored.
+	// nats.go sends a buffered message after the reconnect. If that takes longer than an attempt,
+	// the next one finds the message stored.
 	if _, err := bus.PublishIfLast(t.Context(), js, nats.NewMsg("S.a"), 0); err != nil && !errors.Is(err, bus.ErrNotLast) {
 		t.Error(err)
 	}

@@ -14,7 +14,7 @@ type StreamConsumer struct {
 }
 
 // Consumers are all durable consumers of a domain: of commands and wake-ups, for each partition,
-// and the one that hands commands out a second time.
+// and the one that delivers each command a second time.
 func Consumers(domain event.Domain, partitions int) []StreamConsumer {
 	var list []StreamConsumer
 	for p := range partitions {

@@ -16,8 +16,8 @@ const maxComputing = 2 * time.Second
 // ComputeNumbers switches [Bounds] off. It gives every number of a JSON text its exact value, as a
 // schema validator does that sees a text which nothing has measured before.
 //
-// Package event reads commands and has no failpoints, since publishers import it. So the bounds stay
-// in place there, and the work that they prevent is done beside them.
+// Package event reads commands and has no failpoints, since publishers import it. So the bounds
+// stay in place there, and the work that they prevent is done beside them.
 func (s Set) ComputeNumbers(text []byte) {
 	if !s.Disabled(Bounds) {
 		return

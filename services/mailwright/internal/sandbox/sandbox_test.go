@@ -34,7 +34,7 @@ func TestSandboxCommands(t *testing.T) {
 		code int
 		want string // in the output, or in the message where the code is not 0
 	}{
-		{[]string{"faults", filepath.Join(scripts, "storm.yaml"), "--vendor", "adaxes", "--call", "get-object"}, 0, `adaxes  get-object  any    10    0       "status":502`},
+		{[]string{"faults", filepath.Join(scripts, "burst.yaml"), "--vendor", "adaxes", "--call", "get-object"}, 0, `adaxes  get-object  any    10    0       "status":502`},
 		{[]string{"faults", filepath.Join(scripts, "cursor-failure.yaml"), "--clear"}, 0, "ID  KIND  VENDOR"},
 		{[]string{"switches"}, 0, "exchangeonline.cursor-affinity-failure    true"},
 		{[]string{"switches", "exchangeonline.read-lag=30s", "adaxes.lower-case-property-names=true"}, 0, "set: 2"},

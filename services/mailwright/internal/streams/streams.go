@@ -55,8 +55,8 @@ Exit codes: 0 everything is there, as it must be; 1 NATS is away, or refuses; 4 
 // Run makes what is missing.
 func (c *Apply) Run(ctx context.Context, a *app.App) error { return c.run(ctx, a, true) }
 
-// patience is how long all of it may take.
-const patience = time.Minute
+// runTimeout is how long all of it may take.
+const runTimeout = time.Minute
 
 func (c settings) run(ctx context.Context, a *app.App, apply bool) error {
 	soon, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
@@ -66,7 +66,7 @@ func (c settings) run(ctx context.Context, a *app.App, apply bool) error {
 		return err
 	}
 	defer nc.Close()
-	ctx, cancel = context.WithTimeoutCause(ctx, patience, fmt.Errorf("given up after %v", patience))
+	ctx, cancel = context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("given up after %v", runTimeout))
 	defer cancel()
 	parts := parts(topology.Config{Partitions: c.Partitions, Replicas: c.Replicas, MaxBytes: c.MaxBytes})
 	var t tally

@@ -30,22 +30,22 @@ var linked = []string{
 	"golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/text",
 }
 
-// stranger makes a release of the tree as it is. env is the environment of somebody who gets it
+// consumer makes a release of the tree as it is. env is the environment of somebody who gets it
 // from the proxy and does not have this repository.
-func stranger(t *testing.T) (proxy string, env []string) {
+func consumer(t *testing.T) (proxy string, env []string) {
 	t.Helper()
 	proxy = t.TempDir()
 	here := command{dir: ".."}
 	here.run(t, "bash", "scripts/release", "--worktree", "--out", proxy, version)
 	return proxy, []string{
-		// Other modules come from this machine's module cache, and over the network if it lacks them.
+		// Other modules come from the module cache of this machine, else over the network.
 		"GOPROXY=file://" + proxy + ",file://" + strings.TrimSpace(here.run(t, "go", "env", "GOMODCACHE")) + "/cache/download," +
 			strings.TrimSpace(here.run(t, "go", "env", "GOPROXY")),
 		"GONOPROXY=none",
 		// A module cache of its own: the next run has other files under the same version.
 		"GOMODCACHE=" + t.TempDir(),
-		// The checksum database does not know a trial. The other modules were verified when they came
-		// to this machine; asking again would need the network.
+		// The checksum database does not know a trial. The other modules were verified when they
+		// came to this machine; asking again would need the network.
 		"GOSUMDB=off",
 		// Without -trimpath everything would be compiled anew for each module cache.
 		"GOFLAGS=-mod=mod -modcacherw -trimpath",
@@ -54,10 +54,10 @@ func stranger(t *testing.T) (proxy string, env []string) {
 	}
 }
 
-// TestStrangersUseTheRelease builds what people outside this repository build, without a replace.
-func TestStrangersUseTheRelease(t *testing.T) {
+// TestConsumersUseTheRelease builds what people outside this repository build, without a replace.
+func TestConsumersUseTheRelease(t *testing.T) {
 	t.Parallel()
-	proxy, env := stranger(t)
+	proxy, env := consumer(t)
 
 	t.Run("a publisher", func(t *testing.T) {
 		program, err := os.ReadFile("testdata/publisher/publisher.go")
