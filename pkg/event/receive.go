@@ -44,15 +44,12 @@ func receive(header nats.Header, body []byte) (*received, error) {
 	}
 	r := h.event
 	if isStructured {
-		r, err = readStructured(body)
-	} else {
-		err = r.binary(h.contentType, body)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if isStructured {
+		if r, err = readStructured(body); err != nil {
+			return nil, err
+		}
 		r.compare(h.event)
+	} else {
+		r.binary(h.contentType, body)
 	}
 	r.trace(h)
 	return r, nil
@@ -125,12 +122,11 @@ func (h *messageHeader) structured() (bool, error) {
 }
 
 // binary completes an event whose attributes are headers.
-func (r *received) binary(media string, body []byte) error {
+func (r *received) binary(media string, body []byte) {
 	if _, given := r.attributes["datacontenttype"]; !given && media != "" {
 		r.add("datacontenttype", media)
 	}
 	r.data = withoutMark(body)
-	return nil
 }
 
 // readStructured reads an event that is one JSON object.

@@ -71,10 +71,12 @@ func addSchema(c *jsonschema.Compiler, name string) {
 const maxPatternText = 16 << 10
 
 // shortRegexp matches no text that is longer than maxPatternText.
-type shortRegexp struct{ *regexp.Regexp }
+type shortRegexp struct{ pattern *regexp.Regexp }
+
+func (r shortRegexp) String() string { return r.pattern.String() }
 
 func (r shortRegexp) MatchString(s string) bool {
-	return len(s) <= maxPatternText && r.Regexp.MatchString(s)
+	return len(s) <= maxPatternText && r.pattern.MatchString(s)
 }
 
 func boundedRegexp(pattern string) (jsonschema.Regexp, error) {

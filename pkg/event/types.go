@@ -115,12 +115,21 @@ func stateType(d Domain, s State) string { return Prefix + string(d) + "." + str
 
 // CommandTypes lists the types of commands.
 func CommandTypes() []string {
-	return []string{TypeObjectCreate, TypeBusinessUserCreate, TypeMailboxCreate, TypeDelegationSet, TypeDelegationChange, TypeDelegationRead, TypeFolderGrant, TypeFolderRevoke, TypeFolderRead, TypeInventorySync, TypeOperationCancel}
+	return []string{
+		TypeObjectCreate, TypeBusinessUserCreate, TypeMailboxCreate, TypeDelegationSet,
+		TypeDelegationChange, TypeDelegationRead, TypeFolderGrant, TypeFolderRevoke, TypeFolderRead,
+		TypeInventorySync, TypeOperationCancel,
+	}
 }
 
 // ResultTypes lists the types of results and observations.
 func ResultTypes() []string {
-	types := []string{TypeObjectCreated, TypeBusinessUserCreated, TypeMailboxCreated, TypeDelegationChanged, TypeDelegationObserved, TypeFolderChanged, TypeFolderObserved, TypeSyncCompleted, TypeSyncProgress, TypeCancelCompleted, TypeMailboxObserved, TypeMailboxMissing, TypeDelegationDrift, TypeDeadLetter}
+	types := []string{
+		TypeObjectCreated, TypeBusinessUserCreated, TypeMailboxCreated, TypeDelegationChanged,
+		TypeDelegationObserved, TypeFolderChanged, TypeFolderObserved, TypeSyncCompleted,
+		TypeSyncProgress, TypeCancelCompleted, TypeMailboxObserved, TypeMailboxMissing,
+		TypeDelegationDrift, TypeDeadLetter,
+	}
 	for _, d := range Domains() {
 		types = append(types, StartedType(d), WaitingType(d), UnknownType(d), FailedType(d), RejectedType(d), CancelledType(d), PlannedType(d))
 	}
@@ -191,7 +200,8 @@ func StateOf(e Event) (state State, ok bool) {
 			return StateReceived, true
 		}
 		return StateSucceeded, true
-	case TypeObjectCreated, TypeBusinessUserCreated, TypeMailboxCreated, TypeDelegationChanged, TypeFolderChanged, TypeFolderObserved, TypeSyncCompleted, TypeCancelCompleted, PlannedType(DomainOf(t)):
+	case TypeObjectCreated, TypeBusinessUserCreated, TypeMailboxCreated, TypeDelegationChanged,
+		TypeFolderChanged, TypeFolderObserved, TypeSyncCompleted, TypeCancelCompleted, PlannedType(DomainOf(t)):
 		return StateSucceeded, true
 	}
 	return "", false

@@ -1,13 +1,11 @@
 package testkit
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -21,7 +19,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	dockernet "github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/nats-io/nats.go"
@@ -29,7 +26,6 @@ import (
 	tcnats "github.com/testcontainers/testcontainers-go/modules/nats"
 	tcpostgres "github.com/testcontainers/testcontainers-go/modules/postgres"
 	"github.com/testcontainers/testcontainers-go/network"
-	"github.com/testcontainers/testcontainers-go/wait"
 
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
@@ -40,7 +36,7 @@ const startTimeout = 90 * time.Second
 
 // containers are the parts as containers on one network.
 type containers struct {
-	*engine
+	engine  *engine
 	opts    options
 	network string
 	own     *testcontainers.DockerNetwork // nil: the user's
@@ -48,24 +44,6 @@ type containers struct {
 	token   string                        // of the sandbox's control API
 
 	parts map[string]*part
-}
-
-// part is one container.
-type part struct {
-	name  string
-	image string
-	// inside is the port that it listens on, published that of the host.
-	inside    string
-	host      string
-	published int
-	run       runner
-	opts      []testcontainers.ContainerCustomizer
-	// ready returns nil once the part serves.
-	ready func(context.Context) error
-	// first, if set, is called when the part serves for the first time, not after a restart.
-	first func(context.Context) error
-
-	testcontainers.Container
 }
 
 func (s *System) runContainers(ctx context.Context) (err error) {
@@ -163,8 +141,9 @@ func (c *containers) nats(ahead func(context.Context, string) error) {
 	p.first = func(ctx context.Context) error { return ahead(ctx, "nats://"+p.address()) }
 }
 
-// postgres is told whom to run as, since its entrypoint would need root's rights to find that out.
-// It writes to its volume, which the image declares, and where it has its socket.
+// postgres adds a Postgres that runs as user postgres from the start: the image's entrypoint would
+// need root's rights to change to that user. The server writes to its volume, which the image
+// declares, and to the folder of its socket.
 func (c *containers) postgres(login string) {
 	p := c.add(Postgres, "5432/tcp", runs(tcpostgres.Run))
 	user, password, _ := strings.Cut(login, ":")
@@ -211,36 +190,6 @@ func (c *containers) service(name string, inside Endpoints) {
 	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
 }
 
-// runner starts a container of an image.
-type runner func(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (testcontainers.Container, error)
-
-// runs makes a runner of a testcontainers module's Run.
-func runs[C interface {
-	comparable
-	testcontainers.Container
-}](run func(context.Context, string, ...testcontainers.ContainerCustomizer) (C, error)) runner {
-	return func(ctx context.Context, image string, opts ...testcontainers.ContainerCustomizer) (testcontainers.Container, error) {
-		var none C
-		c, err := run(ctx, image, opts...)
-		if c == none {
-			return nil, err
-		}
-		return c, err
-	}
-}
-
-// locked takes every right from a container, and lets it write nowhere but to what is mounted.
-func locked(h *container.HostConfig) {
-	h.ReadonlyRootfs = true
-	h.CapDrop = []string{"ALL"}
-	h.SecurityOpt = []string{"no-new-privileges"}
-}
-
-// data is the volume of an image of ours, and of NATS.
-func data(h *container.HostConfig) {
-	h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: "/data"})
-}
-
 // copies puts files into a folder of the container before it starts. Testcontainers' own option
 // would go by the root folder, which the engine does not write to where it is read-only.
 func (c *containers) copies(dir string, files map[string]string) testcontainers.CustomizeRequestOption {
@@ -250,50 +199,17 @@ func (c *containers) copies(dir string, files map[string]string) testcontainers.
 			if err != nil {
 				return err
 			}
-			_, err = c.CopyToContainer(ctx, created.GetContainerID(), client.CopyToContainerOptions{DestinationPath: dir, Content: archive})
+			_, err = c.engine.docker.CopyToContainer(ctx, created.GetContainerID(), client.CopyToContainerOptions{DestinationPath: dir, Content: archive})
 			return err
 		}},
 	})
 }
 
-func archive(files map[string]string) (io.Reader, error) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for name, text := range files {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
-			return nil, err
-		}
-		if _, err := io.WriteString(w, text); err != nil {
-			return nil, err
-		}
-	}
-	return &b, w.Close()
-}
-
-// hostConfig adds to what was set before; testcontainers' own option replaces it.
-func hostConfig(changes ...func(*container.HostConfig)) testcontainers.CustomizeRequestOption {
-	return func(req *testcontainers.GenericContainerRequest) error {
-		before := req.HostConfigModifier
-		req.HostConfigModifier = func(h *container.HostConfig) {
-			if before != nil {
-				before(h)
-			}
-			for _, change := range changes {
-				change(h)
-			}
-		}
-		return nil
-	}
-}
-
 func (c *containers) add(name, inside string, run runner) *part {
-	p := &part{name: name, image: c.opts.images[name], host: c.host, inside: inside, run: run}
+	p := &part{name: name, image: c.opts.images[name], host: c.engine.host, inside: inside, run: run}
 	c.parts[name] = p
 	return p
 }
-
-// address is where the part is, as the test sees it.
-func (p *part) address() string { return net.JoinHostPort(p.host, strconv.Itoa(p.published)) }
 
 // startAll starts the parts at once: each waits by itself for what it needs.
 func (c *containers) startAll(ctx context.Context) error {
@@ -334,13 +250,8 @@ func (c *containers) start(ctx context.Context, p *part) (err error) {
 	return nil
 }
 
-// portTaken reports whether someone took the port between its choice and the start.
-func portTaken(err error) bool {
-	return strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")
-}
-
 func (c *containers) launch(ctx context.Context, p *part) (err error) {
-	if p.published, err = c.port(); err != nil {
+	if p.published, err = c.engine.port(); err != nil {
 		return err
 	}
 	opts := slices.Concat(p.opts, []testcontainers.ContainerCustomizer{
@@ -360,7 +271,7 @@ func (c *containers) launch(ctx context.Context, p *part) (err error) {
 		}),
 		hostConfig(func(h *container.HostConfig) {
 			binding := dockernet.PortBinding{HostPort: strconv.Itoa(p.published)}
-			if c.local {
+			if c.engine.local {
 				binding.HostIP = netip.MustParseAddr("127.0.0.1")
 			}
 			h.PortBindings = dockernet.PortMap{dockernet.MustParsePort(p.inside): {binding}}
@@ -373,25 +284,6 @@ func (c *containers) launch(ctx context.Context, p *part) (err error) {
 	// A container that is being made would escape Stop if its making were cut off.
 	p.Container, err = p.run(context.WithoutCancel(ctx), p.image, opts...)
 	return err
-}
-
-// here is a wait strategy that does not wait.
-var here = wait.ForNop(func(context.Context, wait.StrategyTarget) error { return nil })
-
-// explain says what to do about an image that is not there.
-func explain(err error, image string) error {
-	if strings.Contains(err.Error(), "pull") || strings.Contains(err.Error(), "No such image") {
-		return fmt.Errorf("%w (the engine does not have the image %s and could not pull it: '%s' in a checkout of Mailwright builds it, WithImages names another)", err, image, makes(image))
-	}
-	return err
-}
-
-// makes is the command that makes an image of ours.
-func makes(image string) string {
-	if name, tag, _ := strings.Cut(image, ":"); strings.HasPrefix(name, "mailwright/") && tag != checkout {
-		return "make images TAG=" + tag
-	}
-	return "make images"
 }
 
 // await waits until a part is ready; the error shows the end of its log.
@@ -424,12 +316,6 @@ func (c *containers) await(ctx context.Context, p *part) error {
 	}
 }
 
-func answers(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return stack.Answers(ctx, url)
-}
-
 func (c *containers) part(name string) (*part, error) {
 	p := c.parts[name]
 	if p == nil {
@@ -444,7 +330,7 @@ func (c *containers) Kill(name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.ContainerKill(context.Background(), p.GetContainerID(), client.ContainerKillOptions{Signal: "KILL"})
+	_, err = c.engine.docker.ContainerKill(context.Background(), p.GetContainerID(), client.ContainerKillOptions{Signal: "KILL"})
 	return err
 }
 
@@ -454,7 +340,7 @@ func (c *containers) Restart(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.ContainerStart(ctx, p.GetContainerID(), client.ContainerStartOptions{}); err != nil {
+	if _, err := c.engine.docker.ContainerStart(ctx, p.GetContainerID(), client.ContainerStartOptions{}); err != nil {
 		return err
 	}
 	return c.await(ctx, p)
@@ -476,7 +362,7 @@ func (c *containers) Logs(ctx context.Context) (map[string]string, error) {
 }
 
 func (c *containers) log(ctx context.Context, p *part) (string, error) {
-	stream, err := c.ContainerLogs(ctx, p.GetContainerID(), client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
+	stream, err := c.engine.docker.ContainerLogs(ctx, p.GetContainerID(), client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
 	if err != nil {
 		return "", err
 	}
@@ -491,7 +377,7 @@ func (c *containers) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	// By their label: one whose start failed halfway is not known otherwise.
-	list, err := c.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", systemLabel+"="+c.id)})
+	list, err := c.engine.docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", systemLabel+"="+c.id)})
 	if err != nil {
 		return err
 	}
@@ -499,7 +385,7 @@ func (c *containers) Stop() error {
 	var wg sync.WaitGroup
 	for i, found := range list.Items {
 		wg.Go(func() {
-			_, errs[i] = c.ContainerRemove(ctx, found.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+			_, errs[i] = c.engine.docker.ContainerRemove(ctx, found.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		})
 	}
 	wg.Wait()

@@ -12,8 +12,8 @@ import (
 
 // processes are the parts as servers and processes of this machine.
 type processes struct {
-	*stack.Stack
-	dir string
+	stack *stack.Stack
+	dir   string
 }
 
 func (s *System) runEmbedded(ctx context.Context) error {
@@ -39,12 +39,20 @@ func (s *System) runEmbedded(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	s.parts = &processes{Stack: running, dir: dir}
+	s.parts = &processes{stack: running, dir: dir}
 	s.Endpoints = running.Endpoints
 	if !o.noSandbox {
 		s.Vendors = &Vendors{url: running.Endpoints.Sandbox}
 	}
 	return nil
+}
+
+// Kill implements parts.
+func (p *processes) Kill(name string) error { return p.stack.Kill(name) }
+
+// Restart implements parts.
+func (p *processes) Restart(ctx context.Context, name string) error {
+	return p.stack.Restart(ctx, name)
 }
 
 // Logs implements parts. Servers within this process have no log.
@@ -66,5 +74,5 @@ func (p *processes) Logs(context.Context) (map[string]string, error) {
 
 // Stop implements parts.
 func (p *processes) Stop() error {
-	return errors.Join(p.Stack.Stop(), os.RemoveAll(p.dir))
+	return errors.Join(p.stack.Stop(), os.RemoveAll(p.dir))
 }

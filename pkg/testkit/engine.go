@@ -21,9 +21,9 @@ import (
 
 // engine is the Docker engine, and how the test reaches what runs on it. There is one a process.
 type engine struct {
-	*testcontainers.DockerClient
-	// host is where published ports are; local that it is this machine's loopback address, on which
-	// they are published then.
+	docker *testcontainers.DockerClient
+	// host is where published ports are. local says that it is this machine's loopback address.
+	// Then ports are published on that address alone.
 	host  string
 	local bool
 
@@ -33,7 +33,7 @@ type engine struct {
 
 var theEngine struct {
 	sync.Mutex
-	*engine
+	engine *engine
 }
 
 // DockerAnswers reports whether a Docker engine answers within three seconds.
@@ -80,7 +80,7 @@ func connect(ctx context.Context, log *slog.Logger) (*engine, error) {
 	if theEngine.engine != nil {
 		return theEngine.engine, nil
 	}
-	// Testcontainers tells of every step. The user's own containers may go on to do so.
+	// Testcontainers logs every step. For the user's own containers it goes on to do so.
 	defer tclog.SetDefault(tclog.Default())
 	tclog.SetDefault(silent{})
 	if c, err := plainClient(ctx); err == nil { // else let testcontainers find it, as it finds contexts
@@ -91,7 +91,7 @@ func connect(ctx context.Context, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no Docker engine answers (WithBackend(Embedded) needs none): %w", err)
 	}
-	e := &engine{DockerClient: c, given: map[int]bool{}}
+	e := &engine{docker: c, given: map[int]bool{}}
 	if err := e.findHost(ctx); err != nil {
 		return nil, err
 	}
@@ -100,18 +100,18 @@ func connect(ctx context.Context, log *slog.Logger) (*engine, error) {
 	return e, nil
 }
 
-// Variables of testcontainers. What the user has set counts; else they are set for this process.
+// Variables of testcontainers. Those that the user has not set are set for this process.
 const (
 	hostOverride = "TESTCONTAINERS_HOST_OVERRIDE"
 	noReaper     = "TESTCONTAINERS_RYUK_DISABLED"
 )
 
-// findHost finds where published ports are. Testcontainers takes a /.dockerenv for proof that we
-// run in a container beside the others, and looks for their ports at the gateway; but machines have
-// that file too, and containers that share the engine's network. Whether we do is told by the
-// engine's bridge: where it is a device of ours, loopback reaches everything.
+// findHost finds where published ports are. Testcontainers takes a /.dockerenv as a sign that we
+// run in a container beside the others, and looks for their ports at the gateway. But that file is
+// also on machines, and in containers that share the engine's network. If the engine's bridge is a
+// network device of ours, we share its network, and loopback reaches every port.
 func (e *engine) findHost(ctx context.Context) error {
-	if os.Getenv(hostOverride) == "" && strings.HasPrefix(e.DaemonHost(), "unix://") && e.sharesNetwork(ctx) {
+	if os.Getenv(hostOverride) == "" && strings.HasPrefix(e.docker.DaemonHost(), "unix://") && e.sharesNetwork(ctx) {
 		if err := os.Setenv(hostOverride, "127.0.0.1"); err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func (e *engine) findHost(ctx context.Context) error {
 }
 
 func (e *engine) sharesNetwork(ctx context.Context) bool {
-	bridge, err := e.NetworkInspect(ctx, "bridge", client.NetworkInspectOptions{})
+	bridge, err := e.docker.NetworkInspect(ctx, "bridge", client.NetworkInspectOptions{})
 	if err != nil {
 		return false
 	}
@@ -154,11 +154,11 @@ func (e *engine) sharesNetwork(ctx context.Context) bool {
 	return false
 }
 
-// registryAnswers bounds the wait for a registry's first word; a pull that has begun takes its
-// time.
+// registryAnswers bounds the wait for the first message of a registry. A pull that has begun is not
+// bounded.
 const registryAnswers = 5 * time.Second
 
-// chooseReaper does without testcontainers' reaper where its image cannot be had.
+// chooseReaper switches testcontainers' reaper off if its image is not here and cannot be pulled.
 func chooseReaper(ctx context.Context, c *client.Client, log *slog.Logger) {
 	if os.Getenv(noReaper) != "" {
 		return
@@ -196,8 +196,8 @@ func pull(ctx context.Context, c *client.Client, image string) error {
 }
 
 // port chooses a port to publish on. It is chosen before the container starts, so that a part that
-// is killed comes back where the test looks for it. No port is given twice; one that someone else
-// takes meanwhile is met by another try.
+// is killed comes back where the test looks for it. No port is chosen twice. If another program
+// takes the port before the container starts, the start is repeated with another one.
 func (e *engine) port() (int, error) {
 	e.portMu.Lock()
 	defer e.portMu.Unlock()

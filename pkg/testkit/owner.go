@@ -16,7 +16,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// ownerLabel marks what is ours: containers and networks, with the process that they belong to.
+// ownerLabel marks the containers and networks of testkit. Its value is the process that they
+// belong to.
 const ownerLabel = "io.mailwright.testkit.owner"
 
 // Labels marks containers, networks and volumes of a test's own as its own, so that they are swept
@@ -26,7 +27,7 @@ func Labels() map[string]string { return map[string]string{ownerLabel: self().St
 // systemLabel tells the systems of a process apart.
 const systemLabel = "io.mailwright.testkit.system"
 
-// owner is a process of some machine. A process id alone would do only until it is used again.
+// owner is a process of some machine. It has more than a process id, because ids are used again.
 type owner struct {
 	Machine string // and its PID namespace
 	Boot    string
@@ -60,8 +61,8 @@ func parseOwner(s string) (owner, bool) {
 	return owner{f[0], f[1], pid, f[3]}, err == nil && pid > 0
 }
 
-// gone reports whether the process has certainly ended: it is one of this machine, and does not run
-// any more.
+// gone reports whether the process has certainly ended: it is a process of this machine, and no
+// longer runs.
 func (o owner) gone() bool {
 	switch {
 	case o.Machine != self().Machine:
@@ -99,18 +100,18 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 		o, ok := parseOwner(labels[ownerLabel])
 		return ok && o.gone()
 	}
-	containers, err := e.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: ours})
+	containers, err := e.docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: ours})
 	if err != nil {
 		log.Warn("what killed tests left could not be looked for", "error", err)
 		return
 	}
 	for _, c := range containers.Items {
 		if abandoned(c.Labels) {
-			_, err := e.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+			_, err := e.docker.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 			log.Info("removed a container of a test that was killed", "container", c.Names, "error", err)
 		}
 	}
-	networks, err := e.NetworkList(ctx, client.NetworkListOptions{Filters: ours})
+	networks, err := e.docker.NetworkList(ctx, client.NetworkListOptions{Filters: ours})
 	if err != nil {
 		return
 	}
@@ -120,13 +121,13 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 			log.Info("removed a network of a test that was killed", "network", n.Name, "error", err)
 		}
 	}
-	volumes, err := e.VolumeList(ctx, client.VolumeListOptions{Filters: ours})
+	volumes, err := e.docker.VolumeList(ctx, client.VolumeListOptions{Filters: ours})
 	if err != nil {
 		return
 	}
 	for _, v := range volumes.Items {
 		if abandoned(v.Labels) {
-			_, err := e.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{})
+			_, err := e.docker.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{})
 			log.Info("removed a volume of a test that was killed", "volume", v.Name, "error", err)
 		}
 	}
@@ -135,16 +136,16 @@ func (e *engine) sweep(ctx context.Context, log *slog.Logger) {
 // removeNetwork disconnects the containers that are still on a network, such as those of the test
 // without our label, and removes it.
 func (e *engine) removeNetwork(ctx context.Context, id string) error {
-	found, err := e.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
+	found, err := e.docker.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for other := range found.Network.Containers {
-		_, err := e.NetworkDisconnect(ctx, id, client.NetworkDisconnectOptions{Container: other, Force: true})
+		_, err := e.docker.NetworkDisconnect(ctx, id, client.NetworkDisconnectOptions{Container: other, Force: true})
 		errs = append(errs, err)
 	}
-	_, err = e.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+	_, err = e.docker.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
 	return errors.Join(append(errs, err)...)
 }
 
@@ -170,7 +171,7 @@ func sweepFolders(in string, log *slog.Logger) {
 	}
 }
 
-// ownFolder makes sure that it is a folder, and that nobody else has put it there.
+// ownFolder reports whether dir is a folder, no link, and belongs to this user.
 func ownFolder(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() {
@@ -180,8 +181,8 @@ func ownFolder(dir string) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// removeFolder removes a system's folder, the owner's file last: what cannot be removed now, the
-// next sweep finds. Postgres may still be on its way out, and write.
+// removeFolder removes a system's folder, the owner's file last. So the next sweep finds a folder
+// that cannot be removed now, for example because Postgres has not ended yet and still writes.
 func removeFolder(dir string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		entries, err := os.ReadDir(dir)

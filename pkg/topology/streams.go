@@ -102,7 +102,8 @@ func Streams(c Config) []jetstream.StreamConfig {
 	drift := stream(StreamDrift, "How each mailbox differs from what the last command left", join("drift", "*", "*", "*"))
 	drift.MaxMsgsPerSubject = 1
 
-	parked := stream(StreamParked, "References to commands that wait, and the schedules that wake them", join("parked", ">"), join("schedule", ">"), join("notbefore", ">"), join("wake", ">"))
+	parked := stream(StreamParked, "References to commands that wait, and the schedules that wake them",
+		join("parked", ">"), join("schedule", ">"), join("notbefore", ">"), join("wake", ">"))
 	parked.AllowMsgSchedules = true
 	// The server refuses schedules in a stream that discards new messages. Should the stream be
 	// full, the oldest reference goes; the check of every command then finds the command without an

@@ -14,13 +14,13 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/exchangeonline"
 )
 
-// next asks for the page after an answer to a cmdlet.
-func (b *env) next(a answer, name, parameters string) (answer, error) {
+// next asks for the page after an answer to Get-Mailbox.
+func (b *env) next(a answer, parameters string) (answer, error) {
 	token, err := b.token("/entra/"+tenantID+"/oauth2/v2.0/token", entraClient, entraSecret, "https://outlook.office365.com/.default")
 	if err != nil {
 		return answer{}, err
 	}
-	return b.post(token, nextLink(a), name, parameters)
+	return b.post(token, nextLink(a), "Get-Mailbox", parameters)
 }
 
 // nextLink is that of an answer.
@@ -80,8 +80,8 @@ var exchangeLists = []fact{
 		},
 		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
-			same, err2 := b.next(a, "Get-Mailbox", `{"ResultSize":5}`)
-			other, err3 := b.next(a, "Get-Mailbox", `{"ResultSize":6}`)
+			same, err2 := b.next(a, `{"ResultSize":5}`)
+			other, err3 := b.next(a, `{"ResultSize":6}`)
 			return all(answers(a, err, http.StatusOK, `"@odata.nextLink"`, `"@adminapi.warnings"`), answers(same, err2, http.StatusOK), answers(other, err3, http.StatusBadRequest))
 		},
 	},
@@ -94,7 +94,7 @@ var exchangeLists = []fact{
 		},
 		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
-			refused, err2 := b.next(a, "Get-Mailbox", `{"ResultSize":5}`)
+			refused, err2 := b.next(a, `{"ResultSize":5}`)
 			whole, err3 := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":"Unlimited"}`)
 			return all(err, answers(refused, err2, http.StatusBadRequest, "Expired or Invalid pagination request"), answers(whole, err3, http.StatusOK), same("nextLink of all", nextLink(whole), ""))
 		},
@@ -109,9 +109,9 @@ var exchangeLists = []fact{
 		vendor: func(b *env) error {
 			a, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":20}`)
 			b.advance("29m")
-			alive, err2 := b.next(a, "Get-Mailbox", `{"ResultSize":20}`)
+			alive, err2 := b.next(a, `{"ResultSize":20}`)
 			b.advance("2m")
-			dead, err3 := b.next(a, "Get-Mailbox", `{"ResultSize":20}`)
+			dead, err3 := b.next(a, `{"ResultSize":20}`)
 			return all(err, answers(alive, err2, http.StatusOK), answers(dead, err3, http.StatusBadRequest))
 		},
 	},
@@ -158,7 +158,7 @@ var exchangeLists = []fact{
 		},
 		vendor: func(b *env) error {
 			one, err := b.cmdlet("Mailbox", "Get-Mailbox", `{"ResultSize":5}`)
-			two, err2 := b.next(one, "Get-Mailbox", `{"ResultSize":5}`)
+			two, err2 := b.next(one, `{"ResultSize":5}`)
 			return all(err, answers(two, err2, http.StatusOK), that(nextLink(two) != nextLink(one), "it leads back"))
 		},
 	},

@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// Start starts a command; orphaned is the signal that it gets should we be killed (Linux only). It
-// has a process group of its own: a Ctrl-C at the terminal is for us, who stop children in order.
-// Once ended is closed, its ProcessState tells how it ended.
+// Start starts a command. If this process is killed, the kernel sends the command the signal
+// orphaned (Linux only). The command has a process group of its own: a Ctrl-C at the terminal
+// reaches this process alone, which stops its children in order. Once ended is closed, the
+// command's ProcessState has its exit code.
 //
 // The kernel ties a child's life to the thread that started it, not to the process (prctl(2),
 // PR_SET_PDEATHSIG), and the runtime ends threads. So each child has one to itself.

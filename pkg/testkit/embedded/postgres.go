@@ -39,7 +39,7 @@ type PostgresConfig struct {
 	Volatile bool
 	// Settings are further settings of postgresql.conf, such as "log_statement": "all".
 	Settings map[string]string
-	// Logger is told of an installation or a download; nil is slog.Default.
+	// Logger logs an installation or a download; nil is slog.Default.
 	Logger *slog.Logger
 }
 
@@ -60,7 +60,7 @@ const (
 	// postgresStart is how long a server may take until it answers; it recovers from a crash
 	// before.
 	postgresStart = 60 * time.Second
-	// orphaned is what tells a server to stop in good order.
+	// orphaned is the signal on which a server disconnects its clients and stops in order.
 	orphaned = syscall.SIGINT
 )
 
@@ -112,8 +112,8 @@ func startPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
 
-// initialise makes the data directory where there is none. It is made beside its place and then
-// moved, so that one that exists is whole.
+// initialise makes the data directory if there is none. It makes it under another name and then
+// renames it, so that a data directory that exists is complete.
 func (p *Postgres) initialise(ctx context.Context, bin string, owner owner) error {
 	sockets := filepath.Join(p.dir, "run")
 	if err := owner.mkdir(sockets); err != nil {
@@ -293,7 +293,7 @@ func (p *Postgres) Stop() error {
 	}
 }
 
-// serverEnv leaves out what would lead the server or initdb astray, PGDATA and PGPORT among it.
+// serverEnv leaves out the variables that change what the server or initdb does, such as PGDATA.
 func serverEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 }

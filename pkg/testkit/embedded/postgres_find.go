@@ -72,8 +72,9 @@ func hasServer(dir string) bool {
 	return dir != ""
 }
 
-// binaries gives the directory of programs to use for a data directory: of its major version where
-// it exists already, else the newest; installed or downloaded where there are none.
+// binaries returns the directory of the programs to use for a data directory. If the data exists,
+// they have its major version, otherwise they are the newest. If the machine has none, they are
+// installed or downloaded.
 func binaries(ctx context.Context, dir string, logger *slog.Logger) (string, error) {
 	dirs := serverDirs()
 	if own := filepath.Join(dir, "postgres", "bin"); hasServer(own) {
@@ -110,9 +111,9 @@ func major(ctx context.Context, dir string) string {
 	return version
 }
 
-// InstallPostgres gets a server for a machine without one, and gives its directory: Debian's
-// package where we are root and apt-get is there, else a download into dir/postgres. The
-// logger is told what is about to happen.
+// InstallPostgres installs a server on a machine without one, and returns its directory. As root on
+// a machine with apt-get it installs Debian's package, otherwise it downloads binaries into
+// dir/postgres. It logs which of them it is about to do.
 func InstallPostgres(ctx context.Context, dir string, logger *slog.Logger) (string, error) {
 	errInstall := errors.New("not root on a Debian system")
 	if apt, err := exec.LookPath("apt-get"); err == nil && os.Geteuid() == 0 {

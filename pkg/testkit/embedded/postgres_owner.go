@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// owner is the user whom the server runs as, and to whom its directories belong.
+// owner is the user that the server runs as. The server's directories belong to it.
 type owner struct {
 	name     string
 	uid, gid int
@@ -82,9 +82,9 @@ func (o owner) canReach(path string) error {
 	}
 }
 
-// awaitPredecessor waits for a server that still runs on the directory: ours from before a crash of
-// this process, told to stop by the kernel. A lock file whose process is another program's by now
-// is removed.
+// awaitPredecessor waits for a server that still runs on the directory: an earlier process of ours
+// started it and has crashed, and the kernel has sent the server the signal to stop. A lock file
+// whose process id now belongs to another program is removed.
 func (p *Postgres) awaitPredecessor(ctx context.Context) error {
 	lock := filepath.Join(p.data(), "postmaster.pid")
 	deadline := time.Now().Add(10 * time.Second)

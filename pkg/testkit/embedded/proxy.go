@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Proxy passes TCP connections on to a server, until it is cut: then nothing gets through and
-// nobody is told, as in a network partition. Safe for concurrent use.
+// Proxy passes TCP connections on to a server, until it is cut. Then no data gets through,
+// and neither end gets an error, as in a network partition. It is safe for concurrent use.
 type Proxy struct {
 	listener net.Listener
 	target   string

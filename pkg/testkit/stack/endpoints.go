@@ -6,8 +6,7 @@ import (
 	"path/filepath"
 )
 
-// EndpointsFile is the file in the state directory by which a running stack tells others where it
-// is.
+// EndpointsFile is the file in the state directory to which a running stack writes its addresses.
 const EndpointsFile = "endpoints.json"
 
 // Endpoints are where a running system is.

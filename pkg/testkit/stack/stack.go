@@ -262,7 +262,11 @@ func (s *Stack) startService(ctx context.Context, name, config string) error {
 	return s.run(ctx, &program{
 		name: name, path: filepath.Join(s.opts.Bin, name),
 		args: []string{"--config", config, "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[name])},
-		env:  slices.Concat([]string{"MAILWRIGHT_DATABASE_URL=" + s.Endpoints.Postgres, "MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS}, s.opts.Env, own), ready: answers(s.url("http", name) + "/readyz"),
+		env: slices.Concat([]string{
+			"MAILWRIGHT_DATABASE_URL=" + s.Endpoints.Postgres,
+			"MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS,
+		}, s.opts.Env, own),
+		ready: answers(s.url("http", name) + "/readyz"),
 	})
 }
 

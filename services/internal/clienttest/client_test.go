@@ -30,9 +30,9 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 const answerTimeout = 20 * time.Second
 
-func command(t *testing.T, id, eventType, data string) event.Event {
+func command(t *testing.T, eventType, data string) event.Event {
 	t.Helper()
-	e, err := event.New(id, "/test", eventType, nil)
+	e, err := event.New("1", "/test", eventType, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := event.Key(command(t, "1", c.eventType, c.data)); got != c.want {
+			if got := event.Key(command(t, c.eventType, c.data)); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -199,7 +199,7 @@ func newOf[D client.Data]() (client.Command, error) {
 
 func TestMessageNeedsDomainAndKey(t *testing.T) {
 	t.Parallel()
-	cancel := client.Command{Tenant: "contoso", Event: command(t, "1", event.TypeOperationCancel, `{"operationId":"abc"}`)}
+	cancel := client.Command{Tenant: "contoso", Event: command(t, event.TypeOperationCancel, `{"operationId":"abc"}`)}
 	inDomain := cancel
 	inDomain.Domain = event.DomainMailbox
 	msg, receipt, err := inDomain.Message()
@@ -213,9 +213,9 @@ func TestMessageNeedsDomainAndKey(t *testing.T) {
 	for want, c := range map[string]client.Command{
 		"needs a domain":           cancel,
 		"goes to the domain":       elsewhere,
-		"to derive a key from":     {Tenant: "contoso", Event: command(t, "1", event.TypeObjectCreate, `{}`)},
+		"to derive a key from":     {Tenant: "contoso", Event: command(t, event.TypeObjectCreate, `{}`)},
 		"the key has 1001 bytes":   long,
-		"belongs to no domain":     {Tenant: "contoso", Event: command(t, "1", "com.example.v1", `{}`)},
+		"belongs to no domain":     {Tenant: "contoso", Event: command(t, "com.example.v1", `{}`)},
 		"id: MUST be a non-empty ": change(t, "", "b@contoso.com"),
 	} {
 		if _, _, err := c.Message(); err == nil || !strings.Contains(err.Error(), want) {

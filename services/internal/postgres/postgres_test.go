@@ -67,9 +67,9 @@ func pool(t *testing.T, url string) *pgxpool.Pool {
 	return p
 }
 
-func texts(t *testing.T, db *pgxpool.Pool, sql string, args ...any) []string {
+func texts(t *testing.T, db *pgxpool.Pool, sql string) []string {
 	t.Helper()
-	rows, err := db.Query(t.Context(), sql, args...)
+	rows, err := db.Query(t.Context(), sql)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,9 +88,8 @@ func (r *fileResolver) load(path string) error {
 	return nil
 }
 
-// members are a file's top-level members that have a value. The tree is read, and nothing decoded:
-// the decoder's errors repeat values, and what was taken for a config file may be one with a
-// secret.
+// members are a file's top-level members that have a value. It reads the YAML tree and decodes no
+// value: a decoder's error quotes the value, and the file may hold a secret.
 func members(raw []byte) (map[string]*yaml.Node, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(raw, &root); err != nil {

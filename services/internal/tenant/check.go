@@ -58,8 +58,8 @@ func (ts Tenants) complete(dir string, root *yaml.Node) error {
 	return errors.Join(errs...)
 }
 
-// at says where in the file an error is: the line of the member, or of the innermost one around it
-// that is there.
+// at says where in the file an error is: the line of the member. If the member is missing, it is
+// the line of the innermost member around it.
 func at(root *yaml.Node, path []string, err error) error {
 	line, n := 1, root
 	for _, name := range path {
@@ -145,8 +145,8 @@ func (f field) check(dir string, insecure bool) error {
 	return nil
 }
 
-// checkURL refuses an address to which credentials would go in the clear, over a network, without
-// anybody having said so.
+// checkURL refuses an address to which credentials would go over a network in the clear, unless the
+// configuration allows that.
 func checkURL(raw string, insecure bool) error {
 	u, err := transport.Endpoint(raw)
 	if err == nil && u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()) {
@@ -204,7 +204,7 @@ func (t *Tenant) vendors() (list []vendor) {
 	return list
 }
 
-// both asks two questions.
+// both makes one check of two.
 func both(one, other func() error) func() error {
 	return func() error { return errors.Join(one(), other()) }
 }

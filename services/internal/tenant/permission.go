@@ -111,8 +111,8 @@ func (t *Tenant) hostedContainer(path string) string {
 	return ""
 }
 
-// domainController says what is wrong with a server that the provisioning system is to turn to; ""
-// for nothing. It signs in there, so that a server of somebody else's would get its credentials.
+// domainController says why a command may not name a domain controller; "" if it may. The
+// provisioning system signs in there, so a foreign server would get its credentials.
 func (t *Tenant) domainController(host string) string {
 	if allowed := t.Policy.DomainControllers; allowed != nil {
 		if containsFold(allowed, host) {

@@ -13,9 +13,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/vendors/dn"
 )
 
-// Policy bounds what commands may ask for in a tenant's name. What it refuses is rejected before
-// any vendor is called. The zero value is the default, which refuses what gives power over other
-// accounts and machines; docs/vendors.md has the table.
+// Policy bounds what the commands of a tenant may ask for. A command that it refuses is rejected
+// before any vendor is called. The zero value is the default: it refuses properties that give power
+// over other accounts and machines. docs/vendors.md has the table.
 type Policy struct {
 	// Containers are where objects may be created: a DN allows itself and all below it, a GUID
 	// itself alone. nil: anywhere.
@@ -42,8 +42,8 @@ type Properties struct {
 
 // EnPowerPolicy bounds inventory.sync.
 type EnPowerPolicy struct {
-	// Tenants are what inventory.sync may name as its tenant, and then must name one of.
-	// [AnyTenant] among them allows any, and none. nil: it may name none.
+	// Tenants are the tenants that inventory.sync may name. If there are any, it must name one of
+	// them. [AnyTenant] among them allows every name, and none. nil: it may name none.
 	Tenants []string `yaml:"tenants"`
 }
 
@@ -103,8 +103,7 @@ func (t *Tenant) flaws(n *yaml.Node) (flaws []flaw) {
 }
 
 func (s settings) flaws(n *yaml.Node) (flaws []flaw) {
-	// A list whose entries were all taken out must not read as one that is absent: that would allow
-	// everything.
+	// An empty list must not count as an absent one, which would allow everything.
 	if len(s.texts) == 0 && stands(n, s.path) {
 		return []flaw{{s.path, errors.New("is empty; name at least one, or leave it out for the default")}}
 	}
@@ -120,7 +119,7 @@ func (s settings) flaws(n *yaml.Node) (flaws []flaw) {
 	return flaws
 }
 
-// stands reports whether the file has a member of that path, also an empty one.
+// stands reports whether the file has a member of that path. An empty one counts.
 func stands(n *yaml.Node, path []string) bool {
 	for _, name := range path {
 		if n == nil {
@@ -161,7 +160,7 @@ func propertyFault(text string) string {
 	return ""
 }
 
-// allowFault refuses a property that the policy denies as well: nobody could say which holds.
+// allowFault refuses to allow a property that the policy denies as well.
 func allowFault(deny []string) func(string) string {
 	return func(text string) string {
 		if slices.ContainsFunc(deny, func(denied string) bool { return strings.EqualFold(denied, text) }) {

@@ -10,10 +10,11 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// powerful are the properties that a command may not set by default, and what each can do: it gives
-// the new object, or whoever named it, power that the right to create an object does not imply.
+// powerful maps each property that a command may not set by default to what it can do. Such a
+// property gives the new object, or the publisher of the command, power that the right to create an
+// object does not imply.
 //
-// member is not among them: it puts others into a group that is new, and so has no rights yet.
+// member is not among them: it adds members to a new group, which has no rights yet.
 var powerful = map[string]string{ //nolint:gosec // names of attributes, and what they do
 	"memberOf":                 "joins groups, with all their rights",
 	"primaryGroupID":           "joins a group, with all its rights, that memberOf does not show",
@@ -43,8 +44,8 @@ var powerfulNames = func() map[string]string {
 	return names
 }()
 
-// virtual begins the names of Adaxes' virtual properties. Those of harmless are its only ones that
-// are known to do nothing beside what their name says.
+// virtual is the prefix of the names of Adaxes' virtual properties. Only those in harmless are
+// known to do nothing but what their names say.
 const virtual = "adm-"
 
 var harmless = []string{"adm-customattribute", "adm-protectedfromdeletion"}
@@ -91,8 +92,8 @@ var powerfulBits = []struct {
 	{0x4000000, "PARTIAL_SECRETS_ACCOUNT"},        // a read-only domain controller
 }
 
-// accountControlFaults names the values of userAccountControl that set a powerful bit, or cannot
-// be told to set none.
+// accountControlFaults names the values of userAccountControl that set a powerful bit, or of which
+// it cannot be told which bits they set.
 func accountControlFaults(p property) (faults []event.Fault) {
 	for i, raw := range p.values {
 		field := fmt.Sprintf("%s/%d", p.valuesAt, i)

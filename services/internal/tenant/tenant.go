@@ -124,8 +124,8 @@ func parse(raw []byte) (tenants Tenants, root *yaml.Node, err error) {
 	return file.Tenants, root, nil
 }
 
-// plainNames refuses members whose name is no text: the decoder would repeat all that stands in
-// such a name.
+// plainNames refuses members whose name is not a text: the decoder's error would quote the whole
+// name, which may hold a secret.
 func plainNames(n *yaml.Node) error {
 	for i, child := range n.Content {
 		if name := child; n.Kind == yaml.MappingNode && i%2 == 0 {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
-// Reopen turns the answer to a repeated create that the name is taken into [failure.Unknown]: the
-// prior call, which is in doubt, may be what took the name, and the directory may not show it yet.
+// Reopen turns the answer "name already taken" to a repeated create into [failure.Unknown]. The
+// prior call, which is in doubt, may have taken the name, and the directory may not show the object
+// yet. So the engine looks it up again.
 func Reopen(run *operation.Attempt, err error) error {
 	if run.Prior == nil {
 		return err
@@ -21,35 +24,35 @@ func Reopen(run *operation.Attempt, err error) error {
 	}
 }
 
-// readBackPauses are those between the attempts of ReadBack: directories lag, mostly by less than
-// this.
-var readBackPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}
+// readBacks is how often ReadBack reads at most. The pauses begin with readBackPause, and each is
+// twice as long as the one before. Directories lag, mostly by less than their sum.
+const (
+	readBacks     = 4
+	readBackPause = 250 * time.Millisecond
+)
 
-// ReadBack reads what was just created, and tries a few times more if a read fails in a way that
-// may pass, as long as ctx allows, each time after a pause or the vendor's longer Retry-After.
+// ReadBack reads what was just created. It reads a few times more, as long as ctx allows, if a read
+// fails in a way that may pass.
 func ReadBack[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
-	for _, pause := range readBackPauses {
-		got, err := read(ctx)
-		if err == nil || !mayPass(err) || !wait(ctx, max(pause, failure.Of(err).RetryAfter)) {
-			return got, err
-		}
-	}
-	return read(ctx)
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval = readBackPause
+	pauses.Multiplier = 2
+	pauses.RandomizationFactor = 0
+	return failure.Retry(ctx, &limited{pauses, readBacks - 1}, mayPass, func() (T, error) { return read(ctx) })
 }
 
-// wait waits for a time, and reports whether ctx allows another attempt afterwards.
-func wait(ctx context.Context, d time.Duration) bool {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
-		return false
+// limited ends after so many pauses.
+type limited struct {
+	backoff.BackOff
+	left int
+}
+
+// NextBackOff implements [backoff.BackOff].
+func (l *limited) NextBackOff() time.Duration {
+	if l.left--; l.left < 0 {
+		return backoff.Stop
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	return l.BackOff.NextBackOff()
 }
 
 func mayPass(err error) bool {

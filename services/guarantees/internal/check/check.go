@@ -20,8 +20,8 @@ type Command struct {
 	Key string
 	// Number counts the commands of the key in the order published, from 1.
 	Number int
-	// Unordered: the order of the key does not bind the command. It was published under a second key
-	// too, or beside the numbered commands of its key.
+	// Unordered: the order of the key does not bind the command. It was published under a second
+	// key too, or beside the numbered commands of its key.
 	Unordered bool
 	// Writes: the command changes something at the vendor.
 	Writes bool

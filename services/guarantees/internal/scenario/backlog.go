@@ -40,7 +40,7 @@ const (
 // hundredth key is scheduled for an hour later, and the others of the key are parked behind it.
 func (s *Scenario) Backlog(ctx context.Context, waiting bool) (result Backlog, err error) {
 	service := commandKinds[0].service
-	if err := s.Kill(service); err != nil {
+	if err := s.stack.Kill(service); err != nil {
 		return result, err
 	}
 	before, err := s.countOutcomes(ctx)
@@ -65,7 +65,7 @@ func (s *Scenario) Backlog(ctx context.Context, waiting bool) (result Backlog, e
 		return "", err
 	})
 	result.Took = time.Since(began)
-	result.PeakBytes = peakMemory(replica.Process.Pid)
+	result.PeakBytes = peakMemory(replica.cmd.Process.Pid)
 	replica.stop()
 	return result, err
 }

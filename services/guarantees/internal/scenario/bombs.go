@@ -199,7 +199,7 @@ func isOutcome(m *jetstream.RawStreamMsg) bool {
 
 // cpuTime is the processor time that a service has used since its start, from its metrics.
 func (s *Scenario) cpuTime(ctx context.Context, service string) (time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoints.Services[service]+"/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.stack.Endpoints.Services[service]+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}

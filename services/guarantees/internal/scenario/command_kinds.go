@@ -127,7 +127,7 @@ func createMailboxUser(ctx context.Context, s *Scenario, i int) error {
 	name := fmt.Sprint("m", i)
 	body := fmt.Sprintf(`{"createIn":"OU=Sales,DC=example,DC=com","objectType":"user","properties":[`+property+","+property+`]}`,
 		"cn", name, "sAMAccountName", name)
-	target := s.Endpoints.Sandbox + "/adaxes/restApi/api/directoryObjects"
+	target := s.stack.Endpoints.Sandbox + "/adaxes/restApi/api/directoryObjects"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
 	if err != nil {
 		return err

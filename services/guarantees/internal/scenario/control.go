@@ -25,7 +25,7 @@ func (s *Scenario) control(ctx context.Context, method, path string, body any) e
 }
 
 func (s *Scenario) controlRaw(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, s.stack.Endpoints.Sandbox+"/control/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/replay"
+	"github.com/mailwright/mailwright/services/internal/streamreader"
 )
 
 // AwaitOutcomes takes the faults away from the sandbox and waits until every command has its
@@ -152,26 +153,8 @@ func (s *Scenario) Events(ctx context.Context) (check.Evidence, error) {
 }
 
 // readStream reads a stream from its first message to its present last one.
-func (s *Scenario) readStream(ctx context.Context, name string, read func(jetstream.Msg) error) error {
-	stream, err := s.js.Stream(ctx, name)
-	if err != nil {
-		return err
-	}
-	left := stream.CachedInfo().State.Msgs
-	if left == 0 {
-		return nil
-	}
-	consumer, err := s.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	for ; left > 0; left-- {
-		m, err := messages.Next()
+func (s *Scenario) readStream(ctx context.Context, name string, read func(streamreader.Message) error) error {
+	for m, err := range streamreader.Messages(ctx, s.js, name, jetstream.OrderedConsumerConfig{}) {
 		if err != nil {
 			return err
 		}
@@ -184,10 +167,9 @@ func (s *Scenario) readStream(ctx context.Context, name string, read func(jetstr
 
 func (s *Scenario) readEvents(ctx context.Context, e *check.Evidence) error {
 	e.ReadBack = map[string]bool{}
-	return s.readStream(ctx, topology.StreamEvents, func(m jetstream.Msg) error {
-		meta, err := m.Metadata()
-		if err != nil || s.forgedSequences[meta.Sequence.Stream] {
-			return err
+	return s.readStream(ctx, topology.StreamEvents, func(m streamreader.Message) error {
+		if s.forgedSequences[m.Metadata.Sequence.Stream] {
+			return nil
 		}
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
@@ -202,7 +184,7 @@ func (s *Scenario) readEvents(ctx context.Context, e *check.Evidence) error {
 			Type:        v.Type(),
 			State:       string(state),
 			Terminal:    state.Terminal(),
-			Stored:      meta.Timestamp,
+			Stored:      m.Metadata.Timestamp,
 		})
 		e.Texts = append(e.Texts, check.Text{Source: "an event on " + m.Subject(), Text: fmt.Sprint(m.Headers()) + string(m.Data())})
 		return nil
@@ -212,7 +194,7 @@ func (s *Scenario) readEvents(ctx context.Context, e *check.Evidence) error {
 // readDrift reads which results differed from the vendor in the end.
 func (s *Scenario) readDrift(ctx context.Context, e *check.Evidence) error {
 	e.Drift = map[string]bool{}
-	return s.readStream(ctx, topology.StreamDrift, func(m jetstream.Msg) error {
+	return s.readStream(ctx, topology.StreamDrift, func(m streamreader.Message) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
@@ -226,7 +208,7 @@ func (s *Scenario) readDrift(ctx context.Context, e *check.Evidence) error {
 }
 
 func (s *Scenario) readDead(ctx context.Context, e *check.Evidence) error {
-	return s.readStream(ctx, topology.StreamDead, func(m jetstream.Msg) error {
+	return s.readStream(ctx, topology.StreamDead, func(m streamreader.Message) error {
 		letter, err := event.ReadDeadLetter(m.Data())
 		if err != nil {
 			return err
@@ -240,7 +222,7 @@ func (s *Scenario) readDead(ctx context.Context, e *check.Evidence) error {
 // readMailboxes reads the last observation of each mailbox that is not missing.
 func (s *Scenario) readMailboxes(ctx context.Context, e *check.Evidence) error {
 	e.Observed = map[string]string{}
-	return s.readStream(ctx, topology.StreamMailboxes, func(m jetstream.Msg) error {
+	return s.readStream(ctx, topology.StreamMailboxes, func(m streamreader.Message) error {
 		v, err := event.Decode(m.Headers(), m.Data())
 		if err != nil {
 			return err
@@ -385,7 +367,7 @@ func (s *Scenario) readRows(ctx context.Context, e *check.Evidence) error {
 	for table, rows := range live {
 		e.Texts = append(e.Texts, check.Text{Source: "table " + table, Text: strings.Join(rows, "\n")})
 	}
-	pool, err := postgres.Open(ctx, s.Endpoints.Postgres, replay.Connections())
+	pool, err := postgres.Open(ctx, s.stack.Endpoints.Postgres, replay.Connections())
 	if err != nil {
 		return err
 	}

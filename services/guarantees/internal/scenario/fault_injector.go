@@ -186,12 +186,12 @@ func (s *Scenario) addVendorFaults(ctx context.Context) error {
 
 // killAndRestart kills a part, and starts it again after a while.
 func (s *Scenario) killAndRestart(ctx context.Context, part string) error {
-	if err := s.Kill(part); err != nil {
+	if err := s.stack.Kill(part); err != nil {
 		return err
 	}
 	s.countKill(killKind(part))
 	pause(ctx, s.jitter(0, 1200))
-	if err := s.Restart(context.WithoutCancel(ctx), part); err != nil {
+	if err := s.stack.Restart(context.WithoutCancel(ctx), part); err != nil {
 		return err
 	}
 	if part == stack.Sandbox {

@@ -68,7 +68,7 @@ func (s *Scenario) pauseReplica(ctx context.Context) error {
 		}
 	}
 	pause(ctx, absence)
-	if err := r.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := r.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
 	s.countFault(paused)
@@ -78,7 +78,7 @@ func (s *Scenario) pauseReplica(ctx context.Context) error {
 
 // isolateReplica cuts a replica's connection to NATS while it works.
 func (s *Scenario) isolateReplica(ctx context.Context) error {
-	proxy, err := embedded.StartProxy(strings.TrimPrefix(s.Endpoints.NATS, "nats://"))
+	proxy, err := embedded.StartProxy(strings.TrimPrefix(s.stack.Endpoints.NATS, "nats://"))
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (p *publisher) publishMalformed(ctx context.Context, turn int) error {
 	if bomb := turn - len(malformedMessages); bomb >= 0 && bomb < len(bombs) {
 		b := bombs[bomb]
 		m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, b.data())
-		return p.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: rejected})
+		return p.scenario.storeMalformed(ctx, m, check.Malformed{Kind: b.kind, OperationID: operationOf(id), Want: rejected})
 	}
 	w := malformedMessages[turn%len(malformedMessages)]
 	switch w.want {
@@ -159,7 +159,7 @@ func (p *publisher) publishMalformed(ctx context.Context, turn int) error {
 	if w.make == nil {
 		return p.emptyRecord(ctx, w, id)
 	}
-	m := w.make(p.Scenario, id)
+	m := w.make(p.scenario, id)
 	if m.Subject == "" {
 		m.Subject = topology.CommandSubject(stack.SandboxTenant, event.DomainDirectory, id)
 	}
@@ -167,7 +167,7 @@ func (p *publisher) publishMalformed(ctx context.Context, turn int) error {
 	if w.want == rejected {
 		entry.OperationID = operationOf(id)
 	}
-	return p.storeMalformed(ctx, m, entry)
+	return p.scenario.storeMalformed(ctx, m, entry)
 }
 
 // operationOf is the operation id of a command of the workload.
@@ -199,7 +199,7 @@ func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) e
 	if err := p.forge(ctx, id, foreign); err != nil {
 		return err
 	}
-	data, _ := p.object(firstUnorderedNumber, 0, 0)
+	data, _ := p.scenario.object(firstUnorderedNumber, 0, 0)
 	m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, data)
 	switch {
 	case strings.HasSuffix(w.kind, "10 years"):
@@ -207,7 +207,7 @@ func (p *publisher) foreignRecord(ctx context.Context, w malformed, id string) e
 	case strings.HasSuffix(w.kind, "no delay"):
 		m = withHeader(m, "mailwright-retry-after", "0s")
 	}
-	return p.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, OperationID: operationOf(id), Want: w.want})
+	return p.scenario.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, OperationID: operationOf(id), Want: w.want})
 }
 
 // emptyRecord publishes an event of an unknown type there, with a state and without the facts of
@@ -216,9 +216,9 @@ func (p *publisher) emptyRecord(ctx context.Context, w malformed, id string) err
 	if err := p.forge(ctx, id, eventOfLaterVersion(id, event.OperationData{})); err != nil {
 		return err
 	}
-	data, _ := p.object(firstUnorderedNumber, 0, 0)
+	data, _ := p.scenario.object(firstUnorderedNumber, 0, 0)
 	m := message(event.DomainDirectory, id, id, event.TypeObjectCreate, data)
-	return p.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, Want: w.want})
+	return p.scenario.storeMalformed(ctx, m, check.Malformed{Kind: w.kind, Want: w.want})
 }
 
 // firstUnorderedNumber is beyond the numbers of the workload.
@@ -249,12 +249,12 @@ func eventOfLaterVersion(id string, of event.OperationData) *nats.Msg {
 func (p *publisher) forge(ctx context.Context, id string, m *nats.Msg) error {
 	m.Subject = topology.EventSubject(stack.SandboxTenant, event.DomainDirectory, operationOf(id))
 	m.Header.Set(nats.MsgIdHdr, "forged-"+id)
-	ack, err := p.store(ctx, m)
+	ack, err := p.scenario.store(ctx, m)
 	if err != nil {
 		return err
 	}
-	p.forgedSequences[ack.Sequence] = true
-	p.countFault(forgedRecord)
+	p.scenario.forgedSequences[ack.Sequence] = true
+	p.scenario.countFault(forgedRecord)
 	return nil
 }
 
@@ -267,12 +267,12 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 	}
 	// The target is malformed itself: it would have no effect if the reference were followed.
 	target := message(domain, id, id, event.TypeObjectCreate, "{}")
-	ack, err := p.store(ctx, target)
+	ack, err := p.scenario.store(ctx, target)
 	if err != nil {
 		return err
 	}
-	p.noteMalformed(check.Malformed{Kind: "the target of " + w.kind, Sequence: ack.Sequence, OperationID: operationOf(id), Want: rejected})
-	commands, err := p.js.Stream(ctx, topology.StreamCommands)
+	p.scenario.noteMalformed(check.Malformed{Kind: "the target of " + w.kind, Sequence: ack.Sequence, OperationID: operationOf(id), Want: rejected})
+	commands, err := p.scenario.js.Stream(ctx, topology.StreamCommands)
 	if err != nil {
 		return err
 	}
@@ -296,12 +296,12 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 	reference := fmt.Sprintf(`{"sequence":%d,"incarnation":%q,"operationId":%q,"partition":%d}`,
 		ack.Sequence, incarnation.Format(time.RFC3339Nano), operationID, key.Partition)
 	for _, m := range []*nats.Msg{{Subject: topology.ParkedSubject(key), Data: []byte(reference)}, {Subject: topology.WakeSubject(key)}} {
-		if _, err := p.store(ctx, m); err != nil {
+		if _, err := p.scenario.store(ctx, m); err != nil {
 			return err
 		}
 	}
-	p.noteMalformed(check.Malformed{Kind: w.kind, Sequence: ack.Sequence, Want: w.want})
-	p.countFault(forgedReference)
+	p.scenario.noteMalformed(check.Malformed{Kind: w.kind, Sequence: ack.Sequence, Want: w.want})
+	p.scenario.countFault(forgedReference)
 	return nil
 }
 

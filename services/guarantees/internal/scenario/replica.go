@@ -57,7 +57,7 @@ var steps = []struct {
 const (
 	// stepTimeout bounds the time until a replica reaches one of its points; most take a second.
 	stepTimeout = 12 * time.Second
-	// extraReplicas is how many replicas may reach none of their points.
+	// extraReplicas is how many replicas may end without having reached one of their points.
 	extraReplicas = 12
 )
 
@@ -96,12 +96,12 @@ func (s *Scenario) killAtSteps(ctx context.Context, service string, names []fail
 // leads, and the others wait: so the running one is killed first.
 func (s *Scenario) crashAt(ctx context.Context, service string, points []string) (hit string, err error) {
 	if service == projection {
-		if err := s.Kill(service); err != nil {
+		if err := s.stack.Kill(service); err != nil {
 			return "", err
 		}
 		s.countKill(killKind(service))
 		defer func() {
-			if failed := s.Restart(context.WithoutCancel(ctx), service); err == nil {
+			if failed := s.stack.Restart(context.WithoutCancel(ctx), service); err == nil {
 				err = failed
 			}
 		}()
@@ -121,9 +121,9 @@ func (s *Scenario) crashAt(ctx context.Context, service string, points []string)
 		return "", nil
 	}
 	step := r.log.step()
-	status, ok := r.ProcessState.Sys().(syscall.WaitStatus)
+	status, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL || step == "" {
-		return "", fmt.Errorf("a replica of %s that was to be killed at one of %v ended with %v", service, points, r.ProcessState)
+		return "", fmt.Errorf("a replica of %s that was to be killed at one of %v ended with %v", service, points, r.cmd.ProcessState)
 	}
 	s.countKill(crashAtStep)
 	return step, nil
@@ -133,7 +133,7 @@ const projection = "projection-svc"
 
 // replica is a further process of a service, beside the one of the stack.
 type replica struct {
-	*exec.Cmd
+	cmd  *exec.Cmd
 	log  *replicaLog
 	done chan struct{}
 }
@@ -146,8 +146,8 @@ func (s *Scenario) replica(ctx context.Context, service string, args ...string) 
 	args = append([]string{"--config", filepath.Join(s.dir, "mailwright.yaml")}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, service), args...)
 	cmd.Env = append(append(os.Environ(), s.environment()...),
-		"MAILWRIGHT_NATS_URL="+s.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+s.Endpoints.Postgres)
-	r := &replica{Cmd: cmd, log: &replicaLog{file: file}, done: make(chan struct{})}
+		"MAILWRIGHT_NATS_URL="+s.stack.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+s.stack.Endpoints.Postgres)
+	r := &replica{cmd: cmd, log: &replicaLog{file: file}, done: make(chan struct{})}
 	cmd.Stdout = r.log
 	cmd.Stderr = r.log
 	if err := cmd.Start(); err != nil {
@@ -169,7 +169,7 @@ func (r *replica) stop() { r.signalAndWait(syscall.SIGTERM) }
 
 // signalAndWait sends a signal to a replica that may have ended, and waits for its end.
 func (r *replica) signalAndWait(s os.Signal) {
-	_ = r.Process.Signal(s)
+	_ = r.cmd.Process.Signal(s)
 	<-r.done
 }
 

@@ -55,11 +55,11 @@ type Plan struct {
 // Scenario is a running system under test.
 type Scenario struct {
 	Plan
-	*stack.Stack
-	dir string
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	db  *pgxpool.Pool
+	stack *stack.Stack
+	dir   string
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	db    *pgxpool.Pool
 
 	rng        *rand.Rand // of the faults
 	departures int        // of replicas that had joined
@@ -96,7 +96,7 @@ func Start(ctx context.Context, plan Plan) (*Scenario, error) {
 	s := &Scenario{Plan: plan, dir: dir, operationOfMark: map[string]string{}, forgedSequences: map[uint64]bool{}}
 	s.rng = s.newRNG(-1)
 	s.evidence.Faults = map[string]int{}
-	s.publisher = &publisher{Scenario: s, madeOfKind: map[*commandKind]int{}, lastNumber: map[string]int{}}
+	s.publisher = &publisher{scenario: s, madeOfKind: map[*commandKind]int{}, lastNumber: map[string]int{}}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close(true))
 	}
@@ -107,7 +107,7 @@ func (s *Scenario) start(ctx context.Context) (err error) {
 	if s.traceCollector, err = s.collectTraces(); err != nil {
 		return err
 	}
-	s.Stack, err = stack.Start(ctx, stack.Options{
+	s.stack, err = stack.Start(ctx, stack.Options{
 		Dir:      s.dir,
 		Bin:      s.Bin,
 		Volatile: true,
@@ -123,13 +123,13 @@ func (s *Scenario) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.nc, err = nats.Connect(s.Endpoints.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
+	if s.nc, err = nats.Connect(s.stack.Endpoints.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
 		return err
 	}
 	if s.js, err = jetstream.New(s.nc); err != nil {
 		return err
 	}
-	if s.db, err = pgxpool.New(ctx, s.Endpoints.Postgres); err != nil {
+	if s.db, err = pgxpool.New(ctx, s.stack.Endpoints.Postgres); err != nil {
 		return err
 	}
 	// A create that is repeated succeeds with this switch, so that only Mailwright prevents it.
@@ -186,8 +186,8 @@ func (s *Scenario) Close(keep bool) error {
 		s.nc.Close()
 	}
 	var err error
-	if s.Stack != nil {
-		err = s.Stop()
+	if s.stack != nil {
+		err = s.stack.Stop()
 	}
 	if s.traceCollector != nil {
 		s.traceCollector.stop()

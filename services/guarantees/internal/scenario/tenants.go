@@ -72,8 +72,8 @@ func (p *publisher) publishCrossing(ctx context.Context, i int) error {
 func (p *publisher) unorderedCreate(tenant, id string, i int) (*nats.Msg, check.Command) {
 	p.unorderedNumber++
 	k := &commandKinds[0]
-	data, mark := k.command(p.Scenario, firstUnorderedNumber+p.unorderedNumber, i%p.Keys, 0)
-	key := fmt.Sprintf("%s-%s-%d", k.domain, k.call, i%p.Keys)
+	data, mark := k.command(p.scenario, firstUnorderedNumber+p.unorderedNumber, i%p.scenario.Keys, 0)
+	key := fmt.Sprintf("%s-%s-%d", k.domain, k.call, i%p.scenario.Keys)
 	c := check.Command{
 		OperationID:   event.OperationID(tenant, source, id),
 		Key:           key,
@@ -84,19 +84,19 @@ func (p *publisher) unorderedCreate(tenant, id string, i int) (*nats.Msg, check.
 	if tenant != stack.SandboxTenant {
 		c.Key = tenant + "/" + key
 	}
-	p.operationOfMark[k.vendor+" "+k.call+" "+mark] = c.OperationID
+	p.scenario.operationOfMark[k.vendor+" "+k.call+" "+mark] = c.OperationID
 	return messageOf(tenant, k.domain, key, id, k.eventType, data), c
 }
 
 // send publishes a command and notes it.
 func (p *publisher) send(ctx context.Context, m *nats.Msg, c check.Command) error {
-	if _, err := p.store(ctx, m); err != nil {
+	if _, err := p.scenario.store(ctx, m); err != nil {
 		return err
 	}
 	c.Published = time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.evidence.Commands = append(p.evidence.Commands, c)
+	p.scenario.mu.Lock()
+	defer p.scenario.mu.Unlock()
+	p.scenario.evidence.Commands = append(p.scenario.evidence.Commands, c)
 	return nil
 }
 
@@ -112,8 +112,8 @@ func (p *publisher) publishTwins(ctx context.Context, i int) error {
 		}
 		pair[at] = c.OperationID
 	}
-	p.evidence.Twins = append(p.evidence.Twins, pair)
-	p.countFault(sameID)
+	p.scenario.evidence.Twins = append(p.scenario.evidence.Twins, pair)
+	p.scenario.countFault(sameID)
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (p *publisher) schedule(ctx context.Context, id string, i int) (check.Comma
 	m.Header.Set("Nats-Subject", topology.CommandSubject(otherTenant, event.DomainDirectory, "stolen"))
 	m.Header.Set("Nats-Sequence", "1")
 	m.Header.Set("Nats-Time-Stamp", time.Unix(0, 0).UTC().Format(time.RFC3339Nano))
-	p.countFault(scheduledSoon)
+	p.scenario.countFault(scheduledSoon)
 	return c, p.send(ctx, m, c)
 }
 
@@ -174,11 +174,11 @@ func cancelOf(tenant, id, operationID string) *nats.Msg {
 
 // publishUnauthorized publishes a command for which its publisher has no right.
 func (p *publisher) publishUnauthorized(ctx context.Context, m *nats.Msg, t check.UnauthorizedCommand) error {
-	if _, err := p.store(ctx, m); err != nil {
+	if _, err := p.scenario.store(ctx, m); err != nil {
 		return err
 	}
-	p.evidence.Unauthorized = append(p.evidence.Unauthorized, t)
-	p.countFault(unauthorizedCommand)
+	p.scenario.evidence.Unauthorized = append(p.scenario.evidence.Unauthorized, t)
+	p.scenario.countFault(unauthorizedCommand)
 	return nil
 }
 
@@ -194,7 +194,7 @@ func (p *publisher) publishOtherTenantID(ctx context.Context, i int) error {
 // run. The commands behind them must not wait. It does nothing in the second half of the workload,
 // where too few commands would follow.
 func (p *publisher) publishNotDue(ctx context.Context, i int) error {
-	if i > p.Commands/2 {
+	if i > p.scenario.Commands/2 {
 		return nil
 	}
 	for _, tenant := range []string{stack.SandboxTenant, otherTenant} {
@@ -204,12 +204,12 @@ func (p *publisher) publishNotDue(ctx context.Context, i int) error {
 		c.Writes = false
 		c.Want = string(event.StateCancelled)
 		m.Header.Set("ce-notbefore", c.NotBefore.Format(time.RFC3339))
-		if _, err := p.store(ctx, m); err != nil {
+		if _, err := p.scenario.store(ctx, m); err != nil {
 			return err
 		}
 		c.Published = time.Now()
-		p.scheduled = append(p.scheduled, c)
-		p.countFault(scheduledLater)
+		p.scenario.scheduled = append(p.scenario.scheduled, c)
+		p.scenario.countFault(scheduledLater)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ type sentCommand struct {
 
 // publisher publishes the workload and numbers its commands by kind and key.
 type publisher struct {
-	*Scenario
+	scenario   *Scenario
 	madeOfKind map[*commandKind]int
 	lastNumber map[string]int
 	// delayed are messages to publish later, in the order of their times.
@@ -92,7 +92,7 @@ func (p *publisher) publishWithOthers(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	if i%crossEvery == crossEvery-1 && slices.Contains(p.services(), directoryService) {
+	if i%crossEvery == crossEvery-1 && slices.Contains(p.scenario.services(), directoryService) {
 		if err := p.publishCrossing(ctx, i); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (s *Scenario) pace() time.Duration {
 func (p *publisher) next(i int, k *commandKind) (*nats.Msg, check.Command) {
 	keys := k.keys
 	if keys == 0 {
-		keys = p.Keys
+		keys = p.scenario.Keys
 	}
 	key := p.madeOfKind[k] % keys
 	p.madeOfKind[k]++
@@ -127,34 +127,34 @@ func (p *publisher) next(i int, k *commandKind) (*nats.Msg, check.Command) {
 		OperationID: operationOf(fmt.Sprint(i)), Key: name, Number: p.lastNumber[name],
 		Writes: k.call != "", NotRepeatable: k.notRepeatable, Unordered: k.notRepeatable && i%twiceEvery == 3,
 	}
-	data, mark := k.command(p.Scenario, i, key, c.Number)
+	data, mark := k.command(p.scenario, i, key, c.Number)
 	if c.Writes {
-		p.operationOfMark[k.vendor+" "+k.call+" "+mark] = c.OperationID
+		p.scenario.operationOfMark[k.vendor+" "+k.call+" "+mark] = c.OperationID
 	}
 	return message(k.domain, name, fmt.Sprint(i), k.eventType, data), c
 }
 
 func (p *publisher) publish(ctx context.Context, i int) error {
-	k := p.kindOf(i)
+	k := p.scenario.kindOf(i)
 	msg, c := p.next(i, k)
 	if c.Unordered {
 		again := message(k.domain, "second-"+c.Key, fmt.Sprint(i), k.eventType, string(msg.Data))
 		again.Header.Set(jetstream.MsgIDHeader, "second-"+fmt.Sprint(i))
-		if _, err := p.store(ctx, again); err != nil {
+		if _, err := p.scenario.store(ctx, again); err != nil {
 			return err
 		}
-		p.countFault(twoKeys)
+		p.scenario.countFault(twoKeys)
 	}
-	ack, err := p.store(ctx, msg)
+	ack, err := p.scenario.store(ctx, msg)
 	if err != nil {
 		return err
 	}
 	c.Published = time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.evidence.Commands = append(p.evidence.Commands, c)
+	p.scenario.mu.Lock()
+	defer p.scenario.mu.Unlock()
+	p.scenario.evidence.Commands = append(p.scenario.evidence.Commands, c)
 	if i%twiceEvery == 0 {
-		p.sent = append(p.sent, sentCommand{msg, c.OperationID, ack.Sequence, time.Now()})
+		p.scenario.sent = append(p.scenario.sent, sentCommand{msg, c.OperationID, ack.Sequence, time.Now()})
 	}
 	return nil
 }

@@ -67,7 +67,10 @@ func Start(t testing.TB) *Sandbox {
 	if err := os.WriteFile(pair, append(key, certificate...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(program.dir, "sandbox"), "--url-file", urlFile, "--ldap-listen", "127.0.0.1:0", "--ldaps-listen", "127.0.0.1:0", "--ldap-certificate", pair, "--ldap-url-file", ldapFile, "--scan-interval", "0", "--log-level", "error")
+	cmd := exec.Command(filepath.Join(program.dir, "sandbox"),
+		"--url-file", urlFile,
+		"--ldap-listen", "127.0.0.1:0", "--ldaps-listen", "127.0.0.1:0", "--ldap-certificate", pair, "--ldap-url-file", ldapFile,
+		"--scan-interval", "0", "--log-level", "error")
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

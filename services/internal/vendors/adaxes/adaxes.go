@@ -147,7 +147,9 @@ func (c *Client) do(ctx context.Context, effect transport.Effect, method, path s
 }
 
 // exchange sends one request with the vendor's own authorisation header.
-func (c *Client) exchange(ctx context.Context, effect transport.Effect, method, path string, token secret.String, body []byte, secrets ...secret.String) (*transport.Response, error) {
+func (c *Client) exchange(
+	ctx context.Context, effect transport.Effect, method, path string, token secret.String, body []byte, secrets ...secret.String,
+) (*transport.Response, error) {
 	req, err := transport.JSON(method, c.cfg.BaseURL+path, body)
 	if err != nil {
 		return nil, &failure.Error{Kind: failure.Internal, Vendor: Vendor, Text: "the request cannot be built", Cause: err}

@@ -53,8 +53,8 @@ type errorObject struct {
 }
 
 // credentials are the codes of an innerError that say that our account may not sign in as it stands
-// (REST_Errors). A person can mend that, and nothing was done. accessDenied is none of them: it is
-// about rights.
+// (REST_Errors). A person can correct that, and nothing was done. accessDenied is none of them: it
+// is about rights.
 var credentials = []string{"invalidCredentials", "accountIsDisabled", "accountLockedOut", "accountExpired", "logonTimeIncorrect"}
 
 // unauthenticated reports whether the vendor does not know who asks: 401, or 403 with an innerError

@@ -16,8 +16,8 @@ type Mailbox struct {
 	// Alias is the Exchange alias. At least one of it and AliasTemplate is required, as the page
 	// leaves open what happens without either; the vendor lets Alias win.
 	Alias string
-	// AliasTemplate holds value references, such as "%username%". What the vendor made of it stands
-	// in [OperationResult.MailNickname].
+	// AliasTemplate holds value references, such as "%username%". [OperationResult.MailNickname] is
+	// the alias that the vendor made of it.
 	AliasTemplate string
 	// Storage is the database: DN or GUID. Empty lets Exchange choose.
 	Storage string

@@ -234,50 +234,76 @@ func (p Property) value(v any) (wire any, fault string) {
 	if !utf8.ValidString(s) {
 		return nil, "must be valid UTF-8"
 	}
-	switch p.Type {
-	case String, DN:
-		if isString {
-			return s, ""
-		}
-		return nil, "must be a string"
-	case DateTime, Timestamp:
-		if t, ok := v.(time.Time); ok {
-			return t.Format(time.RFC3339Nano), ""
-		}
-		if _, err := time.Parse(time.RFC3339, s); isString && err == nil {
-			return s, ""
-		}
-		return nil, "must be a time in ISO 8601 with an offset"
-	case Binary:
-		if b, ok := v.([]byte); ok {
-			return b, "" // encoding/json writes base64
-		}
-		if _, err := base64.StdEncoding.DecodeString(s); isString && err == nil {
-			return s, ""
-		}
-		return nil, "must be base64"
-	case Boolean:
-		if b, ok := v.(bool); ok {
-			return b, ""
-		}
-		return nil, "must be true or false"
-	case Integer:
-		if n, ok := exact(v); ok && n >= math.MinInt32 && n <= math.MaxInt32 {
-			return n, ""
-		}
-		return nil, "must be an integer of 32 bits"
-	case LargeInteger:
-		if isString {
-			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-				return n, ""
-			}
-		} else if n, ok := exact(v); ok {
-			return n, ""
-		}
-		return nil, "must be an integer of 64 bits"
-	default:
+	form, known := forms[p.Type]
+	if !known {
 		return nil, "has an unknown propertyType"
 	}
+	if isString {
+		v = s
+	}
+	if wire, ok := form.wire(v); ok {
+		return wire, ""
+	}
+	return nil, "must be " + form.name
+}
+
+// form is how the values of a type go onto the wire.
+type form struct {
+	name string
+	wire func(v any) (wire any, ok bool)
+}
+
+var forms = map[PropertyType]form{
+	String:       {"a string", textValue},
+	DN:           {"a string", textValue},
+	DateTime:     {"a time in ISO 8601 with an offset", timeValue},
+	Timestamp:    {"a time in ISO 8601 with an offset", timeValue},
+	Binary:       {"base64", binaryValue},
+	Boolean:      {"true or false", booleanValue},
+	Integer:      {"an integer of 32 bits", integerValue},
+	LargeInteger: {"an integer of 64 bits", largeIntegerValue},
+}
+
+func textValue(v any) (any, bool) {
+	s, ok := v.(string)
+	return s, ok
+}
+
+func timeValue(v any) (any, bool) {
+	if t, ok := v.(time.Time); ok {
+		return t.Format(time.RFC3339Nano), true
+	}
+	s, ok := v.(string)
+	_, err := time.Parse(time.RFC3339, s)
+	return s, ok && err == nil
+}
+
+func binaryValue(v any) (any, bool) {
+	if b, ok := v.([]byte); ok {
+		return b, true // encoding/json writes base64
+	}
+	s, ok := v.(string)
+	_, err := base64.StdEncoding.DecodeString(s)
+	return s, ok && err == nil
+}
+
+func booleanValue(v any) (any, bool) {
+	b, ok := v.(bool)
+	return b, ok
+}
+
+func integerValue(v any) (any, bool) {
+	n, ok := exact(v)
+	return n, ok && n >= math.MinInt32 && n <= math.MaxInt32
+}
+
+func largeIntegerValue(v any) (any, bool) {
+	if s, ok := v.(string); ok {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil
+	}
+	n, ok := exact(v)
+	return n, ok
 }
 
 // exact reads the kinds of number that Go and its JSON decoder make, where no digit is lost.

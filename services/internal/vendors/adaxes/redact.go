@@ -16,10 +16,10 @@ var temporaryPassword = regexp.MustCompile(`(?i)temporary password is:?\s+(\S+?)
 // maxText bounds a published text, in runes.
 const maxText = 300
 
-// redactor makes the vendor's free text fit to be published. What was sent is known and is hidden
-// wherever it stands. What the vendor made up is not known: it is hidden where a text assigns it to
-// a password, and where it looks like nothing but a generated password. Ordinary words, names and
-// DNs stay, since a warning without its "not" says the opposite.
+// redactor makes the vendor's free text fit to be published. It hides the secrets that were sent,
+// wherever they stand. It does not know the passwords that the vendor generated. So it hides a
+// value that a text assigns to a password, and a word that can only be a generated password. It
+// leaves ordinary words, names and DNs, since a warning without its "not" says the opposite.
 type redactor struct {
 	secrets   []secret.String // of the request
 	temporary *regexp.Regexp

@@ -30,8 +30,8 @@ type OperationResult struct {
 	temporary *string
 }
 
-// TemporaryPassword returns the password that Adaxes gave to a Microsoft 365 account and told in a
-// message, if it did.
+// TemporaryPassword returns the password that Adaxes generated for a Microsoft 365 account. ok is
+// false if no message of the result has one.
 func (r OperationResult) TemporaryPassword() (secret.String, bool) {
 	if r.temporary == nil {
 		return secret.String{}, false
@@ -144,7 +144,7 @@ func decodeResult(body []byte, r redactor) (OperationResult, error) {
 func (r *OperationResult) read(wire []innerMessage, red redactor) []Message {
 	var messages []Message
 	for _, w := range wire {
-		// One without a type counts as a warning: better told once too often.
+		// A message without a type counts as a warning: a superfluous warning does no harm.
 		m := Message{Type: MessageWarning, Source: red.safe(w.Source), SafeText: red.safe(w.Text)}
 		if w.MessageType != nil {
 			m.Type = *w.MessageType

@@ -3,8 +3,8 @@
 // resource mailboxes: they list what EnPower's last scan found.
 //
 // Source: learn.avepoint.com, EnPower > Exchange > Retrieve User or Shared Mailbox Details ("the
-// page" in comments); Authentication and Authorization; Use AvePoint Graph API. What these leave
-// open is marked "inferred".
+// page" in comments); Authentication and Authorization; Use AvePoint Graph API. A comment
+// marks as "inferred" what these pages do not say.
 package enpower
 
 import (

@@ -4,8 +4,8 @@
 // configuration and the members of groups.
 //
 // Source: learn.microsoft.com/exchange/reference/admin-api-endpoints-mailbox ("the page" in
-// comments), its sisters for the other endpoints, and admin-api-get-started. What the page leaves
-// open is marked "inferred" or "seen" (observed by others on the same back end).
+// comments), the pages of the other endpoints, and admin-api-get-started. A comment marks as
+// "inferred" or "seen" (observed by others on the same back end) what the pages do not say.
 package exchangeonline
 
 import (

@@ -46,8 +46,8 @@ func (f Folder) check() error {
 
 // FolderPermission is an entry of a folder's list: who may do what in it.
 type FolderPermission struct {
-	// User is whom the vendor calls the entry's: a display name or an address, Default or Anonymous
-	// (inferred).
+	// User is the vendor's name for the user of the entry: a display name, an address, Default or
+	// Anonymous (inferred).
 	User string
 	// Address is the user's where the vendor tells it, as User or beside it (inferred); else "".
 	Address string

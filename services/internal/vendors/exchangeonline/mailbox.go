@@ -215,7 +215,7 @@ func decodeText(raw json.RawMessage) (string, error) {
 	return string(bytes.TrimSpace(raw)), nil
 }
 
-// decodeLoosely reads a value of which nothing hangs on the form: what is not a scalar stays JSON.
+// decodeLoosely reads a value that may have any form. One that is not a scalar stays JSON.
 func decodeLoosely(raw json.RawMessage) (string, error) {
 	if text, err := decodeText(raw); err == nil {
 		return text, nil

@@ -32,8 +32,9 @@ func (c *Client) SetSendOnBehalf(ctx context.Context, identity string, delegates
 }
 
 // ChangeSendOnBehalf adds delegates by SMTP address, removes others, and leaves the rest (the page,
-// Example 4). Who is removed may be called as the list calls them: the cmdlet takes any identity of
-// a recipient. Repeating it changes nothing. Its errors are those of [Client.SetSendOnBehalf].
+// Example 4). A delegate to remove may have any name by which the list shows it: the cmdlet takes
+// every identity of a recipient. Repeating the call changes nothing. Its errors are those of
+// [Client.SetSendOnBehalf].
 func (c *Client) ChangeSendOnBehalf(ctx context.Context, identity string, add, remove []string) error {
 	if len(add)+len(remove) == 0 {
 		return invalid("no delegate is named")
@@ -71,8 +72,8 @@ func (c *Client) write(ctx context.Context, endpoint, cmdlet, mailbox string, p 
 	if err != nil {
 		return err
 	}
-	// "No response body is required" (the page). What is neither empty nor JSON came from something
-	// other than the API.
+	// "No response body is required" (the page). A body that is not JSON does not come from the
+	// API.
 	if len(body) > 0 && !json.Valid(body) {
 		return &failure.Error{Kind: failure.Unknown, Vendor: Vendor, Text: "the answer to " + cmdlet + " cannot be understood"}
 	}

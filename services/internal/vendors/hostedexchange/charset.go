@@ -26,9 +26,9 @@ func (e *unreadableError) Error() string {
 // declaration matches the XML declaration's encoding (XML 1.0, section 2.8).
 var declaration = regexp.MustCompile(`^\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']`)
 
-// inUTF8 returns an answer's body as UTF-8, whatever it was written in. What says so is, in the
-// order of RFC 7303 section 3: a byte order mark, the charset of Content-Type, the XML declaration.
-// Without any of them it is UTF-8.
+// inUTF8 returns an answer's body in UTF-8. The body's encoding is named by the first of these that
+// is present (RFC 7303, section 3): a byte order mark, the charset of Content-Type, the XML
+// declaration. Without any of them it is UTF-8.
 func inUTF8(res *transport.Response) ([]byte, error) {
 	name, from, body := encodingOf(res)
 	if from == nil {

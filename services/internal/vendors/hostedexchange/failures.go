@@ -22,10 +22,11 @@ const (
 // codes is the one table of what the vendor's error codes mean. The page lists none; these are
 // Windows' own and those of MPF's error and SOAP providers.
 //
-// Refused, NotFound and Invalid are those by which the directory turns a step down that has a way
-// back, or has done nothing yet. Any other code, the engine's generic one first, says that the
-// procedure ended with an error and was rolled back, which leaves what steps without rollback code
-// did, and more where the rollback fails (events 4107 and 4108): the outcome is open, see [Ended].
+// With the codes of Refused, NotFound and Invalid the directory refuses a step that can be rolled
+// back, or one before anything was done. Every other code, above all the engine's generic one, says
+// that the procedure ended with an error and was rolled back. The effects of steps without rollback
+// code stay, and more if the rollback fails (events 4107 and 4108). So the outcome is not known:
+// see [Ended].
 var codes = map[string]struct {
 	kind failure.Kind
 	text string

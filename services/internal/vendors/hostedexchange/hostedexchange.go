@@ -100,7 +100,7 @@ func (cfg Config) check() error {
 // Errors: Invalid with every fault of the user where nothing was sent; what the vendor's code means
 // where it reports an error, NotFound where the container is missing, Refused where nothing was
 // done; Unknown where the answer is lost or cannot be understood, or where the procedure ended
-// with an error of which nobody knows what it left: see [Ended]. The call is not repeatable:
+// with an error and may have left something behind: see [Ended]. The call is not repeatable:
 // after Unknown the caller must look for [UserPath] before trying again.
 func (c *Client) CreateBusinessUser(ctx context.Context, u BusinessUser) (CreatedUser, error) {
 	body, err := u.request(c.cfg.Transport)

@@ -10,8 +10,8 @@ import (
 )
 
 // codes is the one table of what the directory's result codes mean (RFC 4511, appendix A; those
-// from 200 on are the library's own). What is not here is Refused: the directory has answered, and
-// not with success.
+// from 200 on are the library's own). A code that is not here is Refused: the directory has
+// answered, and not with success.
 var codes = map[uint16]struct {
 	kind failure.Kind
 	text string

@@ -48,7 +48,7 @@ type Config struct {
 	Timeout time.Duration
 	// Limits bound the rate of look-ups, and give a directory that is down a rest.
 	Limits transport.Limits
-	// RootCAs are whom to trust with the directory's certificate; nil: the system's.
+	// RootCAs are the authorities that may sign the directory's certificate; nil: the system's.
 	RootCAs *x509.CertPool
 }
 

@@ -77,23 +77,11 @@ var ErrExpired = errors.New("the nextLink has expired")
 // that may pass, until timeout has passed: otherwise one failure in a listing of a thousand pages
 // would lose all pages before it. The first page is read once.
 func (w *Walk) Read(ctx context.Context, timeout time.Duration, read func() error) error {
-	deadline := time.Now().Add(timeout)
-	pauses := backoff.NewExponentialBackOff()
-	for {
-		err := read()
-		if err == nil || w.Page() == 1 || !mayPass(err) {
-			return err
-		}
-		pause := max(pauses.NextBackOff(), failure.Of(err).RetryAfter)
-		if time.Now().Add(pause).After(deadline) {
-			return err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return err
-		}
-	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	mayPass := func(err error) bool { return w.Page() > 1 && mayPass(err) }
+	_, err := failure.Retry(ctx, backoff.NewExponentialBackOff(), mayPass, func() (struct{}, error) { return struct{}{}, read() })
+	return err
 }
 
 // mayPass reports whether the same page may be readable later.

@@ -19,16 +19,16 @@ import (
 var credentialCodes = map[string]bool{"invalid_client": true, "unauthorized_client": true, "invalid_grant": true, "access_denied": true}
 
 // refusals are the error codes of RFC 6749 section 5.2 (and Entra's invalid_resource), each with
-// what to mend in the tenant's configuration. Two more codes, of section 4.1.2.1, are seen at token
-// endpoints too and mean an outage.
+// what to correct in the tenant's configuration. Two more codes, of section 4.1.2.1, are seen at
+// token endpoints too and mean an outage.
 var refusals = map[string]string{
-	"invalid_client":          "the identity service refuses the application; its secret or certificate may have expired or been withdrawn: mend clientId, clientSecret or certificate in the tenant's configuration",
+	"invalid_client":          "the identity service refuses the application; its secret or certificate may have expired or been withdrawn: correct clientId, clientSecret or certificate in the tenant's configuration",
 	"unauthorized_client":     "the application may not use the client credentials grant; check clientId in the tenant's configuration, and the application's registration",
-	"invalid_scope":           "the identity service does not grant the scope; mend scope in the tenant's configuration, or the application's permissions",
-	"invalid_resource":        "the identity service does not know the scope's resource; mend scope in the tenant's configuration",
+	"invalid_scope":           "the identity service does not grant the scope; correct scope in the tenant's configuration, or the application's permissions",
+	"invalid_resource":        "the identity service does not know the scope's resource; correct scope in the tenant's configuration",
 	"invalid_grant":           "the identity service refuses the grant; check tokenUrl, clientId, and clientSecret or certificate in the tenant's configuration",
 	"invalid_request":         "the identity service refuses the token request; check tokenUrl and clientId in the tenant's configuration",
-	"unsupported_grant_type":  "the token URL does not offer the client credentials grant; mend tokenUrl in the tenant's configuration",
+	"unsupported_grant_type":  "the token URL does not offer the client credentials grant; correct tokenUrl in the tenant's configuration",
 	"access_denied":           "the identity service denies the application access; check clientId in the tenant's configuration, and the application's registration",
 	"temporarily_unavailable": "the identity service is temporarily unavailable",
 	"server_error":            "the identity service failed",
@@ -38,8 +38,8 @@ var refusals = map[string]string{
 // the answer, and an answer may hold a token, or echo the secret.
 //
 // Whatever the endpoint answers, nothing was done for the command, and it can be done once the
-// endpoint answers well or a person has mended the configuration. So every answer is Unavailable,
-// but for one that asks for fewer requests.
+// endpoint answers well or a person has corrected the configuration. So every answer is
+// Unavailable, but for one that asks for fewer requests.
 func (s *Source) failed(err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
 	if !ok {

@@ -28,7 +28,7 @@ const renewBefore = 5 * time.Minute
 
 // credentialRest is how long the token endpoint is not asked after it has refused the credentials.
 // It spares the vendor the attempts of every waiting command, since some lock an application that
-// fails too often, and is short, so that credentials that were mended there are noticed soon.
+// fails too often, and is short, so that credentials that were corrected there are noticed soon.
 const credentialRest = 10 * time.Second
 
 // defaultLife is assumed where the token endpoint does not say how long a token lives.

@@ -32,19 +32,27 @@ const replaceLine = "\x1b[1A\x1b[2K"
 
 // Print writes a line. Topic "" equals no other topic.
 func (l *Lines) Print(topic, text string) error {
-	if f, ok := l.to.(*os.File); ok && topic != "" {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-			if runes := []rune(text); width > 0 && len(runes) > width { // 0: a terminal that nobody told its size
-				text = string(runes[:width]) // a line that is broken could not be taken back
-			}
-			if topic == l.topic {
-				text = replaceLine + text
-			}
+	if width, ok := l.width(); ok && topic != "" {
+		if runes := []rune(text); width > 0 && len(runes) > width { // 0: a terminal that nobody told its size
+			text = string(runes[:width]) // a line that is broken could not be taken back
+		}
+		if topic == l.topic {
+			text = replaceLine + text
 		}
 	}
 	l.topic = topic
 	_, err := fmt.Fprintln(l.to, text)
 	return err
+}
+
+// width is that of the terminal; ok is false if the lines go elsewhere.
+func (l *Lines) width() (columns int, ok bool) {
+	f, ok := l.to.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	return columns, err == nil
 }
 
 // Prompt is standard input if it is a terminal, else nil.

@@ -15,11 +15,11 @@ import (
 // collector records the outcomes of the rows of a run: in the result file, on standard output and
 // in the tally.
 type collector struct {
-	app      *app.App
-	file     *resultFile
-	progress *app.Progress
-	timeout  time.Duration // of the waiting, from the last row's publishing on
-	*publisher
+	app       *app.App
+	file      *resultFile
+	progress  *app.Progress
+	timeout   time.Duration // of the waiting, from the last row's publishing on
+	publisher *publisher
 
 	entries      map[string]*entry // to be published, by operation
 	open         map[string]*openRow
@@ -42,12 +42,12 @@ type openRow struct {
 // then it ends the run.
 func (c *collector) collect(stop func()) error {
 	var failed error
-	for u := range c.updates {
+	for u := range c.publisher.updates {
 		if failed != nil {
 			continue // the publisher must not block
 		}
 		failed = c.handle(u)
-		if failed == nil && len(c.updates) == 0 {
+		if failed == nil && len(c.publisher.updates) == 0 {
 			failed = c.file.sync()
 		}
 		if failed != nil {
@@ -61,10 +61,10 @@ func (c *collector) handle(u update) error {
 	switch {
 	case u.all:
 		c.deadline = time.Now().Add(c.timeout)
-		time.AfterFunc(c.timeout, c.stopWaiting)
+		time.AfterFunc(c.timeout, c.publisher.stopWaiting)
 	case u.published != nil:
 		c.published++
-		if !c.wait {
+		if !c.publisher.wait {
 			return c.keep(u.published.record(statePublished, ""))
 		}
 		c.open[u.published.receipt.OperationID] = &openRow{entry: u.published}
@@ -74,10 +74,10 @@ func (c *collector) handle(u update) error {
 		}
 	}
 	if c.isWaitUseless() {
-		c.stopWaiting()
+		c.publisher.stopWaiting()
 	}
 	done := c.published
-	if c.wait {
+	if c.publisher.wait {
 		done -= len(c.open)
 	}
 	c.progress.Set("import", uint64(done), uint64(len(c.entries)), "rows")
@@ -101,7 +101,7 @@ func (c *collector) handleUpdate(n client.Update) error {
 	}
 	if !s.slotReleased && (n.Final() || !s.nextAttempt.IsZero()) {
 		s.slotReleased = true
-		<-c.slots
+		<-c.publisher.slots
 	}
 	if !n.Final() {
 		return nil

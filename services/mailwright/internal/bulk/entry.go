@@ -29,7 +29,7 @@ type entry struct {
 
 // maker makes commands of rows.
 type maker struct {
-	*mapping
+	mapping    *mapping
 	tenant     string // that the call names
 	onlyTenant string // of the running system
 	plan       bool
@@ -70,7 +70,7 @@ func (m maker) checkCells(r row) (faults []fault) {
 			faults = append(faults, fault{columns: []string{c}, problem: problem})
 		}
 	}
-	for _, c := range slices.Concat(m.Identify, m.attributes[idMember].columns) {
+	for _, c := range slices.Concat(m.mapping.Identify, m.mapping.attributes[idMember].columns) {
 		if isBlank(r.cells[c]) {
 			faults = append(faults, fault{columns: []string{c}, problem: "is empty; it tells the row from others"})
 		}
@@ -93,19 +93,19 @@ func (m *mapping) usedColumns() []string {
 func (m maker) build(e *entry, r row) {
 	attributes := map[string]string{}
 	for _, name := range templates {
-		v, err := m.attributes[name].render(r.cells)
+		v, err := m.mapping.attributes[name].render(r.cells)
 		if err != nil {
-			e.faults = append(e.faults, fault{columns: m.attributes[name].columns, field: name, problem: err.Error()})
+			e.faults = append(e.faults, fault{columns: m.mapping.attributes[name].columns, field: name, problem: err.Error()})
 		}
 		attributes[name] = v
 	}
-	rendering := &rendering{cells: r.cells, omitEmpty: m.OmitEmpty}
-	data, _ := m.data.render(rendering, "")
+	rendering := &rendering{cells: r.cells, omitEmpty: m.mapping.OmitEmpty}
+	data, _ := m.mapping.data.render(rendering, "")
 	if e.faults = append(e.faults, rendering.faults...); len(e.faults) > 0 {
 		return
 	}
 	e.id = cmp.Or(attributes[idMember], m.hash(r))
-	ce, err := event.New(attemptID(e.id, m.attempt), m.Source, m.Type, data)
+	ce, err := event.New(attemptID(e.id, m.attempt), m.mapping.Source, m.mapping.Type, data)
 	if err != nil {
 		e.faults = append(e.faults, fault{field: "data", problem: "is not JSON"})
 		return
@@ -123,7 +123,7 @@ func (m maker) build(e *entry, r row) {
 	tenant := attributes[tenantMember]
 	if tenant != "" && m.tenant != "" && tenant != m.tenant {
 		e.faults = append(e.faults, fault{
-			columns: m.attributes[tenantMember].columns,
+			columns: m.mapping.attributes[tenantMember].columns,
 			field:   tenantMember,
 			problem: "is another in the mapping than in --tenant",
 		})
@@ -131,7 +131,7 @@ func (m maker) build(e *entry, r row) {
 	e.command = client.Command{
 		Event:  ce,
 		Tenant: cmp.Or(tenant, m.tenant, m.onlyTenant),
-		Domain: event.Domain(m.Domain),
+		Domain: event.Domain(m.mapping.Domain),
 		Key:    attributes[keyMember],
 	}
 }
@@ -140,11 +140,11 @@ func (m maker) build(e *entry, r row) {
 // command another.
 func (m maker) hash(r row) string {
 	h := sha256.New()
-	for _, c := range m.Identify {
+	for _, c := range m.mapping.Identify {
 		_, _ = fmt.Fprintf(h, "%q=%q\n", c, strings.TrimSpace(r.cells[c]))
 	}
 	sum := base32.StdEncoding.EncodeToString(h.Sum(nil))
-	return render.Short(m.Type) + "-" + strings.ToLower(sum[:26])
+	return render.Short(m.mapping.Type) + "-" + strings.ToLower(sum[:26])
 }
 
 // attemptID is the id of a further attempt: a service answers an id that it has seen from its
@@ -169,16 +169,16 @@ func (e *entry) operation(attempt int) string {
 func (m maker) check(e *entry, r row) {
 	found, err := e.problems()
 	if err != nil {
-		e.faults = []fault{{columns: m.attributes[keyMember].columns, problem: err.Error()}}
+		e.faults = []fault{{columns: m.mapping.attributes[keyMember].columns, problem: err.Error()}}
 		return
 	}
 	if len(found) == 0 {
 		return
 	}
-	origins := &rendering{cells: r.cells, omitEmpty: m.OmitEmpty, origins: map[string][]string{}}
-	m.data.render(origins, "")
+	origins := &rendering{cells: r.cells, omitEmpty: m.mapping.OmitEmpty, origins: map[string][]string{}}
+	m.mapping.data.render(origins, "")
 	for _, f := range found {
-		e.faults = append(e.faults, fault{columns: m.columnsOf(f.Field, origins.origins), field: f.Field, problem: f.Problem})
+		e.faults = append(e.faults, fault{columns: m.mapping.columnsOf(f.Field, origins.origins), field: f.Field, problem: f.Problem})
 	}
 }
 
@@ -238,7 +238,7 @@ func (m maker) makeAll(t table) []*entry {
 		if row, twice := first[e.receipt.OperationID]; twice {
 			e.faults = append(e.faults, fault{
 				row:     r.number,
-				columns: slices.Concat(m.Identify, m.attributes[idMember].columns),
+				columns: slices.Concat(m.mapping.Identify, m.mapping.attributes[idMember].columns),
 				problem: fmt.Sprintf("stands for the same command as row %d; each row needs an id of its own", row),
 			})
 			continue

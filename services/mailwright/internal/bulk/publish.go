@@ -30,9 +30,11 @@ type publisher struct {
 	wait    bool
 	updates chan update
 
-	group       *errgroup.Group
-	ctx         context.Context // of the publishing; an error of the group ends it
-	outcomes    context.Context // of the waiting for outcomes
+	group *errgroup.Group
+	// ctx is that of the publishing. An error of the group ends it.
+	ctx context.Context //nolint:containedctx // a publisher lives for one run, and so does its context
+	// outcomes is the context of the waiting for outcomes.
+	outcomes    context.Context //nolint:containedctx // as above
 	stopWaiting context.CancelFunc
 	pending     []client.Receipt // published, and not followed yet
 	since       time.Time        // the first of pending was published

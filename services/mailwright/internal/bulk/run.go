@@ -76,7 +76,7 @@ func (c *collector) importAll(p *prepared, stop func()) error {
 		c.entries[e.receipt.OperationID] = e
 	}
 	published := make(chan error, 1)
-	go func() { published <- c.run(p.open) }()
+	go func() { published <- c.publisher.run(p.open) }()
 	err := c.collect(stop)
 	if publishing := <-published; err == nil {
 		err = publishing
@@ -104,7 +104,7 @@ func (c *collector) end(ctx context.Context, p *prepared, err error) error {
 		return &app.ExitError{Code: app.ExitNoOutcome, Err: errors.New(c.tally.String())}
 	}
 	text := c.tally.String()
-	if !c.wait {
+	if !c.publisher.wait {
 		text = render.Count(c.published, "row", "rows") + " published, without waiting for outcomes; " + text
 	}
 	out := c.app.Out

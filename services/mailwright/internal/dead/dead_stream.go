@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +14,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/streamreader"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
@@ -46,59 +46,20 @@ func open(ctx context.Context, a *app.App) (*deadStream, error) {
 
 func (d *deadStream) close() { d.nc.Close() }
 
-const (
-	batch = 500
-	// idleConsumer is how long the server keeps a consumer that is not asked for messages.
-	idleConsumer = time.Minute
-)
-
 // letters yields the present dead letters, the oldest first.
 func (d *deadStream) letters(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		consumer, err := d.dead.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			AckPolicy:         jetstream.AckNonePolicy,
-			InactiveThreshold: idleConsumer,
-			MemoryStorage:     true,
-		})
-		if err != nil {
-			yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
-			return
-		}
-		for seen := uint64(0); ; {
-			info, err := consumer.Info(ctx)
+		for m, err := range streamreader.Messages(ctx, d.js, topology.StreamDead, jetstream.OrderedConsumerConfig{}) {
 			if err != nil {
-				yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
+				yield(Letter{}, err)
 				return
 			}
-			if info.NumPending == 0 && info.Delivered.Consumer == seen {
+			l, err := d.complete(ctx, read(m.Metadata.Sequence.Stream, m.Metadata.Timestamp, m.Subject(), m.Data()))
+			if !yield(l, err) || err != nil {
 				return
-			}
-			messages, err := consumer.FetchNoWait(batch)
-			if err != nil {
-				yield(Letter{}, fmt.Errorf("read %s: %w", topology.StreamDead, err))
-				return
-			}
-			for m := range messages.Messages() {
-				l, err := d.received(ctx, m, seen)
-				if seen++; !yield(l, err) || err != nil {
-					return
-				}
 			}
 		}
 	}
-}
-
-// received reads a dead letter from a consumer. seen is the number of those before it: a gap means
-// that messages were lost.
-func (d *deadStream) received(ctx context.Context, m jetstream.Msg, seen uint64) (Letter, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return Letter{}, err
-	}
-	if meta.Sequence.Consumer != seen+1 {
-		return Letter{}, fmt.Errorf("the connection was lost while %s was read; try again", topology.StreamDead)
-	}
-	return d.complete(ctx, read(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Data()))
 }
 
 // letter reads one dead letter; found is false if there is none.

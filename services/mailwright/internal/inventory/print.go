@@ -32,12 +32,12 @@ type printer interface {
 	end() error
 }
 
-type jsonLines struct{ *app.App }
+type jsonLines struct{ app *app.App }
 
-func (j jsonLines) row(r record) error { return j.PrintJSON(r.document) }
+func (j jsonLines) row(r record) error { return j.app.PrintJSON(r.document) }
 func (jsonLines) end() error           { return nil }
 
-type csvFile struct{ *csv.Writer }
+type csvFile struct{ writer *csv.Writer }
 
 func newCSV(to io.Writer, columns []column) csvFile {
 	w := csvFile{csv.NewWriter(to)}
@@ -45,7 +45,7 @@ func newCSV(to io.Writer, columns []column) csvFile {
 	for i, c := range columns {
 		names[i] = c.name
 	}
-	_ = w.Write(names) // end reports it
+	_ = w.writer.Write(names) // end reports it
 	return w
 }
 
@@ -54,7 +54,7 @@ func (w csvFile) row(r record) error {
 	for i, v := range r.values {
 		cells[i] = escapeFormula(text(v, time.RFC3339))
 	}
-	return w.Write(cells)
+	return w.writer.Write(cells)
 }
 
 // escapeFormula keeps a spreadsheet from taking a vendor's text for a formula (OWASP, CSV
@@ -67,8 +67,8 @@ func escapeFormula(s string) string {
 }
 
 func (w csvFile) end() error {
-	w.Flush()
-	return w.Error()
+	w.writer.Flush()
+	return w.writer.Error()
 }
 
 type table struct {

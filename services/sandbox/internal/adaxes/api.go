@@ -31,10 +31,13 @@ type handler func(r *http.Request, body []byte) call.Operation
 func New(w *state.World) *API {
 	a := &API{world: w, logins: &logins{failed: map[string]int{}}}
 	a.routes = map[string]map[string]handler{
-		"/api/authsessions/create":               {"POST": a.createSession},
-		"/api/authsessions":                      {"DELETE": a.secured("end-session", a.endSession)},
-		"/api/auth":                              {"POST": a.createToken, "PATCH": a.secured("renew-token", a.renewToken), "DELETE": a.secured("destroy-token", a.destroyToken)},
-		"/api/directoryobjects":                  {"POST": a.secured("create-object", a.createObject), "GET": a.secured("get-object", a.getObject), "PATCH": a.secured("update-object", a.updateObject), "DELETE": a.secured("delete-object", a.deleteObject)},
+		"/api/authsessions/create": {"POST": a.createSession},
+		"/api/authsessions":        {"DELETE": a.secured("end-session", a.endSession)},
+		"/api/auth":                {"POST": a.createToken, "PATCH": a.secured("renew-token", a.renewToken), "DELETE": a.secured("destroy-token", a.destroyToken)},
+		"/api/directoryobjects": {
+			"POST": a.secured("create-object", a.createObject), "GET": a.secured("get-object", a.getObject),
+			"PATCH": a.secured("update-object", a.updateObject), "DELETE": a.secured("delete-object", a.deleteObject),
+		},
 		"/api/directoryobjects/search":           {"POST": a.secured("search", a.search)},
 		"/api/directoryobjects/exchange/mailbox": {"POST": a.secured("create-mailbox", a.createMailbox)},
 		m365Path:                                 {"GET": a.secured("get-m365-properties", a.getM365)},

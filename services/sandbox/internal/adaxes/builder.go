@@ -109,28 +109,7 @@ func (b *builder) fill() error {
 	properties := b.object.Properties
 	switch b.q.objectType {
 	case "user":
-		if upn := b.object.Text("userPrincipalName"); upn != "" && !b.domain.Azure && properties["sAMAccountName"] == nil {
-			prefix, _, _ := strings.Cut(upn, "@")
-			properties["sAMAccountName"] = []any{prefix[:min(len(prefix), 20)]}
-		}
-		for _, pattern := range b.domain.Patterns {
-			if len(properties[pattern.Property]) > 0 {
-				continue
-			}
-			text := strings.TrimSpace(resolve(pattern.Template, b.object.Text))
-			if text == "" {
-				return refuse(http.StatusBadRequest, fmt.Sprintf("A value is required for the property '%s'.", pattern.Property))
-			}
-			if pattern.Property == "sAMAccountName" {
-				text = strings.ReplaceAll(text, " ", "")
-				text = text[:min(len(text), 20)]
-			}
-			properties[pattern.Property] = []any{text}
-			b.generated[pattern.Property] = true
-		}
-		if upn := b.object.Text("userPrincipalName"); !strings.Contains(upn, "@") {
-			properties["userPrincipalName"] = []any{upn + "@" + b.domain.Name}
-		}
+		return b.fillUser()
 	case "contact":
 		if properties["cn"] == nil {
 			properties["cn"] = []any{strings.TrimSpace(resolve("%givenName% %sn%", b.object.Text))}
@@ -146,6 +125,33 @@ func (b *builder) fill() error {
 		if properties["sAMAccountName"] == nil && properties["cn"] != nil {
 			properties["sAMAccountName"] = []any{b.object.Text("cn") + "$"}
 		}
+	}
+	return nil
+}
+
+func (b *builder) fillUser() error {
+	properties := b.object.Properties
+	if upn := b.object.Text("userPrincipalName"); upn != "" && !b.domain.Azure && properties["sAMAccountName"] == nil {
+		prefix, _, _ := strings.Cut(upn, "@")
+		properties["sAMAccountName"] = []any{prefix[:min(len(prefix), 20)]}
+	}
+	for _, pattern := range b.domain.Patterns {
+		if len(properties[pattern.Property]) > 0 {
+			continue
+		}
+		text := strings.TrimSpace(resolve(pattern.Template, b.object.Text))
+		if text == "" {
+			return refuse(http.StatusBadRequest, fmt.Sprintf("A value is required for the property '%s'.", pattern.Property))
+		}
+		if pattern.Property == "sAMAccountName" {
+			text = strings.ReplaceAll(text, " ", "")
+			text = text[:min(len(text), 20)]
+		}
+		properties[pattern.Property] = []any{text}
+		b.generated[pattern.Property] = true
+	}
+	if upn := b.object.Text("userPrincipalName"); !strings.Contains(upn, "@") {
+		properties["userPrincipalName"] = []any{upn + "@" + b.domain.Name}
 	}
 	return nil
 }
@@ -263,19 +269,7 @@ func (b *builder) setAccount() {
 	control &= 0x7fffffff
 	control |= normalAccount
 	if b.password != nil {
-		err := b.domain.Password.Check(*b.password, o.Text("sAMAccountName"), o.Text("displayName"))
-		if b.partial {
-			err = fmt.Errorf("the domain controller did not respond")
-		}
-		o.PasswordSet = err == nil
-		if err != nil {
-			b.messages = append(b.messages, note(warning, "Failed to set the password. The password does not meet the password policy requirements: "+err.Error()+"."))
-			if given != 0 {
-				b.messages = append(b.messages, note(warning, "Failed to set the account options, because the password is not set."))
-			} else {
-				b.messages = append(b.messages, note(warning, "The account is disabled, because the password is not set."))
-			}
-		}
+		b.setPassword(given != 0)
 	}
 	if !o.PasswordSet {
 		control |= accountDisabled
@@ -382,4 +376,23 @@ func temporaryPassword() string {
 		b[i] = signs[int(b[i])%len(signs)]
 	}
 	return string(b[:])
+}
+
+// setPassword sets the password of a user whose account options are given or not.
+func (b *builder) setPassword(optionsGiven bool) {
+	err := b.domain.Password.Check(*b.password, b.object.Text("sAMAccountName"), b.object.Text("displayName"))
+	if b.partial {
+		err = fmt.Errorf("the domain controller did not respond")
+	}
+	b.object.PasswordSet = err == nil
+	if err == nil {
+		return
+	}
+	lost := "The account is disabled, because the password is not set."
+	if optionsGiven {
+		lost = "Failed to set the account options, because the password is not set."
+	}
+	b.messages = append(b.messages,
+		note(warning, "Failed to set the password. The password does not meet the password policy requirements: "+err.Error()+"."),
+		note(warning, lost))
 }

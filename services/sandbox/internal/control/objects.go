@@ -13,7 +13,7 @@ import (
 
 // mailboxView shows a mailbox with its delegates' addresses.
 type mailboxView struct {
-	*state.Mailbox
+	state.Mailbox
 	DelegateAddresses []string `json:"delegateAddresses"`
 }
 
@@ -75,7 +75,7 @@ func collect(each func(func(any) bool), match string, most int) []json.RawMessag
 }
 
 func showMailbox(tx *state.Tx, m *state.Mailbox) mailboxView {
-	v := mailboxView{Mailbox: m, DelegateAddresses: []string{}}
+	v := mailboxView{Mailbox: *m, DelegateAddresses: []string{}}
 	for _, guid := range m.Delegates {
 		if r, ok := tx.RecipientByGUID(guid); ok {
 			v.DelegateAddresses = append(v.DelegateAddresses, r.Address)

@@ -69,21 +69,6 @@ func Within(dn, base string) bool {
 	return d == b || strings.HasSuffix(d, ","+b)
 }
 
-// Domain is the DNS name that the DC parts spell.
-func Domain(dn string) string {
-	parts, err := SplitDN(dn)
-	if err != nil {
-		return ""
-	}
-	var labels []string
-	for _, part := range parts {
-		if kind, value, _ := strings.Cut(part, "="); strings.EqualFold(strings.TrimSpace(kind), "DC") {
-			labels = append(labels, strings.ToLower(strings.TrimSpace(value)))
-		}
-	}
-	return strings.Join(labels, ".")
-}
-
 // EscapeValue escapes an attribute value for use in a DN (RFC 4514, section 2.4).
 func EscapeValue(value string) string {
 	var b strings.Builder

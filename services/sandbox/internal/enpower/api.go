@@ -106,7 +106,6 @@ func (a *API) read(values url.Values, c collection) (query, *call.Answer) {
 		refused := problem(a.world, http.StatusBadRequest, "InvalidParameter", field, text)
 		return query{}, &refused
 	}
-	q := query{Top: defaultPage}
 	for name, given := range values {
 		if !slices.Contains([]string{"top", "tenant", c.typeParameter, "skipToken"}, name) {
 			if a.world.Switches.Text(switches.EnPowerUnknownParameters) == "reject" {
@@ -117,25 +116,35 @@ func (a *API) read(values url.Values, c collection) (query, *call.Answer) {
 		}
 	}
 	if values.Has("skipToken") {
-		raw, err := base64.RawURLEncoding.DecodeString(values.Get("skipToken"))
-		if err != nil || json.Unmarshal(raw, &q) != nil || q.Top < 1 || q.Top > maxPage || q.Type < 0 || q.Type > 2 || q.MadeUp < 0 {
+		q, ok := decodeSkipToken(values.Get("skipToken"))
+		if !ok {
 			return wrong("skipToken", "The token is not valid.")
 		}
 		return q, nil
 	}
+	q := query{Top: defaultPage, Tenant: values.Get("tenant")}
 	var err error
 	if values.Has("top") {
-		if q.Top, err = strconv.Atoi(values.Get("top")); err != nil || q.Top < 1 || q.Top > maxPage {
+		if q.Top, err = strconv.Atoi(values.Get("top")); err != nil || !q.isWithinBounds() {
 			return wrong("top", "The value must be an integer from 1 to 1000.")
 		}
 	}
 	if values.Has(c.typeParameter) {
-		if q.Type, err = strconv.Atoi(values.Get(c.typeParameter)); err != nil || q.Type < 0 || q.Type > 2 {
+		if q.Type, err = strconv.Atoi(values.Get(c.typeParameter)); err != nil || !q.isWithinBounds() {
 			return wrong(c.typeParameter, "The value must be 0, 1 or 2.")
 		}
 	}
-	q.Tenant = values.Get("tenant")
 	return q, nil
+}
+
+func decodeSkipToken(token string) (q query, ok bool) {
+	q.Top = defaultPage
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	return q, err == nil && json.Unmarshal(raw, &q) == nil && q.isWithinBounds()
+}
+
+func (q *query) isWithinBounds() bool {
+	return q.Top >= 1 && q.Top <= maxPage && q.Type >= 0 && q.Type <= 2 && q.MadeUp >= 0
 }
 
 // list answers with one page: first what the scans saw, then the population, row by row.

@@ -255,6 +255,11 @@ func (a *API) readChange(p parameters) (c delegateChange, wrong *call.Answer) {
 	if json.Unmarshal(given.raw, &table) != nil || table == nil || annotated {
 		return c, wrongType(name, "an array of strings or a hash table")
 	}
+	return a.readHashTable(name, table)
+}
+
+// readHashTable reads the form with the members add and remove.
+func (a *API) readHashTable(name string, table map[string]json.RawMessage) (c delegateChange, wrong *call.Answer) {
 	typed := false
 	for key, raw := range table {
 		switch {

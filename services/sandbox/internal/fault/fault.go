@@ -146,6 +146,12 @@ func (r *Rule) check(vendors []string) error {
 	if p := r.Probability; p != nil && (*p < 0 || *p > 1) {
 		complain("probability must be between 0 and 1")
 	}
+	r.checkParams(complain)
+	return errors.Join(faults...)
+}
+
+// checkParams also sets what the parameters say as text.
+func (r *Rule) checkParams(complain func(format string, args ...any)) {
 	if w := r.Params.When; w != "" && w != "before" && w != "after" {
 		complain("params.when must be before or after")
 	}
@@ -160,7 +166,6 @@ func (r *Rule) check(vendors []string) error {
 	if r.Kind == Latency && r.delay == 0 {
 		complain("kind latency needs params.delay")
 	}
-	return errors.Join(faults...)
 }
 
 func duration(name, text string, complain func(string, ...any)) time.Duration {

@@ -13,7 +13,8 @@ import (
 func (a *API) createMailbox(x *execution) ([]*node, error) {
 	u := &user{data: x.data, algorithm: "tightPack", plan: x.data.value("planName")}
 	for _, c := range x.data.Children {
-		if !slices.Contains([]string{"path", "planName", "preferredDomainController", "customerTypeName", "mailStore"}, c.Name) && a.world.Switches.Text(switches.HostedUnknownElements) == "reject" {
+		known := slices.Contains([]string{"path", "planName", "preferredDomainController", "customerTypeName", "mailStore"}, c.Name)
+		if !known && a.world.Switches.Text(switches.HostedUnknownElements) == "reject" {
 			return nil, fault(codeBadRequest, "The argument "+c.Name+" is not known.")
 		}
 	}

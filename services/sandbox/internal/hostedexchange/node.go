@@ -41,12 +41,7 @@ func parseXML(text []byte) (*node, error) {
 		case xml.Directive:
 			return nil, errors.New("document types are not allowed")
 		case xml.StartElement:
-			n := &node{Space: t.Name.Space, Name: t.Name.Local}
-			for _, a := range t.Attr {
-				if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" {
-					n.Attributes = append(n.Attributes, attribute{a.Name.Local, a.Value})
-				}
-			}
+			n := newNode(t)
 			switch {
 			case len(open) >= maxDepth:
 				return nil, errors.New("the document is nested too deeply")
@@ -69,6 +64,17 @@ func parseXML(text []byte) (*node, error) {
 			}
 		}
 	}
+}
+
+// newNode makes a node of its start, without the declarations of namespaces.
+func newNode(start xml.StartElement) *node {
+	n := &node{Space: start.Name.Space, Name: start.Name.Local}
+	for _, a := range start.Attr {
+		if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" {
+			n.Attributes = append(n.Attributes, attribute{a.Name.Local, a.Value})
+		}
+	}
+	return n
 }
 
 // all are the children of a name.
