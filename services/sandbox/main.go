@@ -124,19 +124,21 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	go func() { served <- server.Serve(listener) }()
 	select {
 	case err = <-served:
+		return err
 	case <-ctx.Done():
 		log.Info("sandbox stops")
 		endCalls()
-		limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err = server.Shutdown(limit); err != nil {
-			err = errors.Join(err, server.Close())
-		}
+		return shutdown(server)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+}
+
+func shutdown(server *http.Server) error {
+	limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(limit); err != nil {
+		return errors.Join(err, server.Close())
 	}
-	return err
+	return nil
 }
 
 // showLDAP opens the directories for reading over LDAP, on as many listeners as are asked for.

@@ -4,6 +4,7 @@ package call
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -83,13 +84,8 @@ func (rn *Runner) Handler(api API) http.Handler {
 func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	entry := journal.Entry{Sequence: rn.Journal.Next(), Time: rn.World.Now(), Vendor: api.Vendor()}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	if err != nil {
-		// The caller went away or sent too much; there is nobody to answer in the vendor's words.
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
-		}
+	body, ok := readBody(w, r)
+	if !ok {
 		return
 	}
 	op := api.Open(r, body)
@@ -100,6 +96,10 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 		rn.Journal.Add(entry)
 		rn.Log.Debug("vendor call", "vendor", entry.Vendor, "call", entry.Call, "target", entry.Target,
 			"status", status, "outcome", entry.Outcome, "committed", entry.Committed, "fault", entry.Fault)
+	}
+	reply := func(a Answer) {
+		finish(a, a.Status)
+		write(w, a)
 	}
 
 	delay, rule := rn.Faults.Pick(api.Vendor(), op.Name, op.Target)
@@ -112,18 +112,13 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	}
 	run := Run{Origin: state.Origin{Sequence: entry.Sequence, Vendor: entry.Vendor, Call: op.Name, Target: op.Target, Detail: op.Detail, At: entry.Time}}
 	if rule == nil {
-		a := op.Run(run)
-		finish(a, a.Status)
-		write(w, a)
+		reply(op.Run(run))
 		return
 	}
-
 	entry.Fault = string(rule.Kind)
 	if rule.Kind == fault.Suspend || rule.Kind == fault.Partial {
 		run.Twist = rule.Kind
-		a := op.Run(run)
-		finish(a, a.Status)
-		write(w, a)
+		reply(op.Run(run))
 		return
 	}
 	a := Answer{Outcome: "nothing done"}
@@ -142,26 +137,33 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 		finish(a, rule.Params.Status)
 		writeStatus(w, rule.Params)
 	case fault.ExpireToken:
-		a = rn.expired(api, run, r, body)
-		finish(a, a.Status)
-		write(w, a)
+		reply(rn.expired(api, run, r, body))
 	case fault.SecretEcho:
 		a = echo(api.Vendor(), rule.Params.Status, r, body)
 		a.Outcome = "nothing done"
-		finish(a, a.Status)
-		write(w, a)
+		reply(a)
 	case fault.NonJSON:
-		status := rule.Params.Status
-		if status == 0 {
-			status = http.StatusBadGateway
-		}
-		finish(a, status)
-		page := rule.Params.Body
-		if page == "" {
-			page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
-		}
-		write(w, Answer{Status: status, Type: "text/html", Body: []byte(page)})
+		page := notJSON(rule.Params)
+		finish(a, page.Status)
+		write(w, page)
 	}
+}
+
+// readBody reads a request. It is false if the caller went away or sent too much: then there is
+// nobody to answer in the vendor's words.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+	}
+	return body, err == nil
+}
+
+// notJSON is the page of a proxy in the place of an answer.
+func notJSON(p fault.Params) Answer {
+	const page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
+	return Answer{Status: cmp.Or(p.Status, http.StatusBadGateway), Type: "text/html", Body: []byte(cmp.Or(p.Body, page))}
 }
 
 // expired revokes the token of a call, and answers it as the API answers one without a token. An
