@@ -35,6 +35,7 @@ type Delivery struct {
 	// replyTo is the subject for acknowledgements.
 	replyTo string
 	lease   *lease.Lease
+	permit  Permit
 	// redeliverAfter is the delay that a handler has set; nil without one.
 	redeliverAfter *time.Duration
 }
@@ -60,6 +61,11 @@ func RedeliveryDelay(ctx context.Context) (delay time.Duration, ok bool) {
 // Lease is the lease of the message: while it is valid no other process has received it. It is nil
 // for a message that has no lease: of a consumer without a pinned client, or read from the stream.
 func (d Delivery) Lease() *lease.Lease { return d.lease }
+
+// ReleasePermit gives back the permit of [Admission] under which the message was started. It may be
+// called again. A handler calls it as soon as it no longer uses what the admission limits, and at
+// its end at the latest.
+func (d Delivery) ReleasePermit() { d.permit.release() }
 
 // deliveryContext is a context that carries a delivery.
 type deliveryContext struct {

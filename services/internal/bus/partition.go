@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,6 +39,7 @@ type partitionConsumer struct {
 	fence      fence
 	queues     *keyQueues
 	heartbeats *heartbeats
+	permits    *PermitQueue
 	completed  chan completion
 	// requestedAt is when messages were requested last, by lease.Now. bytesAtRequest is the size of
 	// the pending messages at that time.
@@ -61,6 +63,7 @@ func newPartitionConsumer(sub *subscription) *partitionConsumer {
 			log:      sub.config.Logger.With("stream", sub.stream, "partition", sub.consumer.Durable),
 		},
 		queues:    newKeyQueues(),
+		permits:   NewPermitQueue(),
 		completed: make(chan completion, maxAckPending),
 	}
 }
@@ -155,6 +158,7 @@ func (c *partitionConsumer) pull(ctx context.Context, p *puller) error {
 			if err := c.receiveAll(p, m); err != nil {
 				return err
 			}
+		case <-c.permits.arrived:
 		case first := <-c.completed:
 			c.completeAll(first)
 		case <-checkDue:
@@ -172,7 +176,9 @@ func (c *partitionConsumer) pull(ctx context.Context, p *puller) error {
 				return errLostPin
 			}
 		case <-rebalance.C:
-			yielding = yielding || c.fence.exclusive && c.lease.othersWait(ctx, min(p.remaining, 1))
+			if yielding = yielding || c.fence.exclusive && c.lease.othersWait(ctx, min(p.remaining, 1)); yielding {
+				c.withdraw()
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -256,7 +262,7 @@ func (c *partitionConsumer) receive(p *puller, m *nats.Msg) {
 		return
 	}
 	c.fence.observe(d.consumerSequence)
-	message, overtaking := c.queues.add(d, m.Size())
+	message, overtaking := c.queues.add(d, c.group(d), m.Size())
 	message.epoch = c.fence.epoch
 	// a handler keeps its own, lost lease
 	if message.state == queued || message.lease.Err() != nil {
@@ -274,20 +280,71 @@ func (c *partitionConsumer) receive(p *puller, m *nats.Msg) {
 }
 
 // startRunnable starts the messages that are next in their queues, if this process is exclusive.
+// Permits that it does not use are given back.
 func (c *partitionConsumer) startRunnable(ctx context.Context) error {
+	permits := c.granted()
+	defer func() {
+		for _, p := range permits {
+			p.release()
+		}
+	}()
 	if !c.queues.hasRunnable() || !c.exclusive(ctx) {
 		return nil
 	}
 	for message, ok := c.queues.next(); ok; message, ok = c.queues.next() {
+		permit, admitted := c.admit(message, &permits)
+		if !admitted {
+			c.queues.hold(message)
+			continue
+		}
 		if !c.fence.leaseValid(message, c.connection()) {
+			permit.release()
 			return errLostPin
 		}
-		message.delivery.lease = message.lease
-		c.queues.start(message)
-		d := message.delivery // a redelivery changes that of message
-		go func() { c.completed <- completion{message, c.sub.deliver(ctx, d, nil)} }()
+		c.start(ctx, message, permit)
 	}
 	return nil
+}
+
+// start passes a message to a handler, in a goroutine of its own.
+func (c *partitionConsumer) start(ctx context.Context, message *pending, permit Permit) {
+	message.delivery.lease = message.lease
+	message.delivery.permit = permit
+	c.queues.start(message)
+	d := message.delivery // a redelivery changes that of message
+	go func() { c.completed <- completion{message, c.sub.deliver(ctx, d, nil)} }()
+}
+
+// group is the group of a message.
+func (c *partitionConsumer) group(d Delivery) string {
+	if c.sub.config.Admission == nil {
+		return ""
+	}
+	return c.sub.config.Admission.Group(d)
+}
+
+// granted takes the permits that were granted since the last call. Their groups have their turn.
+func (c *partitionConsumer) granted() []Permit {
+	permits := c.permits.Take()
+	for _, p := range permits {
+		c.queues.resume(p.Group)
+	}
+	return permits
+}
+
+// admit returns a permit for a message: one of those that were granted, which it takes out, or
+// another.
+func (c *partitionConsumer) admit(message *pending, granted *[]Permit) (Permit, bool) {
+	if message.group == "" {
+		return Permit{}, true
+	}
+	for i, p := range *granted {
+		if p.Group == message.group {
+			*granted = slices.Delete(*granted, i, i+1)
+			return p, true
+		}
+	}
+	return c.sub.config.Admission.Admit(message.group, c.permits)
 }
 
 // exclusive reports whether messages may be started. If they may not, it checks again when that is
@@ -336,10 +393,22 @@ func (c *partitionConsumer) connection() connection {
 // nacked before: the next owner starts nothing until it has them all.
 func (c *partitionConsumer) returnUnstarted() {
 	c.fence.close()
+	c.withdraw()
 	for _, message := range c.queues.removeUnstarted() {
 		if message.state == queued || time.Until(message.due) > 0 {
 			c.sub.send(message.delivery, nak)
 		}
+	}
+}
+
+// withdraw gives up what the unstarted messages wait for.
+func (c *partitionConsumer) withdraw() {
+	if c.sub.config.Admission == nil {
+		return
+	}
+	c.sub.config.Admission.Withdraw(c.permits)
+	for _, p := range c.permits.Take() {
+		p.release()
 	}
 }
 

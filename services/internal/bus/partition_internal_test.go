@@ -41,7 +41,7 @@ func TestNextRequestFitsTheBytesThatArePending(t *testing.T) {
 			t.Parallel()
 			p := &partitionConsumer{queues: newKeyQueues(), bytesAtRequest: c.bytesAtRequest}
 			if c.awaited {
-				m, _ := p.queues.add(Delivery{Subject: "a", Sequence: 1}, 10)
+				m, _ := p.queues.add(Delivery{Subject: "a", Sequence: 1}, "", 10)
 				p.queues.start(m)
 				p.queues.retry(m, now.Add(-time.Second))
 			}

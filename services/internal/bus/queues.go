@@ -14,7 +14,8 @@ import (
 type pending struct {
 	delivery Delivery
 	key      string
-	size     int // bytes in memory; 0 while awaitingRedelivery
+	group    string // of [Admission]
+	size     int    // bytes in memory; 0 while awaitingRedelivery
 	state    pendingState
 	epoch    epoch // of its last delivery
 	lease    *lease.Lease
@@ -35,27 +36,38 @@ const (
 // keyQueues orders the pending messages of a partition. Each key has a queue in the order of the
 // stream, and at most one started message. Keys are independent of each other.
 //
+// The keys with a message to start wait by its group. Groups take turns. A group that is held back
+// has no turn, and costs nothing.
+//
 // It is pure: it knows neither server nor goroutine. It is not safe for concurrent use.
 type keyQueues struct {
 	bySequence map[uint64]*pending
 	byKey      map[string][]*pending
-	runnable   []string // keys whose first message may have become startable
-	bytes      int      // of all pending messages
+	groups     map[string]*keyGroup // those with keys
+	ready      []*keyGroup          // those of groups that are not held back; the next turn is first
+	bytes      int                  // of all pending messages
 	started    int
 }
 
-func newKeyQueues() *keyQueues {
-	return &keyQueues{bySequence: map[uint64]*pending{}, byKey: map[string][]*pending{}}
+// keyGroup is a group of [Admission].
+type keyGroup struct {
+	name string
+	keys []string // whose first message may have become startable
+	held bool
 }
 
-// add queues a delivery of so many bytes. Of a message that is pending already it keeps the place:
+func newKeyQueues() *keyQueues {
+	return &keyQueues{bySequence: map[uint64]*pending{}, byKey: map[string][]*pending{}, groups: map[string]*keyGroup{}}
+}
+
+// add queues a delivery of a group, of so many bytes. Of a message that is pending already it keeps the place:
 // one that was awaiting its redelivery is queued again, and one that is started goes on, with the
 // acknowledgement address of the new delivery.
 //
 // overtaking is the started message that is newer than this one and has the same key, or nil. The
 // server delivers an older message behind a newer one if it lost the older one's acknowledgement,
 // for example in a restart. Then the older one stays queued until the newer one is done.
-func (q *keyQueues) add(d Delivery, size int) (p, overtaking *pending) {
+func (q *keyQueues) add(d Delivery, group string, size int) (p, overtaking *pending) {
 	p, known := q.bySequence[d.Sequence]
 	if !known {
 		p = &pending{delivery: d, key: d.Subject}
@@ -67,9 +79,10 @@ func (q *keyQueues) add(d Delivery, size int) (p, overtaking *pending) {
 	}
 	q.bytes += size - p.size
 	p.delivery = d
+	p.group = group
 	p.size = size
 	p.state = queued
-	q.runnable = append(q.runnable, p.key)
+	q.offer(p.key)
 	if other := q.startedOf(p.key); other != nil && other.delivery.Sequence > d.Sequence {
 		overtaking = other
 	}
@@ -95,22 +108,76 @@ func (q *keyQueues) startedOf(key string) *pending {
 	return nil
 }
 
-// next returns the first message of a key if it is queued and no message of the key is started. ok
-// is false if there is none. The caller starts it, or returns it to the server.
+// first returns the message of a key that may be started; ok is false if there is none.
+func (q *keyQueues) first(key string) (p *pending, ok bool) {
+	queue := q.byKey[key]
+	if len(queue) == 0 || queue[0].state != queued || q.startedOf(key) != nil {
+		return nil, false
+	}
+	return queue[0], true
+}
+
+// offer lists a key in the group of its first message, if that may be started.
+func (q *keyQueues) offer(key string) {
+	p, ok := q.first(key)
+	if !ok {
+		return
+	}
+	g := q.group(p.group)
+	g.keys = append(g.keys, key)
+	if len(g.keys) == 1 && !g.held {
+		q.ready = append(q.ready, g)
+	}
+}
+
+func (q *keyQueues) group(name string) *keyGroup {
+	g, ok := q.groups[name]
+	if !ok {
+		g = &keyGroup{name: name}
+		q.groups[name] = g
+	}
+	return g
+}
+
+// next returns a message that is the first of its key, if no message of the key is started and its
+// group is not held back. ok is false if there is none. The caller starts it, holds it back, or
+// returns it to the server.
 func (q *keyQueues) next() (p *pending, ok bool) {
-	for len(q.runnable) > 0 {
-		key := q.runnable[0]
-		q.runnable = q.runnable[1:]
-		queue := q.byKey[key]
-		if len(queue) > 0 && queue[0].state == queued && q.startedOf(key) == nil {
-			return queue[0], true
+	for len(q.ready) > 0 {
+		g := q.ready[0]
+		q.ready = q.ready[1:]
+		key := g.keys[0]
+		g.keys = g.keys[1:]
+		if len(g.keys) > 0 {
+			q.ready = append(q.ready, g)
+		} else {
+			delete(q.groups, g.name)
+		}
+		if p, ok := q.first(key); ok && p.group == g.name {
+			return p, true
 		}
 	}
 	return nil, false
 }
 
+// hold puts back a message that [keyQueues.next] has returned, and holds back its group.
+func (q *keyQueues) hold(p *pending) {
+	g := q.group(p.group)
+	g.keys = slices.Insert(g.keys, 0, p.key)
+	g.held = true
+	q.ready = slices.DeleteFunc(q.ready, func(other *keyGroup) bool { return other == g })
+}
+
+// resume gives a group its turn again.
+func (q *keyQueues) resume(group string) {
+	if g, ok := q.groups[group]; ok && g.held {
+		g.held = false
+		q.ready = append(q.ready, g)
+	}
+}
+
 // hasRunnable reports whether [keyQueues.next] may have a message.
-func (q *keyQueues) hasRunnable() bool { return len(q.runnable) > 0 }
+func (q *keyQueues) hasRunnable() bool { return len(q.ready) > 0 }
 
 // start marks a message as started.
 func (q *keyQueues) start(p *pending) {
@@ -131,7 +198,7 @@ func (q *keyQueues) done(p *pending) {
 		return
 	}
 	q.byKey[p.key] = queue
-	q.runnable = append(q.runnable, p.key)
+	q.offer(p.key)
 }
 
 // retry keeps the place of a started message that was nacked, until the server delivers it again at
@@ -144,7 +211,6 @@ func (q *keyQueues) retry(p *pending, due time.Time) {
 	p.delivery.Data = nil
 	p.state = awaitingRedelivery
 	p.due = due
-	q.runnable = append(q.runnable, p.key)
 }
 
 // removeUnstarted removes all messages but the started ones, and returns them.
@@ -156,7 +222,8 @@ func (q *keyQueues) removeUnstarted() []*pending {
 			q.done(p)
 		}
 	}
-	q.runnable = nil
+	clear(q.groups)
+	q.ready = nil
 	return removed
 }
 

@@ -12,9 +12,11 @@ import (
 // queueEnv drives keyQueues by short commands. A message is a key and a stream sequence, such as
 // a3.
 type queueEnv struct {
-	t      *testing.T
-	queues *keyQueues
-	now    time.Time
+	t       *testing.T
+	queues  *keyQueues
+	now     time.Time
+	groupOf map[string]string // by key
+	free    map[string]int    // permits of a group; one that is not named has any number
 }
 
 func newQueueEnv(t *testing.T) *queueEnv {
@@ -26,6 +28,7 @@ func newQueueEnv(t *testing.T) *queueEnv {
 //	+a3   the server delivers a3
 //	ok a3, retry a3    its handler has acked, or nacked, a3
 //	return    all but the started messages go back to the server
+//	permit G  a permit of the group G is granted
 //
 // It returns what was started, in order, and what was overtaken.
 func (e *queueEnv) do(commands ...string) (result string) {
@@ -35,7 +38,7 @@ func (e *queueEnv) do(commands ...string) (result string) {
 		verb, name, _ := strings.Cut(command, " ")
 		switch {
 		case strings.HasPrefix(command, "+"):
-			p, overtaking := e.queues.add(e.delivery(command[1:]), 100)
+			p, overtaking := e.queues.add(e.delivery(command[1:]), e.groupOf[command[1:2]], 100)
 			if overtaking != nil {
 				log = append(log, fmt.Sprintf("%s<%s", nameOf(p), nameOf(overtaking)))
 			}
@@ -45,9 +48,18 @@ func (e *queueEnv) do(commands ...string) (result string) {
 			e.queues.retry(e.pending(name), e.now.Add(time.Minute))
 		case verb == "return":
 			e.queues.removeUnstarted()
+		case verb == "permit":
+			e.free[name]++
+			e.queues.resume(name)
 		}
 		var begun []string
 		for p, ok := e.queues.next(); ok; p, ok = e.queues.next() {
+			if free, limited := e.free[p.group]; limited && free == 0 {
+				e.queues.hold(p)
+				continue
+			} else if limited {
+				e.free[p.group]--
+			}
 			e.queues.start(p)
 			begun = append(begun, nameOf(p))
 		}
@@ -105,6 +117,57 @@ func TestKeyQueuesStartOneMessageOfAKeyInTheOrderOfTheStream(t *testing.T) {
 	}
 }
 
+// TestKeyQueuesHoldBackGroups: keys a to d are of the group G, x to z of the group H.
+func TestKeyQueuesHoldBackGroups(t *testing.T) {
+	t.Parallel()
+	groups := map[string]string{"a": "G", "b": "G", "c": "G", "d": "G", "x": "H", "y": "H", "z": "H"}
+	for name, c := range map[string]struct {
+		free     map[string]int
+		commands []string
+		started  string
+	}{
+		"a group that is held back lets others pass":      {map[string]int{"G": 1}, []string{"+a1", "+b2", "+x3", "+c4", "+y5"}, "a1 x3 y5"},
+		"a permit starts the key that came first":         {map[string]int{"G": 0}, []string{"+a1", "+b2", "+c3", "permit G", "permit G"}, "a1 b2"},
+		"a permit may come before the message":            {map[string]int{"G": 0}, []string{"permit G", "+a1", "+b2"}, "a1"},
+		"a key keeps its order while it is held back":     {map[string]int{"G": 0}, []string{"+a3", "+a1", "permit G", "permit G", "ok a1"}, "a1 a3"},
+		"a key's next needs a permit too":                 {map[string]int{"G": 1}, []string{"+a1", "+a2", "ok a1", "permit G"}, "a1 a2"},
+		"a key's next starts behind the keys that wait":   {map[string]int{"G": 1}, []string{"+a1", "+a2", "+b3", "ok a1", "permit G", "permit G"}, "a1 b3 a2"},
+		"each group has its own permits":                  {map[string]int{"G": 0, "H": 0}, []string{"+a1", "+x2", "permit H", "permit G"}, "x2 a1"},
+		"what was returned takes no permit":               {map[string]int{"G": 0}, []string{"+a1", "+b2", "return", "permit G", "+c3", "+d4"}, "c3"},
+		"a retried message needs a permit again":          {map[string]int{"G": 1}, []string{"+a1", "retry a1", "+a1", "permit G"}, "a1 a1"},
+		"an unlimited group is never held back":           {map[string]int{"G": 0}, []string{"+k1", "+a2", "+l3"}, "k1 l3"},
+		"a group whose turn has come goes behind another": {map[string]int{"G": 0, "H": 0}, []string{"+a1", "+b2", "+x3", "permit G", "permit H", "permit G"}, "a1 x3 b2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newQueueEnv(t)
+			env.groupOf, env.free = groups, c.free
+			if got := env.do(c.commands...); got != c.started {
+				t.Errorf("started %s, want %s", got, c.started)
+			}
+		})
+	}
+}
+
+// TestKeyQueuesGiveGroupsTurns: a group with many keys does not go before one with few.
+func TestKeyQueuesGiveGroupsTurns(t *testing.T) {
+	t.Parallel()
+	env := newQueueEnv(t)
+	for name, group := range map[string]string{"a1": "G", "x4": "H"} {
+		env.queues.add(env.delivery(name), group, 100)
+	}
+	for _, name := range []string{"b2", "c3"} {
+		env.queues.add(env.delivery(name), "G", 100)
+	}
+	var order []string
+	for p, ok := env.queues.next(); ok; p, ok = env.queues.next() {
+		order = append(order, nameOf(p))
+	}
+	if got := strings.Join(order, " "); got != "a1 x4 b2 c3" && got != "x4 a1 b2 c3" {
+		t.Errorf("the turns are %s", got)
+	}
+}
+
 func TestKeyQueuesCountWhatIsPending(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -146,7 +209,7 @@ func TestKeyQueuesAckTheLastDeliveryOfAStartedMessage(t *testing.T) {
 	env.do("+a1")
 	again := env.delivery("a1")
 	again.replyTo = "second"
-	p, _ := env.queues.add(again, 100)
+	p, _ := env.queues.add(again, "", 100)
 	if p.state != started || p.delivery.replyTo != "second" {
 		t.Errorf("state %d, acknowledged at %s", p.state, p.delivery.replyTo)
 	}

@@ -87,6 +87,7 @@ const (
 func (s *subscription) deliver(ctx context.Context, d Delivery, heartbeat <-chan time.Time) disposition {
 	msg, err := unmarshal(d)
 	if err != nil {
+		defer d.ReleasePermit()
 		return s.malformed(ctx, d, err)
 	}
 	msgCtx, cancel := context.WithCancel(&deliveryContext{context.WithoutCancel(ctx), d})
@@ -100,6 +101,7 @@ func (s *subscription) deliver(ctx context.Context, d Delivery, heartbeat <-chan
 		case <-heartbeat:
 			s.send(d, inProgress)
 		case <-ctx.Done():
+			d.ReleasePermit()
 			return disposition{nacked, 0}
 		}
 	}

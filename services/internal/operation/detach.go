@@ -124,11 +124,7 @@ func (e *Engine) attempt(ctx context.Context, t *task) (r attemptResult) {
 func (e *Engine) runAttempt(ctx context.Context, t *task) (err error) {
 	ctx, end := span(ctx, t.attempt)
 	defer func() { end(t.reply, err) }()
-	defer func() {
-		if t.endCall != nil {
-			t.endCall()
-		}
-	}()
+	defer t.endCall()
 	defer e.recoverPanic(t, &err)
 	_, err = run(ctx, t, e.stages.attempt)
 	return err

@@ -16,9 +16,8 @@ import (
 
 const (
 	// maxSlots bounds the commands that one process works on at once, of 64 in flight in each
-	// partition. In a burst of one tenant with a limit of 24 calls of 100 ms each, the last of 256
-	// waits for its call for about a second, which is as long as limit waits by default. The last
-	// of 512 would wait for two, and so be parked, and its publisher be told that it waits.
+	// partition. Commands that would only wait for a call of their tenant or vendor take none: they
+	// are not started.
 	maxSlots = 256
 	// maxDetached bounds the calls of one process that outlast ParkAfter, and so its memory. Beyond
 	// it a slow call keeps its slot.
@@ -42,8 +41,9 @@ type Engine struct {
 	detached sync.Map
 	// background has the goroutines that publish beside an attempt.
 	background sync.WaitGroup
-	// stopping is closed when a stop begins: nothing waits in its slot any longer.
-	stopping chan struct{}
+	// stopping ends when a stop begins: nothing waits in its slot any longer.
+	stopping context.Context
+	stop     context.CancelFunc
 }
 
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which
@@ -77,12 +77,12 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			js: cfg.JS, parked: parked, lastParked: bus.NewLastMessageReader(cfg.JS, parked),
 			commands: commands, failpoints: cfg.Failpoints, now: clock.Now,
 		},
-		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2),
+		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.patience()),
 		commandsKept:  commands.CachedInfo().Config.MaxAge,
 		slots:         make(chan struct{}, maxSlots),
 		detachedSlots: make(chan struct{}, maxDetached),
-		stopping:      make(chan struct{}),
 	}
+	e.stopping, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.stages = e.pipeline()
 	return e, nil
 }

@@ -16,9 +16,10 @@ import (
 type pipeline struct {
 	// arrival prepares an attempt. Each of its stages makes a few requests to JetStream at most.
 	arrival []stage
-	// attempt calls the vendor, which may outlast ParkAfter: see detach.go. An error of these
-	// stages is a failure of the operation, which record turns into an event.
-	attempt []stage
+	// turn has the command get a call. attempt calls the vendor, which may outlast ParkAfter: see
+	// detach.go. An error of these stages is a failure of the operation, which record turns into an
+	// event.
+	turn, attempt []stage
 	// record follows what the stages of attempt came to.
 	record stage
 }
@@ -34,10 +35,13 @@ func (e *Engine) pipeline() pipeline {
 			e.order,
 			e.awaitNextAttempt,
 		},
-		attempt: []stage{
+		turn: []stage{
 			e.revalidate,
 			e.expire,
 			e.limit,
+		},
+		attempt: []stage{
+			e.expire, // which may have come during the wait
 			e.plan,
 			e.lookUp,
 			e.announce,
@@ -99,7 +103,8 @@ type task struct {
 	valid        bool // validate has found no fault
 	// releaseSlot gives the process's slot back: at the end of try, or when the call is detached.
 	releaseSlot func()
-	// endCall gives the call back to the budgets; nil before limit.
+	// endCall gives the call back to the budgets, and the permit under which the command was
+	// started; nil before limit.
 	endCall func()
 	// sentAt is when the vendor was called: now, or by the prior call.
 	sentAt  time.Time
@@ -148,7 +153,24 @@ func (e *Engine) try(ctx context.Context, t *task) (step, error) {
 	if err != nil || next.kind != goOn {
 		return next, err
 	}
+	if t.failure = e.awaitTurn(ctx, t); t.failure != nil {
+		return e.stages.record(ctx, t)
+	}
 	return e.attemptOrDetach(ctx, t)
+}
+
+// awaitTurn runs the stages before the attempt. A wait for a call is no part of it: no lease is
+// renewed for it, and no call can have been made.
+func (e *Engine) awaitTurn(ctx context.Context, t *task) (err error) {
+	defer func() {
+		if err != nil { // there will be no attempt
+			_, end := span(ctx, t.attempt)
+			end(t.reply, err)
+		}
+	}()
+	defer e.recoverPanic(t, &err)
+	_, err = run(ctx, t, e.stages.turn)
+	return err
 }
 
 // run takes a task through stages until one does not go on with the next.
@@ -170,7 +192,7 @@ func (e *Engine) sleep(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-e.stopping:
+	case <-e.stopping.Done():
 		return false
 	}
 }

@@ -58,6 +58,7 @@ func (q keyQueue) Postpone(ctx context.Context, t *task, at time.Time) error {
 // [redeliverAfter]. The bus delivers the commands of a key one after another.
 func (e *Engine) onCommand(ctx context.Context, d bus.Delivery, ack func()) error {
 	defer e.reach(failpoint.Acknowledge)
+	defer d.ReleasePermit()
 	_, err := e.process(ctx, task{
 		queue: commandQueue{e.parking}, command: d, deliveries: d.NumDelivered, lease: d.Lease(), ack: ack,
 	})

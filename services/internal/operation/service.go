@@ -34,7 +34,7 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	defer e.background.Wait()
 	defer breakOff()
 	context.AfterFunc(ctx, func() {
-		close(e.stopping)
+		e.stop()
 		endAfter(work, breakOff, stopTimeout)
 	})
 	go e.clock.Keep(ctx)
@@ -92,6 +92,7 @@ func (e *Engine) subscriber(work context.Context) *bus.Subscriber {
 		Malformed: func(_ context.Context, d bus.Delivery, reason error) error {
 			return e.malformed(work, d, reason)
 		},
+		Admission:    admission{e.budgets, e.cfg.Handlers},
 		CloseTimeout: stopTimeout, Logger: e.cfg.Log,
 	}
 	if e.disabled(failpoint.Ownership) {

@@ -1,14 +1,40 @@
 package operation
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// limit has a call wait for its tenant's and its vendor's concurrency limits, for a short time. If
-// the process dies right after it, the message is delivered again.
+// limit has a call wait for its tenant's and its vendor's concurrency limits. A command that was
+// admitted waits as long as calls end. If the process dies right after it, the message is delivered
+// again.
 func (e *Engine) limit(ctx context.Context, t *task) (step, error) {
-	end, err := e.budgets.admit(ctx, t.attempt.Tenant, t.handler.Vendor)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.stopping, cancel)()
+	woken := t.reference != nil
+	end, err := e.budgets.take(ctx, t.attempt.Tenant, t.handler.Vendor, !woken)
+	if err != nil && ctx.Err() != nil {
+		return step{}, &notRecorded{&redeliverAfter{}} // at once, to another replica
+	}
 	if err != nil {
 		return step{}, err
 	}
-	t.endCall = end
+	t.endCall = func() {
+		end()
+		t.command.ReleasePermit()
+	}
 	return step{}, nil
+}
+
+// waitsUnseen reports whether a command over a limit has not been due for long: its wait is not
+// worth an event.
+func (e *Engine) waitsUnseen(t *task) bool {
+	due := t.attempt.Operation.ReceivedAt
+	for _, at := range []time.Time{t.last.nextAttempt, t.last.written} {
+		if at.After(due) {
+			due = at
+		}
+	}
+	return e.Now().Before(due.Add(e.cfg.patience()))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // record publishes what the attempt came to: the outcome, or waiting or unknown with the time of
-// the next attempt. If the process dies right after it, the record answers the next delivery.
+// the next attempt. A short wait for a call is not published. If the process dies right after it, the record answers the next delivery.
 func (e *Engine) record(ctx context.Context, t *task) (step, error) {
 	a := t.attempt
 	if n, ok := errors.AsType[*notRecorded](t.failure); ok {
@@ -22,6 +22,13 @@ func (e *Engine) record(ctx context.Context, t *task) (step, error) {
 		e.cfg.Log.Warn("the lease was lost before the vendor was called to write; the command comes back",
 			"operation", a.ID, "error", a.secrets.text(t.failure.Error()))
 		return step{}, &notRecorded{lease.ErrLost}
+	}
+	if o, ok := errors.AsType[*overLimitError](t.failure); ok && e.waitsUnseen(t) {
+		at := e.Now().Add(o.nextSlotIn)
+		if a.Prior == nil { // else it is looked for beyond its expirytime
+			at = e.situation(t).beforeExpiry(at)
+		}
+		return step{postpone, at}, nil
 	}
 	c, err := e.decide(ctx, t)
 	if err != nil {

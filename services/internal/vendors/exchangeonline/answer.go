@@ -50,39 +50,49 @@ func (a *answer) open(body []byte) (err error) {
 	default:
 		return errors.New("the answer is not JSON of a known form")
 	}
-	var envelope map[string]json.RawMessage
-	if err := json.Unmarshal(body, &envelope); err != nil {
-		return fmt.Errorf("the answer is not JSON: %w", err)
-	}
-	if a.nextLink, err = decodeText(envelope["@odata.nextLink"]); err != nil {
-		return fmt.Errorf("@odata.nextLink %w", err) // else a short list would pass for a whole one
-	}
-	if a.warnings, err = decodeList(envelope["@adminapi.warnings"], decodeLoosely); err != nil {
-		return fmt.Errorf("@adminapi.warnings %w", err)
-	}
-	if value, found := envelope["value"]; found {
-		a.rows, err = rowsOf(value)
-		return err
-	}
-	for name := range envelope {
-		if !strings.Contains(name, "@") && !strings.HasPrefix(name, "adminapi.") {
-			a.rows = []json.RawMessage{body} // a property: the object is the row
-			return nil
+	var value json.RawMessage
+	property := false // of a mailbox: the object is the row
+	err = members(body, func(name string, member json.RawMessage) (err error) {
+		switch {
+		case name == "value":
+			value = member
+		case name == "@odata.nextLink":
+			if a.nextLink, err = decodeText(member); err != nil {
+				return fmt.Errorf("%s %w", name, err) // else a short list would pass for a whole one
+			}
+		case name == "@adminapi.warnings":
+			if a.warnings, err = decodeList(member, decodeLoosely); err != nil {
+				return fmt.Errorf("%s %w", name, err)
+			}
+		case !strings.Contains(name, "@") && !strings.HasPrefix(name, "adminapi."):
+			property = true
 		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("the answer: %w", err)
+	case value != nil:
+		a.rows, err = rowsOf(value)
+	case property:
+		a.rows = []json.RawMessage{body}
 	}
-	return nil
+	return err
 }
 
 // rowsOf reads the rows of an array, of a single object, or of null.
-func rowsOf(value json.RawMessage) ([]json.RawMessage, error) {
+func rowsOf(value json.RawMessage) (rows []json.RawMessage, err error) {
 	switch kind(value) {
 	case 'n':
 		return nil, nil
 	case '{':
 		return []json.RawMessage{value}, nil
 	}
-	var rows []json.RawMessage
-	if err := json.Unmarshal(value, &rows); err != nil {
+	err = items(value, func(row json.RawMessage) error {
+		rows = append(rows, row)
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("value is not a list: %w", err)
 	}
 	return rows, nil

@@ -129,36 +129,37 @@ func HasEnded(err error) bool {
 // decodeFault reads an OData error and reports whether there is one. It takes what it can get: a
 // 403 comes with a run of NULs for a body, a proxy's answer in HTML (seen).
 func decodeFault(body []byte) (fault, bool) {
-	var envelope struct {
-		Error *struct {
-			Code    string
-			Details []struct{ Message string }
-			Inner   struct {
-				Type     string
-				Internal struct{ Type string } `json:"internalexception"`
-			} `json:"innererror"`
-		}
-	}
 	body = bytes.Trim(body, "\x00 \t\r\n")
 	foreign := fault{foreign: len(body) > 0}
-	// A member of another type is left out, the others are read: so only syntax decides.
-	if kind(body) != '{' || !json.Valid(body) {
+	var fields json.RawMessage
+	err := members(body, func(name string, value json.RawMessage) error {
+		if strings.EqualFold(name, "error") && kind(value) != 'n' {
+			fields = value
+		}
+		return nil
+	})
+	if err != nil || fields == nil {
 		return foreign, false
 	}
-	_ = json.Unmarshal(body, &envelope)
-	if envelope.Error == nil {
-		return foreign, false
+	var found struct {
+		Code    string
+		Details []struct{ Message string }
+		Inner   struct {
+			Type     string
+			Internal struct{ Type string } `json:"internalexception"`
+		} `json:"innererror"`
 	}
-	exception := envelope.Error.Inner.Internal.Type
-	if exception == "" && len(envelope.Error.Details) > 0 {
+	_ = json.Unmarshal(fields, &found) // a member of another type is left out, the others are read
+	exception := found.Inner.Internal.Type
+	if exception == "" && len(found.Details) > 0 {
 		// "Ex6F9304|Microsoft.Exchange…Exception|The operation couldn't be performed…"
-		if parts := strings.SplitN(envelope.Error.Details[0].Message, "|", 3); len(parts) == 3 {
+		if parts := strings.SplitN(found.Details[0].Message, "|", 3); len(parts) == 3 {
 			exception = parts[1]
 		}
 	}
-	exception = cmp.Or(exception, envelope.Error.Inner.Type)
+	exception = cmp.Or(exception, found.Inner.Type)
 	return fault{
-		code:      identifier(envelope.Error.Code),
+		code:      identifier(found.Code),
 		exception: identifier(exception[strings.LastIndex(exception, ".")+1:]),
 	}, true
 }

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Mailbox holds the core properties of Get-Mailbox (the page, "Response overview"), the only ones
@@ -91,30 +91,21 @@ var furtherIDs = []string{"guid", "exchangeguid", "distinguishedname", "legacyex
 
 // decodeMailbox reads one mailbox and keeps, beyond the core, the properties named in selected.
 func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
-	var properties map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &properties); err != nil || properties == nil {
-		return Mailbox{}, errors.New("a mailbox is not an object")
-	}
 	var m Mailbox
 	var named []Delegate
-	texts := map[string]*string{
-		"identity": &m.Identity, "id": &m.ID, "name": &m.Name, "displayname": &m.DisplayName,
-		"userprincipalname": &m.UserPrincipalName, "alias": &m.Alias, "externaldirectoryobjectid": &m.ExternalDirectoryObjectID,
-		"recipienttype": &m.RecipientType, "recipienttypedetails": &m.RecipientTypeDetails,
-		"primarysmtpaddress": &m.PrimarySMTPAddress,
+	if kind(raw) != '{' {
+		return Mailbox{}, errors.New("a mailbox is not an object")
 	}
-	// sorted: two spellings of one name must not race
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		value, key := properties[name], strings.ToLower(name)
+	err := members(raw, func(name string, value json.RawMessage) (err error) {
+		key := strings.ToLower(name)
 		if slices.Contains(furtherIDs, key) {
 			if id, err := decodeText(value); err == nil && id != "" {
 				m.IDs = append(m.IDs, id)
 			}
 		}
-		var err error
-		switch {
-		case texts[key] != nil:
-			*texts[key], err = decodeText(value)
+		switch text := m.text(key); {
+		case text != nil:
+			*text, err = decodeText(value)
 		case key == "maxsendsize":
 			m.MaxSendSize, err = decodeLoosely(value)
 		case key == "emailaddresses":
@@ -127,14 +118,46 @@ func decodeMailbox(raw json.RawMessage, selected []string) (Mailbox, error) {
 			if m.Selected == nil {
 				m.Selected = map[string]json.RawMessage{}
 			}
-			m.Selected[name] = value
+			m.Selected[name] = bytes.Clone(value) // without it, a property would keep its whole page
 		}
 		if err != nil {
-			return Mailbox{}, fmt.Errorf("property %s %w", name, err)
+			return fmt.Errorf("property %s %w", name, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return Mailbox{}, err
 	}
 	m.Delegates = withNames(m.Delegates, named)
 	return m, nil
+}
+
+// text is the field of a property that is a text, by its name in lower case; nil for another.
+func (m *Mailbox) text(key string) *string {
+	switch key {
+	case "identity":
+		return &m.Identity
+	case "id":
+		return &m.ID
+	case "name":
+		return &m.Name
+	case "displayname":
+		return &m.DisplayName
+	case "userprincipalname":
+		return &m.UserPrincipalName
+	case "alias":
+		return &m.Alias
+	case "externaldirectoryobjectid":
+		return &m.ExternalDirectoryObjectID
+	case "recipienttype":
+		return &m.RecipientType
+	case "recipienttypedetails":
+		return &m.RecipientTypeDetails
+	case "primarysmtpaddress":
+		return &m.PrimarySMTPAddress
+	default:
+		return nil
+	}
 }
 
 // withNames adds display names to delegates. The form of [withDisplayNames] is not documented; seen
@@ -200,12 +223,15 @@ func kind(raw json.RawMessage) byte {
 	return 0
 }
 
-// decodeText reads a scalar as text; null and nothing are "".
+// decodeText reads a scalar as text; null and nothing are "". raw is JSON that has been checked.
 func decodeText(raw json.RawMessage) (string, error) {
 	switch kind(raw) {
 	case 0, 'n':
 		return "", nil
 	case '"':
+		if inner := bytes.Trim(raw, " \t\r\n"); bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+			return string(inner[1 : len(inner)-1]), nil // nothing to decode
+		}
 		var s string
 		err := json.Unmarshal(raw, &s)
 		return s, err
@@ -228,22 +254,17 @@ func decodeLoosely(raw json.RawMessage) (string, error) {
 // decodeList reads an array, or the single entry that PowerShell makes of an array of one; null is
 // empty. Entries that say nothing are left out.
 func decodeList[T comparable](raw json.RawMessage, decode func(json.RawMessage) (T, error)) ([]T, error) {
-	var entries []json.RawMessage
-	if kind(raw) != '[' {
-		entries = append(entries, raw)
-	} else if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, errForm
-	}
 	list := []T{}
-	var none T
-	for _, entry := range entries {
+	add := func(entry json.RawMessage) error {
+		var none T
 		v, err := decode(entry)
-		if err != nil {
-			return nil, err
-		}
-		if v != none {
+		if err == nil && v != none {
 			list = append(list, v)
 		}
+		return err
 	}
-	return list, nil
+	if kind(raw) != '[' {
+		return list, add(raw)
+	}
+	return list, items(raw, add)
 }

@@ -40,7 +40,8 @@ type Config struct {
 	Limits Limits
 	// Secrets are the client's credentials; see [Client.Do].
 	Secrets []secret.String
-	// RoundTripper is the HTTP stack; default a pooled http.Transport.
+	// RoundTripper is the HTTP stack; default a pooled http.Transport. Another one must run the hooks
+	// of package httptrace as that does: else a request may leave after its lease.
 	RoundTripper http.RoundTripper
 }
 
@@ -51,8 +52,9 @@ type Client struct {
 }
 
 // maxIdleConns is how many connections to a vendor are kept for the next calls. With fewer than the
-// calls that may be under way, a burst closes and dials them again: each costs a TLS handshake.
-const maxIdleConns = 256
+// calls that may be under way (256 in slots and 256 detached), a burst closes and dials them again:
+// each costs a TLS handshake. Over HTTP/2 calls share few connections, so it does not matter there.
+const maxIdleConns = 512
 
 // New returns a Client.
 func New(cfg Config) *Client {
@@ -113,22 +115,38 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 	defer cancel()
 	// Connected is the last moment at which nothing can have been sent.
 	var connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
+	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	body, err := bodyOf(req)
+	if err != nil {
+		done(context.Canceled)
+		return nil, &failure.Error{Kind: failure.Internal, Vendor: c.cfg.Vendor, Cause: err, Text: "the request's body cannot be read"}
+	}
+	var keptBack atomic.Bool
+	if body != nil {
+		// The hook runs once there is a connection, just before the body goes: no dialling and no
+		// waiting lies between the check and the wire. A vendor can do nothing with a request whose
+		// body lacks.
+		trace.WroteHeaders = func() {
+			if lease.Check(ctx) != nil {
+				keptBack.Store(true)
+				body.Reset(nil)
+				cancel()
+			}
+		}
+	}
 	if effect == Write {
 		// net/http silently repeats a request on a stale connection if it believes it safe to.
 		// Without GetBody it cannot repeat one with a body.
 		req.GetBody = nil
 	}
-	req = req.WithContext(ctx)
-	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &leased{req.Body, func() error { return lease.Check(ctx) }}
-	}
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &trace))
 	// Not an http.Client: it would read where a redirect points, and quote that and the request's
 	// URL in its errors.
 	answer, err := c.cfg.RoundTripper.RoundTrip(req)
-	if errors.Is(err, lease.ErrLost) {
+	if keptBack.Load() {
+		if err == nil {
+			_ = answer.Body.Close() // an answer to half a request
+		}
 		done(context.Canceled) // tells nothing of the vendor
 		return nil, c.unleased()
 	}
@@ -137,31 +155,32 @@ func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secre
 		return nil, c.lost(effect, connected.Load(), err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, c.cfg.MaxBody+1))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, c.cfg.MaxBody+1))
 	done(answered(answer.StatusCode, err))
 	if err != nil {
 		return nil, c.lost(effect, true, err)
 	}
-	if int64(len(body)) > c.cfg.MaxBody {
+	if int64(len(text)) > c.cfg.MaxBody {
 		return nil, c.tooLarge(effect)
 	}
-	return withoutSecrets(&Response{Status: answer.StatusCode, Header: answer.Header, Body: body},
+	return withoutSecrets(&Response{Status: answer.StatusCode, Header: answer.Header, Body: text},
 		slices.Concat(c.cfg.Secrets, authorisation(req.Header), secrets)), nil
 }
 
-// leased is a request's body that is not sent once the lease is lost. The body is asked for when
-// there is a connection, so what passes between the check and the wire is no dialling and no
-// waiting. A vendor can do nothing with a request whose body lacks.
-type leased struct {
-	io.ReadCloser
-	check func() error
-}
-
-func (l *leased) Read(p []byte) (int, error) {
-	if err := l.check(); err != nil {
-		return 0, err
+// bodyOf gives the reader of a request's body, which lies in memory; nil where there is none. It
+// replaces the request's reader by one of a type that net/http knows: behind any other it sends the
+// headers in a packet of their own.
+func bodyOf(req *http.Request) (*bytes.Reader, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil, nil
 	}
-	return l.ReadCloser.Read(p)
+	whole, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	body := bytes.NewReader(whole)
+	req.Body = io.NopCloser(body)
+	return body, nil
 }
 
 // unleased is the failure that a request was kept back, since the lease is lost.
@@ -184,12 +203,26 @@ func authorisation(h http.Header) (secrets []secret.String) {
 
 func withoutSecrets(res *Response, secrets []secret.String) *Response {
 	res.Body = secret.HideBytes(res.Body, secrets...)
+	if !anyIn(res.Header, secrets) {
+		return res
+	}
 	for _, values := range res.Header {
 		for i := range values {
 			values[i] = secret.Hide(values[i], secrets...)
 		}
 	}
 	return res
+}
+
+// anyIn reports whether headers may hold a secret, by one search through all of them.
+func anyIn(h http.Header, secrets []secret.String) bool {
+	all := make([]byte, 0, 512)
+	for _, values := range h {
+		for _, v := range values {
+			all = append(append(all, v...), '\n')
+		}
+	}
+	return !bytes.Equal(secret.HideBytes(all, secrets...), all)
 }
 
 // lost turns a missing answer into the failure that it means.

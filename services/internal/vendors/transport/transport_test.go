@@ -5,8 +5,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.opentelemetry.io/otel"
@@ -61,6 +64,46 @@ func TestNoAnswerBringsOurCredentialsBack(t *testing.T) {
 				t.Errorf("more than the secrets is gone: %s", res.Body)
 			}
 		})
+	}
+}
+
+// countingConn counts the writes of one connection.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// TestARequestIsOneWrite: with its headers in a packet of their own, each request costs the vendor
+// and us a system call more.
+func TestARequestIsOneWrite(t *testing.T) {
+	t.Parallel()
+	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	t.Cleanup(vendor.Close)
+	var writes atomic.Int64
+	client := transport.New(transport.Config{Vendor: "v", RoundTripper: &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			return countingConn{conn, &writes}, err
+		},
+	}})
+	for _, effect := range []transport.Effect{transport.Read, transport.Write} {
+		req, err := transport.JSON(http.MethodPost, vendor.URL, []byte(`{"name":"Zoe"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writes.Store(0)
+		res, err := client.Do(t.Context(), effect, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(res.Body) != `{"name":"Zoe"}` || writes.Load() != 1 {
+			t.Errorf("%d writes, the body arrived as %q", writes.Load(), res.Body)
+		}
 	}
 }
 

@@ -1,0 +1,59 @@
+package bus
+
+import "sync"
+
+// Admission limits how many messages of a group a process works on at once, over all partitions. A
+// message that is not admitted is not started: it keeps its place and its lease, and goes back to
+// the server when its partition does.
+type Admission interface {
+	// Group names what a message counts against. A message of the group "" is always started.
+	Group(Delivery) string
+	// Admit permits one message of a group to start. Without a permit that is free, ok is false and
+	// w is granted one later.
+	Admit(group string, w *PermitQueue) (p Permit, ok bool)
+	// Withdraw ends all that w waits for.
+	Withdraw(w *PermitQueue)
+}
+
+// Permit is the right to work on one message of a group.
+type Permit struct {
+	Group string
+	// Release gives the permit back. It may be called again. nil: there is nothing to give back.
+	Release func()
+}
+
+func (p Permit) release() {
+	if p.Release != nil {
+		p.Release()
+	}
+}
+
+// PermitQueue receives the permits that a partition waits for.
+type PermitQueue struct {
+	arrived chan struct{} // wakes the partition's loop
+	mu      sync.Mutex
+	permits []Permit
+}
+
+// NewPermitQueue returns an empty queue.
+func NewPermitQueue() *PermitQueue { return &PermitQueue{arrived: make(chan struct{}, 1)} }
+
+// Grant passes a permit on. It does not wait.
+func (q *PermitQueue) Grant(p Permit) {
+	q.mu.Lock()
+	q.permits = append(q.permits, p)
+	q.mu.Unlock()
+	select {
+	case q.arrived <- struct{}{}:
+	default: // the loop has been woken already
+	}
+}
+
+// Take returns the permits that were granted since the last call.
+func (q *PermitQueue) Take() []Permit {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	permits := q.permits
+	q.permits = nil
+	return permits
+}
