@@ -90,35 +90,50 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	}
 	op := api.Open(r, body)
 	entry.Call, entry.Target, entry.Detail = op.Name, op.Target, op.Detail
-	finish := func(a Answer, status int) {
+	x := exchange{w, r, body, func(a Answer, status int) {
 		entry.Status, entry.Outcome, entry.Committed = status, a.Outcome, a.Committed
 		entry.Took = time.Since(started)
 		rn.Journal.Add(entry)
 		rn.Log.Debug("vendor call", "vendor", entry.Vendor, "call", entry.Call, "target", entry.Target,
 			"status", status, "outcome", entry.Outcome, "committed", entry.Committed, "fault", entry.Fault)
-	}
-	reply := func(a Answer) {
-		finish(a, a.Status)
-		write(w, a)
-	}
+	}}
 
 	delay, rule := rn.Faults.Pick(api.Vendor(), op.Name, op.Target)
 	if delay > 0 {
 		entry.Fault = string(fault.Latency)
 		if !wait(r, delay) {
-			finish(Answer{Outcome: "caller gave up before the work"}, 0)
+			x.finish(Answer{Outcome: "caller gave up before the work"}, 0)
 			return
 		}
 	}
 	run := Run{Origin: state.Origin{Sequence: entry.Sequence, Vendor: entry.Vendor, Call: op.Name, Target: op.Target, Detail: op.Detail, At: entry.Time}}
-	if rule == nil {
-		reply(op.Run(run))
+	if rule != nil {
+		entry.Fault = string(rule.Kind)
+		rn.strike(x, rule, api, op, run)
 		return
 	}
-	entry.Fault = string(rule.Kind)
+	x.reply(op.Run(run))
+}
+
+// exchange is a request, and the way to answer it.
+type exchange struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	body []byte
+	// finish writes the journal's entry. The status is 0 if there is no answer.
+	finish func(a Answer, status int)
+}
+
+func (x exchange) reply(a Answer) {
+	x.finish(a, a.Status)
+	write(x.w, a)
+}
+
+// strike has a fault happen to a call.
+func (rn *Runner) strike(x exchange, rule *fault.Rule, api API, op Operation, run Run) {
 	if rule.Kind == fault.Suspend || rule.Kind == fault.Partial {
 		run.Twist = rule.Kind
-		reply(op.Run(run))
+		x.reply(op.Run(run))
 		return
 	}
 	a := Answer{Outcome: "nothing done"}
@@ -127,25 +142,25 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	}
 	switch rule.Kind {
 	case fault.TimeoutBefore, fault.TimeoutAfter:
-		finish(a, 0)
-		wait(r, rule.Hold())
-		drop(w, false)
+		x.finish(a, 0)
+		wait(x.r, rule.Hold())
+		drop(x.w, false)
 	case fault.Reset:
-		finish(a, 0)
-		drop(w, true)
+		x.finish(a, 0)
+		drop(x.w, true)
 	case fault.Status:
-		finish(a, rule.Params.Status)
-		writeStatus(w, rule.Params)
+		x.finish(a, rule.Params.Status)
+		writeStatus(x.w, rule.Params)
 	case fault.ExpireToken:
-		reply(rn.expired(api, run, r, body))
+		x.reply(rn.expired(api, run, x.r, x.body))
 	case fault.SecretEcho:
-		a = echo(api.Vendor(), rule.Params.Status, r, body)
+		a = echo(api.Vendor(), rule.Params.Status, x.r, x.body)
 		a.Outcome = "nothing done"
-		reply(a)
+		x.reply(a)
 	case fault.NonJSON:
 		page := notJSON(rule.Params)
-		finish(a, page.Status)
-		write(w, page)
+		x.finish(a, page.Status)
+		write(x.w, page)
 	}
 }
 
