@@ -57,6 +57,13 @@ func StartNATS(c NATSConfig) (*NATS, error) {
 	options.JetStream = true
 	options.StoreDir = c.StoreDir
 	options.SyncAlways = c.SyncAlways
+	return StartServer(options)
+}
+
+// StartServer starts a server with options of its own, for tests of clusters, accounts and limits.
+// It writes no log and leaves the process's signals alone. It returns when the server accepts
+// connections.
+func StartServer(options *server.Options) (*NATS, error) {
 	options.NoLog = true
 	options.NoSigs = true
 	s, err := server.NewServer(options)
@@ -64,9 +71,9 @@ func StartNATS(c NATSConfig) (*NATS, error) {
 		return nil, fmt.Errorf("embedded: NATS: %w", err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(natsStart) || !s.JetStreamEnabled() {
+	if !s.ReadyForConnections(natsStart) || options.JetStream && !s.JetStreamEnabled() {
 		s.Shutdown()
-		return nil, fmt.Errorf("embedded: NATS did not start on 127.0.0.1:%d with the files in %s", c.Port, c.StoreDir)
+		return nil, fmt.Errorf("embedded: NATS did not start on %s:%d with the files in %s", options.Host, options.Port, options.StoreDir)
 	}
 	return &NATS{server: s}, nil
 }

@@ -60,9 +60,9 @@ func newKeyQueues() *keyQueues {
 	return &keyQueues{bySequence: map[uint64]*pending{}, byKey: map[string][]*pending{}, groups: map[string]*keyGroup{}}
 }
 
-// add queues a delivery of a group, of so many bytes. Of a message that is pending already it keeps the place:
-// one that was awaiting its redelivery is queued again, and one that is started goes on, with the
-// acknowledgement address of the new delivery.
+// add queues a delivery of a group, of so many bytes. Of a message that is pending already it keeps
+// the place: one that was awaiting its redelivery is queued again, and one that is started goes on,
+// with the acknowledgement address of the new delivery.
 //
 // overtaking is the started message that is newer than this one and has the same key, or nil. The
 // server delivers an older message behind a newer one if it lost the older one's acknowledgement,

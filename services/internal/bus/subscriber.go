@@ -29,8 +29,9 @@ type SubscriberConfig struct {
 	// at least, and at most twice as long; 0 is 30 seconds. It finishes its started messages
 	// before.
 	RebalanceInterval time.Duration
-	// Admission limits what is started of the messages of a consumer with a pinned client. A handler
-	// of a message that it has admitted calls [Delivery.ReleasePermit]. nil: there is no limit.
+	// Admission limits what is started of the messages of a consumer with a pinned client. A
+	// handler of a message that it has admitted calls [Delivery.ReleasePermit]. nil: there is no
+	// limit.
 	Admission Admission
 	// NakDelay returns the delay until a nacked message is delivered again; nil is [Backoff].
 	NakDelay func(Delivery, *message.Message) time.Duration

@@ -12,14 +12,22 @@ import (
 
 // admission holds back commands that would only wait for a call of their tenant or vendor.
 type admission struct {
-	*budgets
+	budgets  *budgets
 	handlers map[string]Handler
 }
+
+// Admit implements [bus.Admission].
+func (a admission) Admit(group string, q *bus.PermitQueue) (bus.Permit, bool) {
+	return a.budgets.Admit(group, q)
+}
+
+// Withdraw implements [bus.Admission].
+func (a admission) Withdraw(q *bus.PermitQueue) { a.budgets.Withdraw(q) }
 
 // Group implements [bus.Admission]. What calls no vendor has no group, nor has a command whose type
 // is not plain to see: if it is carried out, it waits for its slot when it has been started.
 func (a admission) Group(d bus.Delivery) string {
-	if a.budget == (Budget{}) {
+	if a.budgets.budget == (Budget{}) {
 		return ""
 	}
 	address, isCommand := topology.ParseCommandSubject(d.Subject)

@@ -12,10 +12,10 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
-// TestAdmissionTakesTurns tries limits of 2 for a tenant, and 3 for all tenants at a vendor, with as
-// many commands read ahead. A step is a tenant, a vendor and a partition, such as "a v 1", which
-// asks for a permit; or "end a v 1", which ends the oldest command that has one; or "close 1", which
-// closes the partition. A result is who was permitted: at once, or by a grant.
+// TestAdmissionTakesTurns tries limits of 2 for a tenant, and 3 for all tenants at a vendor, with
+// as many commands read ahead. A step is a tenant, a vendor and a partition, such as "a v 1", which
+// asks for a permit; or "end a v 1", which ends the oldest command that has one; or "close 1",
+// which closes the partition. A result is who was permitted: at once, or by a grant.
 func TestAdmissionTakesTurns(t *testing.T) {
 	t.Parallel()
 	times := func(n int, step string) []string {

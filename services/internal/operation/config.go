@@ -97,8 +97,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// patience is how long a command waits for a call of its tenant or vendor before that is published.
-func (c Config) patience() time.Duration { return 5 * c.ParkAfter }
+// limitTimeout is how long a command waits for a call of its tenant or vendor before that is
+// published.
+func (c Config) limitTimeout() time.Duration { return 5 * c.ParkAfter }
 
 // leaseTime is how long others leave a detached call alone after its last renewal, which happens
 // three times as often. If the process dies, the command is taken up again after so long.

@@ -36,5 +36,5 @@ func (e *Engine) waitsUnseen(t *task) bool {
 			due = at
 		}
 	}
-	return e.Now().Before(due.Add(e.cfg.patience()))
+	return e.Now().Before(due.Add(e.cfg.limitTimeout()))
 }
