@@ -136,3 +136,9 @@ func collect(v any, within bool, found []string) []string {
 	}
 	return found
 }
+
+// MayHoldSecrets reports whether the schema of a type's data marks something as secret.
+func MayHoldSecrets(eventType string) bool {
+	s := compiled().types[eventType]
+	return s != nil && s.hasSecrets
+}
