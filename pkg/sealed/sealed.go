@@ -113,6 +113,18 @@ func Seal(secret, operationID string, recipients ...Recipient) (string, error) {
 	return out.String(), nil
 }
 
+// Sealer seals the secrets of commands; it is a client.Sealer. The zero value is ready to use.
+type Sealer struct{}
+
+// SealFor is [Seal] to recipients as [ParseRecipients] reads them.
+func (Sealer) SealFor(secret, operationID, recipients string) (string, error) {
+	list, err := ParseRecipients(recipients)
+	if err != nil {
+		return "", fmt.Errorf("cannot be sealed: %w", err)
+	}
+	return Seal(secret, operationID, list...)
+}
+
 func encrypt(to io.Writer, secret string, keys []age.Recipient) error {
 	w, err := age.Encrypt(to, keys...)
 	if err != nil {

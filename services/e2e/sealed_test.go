@@ -20,6 +20,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/sealed"
 	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // sealedSystem is a running system whose tenant takes sealed secrets alone, with its files.
@@ -90,16 +91,39 @@ func (s *sealedSystem) hosted(id, password string) client.Outcome {
 	}
 	m := command{id, event.TypeBusinessUserCreate, id, fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com",
 		"userPrincipalName":"%s@alpineskihouse.com","preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"newPassword":%s}`, id, value)}.message()
-	ctx, cancel := context.WithTimeout(s.Context(), waitTimeout)
-	defer cancel()
-	if _, err := s.js.PublishMsg(ctx, m); err != nil {
+	if _, err := s.js.PublishMsg(s.Context(), m); err != nil {
 		s.Fatal(err)
 	}
+	return s.outcome(id)
+}
+
+// outcome waits for the outcome of a command.
+func (s *sealedSystem) outcome(id string) client.Outcome {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), waitTimeout)
+	defer cancel()
 	outcome, err := client.Await(ctx, s.js, client.Receipt{Tenant: "contoso", Domain: event.DomainDirectory, OperationID: event.OperationID("contoso", source, id)})
 	if err != nil {
 		s.Fatal(err)
 	}
 	return outcome
+}
+
+// byClient publishes a create with a plain password as programs of Go do: the client seals it.
+func (s *sealedSystem) byClient(id, password string) client.Outcome {
+	s.Helper()
+	cmd, err := client.New("contoso", source, id, event.BusinessUserCreateData{
+		Container: "LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com", UserPrincipalName: id + "@alpineskihouse.com",
+		PreferredDomainController: "AD01.fabrikam.com", NewPassword: password,
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	cmd.Sealer = sealed.Sealer{}
+	if _, err := client.Send(s.Context(), s.js, cmd); err != nil {
+		s.Fatal(err)
+	}
+	return s.outcome(id)
 }
 
 func (s *sealedSystem) expect(what string, got client.Outcome, want event.State, words ...string) {
@@ -171,7 +195,7 @@ func TestSealedSecrets(t *testing.T) {
 
 	s.expect("a sealed create", s.hosted("sealed", seal("Zebra-Seal-1", "sealed", firstKey)), event.StateSucceeded)
 	// The vendor judges the password itself: the text of the age file would be good enough.
-	s.expect("a weak one", s.hosted("weak", seal("zebraweakseal", "weak", firstKey)), event.StateFailed, "password policy")
+	s.expect("a weak one", s.hosted("weak", seal("zebraweakseal", "weak", firstKey)), event.StateFailed, "the password breaks the domain's policy")
 	s.expect("one to another key", s.hosted("foreign", seal("Zebra-Seal-3", "foreign", foreignKey)), event.StateRejected, `"field":"/newPassword"`, sealed.ErrOtherKey.Error(), "mailwright secrets recipients")
 	s.expect("one of another operation", s.hosted("replayed", seal("Zebra-Seal-4", "sealed", firstKey)), event.StateRejected, `"field":"/newPassword"`, sealed.ErrOtherOperation.Error())
 	s.expect("a plain one", s.hosted("plain", "Plain-Pass-5"), event.StateRejected, `"field":"/newPassword"`, "must be sealed")
@@ -184,18 +208,25 @@ func TestSealedSecrets(t *testing.T) {
 	s.expect("one to the new key", s.hosted("new", seal("Zebra-Seal-7", "new", secondKey)), event.StateSucceeded)
 	s.expect("one to the old key", s.hosted("old", seal("Zebra-Seal-8", "old", firstKey)), event.StateSucceeded)
 
+	s.expect("a plain one while no key is published", s.byClient("unpublished", "Plain-Pass-9"), event.StateRejected, "must be sealed")
+	m := &nats.Msg{Subject: topology.RecipientsSubject("contoso"), Data: []byte(secondKey.Recipients()[0].String() + "\n")}
+	if _, err := client.Store(t.Context(), s.js, m); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("one that the client seals", s.byClient("client", "Zebra-Seal-10"), event.StateSucceeded)
+
 	// The projections have read everything, and the spans have been sent.
 	e := &env{T: t}
 	e.eventually(func(context.Context) string {
 		traces.mu.Lock()
 		defer traces.mu.Unlock()
-		if strings.Count(traces.text.String(), "hostedexchange POST") < 4 {
+		if strings.Count(traces.text.String(), "hostedexchange POST") < 5 {
 			return "the traces lack calls"
 		}
 		return ""
 	})
 	e.eventually(func(context.Context) string {
-		if len(s.holding(event.OperationID("contoso", source, "old"))) < 3 {
+		if len(s.holding(event.OperationID("contoso", source, "client"))) < 3 {
 			return "the last operation is not in the files of NATS, Postgres and a log"
 		}
 		return ""
@@ -203,7 +234,7 @@ func TestSealedSecrets(t *testing.T) {
 	if err := s.Stop(); err != nil { // everything is written
 		t.Error(err)
 	}
-	for _, password := range []string{"Zebra-Seal-1", "zebraweakseal", "Zebra-Seal-3", "Zebra-Seal-4", "Zebra-Seal-6", "Zebra-Seal-7", "Zebra-Seal-8"} {
+	for _, password := range []string{"Zebra-Seal-1", "zebraweakseal", "Zebra-Seal-3", "Zebra-Seal-4", "Zebra-Seal-6", "Zebra-Seal-7", "Zebra-Seal-8", "Zebra-Seal-10"} {
 		if found := s.holding(password); len(found) > 0 {
 			t.Errorf("%s is in %v", password, found)
 		}
@@ -211,13 +242,15 @@ func TestSealedSecrets(t *testing.T) {
 			t.Errorf("%s is in the traces", password)
 		}
 	}
-	plain := s.holding("Plain-Pass-5")
-	if len(plain) == 0 || !strings.Contains(plain[0], "COMMANDS") {
-		t.Errorf("the search finds the plain password in %v, and it is in COMMANDS", plain)
-	}
-	for _, name := range plain {
-		if !strings.Contains(name, "COMMANDS") {
-			t.Errorf("a plain password is in %s", name)
+	for _, password := range []string{"Plain-Pass-5", "Plain-Pass-9"} {
+		found := s.holding(password)
+		if len(found) == 0 {
+			t.Errorf("the search does not find %s, and it is in COMMANDS", password)
+		}
+		for _, name := range found {
+			if !strings.Contains(name, topology.StreamCommands) {
+				t.Errorf("%s is in %s", password, name)
+			}
 		}
 	}
 }
