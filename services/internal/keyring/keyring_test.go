@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +95,35 @@ func TestTheFileIsReadAgainWhenItChanges(t *testing.T) {
 	}
 	if strings.Contains(log.String(), secretPart(first)) || strings.Contains(log.String(), secretPart(second)) {
 		t.Errorf("the log has a key:\n%s", log.String())
+	}
+}
+
+// TestManyReadWhileTheFileChanges is for the race detector, and wants whole lists of keys.
+func TestManyReadWhileTheFileChanges(t *testing.T) {
+	t.Parallel()
+	path, first, second := filepath.Join(t.TempDir(), "keys"), newKey(t), newKey(t)
+	write(t, path, first, 0o600)
+	k, err := keyring.Open(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for range 200 {
+				if n := len(k.Identities().Recipients()); n != 1 && n != 2 {
+					t.Errorf("%d keys", n)
+				}
+			}
+		})
+	}
+	for range 20 {
+		write(t, path, second+first, 0o600)
+		write(t, path, first, 0o600)
+	}
+	readers.Wait()
+	if n := len(k.Identities().Recipients()); n != 1 {
+		t.Errorf("%d keys at last", n)
 	}
 }
 
