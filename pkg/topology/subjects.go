@@ -40,6 +40,10 @@ func MailboxSubject(tenant, mailbox string) string {
 	return join("mailbox", tenant, event.Token(mailbox))
 }
 
+// RecipientsSubject holds the keys to which the publishers of a tenant seal secrets:
+// mailwright.recipients.<tenant>.
+func RecipientsSubject(tenant string) string { return join("recipients", tenant) }
+
 // MailboxesOf matches the subjects of all mailboxes of a tenant.
 func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
 

@@ -57,6 +57,9 @@ type Options struct {
 	NoSandbox bool
 	// Tenants are configured beside [SandboxTenant], against the same vendors.
 	Tenants []string
+	// Identities, if set, are age identities, one a line: the tenants take sealed secrets alone,
+	// which these open. They stand in the file [IdentitiesFile] of Dir.
+	Identities string
 	// Services to run; nil is all.
 	Services []string
 	// Before, if set, is called when NATS, Postgres and sandbox are ready, before the services

@@ -37,6 +37,9 @@ type Config struct {
 	// StrictKeys names the tenants whose commands are rejected if their key is not the recommended
 	// one.
 	StrictKeys map[string]bool
+	// Secrets says, by tenant, what opens sealed secrets and whether plain ones are allowed. The
+	// handlers reject the commands of a tenant that is missing here.
+	Secrets map[string]Secrets
 	// Budget limits each tenant's and each vendor's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream

@@ -85,6 +85,10 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	if err != nil {
 		return err
 	}
+	secrets, err := secretsOf(tenants, table, p.Log)
+	if err != nil {
+		return err
+	}
 	engine, err := operation.New(ctx, operation.Config{
 		Domain:            domain,
 		Handlers:          table,
@@ -94,6 +98,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		RecheckAfter:      cfg.RecheckAfter,
 		Operators:         tenants.Operators(),
 		StrictKeys:        tenants.StrictKeys(),
+		Secrets:           secrets,
 		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
 		JS:                js,
 		Log:               p.Log,
