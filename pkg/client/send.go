@@ -61,10 +61,10 @@ type Receipt struct {
 // for it: see [Recipients] and [Command.Seal]. A js that is no [jetstream.JetStream] cannot be
 // asked for them: then the secrets go as they are, and the service may reject them.
 //
-// Errors: an invalid command, as from [Command.Message]; [ErrNoSealer]; [ErrNoStreams]; an error of the server;
-// ctx's own. After ctx's own error the command may be stored or not; to send it again is safe. Send
-// does not check the data against the schema of the command type: [event.Check] does, and the
-// service rejects a command whose data are invalid.
+// Errors: an invalid command, as from [Command.Message]; [ErrNoSealer]; [ErrNoStreams]; an error of
+// the server; ctx's own. After ctx's own error the command may be stored or not; to send it again
+// is safe. Send does not check the data against the schema of the command type: [event.Check] does,
+// and the service rejects a command whose data are invalid.
 func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, error) {
 	c, err := SealForTenant(ctx, js, c)
 	if err != nil {

@@ -85,8 +85,8 @@ func (c *containers) env() map[string]string {
 // ended is a container that has ended.
 type ended struct{ id, output string }
 
-// runCLI runs the command line in a container, which is removed with the system. files lie in /data.
-// The error has what it printed.
+// runCLI runs the command line in a container, which is removed with the system. files lie in
+// /data. The error has what it printed.
 func (c *containers) runCLI(ctx context.Context, env, files map[string]string, args ...string) (ended, error) {
 	image := c.opts.images[CLI]
 	created, err := runs(testcontainers.Run)(context.WithoutCancel(ctx), image,
@@ -173,13 +173,15 @@ func unknownUser(user string) error {
 	return fmt.Errorf("there is no NATS user %q; 'mailwright nats permissions --tenant %s' lists them", user, Tenant)
 }
 
-// SeedFile is the file with the seed of a NATS user, such as "publisher-contoso" or "operator", for
-// a test of a publisher under the permissions that it has in production:
-// nats.Connect(s.Endpoints.NATS, nkey) with nkey of nats.NkeyOptionFromSeed(file), and
-// nats.CustomInboxPrefix("_INBOX_publisher-contoso"). 'mailwright nats permissions' lists the users.
-// Without a seed a connection may do everything. The services have users of their own. The error is
-// that there is no such user, that [WithNATS] brought the server, or that the system has no
-// services.
+// SeedFile is the file with the seed of a NATS user, such as "publisher-contoso" or "operator". By
+// it a test runs a publisher under the permissions that it has in production:
+//
+//	identity, err := nats.NkeyOptionFromSeed(file)
+//	nc, err := nats.Connect(mw.Endpoints.NATS, identity, nats.CustomInboxPrefix("_INBOX_publisher-contoso"))
+//
+// 'mailwright nats permissions' lists the users. Without a seed a connection may do everything. The
+// services have users of their own. The error is that there is no such user, that [WithNATS]
+// brought the server, or that the system has no services.
 func (s *System) SeedFile(user string) (string, error) {
 	file, err := s.parts.SeedFile(user)
 	if err != nil {

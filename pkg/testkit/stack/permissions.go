@@ -69,8 +69,8 @@ func (s *Stack) usersFile() string { return filepath.Join(s.opts.Dir, "nats-user
 
 func (s *Stack) seedsDir() string { return filepath.Join(s.opts.Dir, "seeds") }
 
-// SeedFile is the file with the seed by which a user of 'mailwright nats permissions' connects, such as
-// "publisher-contoso" or the name of a service. It is "" without [Options.Permissions].
+// SeedFile is the file with the seed by which a user of 'mailwright nats permissions' connects,
+// such as "publisher-contoso" or the name of a service. It is "" without [Options.Permissions].
 func (s *Stack) SeedFile(user string) string {
 	if !s.opts.Permissions {
 		return ""

@@ -22,8 +22,8 @@ import (
 const (
 	Streams  = "streams"  // makes streams and consumers: mailwright streams apply
 	Operator = "operator" // the command line of those who run the system
-	// Administrator may do everything in the account. It exists where [Options.TrustUnauthenticated]
-	// asks for it.
+	// Administrator may do everything in the account. It exists where
+	// [Options.TrustUnauthenticated] asks for it.
 	Administrator = "administrator"
 )
 
