@@ -37,6 +37,9 @@ type Config struct {
 	// StrictKeys names the tenants whose commands are rejected if their key is not the recommended
 	// one.
 	StrictKeys map[string]bool
+	// Tenants is how many tenants are configured; 0: any number. A single one holds up nobody: what
+	// it has over its limit stays in the partitions.
+	Tenants int
 	// Budget limits each tenant's and each vendor's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream

@@ -94,6 +94,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		RecheckAfter:      cfg.RecheckAfter,
 		Operators:         tenants.Operators(),
 		StrictKeys:        tenants.StrictKeys(),
+		Tenants:           len(tenants),
 		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
 		JS:                js,
 		Log:               p.Log,
