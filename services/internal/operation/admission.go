@@ -41,10 +41,11 @@ func (a admission) Group(d bus.Delivery) string {
 	return groupOf(address.Tenant, handler.Vendor)
 }
 
-// typeOf is the type of a command, "" if it is not plain to see.
+// typeOf is the type of a command, "" if it is not plain to see. In structured mode it stands in the
+// body.
 func typeOf(d bus.Delivery) string {
-	if !strings.HasPrefix(d.Header.Get("content-type"), "application/cloudevents") {
-		return d.Header.Get("ce-type")
+	if t := d.Header.Get("ce-type"); t != "" {
+		return t
 	}
 	var structured struct {
 		Type string `json:"type"`
@@ -82,6 +83,9 @@ func (b *budgets) limitsOf(group string) []*limit {
 
 // Admit implements [bus.Admission].
 func (b *budgets) Admit(group string, q *bus.PermitQueue) (bus.Permit, bool) {
+	if group == "" {
+		return bus.Permit{Release: func() {}}, true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.admit(applicant{group, q})

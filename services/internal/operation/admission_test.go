@@ -119,10 +119,10 @@ func TestGroupOfACommand(t *testing.T) {
 		group  string
 	}{
 		"binary mode":             {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Header: binary}, "v/contoso"},
-		"structured mode":         {Budget{Vendor: 1}, bus.Delivery{Subject: subject, Header: nats.Header{"content-type": {"application/cloudevents+json"}}, Data: []byte(`{"type":"` + event.TypeDelegationSet + `"}`)}, "v/contoso"},
+		"structured mode":         {Budget{Vendor: 1}, bus.Delivery{Subject: subject, Data: []byte(`{"type":"` + event.TypeDelegationSet + `"}`)}, "v/contoso"},
 		"no limits":               {Budget{}, bus.Delivery{Subject: subject, Header: binary}, ""},
 		"a type without a vendor": {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Header: nats.Header{"ce-type": {event.TypeOperationCancel}}}, ""},
-		"no type":                 {Budget{Tenant: 1}, bus.Delivery{Subject: subject}, ""},
+		"no type":                 {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Data: []byte("no event")}, ""},
 		"a wake-up":               {Budget{Tenant: 1}, bus.Delivery{Subject: "mailwright.wake.contoso.delegation.3.alex", Header: binary}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

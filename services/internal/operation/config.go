@@ -40,6 +40,9 @@ type Config struct {
 	// Secrets says, by tenant, what opens sealed secrets and whether plain ones are allowed. The
 	// handlers reject the commands of a tenant that is missing here.
 	Secrets map[string]Secrets
+	// Tenants is how many tenants are configured; 0: any number. A single one holds up nobody: what
+	// it has over its limit stays in the partitions.
+	Tenants int
 	// Budget limits each tenant's and each vendor's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream

@@ -76,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		parking: &parking{
 			js: cfg.JS, parked: parked, lastParked: bus.NewLastMessageReader(cfg.JS, parked),
 			commands: commands, failpoints: cfg.Failpoints, now: clock.Now,
+			overflows: overflows{addedAt: map[topology.Address]time.Time{}},
 		},
 		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.limitTimeout()),
 		commandsKept:  commands.CachedInfo().Config.MaxAge,

@@ -22,7 +22,9 @@ func (e *Engine) limit(ctx context.Context, t *task) (step, error) {
 	}
 	t.endCall = func() {
 		end()
-		t.command.ReleasePermit()
+		if t.releasePermit != nil {
+			t.releasePermit()
+		}
 	}
 	return step{}, nil
 }

@@ -99,6 +99,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		Operators:         tenants.Operators(),
 		StrictKeys:        tenants.StrictKeys(),
 		Secrets:           secrets,
+		Tenants:           len(tenants),
 		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
 		JS:                js,
 		Log:               p.Log,
