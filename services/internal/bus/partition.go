@@ -169,9 +169,11 @@ func (c *partitionConsumer) pull(ctx context.Context, p *puller) error {
 		case first := <-c.completed:
 			c.completeAll(first)
 		case <-checkDue:
-		case <-p.heartbeat.C:
-			if p.heartbeatMissed() {
-				return errNoHeartbeat
+		case <-p.disconnected:
+			return errForgotten
+		case <-p.overdue.C:
+			if p.unanswered() {
+				return errForgotten
 			}
 		case m := <-c.heartbeats.confirmed:
 			c.heartbeats.confirm(m)
