@@ -157,7 +157,7 @@ func FuzzReading(f *testing.F) {
 					_ = r.history(&row, &data)
 				}
 				if mailboxes, err := r.delegated(); err == nil {
-					index := newMailboxIndex(nil)
+					index := newMailboxIndex()
 					for _, m := range mailboxes {
 						index.apply(m)
 					}
