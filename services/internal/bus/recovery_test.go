@@ -34,7 +34,7 @@ func TestNoMessageIsLostThroughServerRestarts(t *testing.T) {
 				for stored := false; !stored; { // a confirmation may be lost
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					m.SetContext(ctx)
-					stored = bus.NewPublisher(js).Publish("S.a", m) == nil
+					stored = newPublisher(js).Publish("S.a", m) == nil
 					cancel()
 				}
 				mu.Lock()

@@ -88,7 +88,7 @@ func TestMessagesAndTheirDelivery(t *testing.T) {
 
 	own := message.NewMessage("own", []byte("1"))
 	own.Metadata.Set("ce-id", "x")
-	if err := bus.NewPublisher(js).Publish("S.a", own); err != nil {
+	if err := newPublisher(js).Publish("S.a", own); err != nil {
 		t.Fatal(err)
 	}
 	foreign := nats.NewMsg("S.a")
@@ -118,7 +118,7 @@ func TestPublisherDeduplicates(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createStream(t, js, "S")
-	p := bus.NewPublisher(js)
+	p := newPublisher(js)
 	named := message.NewMessage("b", nil)
 	named.Metadata.Set("Nats-Msg-Id", "named")
 	if err := p.Publish("S.a", message.NewMessage("a", nil), message.NewMessage("a", nil), named, named, message.NewMessage("c", nil)); err != nil {

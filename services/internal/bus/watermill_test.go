@@ -83,7 +83,7 @@ func suitePubSub(js jetstream.JetStream, parallel int) tests.PubSubConstructor {
 
 func suiteGroup(js jetstream.JetStream, parallel int) tests.ConsumerGroupPubSubConstructor {
 	return func(_ *testing.T, group string) (message.Publisher, message.Subscriber) {
-		return bus.NewPublisher(js), bus.NewSubscriber(bus.SubscriberConfig{
+		return newPublisher(js), bus.NewSubscriber(bus.SubscriberConfig{
 			JS:       js,
 			Parallel: parallel,
 			Consumer: func(topic string) (string, jetstream.ConsumerConfig) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/lease"
@@ -61,7 +62,13 @@ func (e *Engine) readBack(ctx context.Context, t *task, reply Reply, cause error
 	}
 	e.cfg.Log.Warn("another replica has taken over a command that this one has carried out; its target is read back", "operation", a.ID, "key", a.Operation.Key)
 	e.background.Go(func() {
-		_, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) { return e.cfg.JS.PublishMsg(ctx, msg) }, backoff.WithMaxElapsedTime(0))
+		_, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
+			ack, err := e.cfg.JS.PublishMsg(ctx, msg)
+			if err != nil && !bus.IsUnavailable(err) {
+				err = backoff.Permanent(err) // it would be refused again
+			}
+			return ack, err
+		}, backoff.WithMaxElapsedTime(0))
 		if err != nil {
 			e.cfg.Log.Error("that a target is read back could not be published", "operation", a.ID, "error", err)
 		}

@@ -1,4 +1,4 @@
-package bus
+package bus_test
 
 import (
 	"fmt"
@@ -9,16 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Publisher is Watermill's Publisher over JetStream: a topic is a subject, metadata are headers. No
-// program uses it. It exists because Watermill's conformance suite, which tests [Subscriber], needs
-// both.
-type Publisher struct {
+// publisher is Watermill's Publisher over JetStream: a topic is a subject, metadata are headers.
+// Watermill's conformance suite, which tests bus.Subscriber, needs one. No program does.
+type publisher struct {
 	js        jetstream.Publisher
 	marshaler nats.NATSMarshaler
 }
 
-// NewPublisher returns a Publisher over js, whose connection it leaves open.
-func NewPublisher(js jetstream.Publisher) *Publisher { return &Publisher{js: js} }
+// newPublisher returns a publisher over js, whose connection it leaves open.
+func newPublisher(js jetstream.Publisher) *publisher { return &publisher{js: js} }
 
 // Publish stores the messages one after another, each under its own context. It returns the first
 // error. A message with a "Nats-Msg-Id" that the stream has stored within its duplicate window
@@ -26,7 +25,7 @@ func NewPublisher(js jetstream.Publisher) *Publisher { return &Publisher{js: js}
 // subjects of a stream, so an id without the topic would drop a message that is published to a
 // second topic. JetStream interprets all "Nats-" metadata, so a received message must not be
 // published again with its metadata.
-func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
+func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	for _, msg := range messages {
 		m, err := p.marshaler.Marshal(topic, msg)
 		if err != nil {
@@ -44,4 +43,4 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 }
 
 // Close does nothing: every message is confirmed, and the connection belongs to the caller.
-func (p *Publisher) Close() error { return nil }
+func (p *publisher) Close() error { return nil }
