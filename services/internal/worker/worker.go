@@ -81,25 +81,15 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	if err := topology.Ensure(ctx, js, topology.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
 		return errors.Join(err, bus.Denied(nc))
 	}
-	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
+	d := Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log}
+	table, err := handlers(d)
 	if err != nil {
 		return err
 	}
-	engine, err := operation.New(ctx, operation.Config{
-		Domain:            domain,
-		Handlers:          table,
-		CallTimeout:       requestsPerAttempt * tenants.MaxTimeout(cfg.VendorTimeout),
-		ParkAfter:         cfg.ParkAfter,
-		RebalanceInterval: cfg.RebalanceInterval,
-		RecheckAfter:      cfg.RecheckAfter,
-		Operators:         tenants.Operators(),
-		StrictKeys:        tenants.StrictKeys(),
-		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
-		JS:                js,
-		Log:               p.Log,
-		WallClock:         cfg.WallClock(),
-		Failpoints:        cfg.Set(),
-	})
+	if err := CheckHandlers(domain, table); err != nil {
+		return err
+	}
+	engine, err := operation.New(ctx, engineConfig(domain, table, d))
 	if err != nil {
 		return err
 	}
@@ -112,4 +102,35 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		return errors.Join(fmt.Errorf("serve %s: %w", domain, err), bus.Denied(nc))
 	}
 	return nil
+}
+
+// CheckHandlers returns an error if a type of command of the domain has no handler: each such
+// command would be rejected.
+func CheckHandlers(domain event.Domain, handlers map[string]operation.Handler) error {
+	for _, t := range event.CommandTypes() {
+		if _, ok := handlers[t]; !ok && event.DomainOf(t) == domain {
+			return fmt.Errorf("%s-svc has no handler for %s", domain, t)
+		}
+	}
+	return nil
+}
+
+// engineConfig gives the engine what the flags and the tenants' file say.
+func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d Dependencies) operation.Config {
+	cfg := d.Config
+	return operation.Config{
+		Domain:            domain,
+		Handlers:          handlers,
+		CallTimeout:       requestsPerAttempt * d.Tenants.MaxTimeout(cfg.VendorTimeout),
+		ParkAfter:         cfg.ParkAfter,
+		RebalanceInterval: cfg.RebalanceInterval,
+		RecheckAfter:      cfg.RecheckAfter,
+		Operators:         d.Tenants.Operators(),
+		StrictKeys:        d.Tenants.StrictKeys(),
+		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
+		JS:                d.JS,
+		Log:               d.Log,
+		WallClock:         cfg.WallClock(),
+		Failpoints:        cfg.Set(),
+	}
 }
