@@ -3,6 +3,7 @@ module github.com/mailwright/mailwright/pkg
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/google/go-cmp v0.7.0
 	github.com/mailwright/mailwright/schemas v0.0.0
@@ -13,6 +14,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/klauspost/compress v1.20.0 // indirect
 	github.com/kr/text v0.2.0 // indirect

@@ -31,6 +31,10 @@ type Command struct {
 	Key string
 	// Mode is the CloudEvents content mode. The zero value is binary: the attributes are headers.
 	Mode event.Mode
+	// Sealer seals the command's secrets, where it has any: sealed.Sealer{} of package pkg/sealed.
+	// nil: they stay as they are, and where the tenant has published keys to seal them to, [Send]
+	// returns [ErrNoSealer].
+	Sealer Sealer
 }
 
 // Data is the data types of commands, one for each command type.

@@ -57,11 +57,19 @@ type Receipt struct {
 // Send stores a command in COMMANDS and returns after the stream has confirmed it. If NATS cannot
 // be reached it tries again until ctx ends.
 //
-// Errors: an invalid command, as from [Command.Message]; [ErrNoStreams]; an error of the server;
-// ctx's own. After ctx's own error the command may be stored or not; to send it again is safe. Send
-// does not check the data against the schema of the command type: [event.Check] does, and the
-// service rejects a command whose data are invalid.
+// Plain secrets in the data, such as a password, are sealed before if the tenant has published keys
+// for it: see [Recipients] and [Command.Seal]. A js that is no [jetstream.JetStream] cannot be
+// asked for them: then the secrets go as they are, and the service may reject them.
+//
+// Errors: an invalid command, as from [Command.Message]; [ErrNoSealer]; [ErrNoStreams]; an error of
+// the server; ctx's own. After ctx's own error the command may be stored or not; to send it again
+// is safe. Send does not check the data against the schema of the command type: [event.Check] does,
+// and the service rejects a command whose data are invalid.
 func Send(ctx context.Context, js jetstream.Publisher, c Command) (Receipt, error) {
+	c, err := SealForTenant(ctx, js, c)
+	if err != nil {
+		return Receipt{}, err
+	}
 	msg, receipt, err := c.Message()
 	if err != nil {
 		return Receipt{}, err

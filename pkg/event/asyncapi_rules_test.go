@@ -147,7 +147,8 @@ func checkParameters(t *testing.T, name string, channel map[string]any) {
 	}
 }
 
-// TestAsyncAPIHasEveryStreamThatOthersMayRead: PARKED is the services' own.
+// TestAsyncAPIHasEveryStreamThatOthersMayRead: PARKED is the services' own, and RECIPIENTS holds no
+// events.
 func TestAsyncAPIHasEveryStreamThatOthersMayRead(t *testing.T) {
 	t.Parallel()
 	doc := readAsyncAPI(t)

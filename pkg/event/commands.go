@@ -33,6 +33,9 @@ type Microsoft365 struct {
 	LocationName         string                `json:"locationName"`
 	SignInBlocked        *bool                 `json:"signInBlocked,omitempty"`
 	LicenseModifications []LicenseModification `json:"licenseModifications,omitempty"`
+	// SealTo is a public key of age (age1…), to which a temporary password that the vendor makes
+	// up is sealed; see [ObjectCreatedData].
+	SealTo string `json:"sealTo,omitempty"`
 }
 
 // LicenseModification assigns or revokes one licence.

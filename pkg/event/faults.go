@@ -112,6 +112,8 @@ func problem(k jsonschema.ErrorKind) string {
 		return "must be " + k.Want
 	case *kind.MinProperties:
 		return fmt.Sprintf("must have at least %d members", k.Want)
+	case *kind.Not: // the schemas have it for sealed values alone
+		return "is a sealed value; one may stand only where a secret may"
 	case *kind.UniqueItems:
 		return fmt.Sprintf("items %d and %d are equal; each may stand once", k.Duplicates[0], k.Duplicates[1])
 	case *kind.Minimum:

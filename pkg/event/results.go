@@ -99,7 +99,10 @@ type Fault struct {
 type ObjectCreatedData struct {
 	Operation OperationData   `json:"operation"`
 	Object    DirectoryObject `json:"object"`
-	Warnings  []Warning       `json:"warnings,omitempty"`
+	// SealedSecret is the temporary password that the vendor made up, sealed to the command's
+	// SealTo and bound to the operation.
+	SealedSecret string    `json:"sealedSecret,omitempty"`
+	Warnings     []Warning `json:"warnings,omitempty"`
 }
 
 // DirectoryObject is a directory object as the vendor stored it.

@@ -136,3 +136,15 @@ func collect(v any, within bool, found []string) []string {
 	}
 	return found
 }
+
+// MayHoldSecrets reports whether the schema of a type's data marks something as secret.
+func MayHoldSecrets(eventType string) bool {
+	s := compiled().types[eventType]
+	return s != nil && s.hasSecrets
+}
+
+// sealedHead begins every sealed value, and nothing else: see common.json.
+const sealedHead = "-----BEGIN AGE ENCRYPTED FILE-----"
+
+// IsSealed reports whether a text has the form of a sealed value: see package sealed.
+func IsSealed(text string) bool { return strings.HasPrefix(text, sealedHead) }

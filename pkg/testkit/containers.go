@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,12 +43,16 @@ type containers struct {
 	own     *testcontainers.DockerNetwork // nil: the user's
 	id      string                        // of the system
 	token   string                        // of the sandbox's control API
+	users   *natsUsers                    // nil: the NATS server is the user's
+	// natsReady is closed when NATS has the streams, for which the services wait.
+	natsReady chan struct{}
+	seedsDir  string // of seeds that the test has asked for
 
 	parts map[string]*part
 }
 
 func (s *System) runContainers(ctx context.Context) (err error) {
-	c := &containers{opts: s.opts, network: s.opts.network, id: rand.Text(), token: rand.Text(), parts: map[string]*part{}}
+	c := &containers{opts: s.opts, network: s.opts.network, id: rand.Text(), token: rand.Text(), natsReady: make(chan struct{}), parts: map[string]*part{}}
 	if c.engine, err = connect(ctx, s.opts.log); err != nil {
 		return err
 	}
@@ -64,9 +69,15 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 		if err := s.streamsAhead(ctx, s.Endpoints.NATS); err != nil {
 			return err
 		}
+		close(c.natsReady)
 	} else {
-		c.nats(s.streamsAhead)
 		inside.NATS = "nats://" + NATS + ":4222"
+		if len(s.opts.services) > 0 {
+			if c.users, err = c.makeUsers(ctx); err != nil {
+				return err
+			}
+		}
+		c.nats(inside.NATS)
 	}
 	if s.Endpoints.Postgres == "" {
 		c.postgres(login)
@@ -128,9 +139,14 @@ func insideURL(s Server) string {
 	return u.String()
 }
 
-func (c *containers) nats(ahead func(context.Context, string) error) {
+func (c *containers) nats(inside string) {
 	p := c.add(NATS, "4222/tcp", runs(tcnats.Run))
-	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithCmd("--jetstream", "--store_dir", "/data")}
+	cmd := []string{"--jetstream", "--store_dir", "/data"}
+	if c.users != nil {
+		p.opts = append(p.opts, c.copies("/data", map[string]string{usersFile: c.users.config}))
+		cmd = append(cmd, "--config", "/data/"+usersFile)
+	}
+	p.opts = append(p.opts, hostConfig(locked, data), testcontainers.WithCmd(cmd...))
 	p.ready = func(context.Context) error {
 		nc, err := nats.Connect("nats://"+p.address(), nats.Timeout(time.Second))
 		if err == nil {
@@ -138,7 +154,14 @@ func (c *containers) nats(ahead func(context.Context, string) error) {
 		}
 		return err
 	}
-	p.first = func(ctx context.Context) error { return ahead(ctx, "nats://"+p.address()) }
+	if c.users == nil {
+		close(c.natsReady)
+		return
+	}
+	p.first = func(ctx context.Context) error {
+		defer close(c.natsReady)
+		return c.applyStreams(ctx, inside)
+	}
 }
 
 // postgres adds a Postgres that runs as user postgres from the start: the image's entrypoint would
@@ -175,18 +198,18 @@ func (c *containers) sandbox() {
 }
 
 func (c *containers) service(name string, inside Endpoints) {
+	files := stack.SandboxConfig("http://"+Sandbox+":8080", "ldap://"+Sandbox+":3389")
 	env := map[string]string{
 		"MAILWRIGHT_NATS_URL": inside.NATS, "MAILWRIGHT_DATABASE_URL": inside.Postgres, "MAILWRIGHT_CONFIG": "/data/" + stack.ConfigFile,
 	}
-	for _, e := range c.opts.env {
-		k, v, _ := strings.Cut(e, "=")
-		env[k] = v
+	if c.users != nil {
+		files[seedFile] = c.users.seeds[name]
+		env["MAILWRIGHT_NATS_NKEY"] = "/data/" + seedFile
 	}
+	maps.Copy(env, c.env())
 	p := c.add(name, "8080/tcp", runs(testcontainers.Run))
-	p.opts = []testcontainers.ContainerCustomizer{
-		hostConfig(locked, data), testcontainers.WithEnv(env),
-		c.copies("/data", stack.SandboxConfig("http://"+Sandbox+":8080", "ldap://"+Sandbox+":3389")),
-	}
+	p.after = c.natsReady
+	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithEnv(env), c.copies("/data", files)}
 	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
 }
 
@@ -211,7 +234,8 @@ func (c *containers) add(name, inside string, run runner) *part {
 	return p
 }
 
-// startAll starts the parts at once: each waits by itself for what it needs.
+// startAll starts the parts at once. A service waits here for the streams, which it may not make,
+// and by itself for everything else.
 func (c *containers) startAll(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -229,6 +253,13 @@ func (c *containers) startAll(ctx context.Context) error {
 
 // start makes a container of the part and waits until it is ready.
 func (c *containers) start(ctx context.Context, p *part) (err error) {
+	if p.after != nil {
+		select {
+		case <-p.after:
+		case <-ctx.Done():
+			return nil // the cause is told already
+		}
+	}
 	began := time.Now()
 	for range 3 {
 		if err = c.launch(ctx, p); err == nil || !portTaken(err) {
@@ -389,6 +420,9 @@ func (c *containers) Stop() error {
 		})
 	}
 	wg.Wait()
+	if c.seedsDir != "" {
+		errs = append(errs, os.RemoveAll(c.seedsDir))
+	}
 	if c.own != nil {
 		errs = append(errs, c.own.Remove(ctx))
 	}

@@ -33,7 +33,7 @@ func (s *System) runEmbedded(ctx context.Context) error {
 	sweptFolders.Do(func() { sweepFolders(os.TempDir(), o.log) })
 	running, err := stack.Start(ctx, stack.Options{
 		Dir: dir, Bin: o.programs, Log: o.log, Volatile: true, NATS: o.nats.URL, Postgres: o.postgres.URL,
-		NATSInProcess: bare, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
+		NATSInProcess: bare, Permissions: len(o.services) > 0, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
 		Before: func(ctx context.Context, e Endpoints) error { return s.streamsAhead(ctx, e.NATS) },
 	})
 	if err != nil {

@@ -127,7 +127,7 @@ const (
 func defaultImages() map[string]string {
 	images := map[string]string{NATS: NATSImage, Postgres: PostgresImage}
 	tag := imageTag(dependencies())
-	for _, program := range append([]string{Sandbox}, stack.Services...) {
+	for _, program := range append([]string{Sandbox, CLI}, stack.Services...) {
 		images[program] = "mailwright/" + program + ":" + tag
 	}
 	return images

@@ -31,6 +31,8 @@ type part struct {
 	opts      []testcontainers.ContainerCustomizer
 	// ready returns nil once the part serves.
 	ready func(context.Context) error
+	// after, if set, is closed when the part may be started.
+	after <-chan struct{}
 	// first, if set, is called when the part serves for the first time, not after a restart.
 	first func(context.Context) error
 

@@ -59,6 +59,8 @@ type parts interface {
 	Restart(ctx context.Context, name string) error
 	// Logs returns the log of each part so far.
 	Logs(ctx context.Context) (map[string]string, error)
+	// SeedFile is a file with the seed of a NATS user.
+	SeedFile(user string) (string, error)
 	Stop() error
 }
 

@@ -20,6 +20,8 @@ const (
 	StreamParked    = "PARKED"
 	StreamDrift     = "DRIFT"
 	StreamDead      = "DEAD"
+	// StreamRecipients holds the keys to which publishers seal secrets.
+	StreamRecipients = "RECIPIENTS"
 )
 
 // DefaultPartitions is the number of parts into which a domain's keys are spread; each is held by
@@ -123,7 +125,13 @@ func Streams(c Config) []jetstream.StreamConfig {
 		}
 	}
 
-	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead}
+	recipients := stream(StreamRecipients, "The public keys to which each tenant's publishers seal secrets", join("recipients", "*"))
+	recipients.MaxMsgsPerSubject = 1
+	// A publisher asks for its tenant's by a request whose subject permissions can name. A server
+	// that lags answers with earlier keys, which the services still have: see docs/security.md.
+	recipients.AllowDirect = true
+
+	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients}
 }
 
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {

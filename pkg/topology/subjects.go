@@ -40,6 +40,10 @@ func MailboxSubject(tenant, mailbox string) string {
 	return join("mailbox", tenant, event.Token(mailbox))
 }
 
+// RecipientsSubject holds the keys to which the publishers of a tenant seal secrets:
+// mailwright.recipients.<tenant>.
+func RecipientsSubject(tenant string) string { return join("recipients", tenant) }
+
 // MailboxesOf matches the subjects of all mailboxes of a tenant.
 func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
 
@@ -81,6 +85,9 @@ const (
 // Check holds the tokens of an address against what can stand in another subject. No operation can
 // come of a command whose address fails: its result would have no subject.
 func (a Address) Check() error {
+	if strings.HasPrefix(a.Key, reservedKeys) {
+		return fmt.Errorf("the key begins with %s, which is reserved", reservedKeys)
+	}
 	return errors.Join(checkToken("key", a.Key, maxKey), CheckTenant(a.Tenant))
 }
 
@@ -101,6 +108,16 @@ func checkToken(name, token string, longest int) error {
 // ParkedSubject holds what waits on a key, in order: mailwright.parked.<tenant>.<domain>.<key
 // token>.
 func ParkedSubject(a Address) string { return join("parked", a.Tenant, string(a.Domain), a.Key) }
+
+// OverflowKey is the key on which commands of a tenant, domain and partition wait together, whatever
+// their own keys. No command has it: see [Address.Check].
+func OverflowKey(partition int) string { return reservedKeys + "overflow-" + strconv.Itoa(partition) }
+
+// IsOverflow reports whether an address has the [OverflowKey] of its partition.
+func (a Address) IsOverflow() bool { return a.Key == OverflowKey(a.Partition) }
+
+// reservedKeys begin keys that no command has. [event.Token] makes none such.
+const reservedKeys = "~"
 
 // ScheduleSubject holds the schedule that wakes a key: mailwright.schedule.<tenant>.<domain>.<key
 // token>. JetStream keeps one schedule a subject: a later one replaces it.

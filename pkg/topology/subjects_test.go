@@ -114,3 +114,17 @@ func TestParsePublishedSubject(t *testing.T) {
 		}
 	}
 }
+
+// TestNoCommandHasAReservedKey: what waits on the key of an overflow refers to many commands.
+func TestNoCommandHasAReservedKey(t *testing.T) {
+	t.Parallel()
+	for key, valid := range map[string]bool{topology.OverflowKey(3): false, "~": false, "a~": true, event.Token("~overflow-3"): true} {
+		a := topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Partition: 3, Key: key}
+		if err := a.Check(); (err == nil) != valid {
+			t.Errorf("key %s: %v", key, err)
+		}
+		if a.IsOverflow() != (key == topology.OverflowKey(3)) {
+			t.Errorf("key %s is taken for an overflow, or not", key)
+		}
+	}
+}

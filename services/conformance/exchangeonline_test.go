@@ -210,7 +210,7 @@ var exchangeFacts = []fact{
 		},
 	},
 	{
-		name: "a client secret that is wrong, or has expired, is one to mend: nothing was done", source: "notes 2 (OAuth: invalid_client)",
+		name: "a client secret that is wrong, or has expired, is one to replace: nothing was done", source: "notes 2 (OAuth: invalid_client)",
 		client: func(b *env) error {
 			_, err := b.exchange(application("1", "wrong")).GetMailbox(b.Context(), "alex", exchangeonline.GetOptions{})
 			return all(refusedAs(err, failure.Unavailable, "invalid_client"), that(strings.Contains(failure.Of(err).Text, "clientSecret"), "%v names no setting", err))

@@ -60,7 +60,8 @@ func TestCompose(t *testing.T) {
 	// What it makes is labelled as testkit's: a killed run in another checkout is swept up by
 	// whoever uses testkit next.
 	files := filepath.Join(here, "docker-compose.yml") + string(filepath.ListSeparator) + ownLabels(t)
-	env := append(os.Environ(), "COMPOSE_PROJECT_NAME="+project, "COMPOSE_FILE="+files, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
+	seeds := filepath.Join(t.TempDir(), "seeds")
+	env := append(os.Environ(), "MAILWRIGHT_SEEDS="+seeds, "COMPOSE_PROJECT_NAME="+project, "COMPOSE_FILE="+files, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
 		"MAILWRIGHT_NATS_PORT=", "MAILWRIGHT_POSTGRES_PORT=", "MAILWRIGHT_SANDBOX_PORT=")
 	call := func(ctx context.Context, name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, name, args...)
@@ -120,7 +121,7 @@ func TestCompose(t *testing.T) {
 	}
 	nats, database := run("scripts/compose", "port", "nats", "4222"), run("scripts/compose", "port", "postgres", "5432")
 	mailwright := filepath.Join(bin, "mailwright")
-	out := run(mailwright, "demo", "--running", "--nats-url=nats://"+strings.TrimSpace(nats),
+	out := run(mailwright, "demo", "--running", "--nats-nkey="+filepath.Join(seeds, "operator.nk"), "--nats-url=nats://"+strings.TrimSpace(nats),
 		"--database-url=postgres://mailwright:mailwright@"+strings.TrimSpace(database)+"/mailwright?sslmode=disable")
 	if !strings.Contains(out, " 0 failed") {
 		t.Error(out)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/testprograms"
 )
@@ -112,8 +113,22 @@ func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*env, er
 	return &env{T: t, System: mw, dir: dir, js: mw.JetStream, db: mw.DB}, nil
 }
 
+// undenied fails the test if NATS has denied a service what it needs. One that was left down says
+// nothing.
+func (s *env) undenied() {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for name, url := range s.Endpoints.Services {
+		if err := stack.Answers(ctx, url+"/readyz"); err != nil && strings.Contains(strings.ToLower(err.Error()), "permission") {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // clean stops the system and keeps its logs where the test failed.
 func (s *env) clean() {
+	s.undenied()
 	if err := s.Stop(); err != nil {
 		s.Errorf("stop: %v", err)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestAnExpiredSecretIsNoAnswerToACommand: the token endpoint refuses the application; the command
-// waits and says what to mend, and succeeds when that is done.
+// waits and says what to correct, and succeeds when that is done.
 func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	t.Parallel()
 	s := acquire(t)
@@ -19,18 +19,18 @@ func TestAnExpiredSecretIsNoAnswerToACommand(t *testing.T) {
 	if err := s.Vendors.Fail(t.Context(), expired); err != nil {
 		t.Fatal(err)
 	}
-	s.mustPublish(command{"mended", event.TypeDelegationChange, "adele", `{"mailbox":"adele.vance@contoso.com","add":["delegate1@contoso.com"]}`}.message())
+	s.mustPublish(command{"corrected", event.TypeDelegationChange, "adele", `{"mailbox":"adele.vance@contoso.com","add":["delegate1@contoso.com"]}`}.message())
 	s.eventually(func(ctx context.Context) string {
-		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'waiting'`, event.OperationID("contoso", source, "mended"))
+		found, err := s.rows(ctx, `SELECT failure_kind || ' ' || failure_code || ' ' || failure_text FROM mailwright_views.operations WHERE operation_id = $1 AND state = 'waiting'`, event.OperationID("contoso", source, "corrected"))
 		if err != nil || len(found) != 1 || !strings.HasPrefix(found[0], "unavailable invalid_client ") || !strings.Contains(found[0], "clientSecret") {
-			return "an operation that waits for its secret to be mended"
+			return "an operation that waits for its secret to be replaced"
 		}
 		return ""
 	})
 	if err := s.Vendors.Control(t.Context(), http.MethodDelete, "faults", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if e := s.outcome(event.DomainDelegation, "mended"); e.Type() != event.TypeDelegationChanged {
+	if e := s.outcome(event.DomainDelegation, "corrected"); e.Type() != event.TypeDelegationChanged {
 		t.Errorf("it ended as %s: %s", e.Type(), e.Data())
 	}
 }

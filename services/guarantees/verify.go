@@ -59,12 +59,13 @@ func (o *options) verifyProjections(ctx context.Context) (err error) {
 		return fmt.Errorf("there is no run to verify, run 'make guarantees' first: %w", err)
 	}
 	s, err := stack.Start(ctx, stack.Options{
-		Dir:       dir,
-		Bin:       o.Bin,
-		Volatile:  true,
-		NoSandbox: true,
-		Services:  []string{},
-		Log:       slog.New(slog.DiscardHandler),
+		Dir:         dir,
+		Bin:         o.Bin,
+		Volatile:    true,
+		Permissions: true,
+		NoSandbox:   true,
+		Services:    []string{},
+		Log:         slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
@@ -109,6 +110,7 @@ func (o *options) projection(ctx context.Context, s *stack.Stack, command string
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(o.Bin, "mailwright"), "projection", command,
 		"--nats-url", s.Endpoints.NATS, "--database-url", s.Endpoints.Postgres)
+	cmd.Env = append(os.Environ(), s.IdentityEnv("operator")...)
 	cmd.Stdout = io.MultiWriter(os.Stdout, &out)
 	cmd.Stderr = os.Stderr
 	err := cmd.Run()

@@ -24,6 +24,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/nats"
 	"github.com/mailwright/mailwright/services/mailwright/internal/projection"
 	"github.com/mailwright/mailwright/services/mailwright/internal/sandbox"
+	"github.com/mailwright/mailwright/services/mailwright/internal/secrets"
 	"github.com/mailwright/mailwright/services/mailwright/internal/send"
 	"github.com/mailwright/mailwright/services/mailwright/internal/status"
 	"github.com/mailwright/mailwright/services/mailwright/internal/streams"
@@ -48,6 +49,7 @@ type commands struct {
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`
 	Streams    streams.Command    `cmd:"" help:"Show which streams and consumers are missing, and make them."`
+	Secrets    secrets.Command    `cmd:"" help:"Make and publish the keys to which publishers seal passwords."`
 	NATS       nats.Command       `cmd:"" name:"nats" help:"Write the permissions of every NATS user, as a server's configuration or as a table."`
 	Doctor     doctor.Command     `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
 	Sandbox    sandbox.Command    `cmd:"" help:"Control the simulated vendors: seed, clock, switches, faults, journal."`

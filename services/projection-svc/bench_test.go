@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -146,17 +144,7 @@ func (g *ground) floor(from, to *pgxpool.Pool, name, key string) time.Duration {
 // service runs the program itself until a query gives true, and gives its peak memory in bytes.
 func (g *ground) service(databaseURL string, db *pgxpool.Pool, done string) (took time.Duration, peak float64) {
 	g.Helper()
-	program := filepath.Join(g.TempDir(), "projection-svc")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		g.Fatalf("%v: %s", err, out)
-	}
-	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), "MAILWRIGHT_NATS_URL="+g.url, "MAILWRIGHT_DATABASE_URL="+databaseURL, "MAILWRIGHT_HTTP=127.0.0.1:0")
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		g.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	cmd, began := g.start(databaseURL), time.Now()
 	for arrived := false; !arrived; {
 		time.Sleep(20 * time.Millisecond)
 		if err := db.QueryRow(g.Context(), done).Scan(&arrived); err != nil {
@@ -166,17 +154,9 @@ func (g *ground) service(databaseURL string, db *pgxpool.Pool, done string) (too
 			g.Fatal("it does not arrive")
 		}
 	}
-	took = time.Since(began)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
-	if err != nil {
-		return took, 0 // not Linux
-	}
-	for line := range strings.Lines(string(status)) {
-		var kib float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
-			peak = kib * 1024
-		}
-	}
+	took, peak = time.Since(began), peakMemory(cmd.Process.Pid)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
 	return took, peak
 }
 

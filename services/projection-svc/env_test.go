@@ -137,7 +137,7 @@ func newPool(t testing.TB, url string) *pgxpool.Pool {
 func (b *env) follow(db *pgxpool.Pool, tuning projector.Tuning) (running []*projector.Projector, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for _, each := range projection.List() {
+	for _, each := range projector.ByStream(projection.List()) {
 		p := projector.New(each, db, b.via, quiet, tuning)
 		running = append(running, p)
 		wg.Go(func() { p.Run(ctx) })
@@ -247,19 +247,23 @@ func (b *env) awaitIn(db *pgxpool.Pool, want, sql string, args ...any) {
 // caughtUp waits until every projection has seen all that its stream holds for it.
 func (b *env) caughtUp(db *pgxpool.Pool) {
 	b.Helper()
-	for _, p := range projection.List() {
-		stream, err := b.js.Stream(b.Context(), p.Stream())
+	for _, group := range projector.ByStream(projection.List()) {
+		stream, err := b.js.Stream(b.Context(), group[0].Stream())
 		if err != nil {
 			b.Fatal(err)
 		}
 		last := uint64(0)
-		for _, subject := range append(p.Subjects(), map[bool][]string{true: {">"}}[len(p.Subjects()) == 0]...) {
-			if m, err := stream.GetLastMsgForSubject(b.Context(), subject); err == nil {
-				last = max(last, m.Sequence)
+		for _, p := range group { // they are read together
+			for _, subject := range append(p.Subjects(), map[bool][]string{true: {">"}}[len(p.Subjects()) == 0]...) {
+				if m, err := stream.GetLastMsgForSubject(b.Context(), subject); err == nil {
+					last = max(last, m.Sequence)
+				}
 			}
 		}
-		if last > 0 {
-			b.awaitIn(db, fmt.Sprintf(`{"sequence": %d}`, last), "SELECT sequence FROM mailwright_views.projections WHERE projection = $1", p.Name())
+		for _, p := range group {
+			if last > 0 {
+				b.awaitIn(db, fmt.Sprintf(`{"sequence": %d}`, last), "SELECT sequence FROM mailwright_views.projections WHERE projection = $1", p.Name())
+			}
 		}
 	}
 }

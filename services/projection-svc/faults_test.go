@@ -365,7 +365,7 @@ func TestOneProcessLeads(t *testing.T) {
 	for i, db := range dbs {
 		_, stops[i] = b.follow(db, tuning)
 	}
-	leaders := fmt.Sprintf(`{"locks": %d}`, len(projection.List()))
+	leaders := fmt.Sprintf(`{"locks": %d}`, len(projector.ByStream(projection.List())))
 	const locks = "SELECT count(*) AS locks FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND granted AND datname = current_database()"
 	for i := range dbs {
 		b.traffic(50+uint64(i), 150)

@@ -160,7 +160,7 @@ func TestMaintenanceThatFailsStopsNothing(t *testing.T) {
 	b.exec(`INSERT INTO mailwright.operation_events (stored_at, sequence, operation_id, type, state, event_id, source, data)
 		VALUES ('2020-02-03T00:00:00Z', 1, 'o', 't', 'succeeded', 'e', 's', '{}')`)
 	log := &lines{}
-	p := projector.New(projection.Operations{History: projection.Retention{Months: 1, Archive: true}}, b.db, b.js, slog.New(slog.NewTextHandler(log, nil)), quick)
+	p := projector.New([]projector.Projection{projection.Operations{History: projection.Retention{Months: 1, Archive: true}}}, b.db, b.js, slog.New(slog.NewTextHandler(log, nil)), quick)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) })

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -32,13 +34,20 @@ func main() {
 	process.Main("projection-svc", "Keeps the projections in Postgres from the streams COMMANDS, EVENTS, MAILBOXES and DEAD.", &config{}, run)
 }
 
-// sparePool is what the pool allows beyond one connection a projection, for health and standing by.
+// memoryLimit is where the heap is collected keenly. What projections hold is bounded (package
+// projector), but garbage is not: at full load it is several times that.
+const memoryLimit = 64 << 20
+
+// sparePool is what the pool allows beyond one connection a stream, for health and standing by.
 const sparePool = 4
 
 func run(ctx context.Context, p *process.Process, cfg *config) error {
-	projections := projection.WithRetention(cfg.History)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	streams := projector.ByStream(projection.WithRetention(cfg.History))
 
-	pool, err := postgres.Open(ctx, cfg.DatabaseURL.Reveal(), len(projections)+sparePool)
+	pool, err := postgres.Open(ctx, cfg.DatabaseURL.Reveal(), len(streams)+sparePool)
 	if err != nil {
 		return err
 	}
@@ -71,9 +80,11 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	p.Check("postgres", pool.Ping)
 	tuning := projector.DefaultTuning
 	tuning.Failpoints = cfg.Set()
-	for _, each := range projections {
+	for _, each := range streams {
 		projector := projector.New(each, pool, js, p.Log, tuning)
-		p.Check("projection "+projector.Name(), projector.Ready)
+		for _, name := range projector.Names() {
+			p.Check("projection "+name, projector.Ready)
+		}
 		running.Go(func() { projector.Run(following) })
 	}
 	drifts := drift.Publisher{Pool: pool, JS: js, Log: p.Log, Every: time.Second}

@@ -60,7 +60,7 @@ func TestAStreamThatIsNotTheSameStopsTheProjection(t *testing.T) {
 	b.equal(b.verify(), "operations")
 }
 
-// rebuiltWithLoss finds EVENTS unfit for what the rows say: a verify compares the tables of other
+// rebuiltWithLoss finds that EVENTS lacks what the rows say: a verify compares the tables of other
 // streams alone, a rebuild asks whether the loss is accepted, and then helps, without a restart.
 func (b *env) rebuiltWithLoss(why string) {
 	b.Helper()

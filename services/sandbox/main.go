@@ -76,14 +76,9 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 			return err
 		}
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := listen(cfg)
 	if err != nil {
 		return err
-	}
-	address := listener.Addr().(*net.TCPAddr)
-	if !address.IP.IsLoopback() && cfg.ControlToken == "" {
-		_ = listener.Close() // nothing was served on it
-		return fmt.Errorf("listening on %s, beyond loopback, needs a control token", address)
 	}
 	box, err := sandbox.Open(sandbox.Options{
 		Seed: seedText, StateFile: cfg.StateFile, JournalSize: cfg.JournalSize, ControlToken: cfg.ControlToken, FaultSeed: cfg.FaultSeed, Log: log,
@@ -106,7 +101,7 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		Handler: box.Handler(), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return calls },
 	}
-	url := "http://" + address.String()
+	url := "http://" + listener.Addr().String()
 	if cfg.URLFile != "" {
 		if err := writeWhole(cfg.URLFile, url+"\n"); err != nil {
 			return errors.Join(err, listener.Close())
@@ -124,19 +119,34 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	go func() { served <- server.Serve(listener) }()
 	select {
 	case err = <-served:
+		return err
 	case <-ctx.Done():
 		log.Info("sandbox stops")
 		endCalls()
-		limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err = server.Shutdown(limit); err != nil {
-			err = errors.Join(err, server.Close())
-		}
+		return shutdown(server)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+}
+
+func listen(cfg config) (net.Listener, error) {
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	address := listener.Addr().(*net.TCPAddr)
+	if !address.IP.IsLoopback() && cfg.ControlToken == "" {
+		_ = listener.Close() // nothing was served on it
+		return nil, fmt.Errorf("listening on %s, beyond loopback, needs a control token", address)
+	}
+	return listener, nil
+}
+
+func shutdown(server *http.Server) error {
+	limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(limit); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	return nil
 }
 
 // showLDAP opens the directories for reading over LDAP, on as many listeners as are asked for.

@@ -16,7 +16,7 @@ type kind struct {
 var (
 	workers    = []string{"directory-svc", "mailbox-svc", "delegation-svc", "inventory-svc"}
 	tenants    = []string{"contoso", "fabrikam"}
-	streams    = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DRIFT", "PARKED", "DEAD"}
+	streams    = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DRIFT", "PARKED", "DEAD", "RECIPIENTS"}
 	projected  = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DEAD"}
 	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
 	allScoped  = everyone[7:]
@@ -34,6 +34,10 @@ func kinds() []kind {
 	}
 	for _, s := range streams {
 		streamKinds(s, add)
+	}
+	for _, t := range tenants {
+		add("mailwright.recipients."+t, []string{"operator"})
+		add("$JS.API.DIRECT.GET.RECIPIENTS.mailwright.recipients."+t, []string{"operator"}, scoped("publisher", t, "mailbox"))
 	}
 	nobody := []string{
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.OTHER", "$JS.API.SERVER.REMOVE", "$JS.API.META.LEADER.STEPDOWN",
@@ -145,7 +149,7 @@ func streamKinds(s string, add func(string, ...[]string)) {
 	}
 	add("$JS.API.CONSUMER.NAMES." + s)
 	add("$JS.API.CONSUMER.LIST."+s, only(s == "COMMANDS", "operator"))
-	followed := only(s != "PARKED", "operator")
+	followed := only(s != "PARKED" && s != "RECIPIENTS", "operator")
 	add("$JS.API.CONSUMER.CREATE."+s, nil)
 	add("$JS.API.CONSUMER.CREATE."+s+".x", followed, byProjection)
 	add("$JS.API.CONSUMER.CREATE."+s+".x.>", followed, byProjection)

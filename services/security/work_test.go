@@ -181,6 +181,7 @@ func (s *system) operate() {
 	operator(0, "inventory", "sync", "--tenant", "contoso")
 	operator(0, "projection", "status")
 	operator(0, "projection", "verify")
+	s.recipients()
 
 	reader := s.jetStream("reader-contoso")
 	for _, source := range []client.Source{
@@ -192,6 +193,25 @@ func (s *system) operate() {
 			s.Errorf("a reader follows %s: %v", source.Stream, err)
 		}
 		cancel()
+	}
+}
+
+// recipients has the operator publish the key to seal secrets to, and publishers read it.
+func (s *system) recipients() {
+	s.Helper()
+	keys := filepath.Join(s.TempDir(), "keys")
+	public := s.as(permissions.Operator, 0, "secrets", "keygen", keys)
+	s.as(permissions.Operator, 0, "secrets", "publish", "--tenant", "contoso", "--identities", keys)
+	ctx, cancel := context.WithTimeout(s.Context(), workTimeout)
+	defer cancel()
+	for _, user := range []string{"publisher-contoso", permissions.Operator} {
+		js, ok := s.jetStream(user).(client.Requester)
+		if !ok {
+			s.Fatal("the recipients cannot be asked for")
+		}
+		if got, err := client.Recipients(ctx, js, "contoso"); err != nil || got != public {
+			s.Errorf("%s reads %q, %v, want %q", user, got, err, public)
+		}
 	}
 }
 

@@ -19,6 +19,9 @@ type NATSConfig struct {
 	// SyncAlways puts each stored message on the disk before it is acknowledged, so that
 	// acknowledged messages outlive the machine's crash as well as the process's. Slower.
 	SyncAlways bool
+	// Users is a file of a NATS configuration with accounts and users; "" lets everyone do
+	// everything.
+	Users string
 }
 
 // NATS is a running server.
@@ -41,23 +44,36 @@ func StartNATS(c NATSConfig) (*NATS, error) {
 			return nil, fmt.Errorf("embedded: NATS: %w", err)
 		}
 	}
-	s, err := server.NewServer(&server.Options{
-		ServerName: "mailwright-embedded",
-		Host:       "127.0.0.1",
-		Port:       port,
-		JetStream:  true,
-		StoreDir:   c.StoreDir,
-		SyncAlways: c.SyncAlways,
-		NoLog:      true,
-		NoSigs:     true,
-	})
+	options := &server.Options{}
+	if c.Users != "" {
+		var err error
+		if options, err = server.ProcessConfigFile(c.Users); err != nil {
+			return nil, fmt.Errorf("embedded: NATS: %w", err)
+		}
+	}
+	options.ServerName = "mailwright-embedded"
+	options.Host = "127.0.0.1"
+	options.Port = port
+	options.JetStream = true
+	options.StoreDir = c.StoreDir
+	options.SyncAlways = c.SyncAlways
+	return StartServer(options)
+}
+
+// StartServer starts a server with options of its own, for tests of clusters, accounts and limits.
+// It writes no log and leaves the process's signals alone. It returns when the server accepts
+// connections.
+func StartServer(options *server.Options) (*NATS, error) {
+	options.NoLog = true
+	options.NoSigs = true
+	s, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: NATS: %w", err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(natsStart) || !s.JetStreamEnabled() {
+	if !s.ReadyForConnections(natsStart) || options.JetStream && !s.JetStreamEnabled() {
 		s.Shutdown()
-		return nil, fmt.Errorf("embedded: NATS did not start on 127.0.0.1:%d with the files in %s", c.Port, c.StoreDir)
+		return nil, fmt.Errorf("embedded: NATS did not start on %s:%d with the files in %s", options.Host, options.Port, options.StoreDir)
 	}
 	return &NATS{server: s}, nil
 }

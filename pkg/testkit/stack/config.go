@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 )
@@ -46,12 +47,28 @@ func SandboxConfig(sandboxURL, ldapURL string, tenants ...string) map[string]str
 	return files
 }
 
+// IdentitiesFile is where the keys that open sealed secrets stand beside [ConfigFile].
+const IdentitiesFile = "secrets/identities"
+
+var plainSecrets = regexp.MustCompile(`plainSecrets: allowed.*`)
+
+// SealedOnly changes files of [SandboxConfig] so that every tenant takes sealed secrets alone,
+// which age identities open.
+func SealedOnly(files map[string]string, identities string) {
+	files[ConfigFile] = plainSecrets.ReplaceAllString(files[ConfigFile], "identities: "+IdentitiesFile)
+	files[IdentitiesFile] = identities
+}
+
 // writeConfig writes the services' configuration and gives its path.
 func (s *Stack) writeConfig() (string, error) {
 	if err := os.MkdirAll(filepath.Join(s.opts.Dir, "secrets"), 0o700); err != nil {
 		return "", err
 	}
-	for name, text := range SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP), s.opts.Tenants...) {
+	files := SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP), s.opts.Tenants...)
+	if s.opts.Identities != "" {
+		SealedOnly(files, s.opts.Identities)
+	}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(s.opts.Dir, name), []byte(text), 0o600); err != nil {
 			return "", err
 		}

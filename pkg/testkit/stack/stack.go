@@ -49,10 +49,17 @@ type Options struct {
 	// NATSInProcess runs NATS within this process rather than as a program, which needs no folder
 	// of programs.
 	NATSInProcess bool
+	// Permissions has NATS keep each program to what 'mailwright nats permissions' allows it. Who
+	// connects without credentials may do everything. It has no effect on a server that runs
+	// already, nor with NATSInProcess.
+	Permissions bool
 	// NoSandbox leaves the sandbox out.
 	NoSandbox bool
 	// Tenants are configured beside [SandboxTenant], against the same vendors.
 	Tenants []string
+	// Identities, if set, are age identities, one a line: the tenants take sealed secrets alone,
+	// which these open. They stand in the file [IdentitiesFile] of Dir.
+	Identities string
 	// Services to run; nil is all.
 	Services []string
 	// Before, if set, is called when NATS, Postgres and sandbox are ready, before the services
@@ -120,6 +127,7 @@ func prepare(opts Options) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{opts: opts, ports: map[string]int{}, programs: map[string]*program{}}
+	s.opts.Permissions = opts.Permissions && opts.NATS == "" && !opts.NATSInProcess
 	return s, s.choosePorts()
 }
 
@@ -190,7 +198,7 @@ func (s *Stack) start(ctx context.Context) error {
 	began := time.Now()
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
-	for i, f := range []func(context.Context) error{s.startNATS, s.startPostgres, s.startSandbox} {
+	for i, f := range []func(context.Context) error{s.startNATSWithStreams, s.startPostgres, s.startSandbox} {
 		wg.Go(func() { errs[i] = f(ctx) })
 	}
 	wg.Wait()
@@ -231,11 +239,11 @@ func (s *Stack) startNATS(ctx context.Context) error {
 		s.nats = server
 		return err
 	}
-	return s.run(ctx, &program{
-		name: NATS, path: filepath.Join(s.opts.Bin, "mailwright"),
-		args:  []string{"server", "--port", fmt.Sprint(s.ports[NATS]), "--store", filepath.Join(s.opts.Dir, "nats")},
-		ready: dials(s.ports[NATS]),
-	})
+	args := []string{"server", "--port", fmt.Sprint(s.ports[NATS]), "--store", filepath.Join(s.opts.Dir, "nats")}
+	if s.opts.Permissions {
+		args = append(args, "--users", s.usersFile())
+	}
+	return s.run(ctx, &program{name: NATS, path: s.cli(), args: args, ready: dials(s.ports[NATS])})
 }
 
 func (s *Stack) startSandbox(ctx context.Context) error {
@@ -255,9 +263,9 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 }
 
 func (s *Stack) startService(ctx context.Context, name, config string) error {
-	var own []string
+	own := s.IdentityEnv(name)
 	if s.opts.EnvOf != nil {
-		own = s.opts.EnvOf(name)
+		own = append(own, s.opts.EnvOf(name)...)
 	}
 	return s.run(ctx, &program{
 		name: name, path: filepath.Join(s.opts.Bin, name),

@@ -49,6 +49,9 @@ func (q *PermitQueue) Grant(p Permit) {
 	}
 }
 
+// Arrived signals that a permit was granted.
+func (q *PermitQueue) Arrived() <-chan struct{} { return q.arrived }
+
 // Take returns the permits that were granted since the last call.
 func (q *PermitQueue) Take() []Permit {
 	q.mu.Lock()

@@ -50,7 +50,8 @@ type replyInbox struct {
 // sharedRead is one request for all callers that share it.
 type sharedRead struct {
 	subjects []string
-	done     chan struct{} // closed when found and err are set
+	asked    map[string]bool // the subjects, each once
+	done     chan struct{}   // closed when found and err are set
 	found    map[string]Delivery
 	err      error
 }
@@ -114,10 +115,13 @@ func (l *LastMessageReader) join(subject string) *sharedRead {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.next == nil || len(l.next.subjects) == maxSubjects {
-		l.next = &sharedRead{done: make(chan struct{})}
+		l.next = &sharedRead{done: make(chan struct{}), asked: map[string]bool{}}
 		go l.send(l.next)
 	}
-	l.next.subjects = append(l.next.subjects, subject)
+	if !l.next.asked[subject] {
+		l.next.asked[subject] = true
+		l.next.subjects = append(l.next.subjects, subject)
+	}
 	return l.next
 }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -41,6 +42,10 @@ type partitionConsumer struct {
 	heartbeats *heartbeats
 	permits    *PermitQueue
 	completed  chan completion
+	// beingSetAside is how many messages are about to be set aside. setAsideAt is when messages of a
+	// group were set aside last.
+	beingSetAside int
+	setAsideAt    map[string]time.Time
 	// requestedAt is when messages were requested last, by lease.Now. bytesAtRequest is the size of
 	// the pending messages at that time.
 	requestedAt    time.Duration
@@ -62,9 +67,10 @@ func newPartitionConsumer(sub *subscription) *partitionConsumer {
 			consumer: sub.consumer.Durable,
 			log:      sub.config.Logger.With("stream", sub.stream, "partition", sub.consumer.Durable),
 		},
-		queues:    newKeyQueues(),
-		permits:   NewPermitQueue(),
-		completed: make(chan completion, maxAckPending),
+		queues:     newKeyQueues(),
+		permits:    NewPermitQueue(),
+		completed:  make(chan completion, maxAckPending),
+		setAsideAt: map[string]time.Time{},
 	}
 }
 
@@ -145,6 +151,7 @@ func (c *partitionConsumer) pull(ctx context.Context, p *puller) error {
 			if err := c.startRunnable(ctx); err != nil {
 				return err
 			}
+			c.setAside(ctx)
 			if err := c.requestMore(p); err != nil {
 				return err
 			}
@@ -162,9 +169,11 @@ func (c *partitionConsumer) pull(ctx context.Context, p *puller) error {
 		case first := <-c.completed:
 			c.completeAll(first)
 		case <-checkDue:
-		case <-p.heartbeat.C:
-			if p.heartbeatMissed() {
-				return errNoHeartbeat
+		case <-p.disconnected:
+			return errForgotten
+		case <-p.overdue.C:
+			if p.unanswered() {
+				return errForgotten
 			}
 		case m := <-c.heartbeats.confirmed:
 			c.heartbeats.confirm(m)
@@ -315,6 +324,71 @@ func (c *partitionConsumer) start(ctx context.Context, message *pending, permit 
 	go func() { c.completed <- completion{message, c.sub.deliver(ctx, d, nil)} }()
 }
 
+const (
+	// fullWindow is the part of maxAckPending, and of maxPendingBytes, from which on a partition's
+	// window counts as full. The server delivers the rest while messages are set aside.
+	fullWindow = 0.75
+	// largeShare is the part of the window that a group must fill for its messages to be set aside.
+	// Several groups that fill less together use up what they share, such as a vendor.
+	largeShare = 0.25
+	// setAsideFor is how long all that is held back of a group is set aside, once some of it was.
+	// What was set aside is older.
+	setAsideFor = 2 * time.Second
+)
+
+// setAside has messages stored elsewhere that fill the window and wait for a permit, so that those
+// of other groups behind them are delivered.
+func (c *partitionConsumer) setAside(ctx context.Context) {
+	if c.sub.config.SetAside == nil || c.beingSetAside > 0 || !c.fence.exclusive {
+		return
+	}
+	full := max(share(len(c.queues.bySequence), maxAckPending), share(c.queues.bytes, maxPendingBytes)) >= fullWindow
+	if !full && len(c.setAsideAt) == 0 {
+		return
+	}
+	maps.DeleteFunc(c.setAsideAt, func(_ string, at time.Time) bool { return time.Since(at) > setAsideFor })
+	var messages []*pending
+	for g, held := range c.queues.heldBack() {
+		if _, again := c.setAsideAt[g.name]; again || full && fill(held) >= largeShare {
+			c.queues.setAside(g, held)
+			messages = append(messages, held...)
+		}
+	}
+	if c.beingSetAside = len(messages); c.beingSetAside == 0 {
+		return
+	}
+	deliveries := make([]Delivery, len(messages))
+	for i, p := range messages {
+		deliveries[i] = p.delivery
+	}
+	go c.storeElsewhere(ctx, messages, deliveries)
+}
+
+func share(n, of int) float64 { return float64(n) / float64(of) }
+
+// fill is the share of the window that messages fill.
+func fill(messages []*pending) float64 {
+	bytes := 0
+	for _, p := range messages {
+		bytes += p.size
+	}
+	return max(share(len(messages), maxAckPending), share(bytes, maxPendingBytes))
+}
+
+// storeElsewhere sets messages aside, and completes them.
+func (c *partitionConsumer) storeElsewhere(ctx context.Context, messages []*pending, deliveries []Delivery) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.sub.ackWait)
+	defer cancel()
+	result := disposition{acked, 0}
+	if err := c.sub.config.SetAside(ctx, deliveries); err != nil {
+		c.sub.warnThrottled("messages could not be set aside", err)
+		result = disposition{nacked, Backoff(deliveries[0], nil)}
+	}
+	for _, p := range messages {
+		c.completed <- completion{p, result}
+	}
+}
+
 // group is the group of a message.
 func (c *partitionConsumer) group(d Delivery) string {
 	if c.sub.config.Admission == nil {
@@ -367,6 +441,11 @@ func (c *partitionConsumer) completeAll(first completion) {
 	conn := c.connection()
 	for done := range batch(first, c.completed) {
 		c.complete(done.message, done.result, conn)
+		if m := done.message; m.aside {
+			m.aside = false
+			c.beingSetAside--
+			c.setAsideAt[m.group] = time.Now()
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
 
@@ -243,13 +244,9 @@ func TestALargeMessageIsRedeliveredAlthoughItsRoomIsTaken(t *testing.T) {
 func TestMessagesLargerThanTheLimitComeOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	const n, size = 3, 5 << 20
-	own, err := natsserver.NewServer(&natsserver.Options{Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 * size, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own.Start()
-	t.Cleanup(func() { own.Shutdown(); own.WaitForShutdown() })
-	nc := must(bus.Connect(t.Context(), own.ClientURL(), t.Name(), quiet))(t)
+	own := must(embedded.StartServer(&natsserver.Options{Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 * size}))(t)
+	t.Cleanup(own.Shutdown)
+	nc := must(bus.Connect(t.Context(), own.URL(), t.Name(), quiet))(t)
 	t.Cleanup(nc.Close)
 	js := must(jetstream.New(nc))(t)
 	createStream(t, js, "S")

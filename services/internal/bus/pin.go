@@ -32,7 +32,7 @@ type partitionLease struct {
 const partitionGroup = "owner"
 
 // infoTimeout bounds the requests for the state of a consumer and to unpin it.
-const infoTimeout = 2 * pullHeartbeat
+const infoTimeout = time.Second
 
 // renew takes the pin that came with a message.
 func (l *partitionLease) renew(pin string, outstanding int) {

@@ -16,7 +16,7 @@ func TestTheLogTellsWhoOwnsAPartition(t *testing.T) {
 	const want = `level=INFO msg="partition acquired" stream=S partition=S_a outstanding=1
 level=INFO msg="partition released" stream=S partition=S_a duration=D outstanding=0
 level=INFO msg="partition acquired" stream=S partition=S_a outstanding=1
-level=INFO msg="partition lost" stream=S partition=S_a reason="no heartbeat from the server" duration=D outstanding=1
+level=INFO msg="partition lost" stream=S partition=S_a reason="the server has forgotten the request, or cannot be reached" duration=D outstanding=1
 `
 	var log lockedBuffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))

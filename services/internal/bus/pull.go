@@ -12,14 +12,18 @@ import (
 )
 
 const (
-	// pullExpiry is how long the server keeps a pull request open, at most.
-	pullExpiry = 30 * time.Second
-	// pullHeartbeat is the interval of the server's heartbeats for an open request. After two that
-	// are missing the request is sent again: a restarted server has forgotten it.
-	pullHeartbeat = 500 * time.Millisecond
+	// pullExpiry is how long the server keeps a pull request open, at most. Then it says that the
+	// request has expired, and that is its sign of life: heartbeats beside it would wake server and
+	// client for each consumer, and be most of what idle services cost.
+	pullExpiry = 5 * time.Second
+	// minPullExpiry is how long it does so at least.
+	minPullExpiry = time.Second
+	// pullGrace is how much later than the expiry the server must have said so. Else the request is
+	// sent again: a server that has become the consumer's leader does not know it.
+	pullGrace = time.Second
 	// maxStatusMessages is more than the number of status messages that the server sends for one
 	// request.
-	maxStatusMessages = 2 * int(pullExpiry/pullHeartbeat)
+	maxStatusMessages = 16
 )
 
 // puller requests the messages of a consumer and receives them on an inbox of its own. It speaks
@@ -36,29 +40,28 @@ type puller struct {
 	nc      *nats.Conn
 	subject string
 	// request is the last one that was sent. Its ID is the pin, if there is one.
-	request     pullRequest
-	inbox       *nats.Subscription
-	arrived     chan *nats.Msg // messages and status messages, for read
-	heartbeat   *time.Ticker   // for heartbeatMissed
-	requestedAt time.Time
-	receivedAt  time.Time
-	remaining   int  // messages that the last request may still bring
-	tooLarge    bool // the next message is larger than the bytes of the last request
+	request      pullRequest
+	inbox        *nats.Subscription
+	arrived      chan *nats.Msg   // messages and status messages, for read
+	overdue      *time.Timer      // for unanswered
+	disconnected chan nats.Status // the server behind the next connection may not know the request
+	requestedAt  time.Time
+	remaining    int  // messages that the last request may still bring
+	tooLarge     bool // the next message is larger than the bytes of the last request
 }
 
 // pullRequest is the body of a request: NATS ADR-37, and ADR-42 for group and id.
 type pullRequest struct {
-	Batch     int           `json:"batch"`
-	MaxBytes  int           `json:"max_bytes,omitempty"`
-	Expires   time.Duration `json:"expires"`
-	Heartbeat time.Duration `json:"idle_heartbeat"`
-	Group     string        `json:"group,omitempty"`
-	ID        string        `json:"id,omitempty"`
+	Batch    int           `json:"batch"`
+	MaxBytes int           `json:"max_bytes,omitempty"`
+	Expires  time.Duration `json:"expires"`
+	Group    string        `json:"group,omitempty"`
+	ID       string        `json:"id,omitempty"`
 }
 
 var (
-	// errNoHeartbeat is the error that the server has forgotten the request or cannot be reached.
-	errNoHeartbeat = errors.New("no heartbeat from the server")
+	// errForgotten is the error that the server has forgotten the request or cannot be reached.
+	errForgotten = errors.New("the server has forgotten the request, or cannot be reached")
 	// errLostPin is the error that the server may have delivered our pending messages to another
 	// process.
 	errLostPin = errors.New("the pin, or a message's lease, is lost")
@@ -68,11 +71,11 @@ var (
 // do not fit, so no request may be larger.
 func newPuller(js jetstream.JetStream, stream string, consumer jetstream.ConsumerConfig, maxBatch int) (*puller, error) {
 	nc := js.Conn()
-	request := pullRequest{Expires: pullExpiry, Heartbeat: pullHeartbeat}
+	request := pullRequest{Expires: pullExpiry}
 	if isPinned(consumer) {
 		request.Group = consumer.PriorityGroups[0]
 		// a request renews the pin
-		request.Expires = min(max(consumer.PinnedTTL/3, 2*pullHeartbeat), pullExpiry)
+		request.Expires = min(max(consumer.PinnedTTL/3, minPullExpiry), pullExpiry)
 	}
 	arrived := make(chan *nats.Msg, maxBatch+maxStatusMessages)
 	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
@@ -80,12 +83,13 @@ func newPuller(js jetstream.JetStream, stream string, consumer jetstream.Consume
 		return nil, err
 	}
 	return &puller{
-		nc:        nc,
-		subject:   apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
-		request:   request,
-		inbox:     inbox,
-		arrived:   arrived,
-		heartbeat: time.NewTicker(pullHeartbeat),
+		nc:           nc,
+		subject:      apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
+		request:      request,
+		inbox:        inbox,
+		arrived:      arrived,
+		overdue:      time.NewTimer(request.Expires + pullGrace),
+		disconnected: nc.StatusChanged(nats.RECONNECTING),
 	}, nil
 }
 
@@ -111,7 +115,7 @@ func (p *puller) send(batch, maxBytes int) error {
 		return err
 	}
 	p.requestedAt = time.Now()
-	p.receivedAt = p.requestedAt
+	p.overdue.Reset(p.request.Expires + pullGrace)
 	p.remaining = batch
 	p.tooLarge = false
 	return p.nc.PublishRequest(p.subject, p.inbox.Subject, body)
@@ -120,7 +124,6 @@ func (p *puller) send(batch, maxBytes int) error {
 // read takes note of what arrived. stored is false for a status message of the server. An error
 // ends the pull.
 func (p *puller) read(m *nats.Msg) (stored bool, err error) {
-	p.receivedAt = time.Now()
 	if m.Reply != "" { // only a stored message has an address for its acknowledgement
 		p.remaining--
 		if p.request.Group != "" {
@@ -129,7 +132,6 @@ func (p *puller) read(m *nats.Msg) (stored bool, err error) {
 		return true, nil
 	}
 	switch status, description := m.Header.Get("Status"), m.Header.Get("Description"); {
-	case status == "100": // a heartbeat
 	case description == "Batch Completed":
 	case status == "404", status == "408": // the request has expired
 		p.remaining = 0
@@ -144,9 +146,11 @@ func (p *puller) read(m *nats.Msg) (stored bool, err error) {
 	return false, nil
 }
 
-// heartbeatMissed reports whether nothing has come for two heartbeats although a request is open.
-func (p *puller) heartbeatMissed() bool {
-	return p.remaining > 0 && len(p.arrived) == 0 && time.Since(p.receivedAt) >= 2*pullHeartbeat
+// unanswered reports, when overdue has fired, whether the server has let the open request expire
+// without a word.
+func (p *puller) unanswered() bool {
+	p.overdue.Reset(pullGrace) // the answer may be among what has arrived
+	return p.remaining > 0 && len(p.arrived) == 0
 }
 
 // pinHeader carries the pin. The server puts it behind the message's own headers.
@@ -168,7 +172,8 @@ func takePin(m *nats.Msg) string {
 // can return them to the server. If the connection is down the server redelivers them after
 // AckWait.
 func (p *puller) close() (unread []*nats.Msg) {
-	p.heartbeat.Stop()
+	p.overdue.Stop()
+	p.nc.RemoveStatusListener(p.disconnected)
 	if !p.nc.IsConnected() {
 		_ = p.inbox.Unsubscribe()
 		return nil
@@ -176,7 +181,7 @@ func (p *puller) close() (unread []*nats.Msg) {
 	if err := p.inbox.Drain(); err != nil {
 		return nil // the connection is closed
 	}
-	_ = p.nc.FlushTimeout(2 * pullHeartbeat) // once answered, nothing more can arrive
+	_ = p.nc.FlushTimeout(infoTimeout) // once answered, nothing more can arrive
 	for {
 		select {
 		case m := <-p.arrived:

@@ -17,6 +17,7 @@ type pending struct {
 	group    string // of [Admission]
 	size     int    // bytes in memory; 0 while awaitingRedelivery
 	state    pendingState
+	aside    bool  // started to be set aside
 	epoch    epoch // of its last delivery
 	lease    *lease.Lease
 	due      time.Time // of the redelivery; set while awaitingRedelivery
@@ -60,9 +61,9 @@ func newKeyQueues() *keyQueues {
 	return &keyQueues{bySequence: map[uint64]*pending{}, byKey: map[string][]*pending{}, groups: map[string]*keyGroup{}}
 }
 
-// add queues a delivery of a group, of so many bytes. Of a message that is pending already it keeps the place:
-// one that was awaiting its redelivery is queued again, and one that is started goes on, with the
-// acknowledgement address of the new delivery.
+// add queues a delivery of a group, of so many bytes. Of a message that is pending already it keeps
+// the place: one that was awaiting its redelivery is queued again, and one that is started goes on,
+// with the acknowledgement address of the new delivery.
 //
 // overtaking is the started message that is newer than this one and has the same key, or nil. The
 // server delivers an older message behind a newer one if it lost the older one's acknowledgement,
@@ -170,10 +171,53 @@ func (q *keyQueues) hold(p *pending) {
 
 // resume gives a group its turn again.
 func (q *keyQueues) resume(group string) {
-	if g, ok := q.groups[group]; ok && g.held {
+	g, ok := q.groups[group]
+	switch {
+	case !ok || !g.held:
+	case len(g.keys) == 0:
+		delete(q.groups, group)
+	default:
 		g.held = false
 		q.ready = append(q.ready, g)
 	}
+}
+
+// heldBack yields the groups that are held back, with their messages in the order of the stream. Of
+// a key it has the first messages that are queued: all up to one that has no group, or that was
+// nacked. It has nothing of a key of which a message is started.
+func (q *keyQueues) heldBack() iter.Seq2[*keyGroup, []*pending] {
+	return func(yield func(*keyGroup, []*pending) bool) {
+		for _, g := range q.groups {
+			if !g.held {
+				continue
+			}
+			var messages []*pending
+			for _, key := range g.keys {
+				if first, ok := q.first(key); !ok || first.group != g.name {
+					continue
+				}
+				for _, p := range q.byKey[key] {
+					if p.state != queued || p.group == "" {
+						break
+					}
+					messages = append(messages, p)
+				}
+			}
+			slices.SortFunc(messages, func(a, b *pending) int { return cmp.Compare(a.delivery.Sequence, b.delivery.Sequence) })
+			if !yield(g, slices.Compact(messages)) { // a key may be listed twice
+				return
+			}
+		}
+	}
+}
+
+// setAside marks messages of [keyQueues.heldBack] as started. The group stays held back.
+func (q *keyQueues) setAside(g *keyGroup, messages []*pending) {
+	for _, p := range messages {
+		q.start(p)
+		p.aside = true
+	}
+	g.keys = nil
 }
 
 // hasRunnable reports whether [keyQueues.next] may have a message.

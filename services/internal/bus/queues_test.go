@@ -168,6 +168,50 @@ func TestKeyQueuesGiveGroupsTurns(t *testing.T) {
 	}
 }
 
+// TestKeyQueuesTellWhatIsHeldBack: keys a to d are of the group G, x to z of the group H, k of none.
+func TestKeyQueuesTellWhatIsHeldBack(t *testing.T) {
+	t.Parallel()
+	groups := map[string]string{"a": "G", "b": "G", "c": "G", "d": "G", "x": "H", "y": "H", "z": "H"}
+	for name, c := range map[string]struct {
+		free     map[string]int
+		commands []string
+		held     string
+		after    []string // then all that is held back is set aside, and this happens
+		started  string   // by then
+	}{
+		"nothing":                              {commands: []string{"+a1", "+x2"}},
+		"keys in the order of the stream":      {free: map[string]int{"G": 0}, commands: []string{"+b3", "+a1", "+a4", "+x2"}, held: "a1 b3 a4"},
+		"none of a key that is at work":        {free: map[string]int{"G": 1}, commands: []string{"+a1", "+a2", "+b3", "+b4"}, held: "b3 b4"},
+		"up to one that was nacked":            {free: map[string]int{"G": 1}, commands: []string{"+a3", "retry a3", "+a1", "+a2"}, held: "a1 a2"},
+		"none behind one that was nacked":      {free: map[string]int{"G": 1}, commands: []string{"+a1", "+a2", "retry a1", "+b3"}, held: "b3"},
+		"a group whose turn has come is not":   {free: map[string]int{"G": 0, "H": 0}, commands: []string{"+a1", "+x2", "permit G"}, held: "x2"},
+		"what comes later is held back too":    {free: map[string]int{"G": 0}, commands: []string{"+a1", "+b2"}, held: "a1 b2", after: []string{"ok a1", "+a3", "+c4", "permit G"}, started: "a3"},
+		"a key goes on when it was set aside":  {free: map[string]int{"G": 0}, commands: []string{"+a1"}, held: "a1", after: []string{"+a2", "permit G", "ok a1"}, started: "a2"},
+		"one that could not be comes back":     {free: map[string]int{"G": 0}, commands: []string{"+a1"}, held: "a1", after: []string{"retry a1", "+a1", "permit G"}, started: "a1"},
+		"a permit that comes to nothing stays": {free: map[string]int{"G": 0}, commands: []string{"+a1"}, held: "a1", after: []string{"permit G", "ok a1", "+b2"}, started: "b2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newQueueEnv(t)
+			env.groupOf, env.free = groups, c.free
+			env.do(c.commands...)
+			var held []string
+			for g, messages := range env.queues.heldBack() {
+				for _, p := range messages {
+					held = append(held, nameOf(p))
+				}
+				env.queues.setAside(g, messages)
+			}
+			if got := strings.Join(held, " "); got != c.held {
+				t.Errorf("held back: %s, want %s", got, c.held)
+			}
+			if got := env.do(c.after...); got != c.started {
+				t.Errorf("started %s, want %s", got, c.started)
+			}
+		})
+	}
+}
+
 func TestKeyQueuesCountWhatIsPending(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

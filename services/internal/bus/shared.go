@@ -67,9 +67,11 @@ func (c *sharedConsumer) pull(ctx context.Context) error {
 			if stored {
 				c.start(ctx, m)
 			}
-		case <-p.heartbeat.C:
-			if p.heartbeatMissed() {
-				return errNoHeartbeat
+		case <-p.disconnected:
+			return errForgotten
+		case <-p.overdue.C:
+			if p.unanswered() {
+				return errForgotten
 			}
 		case <-c.finished:
 		case <-ctx.Done():

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
@@ -245,14 +246,9 @@ accounts { MAILWRIGHT {
 		t.Fatal(err)
 	}
 	options := must(natsserver.ProcessConfigFile(config))(t)
-	options.NoLog, options.NoSigs = true, true
-	own := must(natsserver.NewServer(options))(t)
-	own.Start()
+	own := must(embedded.StartServer(options))(t)
 	t.Cleanup(own.Shutdown)
-	if !own.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server does not start")
-	}
-	nc := must(nats.Connect(own.ClientURL(), nats.UserInfo("mailwright", "example")))(t)
+	nc := must(nats.Connect(own.URL(), nats.UserInfo("mailwright", "example")))(t)
 	t.Cleanup(nc.Close)
 	js := must(jetstream.New(nc))(t)
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err == nil {

@@ -29,9 +29,15 @@ type SubscriberConfig struct {
 	// at least, and at most twice as long; 0 is 30 seconds. It finishes its started messages
 	// before.
 	RebalanceInterval time.Duration
-	// Admission limits what is started of the messages of a consumer with a pinned client. A handler
-	// of a message that it has admitted calls [Delivery.ReleasePermit]. nil: there is no limit.
+	// Admission limits what is started of the messages of a consumer with a pinned client. A
+	// handler of a message that it has admitted calls [Delivery.ReleasePermit]. nil: there is no
+	// limit.
 	Admission Admission
+	// SetAside stores elsewhere what is to become of messages that fill their partition's window and
+	// are not admitted. They are in the order of the stream. When it returns nil they are
+	// acknowledged: a handler of a later message of their subject must find them where they are.
+	// nil: they stay, and those behind them wait.
+	SetAside func(ctx context.Context, messages []Delivery) error
 	// NakDelay returns the delay until a nacked message is delivered again; nil is [Backoff].
 	NakDelay func(Delivery, *message.Message) time.Duration
 	// Malformed receives a delivery that cannot be made a Watermill message: a header has two

@@ -12,14 +12,22 @@ import (
 
 // admission holds back commands that would only wait for a call of their tenant or vendor.
 type admission struct {
-	*budgets
+	budgets  *budgets
 	handlers map[string]Handler
 }
+
+// Admit implements [bus.Admission].
+func (a admission) Admit(group string, q *bus.PermitQueue) (bus.Permit, bool) {
+	return a.budgets.Admit(group, q)
+}
+
+// Withdraw implements [bus.Admission].
+func (a admission) Withdraw(q *bus.PermitQueue) { a.budgets.Withdraw(q) }
 
 // Group implements [bus.Admission]. What calls no vendor has no group, nor has a command whose type
 // is not plain to see: if it is carried out, it waits for its slot when it has been started.
 func (a admission) Group(d bus.Delivery) string {
-	if a.budget == (Budget{}) {
+	if a.budgets.budget == (Budget{}) {
 		return ""
 	}
 	address, isCommand := topology.ParseCommandSubject(d.Subject)
@@ -33,10 +41,11 @@ func (a admission) Group(d bus.Delivery) string {
 	return groupOf(address.Tenant, handler.Vendor)
 }
 
-// typeOf is the type of a command, "" if it is not plain to see.
+// typeOf is the type of a command, "" if it is not plain to see. In structured mode it stands in the
+// body.
 func typeOf(d bus.Delivery) string {
-	if !strings.HasPrefix(d.Header.Get("content-type"), "application/cloudevents") {
-		return d.Header.Get("ce-type")
+	if t := d.Header.Get("ce-type"); t != "" {
+		return t
 	}
 	var structured struct {
 		Type string `json:"type"`
@@ -74,6 +83,9 @@ func (b *budgets) limitsOf(group string) []*limit {
 
 // Admit implements [bus.Admission].
 func (b *budgets) Admit(group string, q *bus.PermitQueue) (bus.Permit, bool) {
+	if group == "" {
+		return bus.Permit{Release: func() {}}, true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.admit(applicant{group, q})

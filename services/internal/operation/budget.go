@@ -28,8 +28,8 @@ type budgets struct {
 	budget Budget
 	// maxWait is how long a command that was woken waits for a slot.
 	maxWait time.Duration
-	// patience is how long no slot may become free before a started command gives up its wait.
-	patience time.Duration
+	// limitTimeout is how long no slot may become free before a started command gives up its wait.
+	limitTimeout time.Duration
 
 	mu     sync.Mutex
 	limits map[limitKey]*limit
@@ -56,8 +56,8 @@ type limit struct {
 	comesLast time.Time     // when the last of the commands over the limit is to come again
 }
 
-func newBudgets(budget Budget, maxWait, patience time.Duration) *budgets {
-	return &budgets{budget: budget, maxWait: maxWait, patience: patience, limits: map[limitKey]*limit{}}
+func newBudgets(budget Budget, maxWait, limitTimeout time.Duration) *budgets {
+	return &budgets{budget: budget, maxWait: maxWait, limitTimeout: limitTimeout, limits: map[limitKey]*limit{}}
 }
 
 // minSlotInterval keeps commands over a limit from coming again all at once if calls are very fast.
@@ -136,7 +136,7 @@ func (b *budgets) acquire(ctx context.Context, l *limit, patient bool) bool {
 	for again := true; again && !got; again = patient && ctx.Err() == nil {
 		wait := b.likelyWait(l)
 		if patient {
-			wait = b.leftOfPatience(l)
+			wait = b.leftOfTimeout(l)
 		}
 		if wait <= 0 {
 			return false
@@ -155,11 +155,11 @@ func acquireWithin(ctx context.Context, slots *semaphore.Weighted, wait time.Dur
 	return slots.Acquire(ctx, 1) == nil
 }
 
-// leftOfPatience is how much longer a limit may stay as it is before those who wait give up.
-func (b *budgets) leftOfPatience(l *limit) time.Duration {
+// leftOfTimeout is how much longer a limit may stay as it is before those who wait give up.
+func (b *budgets) leftOfTimeout(l *limit) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.patience - time.Since(l.movedAt)
+	return b.limitTimeout - time.Since(l.movedAt)
 }
 
 // likelyWait is how long to wait for a slot: not at all if none is likely to be free soon.
@@ -173,9 +173,9 @@ func (b *budgets) likelyWait(l *limit) time.Duration {
 }
 
 // slotInterval estimates the time between two slots that become free: the moving average of the
-// calls' durations, divided by the limit. If no call has begun or ended for longer than maxWait, the
-// time since the last one counts instead. A shorter gap may be a pause of the whole process, and is
-// ignored.
+// calls' durations, divided by the limit. If no call has begun or ended for longer than maxWait,
+// the time since the last one counts instead. A shorter gap may be a pause of the whole process,
+// and is ignored.
 func (b *budgets) slotInterval(l *limit) time.Duration {
 	each := l.average
 	if gap := time.Since(l.movedAt); gap > b.maxWait {

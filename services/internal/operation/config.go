@@ -37,6 +37,12 @@ type Config struct {
 	// StrictKeys names the tenants whose commands are rejected if their key is not the recommended
 	// one.
 	StrictKeys map[string]bool
+	// Secrets says, by tenant, what opens sealed secrets and whether plain ones are allowed. The
+	// handlers reject the commands of a tenant that is missing here.
+	Secrets map[string]Secrets
+	// Tenants is how many tenants are configured; 0: any number. A single one holds up nobody: what
+	// it has over its limit stays in the partitions.
+	Tenants int
 	// Budget limits each tenant's and each vendor's calls; the zero value does not.
 	Budget Budget
 	JS     jetstream.JetStream
@@ -97,8 +103,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// patience is how long a command waits for a call of its tenant or vendor before that is published.
-func (c Config) patience() time.Duration { return 5 * c.ParkAfter }
+// limitTimeout is how long a command waits for a call of its tenant or vendor before that is
+// published.
+func (c Config) limitTimeout() time.Duration { return 5 * c.ParkAfter }
 
 // leaseTime is how long others leave a detached call alone after its last renewal, which happens
 // three times as often. If the process dies, the command is taken up again after so long.

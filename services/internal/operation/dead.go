@@ -29,7 +29,7 @@ const (
 	// ReferenceMismatch: what waited refers to another command, since COMMANDS was restored or made
 	// again.
 	ReferenceMismatch = "reference-mismatch"
-	// InternalFault: a fault of ours, which its publisher cannot mend.
+	// InternalFault: a fault of ours, which its publisher cannot correct.
 	InternalFault       = "internal"
 	AckedWithoutOutcome = "acked-without-outcome" // delivered and acknowledged, but without an outcome
 )

@@ -76,8 +76,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		parking: &parking{
 			js: cfg.JS, parked: parked, lastParked: bus.NewLastMessageReader(cfg.JS, parked),
 			commands: commands, failpoints: cfg.Failpoints, now: clock.Now,
+			overflows: overflows{addedAt: map[topology.Address]time.Time{}},
 		},
-		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.patience()),
+		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.limitTimeout()),
 		commandsKept:  commands.CachedInfo().Config.MaxAge,
 		slots:         make(chan struct{}, maxSlots),
 		detachedSlots: make(chan struct{}, maxDetached),

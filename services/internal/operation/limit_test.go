@@ -71,8 +71,8 @@ func TestABurstOverTheLimitCostsNoEvent(t *testing.T) {
 	env.nothingParked()
 }
 
-// TestAStopReturnsWhatIsHeldBack: a replica that stops begins no more calls. Another one carries out
-// what the first has held back, and what waited for a slot there.
+// TestAStopReturnsWhatIsHeldBack: a replica that stops begins no more calls. Another one carries
+// out what the first has held back, and what waited for a slot there.
 func TestAStopReturnsWhatIsHeldBack(t *testing.T) {
 	t.Parallel()
 	const burst, limit = 40, 2

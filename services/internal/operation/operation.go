@@ -80,7 +80,7 @@ type PriorCall struct {
 
 // Attempt is one attempt at a command, as its handler sees it.
 type Attempt struct {
-	// Command is the event as published.
+	// Command is the event as published, with its sealed secrets opened.
 	Command event.Event
 	// Tenant is the one that the command was published for, by its subject. Results carry it.
 	Tenant string
@@ -99,6 +99,8 @@ type Attempt struct {
 	// keyProblem says that the key is not the recommended one: see keyProblem.
 	keyProblem string
 	secrets    secrets
+	// secretFaults are sealed secrets that cannot be opened, and plain ones that are not allowed.
+	secretFaults []event.Fault
 	// lease is that of the message that brought the command; of the wake-up that a detached call
 	// renews; or of the announcement of a create.
 	lease atomic.Pointer[lease.Lease]

@@ -30,6 +30,7 @@ type parking struct {
 	commands   jetstream.Stream // the clock keeps its cached info fresh
 	failpoints failpoint.Set
 	now        func() time.Time
+	overflows  overflows
 }
 
 // incarnation names COMMANDS as it is now: by when it was created. Sequences of another incarnation
@@ -69,14 +70,9 @@ func (c parkedCommand) isOf(a *Attempt) bool {
 
 // head reads the first that waits on a key.
 func (p *parking) head(ctx context.Context, a topology.Address) (c parkedCommand, parked bool, err error) {
-	p.failpoints.Reach(failpoint.ReadHead)
-	msg, err := p.parked.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(topology.ParkedSubject(a)))
-	p.failpoints.Reach(failpoint.HeadRead)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return c, false, nil
-	}
-	if err != nil {
-		return c, false, fmt.Errorf("read what waits on key %s: %w", a.Key, err)
+	msg, err := p.first(ctx, a, 1)
+	if err != nil || msg == nil {
+		return c, false, err
 	}
 	c, ours := readReference(msg.Data)
 	if !ours {
@@ -84,6 +80,20 @@ func (p *parking) head(ctx context.Context, a topology.Address) (c parkedCommand
 	}
 	c.parkedSequence, c.parkedAt = msg.Sequence, msg.Time
 	return c, true, nil
+}
+
+// first reads the first message that waits on a key, from a sequence on; nil if there is none.
+func (p *parking) first(ctx context.Context, a topology.Address, from uint64) (*jetstream.RawStreamMsg, error) {
+	p.failpoints.Reach(failpoint.ReadHead)
+	msg, err := p.parked.GetMsg(ctx, from, jetstream.WithGetMsgSubject(topology.ParkedSubject(a)))
+	p.failpoints.Reach(failpoint.HeadRead)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what waits on key %s: %w", a.Key, err)
+	}
+	return msg, nil
 }
 
 // park has a command wait behind those that wait on its key. To park it twice does no harm: the
@@ -168,9 +178,17 @@ func (p *parking) enqueueDue(ctx context.Context, a topology.Address, reference 
 
 // remove removes a command that is finished.
 func (p *parking) remove(ctx context.Context, c parkedCommand) error {
+	if err := p.removeSequence(ctx, c.parkedSequence); err != nil {
+		return fmt.Errorf("operation %s: %w", c.OperationID, err)
+	}
+	return nil
+}
+
+// removeSequence removes a message of PARKED.
+func (p *parking) removeSequence(ctx context.Context, sequence uint64) error {
 	p.failpoints.Reach(failpoint.Unpark)
-	if err := bus.DeleteMessage(ctx, p.parked, c.parkedSequence); err != nil {
-		return fmt.Errorf("remove operation %s from PARKED: %w", c.OperationID, err)
+	if err := bus.DeleteMessage(ctx, p.parked, sequence); err != nil {
+		return fmt.Errorf("remove message %d from PARKED: %w", sequence, err)
 	}
 	p.failpoints.Reach(failpoint.Unparked)
 	return nil

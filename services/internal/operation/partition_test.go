@@ -169,14 +169,14 @@ func TestTheUnreadableHoldsUpNothing(t *testing.T) {
 // while those of others pass.
 func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	t.Parallel()
-	var flood, mostFlood atomic.Int64
+	var flood, maxFlood atomic.Int64
 	release := make(chan struct{})
 	env := setupStreams(t, event.DomainDelegation)
 	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
 		if run.Tenant == "flood" {
 			n := flood.Add(1)
 			defer flood.Add(-1)
-			for m := mostFlood.Load(); n > m && !mostFlood.CompareAndSwap(m, n); m = mostFlood.Load() {
+			for m := maxFlood.Load(); n > m && !maxFlood.CompareAndSwap(m, n); m = maxFlood.Load() {
 			}
 			select {
 			case <-release:
@@ -196,8 +196,8 @@ func TestBudgetKeepsAFloodFromStarvingOthers(t *testing.T) {
 	for i := range 10 {
 		env.outcome(fmt.Sprint("other", i)) // while no call of the flood has ended
 	}
-	if mostFlood.Load() > 3 {
-		t.Errorf("%d calls of one tenant at a time, with a budget of 3", mostFlood.Load())
+	if maxFlood.Load() > 3 {
+		t.Errorf("%d calls of one tenant at a time, with a budget of 3", maxFlood.Load())
 	}
 	env.until("a command waits for the limit", func() bool {
 		for i := range flooding {

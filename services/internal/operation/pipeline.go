@@ -93,12 +93,17 @@ type task struct {
 	reference *parkedCommand
 	// key is the one that the reference waits on.
 	key topology.Address
+	// wasSetAside says that the command comes from an overflow. Only commands that COMMANDS delivered
+	// join it.
+	wasSetAside bool
 	// deliveries counts those of the message that brought the command.
 	deliveries uint64
 	// lease of the message that brought the command.
 	lease *lease.Lease
 	// ack acknowledges that message early. Else it is acknowledged when its handler returns.
 	ack func()
+	// releasePermit gives the permit back under which the command was started; nil: it has none.
+	releasePermit func()
 
 	// What the stages fill in:
 
@@ -107,6 +112,8 @@ type task struct {
 	last    *entry // where the record ended when it was read
 	// keyIsParked says that other commands of the key wait in PARKED.
 	keyIsParked bool
+	// overflows says that commands of its tenant and partition wait in their overflow.
+	overflows bool
 	// callDetached says that a detached call of the operation was at work here before the record
 	// was read.
 	callDetached bool

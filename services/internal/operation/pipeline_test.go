@@ -516,7 +516,7 @@ func TestALongQueueLetsOtherKeysOfItsPartitionPass(t *testing.T) {
 	const queued = 60
 	var mu sync.Mutex
 	var order []string
-	env := setup(t, func(ctx context.Context, run *operation.Attempt) (operation.Reply, error) {
+	env := setup(t, func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		first := run.Command.ID() == "first" || strings.HasPrefix(run.Command.ID(), "other")
 		if first && run.Operation.Attempt == 1 {
 			return operation.Reply{}, throttledFor(1)

@@ -61,17 +61,21 @@ func (e *Engine) onCommand(ctx context.Context, d bus.Delivery, ack func()) erro
 	defer d.ReleasePermit()
 	_, err := e.process(ctx, task{
 		queue: commandQueue{e.parking}, command: d, deliveries: d.NumDelivered, lease: d.Lease(), ack: ack,
+		releasePermit: d.ReleasePermit,
 	})
 	return err
 }
 
-// onWakeUp takes what waits on a key through the pipeline, when the key's wake-up is delivered. A
-// wake-up with a body says that a scheduled command is due: it joins the queue of its key first.
+// onWakeUp takes what waits on a key, or in an overflow, through the pipeline, when its wake-up is
+// delivered. A wake-up with a body says that a scheduled command is due: it joins the queue of its key first.
 func (e *Engine) onWakeUp(ctx context.Context, d bus.Delivery, ack func()) error {
 	defer e.reach(failpoint.AcknowledgeWakeUp)
 	address, ok := topology.ParseWakeSubject(d.Subject)
 	if !ok {
 		return e.deadLetter(ctx, deadLetter{reason: Unreadable, detail: "its subject is not one of a wake-up"}, d)
+	}
+	if address.IsOverflow() {
+		return e.onOverflow(ctx, address, d, ack)
 	}
 	if len(d.Data) > 0 {
 		if err := e.parking.enqueueDue(ctx, address, d.Data); err != nil {

@@ -118,7 +118,7 @@ func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) 
 }
 
 // isOnItsWay reports whether a command that has no outcome will be delivered again: by its
-// partition, or because it waits on its key. It asks in this order, and the record is read
+// partition, or because it waits in its overflow or on its key. It asks in this order, and the record is read
 // afterwards: a command is parked before its message is acknowledged, and has its outcome before it
 // is removed from PARKED.
 func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
@@ -127,6 +127,12 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 	if acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, a.sequence); err != nil || !acked {
 		return true, err
 	}
+	o := overflowOf(a.address)
+	if run, overflows, err := e.parking.firstRun(ctx, o); err != nil {
+		return false, err
+	} else if overflows {
+		return true, r.ensureWakeUp(ctx, o, run.parkedAt)
+	}
 	head, parked, err := e.parking.head(ctx, a.address)
 	if err != nil {
 		return false, err
@@ -134,7 +140,7 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 	if !parked {
 		return r.isAboutToQueue(ctx, a)
 	}
-	return true, r.ensureWakeUp(ctx, a.address, head)
+	return true, r.ensureWakeUp(ctx, a.address, head.parkedAt)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the
@@ -152,14 +158,14 @@ func (r rechecker) isAboutToQueue(ctx context.Context, a *Attempt) (bool, error)
 
 // ensureWakeUp wakes a key that should have been woken RecheckAfter ago, or that nothing will wake
 // any more, because its schedule was lost.
-func (r rechecker) ensureWakeUp(ctx context.Context, key topology.Address, head parkedCommand) error {
+func (r rechecker) ensureWakeUp(ctx context.Context, key topology.Address, parkedAt time.Time) error {
 	staleBefore := r.engine.Now().Add(-r.engine.cfg.RecheckAfter)
-	if head.parkedAt.After(staleBefore) {
+	if parkedAt.After(staleBefore) {
 		return nil
 	}
 	_, scheduled, err := r.engine.parking.ensureWakeUp(ctx, key, staleBefore)
 	if scheduled && err == nil {
-		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "key", key.Key, "operation", head.OperationID)
+		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "key", key.Key)
 	}
 	return err
 }

@@ -18,8 +18,10 @@ type secrets []string
 // be a part of another word.
 const minSecret = 6
 
-func secretsOf(d event.Document) (list secrets) {
-	for _, s := range d.Secrets() {
+func secretsOf(d event.Document) secrets { return longSecrets(d.Secrets()) }
+
+func longSecrets(texts []string) (list secrets) {
+	for _, s := range texts {
 		if len(s) >= minSecret {
 			list = append(list, s)
 		}

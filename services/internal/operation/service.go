@@ -95,6 +95,9 @@ func (e *Engine) subscriber(work context.Context) *bus.Subscriber {
 		Admission:    admission{e.budgets, e.cfg.Handlers},
 		CloseTimeout: stopTimeout, Logger: e.cfg.Log,
 	}
+	if e.cfg.Tenants != 1 {
+		cfg.SetAside = e.parking.setAside
+	}
 	if e.disabled(failpoint.Ownership) {
 		cfg.Consumer, cfg.Parallel = unorderedTopics, unorderedParallel
 	}

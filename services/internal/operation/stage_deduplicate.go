@@ -46,15 +46,22 @@ func (e *Engine) readRecord(t *task) (err error) {
 	}
 	pending := e.records.request(t.attempt.Tenant, t.attempt.address.Domain, t.attempt.ID)
 	parked := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address))
+	overflow := e.parking.lastParked.Request(topology.ParkedSubject(overflowOf(t.attempt.address)))
 	if t.last, err = e.records.wait(pending); err != nil {
 		return err
 	}
 	if _, t.keyIsParked, err = parked.Wait(); err != nil {
 		return err
 	}
-	// A redelivered command may have been parked. If its record was read before its outcome, and
-	// PARKED after it had been removed from there, it would be carried out a second time.
-	if begun := t.last.sequence > 0 && !t.last.state.Terminal(); begun && !t.keyIsParked {
+	if _, t.overflows, err = overflow.Wait(); err != nil {
+		return err
+	}
+	t.overflows = t.overflows && !t.wasSetAside
+	// A command that was handled before may have been parked. If its record was read before its
+	// outcome, and PARKED after it had been removed from there, it would be carried out a second
+	// time.
+	handled := t.deliveries > 1 || t.wasSetAside || t.last.sequence > 0
+	if handled && !t.last.state.Terminal() && !t.keyIsParked && !t.overflows {
 		t.last, err = e.records.last(t.attempt)
 	}
 	return err

@@ -22,7 +22,9 @@ func (e *Engine) limit(ctx context.Context, t *task) (step, error) {
 	}
 	t.endCall = func() {
 		end()
-		t.command.ReleasePermit()
+		if t.releasePermit != nil {
+			t.releasePermit()
+		}
 	}
 	return step{}, nil
 }
@@ -36,5 +38,5 @@ func (e *Engine) waitsUnseen(t *task) bool {
 			due = at
 		}
 	}
-	return e.Now().Before(due.Add(e.cfg.patience()))
+	return e.Now().Before(due.Add(e.cfg.limitTimeout()))
 }

@@ -8,9 +8,13 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// order parks a command behind those of its key that wait. If the process dies right after it, the
-// message is delivered again, the command is found parked, and the key's wake-up is made sure of.
+// order parks a command behind those of its key that wait, or that may do so in an overflow. If the
+// process dies right after it, the message is delivered again, the command is found parked, and the
+// key's wake-up is made sure of.
 func (e *Engine) order(ctx context.Context, t *task) (step, error) {
+	if t.overflows {
+		return step{kind: finished}, e.joinOverflow(ctx, t)
+	}
 	if !t.keyIsParked {
 		return step{}, nil
 	}

@@ -14,6 +14,9 @@ import (
 // perform has the handler call the vendor. If the process dies right after it, the record says that
 // the call was announced, or the message is delivered again: see announce.
 func (e *Engine) perform(ctx context.Context, t *task) (_ step, err error) {
+	if err := needSecrets(t.attempt); err != nil {
+		return step{}, err
+	}
 	if !t.handler.NotRepeatable {
 		t.attempt.Prior = nil // whether it took effect matters no longer: it is repeated
 	}

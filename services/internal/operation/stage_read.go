@@ -56,6 +56,7 @@ func (e *Engine) readParked(ctx context.Context, t *task) (step, error) {
 
 // begin fills in what the next stages need of a command that can be read.
 func (e *Engine) begin(t *task, attempt *Attempt) {
+	e.openSecrets(attempt)
 	attempt.keyProblem = keyProblem(attempt)
 	e.warnOfKey(attempt)
 	attempt.lease.Store(t.lease)

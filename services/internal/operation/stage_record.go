@@ -12,7 +12,8 @@ import (
 )
 
 // record publishes what the attempt came to: the outcome, or waiting or unknown with the time of
-// the next attempt. A short wait for a call is not published. If the process dies right after it, the record answers the next delivery.
+// the next attempt. A short wait for a call is not published. If the process dies right after it,
+// the record answers the next delivery.
 func (e *Engine) record(ctx context.Context, t *task) (step, error) {
 	a := t.attempt
 	if n, ok := errors.AsType[*notRecorded](t.failure); ok {

@@ -48,6 +48,7 @@ func (e *Engine) revalidate(_ context.Context, t *task) (step, error) {
 // faults names what is wrong with a command, as far as that can be told without its vendor.
 func (e *Engine) faults(a *Attempt) []event.Fault {
 	faults := append(e.typeFaults(a), a.command.Check()...)
+	faults = append(faults, a.secretFaults...)
 	if id := a.command.TenantID; id != "" && id != a.Tenant {
 		faults = append(faults, event.Fault{Field: event.AttrTenantID, Problem: "must be the tenant of the subject, " + a.Tenant + ", or absent"})
 	}

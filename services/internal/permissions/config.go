@@ -10,11 +10,15 @@ import (
 const Account = "MAILWRIGHT"
 
 // Config writes the account as a part of a NATS server's configuration. keys are the users' public
-// nkeys, by their names.
+// nkeys, by their names. If one of the users is [Administrator], whoever connects without
+// credentials is that user.
 func Config(users []User, keys map[string]string) string {
 	var w strings.Builder
 	w.WriteString("# Written by 'mailwright nats permissions'. Include it in the configuration of a NATS server:\n")
 	w.WriteString("# with it, nobody connects but these users, and each may do what is listed here and nothing else.\n")
+	if key, ok := keys[Administrator]; ok {
+		fmt.Fprintf(&w, "# For tests: who connects without credentials may do everything.\nno_auth_user: %s\n", key)
+	}
 	fmt.Fprintf(&w, "accounts {\n  %s {\n    jetstream: enabled\n    users: [\n", Account)
 	for _, u := range users {
 		fmt.Fprintf(&w, "      # %s: %s\n      {\n        nkey: %s\n        permissions: {\n", u.Name, u.Role, keys[u.Name])

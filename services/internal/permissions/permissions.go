@@ -22,6 +22,9 @@ import (
 const (
 	Streams  = "streams"  // makes streams and consumers: mailwright streams apply
 	Operator = "operator" // the command line of those who run the system
+	// Administrator may do everything in the account. It exists where
+	// [Options.TrustUnauthenticated] asks for it.
+	Administrator = "administrator"
 )
 
 // Projection is the user of the program that fills the projections.
@@ -93,6 +96,8 @@ type Options struct {
 	// OldAcknowledgements leaves out the subjects with the account's hash on which servers from
 	// 2.14 on may take acknowledgements (feature js_ack_fc_v2).
 	OldAcknowledgements bool
+	// TrustUnauthenticated adds [Administrator].
+	TrustUnauthenticated bool
 }
 
 // Users are all users of a system, in the order of the table.
@@ -110,6 +115,12 @@ func Users(o Options) []User {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}
 		users[i].Publish = compact(users[i].Publish)
 		users[i].Deny = compact(users[i].Deny)
+	}
+	if o.TrustUnauthenticated {
+		everything := []Rule{{">", "tests"}}
+		users = append(users, User{
+			Name: Administrator, Role: "whoever connects without credentials", Publish: everything, Subscribe: everything,
+		})
 	}
 	return users
 }

@@ -77,6 +77,7 @@ func (o Options) operator() User {
 	for _, d := range event.Domains() {
 		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
 	}
+	u.publish("publishes the keys to seal secrets to", topology.RecipientsSubject(topology.Any))
 	u.publish("status; follows from now on", streamInfo(allStreams()...)...)
 	u.publish("status", api("CONSUMER.LIST."+topology.StreamCommands))
 	for _, stream := range append(projected(), topology.StreamDrift) {
@@ -96,6 +97,7 @@ func publisher(s Scope) User {
 	for _, d := range s.domains() {
 		u.publish("commands", topology.CommandsOf(s.Tenant, d))
 	}
+	u.publish("keys to seal secrets to", readLast(topology.StreamRecipients, topology.RecipientsSubject(s.Tenant)))
 	u.outcomes(s)
 	return u
 }

@@ -1,8 +1,12 @@
 package projection
 
 import (
+	"context"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -10,7 +14,8 @@ import (
 )
 
 // Commands adds a row to operations for each command that has no event yet. The first event of the
-// operation replaces the row, and a row with events is never changed.
+// operation replaces the row, and a row with events is never changed. A command whose row an event
+// has written already takes a look-up alone.
 type Commands struct{}
 
 // Name of the projection.
@@ -25,44 +30,137 @@ func (Commands) Subjects() []string { return nil }
 // commandOperations inserts the rows that a command alone gives.
 var commandOperations = table[operationRow]{name: "operations", key: "operation_id", onConflict: keep}
 
+// Delayed says that most rows are overwritten soon.
+func (Commands) Delayed() {}
+
 // Read makes the rows. It ignores a message from which no operation id can be read: its service
 // puts the message into DEAD, and dead_letters has the row.
-func (Commands) Read(records []projector.Record) (projector.Write, error) {
-	rows := make([]operationRow, 0, len(records))
+func (Commands) Read(records []projector.Record) (w projector.Write, err error) {
+	var received []*receivedCommand
 	seen := make(map[string]bool, len(records))
 	for _, record := range records {
-		row, ok := commandRow(record)
-		if !ok || seen[row.OperationID] {
+		c, ok := receive(record)
+		if !ok || seen[c.operationID] {
 			continue
 		}
-		seen[row.OperationID] = true
-		rows = append(rows, row)
+		seen[c.operationID] = true
+		received = append(received, c)
 	}
-	return commandOperations.write(sortByOperation(rows)), nil
+	if len(received) == 0 {
+		return w, nil
+	}
+	ids := make([]string, len(received))
+	for i, c := range received {
+		ids[i] = c.operationID
+	}
+	var known map[string]bool
+	w.Lookup = func(ctx context.Context, tx *projector.Tx) error {
+		known = map[string]bool{}
+		var id string
+		read := func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+				known[id] = true
+				return nil
+			})
+			return err
+		}
+		return tx.Query(ctx, "SELECT operation_id FROM operations WHERE operation_id = ANY ($1::text[])", read, ids)
+	}
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
+		var rows []operationRow
+		for _, c := range received {
+			if !known[c.operationID] && c.decode() {
+				rows = append(rows, c.row())
+			}
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		return commandOperations.write(sortByOperation(rows)).Apply(ctx, tx)
+	}
+	return w, nil
 }
 
-// commandRow returns the row of a command, also if its envelope or data are invalid: its service
-// rejects that one. ok is false if no result can follow.
-func commandRow(record projector.Record) (row operationRow, ok bool) {
+// receivedCommand is a command whose operation id is known. Most have a row already, so the rest is
+// decoded when it is needed.
+type receivedCommand struct {
+	projector.Record
+	address     topology.Address
+	operationID string
+	command     event.Command
+	decoded     bool
+}
+
+// receive reads a command, also one whose envelope or data are invalid: its service rejects that
+// one. ok is false if no result can follow.
+func receive(record projector.Record) (c *receivedCommand, ok bool) {
 	address, ok := topology.ParseCommandSubject(record.Subject)
 	if !ok || address.Check() != nil {
-		return operationRow{}, false
+		return nil, false
 	}
-	command, err := event.ReadCommand(record.Header, record.Data)
+	c = &receivedCommand{Record: record, address: address}
+	if source, id, plain := plainIdentity(record.Header); plain {
+		c.operationID = event.OperationID(address.Tenant, source, id)
+		return c, true
+	}
+	return c, c.decode()
+}
+
+// decode decodes the whole command. The result is false if no operation id can be read.
+func (c *receivedCommand) decode() bool {
+	if c.decoded {
+		return true
+	}
+	var err error
+	c.command, err = event.ReadCommand(c.Header, c.Data)
 	if err != nil {
-		return operationRow{}, false
+		return false
 	}
-	e := command.Event
-	row = newOperationRow(e, address.Tenant, string(address.Domain), event.OperationOf(address.Tenant, e))
+	c.decoded = true
+	c.operationID = event.OperationOf(c.address.Tenant, c.command.Event)
+	return true
+}
+
+// plainIdentity reads source and id from the headers of a command in binary mode. plain is false if
+// they may mean something else than they say: where a header is given twice or in another case of
+// letters, where a value is encoded, in structured mode, and of a plan.
+func plainIdentity(h nats.Header) (source, id string, plain bool) {
+	for name, values := range h {
+		lower := strings.ToLower(name)
+		if strings.Contains(lower, "content") && (len(values) != 1 || strings.Contains(strings.ToLower(values[0]), "cloudevents")) {
+			return "", "", false
+		}
+		if strings.HasPrefix(lower, "ce-") && (name != lower || len(values) != 1 || lower == "ce-"+event.AttrDryRun) {
+			return "", "", false
+		}
+	}
+	source, id = h.Get("ce-source"), h.Get("ce-id")
+	return source, id, isPlain(source) && isPlain(id) && isPlain(h.Get("ce-specversion"))
+}
+
+// isPlain reports whether a value is a text of visible ASCII characters that needs no decoding.
+func isPlain(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c > '~' || c == '%' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return value != ""
+}
+
+// row is the row that the command alone gives.
+func (c *receivedCommand) row() operationRow {
+	e := c.command.Event
+	row := newOperationRow(e, c.address.Tenant, string(c.address.Domain), c.operationID)
 	row.CommandSource = text(e.Source())
 	row.CommandID = text(e.ID())
 	row.CommandType = text(e.Type())
-	row.Key = text(address.Key)
-	row.Fingerprint = command.Fingerprint()
+	row.Key = text(c.address.Key)
+	row.Fingerprint = c.command.Fingerprint()
 	row.State = string(event.StateReceived)
-	row.ReceivedAt = record.StoredAt
-	row.UpdatedAt = record.StoredAt
-	return row, true
+	row.ReceivedAt = c.StoredAt
+	row.UpdatedAt = c.StoredAt
+	return row
 }
 
 // sortByOperation sorts rows by operation. Two projections write to operations; if both lock rows

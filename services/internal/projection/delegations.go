@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
@@ -88,34 +86,37 @@ var (
 func (Delegations) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeDelegationChanged, event.TypeDelegationObserved)
 	if err != nil {
-		return nil, err
+		return projector.Write{}, err
 	}
 	var changes []delegatedRow
 	for _, r := range events {
 		rows, err := r.delegated()
 		if err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		changes = append(changes, rows...)
 	}
-	return func(ctx context.Context, tx pgx.Tx) error { return applyAll(ctx, tx, changes) }, nil
+	return writeLists(changes), nil
 }
 
-// applyAll reads the mailboxes that share a name with the new lists, applies the lists in memory,
+// writeLists reads the mailboxes that share a name with the new lists, applies the lists in memory,
 // and writes the mailboxes that changed.
-func applyAll(ctx context.Context, tx pgx.Tx, changes []delegatedRow) error {
+func writeLists(changes []delegatedRow) (w projector.Write) {
 	if len(changes) == 0 {
-		return nil
+		return w
 	}
-	known, err := knownMailboxes(ctx, tx, changes)
-	if err != nil {
-		return err
+	var index *mailboxIndex
+	w.Lookup = func(ctx context.Context, tx *projector.Tx) error {
+		index = newMailboxIndex()
+		return index.query(ctx, tx, changes)
 	}
-	index := newMailboxIndex(known)
-	for _, m := range changes {
-		index.apply(m)
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
+		for _, m := range changes {
+			index.apply(m)
+		}
+		return index.write(ctx, tx)
 	}
-	return index.write(ctx, tx)
+	return w
 }
 
 // delegated returns the mailboxes of an event, with their new lists.

@@ -53,7 +53,7 @@ var directoryObjects = table[directoryRow]{name: "directory_objects", key: "tena
 func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeObjectCreated, event.TypeBusinessUserCreated)
 	if err != nil {
-		return nil, err
+		return projector.Write{}, err
 	}
 	rows := make([]directoryRow, len(events))
 	for i, r := range events {
@@ -79,7 +79,7 @@ func (DirectoryObjects) Read(records []projector.Record) (projector.Write, error
 			row.SAMAccountName = data.User.SAMAccountName
 		}
 		if err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		row.objectKey = keyOf(r, row.Name)
 		rows[i] = row

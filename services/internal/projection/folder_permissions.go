@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/projector"
@@ -56,14 +54,14 @@ var folderPermissions = table[folderRow]{name: "folder_permissions", key: "tenan
 func (FolderPermissions) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeFolderChanged, event.TypeFolderObserved)
 	if err != nil {
-		return nil, err
+		return projector.Write{}, err
 	}
 	var rows []folderRow
 	seen := map[folderKey]bool{} // folders, without a delegate
 	for _, r := range events {
 		folder, entries, err := r.folder()
 		if err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		if r.event.Type() == event.TypeFolderObserved {
 			seen[folder.folderKey] = true
@@ -85,12 +83,7 @@ func (FolderPermissions) Read(records []projector.Record) (projector.Write, erro
 		}
 	}
 	write := folderPermissions.write(lastPerKey(rows, func(r *folderRow) folderKey { return r.folderKey }))
-	return func(ctx context.Context, tx pgx.Tx) error {
-		if err := deleteFolders(ctx, tx, seen); err != nil {
-			return err
-		}
-		return write(ctx, tx)
-	}, nil
+	return projector.InOrder(deleteFolders(seen), write), nil
 }
 
 // folder returns the folder of an event, and the entries in the event.
@@ -134,9 +127,9 @@ func (f folderRow) withEntry(entry event.FolderPermission) folderRow {
 }
 
 // deleteFolders deletes the rows of folders.
-func deleteFolders(ctx context.Context, tx pgx.Tx, folders map[folderKey]bool) error {
+func deleteFolders(folders map[folderKey]bool) (w projector.Write) {
 	if len(folders) == 0 {
-		return nil
+		return w
 	}
 	var tenants, mailboxes, paths []string
 	for f := range folders {
@@ -144,7 +137,9 @@ func deleteFolders(ctx context.Context, tx pgx.Tx, folders map[folderKey]bool) e
 		mailboxes = append(mailboxes, f.Mailbox)
 		paths = append(paths, f.Folder)
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM folder_permissions AS p USING unnest($1::text[], $2::text[], $3::text[]) AS f (tenant, mailbox_key, folder_key)
-		WHERE p.tenant = f.tenant AND p.mailbox_key = f.mailbox_key AND p.folder_key = f.folder_key`, tenants, mailboxes, paths)
-	return err
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
+		return tx.Exec(ctx, `DELETE FROM folder_permissions AS p USING unnest($1::text[], $2::text[], $3::text[]) AS f (tenant, mailbox_key, folder_key)
+			WHERE p.tenant = f.tenant AND p.mailbox_key = f.mailbox_key AND p.folder_key = f.folder_key`, tenants, mailboxes, paths)
+	}
+	return w
 }

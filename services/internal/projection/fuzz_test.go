@@ -133,7 +133,8 @@ func sameMembers(t *testing.T, o object, want map[string]json.RawMessage) {
 	}
 }
 
-// Whatever an event holds, it becomes rows or an Unfit: every projection's reading is tried on it.
+// Whatever an event holds, it becomes rows or an UnprojectableError: every projection's reading is
+// tried on it.
 func FuzzReading(f *testing.F) {
 	for _, t := range event.ResultTypes() {
 		raw, err := schemas.FS.ReadFile("examples/" + t + ".json")
@@ -156,7 +157,7 @@ func FuzzReading(f *testing.F) {
 					_ = r.history(&row, &data)
 				}
 				if mailboxes, err := r.delegated(); err == nil {
-					index := newMailboxIndex(nil)
+					index := newMailboxIndex()
 					for _, m := range mailboxes {
 						index.apply(m)
 					}

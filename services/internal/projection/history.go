@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,30 +81,46 @@ func emptyDefault(ctx context.Context, tx pgx.Tx, before time.Time) (empty bool,
 }
 
 // ensureMonths creates the partitions for rows that are about to be written.
-func ensureMonths(rows []eventRow) projector.Write {
-	return func(ctx context.Context, tx pgx.Tx) error {
-		seen := map[time.Time]bool{}
-		for _, r := range rows {
-			m := month(r.StoredAt)
-			if seen[m] {
-				continue
-			}
-			seen[m] = true
-			if err := ensureMonth(ctx, tx, m); err != nil {
+func ensureMonths(rows []eventRow) (w projector.Write) {
+	var months []time.Time
+	var names []string
+	for _, r := range rows {
+		if m := month(r.StoredAt); len(months) == 0 || !slices.ContainsFunc(months, m.Equal) {
+			months, names = append(months, m), append(names, partition(m))
+		}
+	}
+	if len(months) == 0 {
+		return w
+	}
+	var needed []time.Time
+	w.Lookup = func(ctx context.Context, tx *projector.Tx) error {
+		read := func(rows pgx.Rows) (err error) {
+			needed, err = pgx.CollectRows(rows, pgx.RowTo[time.Time])
+			return err
+		}
+		return tx.Query(ctx, "SELECT month FROM unnest($1::timestamptz[], $2::text[]) AS m (month, name) WHERE "+monthIsNeeded, read, months, names)
+	}
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
+		for _, m := range needed {
+			if err := tx.Nested(ctx, func(tx pgx.Tx) error { return ensureMonth(ctx, tx, m) }); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+	return w
 }
+
+// monthIsNeeded is a condition on a month and the name of its partition.
+const monthIsNeeded = "to_regclass(name) IS NULL AND NOT EXISTS (SELECT FROM retention WHERE table_name = '" + historyTable + "' AND before > month)"
 
 // ensureMonth creates the partition of a month, and moves the rows of the month from the default
 // partition. If readers hold locks it does nothing, and the rows go to the default partition.
 func ensureMonth(ctx context.Context, tx pgx.Tx, m time.Time) error {
 	name, next := partition(m), m.AddDate(0, 1, 0)
 	var needed bool
-	const isNeeded = "SELECT to_regclass($1) IS NULL AND NOT EXISTS (SELECT FROM retention WHERE table_name = $2 AND before > $3)"
-	if err := tx.QueryRow(ctx, isNeeded, name, historyTable, m).Scan(&needed); err != nil || !needed {
+	const isNeeded = "SELECT " + monthIsNeeded + " FROM (SELECT $1::text AS name, $2::timestamptz AS month) AS m"
+	if err := tx.QueryRow(ctx, isNeeded, name, m).Scan(&needed); err != nil || !needed {
 		return err
 	}
 	bounds := fmt.Sprintf("'%s') TO ('%s'", m.Format(time.RFC3339), next.Format(time.RFC3339))

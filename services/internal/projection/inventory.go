@@ -105,7 +105,7 @@ func (Inventory) Read(records []projector.Record) (projector.Write, error) {
 	rows := make([]inventoryRow, len(records))
 	for i, record := range records {
 		if err := rows[i].read(record); err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 	}
 	type key struct{ tenant, mailbox string }

@@ -51,13 +51,13 @@ var inventorySyncs = table[syncRow]{name: "inventory_syncs", key: "operation_id"
 func (InventorySyncs) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeSyncCompleted)
 	if err != nil {
-		return nil, err
+		return projector.Write{}, err
 	}
 	rows := make([]syncRow, len(events))
 	for i, r := range events {
 		var data event.SyncCompletedData
 		if err := r.into(&data); err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		rows[i] = syncRow{
 			OperationID: r.operationID, Tenant: r.tenant, VendorTenant: data.Tenant, MailboxType: data.MailboxType,

@@ -8,24 +8,23 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
 // mailboxIndex holds the mailboxes that share a name with the mailboxes in a batch of events, while
 // the events are applied.
 type mailboxIndex struct {
 	byName   map[mailboxKey]*delegatedRow // by tenant and any name in lower case
+	stored   map[mailboxKey]bool          // rows that the table has, by their key
 	obsolete map[mailboxKey]bool          // rows to delete, with their delegates
 	renamed  map[mailboxKey]*delegatedRow // rows that have lost a name to another mailbox
 }
 
-func newMailboxIndex(known []delegatedRow) *mailboxIndex {
-	x := &mailboxIndex{
-		byName: map[mailboxKey]*delegatedRow{}, obsolete: map[mailboxKey]bool{}, renamed: map[mailboxKey]*delegatedRow{},
+func newMailboxIndex() *mailboxIndex {
+	return &mailboxIndex{
+		byName: map[mailboxKey]*delegatedRow{}, stored: map[mailboxKey]bool{},
+		obsolete: map[mailboxKey]bool{}, renamed: map[mailboxKey]*delegatedRow{},
 	}
-	for _, m := range known {
-		x.add(&m)
-	}
-	return x
 }
 
 func (x *mailboxIndex) add(m *delegatedRow) {
@@ -59,13 +58,12 @@ func (x *mailboxIndex) apply(m delegatedRow) {
 			m.copyDetails(old)
 		}
 		m.inherit(old)
-		x.obsolete[old.mailboxKey] = true
+		x.obsolete[old.mailboxKey] = x.stored[old.mailboxKey]
 		for _, n := range old.Names {
 			delete(x.byName, mailboxKey{old.Tenant, n})
 		}
 	}
 	m.reconcile()
-	x.obsolete[m.mailboxKey] = true // a row with this key may exist; it is written again
 	x.add(&m)
 }
 
@@ -103,20 +101,28 @@ func (m *delegatedRow) copyDetails(old *delegatedRow) {
 	m.Selected = old.Selected
 }
 
-// write deletes the replaced rows and inserts the new ones.
-func (x *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
+// write queues the deletion of the replaced rows and the insertion of the new ones. The key of a row
+// is one of its names, so that a row which is written again has been found by them.
+func (x *mailboxIndex) write(ctx context.Context, tx *projector.Tx) error {
 	var tenants, keys []string
-	for k := range x.obsolete {
-		tenants, keys = append(tenants, k.Tenant), append(keys, k.Mailbox)
+	for k, stored := range x.obsolete {
+		if stored {
+			tenants, keys = append(tenants, k.Tenant), append(keys, k.Mailbox)
+		}
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM delegation_mailboxes AS m USING unnest($1::text[], $2::text[]) AS o (tenant, mailbox_key)
-		WHERE m.tenant = o.tenant AND m.mailbox_key = o.mailbox_key`, tenants, keys)
-	if err != nil {
-		return err
+	for _, table := range []string{"delegations", "delegation_drift", "delegation_mailboxes"} {
+		if len(keys) == 0 {
+			break
+		}
+		err := tx.Exec(ctx, "DELETE FROM "+table+` AS m USING unnest($1::text[], $2::text[]) AS o (tenant, mailbox_key)
+			WHERE m.tenant = o.tenant AND m.mailbox_key = o.mailbox_key`, tenants, keys)
+		if err != nil {
+			return err
+		}
 	}
 	for key, m := range x.renamed { // updates nothing if the row was deleted above
 		const setNames = "UPDATE delegation_mailboxes SET names = $3 WHERE tenant = $1 AND mailbox_key = $2"
-		if _, err := tx.Exec(ctx, setNames, key.Tenant, key.Mailbox, m.Names); err != nil {
+		if err := tx.Exec(ctx, setNames, key.Tenant, key.Mailbox, m.Names); err != nil {
 			return err
 		}
 	}
@@ -134,44 +140,48 @@ func (x *mailboxIndex) write(ctx context.Context, tx pgx.Tx) error {
 		delegates = append(delegates, m.rows()...)
 		drifts = append(drifts, m.driftRows()...)
 	}
-	if err := delegatedMailboxes.write(mailboxes)(ctx, tx); err != nil {
-		return err
+	all := projector.InOrder(delegatedMailboxes.write(mailboxes), delegations.write(delegates), delegationDrift.write(drifts))
+	if all.Apply == nil {
+		return nil
 	}
-	if err := delegations.write(delegates)(ctx, tx); err != nil {
-		return err
-	}
-	return delegationDrift.write(drifts)(ctx, tx)
+	return all.Apply(ctx, tx)
 }
 
-// knownMailboxes reads the rows that share a name with the changed mailboxes.
-func knownMailboxes(ctx context.Context, tx pgx.Tx, changed []delegatedRow) ([]delegatedRow, error) {
+// query queues the queries for the rows that share a name with the changed mailboxes.
+func (x *mailboxIndex) query(ctx context.Context, tx *projector.Tx, changed []delegatedRow) error {
 	names := map[string][]string{} // by tenant
 	for _, m := range changed {
 		names[m.Tenant] = append(names[m.Tenant], m.Names...)
 	}
-	var known []delegatedRow
+	// OFFSET 0 keeps the tenant out of the search by name. Else the planner may take the primary key
+	// and read all mailboxes of the tenant.
+	const sharingName = `SELECT tenant, mailbox_key, names, identity, object_id, upn, primary_smtp_address, display_name,
+		recipient_type_details, selected, source, operation_id, known_at, last_sequence,
+		set_delegates, set_operation_id, set_at, drift_sequence, drift_at,
+		(SELECT jsonb_agg(jsonb_build_object('delegate', d.delegate, 'kind', d.kind, 'since', d.since)) FROM delegation_drift d
+		  WHERE d.tenant = m.tenant AND d.mailbox_key = m.mailbox_key)
+		FROM (SELECT * FROM delegation_mailboxes WHERE names && $2 OFFSET 0) m WHERE tenant = $1`
 	for tenant, list := range names {
-		rows, err := tx.Query(ctx, `SELECT tenant, mailbox_key, names, identity, object_id, upn, primary_smtp_address, display_name,
-			recipient_type_details, selected, source, operation_id, known_at, last_sequence,
-			set_delegates, set_operation_id, set_at, drift_sequence, drift_at,
-			(SELECT jsonb_agg(jsonb_build_object('delegate', d.delegate, 'kind', d.kind, 'since', d.since)) FROM delegation_drift d
-			  WHERE d.tenant = m.tenant AND d.mailbox_key = m.mailbox_key)
-			FROM delegation_mailboxes m WHERE tenant = $1 AND names && $2`, tenant, list)
-		if err != nil {
-			return nil, err
+		if err := tx.Query(ctx, sharingName, x.addStored, tenant, list); err != nil {
+			return err
 		}
-		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m delegatedRow, err error) {
-			var drifts []event.DelegateDrift
-			err = row.Scan(&m.Tenant, &m.Mailbox, &m.Names, &m.Identity, &m.ObjectID, &m.UPN, &m.PrimarySMTPAddress, &m.DisplayName,
-				&m.RecipientTypeDetails, &m.Selected, &m.Source, &m.OperationID, &m.KnownAt, &m.LastSequence,
-				&m.SetDelegates, &m.SetOperationID, &m.SetAt, &m.DriftSequence, &m.DriftAt, &drifts)
-			m.drift = driftsOf(drifts)
-			return m, err
-		})
-		if err != nil {
-			return nil, err
-		}
-		known = append(known, found...)
 	}
-	return known, nil
+	return nil
+}
+
+// addStored adds rows of the table.
+func (x *mailboxIndex) addStored(rows pgx.Rows) error {
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m delegatedRow, err error) {
+		var drifts []event.DelegateDrift
+		err = row.Scan(&m.Tenant, &m.Mailbox, &m.Names, &m.Identity, &m.ObjectID, &m.UPN, &m.PrimarySMTPAddress, &m.DisplayName,
+			&m.RecipientTypeDetails, &m.Selected, &m.Source, &m.OperationID, &m.KnownAt, &m.LastSequence,
+			&m.SetDelegates, &m.SetOperationID, &m.SetAt, &m.DriftSequence, &m.DriftAt, &drifts)
+		m.drift = driftsOf(drifts)
+		return m, err
+	})
+	for i := range found {
+		x.stored[found[i].mailboxKey] = true
+		x.add(&found[i])
+	}
+	return err
 }

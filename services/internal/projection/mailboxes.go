@@ -49,7 +49,7 @@ var mailboxes = table[mailboxRow]{name: "mailboxes", key: "tenant, object_key"}
 func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 	events, err := results(records, event.TypeMailboxCreated, event.TypeBusinessUserCreated)
 	if err != nil {
-		return nil, err
+		return projector.Write{}, err
 	}
 	var rows []mailboxRow
 	for _, r := range events {
@@ -60,7 +60,7 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 		if r.event.Type() == event.TypeMailboxCreated {
 			var data event.MailboxCreatedData
 			if err := r.into(&data); err != nil {
-				return nil, err
+				return projector.Write{}, err
 			}
 			m := data.Mailbox
 			row.DirectoryObject = m.DirectoryObject
@@ -70,7 +70,7 @@ func (Mailboxes) Read(records []projector.Record) (projector.Write, error) {
 		} else {
 			var data event.BusinessUserCreatedData
 			if err := r.into(&data); err != nil {
-				return nil, err
+				return projector.Write{}, err
 			}
 			if data.Mailbox == nil {
 				continue // no plan, no mailbox

@@ -81,8 +81,8 @@ var (
 		merge: map[string]string{"first_event_at": "coalesce(old.first_event_at, excluded.first_event_at)"},
 	}
 	operationEvents = table[eventRow]{
-		name: historyTable, key: "stored_at, sequence", onConflict: expectNone,
-		condition: "SELECT coalesce((SELECT format('stored_at >= %L', before) FROM retention WHERE table_name = '" + historyTable + "'), 'true')",
+		name: historyTable, key: "stored_at, sequence", onConflict: keep,
+		condition: "stored_at >= coalesce((SELECT before FROM retention WHERE table_name = '" + historyTable + "'), '-infinity')",
 	}
 )
 
@@ -95,15 +95,15 @@ func (Operations) Read(records []projector.Record) (projector.Write, error) {
 	for _, record := range records {
 		r, err := readResult(record)
 		if err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		data, err := r.outcome()
 		if err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		row, err := r.operation(&data)
 		if err != nil {
-			return nil, err
+			return projector.Write{}, err
 		}
 		if i, again := at[r.operationID]; again {
 			row.FirstEventAt = rows[i].FirstEventAt

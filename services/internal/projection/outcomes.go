@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"maps"
 	"math/bits"
 	"slices"
 	"time"
@@ -75,22 +76,23 @@ var (
 // countOutcomes counts the rows with an outcome, in the order of the stream. An operation has one
 // outcome, so each is counted once. Which tenants are configured depends on all earlier outcomes,
 // so it is read when the rows are written.
-func countOutcomes(ended []operationRow) projector.Write {
-	return func(ctx context.Context, tx pgx.Tx) error {
-		if len(ended) == 0 {
-			return nil
-		}
-		counted := outcomes{
-			known: map[string]bool{}, reasons: map[outcomeReasonKey]outcomeRow{}, durations: map[outcomeDurationKey]durationRow{},
-		}
-		if err := counted.readTenants(ctx, tx, ended); err != nil {
-			return err
-		}
+func countOutcomes(ended []operationRow) (w projector.Write) {
+	if len(ended) == 0 {
+		return w
+	}
+	var known map[string]bool
+	w.Lookup = func(ctx context.Context, tx *projector.Tx) error {
+		known = map[string]bool{}
+		return queryTenants(ctx, tx, ended, known)
+	}
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
+		counted := outcomes{known: known, reasons: map[outcomeReasonKey]outcomeRow{}, durations: map[outcomeDurationKey]durationRow{}}
 		for i := range ended {
 			counted.count(&ended[i])
 		}
-		return counted.write()(ctx, tx)
+		return counted.write().Apply(ctx, tx)
 	}
+	return w
 }
 
 // outcomes counts the outcomes of a batch.
@@ -101,23 +103,22 @@ type outcomes struct {
 	durations map[outcomeDurationKey]durationRow
 }
 
-// readTenants reads which of the rows' tenants earlier batches proved to be configured.
-func (o *outcomes) readTenants(ctx context.Context, tx pgx.Tx, ended []operationRow) error {
-	names := make([]string, len(ended))
+// queryTenants adds to known the rows' tenants that earlier batches proved to be configured.
+func queryTenants(ctx context.Context, tx *projector.Tx, ended []operationRow, known map[string]bool) error {
+	distinct := map[string]bool{}
 	for i := range ended {
-		names[i] = indexable(ended[i].Tenant)
+		distinct[indexable(ended[i].Tenant)] = true
 	}
-	slices.Sort(names)
-	found, err := tx.Query(ctx, "SELECT tenant FROM operation_tenants WHERE tenant = ANY ($1)", slices.Compact(names))
-	if err != nil {
+	names := slices.Collect(maps.Keys(distinct))
+	var name string
+	read := func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&name}, func() error {
+			known[name] = true
+			return nil
+		})
 		return err
 	}
-	var name string
-	_, err = pgx.ForEachRow(found, []any{&name}, func() error {
-		o.known[name] = true
-		return nil
-	})
-	return err
+	return tx.Query(ctx, "SELECT tenant FROM operation_tenants WHERE tenant = ANY ($1::text[])", read, names)
 }
 
 // tenant returns the tenant that an outcome is counted under: "" until an outcome proves that the

@@ -1,17 +1,13 @@
 package projection
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
@@ -24,8 +20,7 @@ type table[R any] struct {
 	// merge gives SQL expressions for columns that are not replaced by the new value, over the
 	// names old and excluded.
 	merge map[string]string
-	// condition is a query that returns an SQL condition on the rows to write; "" if all rows are
-	// written.
+	// condition is an SQL condition on the rows to write; "" if all rows are written.
 	condition string
 }
 
@@ -34,66 +29,59 @@ type conflictPolicy int
 const (
 	replace conflictPolicy = iota // replace the row if the new last_sequence is greater
 	keep                          // keep the row
-	// expectNone: there should be no such row. A program of another version may have written one;
-	// it is kept.
-	expectNone
 )
 
-const uniqueViolation = "23505"
-
-// write copies the rows to a temporary table, and inserts them from there in one statement: two to
-// three times as fast as an INSERT for each row. If there should be no conflict, it copies them to
-// the table itself. No two rows may have the same key; see [lastPerKey].
+// write inserts the rows in one statement, which takes each column as an array. No two rows may
+// have the same key; see [lastPerKey].
 //
-// Tables are named without a schema; the search_path of the transaction decides.
-func (t table[R]) write(rows []R) projector.Write {
+// Tables are named without a schema; the search_path of the connection decides.
+func (t table[R]) write(rows []R) (w projector.Write) {
 	if len(rows) == 0 {
-		return projector.InOrder()
+		return w
+	}
+	s := t.statement()
+	// here, while the batch before is written, and not in the transaction
+	args := make([]any, len(s.columns))
+	for i, c := range s.columns {
+		args[i] = encode(rows, c)
+	}
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error { return tx.Exec(ctx, s.sql, args...) }
+	return w
+}
+
+// statement is the statement that inserts rows into a table, and the columns that are its arguments.
+type statement struct {
+	sql     string
+	columns []column
+}
+
+// statements are those that were needed before. A table may be written in two ways.
+var statements sync.Map
+
+type statementKey struct {
+	table      string
+	onConflict conflictPolicy
+}
+
+func (t table[R]) statement() *statement {
+	key := statementKey{t.name, t.onConflict}
+	if known, ok := statements.Load(key); ok {
+		return known.(*statement)
 	}
 	columns := columns(reflect.TypeFor[R]())
-	names := make([]string, len(columns))
+	made, _ := statements.LoadOrStore(key, &statement{t.sql(columns), columns})
+	return made.(*statement)
+}
+
+// sql is the statement that inserts the rows.
+func (t table[R]) sql(columns []column) string {
+	names, values, arrays := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
-		names[i] = c.name
+		names[i], values[i], arrays[i] = c.name, c.name+c.cast, fmt.Sprintf("$%d::%s[]", i+1, c.element)
 	}
-	// here, while the batch before is written, and not in the transaction
-	encoded := encode(rows, columns)
-	return func(ctx context.Context, tx pgx.Tx) error {
-		condition := "true"
-		if t.condition != "" {
-			if err := tx.QueryRow(ctx, t.condition).Scan(&condition); err != nil {
-				return err
-			}
-		}
-		if t.onConflict == expectNone {
-			err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return copyRows(ctx, tx, t.name, names, condition, encoded) })
-			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != uniqueViolation {
-				return err
-			}
-		}
-		prepare := fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS new_%[1]s (LIKE %[1]s INCLUDING DEFAULTS) ON COMMIT DELETE ROWS; "+
-			"DELETE FROM pg_temp.new_%[1]s", t.name)
-		if _, err := tx.Exec(ctx, prepare); err != nil {
-			return err
-		}
-		if err := copyRows(ctx, tx, "pg_temp.new_"+t.name, names, condition, encoded); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, t.mergeSQL(names))
-		return err
-	}
-}
-
-// copyRows copies the encoded rows that meet a condition into a table.
-func copyRows(ctx context.Context, tx pgx.Tx, table string, names []string, condition string, encoded []byte) error {
-	sql := fmt.Sprintf("COPY %s (%s) FROM STDIN BINARY WHERE %s", table, strings.Join(names, ", "), condition)
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(encoded), sql)
-	return err
-}
-
-// mergeSQL is the statement that inserts the rows of the temporary table.
-func (t table[R]) mergeSQL(names []string) string {
 	list := strings.Join(names, ", ")
-	sql := fmt.Sprintf("INSERT INTO %[1]s AS old (%[2]s) SELECT %[2]s FROM pg_temp.new_%[1]s ON CONFLICT (%[3]s) DO ", t.name, list, t.key)
+	sql := fmt.Sprintf("INSERT INTO %s AS old (%s) SELECT %s FROM unnest(%s) AS new (%s) WHERE %s ON CONFLICT (%s) DO ",
+		t.name, list, strings.Join(values, ", "), strings.Join(arrays, ", "), list, cmp.Or(t.condition, "true"), t.key)
 	if t.onConflict != replace {
 		return sql + "NOTHING"
 	}

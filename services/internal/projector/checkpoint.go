@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -156,17 +157,34 @@ func storedAt(ctx context.Context, js jetstream.JetStream, stream jetstream.Stre
 // errFenced says that another process has moved the checkpoint.
 var errFenced = errors.New("the checkpoint was moved by somebody else")
 
-// advance moves the checkpoint within the transaction that writes the rows. It fails with errFenced
-// if the checkpoint is not where this process left it: a connection pooler may have lost our lock.
-func advance(ctx context.Context, tx pgx.Tx, projection string, from, to Checkpoint) error {
-	tag, err := tx.Exec(ctx, `UPDATE checkpoints SET sequence = $1, stored_at = $2, updated_at = now()
-		WHERE projection = $3 AND incarnation = $4 AND sequence = $5`,
-		to.Sequence, to.StoredAt, projection, from.Incarnation, from.Sequence)
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+// moveCheckpoints locks the rows in the order in which [Checkpoints] does.
+const moveCheckpoints = `UPDATE checkpoints AS c SET sequence = m.sequence, stored_at = m.stored_at, updated_at = now()
+	FROM (SELECT c.projection, m.sequence, m.stored_at FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[]) AS m (projection, old, sequence, stored_at)
+		JOIN checkpoints c ON c.projection = m.projection AND c.sequence = m.old WHERE c.incarnation = $5 ORDER BY c.projection FOR UPDATE OF c) AS m
+	WHERE c.projection = m.projection`
+
+// moveTo queues the move of checkpoints within the transaction that writes the rows. The
+// transaction fails with errFenced if one of them is not where this process left it: a connection
+// pooler may have lost our lock.
+func (f *follower) moveTo(ctx context.Context, tx *Tx, to []Checkpoint) error {
+	var names []string
+	var from, sequences []int64
+	var stored []*time.Time
+	for i, s := range f.states {
+		if to[i].Sequence > s.at.Sequence {
+			names, from = append(names, s.Name()), append(from, s.at.Sequence)
+			sequences, stored = append(sequences, to[i].Sequence), append(stored, to[i].StoredAt)
+		}
 	}
-	if tag.RowsAffected() != 1 {
-		return errFenced
+	if len(names) == 0 {
+		return nil
 	}
-	return nil
+	check := func(r *pgconn.ResultReader) error {
+		tag, err := r.Close()
+		if err == nil && tag.RowsAffected() != int64(len(names)) {
+			err = errFenced
+		}
+		return err
+	}
+	return tx.queue(ctx, moveCheckpoints, []any{names, from, sequences, stored, f.states[0].at.Incarnation}, check)
 }

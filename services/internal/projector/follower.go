@@ -16,8 +16,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
-// follower writes the messages of a stream to a target: for one live projection while it holds the
-// lock, or for several projections in a replay. It runs on one goroutine.
+// follower writes the messages of a stream to a target, for the live projections while it holds the
+// lock, or in a replay. It runs on one goroutine.
 type follower struct {
 	target
 	states     []*projectionState
@@ -26,6 +26,7 @@ type follower struct {
 	reader     *reader
 	log        *slog.Logger
 	onCommit   func(messages int) // called after each commit; may be nil
+	delay      time.Duration      // how long messages wait after they were stored
 	failpoints failpoint.Set
 
 	pruned       jetstream.StreamState // the stream at the last Prune
@@ -43,8 +44,31 @@ type projectionState struct {
 	sawBeyond bool
 }
 
-func newState(p Projection, at Checkpoint, limit int64) *projectionState {
-	return &projectionState{Projection: p, subjects: p.Subjects(), at: at, limit: limit}
+// begin sets the connection up, and reads the positions of the projections.
+func (f *follower) begin(ctx context.Context, projections []Projection) error {
+	if err := f.setUp(ctx); err != nil {
+		return err
+	}
+	for _, p := range projections {
+		at, err := position(ctx, f.target, p, f.stream)
+		if err != nil {
+			return err
+		}
+		f.states = append(f.states, &projectionState{Projection: p, subjects: p.Subjects(), at: at, limit: noLimit})
+	}
+	return nil
+}
+
+// subjectsOf returns the subjects of all projections; nil if one of them follows all.
+func subjectsOf(projections []Projection) (subjects []string) {
+	for _, p := range projections {
+		if len(p.Subjects()) == 0 {
+			return nil
+		}
+		subjects = append(subjects, p.Subjects()...)
+	}
+	slices.Sort(subjects)
+	return slices.Compact(subjects)
 }
 
 // prefetched is the result of one read: records; or none if the stream was idle; or an error, after
@@ -138,8 +162,20 @@ func (f *follower) read(next *prefetched, after []int64) {
 	}
 }
 
+// wait waits until a record was stored long enough ago. The clocks of the server and of this
+// machine may differ, so it waits for the delay at most.
+func (f *follower) wait(ctx context.Context, r Record) {
+	if left := min(f.delay, f.delay-time.Since(r.StoredAt)); left > 0 {
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+		}
+	}
+}
+
 // commit writes the rows of a batch and the new position in one transaction.
 func (f *follower) commit(ctx context.Context, next prefetched) error {
+	f.wait(ctx, next.records[len(next.records)-1])
 	// The check comes after the batch was read. If the stream is the same now, it was the same when
 	// the batch was read.
 	if _, err := f.checkStream(ctx); err != nil {
@@ -176,29 +212,17 @@ func (f *follower) checkStream(ctx context.Context) (jetstream.StreamState, erro
 }
 
 // advance writes the batches, and moves each checkpoint to last or to the projection's limit. The
-// checkpoint is updated before the rows: a transaction that locks the checkpoint therefore holds up
-// every write of rows.
+// checkpoints are updated before the rows: a transaction that locks the checkpoints therefore holds
+// up every write of rows.
 func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch) error {
 	to := make([]Checkpoint, len(f.states))
-	err := f.inTx(ctx, func(tx pgx.Tx) error {
-		for i, s := range f.states {
-			if to[i] = s.clampTo(last); to[i].Sequence > s.at.Sequence {
-				if err := advance(ctx, tx, s.Name(), s.at, to[i]); err != nil {
-					return err
-				}
-			}
-			if batches == nil {
-				continue
-			}
-			for _, p := range batches[i] {
-				if err := f.apply(ctx, tx, s, p); err != nil {
-					return err
-				}
-			}
-		}
-		f.failpoints.Reach(failpoint.Commit)
-		return nil
-	})
+	for i, s := range f.states {
+		to[i] = s.clampTo(last)
+	}
+	err := f.writeAtOnce(ctx, to, batches)
+	if errors.Is(err, errCareful) || f.refusal(ctx, err) != nil {
+		err = f.writeCarefully(ctx, to, batches)
+	}
 	if err != nil {
 		return err
 	}
@@ -207,6 +231,75 @@ func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch
 		s.at = to[i]
 	}
 	return nil
+}
+
+// writeAtOnce writes the batches in two round trips and without savepoints. If Postgres refuses a
+// row, nothing is written.
+func (f *follower) writeAtOnce(ctx context.Context, to []Checkpoint, batches []batch) (err error) {
+	tx := &Tx{conn: f.conn}
+	defer func() {
+		if err != nil && !f.conn.IsClosed() {
+			_, _ = f.conn.Exec(ctx, "ROLLBACK") // else the connection is of no use, as the next statement finds
+		}
+	}()
+	for _, step := range []func() error{
+		func() error { return tx.Exec(ctx, "BEGIN") },
+		func() error { return f.moveTo(ctx, tx, to) },
+		func() error { return eachPart(batches, func(p part) error { return p.write.lookUp(ctx, tx) }) },
+		func() error { return tx.flush(ctx) },
+		func() error { return eachPart(batches, func(p part) error { return p.write.apply(ctx, tx) }) },
+		func() error { return tx.Exec(ctx, "COMMIT") },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	f.failpoints.Reach(failpoint.Commit)
+	return tx.flush(ctx)
+}
+
+func eachPart(batches []batch, do func(part) error) error {
+	for _, b := range batches {
+		for _, p := range b {
+			if p.unprojectable != nil {
+				return errCareful
+			}
+			if err := do(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeCarefully writes each part of a batch behind a savepoint.
+func (f *follower) writeCarefully(ctx context.Context, to []Checkpoint, batches []batch) error {
+	return f.inTx(ctx, func(tx pgx.Tx) error {
+		positions := &Tx{conn: f.conn, careful: tx}
+		if err := f.moveTo(ctx, positions, to); err != nil {
+			return err
+		}
+		if err := positions.flush(ctx); err != nil {
+			return err
+		}
+		for i, b := range batches {
+			for _, p := range b {
+				if err := f.apply(ctx, tx, f.states[i], p); err != nil {
+					return err
+				}
+			}
+		}
+		f.failpoints.Reach(failpoint.Commit)
+		return nil
+	})
+}
+
+// refusal returns why rows can never be written, or nil if the error may pass.
+func (f *follower) refusal(ctx context.Context, err error) *UnprojectableError {
+	if err == nil || ctx.Err() != nil || f.conn.IsClosed() || errors.Is(err, errFenced) {
+		return nil
+	}
+	return asUnprojectable(err)
 }
 
 // clampTo is the checkpoint after all messages up to last are applied, but at most the projection's
@@ -228,11 +321,8 @@ func (f *follower) apply(ctx context.Context, tx pgx.Tx, s *projectionState, p p
 	refused := p.unprojectable
 	if refused == nil {
 		// A savepoint, so that the transaction can go on after a refusal.
-		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return p.write(ctx, tx) })
-		if err == nil || ctx.Err() != nil || f.conn.IsClosed() {
-			return err
-		}
-		if refused = asUnprojectable(err); refused == nil {
+		err := postgres.InTx(ctx, tx, func(tx pgx.Tx) error { return p.write.careful(ctx, &Tx{conn: f.conn, careful: tx}) })
+		if refused = f.refusal(ctx, err); refused == nil {
 			return err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lock returns a connection that holds the projection's advisory lock, or errStandby if another
+// lock returns a connection that holds the stream's advisory lock, or errStandby if another
 // process holds it. The lock lasts as long as the connection. The server's TCP keepalives are set
 // short, so that it ends the connection soon after this machine has died.
 func (p *Projector) lock(ctx context.Context) (*pgx.Conn, error) {
@@ -16,7 +16,7 @@ func (p *Projector) lock(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	var leads bool
-	err = pooled.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", "mailwright projection "+p.Name()).Scan(&leads)
+	err = pooled.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", "mailwright projections of "+p.stream()).Scan(&leads)
 	if err != nil || !leads {
 		pooled.Release()
 		if err == nil {

@@ -38,20 +38,62 @@ type Projection interface {
 	Read(records []Record) (Write, error)
 }
 
-// Write changes rows in a transaction. It names tables without a schema: the search_path of the
-// transaction decides between the live rows and those of a replay.
-type Write func(ctx context.Context, tx pgx.Tx) error
+// Write changes rows in a transaction, in two steps. It names tables without a schema: the
+// search_path of the connection decides between the live rows and those of a replay. A write may be
+// made again in another transaction, so it must not change what it was made from.
+type Write struct {
+	// Lookup queues queries for what Apply has to know; may be nil.
+	Lookup func(ctx context.Context, tx *Tx) error
+	// Apply queues the changes; may be nil. The lookups have been answered.
+	Apply func(ctx context.Context, tx *Tx) error
+}
 
-// InOrder returns a write that makes the given writes, one after another.
-func InOrder(writes ...Write) Write {
-	return func(ctx context.Context, tx pgx.Tx) error {
-		for _, w := range writes {
-			if err := w(ctx, tx); err != nil {
-				return err
-			}
+// InOrder returns a write that makes the given writes, one after another. All lookups come first.
+func InOrder(writes ...Write) (all Write) {
+	for _, w := range writes {
+		all.Lookup = then(all.Lookup, w.Lookup)
+		all.Apply = then(all.Apply, w.Apply)
+	}
+	return all
+}
+
+func then(first, second func(context.Context, *Tx) error) func(context.Context, *Tx) error {
+	if first == nil {
+		return second
+	}
+	if second == nil {
+		return first
+	}
+	return func(ctx context.Context, tx *Tx) error {
+		if err := first(ctx, tx); err != nil {
+			return err
 		}
+		return second(ctx, tx)
+	}
+}
+
+// lookUp and apply are the two steps.
+func (w Write) lookUp(ctx context.Context, tx *Tx) error { return run(ctx, tx, w.Lookup) }
+
+func (w Write) apply(ctx context.Context, tx *Tx) error { return run(ctx, tx, w.Apply) }
+
+// careful makes the write, and reads the answers to it.
+func (w Write) careful(ctx context.Context, tx *Tx) error {
+	for _, step := range []func(context.Context, *Tx) error{w.Lookup, flush, w.Apply, flush} {
+		if err := run(ctx, tx, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func flush(ctx context.Context, tx *Tx) error { return tx.flush(ctx) }
+
+func run(ctx context.Context, tx *Tx, step func(context.Context, *Tx) error) error {
+	if step == nil {
 		return nil
 	}
+	return step(ctx, tx)
 }
 
 // Pruner is a projection that mirrors a stream: if a message is deleted from the stream, its rows
@@ -61,6 +103,10 @@ type Pruner interface {
 	// deleted.
 	Prune(ctx context.Context, tx pgx.Tx, first int64, deleted []int64) error
 }
+
+// Delayed is a projection whose rows are overwritten by those of another stream, mostly soon. Its
+// messages wait for [Tuning.Delay], so that few rows are written twice.
+type Delayed interface{ Delayed() }
 
 // Maintainer is a projection whose tables change with time, such as one that is partitioned by
 // month.
@@ -114,6 +160,8 @@ type Tuning struct {
 	Window time.Duration
 	// MaxBatch is the largest number of messages in a batch.
 	MaxBatch int
+	// Delay is how long the messages of a [Delayed] projection wait after they were stored.
+	Delay time.Duration
 	// Idle is how long no message may come before connection, consumer and stream are checked. It
 	// must be more than twice the heartbeat of a second.
 	Idle time.Duration
@@ -127,39 +175,63 @@ type Tuning struct {
 
 // DefaultTuning is the tuning of production.
 var DefaultTuning = Tuning{
-	Window:   50 * time.Millisecond,
+	Window:   100 * time.Millisecond,
 	MaxBatch: 5000,
+	Delay:    500 * time.Millisecond,
 	Idle:     3 * time.Second,
 	Standby:  time.Second,
 	Halted:   10 * time.Second,
 }
 
-// Projector runs one projection.
+// Projector runs the projections of one stream. The stream is read once for all of them, and their
+// rows are written in one transaction.
 type Projector struct {
-	projection Projection
-	pool       *pgxpool.Pool
-	js         jetstream.JetStream
-	log        *slog.Logger
-	tuning     Tuning
+	projections []Projection
+	pool        *pgxpool.Pool
+	js          jetstream.JetStream
+	log         *slog.Logger
+	tuning      Tuning
 
 	mu    sync.Mutex
 	state error // the result of Ready
 }
 
-// New returns a projector. The pool must allow a connection for each projector, and a few more.
-func New(p Projection, pool *pgxpool.Pool, js jetstream.JetStream, log *slog.Logger, t Tuning) *Projector {
+// New returns a projector for projections that follow the same stream. The pool must allow a
+// connection for each projector, and a few more.
+func New(projections []Projection, pool *pgxpool.Pool, js jetstream.JetStream, log *slog.Logger, t Tuning) *Projector {
 	return &Projector{
-		projection: p, pool: pool, js: js, tuning: t,
-		log:   log.With("projection", p.Name(), "stream", p.Stream()),
+		projections: projections, pool: pool, js: js, tuning: t,
+		log:   log.With("stream", projections[0].Stream()),
 		state: errors.New("starting"),
 	}
 }
 
-// Name of the projection.
-func (p *Projector) Name() string { return p.projection.Name() }
+// ByStream groups projections by their stream.
+func ByStream(projections []Projection) (groups [][]Projection) {
+	at := map[string]int{}
+	for _, p := range projections {
+		i, known := at[p.Stream()]
+		if !known {
+			i = len(groups)
+			at[p.Stream()], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], p)
+	}
+	return groups
+}
 
-// Ready returns nil if the projection follows its stream, in this process or in another; otherwise
-// why it does not.
+// Names of the projections.
+func (p *Projector) Names() (names []string) {
+	for _, each := range p.projections {
+		names = append(names, each.Name())
+	}
+	return names
+}
+
+func (p *Projector) stream() string { return p.projections[0].Stream() }
+
+// Ready returns nil if the projections follow their stream, in this process or in another;
+// otherwise why they do not.
 func (p *Projector) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,7 +252,7 @@ const (
 // errStandby says that another process leads.
 var errStandby = errors.New("another process leads")
 
-// Run runs the projection until ctx ends. After restarts of NATS or Postgres it goes on from the
+// Run runs the projections until ctx ends. After restarts of NATS or Postgres it goes on from the
 // last committed position.
 func (p *Projector) Run(ctx context.Context) {
 	pause, said := firstPause, ""
@@ -195,12 +267,12 @@ func (p *Projector) Run(ctx context.Context) {
 		wait := pause
 		if _, halted := errors.AsType[*Halt](err); halted {
 			wait = p.tuning.Halted
-			p.logOnce(&said, slog.LevelError, "the projection stopped; it needs help", err)
+			p.logOnce(&said, slog.LevelError, "the projections stopped; they need help", err)
 		} else if errors.Is(err, errStandby) {
 			wait, err = p.tuning.Standby, nil
 		} else {
 			pause = min(2*pause, maxPause)
-			p.logOnce(&said, slog.LevelWarn, "the projection was interrupted; it goes on from its checkpoint", err)
+			p.logOnce(&said, slog.LevelWarn, "the projections were interrupted; they go on from their checkpoints", err)
 		}
 		p.setState(err)
 		select {
@@ -225,28 +297,33 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 		return false, err
 	}
 	defer closeConn(conn)
-	stream, err := p.js.Stream(ctx, p.projection.Stream())
+	stream, err := p.js.Stream(ctx, p.stream())
 	if err != nil {
-		return false, fmt.Errorf("stream %s: %w", p.projection.Stream(), err)
+		return false, fmt.Errorf("stream %s: %w", p.stream(), err)
 	}
-	rows := target{conn, Live}
-	at, err := position(ctx, rows, p.projection, stream)
-	if err == nil {
-		err = at.Check(ctx, p.js, p.projection, stream)
-	}
-	if err != nil {
-		return false, err
-	}
-	r, err := open(ctx, stream, p.projection.Subjects(), at.Sequence, noLimit, p.tuning)
-	if err != nil {
-		return false, err
-	}
-	defer r.close()
-	p.log.Info("following", "from", at.Sequence)
-	p.setState(nil)
 	f := &follower{
-		target: rows, states: []*projectionState{newState(p.projection, at, noLimit)},
-		js: p.js, stream: stream, reader: r, log: p.log, failpoints: p.tuning.Failpoints,
+		target: target{conn, Live}, js: p.js, stream: stream, log: p.log, failpoints: p.tuning.Failpoints,
 	}
+	if err := f.begin(ctx, p.projections); err != nil {
+		return false, err
+	}
+	tuning, after := p.tuning, int64(noLimit)
+	for _, s := range f.states {
+		if err := s.at.Check(ctx, p.js, s, stream); err != nil {
+			return false, err
+		}
+		after = min(after, s.at.Sequence)
+		if _, delayed := s.Projection.(Delayed); delayed {
+			f.delay = tuning.Delay
+			tuning.Window = max(tuning.Window, tuning.Delay)
+		}
+	}
+	f.reader, err = open(ctx, stream, subjectsOf(p.projections), after, noLimit, tuning)
+	if err != nil {
+		return false, err
+	}
+	defer f.reader.close()
+	p.log.Info("following", "projections", p.Names(), "from", after)
+	p.setState(nil)
 	return f.follow(ctx)
 }

@@ -14,9 +14,16 @@ import (
 const (
 	// pullMessages and pullBytes bound the messages that the client buffers.
 	pullMessages = 2000
-	pullBytes    = 8 << 20
-	heartbeat    = time.Second
-	pullExpiry   = 10 * time.Second
+	pullBytes    = 4 << 20
+	// maxBatchBytes bounds a batch. Three of them are held at a time: one is read, one is turned
+	// into writes, and one is written.
+	maxBatchBytes = 2 << 20
+	// recordBytes is what a record counts beside its data: its header and what is made of it.
+	recordBytes = 512
+	// handedOn is how many messages wait beside those that the client buffers.
+	handedOn   = 64
+	heartbeat  = time.Second
+	pullExpiry = 10 * time.Second
 	// inactiveThreshold is when the server deletes a consumer without pull requests.
 	inactiveThreshold = 30 * time.Second
 	// noLimit is the limit of a reader that follows the stream without end.
@@ -32,11 +39,18 @@ var errGap = errors.New("messages were lost on the way")
 type reader struct {
 	consumer  jetstream.Consumer
 	messages  jetstream.MessagesContext
+	arrived   chan arrival
 	tuning    Tuning
 	limit     int64  // the last sequence to read
 	delivered uint64 // number of messages of this consumer that arrived
 	pending   uint64 // number of messages in the stream after the last one
 	last      int64  // sequence of the last message
+}
+
+// arrival is the next message, or the error in its place, after which none comes.
+type arrival struct {
+	message jetstream.Msg
+	err     error
 }
 
 // open creates the consumer. It starts after the sequence after, and the reader ends at the
@@ -61,13 +75,31 @@ func open(ctx context.Context, stream jetstream.Stream, subjects []string, after
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	return &reader{
-		consumer: consumer, messages: messages, tuning: t,
+	r := &reader{
+		consumer: consumer, messages: messages, arrived: make(chan arrival, handedOn), tuning: t,
 		limit: limit, last: after, pending: consumer.CachedInfo().NumPending,
-	}, nil
+	}
+	go r.pull()
+	return r, nil
 }
 
-func (r *reader) close() { r.messages.Stop() }
+// pull hands on what arrives until there is an error, as close brings about.
+func (r *reader) pull() {
+	defer close(r.arrived)
+	for {
+		m, err := r.messages.Next()
+		r.arrived <- arrival{m, err}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (r *reader) close() {
+	r.messages.Stop()
+	for range r.arrived { // until pull has ended
+	}
+}
 
 // gather waits for a message, and returns it with the messages that follow within the window. While
 // there is a backlog it does not look at the window, and returns a full batch. No records and no
@@ -78,50 +110,59 @@ func (r *reader) gather(ctx context.Context) ([]Record, error) {
 			return nil, err
 		}
 	}
-	first, err := r.next(ctx, r.tuning.Idle)
-	if errors.Is(err, context.DeadlineExceeded) {
+	first, err := r.receive(ctx, time.After(r.tuning.Idle))
+	if errors.Is(err, errTimeout) {
 		return nil, r.check(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	window, cancel := context.WithTimeout(ctx, r.tuning.Window)
-	defer cancel()
-	batch, size := []Record{first}, len(first.Data)
-	for len(batch) < r.tuning.MaxBatch && size < pullBytes && (!r.bounded() || r.pending > 0) {
+	window, stalled := time.After(r.tuning.Window), time.After(r.tuning.Idle)
+	batch, size := []Record{first}, first.size()
+	for len(batch) < r.tuning.MaxBatch && size < maxBatchBytes && (!r.bounded() || r.pending > 0) {
 		within := window
 		// a backlog: the next message is in the stream, and full batches cost less
 		if r.pending > 0 {
-			within = ctx
+			within = stalled
 		}
-		record, err := r.next(within, r.tuning.Idle)
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) {
+		record, err := r.receive(ctx, within)
+		if errors.Is(err, errTimeout) || errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		batch, size = append(batch, record), size+len(record.Data)
+		batch, size = append(batch, record), size+record.size()
 	}
 	return batch, nil
 }
 
+func (r Record) size() int { return recordBytes + len(r.Data) }
+
 func (r *reader) bounded() bool { return r.limit != noLimit }
 
-// next is receive with a time limit.
-func (r *reader) next(ctx context.Context, wait time.Duration) (Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	return r.receive(ctx)
-}
+// errTimeout says that no message arrived in time.
+var errTimeout = errors.New("no message arrived in time")
 
-// receive returns the next message. The error is errGap if messages before it are missing, and
-// io.EOF if it is after the limit.
-func (r *reader) receive(ctx context.Context) (Record, error) {
-	m, err := r.messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return Record{}, fmt.Errorf("read: %w", err)
+// receive returns the next message. The error is errTimeout if none arrives before timeout, errGap
+// if messages before it are missing, and io.EOF if it is after the limit.
+func (r *reader) receive(ctx context.Context, timeout <-chan time.Time) (Record, error) {
+	var next arrival
+	var open bool
+	select {
+	case next, open = <-r.arrived:
+		if !open {
+			return Record{}, jetstream.ErrMsgIteratorClosed
+		}
+	case <-timeout:
+		return Record{}, errTimeout
+	case <-ctx.Done():
+		return Record{}, ctx.Err()
 	}
+	if next.err != nil {
+		return Record{}, fmt.Errorf("read: %w", next.err)
+	}
+	m := next.message
 	meta, err := m.Metadata()
 	if err != nil {
 		return Record{}, fmt.Errorf("read: %w", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -104,25 +103,16 @@ func (r *Replay) open(ctx context.Context, limits map[string]int64) (*follower, 
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", r.Stream(), err)
 	}
-	rows := target{r.Conn, r.Schema}
-	f := &follower{target: rows, js: r.JS, stream: stream, log: r.Log, onCommit: r.Progress}
-	var subjects []string
-	after, limit, all := int64(noLimit), int64(0), false
-	for _, p := range r.Projections {
-		at, err := position(ctx, rows, p, stream)
-		if err != nil {
-			return nil, err
-		}
-		f.states = append(f.states, newState(p, at, limits[p.Name()]))
-		after = min(after, max(at.Sequence, r.readUpTo[p.Name()]))
-		limit = max(limit, limits[p.Name()])
-		subjects = append(subjects, p.Subjects()...)
-		all = all || len(p.Subjects()) == 0
+	f := &follower{target: target{r.Conn, r.Schema}, js: r.JS, stream: stream, log: r.Log, onCommit: r.Progress}
+	if err := f.begin(ctx, r.Projections); err != nil {
+		return nil, err
 	}
-	if all {
-		subjects = nil
+	after, limit := int64(noLimit), int64(0)
+	for _, s := range f.states {
+		s.limit = limits[s.Name()]
+		after = min(after, max(s.at.Sequence, r.readUpTo[s.Name()]))
+		limit = max(limit, s.limit)
 	}
-	slices.Sort(subjects)
-	f.reader, err = open(ctx, stream, slices.Compact(subjects), after, limit, r.Tuning)
+	f.reader, err = open(ctx, stream, subjectsOf(r.Projections), after, limit, r.Tuning)
 	return f, err
 }

@@ -10,15 +10,21 @@ import (
 const Live = "mailwright"
 
 // target is where rows and their position are written: a connection, and a schema of its database.
-// Every transaction sets the schema as search_path, so that no statement of a projection names it.
+// The schema is the connection's search_path, so that no statement of a projection names it.
 type target struct {
 	conn   *pgx.Conn
 	schema string
 }
 
-// inTx runs f in a transaction that does not wait for the disk. If Postgres crashes and loses its
-// last transactions, it loses rows and position together, and the messages are read again.
+// setUp sets the connection up. Its transactions do not wait for the disk: if Postgres crashes and
+// loses the last ones, it loses rows and position together, and the messages are read again. Every
+// statement of a projection finds its rows by an index. Without enable_seqscan = off, the planner
+// has small tables read as a whole, and goes on so after they have grown.
+func (t target) setUp(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off; SET search_path = "+pgx.Identifier{t.schema}.Sanitize())
+	return err
+}
+
 func (t target) inTx(ctx context.Context, f func(pgx.Tx) error) error {
-	begin := "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL search_path = " + pgx.Identifier{t.schema}.Sanitize()
-	return pgx.BeginTxFunc(ctx, t.conn, pgx.TxOptions{BeginQuery: begin}, f)
+	return pgx.BeginFunc(ctx, t.conn, f)
 }

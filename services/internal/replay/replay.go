@@ -109,11 +109,7 @@ func begin(ctx context.Context, c Config, logged bool) (r *run, err error) {
 	if err := postgres.InTx(ctx, r.control, func(tx pgx.Tx) error { return clone(ctx, tx, logged) }); err != nil {
 		return r, fmt.Errorf("schema %s: %w", Schema, err)
 	}
-	byStream := map[string][]projector.Projection{}
-	for _, p := range projection.List() {
-		byStream[p.Stream()] = append(byStream[p.Stream()], p)
-	}
-	for _, projections := range byStream {
+	for _, projections := range projector.ByStream(projection.List()) {
 		conn, err := c.Pool.Acquire(ctx)
 		if err != nil {
 			return r, err

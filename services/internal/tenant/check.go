@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,9 @@ func (ts Tenants) complete(dir string, root *yaml.Node) error {
 		if t == nil {
 			errs = append(errs, at(root, []string{"tenants", name}, errors.New("names no vendor")))
 			continue
+		}
+		if t.Identities != "" && !filepath.IsAbs(t.Identities) {
+			t.Identities = filepath.Join(dir, t.Identities)
 		}
 		_, section := member(root, "tenants")
 		_, section = member(section, name)

@@ -54,6 +54,9 @@ const AnyTenant = "*"
 // one.
 const KeysStrict = "strict"
 
+// PlainSecretsAllowed is the value of [Tenant.PlainSecrets] that takes secrets that are not sealed.
+const PlainSecretsAllowed = "allowed"
+
 // objectTypes are those that the schema of directory.object.create knows.
 var objectTypes = []string{"organizationalUnit", "container", "user", "contact", "group", "computer", "printQueue", "volume"}
 
@@ -98,6 +101,9 @@ func (t *Tenant) flaws(n *yaml.Node) (flaws []flaw) {
 	}
 	if t.Keys != "" && t.Keys != KeysStrict {
 		flaws = append(flaws, flaw{[]string{"keys"}, errors.New("must be strict, or be left out")})
+	}
+	if t.PlainSecrets != "" && t.PlainSecrets != PlainSecretsAllowed {
+		flaws = append(flaws, flaw{[]string{"plainSecrets"}, errors.New("must be allowed, or be left out")})
 	}
 	return flaws
 }

@@ -32,6 +32,12 @@ type Tenant struct {
 	// Keys is [KeysStrict], or "": a command whose key is not the recommended one is carried out
 	// with a warning.
 	Keys string `yaml:"keys"`
+	// Identities is the file of the keys that open sealed secrets, of age, one a line: its path,
+	// relative to the configuration file. The first key is the one that publishers seal to. "": no
+	// sealed secret can be opened.
+	Identities string `yaml:"identities"`
+	// PlainSecrets is [PlainSecretsAllowed], or "": a command with a plain secret is rejected.
+	PlainSecrets string `yaml:"plainSecrets"`
 
 	Adaxes         *Adaxes         `yaml:"adaxes"`
 	ExchangeOnline *ExchangeOnline `yaml:"exchangeOnline"`

@@ -63,6 +63,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
 		"no section":         {"nats-url: x", "section tenants is missing"},
+		"plain secrets":      {"tenants: {a: {plainSecrets: yes, adaxes: {url: 'https://x', token: {file: token}}}}", "tenants.a.plainSecrets: must be allowed, or be left out"},
 		"no tenant":          {"tenants: {}", "names no tenant"},
 		"unknown member":     {"\n\ntenants: {a: {adaxes: {urk: x}}}", "line 3: field urk not found"},
 		"missing URL":        {"tenants: {a: {adaxes: {token: {file: token}}}}", "tenants.a.adaxes.url: is missing"},

@@ -89,7 +89,11 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	if err := CheckHandlers(domain, table); err != nil {
 		return err
 	}
-	engine, err := operation.New(ctx, engineConfig(domain, table, d))
+	config, err := engineConfig(domain, table, d)
+	if err != nil {
+		return err
+	}
+	engine, err := operation.New(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -115,8 +119,13 @@ func CheckHandlers(domain event.Domain, handlers map[string]operation.Handler) e
 	return nil
 }
 
-// engineConfig gives the engine what the flags and the tenants' file say.
-func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d Dependencies) operation.Config {
+// engineConfig gives the engine what the flags and the tenants' file say. Its error is about a file
+// of keys.
+func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d Dependencies) (operation.Config, error) {
+	secrets, err := secretsOf(d.Tenants, handlers, d.Log)
+	if err != nil {
+		return operation.Config{}, err
+	}
 	cfg := d.Config
 	return operation.Config{
 		Domain:            domain,
@@ -127,10 +136,12 @@ func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d 
 		RecheckAfter:      cfg.RecheckAfter,
 		Operators:         d.Tenants.Operators(),
 		StrictKeys:        d.Tenants.StrictKeys(),
+		Secrets:           secrets,
+		Tenants:           len(d.Tenants),
 		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
 		JS:                d.JS,
 		Log:               d.Log,
 		WallClock:         cfg.WallClock(),
 		Failpoints:        cfg.Set(),
-	}
+	}, nil
 }

@@ -34,14 +34,17 @@ func defaults(t *testing.T) *Config {
 // do not notice what is left out here.
 func TestEverySettingReachesTheEngine(t *testing.T) {
 	t.Parallel()
-	got := engineConfig(event.DomainMailbox, map[string]operation.Handler{event.TypeMailboxCreate: {}}, Dependencies{
+	got, err := engineConfig(event.DomainDirectory, map[string]operation.Handler{event.TypeBusinessUserCreate: {}}, Dependencies{
 		Config: defaults(t),
 		Tenants: tenant.Tenants{
-			"contoso": {Operators: []string{"/operator"}, Keys: tenant.KeysStrict}, "fabrikam": {},
+			"contoso": {Operators: []string{"/operator"}, Keys: tenant.KeysStrict, PlainSecrets: tenant.PlainSecretsAllowed}, "fabrikam": {},
 		},
 		JS:  struct{ jetstream.JetStream }{},
 		Log: slog.New(slog.DiscardHandler),
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	optional := []string{"Retries", "WallClock", "Failpoints"} // the engine's defaults, and switches of tests
 	v := reflect.ValueOf(got)
 	for _, field := range reflect.VisibleFields(v.Type()) {
@@ -51,6 +54,9 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 	}
 	if !got.StrictKeys["contoso"] || got.StrictKeys["fabrikam"] || !slices.Equal(got.Operators["contoso"], []string{"/operator"}) {
 		t.Errorf("strict keys %v, operators %v", got.StrictKeys, got.Operators)
+	}
+	if !got.Secrets["contoso"].PlainAllowed || got.Secrets["fabrikam"].PlainAllowed {
+		t.Errorf("secrets %v", got.Secrets)
 	}
 }
 

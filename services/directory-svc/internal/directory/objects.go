@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/sealed"
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
@@ -48,7 +49,26 @@ func (c objectCreator) create(ctx context.Context, run *operation.Attempt) (oper
 		made = adaxes.DirectoryObject{DN: result.ObjectDN}
 		warned = append(warned, unread("The object was created, but its GUID could not be read", err))
 	}
-	return created(run, made, data.ObjectType, warned), nil
+	sealedSecret, warned := c.temporaryPassword(run, data, result, warned)
+	return created(run, made, data.ObjectType, sealedSecret, warned), nil
+}
+
+// temporaryPassword seals the password that the vendor made up for a Microsoft 365 account to the
+// key that the command names. Without a key nobody learns it, which a warning says.
+func (c objectCreator) temporaryPassword(run *operation.Attempt, data event.ObjectCreateData, result adaxes.OperationResult, warned []event.Warning) (string, []event.Warning) {
+	password, made := result.TemporaryPassword()
+	if !made {
+		return "", warned
+	}
+	if data.Microsoft365 == nil || data.Microsoft365.SealTo == "" {
+		const text = "The vendor made up a temporary password, which is passed to nobody: o365.sealTo names a key to seal it to"
+		return "", append(warned, event.Warning{Source: "mailwright", Text: text})
+	}
+	text, err := sealed.Sealer{}.SealFor(password.Reveal(), run.ID, data.Microsoft365.SealTo)
+	if err != nil { // the key was checked before the create
+		return "", append(warned, event.Warning{Source: "mailwright", Text: "The vendor made up a temporary password, which could not be sealed"})
+	}
+	return text, warned
 }
 
 // meaning is what a failed create means for the operation. After an earlier call that is open, a
@@ -78,7 +98,12 @@ func (c objectCreator) lookUp(ctx context.Context, run *operation.Attempt) (oper
 	if err != nil || found == nil {
 		return operation.Reply{}, false, err
 	}
-	return created(run, *found, data.ObjectType, nil), true, nil
+	var warned []event.Warning
+	if m := data.Microsoft365; m != nil && m.SealTo != "" {
+		const text = "The vendor's answer to the create was lost, and with it any temporary password that it made up"
+		warned = []event.Warning{{Source: "mailwright", Text: text}}
+	}
+	return created(run, *found, data.ObjectType, "", warned), true, nil
 }
 
 func (c objectCreator) find(ctx context.Context, run *operation.Attempt, data event.ObjectCreateData) (*adaxes.DirectoryObject, error) {
@@ -258,11 +283,12 @@ func shown(p event.Property) string {
 	return string(raw)
 }
 
-func created(run *operation.Attempt, object adaxes.DirectoryObject, objectType string, warnings []event.Warning) operation.Reply {
+func created(run *operation.Attempt, object adaxes.DirectoryObject, objectType, sealedSecret string, warnings []event.Warning) operation.Reply {
 	return operation.Reply{Type: event.TypeObjectCreated, Data: event.ObjectCreatedData{
-		Operation: run.Operation,
-		Object:    event.DirectoryObject{DN: object.DN, GUID: object.GUID, ObjectType: objectType},
-		Warnings:  warnings,
+		Operation:    run.Operation,
+		Object:       event.DirectoryObject{DN: object.DN, GUID: object.GUID, ObjectType: objectType},
+		SealedSecret: sealedSecret,
+		Warnings:     warnings,
 	}}
 }
 
@@ -276,6 +302,11 @@ func objectFaults(t *tenant.Tenant, data event.ObjectCreateData) []event.Fault {
 	}
 	if _, err := base64.StdEncoding.DecodeString(data.Photo); err != nil {
 		faults = append(faults, event.Fault{Field: "/photo", Problem: "is not base64"})
+	}
+	if m := data.Microsoft365; m != nil && m.SealTo != "" {
+		if _, err := sealed.ParseRecipients(m.SealTo); err != nil {
+			faults = append(faults, event.Fault{Field: "/o365/sealTo", Problem: "is no X25519 recipient of age (age1…)"})
+		}
 	}
 	return faults
 }

@@ -160,7 +160,8 @@ func (s *Scenario) inventoryAgainst(ctx context.Context, url string) (*exec.Cmd,
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "inventory-svc"), "--config", config)
-	cmd.Env = append(append(os.Environ(), s.environment()...), "MAILWRIGHT_VENDOR_TIMEOUT=10s", "MAILWRIGHT_NATS_URL="+s.stack.Endpoints.NATS)
+	cmd.Env = append(slices.Concat(os.Environ(), s.environment(), s.stack.IdentityEnv("inventory-svc")),
+		"MAILWRIGHT_VENDOR_TIMEOUT=10s", "MAILWRIGHT_NATS_URL="+s.stack.Endpoints.NATS)
 	cmd.Stdout = log
 	cmd.Stderr = log
 	return cmd, cmd.Start()

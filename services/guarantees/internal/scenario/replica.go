@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -145,7 +146,7 @@ func (s *Scenario) replica(ctx context.Context, service string, args ...string) 
 	}
 	args = append([]string{"--config", filepath.Join(s.dir, "mailwright.yaml")}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, service), args...)
-	cmd.Env = append(append(os.Environ(), s.environment()...),
+	cmd.Env = append(slices.Concat(os.Environ(), s.environment(), s.stack.IdentityEnv(service)),
 		"MAILWRIGHT_NATS_URL="+s.stack.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+s.stack.Endpoints.Postgres)
 	r := &replica{cmd: cmd, log: &replicaLog{file: file}, done: make(chan struct{})}
 	cmd.Stdout = r.log

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/guarantees/internal/check"
+	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
 // Plan says what a scenario does.
@@ -111,10 +113,13 @@ func (s *Scenario) start(ctx context.Context) (err error) {
 		Dir:      s.dir,
 		Bin:      s.Bin,
 		Volatile: true,
-		Log:      s.Log,
-		Services: s.services(),
-		Env:      s.environment(),
-		Tenants:  []string{otherTenant},
+		// The guarantees hold under the permissions that an operator is given. Only services whose
+		// consumers have no order make these themselves.
+		Permissions: !slices.Contains(s.Unsafe, string(failpoint.Ownership)),
+		Log:         s.Log,
+		Services:    s.services(),
+		Env:         s.environment(),
+		Tenants:     []string{otherTenant},
 		SandboxEnv: []string{
 			fmt.Sprint("MAILWRIGHT_SANDBOX_FAULT_SEED=", s.Seed),
 			fmt.Sprint("MAILWRIGHT_SANDBOX_JOURNAL_SIZE=", 100_000+20*s.Commands),

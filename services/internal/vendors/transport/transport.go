@@ -40,8 +40,8 @@ type Config struct {
 	Limits Limits
 	// Secrets are the client's credentials; see [Client.Do].
 	Secrets []secret.String
-	// RoundTripper is the HTTP stack; default a pooled http.Transport. Another one must run the hooks
-	// of package httptrace as that does: else a request may leave after its lease.
+	// RoundTripper is the HTTP stack; default a pooled http.Transport. Another one must run the
+	// hooks of package httptrace as that does: else a request may leave after its lease.
 	RoundTripper http.RoundTripper
 }
 

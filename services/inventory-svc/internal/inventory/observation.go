@@ -147,7 +147,7 @@ func (o observation) message(run *operation.Attempt) (*nats.Msg, error) {
 	}
 	e.SetTime(o.at)
 	if o.name != "" {
-		e.SetSubject(clip(o.name, maxName))
+		e.SetSubject(clip(o.name))
 	}
 	event.Extend(&e, append(run.Attributes(),
 		event.Attribute{Name: event.AttrContentHash, Value: formatContent(o.content)},

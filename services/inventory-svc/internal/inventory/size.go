@@ -101,11 +101,11 @@ func membersOnly(omitted []string) []string {
 	return slices.DeleteFunc(slices.Clone(omitted), func(name string) bool { return strings.HasPrefix(name, previousMember) })
 }
 
-// clip shortens a text to at most limit bytes.
-func clip(text string, limit int) string {
-	if len(text) <= limit {
+// clip shortens a text to at most maxName bytes.
+func clip(text string) string {
+	if len(text) <= maxName {
 		return text
 	}
 	const end = "…"
-	return strings.ToValidUTF8(text[:limit-len(end)], "") + end
+	return strings.ToValidUTF8(text[:maxName-len(end)], "") + end
 }

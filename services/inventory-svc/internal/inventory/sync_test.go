@@ -373,7 +373,7 @@ func TestTenantsMayHaveAnIDInCommon(t *testing.T) {
 }
 
 // TestCredentialsAreMendedInTheMeantime: a secret that has expired is no answer to a command. The
-// operation says what to mend, and waits.
+// operation says what to correct, and waits.
 func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	t.Parallel()
 	box := sandboxtest.Start(t)
@@ -382,7 +382,7 @@ func TestCredentialsAreMendedInTheMeantime(t *testing.T) {
 	}
 	b := newEnv(t, box.URL)
 	b.serve()
-	operationID := b.publish("mended", `{"mailboxType":"all"}`)
+	operationID := b.publish("corrected", `{"mailboxType":"all"}`)
 	var waiting event.WaitingData
 	b.eventually("a waiting event", func() bool {
 		e := b.last(topology.StreamEvents, topology.EventSubject("contoso", event.DomainInventory, operationID))

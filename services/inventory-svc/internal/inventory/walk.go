@@ -144,7 +144,7 @@ func (w *walk) warnPrevious(o observation) {
 	}
 	if len(left) > 0 {
 		w.warnings.add("%s has changed, and is too large to be published with what was before: previous is without %s",
-			label(o.name, o.id), clip(strings.Join(left, ", "), maxName))
+			label(o.name, o.id), clip(strings.Join(left, ", ")))
 	}
 }
 
@@ -178,7 +178,7 @@ func (w *walk) observe(m enpower.Mailbox, at time.Time) *observation {
 	if len(omitted) > 0 {
 		w.result.Truncated++
 		w.warnings.add("%s is too large for one message: it is published without %s",
-			label(m.DisplayName, m.ID), clip(strings.Join(omitted, ", "), maxName))
+			label(m.DisplayName, m.ID), clip(strings.Join(omitted, ", ")))
 	}
 	if known && before.content == content && !before.has(missing) {
 		w.count(before.earlierChange())
@@ -270,7 +270,7 @@ func (w *walk) reportMissing(ctx context.Context) error {
 		}
 		for _, s := range unreadable {
 			w.warnings.add("message %d of %s cannot be read: whether mailbox %s is missing cannot be told; remove the message",
-				s.sequence, topology.StreamMailboxes, clip(s.subject, maxName))
+				s.sequence, topology.StreamMailboxes, clip(s.subject))
 		}
 		w.result.Missing += published
 		w.published += published

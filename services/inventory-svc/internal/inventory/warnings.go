@@ -35,7 +35,7 @@ func (w *warnings) list() []event.Warning {
 // label is the text for a mailbox in a warning.
 func label(name, id string) string {
 	if name == "" {
-		return fmt.Sprintf("mailbox %s", clip(id, maxName))
+		return fmt.Sprintf("mailbox %s", clip(id))
 	}
-	return fmt.Sprintf("mailbox %q (%s)", clip(name, maxName), clip(id, maxName))
+	return fmt.Sprintf("mailbox %q (%s)", clip(name), clip(id))
 }

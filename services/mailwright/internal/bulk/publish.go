@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/mailwright/mailwright/pkg/client"
+	"github.com/mailwright/mailwright/pkg/sealed"
 )
 
 // update is one report of the publisher: an entry is published, there is an update of a published
@@ -80,7 +82,11 @@ func (p *publisher) publish(entries []*entry) error {
 		if err := p.awaitSlot(); err != nil {
 			return err
 		}
-		ack, err := client.Store(p.ctx, p.js, e.message)
+		message, err := p.sealed(e)
+		if err != nil {
+			return fmt.Errorf("row %d: %w", e.row, err)
+		}
+		ack, err := client.Store(p.ctx, p.js, message)
 		if errors.Is(err, jetstream.ErrNoStreamResponse) {
 			err = client.ErrNoStreams
 		}
@@ -94,6 +100,18 @@ func (p *publisher) publish(entries []*entry) error {
 		}
 	}
 	return nil
+}
+
+// sealed is the message of a row, with its secrets sealed if its tenant has published keys.
+func (p *publisher) sealed(e *entry) (*nats.Msg, error) {
+	command := e.command
+	command.Sealer = sealed.Sealer{}
+	command, err := client.SealForTenant(p.ctx, p.js, command)
+	if err != nil {
+		return nil, err
+	}
+	message, _, err := command.Message()
+	return message, err
 }
 
 // follow adds a published row to those that are followed next.

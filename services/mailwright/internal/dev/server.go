@@ -10,11 +10,12 @@ import (
 type Server struct {
 	Port  int    `help:"Port on 127.0.0.1; 0 takes a free one." default:"4222"`
 	Store string `help:"Folder of JetStream's files." required:"" type:"path"`
+	Users string `help:"File with the accounts and users, as 'mailwright nats permissions' writes them." type:"path"`
 }
 
 // Run implements the command.
 func (c *Server) Run(ctx context.Context) error {
-	server, err := embedded.StartNATS(embedded.NATSConfig{Port: c.Port, StoreDir: c.Store})
+	server, err := embedded.StartNATS(embedded.NATSConfig{Port: c.Port, StoreDir: c.Store, Users: c.Users})
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,12 @@
 package nats
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/mailwright/mailwright/services/internal/permissions"
@@ -22,6 +26,8 @@ type Permissions struct {
 	Seeds      string   `help:"Folder of the users' seeds, <user>.nk, which --nats-nkey reads. Those that are missing are made, for their owner to read only. With --format jwt, of credentials too, <user>.creds, which --nats-creds reads." type:"path" placeholder:"DIR"`
 	Partitions int      `help:"Parts into which the keys of a domain are spread, as the services are told." default:"8"`
 	Server     string   `name:"server-version" help:"Oldest version of the NATS servers, which decides where acknowledgements go: 2.12 (and 2.13), or 2.14 and later." enum:"2.12,2.14" default:"2.14"`
+	Out        string   `help:"File to write to, in place of standard output; replaced as a whole." type:"path" placeholder:"FILE"`
+	Trust      bool     `name:"trust-unauthenticated" help:"For tests: who connects without credentials may do everything. Those with a seed are kept to their permissions."`
 }
 
 // Help implements kong.HelpProvider.
@@ -40,7 +46,39 @@ func (c *Permissions) Run(_ context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
+	if c.Out == "" {
+		return c.write(a, users)
+	}
+	var text bytes.Buffer
+	to := *a
+	to.Out = &text
+	if err := c.write(&to, users); err != nil {
+		return err
+	}
+	return replaceFile(c.Out, text.Bytes())
+}
+
+// replaceFile writes a file as a whole: a NATS server that reads it meanwhile sees the old or the
+// new one.
+func replaceFile(name string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".permissions-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(text)
+	// It holds no secret, and NATS may run as another user.
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// write writes the permissions to the program's output.
+func (c *Permissions) write(a *app.App, users []permissions.User) error {
 	switch {
+	case c.Trust && c.Format != "config":
+		return app.Usage("--trust-unauthenticated needs --format config")
 	case (c.Format == "config" || c.Format == "jwt") && c.Seeds == "":
 		return app.Usage("--format %s needs --seeds: the configuration is made of the users' keys", c.Format)
 	case c.Format == "jwt":
@@ -69,7 +107,7 @@ func (c *Permissions) users() ([]permissions.User, error) {
 	if c.Partitions < 1 {
 		return nil, app.Usage("--partitions %d: there is at least one", c.Partitions)
 	}
-	o := permissions.Options{Partitions: c.Partitions, OldAcknowledgements: c.Server == "2.12"}
+	o := permissions.Options{Partitions: c.Partitions, OldAcknowledgements: c.Server == "2.12", TrustUnauthenticated: c.Trust}
 	for _, text := range c.Tenant {
 		scope, err := permissions.ParseScope(text)
 		if err != nil {

@@ -41,7 +41,7 @@ func start(t *testing.T) (*apptest.Env, *pgxpool.Pool, []string) {
 	publish(t, env)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for _, p := range projections.List() {
+	for _, p := range projector.ByStream(projections.List()) {
 		running.Go(func() {
 			projector.New(p, db, env.JS, slog.New(slog.DiscardHandler), projector.DefaultTuning).Run(ctx)
 		})

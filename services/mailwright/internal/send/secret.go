@@ -13,8 +13,10 @@ import (
 const onCommandLine = "which the shell's history and the list of processes would show: " +
 	"write it to a file and give --data @FILE, or pipe it to --data -"
 
-// hasSecret tells whether data of the command's type holds a secret.
-func (c *Command) hasSecret(doc any) bool { return len(c.secrets(doc)) > 0 }
+// hasSecret tells whether data of the command's type holds a secret that is not sealed.
+func (c *Command) hasSecret(doc any) bool {
+	return slices.ContainsFunc(c.secrets(doc), func(text string) bool { return !event.IsSealed(text) })
+}
 
 // secretSet gives the path of an assignment that puts a secret into the data; "" for none. doc has
 // all assignments applied.
@@ -22,6 +24,9 @@ func (c *Command) secretSet(doc any) string {
 	const mark = "mailwright:this stands in a secret's place" // in the place of a value of any JSON type
 	for _, assignment := range c.Set {
 		path, text, _ := strings.Cut(assignment, "=")
+		if event.IsSealed(text) {
+			continue
+		}
 		if value, err := decode([]byte(text)); err == nil && c.hasSecret(onlyMember(path, value)) {
 			return path // an object or a list that holds a secret
 		}

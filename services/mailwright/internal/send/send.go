@@ -12,6 +12,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/sealed"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
@@ -68,6 +69,8 @@ The domain is that of the type. The default key is what the command is about, in
 --set sets a member by its path, such as mailboxParameters.alias=jsmith or properties.0.values.0=x. A value that is
 valid JSON is taken as JSON, any other as text.
 
+A password is sealed before it is published, if keys are published for the tenant: see 'mailwright secrets'.
+
 A plan is an operation of its own: the command may have the same --id afterwards. --dry-run publishes nothing. A
 command with --not-before can be cancelled until then.
 
@@ -123,6 +126,7 @@ func (c *Command) command(e event.Event) client.Command {
 		Domain: event.Domain(c.Domain),
 		Key:    c.Key,
 		Mode:   c.mode(),
+		Sealer: sealed.Sealer{},
 	}
 }
 

@@ -257,6 +257,8 @@ func TestSecretsAreRefusedOnTheCommandLine(t *testing.T) {
 		"piped":            {"--data", "-"},
 		"beside":           {"--data", "-", "--set", "sn=hunter2"},
 		"another property": {"--data", "-", "--set", "properties.0.name=street", "--set", "properties.0.values.0=hunter2"},
+		"set, sealed":      {"--data", "-", "--set", "newPassword=-----BEGIN AGE ENCRYPTED FILE-----\nYWdl"},
+		"data, sealed":     {"--data", strings.Replace(user, "{", `{"newPassword":"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl",`, 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -20,9 +20,10 @@ type Command struct {
 
 // settings are those of the services that the streams depend on, by the same names.
 type settings struct {
-	Partitions int   `help:"Parts into which the keys of a domain are spread; fixed once the streams exist." default:"8"`
-	Replicas   int   `name:"stream-replicas" help:"Servers that hold each stream: 1, 3 or 5." default:"1"`
-	MaxBytes   int64 `name:"stream-max-bytes" help:"How large each stream may grow, in bytes; 0: unlimited." default:"0"`
+	Partitions int           `help:"Parts into which the keys of a domain are spread; fixed once the streams exist." default:"8"`
+	Replicas   int           `name:"stream-replicas" help:"Servers that hold each stream: 1, 3 or 5." default:"1"`
+	MaxBytes   int64         `name:"stream-max-bytes" help:"How large each stream may grow, in bytes; 0: unlimited." default:"0"`
+	Timeout    time.Duration `env:"-" help:"How long to wait until NATS answers." default:"5s"`
 }
 
 // Plan is `mailwright streams plan`.
@@ -59,7 +60,7 @@ func (c *Apply) Run(ctx context.Context, a *app.App) error { return c.run(ctx, a
 const runTimeout = time.Minute
 
 func (c settings) run(ctx context.Context, a *app.App, apply bool) error {
-	soon, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
+	soon, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("given up after %v", c.Timeout))
 	defer cancel()
 	nc, js, err := a.ConnectAs(soon, permissions.Streams)
 	if err != nil {

@@ -4,6 +4,7 @@ package call
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -83,47 +84,56 @@ func (rn *Runner) Handler(api API) http.Handler {
 func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	entry := journal.Entry{Sequence: rn.Journal.Next(), Time: rn.World.Now(), Vendor: api.Vendor()}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	if err != nil {
-		// The caller went away or sent too much; there is nobody to answer in the vendor's words.
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
-		}
+	body, ok := readBody(w, r)
+	if !ok {
 		return
 	}
 	op := api.Open(r, body)
 	entry.Call, entry.Target, entry.Detail = op.Name, op.Target, op.Detail
-	finish := func(a Answer, status int) {
+	x := exchange{w, r, body, func(a Answer, status int) {
 		entry.Status, entry.Outcome, entry.Committed = status, a.Outcome, a.Committed
 		entry.Took = time.Since(started)
 		rn.Journal.Add(entry)
 		rn.Log.Debug("vendor call", "vendor", entry.Vendor, "call", entry.Call, "target", entry.Target,
 			"status", status, "outcome", entry.Outcome, "committed", entry.Committed, "fault", entry.Fault)
-	}
+	}}
 
 	delay, rule := rn.Faults.Pick(api.Vendor(), op.Name, op.Target)
 	if delay > 0 {
 		entry.Fault = string(fault.Latency)
 		if !wait(r, delay) {
-			finish(Answer{Outcome: "caller gave up before the work"}, 0)
+			x.finish(Answer{Outcome: "caller gave up before the work"}, 0)
 			return
 		}
 	}
 	run := Run{Origin: state.Origin{Sequence: entry.Sequence, Vendor: entry.Vendor, Call: op.Name, Target: op.Target, Detail: op.Detail, At: entry.Time}}
-	if rule == nil {
-		a := op.Run(run)
-		finish(a, a.Status)
-		write(w, a)
+	if rule != nil {
+		entry.Fault = string(rule.Kind)
+		rn.strike(x, rule, api, op, run)
 		return
 	}
+	x.reply(op.Run(run))
+}
 
-	entry.Fault = string(rule.Kind)
+// exchange is a request, and the way to answer it.
+type exchange struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	body []byte
+	// finish writes the journal's entry. The status is 0 if there is no answer.
+	finish func(a Answer, status int)
+}
+
+func (x exchange) reply(a Answer) {
+	x.finish(a, a.Status)
+	write(x.w, a)
+}
+
+// strike has a fault happen to a call.
+func (rn *Runner) strike(x exchange, rule *fault.Rule, api API, op Operation, run Run) {
 	if rule.Kind == fault.Suspend || rule.Kind == fault.Partial {
 		run.Twist = rule.Kind
-		a := op.Run(run)
-		finish(a, a.Status)
-		write(w, a)
+		x.reply(op.Run(run))
 		return
 	}
 	a := Answer{Outcome: "nothing done"}
@@ -132,36 +142,43 @@ func (rn *Runner) serve(api API, w http.ResponseWriter, r *http.Request) {
 	}
 	switch rule.Kind {
 	case fault.TimeoutBefore, fault.TimeoutAfter:
-		finish(a, 0)
-		wait(r, rule.Hold())
-		drop(w, false)
+		x.finish(a, 0)
+		wait(x.r, rule.Hold())
+		drop(x.w, false)
 	case fault.Reset:
-		finish(a, 0)
-		drop(w, true)
+		x.finish(a, 0)
+		drop(x.w, true)
 	case fault.Status:
-		finish(a, rule.Params.Status)
-		writeStatus(w, rule.Params)
+		x.finish(a, rule.Params.Status)
+		writeStatus(x.w, rule.Params)
 	case fault.ExpireToken:
-		a = rn.expired(api, run, r, body)
-		finish(a, a.Status)
-		write(w, a)
+		x.reply(rn.expired(api, run, x.r, x.body))
 	case fault.SecretEcho:
-		a = echo(api.Vendor(), rule.Params.Status, r, body)
+		a = echo(api.Vendor(), rule.Params.Status, x.r, x.body)
 		a.Outcome = "nothing done"
-		finish(a, a.Status)
-		write(w, a)
+		x.reply(a)
 	case fault.NonJSON:
-		status := rule.Params.Status
-		if status == 0 {
-			status = http.StatusBadGateway
-		}
-		finish(a, status)
-		page := rule.Params.Body
-		if page == "" {
-			page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
-		}
-		write(w, Answer{Status: status, Type: "text/html", Body: []byte(page)})
+		page := notJSON(rule.Params)
+		x.finish(a, page.Status)
+		write(x.w, page)
 	}
+}
+
+// readBody reads a request. It is false if the caller went away or sent too much: then there is
+// nobody to answer in the vendor's words.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+	}
+	return body, err == nil
+}
+
+// notJSON is the page of a proxy in the place of an answer.
+func notJSON(p fault.Params) Answer {
+	const page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
+	return Answer{Status: cmp.Or(p.Status, http.StatusBadGateway), Type: "text/html", Body: []byte(cmp.Or(p.Body, page))}
 }
 
 // expired revokes the token of a call, and answers it as the API answers one without a token. An

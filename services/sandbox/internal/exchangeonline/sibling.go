@@ -248,34 +248,10 @@ func (a *API) changeFolderPermission(verb string) cmdlet {
 		}
 		var refused call.Answer
 		err := a.world.Update(q.run.Origin, func(tx *state.Tx) error {
-			found, who := tx.FindMailboxes(mailbox), tx.FindRecipients(user)
-			if len(found) != 1 || len(who) != 1 {
-				refused = a.notFound(mailbox + ":" + user)
+			if wrong := a.changeACE(tx, folderChange{verb, mailbox, path, user, rights, flags}); wrong != nil {
+				refused = *wrong
 				return errors.New("refused")
 			}
-			m := found[0].Clone()
-			before, exists := m.Folders[path][who[0].GUID]
-			if flags == nil {
-				flags = before.Flags // Set leaves what it does not name (inferred)
-			}
-			switch {
-			case exists && verb == "add":
-				refused = invalidOperation("Microsoft.Exchange.Management.StoreTasks.UserAlreadyExistsInPermissionEntryException", "An existing permission entry was found for the user.")
-				return errors.New("refused")
-			case !exists && verb != "add":
-				refused = *noEntry()
-				return errors.New("refused")
-			}
-			if m.Folders[path] == nil {
-				m.Folders[path] = map[string]state.FolderACE{}
-			}
-			if verb == "remove" {
-				delete(m.Folders[path], who[0].GUID)
-			} else {
-				m.Folders[path][who[0].GUID] = state.FolderACE{User: who[0].GUID, Rights: rights, Flags: flags}
-			}
-			m.Changed = tx.Now()
-			tx.PutMailbox(m)
 			return nil
 		})
 		if refused.Status != 0 {
@@ -286,6 +262,44 @@ func (a *API) changeFolderPermission(verb string) cmdlet {
 		}
 		return call.Answer{Status: http.StatusOK, Outcome: "folder permission changed", Committed: true}
 	}
+}
+
+// folderChange is the change of one entry of a folder's list.
+type folderChange struct {
+	verb, mailbox, path, user string
+	rights, flags             []string
+}
+
+// changeACE makes a change; wrong says why it cannot be made.
+func (a *API) changeACE(tx *state.Tx, c folderChange) (wrong *call.Answer) {
+	found, who := tx.FindMailboxes(c.mailbox), tx.FindRecipients(c.user)
+	if len(found) != 1 || len(who) != 1 {
+		refused := a.notFound(c.mailbox + ":" + c.user)
+		return &refused
+	}
+	m, guid := found[0].Clone(), who[0].GUID
+	before, exists := m.Folders[c.path][guid]
+	switch {
+	case exists && c.verb == "add":
+		refused := invalidOperation("Microsoft.Exchange.Management.StoreTasks.UserAlreadyExistsInPermissionEntryException", "An existing permission entry was found for the user.")
+		return &refused
+	case !exists && c.verb != "add":
+		return noEntry()
+	}
+	if c.flags == nil {
+		c.flags = before.Flags // Set leaves what it does not name (inferred)
+	}
+	if m.Folders[c.path] == nil {
+		m.Folders[c.path] = map[string]state.FolderACE{}
+	}
+	if c.verb == "remove" {
+		delete(m.Folders[c.path], guid)
+	} else {
+		m.Folders[c.path][guid] = state.FolderACE{User: guid, Rights: c.rights, Flags: c.flags}
+	}
+	m.Changed = tx.Now()
+	tx.PutMailbox(m)
+	return nil
 }
 
 // enumeration reads one name or a list of names.

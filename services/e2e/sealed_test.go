@@ -1,0 +1,256 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/client"
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/sealed"
+	"github.com/mailwright/mailwright/pkg/testkit"
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
+	"github.com/mailwright/mailwright/pkg/topology"
+)
+
+// sealedSystem is a running system whose tenant takes sealed secrets alone, with its files.
+type sealedSystem struct {
+	*testing.T
+	*stack.Stack
+	dir string
+	js  jetstream.JetStream
+}
+
+// newIdentity makes a key, and reads it.
+func newIdentity(t *testing.T) (text string, key sealed.Identities) {
+	t.Helper()
+	text, err := sealed.GenerateIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err = sealed.ParseIdentities(text); err != nil {
+		t.Fatal(err)
+	}
+	return text, key
+}
+
+func startSealed(t *testing.T, identities string, traces *collector) *sealedSystem {
+	t.Helper()
+	starting.Lock()
+	defer starting.Unlock()
+	dir, err := os.MkdirTemp("", "mailwright-sealed-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // Postgres has a user of its own
+		t.Fatal(err)
+	}
+	running, err := stack.Start(t.Context(), stack.Options{
+		Dir: dir, Bin: bin, Identities: identities, Log: slog.New(slog.DiscardHandler), Services: []string{"directory-svc", "projection-svc"},
+		Env: []string{"MAILWRIGHT_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + traces.url, "OTEL_BSP_SCHEDULE_DELAY=200"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sealedSystem{T: t, Stack: running, dir: dir}
+	t.Cleanup(func() {
+		_ = s.Stop()
+		if t.Failed() {
+			t.Logf("the files are in %s", dir)
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	nc, err := nats.Connect(running.Endpoints.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if s.js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// hosted publishes a create with a password as it is written, and returns its outcome.
+func (s *sealedSystem) hosted(id, password string) client.Outcome {
+	s.Helper()
+	value, err := json.Marshal(password)
+	if err != nil {
+		s.Fatal(err)
+	}
+	m := command{id, event.TypeBusinessUserCreate, id, fmt.Sprintf(`{"container":"LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com",
+		"userPrincipalName":"%s@alpineskihouse.com","preferredDomainController":"AD01.fabrikam.com","isAdmin":false,"newPassword":%s}`, id, value)}.message()
+	if _, err := s.js.PublishMsg(s.Context(), m); err != nil {
+		s.Fatal(err)
+	}
+	return s.outcome(id)
+}
+
+// outcome waits for the outcome of a command.
+func (s *sealedSystem) outcome(id string) client.Outcome {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), waitTimeout)
+	defer cancel()
+	outcome, err := client.Await(ctx, s.js, client.Receipt{Tenant: "contoso", Domain: event.DomainDirectory, OperationID: event.OperationID("contoso", source, id)})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return outcome
+}
+
+// byClient publishes a create with a plain password as programs of Go do: the client seals it.
+func (s *sealedSystem) byClient(id, password string) client.Outcome {
+	s.Helper()
+	cmd, err := client.New("contoso", source, id, event.BusinessUserCreateData{
+		Container: "LDAP://OU=alpineskihouse,OU=WH,OU=Hosting,DC=fabrikam,DC=com", UserPrincipalName: id + "@alpineskihouse.com",
+		PreferredDomainController: "AD01.fabrikam.com", NewPassword: password,
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	cmd.Sealer = sealed.Sealer{}
+	if _, err := client.Send(s.Context(), s.js, cmd); err != nil {
+		s.Fatal(err)
+	}
+	return s.outcome(id)
+}
+
+func (s *sealedSystem) expect(what string, got client.Outcome, want event.State, words ...string) {
+	s.Helper()
+	if got.State != want {
+		s.Errorf("%s ends as %s", what, got)
+	}
+	for _, w := range words {
+		if !strings.Contains(string(got.Event.Data()), w) {
+			s.Errorf("%s is not answered with %q: %s", what, w, got)
+		}
+	}
+}
+
+// holding lists the files of the system that hold a text, in one of the forms in which programs
+// write one. The sandbox's own files are the vendor's.
+func (s *sealedSystem) holding(text string) (found []string) {
+	s.Helper()
+	forms := []string{text, base64.StdEncoding.EncodeToString([]byte(text)), fmt.Sprintf("%x", text), strings.Join(strings.Split(text, ""), "\x00")}
+	files := 0
+	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files++
+		name, _ := filepath.Rel(s.dir, path)
+		for _, form := range forms {
+			if strings.Contains(string(raw), form) {
+				found = append(found, name)
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if files < 100 { // Postgres alone has more
+		s.Errorf("only %d files were searched", files)
+	}
+	return found
+}
+
+// TestSealedSecrets: a sealed password reaches the vendor and no file of ours, a plain one is
+// rejected. Every byte that NATS, Postgres and the programs have written is searched. The plain one
+// is found there, since its publisher has sent it: so the search finds what is there.
+func TestSealedSecrets(t *testing.T) {
+	if backend != testkit.Embedded {
+		t.Skip("the files of containers are not searched")
+	}
+	t.Parallel()
+	first, firstKey := newIdentity(t)
+	second, secondKey := newIdentity(t)
+	_, foreignKey := newIdentity(t)
+	traces := newCollector(t)
+	s := startSealed(t, first, traces)
+	seal := func(password, id string, to sealed.Identities) string {
+		t.Helper()
+		text, err := sealed.Seal(password, event.OperationID("contoso", source, id), to.Recipients()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+
+	s.expect("a sealed create", s.hosted("sealed", seal("Zebra-Seal-1", "sealed", firstKey)), event.StateSucceeded)
+	// The vendor judges the password itself: the text of the age file would be good enough.
+	s.expect("a weak one", s.hosted("weak", seal("zebraweakseal", "weak", firstKey)), event.StateFailed, "the password breaks the domain's policy")
+	s.expect("one to another key", s.hosted("foreign", seal("Zebra-Seal-3", "foreign", foreignKey)), event.StateRejected, `"field":"/newPassword"`, sealed.ErrOtherKey.Error(), "mailwright secrets recipients")
+	s.expect("one of another operation", s.hosted("replayed", seal("Zebra-Seal-4", "sealed", firstKey)), event.StateRejected, `"field":"/newPassword"`, sealed.ErrOtherOperation.Error())
+	s.expect("a plain one", s.hosted("plain", "Plain-Pass-5"), event.StateRejected, `"field":"/newPassword"`, "must be sealed")
+
+	s.expect("one to a key to come", s.hosted("early", seal("Zebra-Seal-6", "early", secondKey)), event.StateRejected, sealed.ErrOtherKey.Error())
+	keys := filepath.Join(s.dir, stack.IdentitiesFile)
+	if err := os.WriteFile(keys, []byte(second+first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("one to the new key", s.hosted("new", seal("Zebra-Seal-7", "new", secondKey)), event.StateSucceeded)
+	s.expect("one to the old key", s.hosted("old", seal("Zebra-Seal-8", "old", firstKey)), event.StateSucceeded)
+
+	s.expect("a plain one while no key is published", s.byClient("unpublished", "Plain-Pass-9"), event.StateRejected, "must be sealed")
+	m := &nats.Msg{Subject: topology.RecipientsSubject("contoso"), Data: []byte(secondKey.Recipients()[0].String() + "\n")}
+	if _, err := client.Store(t.Context(), s.js, m); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("one that the client seals", s.byClient("client", "Zebra-Seal-10"), event.StateSucceeded)
+
+	// The projections have read everything, and the spans have been sent.
+	e := &env{T: t}
+	e.eventually(func(context.Context) string {
+		traces.mu.Lock()
+		defer traces.mu.Unlock()
+		if strings.Count(traces.text.String(), "hostedexchange POST") < 5 {
+			return "the traces lack calls"
+		}
+		return ""
+	})
+	e.eventually(func(context.Context) string {
+		if len(s.holding(event.OperationID("contoso", source, "client"))) < 3 {
+			return "the last operation is not in the files of NATS, Postgres and a log"
+		}
+		return ""
+	})
+	if err := s.Stop(); err != nil { // everything is written
+		t.Error(err)
+	}
+	for _, password := range []string{"Zebra-Seal-1", "zebraweakseal", "Zebra-Seal-3", "Zebra-Seal-4", "Zebra-Seal-6", "Zebra-Seal-7", "Zebra-Seal-8", "Zebra-Seal-10"} {
+		if found := s.holding(password); len(found) > 0 {
+			t.Errorf("%s is in %v", password, found)
+		}
+		if strings.Contains(traces.text.String(), password) {
+			t.Errorf("%s is in the traces", password)
+		}
+	}
+	for _, password := range []string{"Plain-Pass-5", "Plain-Pass-9"} {
+		found := s.holding(password)
+		if len(found) == 0 {
+			t.Errorf("the search does not find %s, and it is in COMMANDS", password)
+		}
+		for _, name := range found {
+			if !strings.Contains(name, topology.StreamCommands) {
+				t.Errorf("%s is in %s", password, name)
+			}
+		}
+	}
+}

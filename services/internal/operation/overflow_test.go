@@ -1,0 +1,168 @@
+package operation_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/operation"
+)
+
+// ordered is a handler that finds a command that takes effect out of its key's order, or twice.
+// Commands are named by a number, and key their number by keys.
+type ordered struct {
+	*testing.T
+	calls callCounter
+	done  atomic.Int64
+	last  []atomic.Int64 // the last command of each key, plus one
+}
+
+func (o *ordered) perform(run *operation.Attempt, call time.Duration) (operation.Reply, error) {
+	o.calls.begin()
+	defer o.calls.end()
+	time.Sleep(call)
+	var i int64
+	if _, err := fmt.Sscanf(run.Command.ID(), "%d", &i); err != nil {
+		o.Error(err)
+	}
+	if earlier := o.last[i%int64(len(o.last))].Swap(i + 1); earlier > i {
+		o.Errorf("command %d took effect after command %d of its key", i, earlier-1)
+	}
+	o.done.Add(1)
+	return changed(run)
+}
+
+// TestABacklogDoesNotHoldUpOtherTenants: a tenant's backlog is more than the windows of all
+// partitions. It is set aside, and worked off within the limit and in the order of each key, without
+// an event more. The commands of another tenant behind it do not wait for it, and a second replica
+// takes part.
+func TestABacklogDoesNotHoldUpOtherTenants(t *testing.T) {
+	t.Parallel()
+	const backlog, keys, limit, others = 1200, 150, 4, 20
+	o := ordered{T: t, last: make([]atomic.Int64, keys)}
+	env := setupStreams(t, event.DomainDelegation)
+	send := func(from, to int) {
+		for i := from; i < to; i++ {
+			env.publish(of("backlog", on(fmt.Sprint("key", i%keys), command(fmt.Sprint(i), valid))))
+		}
+	}
+	send(0, backlog-100)
+	serve := func() {
+		env.serve(event.TypeDelegationChange, operation.Handler{Vendor: "v", Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+			if run.Tenant == "backlog" {
+				return o.perform(run, 5*time.Millisecond)
+			}
+			return changed(run)
+		}}, func(c *operation.Config) {
+			c.Budget.Tenant, c.ParkAfter, c.RebalanceInterval = limit, 200*time.Millisecond, 200*time.Millisecond
+		})
+	}
+	serve()
+	for i := range others {
+		env.publish(on(fmt.Sprint("other", i), command(fmt.Sprint("other", i), valid)))
+	}
+	for i := range others {
+		env.outcome(fmt.Sprint("other", i))
+	}
+	if n := o.done.Load(); n > backlog/2 {
+		t.Errorf("%d of %d commands of a backlog went before another tenant's", n, backlog)
+	}
+	serve() // a second replica
+	send(backlog-100, backlog)
+	env.until("all have their outcomes", func() bool {
+		return env.stream(topology.StreamEvents).CachedInfo().State.Msgs >= backlog+others
+	})
+	for i := range backlog {
+		env.wantHistory(fmt.Sprint(i), "delegation.changed")
+	}
+	if n := o.calls.most.Load(); n > 2*limit {
+		t.Errorf("%d calls of a tenant at a time, with a limit of %d in each of two replicas", n, limit)
+	}
+	if n := o.done.Load(); n != backlog {
+		t.Errorf("%d calls for %d commands", n, backlog)
+	}
+	env.nothingParked()
+	if n := env.stream(topology.StreamParked).CachedInfo().State.LastSeq; n == 0 || n > backlog {
+		t.Errorf("%d messages were stored to set commands aside", n)
+	}
+}
+
+// TestWhatWaitsInAnOverflowIsTheVeryCommand: a reference whose command is gone, or to another one
+// than was set aside, ends as a dead letter. What is no reference does too. The others go on.
+func TestWhatWaitsInAnOverflowIsTheVeryCommand(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(of("other", command("stranger", valid)))
+	env.publish(command("1", valid))
+	commands := env.messagesOn(topology.StreamCommands, ">")
+	address, ok := topology.ParseCommandSubject(commands[1].Subject)
+	if !ok {
+		t.Fatal(commands[1].Subject)
+	}
+	o := topology.Address{Tenant: address.Tenant, Domain: address.Domain, Partition: address.Partition, Key: topology.OverflowKey(address.Partition)}
+	reference := func(sequence uint64, at time.Time) string {
+		return fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, sequence, at.UnixNano(), address.Key, event.TypeDelegationChange)
+	}
+	stored := func(i int) (uint64, time.Time) { return commands[i].Sequence, commands[i].Time }
+	for _, run := range []string{
+		"no run", `{"commands":[]}`,
+		`{"commands":[` + reference(commands[1].Sequence, commands[1].Time.Add(time.Second)) + `]}`,
+		`{"commands":[` + reference(stored(0)) + `]}`,
+		`{"commands":[` + reference(4_000_000_000, time.Now()) + "," + reference(stored(1)) + `]}`,
+	} {
+		if _, err := env.js.Publish(t.Context(), topology.ParkedSubject(o), []byte(run)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
+	if _, err := env.js.Publish(t.Context(), topology.WakeSubject(o), nil); err != nil {
+		t.Fatal(err)
+	}
+	env.outcome("1")
+	env.wantHistory("1", "delegation.changed")
+	env.nothingParked()
+	reasons := map[string]int{}
+	for _, m := range env.messagesOn(topology.StreamDead, ">") {
+		e, err := event.Decode(m.Header, m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var l event.DeadLetter
+		if err := e.DataAs(&l); err != nil {
+			t.Fatal(err)
+		}
+		reasons[l.Reason]++
+	}
+	want := map[string]int{operation.Unreadable: 2, operation.ReferenceMismatch: 2, operation.Expired: 1}
+	if !maps.Equal(reasons, want) {
+		t.Errorf("dead letters: %v, want %v", reasons, want)
+	}
+}
+
+// TestACommandJoinsWhatWaitsBeforeIt: a command that is started although its partition has an
+// overflow of its tenant waits there, and so keeps its key's order. Those of other tenants do not.
+func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	for p := range partitions { // nothing wakes it yet
+		o := topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Partition: p, Key: topology.OverflowKey(p)}
+		if _, err := env.js.Publish(t.Context(), topology.ParkedSubject(o), []byte("no run")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handler := operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }}
+	env.publish(command("1", valid))
+	env.publish(of("other", command("2", valid)))
+	env.serve(event.TypeDelegationChange, handler)
+	env.outcome("2")
+	env.outcome("1") // its partition's overflow was woken, and worked off
+	env.wantHistory("1", "delegation.changed")
+	if l := env.dead(operation.Unreadable); l.Stream != topology.StreamParked {
+		t.Errorf("%+v: the overflow was not worked off", l)
+	}
+}

@@ -1,0 +1,64 @@
+package projection
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/projector"
+)
+
+// The operation id that is read from plain headers is that of the whole command. Else the row of
+// another operation would take the place of the command's.
+func TestPlainHeadersGiveTheOperationOfTheWholeCommand(t *testing.T) {
+	t.Parallel()
+	const body = `{"mailbox":"alex@contoso.com","delegates":[]}`
+	structured := `{"specversion":"1.0","id":"other","source":"/s","type":"io.mailwright.delegation.set.v1","data":` + body + `}`
+	headers := func(pairs ...string) nats.Header {
+		h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"4711"}, "ce-source": {"/s"}, "ce-type": {"io.mailwright.delegation.set.v1"}}
+		for i := 0; i < len(pairs); i += 2 {
+			h[pairs[i]] = append(h[pairs[i]], pairs[i+1])
+		}
+		return h
+	}
+	for name, c := range map[string]struct {
+		header nats.Header
+		body   string
+		plain  bool
+	}{
+		"plain":                  {headers(), body, true},
+		"further attributes":     {headers("ce-correlationid", "Ticket 1", "Nats-Msg-Id", "x"), body, true},
+		"a dry run":              {headers("ce-dryrun", "true"), body, false},
+		"a dry run in capitals":  {headers("CE-DryRun", "true"), body, false},
+		"another case":           {headers("Ce-Id", "other"), body, false},
+		"twice":                  {headers("ce-id", "other"), body, false},
+		"structured":             {headers("Content-Type", "application/CloudEvents+json"), structured, false},
+		"structured, by the way": {headers("ce-datacontenttype", "application/cloudevents+json"), structured, false},
+		"no header":              {nil, structured, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, _, plain := plainIdentity(c.header); plain != c.plain {
+				t.Errorf("plain: %v", plain)
+			}
+			record := projector.Record{Subject: "mailwright.cmd.contoso.delegation.3.alex", Header: c.header, Data: []byte(c.body)}
+			got, ok := receive(record)
+			command, err := event.ReadCommand(c.header, record.Data)
+			if err != nil {
+				if ok && got.decode() {
+					t.Errorf("a command that cannot be read: %v", err)
+				}
+				return
+			}
+			if want := event.OperationOf("contoso", command.Event); !ok || got.operationID != want {
+				t.Errorf("%v, want %s", got, want)
+			}
+		})
+	}
+	for _, value := range []string{"", " 1", "a%20b", `"a"`, `a\b`, "ä", "a\x7f"} {
+		if isPlain(value) {
+			t.Errorf("%q is plain", value)
+		}
+	}
+}
