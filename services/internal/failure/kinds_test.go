@@ -73,7 +73,8 @@ func TestTheSchemaHasEveryKind(t *testing.T) {
 	}
 }
 
-// TestThePageHasEveryKind compares the table of docs/operations.md with Meanings, but for the words.
+// TestThePageHasEveryKind compares the table of docs/operations.md with Meanings, but for the
+// words.
 func TestThePageHasEveryKind(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/operations.md")

@@ -17,8 +17,8 @@ import (
 // when. That of an outcome ends with what the publisher should look at.
 func Describe(e event.Event) string { return OneLine(describe(e) + warnings(ofTheCommand(e))) }
 
-// ofTheCommand are the warnings about the command itself, such as one about its key; none before the
-// outcome.
+// ofTheCommand are the warnings about the command itself, such as one about its key. There are none
+// before the outcome.
 func ofTheCommand(e event.Event) []event.Warning {
 	if state, ok := event.StateOf(e); !ok || !state.Terminal() {
 		return nil
