@@ -85,7 +85,7 @@ COMMENT ON COLUMN mailwright_views.operations.failure_code IS 'The vendor''s own
 COMMENT ON COLUMN mailwright_views.operations.failure_text IS 'One sentence, free of secrets.';
 COMMENT ON COLUMN mailwright_views.operations.failing_since IS 'When the first attempt failed or, without a failure, it began to wait; by the service''s clock.';
 COMMENT ON COLUMN mailwright_views.operations.faults IS 'What is wrong with a rejected command: a list of {field, problem}.';
-COMMENT ON COLUMN mailwright_views.operations.warnings IS 'What the vendor could not do although the operation succeeded: a list of {source, text}.';
+COMMENT ON COLUMN mailwright_views.operations.warnings IS 'What to look at although the command was taken, such as its key, and what the vendor could not do although the operation succeeded: a list of {source, text}.';
 COMMENT ON COLUMN mailwright_views.operations.result_type IS 'CloudEvents type of the success; '''' before it.';
 COMMENT ON COLUMN mailwright_views.operations.result IS 'Data of the success, without the operation, the warnings and lists that have views of their own.';
 COMMENT ON COLUMN mailwright_views.operations.received_at IS 'When the command was stored.';

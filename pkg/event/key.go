@@ -23,7 +23,7 @@ var naming = []string{"cn", "ou", "sAMAccountName", "userPrincipalName"}
 //	directory.object.create        the first of cn, ou, sAMAccountName, userPrincipalName
 //	directory.businessuser.create  userPrincipalName
 //	mailbox.create                 directoryObject
-//	delegation.*                   mailbox, else "all"
+//	delegation.*                   mailbox; "all" for a delegation.read without one
 //	inventory.sync                 tenant, else "all"
 //	operation.cancel               operationId
 func Key(e Event) string { return norm.NFC.String(strings.ToLower(strings.TrimSpace(about(e)))) }
@@ -40,20 +40,20 @@ func about(e Event) string {
 	if json.Unmarshal(e.Data(), &data) != nil {
 		return ""
 	}
-	switch e.Type() {
-	case TypeObjectCreate:
+	switch t := e.Type(); {
+	case t == TypeObjectCreate:
 		return objectName(data.Properties)
-	case TypeBusinessUserCreate:
+	case t == TypeBusinessUserCreate:
 		return data.UserPrincipalName
-	case TypeMailboxCreate:
+	case t == TypeMailboxCreate:
 		return data.DirectoryObject
-	case TypeDelegationSet, TypeDelegationChange, TypeFolderGrant, TypeFolderRevoke, TypeFolderRead:
-		return data.Mailbox
-	case TypeDelegationRead:
+	case t == TypeDelegationRead:
 		return cmp.Or(data.Mailbox, everything)
-	case TypeInventorySync:
+	case DomainOf(t) == DomainDelegation:
+		return data.Mailbox
+	case t == TypeInventorySync:
 		return cmp.Or(data.Tenant, everything)
-	case TypeOperationCancel:
+	case t == TypeOperationCancel:
 		return data.OperationID
 	default:
 		return ""

@@ -112,6 +112,21 @@ func TestExamplesAreValidAndSurviveGo(t *testing.T) {
 	}
 }
 
+// TestEveryExampleOfACommandHasARecommendedKey: without one nobody can send the type without a key
+// of their own, and the services take any key without the promised warning.
+func TestEveryExampleOfACommandHasARecommendedKey(t *testing.T) {
+	t.Parallel()
+	for _, name := range event.CommandTypes() {
+		e, err := event.Decode(nil, example(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Key(e) == "" {
+			t.Errorf("%s: Key (key.go) does not know the type", name)
+		}
+	}
+}
+
 // TestGoTypesAgreeWithSchemas walks each schema beside its Go type: the same members, the same
 // JSON types, and optional members exactly where Go omits the zero value.
 func TestGoTypesAgreeWithSchemas(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 // tests may be longer.
 const maxColumns = 100
 
-// pages are README.md and all pages of docs/, by path from the top folder.
+// pages are README.md, CONTRIBUTING.md and all pages of docs/, by path from this folder.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md"} {
+	for _, pattern := range []string{"README.md", "CONTRIBUTING.md", "docs/*.md", "docs/*/*.md"} {
 		paths, err := filepath.Glob("../../" + pattern)
 		if err != nil {
 			t.Fatal(err)

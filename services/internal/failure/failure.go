@@ -2,8 +2,10 @@
 // and a text that is safe to publish.
 //
 // A vendor client returns an *[Error]. The operation engine decides by its Kind alone (retry, wait,
-// read back, give up). Events, projections and metrics carry Kind and Text. An error of another
-// type counts as Internal: its text goes to the log, redacted, and never into an event.
+// read back, give up); [Meanings] has what it goes by. Some callers ask for single kinds before
+// that: whether a name is unknown, or a sign-in was refused. Events, projections and metrics carry
+// Kind and Text. An error of another type counts as Internal: its text goes to the log, redacted,
+// and never into an event.
 package failure
 
 import (
@@ -15,7 +17,7 @@ import (
 // Kind says what a failure means for the operation, never where it came from.
 type Kind string
 
-// The closed list of kinds. docs/operations.md describes each for operators.
+// The closed list of kinds. Each has a row in [Meanings].
 const (
 	// Invalid: the command itself is wrong; no retry can help.
 	Invalid Kind = "invalid"
@@ -40,11 +42,6 @@ const (
 	// Internal: a fault of ours, or an answer that we cannot interpret.
 	Internal Kind = "internal"
 )
-
-// Kinds lists every kind, in the order of the documentation.
-func Kinds() []Kind {
-	return []Kind{Invalid, Refused, NotFound, Throttled, Unavailable, Unknown, Suspended, Internal}
-}
 
 // Error is a failure with a decision (Kind) and a publishable explanation (Text).
 type Error struct {

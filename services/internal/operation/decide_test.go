@@ -15,87 +15,86 @@ import (
 // the horizon of the kind.
 func TestDecisionTable(t *testing.T) {
 	t.Parallel()
-	const (
-		w  = "waiting"
-		u  = "unknown"
-		f  = "failed"
-		fp = "failed, and a person has to look"
-	)
-	// invalid refused not-found throttled unavailable unknown suspended internal
-	kinds := failure.Kinds()
+	outcomes := map[byte]string{'w': "waiting", 'u': "unknown", 'f': "failed", 'p': "failed, and a person has to look"}
+	kinds := failure.Meanings()
 	for _, row := range []struct {
 		prior      string
 		repeatable bool
 		last       event.State // of the record
 		held       bool        // by the vendor, for approval
 		called     bool        // the handler was called in this attempt
-		within     [8]string   // by kind
-		beyond     [8]string
+		// A letter of outcomes for each kind: invalid, refused, not-found, throttled, unavailable,
+		// unknown, suspended, internal.
+		within, beyond string
 	}{
 		{
 			prior: "none, a repeatable call", repeatable: true, called: true,
-			within: [8]string{f, f, w, w, w, u, w, w},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffwwwuww",
+			beyond: "fffffpff",
 		},
 		{
 			prior: "none, a create", called: true,
-			within: [8]string{f, f, w, w, w, u, w, w},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffwwwuww",
+			beyond: "fffffpff",
 		},
 		{
 			prior:  "none, a create's look-up failed",
-			within: [8]string{f, f, w, w, w, u, w, w},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffwwwuww",
+			beyond: "fffffpff",
 		},
 		{
 			prior: "a failure that has passed", last: event.StateWaiting, called: true,
-			within: [8]string{f, f, w, w, w, u, w, w},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffwwwuww",
+			beyond: "fffffpff",
 		},
 		{
 			prior: "a lost create, whose look-up fails", last: event.StateUnknown,
-			within: [8]string{fp, fp, u, u, u, u, u, u},
-			beyond: [8]string{fp, fp, fp, fp, fp, fp, fp, fp},
+			within: "ppuuuuuu",
+			beyond: "pppppppp",
 		},
 		{
 			prior: "a create during which the process died, whose look-up fails", last: event.StateStarted,
-			within: [8]string{fp, fp, u, u, u, u, u, u},
-			beyond: [8]string{fp, fp, fp, fp, fp, fp, fp, fp},
+			within: "ppuuuuuu",
+			beyond: "pppppppp",
 		},
 		{
 			// Its look-up has found nothing, so the vendor's clear answer ends it.
 			prior: "a lost create, which is repeated", last: event.StateUnknown, called: true,
-			within: [8]string{f, f, u, u, u, u, w, u},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffuuuuwu",
+			beyond: "fffffpff",
 		},
 		{
 			prior: "a lost repeatable call, not yet repeated", repeatable: true, last: event.StateUnknown,
-			within: [8]string{fp, fp, u, u, u, u, u, u},
-			beyond: [8]string{fp, fp, fp, fp, fp, fp, fp, fp},
+			within: "ppuuuuuu",
+			beyond: "pppppppp",
 		},
 		{
 			prior: "a lost repeatable call, which is repeated", repeatable: true, last: event.StateUnknown, called: true,
-			within: [8]string{f, f, w, w, w, u, w, w},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffwwwuww",
+			beyond: "fffffpff",
 		},
 		{
 			// Whatever stops the look-up, the record goes on saying that the vendor holds it.
 			prior: "a create that is held for approval", last: event.StateWaiting, held: true,
-			within: [8]string{w, w, w, w, w, w, w, w},
-			beyond: [8]string{f, f, f, f, f, f, f, f},
+			within: "wwwwwwww",
+			beyond: "ffffffff",
 		},
 		{
 			prior: "a repeatable call that is held for approval", repeatable: true, last: event.StateWaiting, held: true, called: true,
-			within: [8]string{f, f, w, w, w, u, w, w},
-			beyond: [8]string{f, f, f, f, f, fp, f, f},
+			within: "ffwwwuww",
+			beyond: "fffffpff",
 		},
 	} {
-		for i, kind := range kinds {
+		if len(row.within) != len(kinds) || len(row.beyond) != len(kinds) {
+			t.Fatalf("prior call: %s; say what becomes of each of the %d kinds of failure.Meanings, in its order", row.prior, len(kinds))
+		}
+		for i := range kinds {
+			kind := kinds[i].Kind
 			for _, past := range []bool{false, true} {
 				s := situationOf(row.last, row.held, row.repeatable, row.called)
-				want := row.within[i]
+				want := outcomes[row.within[i]]
 				if past {
-					want = row.beyond[i]
+					want = outcomes[row.beyond[i]]
 					s.last.since = s.now.Add(-8 * 24 * time.Hour)
 				}
 				c := s.conclude(failure.New(kind, "why"), DefaultRetries)

@@ -52,7 +52,19 @@ func (e *Engine) pipeline() pipeline {
 }
 
 // stage is one stage of the pipeline. It reads and fills in the task, and says how the command goes
-// on. An error that is none of the operation's failures (see classify) brings the message back.
+// on. It runs many times for one command, and on other replicas too, since a command comes back.
+//
+// A stage of arrival may return a [Rejection], which is recorded. Any other error brings the
+// message back, each time anew. An error of turn and attempt is a failure of the operation: see
+// classify.
+//
+// A stage of arrival or turn that rejects or fails a command asks priorOpen first. Otherwise an
+// operation whose write may have been carried out would be told as rejected. After that, a call
+// that is not repeatable is looked up. A repeatable one is sent again, and only the handler's own
+// Check (worker.ForTenant) still rejects it.
+//
+// A stage that publishes or calls something has failpoints before and after it, at which the
+// guarantee suite kills the process.
 type stage func(context.Context, *task) (step, error)
 
 // step says how a command goes on after a stage.

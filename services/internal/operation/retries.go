@@ -10,23 +10,23 @@ import (
 	"github.com/mailwright/mailwright/services/internal/failure"
 )
 
-// Retry is how one kind of failure is tried again: after First, then twice as long each time that
-// it comes again, up to Max, until Horizon has passed since the first failure of any kind.
-type Retry struct{ First, Max, Horizon time.Duration }
+// Retry is when one kind of failure is tried again.
+type Retry failure.Delays
 
 // Retries has a [Retry] for every kind that may pass; a kind that is absent is final at once.
 type Retries map[failure.Kind]Retry
 
-// DefaultRetries are the horizons of docs/operations.md.
-var DefaultRetries = Retries{
-	// A directory shows a new object on every controller only after a while; Exchange Online says
-	// up to 24 hours.
-	failure.NotFound:    {First: time.Second, Max: 15 * time.Minute, Horizon: 24 * time.Hour},
-	failure.Throttled:   {First: time.Second, Max: 5 * time.Minute, Horizon: 24 * time.Hour},
-	failure.Unavailable: {First: 500 * time.Millisecond, Max: time.Minute, Horizon: 24 * time.Hour},
-	failure.Unknown:     {First: 500 * time.Millisecond, Max: 5 * time.Minute, Horizon: 24 * time.Hour},
-	failure.Suspended:   {First: 5 * time.Second, Max: 5 * time.Minute, Horizon: 7 * 24 * time.Hour},
-	failure.Internal:    {First: time.Second, Max: time.Minute, Horizon: 10 * time.Minute},
+// DefaultRetries are those of [failure.Meanings].
+var DefaultRetries = defaultRetries()
+
+func defaultRetries() Retries {
+	retries := Retries{}
+	for _, m := range failure.Meanings() {
+		if m.Delays != (failure.Delays{}) {
+			retries[m.Kind] = Retry(m.Delays)
+		}
+	}
+	return retries
 }
 
 func (r Retries) with(over Retries) Retries {

@@ -32,8 +32,9 @@ func (e *Engine) validate(ctx context.Context, t *task) (step, error) {
 }
 
 // revalidate rejects a command that has become wrong while it waited, for instance because its
-// tenant is no longer configured. A call that may have been made is looked for all the same. If the
-// process dies right after it, the message is delivered again.
+// tenant is no longer configured. A call that may have been made is looked for all the same. A
+// repeatable one is not looked for but sent again, unless worker.ForTenant rejects it before that.
+// If the process dies right after it, the message is delivered again.
 func (e *Engine) revalidate(_ context.Context, t *task) (step, error) {
 	if t.valid || t.priorOpen() {
 		return step{}, nil

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -153,7 +154,7 @@ func (r *result) operation(data *outcome) (operationRow, error) {
 	row.NextAttemptAt = data.NextAttemptAt
 	row.WaitingReason = data.Reason
 	row.Faults = jsonList(data.Faults)
-	row.Warnings = jsonList(data.Warnings)
+	row.Warnings = jsonList(slices.Concat(data.Operation.Warnings, data.Warnings))
 	row.ReceivedAt = data.Operation.ReceivedAt
 	row.FirstEventAt = &r.StoredAt
 	row.UpdatedAt = r.StoredAt

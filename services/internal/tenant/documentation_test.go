@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,6 +60,37 @@ func TestThePageNamesWhatIsRefused(t *testing.T) {
 			t.Errorf("the page does not name %s", name)
 		}
 	}
+}
+
+// TestThePageHasEverySetting: each setting of a tenant, but those of its vendors, has a row in
+// docs/vendors.md.
+func TestThePageHasEverySetting(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/vendors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range settings("", reflect.TypeFor[tenant.Tenant]()) {
+		if !strings.Contains(string(page), "\n| `"+name+"` | ") {
+			t.Errorf("the page has no row of %s", name)
+		}
+	}
+}
+
+// settings names the members of a section of the file, and of the sections within it; vendors are
+// pointers.
+func settings(prefix string, section reflect.Type) (names []string) {
+	for _, f := range reflect.VisibleFields(section) {
+		name := prefix + f.Tag.Get("yaml")
+		switch f.Type.Kind() {
+		case reflect.Pointer:
+		case reflect.Struct:
+			names = append(names, settings(name+".", f.Type)...)
+		default:
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // TestTheDocumentedPolicyLoads holds the policy that docs/vendors.md shows against the code.

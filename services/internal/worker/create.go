@@ -55,6 +55,7 @@ func (l *limited) NextBackOff() time.Duration {
 	return l.BackOff.NextBackOff()
 }
 
+// mayPass reports whether a read back may succeed yet: a directory lags behind what was created.
 func mayPass(err error) bool {
-	return failure.Is(err, failure.NotFound) || failure.Is(err, failure.Unavailable) || failure.Is(err, failure.Throttled)
+	return failure.Is(err, failure.NotFound) || failure.PassesSoon(err)
 }

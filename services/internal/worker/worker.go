@@ -81,31 +81,19 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	if err := topology.Ensure(ctx, js, topology.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
 		return errors.Join(err, bus.Denied(nc))
 	}
-	table, err := handlers(Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log})
+	d := Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log}
+	table, err := handlers(d)
 	if err != nil {
 		return err
 	}
-	secrets, err := secretsOf(tenants, table, p.Log)
+	if err := CheckHandlers(domain, table); err != nil {
+		return err
+	}
+	config, err := engineConfig(domain, table, d)
 	if err != nil {
 		return err
 	}
-	engine, err := operation.New(ctx, operation.Config{
-		Domain:            domain,
-		Handlers:          table,
-		CallTimeout:       requestsPerAttempt * tenants.MaxTimeout(cfg.VendorTimeout),
-		ParkAfter:         cfg.ParkAfter,
-		RebalanceInterval: cfg.RebalanceInterval,
-		RecheckAfter:      cfg.RecheckAfter,
-		Operators:         tenants.Operators(),
-		StrictKeys:        tenants.StrictKeys(),
-		Secrets:           secrets,
-		Tenants:           len(tenants),
-		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
-		JS:                js,
-		Log:               p.Log,
-		WallClock:         cfg.WallClock(),
-		Failpoints:        cfg.Set(),
-	})
+	engine, err := operation.New(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -118,4 +106,42 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		return errors.Join(fmt.Errorf("serve %s: %w", domain, err), bus.Denied(nc))
 	}
 	return nil
+}
+
+// CheckHandlers returns an error if a type of command of the domain has no handler: each such
+// command would be rejected.
+func CheckHandlers(domain event.Domain, handlers map[string]operation.Handler) error {
+	for _, t := range event.CommandTypes() {
+		if _, ok := handlers[t]; !ok && event.DomainOf(t) == domain {
+			return fmt.Errorf("%s-svc has no handler for %s", domain, t)
+		}
+	}
+	return nil
+}
+
+// engineConfig gives the engine what the flags and the tenants' file say. Its error is about a file
+// of keys.
+func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d Dependencies) (operation.Config, error) {
+	secrets, err := secretsOf(d.Tenants, handlers, d.Log)
+	if err != nil {
+		return operation.Config{}, err
+	}
+	cfg := d.Config
+	return operation.Config{
+		Domain:            domain,
+		Handlers:          handlers,
+		CallTimeout:       requestsPerAttempt * d.Tenants.MaxTimeout(cfg.VendorTimeout),
+		ParkAfter:         cfg.ParkAfter,
+		RebalanceInterval: cfg.RebalanceInterval,
+		RecheckAfter:      cfg.RecheckAfter,
+		Operators:         d.Tenants.Operators(),
+		StrictKeys:        d.Tenants.StrictKeys(),
+		Secrets:           secrets,
+		Tenants:           len(d.Tenants),
+		Budget:            operation.Budget{Tenant: cfg.TenantConcurrency, Vendor: cfg.VendorConcurrency},
+		JS:                d.JS,
+		Log:               d.Log,
+		WallClock:         cfg.WallClock(),
+		Failpoints:        cfg.Set(),
+	}, nil
 }

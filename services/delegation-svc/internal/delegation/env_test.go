@@ -56,6 +56,9 @@ func setup(t *testing.T) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := worker.CheckHandlers(event.DomainDelegation, b.handlers); err != nil {
+		t.Error(err)
+	}
 	return b
 }
 

@@ -63,6 +63,9 @@ func setupTenant(t *testing.T, ldap bool, policy tenant.Policy, marker string) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := worker.CheckHandlers(event.DomainDirectory, b.handlers); err != nil {
+		t.Error(err)
+	}
 	return b
 }
 

@@ -86,7 +86,7 @@ func (w *Walk) Read(ctx context.Context, timeout time.Duration, read func() erro
 
 // mayPass reports whether the same page may be readable later.
 func mayPass(err error) bool {
-	return (failure.Is(err, failure.Unavailable) || failure.Is(err, failure.Throttled)) && !errors.Is(err, ErrExpired)
+	return failure.PassesSoon(err) && !errors.Is(err, ErrExpired)
 }
 
 // visit reports whether u is new.

@@ -105,6 +105,9 @@ func (b *env) serve() (kill func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	if err := worker.CheckHandlers(event.DomainInventory, handlers); err != nil {
+		b.Error(err)
+	}
 	engine, err := operation.New(b.Context(), operation.Config{
 		Domain: event.DomainInventory, Handlers: handlers, JS: js, Log: slog.New(slog.DiscardHandler), CallTimeout: 3 * time.Second, ParkAfter: 200 * time.Millisecond,
 	})

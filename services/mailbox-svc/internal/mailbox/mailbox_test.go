@@ -30,6 +30,9 @@ func handler(t *testing.T, read, create string) operation.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := worker.CheckHandlers(event.DomainMailbox, handlers); err != nil {
+		t.Error(err)
+	}
 	return handlers[event.TypeMailboxCreate]
 }
 

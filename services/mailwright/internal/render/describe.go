@@ -14,8 +14,21 @@ import (
 )
 
 // Describe describes an event on one line: what happened, or why the operation waits and until
-// when.
-func Describe(e event.Event) string { return OneLine(describe(e)) }
+// when. That of an outcome ends with what the publisher should look at.
+func Describe(e event.Event) string { return OneLine(describe(e) + warnings(ofTheCommand(e))) }
+
+// ofTheCommand are the warnings about the command itself, such as one about its key. There are none
+// before the outcome.
+func ofTheCommand(e event.Event) []event.Warning {
+	if state, ok := event.StateOf(e); !ok || !state.Terminal() {
+		return nil
+	}
+	var data struct{ Operation event.OperationData }
+	if e.DataAs(&data) != nil {
+		return nil
+	}
+	return data.Operation.Warnings
+}
 
 // DescribeDead gives the reason of a dead letter, and the message that it refers to.
 func DescribeDead(l event.DeadLetter) string {

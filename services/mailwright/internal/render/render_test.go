@@ -37,6 +37,32 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 	}
 }
 
+// TestAnOutcomeTellsTheWarningsAboutItsCommand: nobody else tells the publisher of a wrong key.
+func TestAnOutcomeTellsTheWarningsAboutItsCommand(t *testing.T) {
+	t.Parallel()
+	const warning = "the key is not the recommended one"
+	data := map[string]any{
+		"operation": event.OperationData{Key: "k", Attempt: 1, Warnings: []event.Warning{{Source: "key", Text: warning}}},
+		"mailbox":   "alex@contoso.com", "delegates": []string{}, "added": []string{}, "removed": []string{}, "changed": false,
+		"failure": event.FailureData{Kind: "refused", Text: "no"},
+	}
+	for eventType, want := range map[string]bool{
+		event.TypeDelegationChanged:                true,
+		event.FailedType(event.DomainDelegation):   true,
+		event.StartedType(event.DomainDelegation):  false,
+		event.UnknownType(event.DomainDelegation):  false,
+		event.RejectedType(event.DomainDelegation): true,
+	} {
+		e, err := event.New("1", "/test", eventType, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := render.Describe(e); strings.HasSuffix(got, "; warning: "+warning) != want {
+			t.Errorf("%s: %s", eventType, got)
+		}
+	}
+}
+
 // TestALineHoldsNothingThatATerminalActsUpon: a writer to EVENTS or DEAD chooses every
 // text of it.
 func TestALineHoldsNothingThatATerminalActsUpon(t *testing.T) {

@@ -111,6 +111,32 @@ func TestDefaultsOfIDAndSource(t *testing.T) {
 	}
 }
 
+// TestEveryTypeIsSentWithARecommendedKey sends the data of each type's example by the short name of
+// the type, and nothing else.
+func TestEveryTypeIsSentWithARecommendedKey(t *testing.T) {
+	t.Parallel()
+	for _, commandType := range event.CommandTypes() {
+		raw, err := schemas.FS.ReadFile("examples/" + commandType + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := event.Decode(nil, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := []string{strings.TrimSuffix(strings.TrimPrefix(commandType, event.Prefix), ".v1"), "--data", "-", "--dry-run", "--json"}
+		if event.DomainOf(commandType) == "" { // every domain takes it
+			args = append(args, "--domain", string(event.DomainMailbox))
+		}
+		r := run(t, string(e.Data()), args...)
+		want(t, r, 0, "")
+		var p struct{ Key string }
+		if err := json.Unmarshal([]byte(r.Out), &p); err != nil || p.Key == "" || p.Key != event.Key(e) {
+			t.Errorf("%s: key %q, %v; want %q", commandType, p.Key, err, event.Key(e))
+		}
+	}
+}
+
 func TestDryRunRedacts(t *testing.T) {
 	t.Parallel()
 	for _, commandType := range []string{event.TypeBusinessUserCreate, event.TypeObjectCreate} {

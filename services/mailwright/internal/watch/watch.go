@@ -72,6 +72,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	}
 	if !a.JSON {
 		_, _ = fmt.Fprintf(a.Err, "following %s; Ctrl-C ends\n", strings.Join(c.streams(), ", "))
+		if c.isNotRecorded(ctx, js) {
+			_, _ = fmt.Fprintf(a.Err, "nothing is recorded of an operation %s yet; waiting for it\n", c.Operation)
+		}
 	}
 	seen := 0
 	lines := app.NewLines(a.Out)
@@ -88,6 +91,30 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		}
 	}
 	return nil
+}
+
+// isNotRecorded reports whether an operation was asked for of which EVENTS holds nothing. An error
+// counts as no: it is only about what is said to the user.
+func (c *Command) isNotRecorded(ctx context.Context, js jetstream.JetStream) bool {
+	if c.Operation == "" {
+		return false
+	}
+	events, err := js.Stream(ctx, topology.StreamEvents)
+	if err != nil {
+		return false
+	}
+	for _, subjects := range c.subjects() {
+		info, err := events.Info(ctx, jetstream.WithSubjectFilter(subjects))
+		if err != nil {
+			return false
+		}
+		for subject := range info.State.Subjects {
+			if strings.HasPrefix(subject[strings.LastIndexByte(subject, '.')+1:], c.Operation) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // unlessEnded drops an error that is only the end that was asked for.

@@ -245,6 +245,39 @@ func TestFollowsFromNowOn(t *testing.T) {
 	}
 }
 
+// TestSaysThatNothingIsRecordedYet of an operation, since it waits without a word otherwise.
+func TestSaysThatNothingIsRecordedYet(t *testing.T) {
+	t.Parallel()
+	env := apptest.Start(t)
+	publish(t, env, event.TypeMailboxCreated)
+	operationID := event.Extension(example(t, event.TypeMailboxCreated), event.AttrOperationID)
+	const said = "nothing is recorded of an operation"
+	if r := apptest.Run(within(t), t, call(env, "--operation", operationID[:8], "--count", "1")); r.Code != 0 || strings.Contains(r.Err, said) {
+		t.Errorf("%+v", r)
+	}
+	ctx, end := context.WithCancel(within(t))
+	c, told := call(env, "--operation", "zzzz"), &until{text: said + " zzzz yet", end: end}
+	c.Err = told
+	if r := apptest.Run(ctx, t, c); r.Code != 0 || !told.seen {
+		t.Errorf("%+v: it did not say so", r)
+	}
+}
+
+// until ends a watch once it has written a text.
+type until struct {
+	text string
+	end  func()
+	seen bool
+}
+
+func (u *until) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), u.text) {
+		u.seen = true
+		u.end()
+	}
+	return len(p), nil
+}
+
 func TestEndsWithoutAnError(t *testing.T) {
 	t.Parallel()
 	ctx, end := context.WithCancel(within(t))
