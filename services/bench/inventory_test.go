@@ -5,7 +5,10 @@ package bench
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/migrations"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -21,8 +25,12 @@ import (
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 )
 
-// maxMemory is what a service may take for an inventory of any size, in MiB.
-const maxMemory = 256
+const (
+	// maxMemory is what a service may take for an inventory of any size, in MiB.
+	maxMemory = 256
+	// minOfInventoryFloor is the share of the floor's rate that a first inventory must reach.
+	minOfInventoryFloor = 0.5
+)
 
 // BenchmarkInventory takes inventories of two sizes, the second ten times the first, from the
 // sandbox to Postgres: twice each, then once with changes. BENCH_FULL=1 takes 1,000,000 mailboxes
@@ -32,9 +40,9 @@ func BenchmarkInventory(b *testing.B) {
 	if os.Getenv("BENCH_FULL") != "" {
 		small, large = 100_000, 1_000_000
 	}
-	bin := programs(b, "mailwright", "sandbox", "inventory-svc", "projection-svc")
+	bin, tools := programs(b, "mailwright", "sandbox", "inventory-svc", "projection-svc"), build(b, "bench/floor")
 	for b.Loop() {
-		first, second := measure(b, bin, small), measure(b, bin, large)
+		first, second := measure(b, bin, tools, small), measure(b, bin, tools, large)
 		rows := append(first.rows(), second.rows()...)
 		ratio := second.whole.Seconds() / first.whole.Seconds()
 		rows = append(rows, benchmark.Row{Name: fmt.Sprintf("inventory: time for %d mailboxes, times that for %d", large, small), Value: ratio, Unit: "times", Target: 11, OK: ratio <= 11})
@@ -48,6 +56,7 @@ func BenchmarkInventory(b *testing.B) {
 // figures are what one size took.
 type figures struct {
 	mailboxes int
+	floor     time.Duration // of the hand-written program
 	sync      time.Duration // until its result
 	whole     time.Duration // until Postgres has every row
 	again     time.Duration // a sync without changes
@@ -61,7 +70,10 @@ type figures struct {
 
 func (f figures) rows() []benchmark.Row {
 	name := func(what string) string { return fmt.Sprintf("inventory, %d mailboxes: %s", f.mailboxes, what) }
+	ratio := f.floor.Seconds() / f.whole.Seconds()
 	rows := []benchmark.Row{
+		{Name: name("floor: the same pages, COPY and merge by hand"), Value: f.floor.Seconds(), Unit: "s", OK: true},
+		{Name: name("first sync, until every row is in Postgres, rate"), Value: float64(f.mailboxes) / f.whole.Seconds(), Unit: "mailboxes/s", Ratio: ratio, Target: minOfInventoryFloor, OK: ratio >= minOfInventoryFloor},
 		{Name: name("first sync, until its result"), Value: f.sync.Seconds(), Unit: "s", OK: true},
 		{Name: name("first sync, until every row is in Postgres"), Value: f.whole.Seconds(), Unit: "s", OK: true},
 		{Name: name("second sync, without changes"), Value: f.again.Seconds(), Unit: "s", OK: true},
@@ -78,7 +90,7 @@ func (f figures) rows() []benchmark.Row {
 
 var inventoried = []string{"inventory-svc", "projection-svc"}
 
-func measure(b *testing.B, bin string, mailboxes int) figures {
+func measure(b *testing.B, bin, tools string, mailboxes int) figures {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "mw-bench-")
 	if err != nil {
@@ -101,6 +113,7 @@ func measure(b *testing.B, bin string, mailboxes int) figures {
 	defer l.close()
 	f := figures{mailboxes: mailboxes, memory: map[string]float64{}}
 	l.populate(map[string]any{"count": mailboxes})
+	f.floor = l.floor(s, tools, mailboxes)
 	began := time.Now()
 	first := l.sync("first")
 	f.sync = time.Since(began)
@@ -153,6 +166,39 @@ func newLine(b *testing.B, s *stack.Stack) *line {
 		b.Fatal(err)
 	}
 	return l
+}
+
+// floor has the hand-written program take the same inventory into a database of its own.
+func (l *line) floor(s *stack.Stack, tools string, mailboxes int) time.Duration {
+	l.Helper()
+	if _, err := l.db.Exec(l.Context(), "CREATE DATABASE floor"); err != nil {
+		l.Fatal(err)
+	}
+	at, err := url.Parse(s.Endpoints.Postgres)
+	if err != nil {
+		l.Fatal(err)
+	}
+	at.Path = "/floor"
+	if err := migrations.Migrate(l.Context(), at.String()); err != nil {
+		l.Fatal(err)
+	}
+	cmd := exec.CommandContext(l.Context(), filepath.Join(tools, "floor"), "inventory", "--vendor", s.Endpoints.Sandbox)
+	cmd.Env = append(shippedEnv(), "DATABASE_URL="+at.String())
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		l.Fatalf("floor: %v: %s", err, out)
+	}
+	took := time.Since(began)
+	db, err := pgx.Connect(l.Context(), at.String())
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(l.Context())) }()
+	var n int
+	if err := db.QueryRow(l.Context(), "SELECT count(*) FROM mailwright.mailbox_inventory").Scan(&n); err != nil || n < mailboxes {
+		l.Fatalf("floor: %d rows of %d mailboxes: %v", n, mailboxes, err)
+	}
+	return took
 }
 
 func (l *line) close() {

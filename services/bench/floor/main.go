@@ -1,10 +1,11 @@
-// floor is the least that the work of the services costs: two programs that a careful hand would
+// floor is the least that the work of the services costs: three programs that a careful hand would
 // write against JetStream, the vendors and Postgres, and that promise nothing. A command may be
 // carried out twice or out of order, a failed one ends the program, and what is wrong with a
 // command is not looked at. Benchmarks hold the services against them.
 //
 //	floor commands --domain delegation --vendor http://127.0.0.1:8080
 //	floor rows
+//	floor inventory --vendor http://127.0.0.1:8080
 //
 // NATS_URL and DATABASE_URL say where the servers are.
 package main
@@ -39,13 +40,16 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("floor", flag.ExitOnError)
 	domain := flags.String("domain", "delegation", "Domain of the commands: delegation (delegation.set) or mailbox (mailbox.create).")
-	vendor := flags.String("vendor", "", "URL of the vendor.")
+	vendor := flags.String("vendor", "", "URL of the vendor; of an inventory, of the sandbox.")
 	workers := flags.Int("workers", 24, "Commands that are carried out at a time.")
 	if len(args) == 0 {
-		return errors.New("name what to do: commands or rows")
+		return errors.New("name what to do: commands, rows or inventory")
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
+	}
+	if args[0] == "inventory" {
+		return takeInventory(ctx, *vendor, os.Getenv("DATABASE_URL"))
 	}
 	nc, err := nats.Connect(os.Getenv("NATS_URL"))
 	if err != nil {
@@ -62,6 +66,6 @@ func run(ctx context.Context, args []string) error {
 	case "rows":
 		return keepRows(ctx, js, os.Getenv("DATABASE_URL"))
 	default:
-		return fmt.Errorf("%s is neither commands nor rows", args[0])
+		return fmt.Errorf("%s is none of commands, rows and inventory", args[0])
 	}
 }

@@ -17,7 +17,7 @@ import (
 const (
 	// maxBatch is the number of rows that are committed at once, at most.
 	maxBatch = 5000
-	// window is how long a batch gathers. projection-svc takes as long.
+	// window is how long a batch gathers.
 	window = 50 * time.Millisecond
 )
 
@@ -100,15 +100,16 @@ func writeBatch(ctx context.Context, db *pgx.Conn, batch []jetstream.Msg) error 
 	})
 }
 
-var merge = mergeStatement()
+var merge = mergeInto("mailwright.operations", "operation_id", columns)
 
-func mergeStatement() string {
+// mergeInto is the statement that merges the rows of staging into a table.
+func mergeInto(table, key string, columns []string) string {
 	sets := make([]string, len(columns))
 	for i, c := range columns {
 		sets[i] = c + " = excluded." + c
 	}
 	list := strings.Join(columns, ", ")
-	return "INSERT INTO mailwright.operations (" + list + ") SELECT " + list + " FROM staging ON CONFLICT (operation_id) DO UPDATE SET " + strings.Join(sets, ", ")
+	return "INSERT INTO " + table + " (" + list + ") SELECT " + list + " FROM staging ON CONFLICT (" + key + ") DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
 // Positions in mailwright.evt.<tenant>.<domain>.<operationid>.
