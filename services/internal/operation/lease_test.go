@@ -165,6 +165,7 @@ func TestAReplicaThatWasCutOff(t *testing.T) {
 			if got := v.written(); !slices.Equal(got, c.want) {
 				t.Errorf("the vendor was written by %q, want %q", got, c.want)
 			}
+			env.until("both have their outcomes", func() bool { return env.outcomes("1") > 0 && env.outcomes("2") > 0 })
 			for _, id := range []string{"1", "2"} {
 				if history := env.history(id); history[len(history)-1] != "delegation.changed" || env.outcomes(id) != 1 {
 					t.Errorf("history of %s: %v", id, history)
