@@ -109,8 +109,8 @@ func checkToken(name, token string, longest int) error {
 // token>.
 func ParkedSubject(a Address) string { return join("parked", a.Tenant, string(a.Domain), a.Key) }
 
-// OverflowKey is the key on which commands of a tenant, domain and partition wait together, whatever
-// their own keys. No command has it: see [Address.Check].
+// OverflowKey is the key on which commands of a tenant, domain and partition wait together,
+// whatever their own keys. No command has it: see [Address.Check].
 func OverflowKey(partition int) string { return reservedKeys + "overflow-" + strconv.Itoa(partition) }
 
 // IsOverflow reports whether an address has the [OverflowKey] of its partition.

@@ -42,8 +42,8 @@ type partitionConsumer struct {
 	heartbeats *heartbeats
 	permits    *PermitQueue
 	completed  chan completion
-	// beingSetAside is how many messages are about to be set aside. setAsideAt is when messages of a
-	// group were set aside last.
+	// beingSetAside is how many messages are about to be set aside. setAsideAt is when messages of
+	// a group were set aside last.
 	beingSetAside int
 	setAsideAt    map[string]time.Time
 	// requestedAt is when messages were requested last, by lease.Now. bytesAtRequest is the size of

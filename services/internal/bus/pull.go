@@ -13,8 +13,8 @@ import (
 
 const (
 	// pullExpiry is how long the server keeps a pull request open, at most. Then it says that the
-	// request has expired, and that is its sign of life: heartbeats beside it would wake server and
-	// client for each consumer, and be most of what idle services cost.
+	// request has expired, which shows that it knew the request. Heartbeats beside that would wake
+	// server and client for each consumer, and be most of what idle services cost.
 	pullExpiry = 5 * time.Second
 	// minPullExpiry is how long it does so at least.
 	minPullExpiry = time.Second

@@ -168,7 +168,8 @@ func TestKeyQueuesGiveGroupsTurns(t *testing.T) {
 	}
 }
 
-// TestKeyQueuesTellWhatIsHeldBack: keys a to d are of the group G, x to z of the group H, k of none.
+// TestKeyQueuesTellWhatIsHeldBack: keys a to d are of the group G, x to z of the group H, k of
+// none.
 func TestKeyQueuesTellWhatIsHeldBack(t *testing.T) {
 	t.Parallel()
 	groups := map[string]string{"a": "G", "b": "G", "c": "G", "d": "G", "x": "H", "y": "H", "z": "H"}

@@ -33,8 +33,8 @@ type SubscriberConfig struct {
 	// handler of a message that it has admitted calls [Delivery.ReleasePermit]. nil: there is no
 	// limit.
 	Admission Admission
-	// SetAside stores elsewhere what is to become of messages that fill their partition's window and
-	// are not admitted. They are in the order of the stream. When it returns nil they are
+	// SetAside stores elsewhere what is to become of messages that fill their partition's window
+	// and are not admitted. They are in the order of the stream. When it returns nil they are
 	// acknowledged: a handler of a later message of their subject must find them where they are.
 	// nil: they stay, and those behind them wait.
 	SetAside func(ctx context.Context, messages []Delivery) error

@@ -41,8 +41,8 @@ func (a admission) Group(d bus.Delivery) string {
 	return groupOf(address.Tenant, handler.Vendor)
 }
 
-// typeOf is the type of a command, "" if it is not plain to see. In structured mode it stands in the
-// body.
+// typeOf is the type of a command, "" if it is not plain to see. In structured mode it stands in
+// the body.
 func typeOf(d bus.Delivery) string {
 	if t := d.Header.Get("ce-type"); t != "" {
 		return t

@@ -15,18 +15,18 @@ import (
 )
 
 // The overflow of a tenant in a partition is where its commands wait, whatever their keys, that
-// would fill the partition's window while they are held back. It is a queue in PARKED, of runs: each
-// refers to up to maxRun commands. One wake-up has all of it worked off.
+// would fill the partition's window while they are held back. It is a queue in PARKED, of runs:
+// each refers to up to maxRun commands. One wake-up has all of it worked off.
 //
-// As long as there is an overflow, the tenant's newer commands of the partition join it, so each key
-// keeps its order. A command that cannot go on at once is parked by its key, as any other.
+// As long as there is an overflow, the tenant's newer commands of the partition join it, so each
+// key keeps its order. A command that cannot go on at once is parked by its key, as any other.
 
 const (
 	// maxRun is how many commands a run has at most, and maxRunBytes about how large it is.
 	maxRun      = 64
 	maxRunBytes = 256 << 10
-	// wakeUpGrid spaces the wake-ups of an overflow that grows. A wake-up that is scheduled anew for
-	// the same time is not put off.
+	// wakeUpGrid spaces the wake-ups of an overflow that grows. A wake-up that is scheduled anew
+	// for the same time is not put off.
 	wakeUpGrid = 250 * time.Millisecond
 	// permitRetry is when an overflow that has got no permit for ParkAfter comes back.
 	permitRetry = time.Second
@@ -260,14 +260,14 @@ func newDrain(e *Engine, o topology.Address, commands []runCommand, wakeUp bus.D
 // errNoPermit is the error that an overflow has got no permit for a while. It comes back soon.
 var errNoPermit = &redeliverAfter{permitRetry}
 
-// run returns when each command is finished, or parked by its key. It asks for one permit at a time,
-// so the overflows of a tenant take turns with its partitions.
+// run returns when each command is finished, or parked by its key. It asks for one permit at a
+// time, so the overflows of a tenant take turns with its partitions.
 func (d *drain) run(ctx context.Context) error {
 	defer d.withdraw()
 	var failed error
 	underWay, asked := 0, false
-	patience := time.NewTimer(d.engine.cfg.ParkAfter)
-	defer patience.Stop()
+	permitTimeout := time.NewTimer(d.engine.cfg.ParkAfter)
+	defer permitTimeout.Stop()
 	for underWay > 0 || failed == nil && len(d.ready) > 0 {
 		if failed == nil && len(d.ready) > 0 && !asked {
 			permit, ok := d.engine.budgets.Admit(d.group(), d.permits)
@@ -277,7 +277,7 @@ func (d *drain) run(ctx context.Context) error {
 				continue
 			}
 			asked = true
-			patience.Reset(d.engine.cfg.ParkAfter)
+			permitTimeout.Reset(d.engine.cfg.ParkAfter)
 		}
 		select {
 		case <-d.permits.Arrived():
@@ -295,7 +295,7 @@ func (d *drain) run(ctx context.Context) error {
 			if behind := d.behind[end.command.Key]; len(behind) > 0 {
 				d.ready, d.behind[end.command.Key] = append(d.ready, behind[0]), behind[1:]
 			}
-		case <-patience.C:
+		case <-permitTimeout.C:
 			if asked && failed == nil {
 				failed = errNoPermit
 			}
@@ -328,8 +328,8 @@ func (d *drain) withdraw() {
 	}
 }
 
-// start takes the next command through the pipeline. A call that is detached has parked its command:
-// the drain goes on, and the call does so beside it.
+// start takes the next command through the pipeline. A call that is detached has parked its
+// command: the drain goes on, and the call does so beside it.
 func (d *drain) start(ctx context.Context, permit bus.Permit) {
 	c := d.ready[0]
 	d.ready = d.ready[1:]

@@ -38,9 +38,9 @@ func (o *ordered) perform(run *operation.Attempt, call time.Duration) (operation
 }
 
 // TestABacklogDoesNotHoldUpOtherTenants: a tenant's backlog is more than the windows of all
-// partitions. It is set aside, and worked off within the limit and in the order of each key, without
-// an event more. The commands of another tenant behind it do not wait for it, and a second replica
-// takes part.
+// partitions. It is set aside, and worked off within the limit and in the order of each key,
+// without an event more. The commands of another tenant behind it do not wait for it, and a second
+// replica takes part.
 func TestABacklogDoesNotHoldUpOtherTenants(t *testing.T) {
 	t.Parallel()
 	const backlog, keys, limit, others = 1200, 150, 4, 20
@@ -97,7 +97,7 @@ func TestABacklogDoesNotHoldUpOtherTenants(t *testing.T) {
 func TestWhatWaitsInAnOverflowIsTheVeryCommand(t *testing.T) {
 	t.Parallel()
 	env := setupStreams(t, event.DomainDelegation)
-	env.publish(of("other", command("stranger", valid)))
+	env.publish(of("other", command("of-another-tenant", valid)))
 	env.publish(command("1", valid))
 	commands := env.messagesOn(topology.StreamCommands, ">")
 	address, ok := topology.ParseCommandSubject(commands[1].Subject)

@@ -95,8 +95,8 @@ type task struct {
 	reference *parkedCommand
 	// key is the one that the reference waits on.
 	key topology.Address
-	// wasSetAside says that the command comes from an overflow. Only commands that COMMANDS delivered
-	// join it.
+	// wasSetAside says that the command comes from an overflow. Only commands that COMMANDS
+	// delivered join it.
 	wasSetAside bool
 	// deliveries counts those of the message that brought the command.
 	deliveries uint64

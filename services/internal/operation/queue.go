@@ -67,7 +67,8 @@ func (e *Engine) onCommand(ctx context.Context, d bus.Delivery, ack func()) erro
 }
 
 // onWakeUp takes what waits on a key, or in an overflow, through the pipeline, when its wake-up is
-// delivered. A wake-up with a body says that a scheduled command is due: it joins the queue of its key first.
+// delivered. A wake-up with a body says that a scheduled command is due: it joins the queue of its
+// key first.
 func (e *Engine) onWakeUp(ctx context.Context, d bus.Delivery, ack func()) error {
 	defer e.reach(failpoint.AcknowledgeWakeUp)
 	address, ok := topology.ParseWakeSubject(d.Subject)

@@ -118,9 +118,9 @@ func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) 
 }
 
 // isOnItsWay reports whether a command that has no outcome will be delivered again: by its
-// partition, or because it waits in its overflow or on its key. It asks in this order, and the record is read
-// afterwards: a command is parked before its message is acknowledged, and has its outcome before it
-// is removed from PARKED.
+// partition, or because it waits in its overflow or on its key. It asks in this order, and the
+// record is read afterwards: a command is parked before its message is acknowledged, and has its
+// outcome before it is removed from PARKED.
 func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 	e := r.engine
 	consumer := bus.CommandConsumer(e.cfg.Domain, a.address.Partition)

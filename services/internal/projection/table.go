@@ -49,7 +49,8 @@ func (t table[R]) write(rows []R) (w projector.Write) {
 	return w
 }
 
-// statement is the statement that inserts rows into a table, and the columns that are its arguments.
+// statement is the statement that inserts rows into a table, and the columns that are its
+// arguments.
 type statement struct {
 	sql     string
 	columns []column
