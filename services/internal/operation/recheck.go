@@ -131,7 +131,7 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 	if run, overflows, err := e.parking.firstRun(ctx, o); err != nil {
 		return false, err
 	} else if overflows {
-		return true, r.ensureWakeUp(ctx, o, run.parkedAt)
+		return true, r.wakeOverdue(ctx, o, run.parkedAt)
 	}
 	head, parked, err := e.parking.head(ctx, a.address)
 	if err != nil {
@@ -140,7 +140,7 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 	if !parked {
 		return r.isAboutToQueue(ctx, a)
 	}
-	return true, r.ensureWakeUp(ctx, a.address, head.parkedAt)
+	return true, r.wakeOverdue(ctx, a.address, head.parkedAt)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the
@@ -156,9 +156,9 @@ func (r rechecker) isAboutToQueue(ctx context.Context, a *Attempt) (bool, error)
 	return pending.sequence > 0, err
 }
 
-// ensureWakeUp wakes a key that should have been woken RecheckAfter ago, or that nothing will wake
+// wakeOverdue wakes a key that should have been woken RecheckAfter ago, or that nothing will wake
 // any more, because its schedule was lost.
-func (r rechecker) ensureWakeUp(ctx context.Context, key topology.Address, parkedAt time.Time) error {
+func (r rechecker) wakeOverdue(ctx context.Context, key topology.Address, parkedAt time.Time) error {
 	staleBefore := r.engine.Now().Add(-r.engine.cfg.RecheckAfter)
 	if parkedAt.After(staleBefore) {
 		return nil

@@ -32,7 +32,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	}
 	// A delivery that did not end may have parked the command.
 	if redelivered := t.reference == nil && t.deliveries > 1; err == nil && redelivered && t.last.state.Terminal() {
-		err = e.ensureWakeUp(ctx, t.attempt.address)
+		err = e.wakeIfParked(ctx, t.attempt.address)
 	}
 	return step{kind: finished}, err
 }

@@ -72,9 +72,9 @@ func (e *Engine) publishBlocked(ctx context.Context, t *task, wakesAt time.Time)
 // taken within moments.
 func (e *Engine) staleBefore() time.Time { return e.Now().Add(-maxLeaseTime) }
 
-// ensureWakeUp wakes a key on which something waits although nothing is going to wake it: a client
+// wakeIfParked wakes a key on which something waits although nothing is going to wake it: a client
 // that gave up to park a command may have parked it all the same.
-func (e *Engine) ensureWakeUp(ctx context.Context, address topology.Address) error {
+func (e *Engine) wakeIfParked(ctx context.Context, address topology.Address) error {
 	_, parked, err := e.parking.head(ctx, address)
 	if err == nil && parked {
 		_, _, err = e.parking.ensureWakeUp(ctx, address, e.staleBefore())
