@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -129,6 +130,22 @@ func encode[R any](rows []R, c column) projector.Encoded {
 		to = c.append(to, unsafe.Add(unsafe.Pointer(&rows[i]), c.offset))
 	}
 	return to
+}
+
+// encodeCopy returns the rows in COPY's binary format. Each column has the type of its form's
+// elements.
+func encodeCopy[R any](rows []R, columns []column) []byte {
+	to := []byte("PGCOPY\n\377\r\n\000\000\000\000\000\000\000\000\000")
+	for i := range rows {
+		if i == 1 { // the others are about as long as the first
+			to = slices.Grow(to, len(rows)*(len(to)+len(to)/8))
+		}
+		to = binary.BigEndian.AppendUint16(to, uint16(len(columns)))
+		for _, c := range columns {
+			to = c.append(to, unsafe.Add(unsafe.Pointer(&rows[i]), c.offset))
+		}
+	}
+	return binary.BigEndian.AppendUint16(to, 0xffff) // the end
 }
 
 // byAddress adapts a function that takes the address of a field. nullable does so for a field that

@@ -101,8 +101,8 @@ func (m *delegatedRow) copyDetails(old *delegatedRow) {
 	m.Selected = old.Selected
 }
 
-// write queues the deletion of the replaced rows and the insertion of the new ones. The key of a row
-// is one of its names, so that a row which is written again has been found by them.
+// write queues the deletion of the replaced rows and the insertion of the new ones. The key of a
+// row is one of its names, so that a row which is written again has been found by them.
 func (x *mailboxIndex) write(ctx context.Context, tx *projector.Tx) error {
 	var tenants, keys []string
 	for k, stored := range x.obsolete {
@@ -153,8 +153,8 @@ func (x *mailboxIndex) query(ctx context.Context, tx *projector.Tx, changed []de
 	for _, m := range changed {
 		names[m.Tenant] = append(names[m.Tenant], m.Names...)
 	}
-	// OFFSET 0 keeps the tenant out of the search by name. Else the planner may take the primary key
-	// and read all mailboxes of the tenant.
+	// OFFSET 0 keeps the tenant out of the search by name. Else the planner may take the primary
+	// key and read all mailboxes of the tenant.
 	const sharingName = `SELECT tenant, mailbox_key, names, identity, object_id, upn, primary_smtp_address, display_name,
 		recipient_type_details, selected, source, operation_id, known_at, last_sequence,
 		set_delegates, set_operation_id, set_at, drift_sequence, drift_at,
