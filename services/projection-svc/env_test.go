@@ -62,7 +62,7 @@ func withServer(m *testing.M) int {
 }
 
 var quick = projector.Tuning{
-	Window: 10 * time.Millisecond, MaxBatch: 500, Idle: 2200 * time.Millisecond,
+	Window: 10 * time.Millisecond, MaxBatch: 500, MaxBytes: 2 << 20, Idle: 2200 * time.Millisecond,
 	Standby: 50 * time.Millisecond, Halted: 50 * time.Millisecond,
 }
 

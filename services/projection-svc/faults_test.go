@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,6 +35,12 @@ import (
 // traffic publishes n messages of every kind, in a random order that a seed decides.
 func (b *env) traffic(seed uint64, n int) {
 	b.Helper()
+	b.trafficOf(seed, n, max(10, n/20))
+}
+
+// trafficOf is traffic about a number of keys.
+func (b *env) trafficOf(seed uint64, n, keys int) {
+	b.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
 	types := append(event.ResultTypes(), event.CommandTypes()...)
 	examples := map[string]event.Event{}
@@ -43,7 +50,7 @@ func (b *env) traffic(seed uint64, n int) {
 	var futures []jetstream.PubAckFuture
 	for range n {
 		eventType := types[random.IntN(len(types))]
-		key := fmt.Sprint(random.IntN(max(10, n/20)))
+		key := fmt.Sprint(random.IntN(keys))
 		e := of(examples[eventType].Clone(), "/test", key)
 		var subject string
 		switch domain := domainOf(eventType); {
@@ -127,6 +134,46 @@ func TestReplayGivesTheSameRows(t *testing.T) {
 			t.Errorf("batches of %d:\n%s", batch, diff)
 		}
 	}
+}
+
+// TestManyRowsAreWrittenAsFewAre compares tables that were copied into with tables that got arrays.
+func TestManyRowsAreWrittenAsFewAre(t *testing.T) {
+	t.Parallel()
+	b := newEnv(t)
+	many, few := quick, quick
+	many.MaxBatch, few.MaxBatch = 5000, 100
+	for round := range uint64(2) { // the second has rows that are there
+		b.trafficOf(10+round, 10_000, 1200)
+		var observed []any
+		for i := range 1000 {
+			observed = append(observed, observedMailbox(fmt.Sprint("o", i), fmt.Sprint("o", i, "@x"), "d1", fmt.Sprint("d", round)))
+		}
+		b.result(with(t, of(example(t, event.TypeDelegationObserved), "/test", fmt.Sprint("many", round)), map[string]any{"readAt": nil, "mailboxes": observed}))
+		_, stop := b.follow(b.db, many)
+		b.caughtUp(b.db)
+		copied := strings.Join(b.copiedInto(), " ")
+		const want = "new_delegation_mailboxes new_delegations new_mailbox_inventory new_operation_events new_operations"
+		if copied != want {
+			t.Errorf("copied into %s, want %s", copied, want)
+		}
+		stop()
+	}
+	if diff := cmp.Diff(b.calm(few), b.dump(b.db)); diff != "" {
+		t.Errorf("%.4000s", diff)
+	}
+}
+
+// copiedInto lists the temporary tables of all connections.
+func (b *env) copiedInto() (names []string) {
+	b.Helper()
+	rows, err := b.db.Query(b.Context(), "SELECT DISTINCT relname FROM pg_class WHERE relpersistence = 't' AND relkind = 'r' ORDER BY 1")
+	if err == nil {
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return names
 }
 
 func TestNothingIsLostOrDoubledWhenItIsKilled(t *testing.T) {

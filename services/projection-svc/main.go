@@ -35,8 +35,9 @@ func main() {
 }
 
 // memoryLimit is where the heap is collected keenly. What projections hold is bounded (package
-// projector), but garbage is not: at full load it is several times that.
-const memoryLimit = 64 << 20
+// projector), but garbage is not: at full load it is several times that. The process takes up to 20
+// MiB more.
+const memoryLimit = 76 << 20
 
 // sparePool is what the pool allows beyond one connection a stream, for health and standing by.
 const sparePool = 4

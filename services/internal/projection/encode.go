@@ -7,19 +7,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
-// column is a column of a row type. offset is that of its field, also through embedded structs.
+// column is a column of a row type. index is that of its field, also through embedded structs.
 type column struct {
-	name   string
-	offset uintptr
+	name  string
+	index []int
 	form
 }
 
@@ -33,9 +33,9 @@ type form struct {
 	append appender
 }
 
-// appender appends the field at an address in Postgres' binary format: its length and its bytes, or
-// the length -1 for NULL.
-type appender func(to []byte, field unsafe.Pointer) []byte
+// appender appends a field, given by its address, in Postgres' binary format: its length and its
+// bytes, or the length -1 for NULL.
+type appender func(to []byte, field any) []byte
 
 var (
 	textForm      = form{element: "text", oid: pgtype.TextOID}
@@ -94,13 +94,14 @@ func indexable(s string) string {
 // columns lists the columns of a row type. The tag db gives the column's name, followed by
 // ",indexed" if an index holds the column. A field that has the name of a field in an embedded
 // struct does not hide it: both are columns.
-func columns(t reflect.Type) []column { return columnsAt(t, 0) }
+func columns(t reflect.Type) []column { return columnsAt(t, nil) }
 
-func columnsAt(t reflect.Type, offset uintptr) (list []column) {
+func columnsAt(t reflect.Type, within []int) (list []column) {
 	for i := range t.NumField() {
 		f := t.Field(i)
+		index := append(slices.Clone(within), i)
 		if f.Anonymous {
-			list = append(list, columnsAt(f.Type, offset+f.Offset)...)
+			list = append(list, columnsAt(f.Type, index)...)
 		} else if name, option, _ := strings.Cut(f.Tag.Get("db"), ","); name != "" {
 			known := forms
 			if option == "indexed" {
@@ -110,14 +111,14 @@ func columnsAt(t reflect.Type, offset uintptr) (list []column) {
 			if !ok {
 				panic(fmt.Sprintf("column %s: no form in Postgres for %s", name, f.Type))
 			}
-			list = append(list, column{name, offset + f.Offset, as})
+			list = append(list, column{name, index, as})
 		}
 	}
 	return list
 }
 
-// encode returns a column of the rows as an array in Postgres' binary format. It reads the fields
-// in place: the driver takes each as an interface value, and making those takes longer than all
+// encode returns a column of the rows as an array in Postgres' binary format. It takes the fields by
+// their addresses: the driver takes values as interfaces, and making those takes longer than all
 // other steps.
 func encode[R any](rows []R, c column) projector.Encoded {
 	const dimensions, nulls, lowerBound, perField = 1, 1, 1, 16 // perField is a guess
@@ -126,20 +127,41 @@ func encode[R any](rows []R, c column) projector.Encoded {
 		to = appendLength(to, n)
 	}
 	for i := range rows {
-		to = c.append(to, unsafe.Add(unsafe.Pointer(&rows[i]), c.offset))
+		to = c.append(to, fieldOf(&rows[i], c))
 	}
 	return to
+}
+
+// fieldOf is the address of a column's field in a row.
+func fieldOf[R any](row *R, c column) any {
+	return reflect.ValueOf(row).Elem().FieldByIndex(c.index).Addr().Interface()
+}
+
+// encodeCopy returns the rows in COPY's binary format. Each column has the type of its form's
+// elements.
+func encodeCopy[R any](rows []R, columns []column) []byte {
+	to := []byte("PGCOPY\n\377\r\n\000\000\000\000\000\000\000\000\000")
+	for i := range rows {
+		if i == 1 { // the others are about as long as the first
+			to = slices.Grow(to, len(rows)*(len(to)+len(to)/8))
+		}
+		to = binary.BigEndian.AppendUint16(to, uint16(len(columns)))
+		for _, c := range columns {
+			to = c.append(to, fieldOf(&rows[i], c))
+		}
+	}
+	return binary.BigEndian.AppendUint16(to, 0xffff) // the end
 }
 
 // byAddress adapts a function that takes the address of a field. nullable does so for a field that
 // is a pointer, and writes NULL for nil.
 func byAddress[T any](as func([]byte, *T) []byte) appender {
-	return func(to []byte, field unsafe.Pointer) []byte { return as(to, (*T)(field)) }
+	return func(to []byte, field any) []byte { return as(to, field.(*T)) }
 }
 
 func nullable[T any](as func([]byte, *T) []byte) appender {
-	return func(to []byte, field unsafe.Pointer) []byte {
-		if v := *(**T)(field); v != nil {
+	return func(to []byte, field any) []byte {
+		if v := *field.(**T); v != nil {
 			return as(to, v)
 		}
 		return appendNull(to)

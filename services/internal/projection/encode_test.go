@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,17 +50,47 @@ func TestColumnsAreEncodedAsTheDriverDoes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				length := len(value)
-				if value == nil {
-					length = -1
-				}
-				want = append(binary.BigEndian.AppendUint32(want, uint32(int32(length))), value...)
+				want = appendValue(want, value)
 			}
 			if got := encode(rows, c); !bytes.Equal(got, want) {
 				t.Errorf("%q, want %q", got, want)
 			}
 		})
 	}
+}
+
+// Rows are copied with the same values, row by row.
+func TestRowsAreCopiedAsTheDriverDoes(t *testing.T) {
+	t.Parallel()
+	s, n, at := "ä", int64(-7), time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	rows := []every{
+		{},
+		{s, &s, 1 << 40, &n, true, new(bool), at, &at, json.RawMessage(`{"a": 1}`), []string{"", s}},
+		{Text: strings.Repeat("long", 1000), Texts: []string{}},
+	}
+	all := columns(reflect.TypeFor[every]())
+	want := []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	for _, row := range rows {
+		want = binary.BigEndian.AppendUint16(want, uint16(len(all)))
+		for i, c := range all {
+			value, err := encodeByDriver(c, reflect.ValueOf(row).Field(i).Interface())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = appendValue(want, value)
+		}
+	}
+	if got := encodeCopy(rows, all); !bytes.Equal(got, append(want, 0xff, 0xff)) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// appendValue appends a value's length and bytes, or -1 for nil.
+func appendValue(to, value []byte) []byte {
+	if value == nil {
+		return binary.BigEndian.AppendUint32(to, math.MaxUint32)
+	}
+	return append(binary.BigEndian.AppendUint32(to, uint32(len(value))), value...)
 }
 
 func encodeByDriver(c column, value any) ([]byte, error) {

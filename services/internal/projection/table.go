@@ -31,58 +31,100 @@ const (
 	keep                          // keep the row
 )
 
-// write inserts the rows in one statement, which takes each column as an array. No two rows may
-// have the same key; see [lastPerKey].
+// copyFrom is the number of rows from which they are copied. Arrays take fewer round trips, but 6%
+// more of Postgres' time with 300 rows, and 23% more with 1,200.
+const copyFrom = 300
+
+// write inserts the rows in one statement. No two rows may have the same key; see [lastPerKey]. Few
+// rows are sent with the statement, each column as an array. Many rows are copied to a temporary
+// table first: Postgres puts arrays together to rows slowly.
 //
 // Tables are named without a schema; the search_path of the connection decides.
-func (t table[R]) write(rows []R) (w projector.Write) {
-	if len(rows) == 0 {
-		return w
+func (t table[R]) write(rows []R) projector.Write {
+	switch {
+	case len(rows) == 0:
+		return projector.Write{}
+	case len(rows) < copyFrom:
+		return t.writeArrays(rows)
+	default:
+		return t.writeCopied(rows)
 	}
-	s := t.statement()
-	// here, while the batch before is written, and not in the transaction
+}
+
+// writeArrays and writeCopied encode the rows here, while the batch before is written, and not in
+// the transaction.
+func (t table[R]) writeArrays(rows []R) (w projector.Write) {
+	s := t.statements()
 	args := make([]any, len(s.columns))
 	for i, c := range s.columns {
 		args[i] = encode(rows, c)
 	}
-	w.Apply = func(ctx context.Context, tx *projector.Tx) error { return tx.Exec(ctx, s.sql, args...) }
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error { return tx.Exec(ctx, s.insertArrays, args...) }
 	return w
 }
 
-// statement is the statement that inserts rows into a table, and the columns that are its
-// arguments.
-type statement struct {
-	sql     string
-	columns []column
+func (t table[R]) writeCopied(rows []R) (w projector.Write) {
+	s := t.statements()
+	encoded := encodeCopy(rows, s.columns)
+	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
+		if err := tx.Copy(ctx, s.beforeCopy, s.copy, encoded); err != nil {
+			return err
+		}
+		return tx.Exec(ctx, s.insertCopied)
+	}
+	return w
 }
 
-// statements are those that were needed before. A table may be written in two ways.
-var statements sync.Map
+// statements write rows to a table. columns are the arguments of insertArrays.
+type statements struct {
+	columns      []column
+	insertArrays string
+	// beforeCopy makes the temporary table, once a connection, and empties it: the transaction may
+	// have written the same table before.
+	beforeCopy, copy, insertCopied string
+}
 
-type statementKey struct {
+// knownStatements are those that were needed before. A table may be written in two ways.
+var knownStatements sync.Map
+
+type statementsKey struct {
 	table      string
 	onConflict conflictPolicy
 }
 
-func (t table[R]) statement() *statement {
-	key := statementKey{t.name, t.onConflict}
-	if known, ok := statements.Load(key); ok {
-		return known.(*statement)
+func (t table[R]) statements() *statements {
+	key := statementsKey{t.name, t.onConflict}
+	if known, ok := knownStatements.Load(key); ok {
+		return known.(*statements)
 	}
-	columns := columns(reflect.TypeFor[R]())
-	made, _ := statements.LoadOrStore(key, &statement{t.sql(columns), columns})
-	return made.(*statement)
+	made, _ := knownStatements.LoadOrStore(key, t.newStatements(columns(reflect.TypeFor[R]())))
+	return made.(*statements)
 }
 
-// sql is the statement that inserts the rows.
-func (t table[R]) sql(columns []column) string {
-	names, values, arrays := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
+func (t table[R]) newStatements(columns []column) *statements {
+	names, arrays, types := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
-		names[i], values[i], arrays[i] = c.name, c.name+c.cast, fmt.Sprintf("$%d::%s[]", i+1, c.element)
+		names[i], arrays[i], types[i] = c.name, fmt.Sprintf("$%d::%s[]", i+1, c.element), c.name+" "+c.element
 	}
-	list := strings.Join(names, ", ")
-	sql := fmt.Sprintf("INSERT INTO %s AS old (%s) SELECT %s FROM unnest(%s) AS new (%s) WHERE %s ON CONFLICT (%s) DO ",
-		t.name, list, strings.Join(values, ", "), strings.Join(arrays, ", "), list, cmp.Or(t.condition, "true"), t.key)
+	list, copied := strings.Join(names, ", "), "pg_temp.new_"+t.name
+	return &statements{
+		columns:      columns,
+		insertArrays: t.insertFrom(fmt.Sprintf("unnest(%s) AS new (%s)", strings.Join(arrays, ", "), list), columns, names),
+		beforeCopy: fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS new_%s (%s) ON COMMIT DELETE ROWS; DELETE FROM %s",
+			t.name, strings.Join(types, ", "), copied),
+		copy:         fmt.Sprintf("COPY %s (%s) FROM STDIN BINARY", copied, list),
+		insertCopied: t.insertFrom(copied+" AS new", columns, names),
+	}
+}
+
+// insertFrom is the statement that inserts the rows of a source.
+func (t table[R]) insertFrom(source string, columns []column, names []string) string {
+	values := make([]string, len(columns))
+	for i, c := range columns {
+		values[i] = c.name + c.cast
+	}
+	sql := fmt.Sprintf("INSERT INTO %s AS old (%s) SELECT %s FROM %s WHERE %s ON CONFLICT (%s) DO ",
+		t.name, strings.Join(names, ", "), strings.Join(values, ", "), source, cmp.Or(t.condition, "true"), t.key)
 	if t.onConflict != replace {
 		return sql + "NOTHING"
 	}

@@ -233,8 +233,8 @@ func (f *follower) advance(ctx context.Context, last Checkpoint, batches []batch
 	return nil
 }
 
-// writeAtOnce writes the batches in two round trips and without savepoints. If Postgres refuses a
-// row, nothing is written.
+// writeAtOnce writes the batches without savepoints, in two round trips and a few for each table
+// that gets many rows. If Postgres refuses a row, nothing is written.
 func (f *follower) writeAtOnce(ctx context.Context, to []Checkpoint, batches []batch) (err error) {
 	tx := &Tx{conn: f.conn}
 	defer func() {

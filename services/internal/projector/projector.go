@@ -160,6 +160,9 @@ type Tuning struct {
 	Window time.Duration
 	// MaxBatch is the largest number of messages in a batch.
 	MaxBatch int
+	// MaxBytes bounds a batch too. Three batches are held at a time: one is read, one is turned
+	// into writes, and one is written.
+	MaxBytes int
 	// Delay is how long the messages of a [Delayed] projection wait after they were stored.
 	Delay time.Duration
 	// Idle is how long no message may come before connection, consumer and stream are checked. It
@@ -177,6 +180,7 @@ type Tuning struct {
 var DefaultTuning = Tuning{
 	Window:   100 * time.Millisecond,
 	MaxBatch: 5000,
+	MaxBytes: 2 << 20,
 	Delay:    500 * time.Millisecond,
 	Idle:     3 * time.Second,
 	Standby:  time.Second,

@@ -15,9 +15,6 @@ const (
 	// pullMessages and pullBytes bound the messages that the client buffers.
 	pullMessages = 2000
 	pullBytes    = 4 << 20
-	// maxBatchBytes bounds a batch. Three of them are held at a time: one is read, one is turned
-	// into writes, and one is written.
-	maxBatchBytes = 2 << 20
 	// recordBytes is what a record counts beside its data: its header and what is made of it.
 	recordBytes = 512
 	// handedOn is how many messages wait beside those that the client buffers.
@@ -119,7 +116,7 @@ func (r *reader) gather(ctx context.Context) ([]Record, error) {
 	}
 	window, stalled := time.After(r.tuning.Window), time.After(r.tuning.Idle)
 	batch, size := []Record{first}, first.size()
-	for len(batch) < r.tuning.MaxBatch && size < maxBatchBytes && (!r.bounded() || r.pending > 0) {
+	for len(batch) < r.tuning.MaxBatch && size < r.tuning.MaxBytes && (!r.bounded() || r.pending > 0) {
 		within := window
 		// a backlog: the next message is in the stream, and full batches cost less
 		if r.pending > 0 {

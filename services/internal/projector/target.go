@@ -17,9 +17,12 @@ type target struct {
 }
 
 // setUp sets the connection up. Its transactions do not wait for the disk: if Postgres crashes and
-// loses the last ones, it loses rows and position together, and the messages are read again. Every
-// statement of a projection finds its rows by an index. Without enable_seqscan = off, the planner
-// has small tables read as a whole, and goes on so after they have grown.
+// loses the last ones, it loses rows and position together, and the messages are read again.
+//
+// Every statement of a projection finds its rows by an index. Without enable_seqscan = off, the
+// planner has small tables read as a whole, by look-ups of operations and mailboxes and by the
+// deletion of delegates. A prepared statement does so until its table is analyzed, however large it
+// has become.
 func (t target) setUp(ctx context.Context) error {
 	_, err := t.conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off; SET search_path = "+pgx.Identifier{t.schema}.Sanitize())
 	return err

@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,19 @@ func (t *Tx) Query(ctx context.Context, sql string, read func(pgx.Rows) error, a
 	return t.queue(ctx, sql, args, func(r *pgconn.ResultReader) error {
 		return read(pgx.RowsFromResultReader(t.conn.TypeMap(), r))
 	})
+}
+
+// Copy runs the statements in before, and a COPY from data in its binary format. It does so at
+// once: what was queued is sent first.
+func (t *Tx) Copy(ctx context.Context, before, sql string, data []byte) error {
+	if err := t.flush(ctx); err != nil {
+		return err
+	}
+	if _, err := t.conn.PgConn().Exec(ctx, before).ReadAll(); err != nil {
+		return err
+	}
+	_, err := t.conn.PgConn().CopyFrom(ctx, bytes.NewReader(data), sql)
+	return err
 }
 
 // Nested runs do in a transaction within this one. What was queued before is sent first. The first

@@ -68,6 +68,10 @@ const (
 	Swapping        Stage = "swapping"
 )
 
+// maxBytes bounds a batch. A replay is a process of its own, and may take more memory than
+// projection-svc.
+const maxBytes = 4 << 20
+
 // run is a replay under way.
 type run struct {
 	Config
@@ -115,9 +119,11 @@ func begin(ctx context.Context, c Config, logged bool) (r *run, err error) {
 			return r, err
 		}
 		r.conns = append(r.conns, conn)
+		tuning := projector.DefaultTuning
+		tuning.MaxBytes = maxBytes
 		r.replays = append(r.replays, &projector.Replay{
 			Projections: projections, Schema: Schema, Conn: conn.Conn(), JS: c.JS, Log: c.Log,
-			Tuning:   projector.DefaultTuning,
+			Tuning:   tuning,
 			Progress: func(messages int) { r.done.Add(uint64(messages)) },
 		})
 	}
