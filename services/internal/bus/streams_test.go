@@ -188,7 +188,7 @@ func TestEnsureConsumer(t *testing.T) {
 	}
 	want.MaxAckPending = 5
 	_, err := bus.EnsureConsumer(t.Context(), js, topology.StreamCommands, want)
-	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 64") {
+	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 256") {
 		t.Errorf("a consumer that differs: %v", err)
 	}
 }
@@ -200,7 +200,7 @@ func TestTopics(t *testing.T) {
 		{topology.CommandFilter(event.DomainInventory, 31), "mailwright.cmd.*.inventory.31.*", topology.StreamCommands},
 	} {
 		stream, c := bus.Topics(want.topic)
-		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 64 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
+		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 256 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {
 			t.Errorf("%s: got %s, %+v", want.topic, stream, c)
 		}
 	}

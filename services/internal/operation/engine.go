@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// maxSlots bounds the commands that one process works on at once, of 64 in flight in each
+	// maxSlots bounds the commands that one process works on at once, of those in flight in each
 	// partition. Commands that would only wait for a call of their tenant or vendor take none: they
 	// are not started.
 	maxSlots = 256
