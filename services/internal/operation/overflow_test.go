@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -165,4 +168,43 @@ func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
 	if l := env.dead(operation.Unreadable); l.Stream != topology.StreamParked {
 		t.Errorf("%+v: the overflow was not worked off", l)
 	}
+}
+
+// overflow is that of the partition of a stored command, with the references to its commands.
+func (env *env) overflow(commands ...*jetstream.RawStreamMsg) topology.Address {
+	env.Helper()
+	a, ok := topology.ParseCommandSubject(commands[0].Subject)
+	if !ok {
+		env.Fatal(commands[0].Subject)
+	}
+	var references []string
+	for _, m := range commands {
+		references = append(references, fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, m.Sequence, m.Time.UnixNano(), a.Key, event.TypeDelegationChange))
+	}
+	a.Key = topology.OverflowKey(a.Partition)
+	env.publishRaw(topology.ParkedSubject(a), nil, `{"commands":[`+strings.Join(references, ",")+`]}`)
+	return a
+}
+
+// TestAPanicHoldsUpNoOverflow: nor does it end the process. The command goes on by its key.
+func TestAPanicHoldsUpNoOverflow(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(command("1", valid))
+	env.publish(command("2", valid))
+	o := env.overflow(env.messagesOn(topology.StreamCommands, ">")...)
+	env.publishRaw(topology.WakeSubject(o), nil, "")
+	var checks atomic.Int64
+	env.serve(event.TypeDelegationChange, operation.Handler{
+		Check: func(*operation.Attempt) error {
+			if checks.Add(1) == 1 {
+				panic("a fault of ours")
+			}
+			return nil
+		},
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) },
+	})
+	env.outcome("1")
+	env.outcome("2")
+	env.nothingParked()
 }
