@@ -2,6 +2,7 @@ package operation_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -207,4 +209,32 @@ func TestAPanicHoldsUpNoOverflow(t *testing.T) {
 	env.outcome("1")
 	env.outcome("2")
 	env.nothingParked()
+}
+
+// TestAnOverflowLeavesADetachedCallAlone: its command waits on its key, and the key's schedule is
+// its lease.
+func TestAnOverflowLeavesADetachedCallAlone(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(command("1", valid))
+	stored := env.messagesOn(topology.StreamCommands, ">")
+	o := env.overflow(stored...)
+	key, _ := topology.ParseCommandSubject(stored[0].Subject)
+	env.publishRaw(topology.ParkedSubject(key), nil, fmt.Sprintf(`{"sequence":%d,"operationId":%q,"partition":%d}`,
+		stored[0].Sequence, event.OperationID("contoso", source, "1"), key.Partition))
+	at := "@at " + time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano)
+	env.publishRaw(topology.ScheduleSubject(key), nats.Header{"Nats-Schedule": {at}, "Nats-Schedule-Target": {topology.WakeSubject(key)}}, "")
+	env.publishRaw(topology.WakeSubject(o), nil, "")
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+		t.Error("the command was carried out beside its call")
+		return changed(run)
+	}})
+	parked := env.stream(topology.StreamParked)
+	env.until("the overflow is worked off", func() bool {
+		_, err := parked.GetLastMsgForSubject(t.Context(), topology.ParkedSubject(o))
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	})
+	if s, err := parked.GetLastMsgForSubject(t.Context(), topology.ScheduleSubject(key)); err != nil || s.Header.Get("Nats-Schedule") != at {
+		t.Errorf("the lease of the call was %s, and is gone: %v %v", at, s, err)
+	}
 }
