@@ -238,3 +238,30 @@ func TestAnOverflowLeavesADetachedCallAlone(t *testing.T) {
 		t.Errorf("the lease of the call was %s, and is gone: %v %v", at, s, err)
 	}
 }
+
+// TestAnOverflowIsReadBeforeTheKey: a command that goes from the one to the other meanwhile is seen.
+func TestAnOverflowIsReadBeforeTheKey(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	requests, err := env.js.Conn().SubscribeSync("$JS.API.DIRECT.GET." + topology.StreamParked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
+	env.publish(command("1", valid))
+	env.outcome("1")
+	var asked []string
+	for range 2 {
+		m, err := requests.NextMsgWithContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked = append(asked, string(m.Data)); strings.Contains(string(m.Data), "overflow") {
+			break
+		}
+	}
+	all := strings.Join(asked, " ")
+	if overflow, key := strings.Index(all, "overflow"), strings.Index(all, "alex"); overflow < 0 || key >= 0 && key < overflow {
+		t.Errorf("the key was read first: %s", all)
+	}
+}
