@@ -239,7 +239,8 @@ func TestAnOverflowLeavesADetachedCallAlone(t *testing.T) {
 	}
 }
 
-// TestAnOverflowIsReadBeforeTheKey: a command that goes from the one to the other meanwhile is seen.
+// TestAnOverflowIsReadBeforeTheKey: a command that goes from the one to the other meanwhile is
+// seen.
 func TestAnOverflowIsReadBeforeTheKey(t *testing.T) {
 	t.Parallel()
 	env := setupStreams(t, event.DomainDelegation)

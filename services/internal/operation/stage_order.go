@@ -56,9 +56,10 @@ func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 	return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
 }
 
-// wakeParked makes sure of the wake-up of a command that is the first of its key already. A schedule
-// that is to come is left alone: it may be the lease of a detached call in another replica. An
-// overflow may bring the command again long after the record says that it is left alone.
+// wakeParked makes sure of the wake-up of a command that is the first of its key already. A
+// schedule that is to come is left alone: it may be the lease of a detached call in another
+// replica. An overflow may bring the command again after the time until which its record says that
+// it is left alone.
 func (e *Engine) wakeParked(ctx context.Context, t *task) error {
 	pending, err := e.parking.pendingWakeUp(ctx, t.attempt.address)
 	if err != nil || pending.sequence == 0 && pending.at.After(e.Now()) {
