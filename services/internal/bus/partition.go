@@ -319,7 +319,6 @@ func (c *partitionConsumer) startRunnable(ctx context.Context) error {
 
 // start passes a message to a handler, in a goroutine of its own.
 func (c *partitionConsumer) start(ctx context.Context, message *pending, permit Permit) {
-	message.delivery.lease = message.lease
 	message.delivery.permit = permit
 	c.queues.start(message)
 	d := message.delivery // a redelivery changes that of message

@@ -84,7 +84,6 @@ func TestAnOlderMessageEndsTheLeaseOfANewerStartedOne(t *testing.T) {
 			}
 			p.receive(&puller{}, received(5, 1))
 			m, _ := p.queues.next()
-			m.delivery.lease = m.lease
 			p.queues.start(m)
 			p.receive(&puller{}, received(c.second, 2))
 			if lost := m.delivery.lease.Err() != nil; lost != c.lost {
@@ -92,6 +91,32 @@ func TestAnOlderMessageEndsTheLeaseOfANewerStartedOne(t *testing.T) {
 			}
 			if next, ok := p.queues.next(); ok {
 				t.Errorf("message %d may start beside message 5", next.delivery.Sequence)
+			}
+		})
+	}
+}
+
+// TestWhatIsSetAsideHasALease: it ends like that of any started message when the connection is
+// lost, or when an older message of the key comes. Without one, the process would panic.
+func TestWhatIsSetAsideHasALease(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*partitionConsumer){
+		"the connection is lost": (*partitionConsumer).endLeases,
+		"an older message comes": func(p *partitionConsumer) { p.receive(&puller{}, received(4, 2)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &partitionConsumer{
+				sub:         &subscription{ackWait: time.Hour},
+				queues:      newKeyQueues(),
+				requestedAt: lease.Now(),
+			}
+			p.receive(&puller{}, received(5, 1))
+			m := p.queues.bySequence[5]
+			p.queues.setAside(p.queues.group(""), []*pending{m})
+			lose(p)
+			if m.delivery.lease.Err() == nil {
+				t.Error("the lease is valid")
 			}
 		})
 	}

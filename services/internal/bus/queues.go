@@ -223,8 +223,9 @@ func (q *keyQueues) setAside(g *keyGroup, messages []*pending) {
 // hasRunnable reports whether [keyQueues.next] may have a message.
 func (q *keyQueues) hasRunnable() bool { return len(q.ready) > 0 }
 
-// start marks a message as started.
+// start marks a message as started. Its handler keeps the lease that the message has now.
 func (q *keyQueues) start(p *pending) {
+	p.delivery.lease = p.lease
 	p.state = started
 	q.started++
 }

@@ -25,13 +25,15 @@ func (a admission) Admit(group string, q *bus.PermitQueue) (bus.Permit, bool) {
 func (a admission) Withdraw(q *bus.PermitQueue) { a.budgets.Withdraw(q) }
 
 // Group implements [bus.Admission]. What calls no vendor has no group, nor has a command whose type
-// is not plain to see: if it is carried out, it waits for its slot when it has been started.
+// is not plain to see: if it is carried out, it waits for its slot when it has been started. One
+// that no operation can come of has none either: its tenant may be too long for a subject of
+// PARKED, and NATS closes the connection on which such a message is published.
 func (a admission) Group(d bus.Delivery) string {
 	if a.budgets.budget == (Budget{}) {
 		return ""
 	}
 	address, isCommand := topology.ParseCommandSubject(d.Subject)
-	if !isCommand {
+	if !isCommand || address.Check() != nil {
 		return ""
 	}
 	handler, known := a.handlers[typeOf(d)]

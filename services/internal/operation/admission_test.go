@@ -118,12 +118,14 @@ func TestGroupOfACommand(t *testing.T) {
 		d      bus.Delivery
 		group  string
 	}{
-		"binary mode":             {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Header: binary}, "v/contoso"},
-		"structured mode":         {Budget{Vendor: 1}, bus.Delivery{Subject: subject, Data: []byte(`{"type":"` + event.TypeDelegationSet + `"}`)}, "v/contoso"},
-		"no limits":               {Budget{}, bus.Delivery{Subject: subject, Header: binary}, ""},
-		"a type without a vendor": {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Header: nats.Header{"ce-type": {event.TypeOperationCancel}}}, ""},
-		"no type":                 {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Data: []byte("no event")}, ""},
-		"a wake-up":               {Budget{Tenant: 1}, bus.Delivery{Subject: "mailwright.wake.contoso.delegation.3.alex", Header: binary}, ""},
+		"binary mode":               {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Header: binary}, "v/contoso"},
+		"structured mode":           {Budget{Vendor: 1}, bus.Delivery{Subject: subject, Data: []byte(`{"type":"` + event.TypeDelegationSet + `"}`)}, "v/contoso"},
+		"no limits":                 {Budget{}, bus.Delivery{Subject: subject, Header: binary}, ""},
+		"a type without a vendor":   {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Header: nats.Header{"ce-type": {event.TypeOperationCancel}}}, ""},
+		"no type":                   {Budget{Tenant: 1}, bus.Delivery{Subject: subject, Data: []byte("no event")}, ""},
+		"a tenant that is too long": {Budget{Tenant: 1}, bus.Delivery{Subject: "mailwright.cmd." + strings.Repeat("a", 4000) + ".delegation.3.alex", Header: binary}, ""},
+		"a reserved key":            {Budget{Tenant: 1}, bus.Delivery{Subject: "mailwright.cmd.contoso.delegation.3.~overflow-3", Header: binary}, ""},
+		"a wake-up":                 {Budget{Tenant: 1}, bus.Delivery{Subject: "mailwright.wake.contoso.delegation.3.alex", Header: binary}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -342,12 +343,17 @@ func (d *drain) start(ctx context.Context, permit bus.Permit) {
 }
 
 // carryOut reads a command and takes it through the pipeline.
-func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) error {
+func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) (err error) {
 	e := d.engine
 	command, err := e.parking.readCommand(ctx, parkedCommand{Sequence: c.Sequence})
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = d.afterPanic(ctx, c, command, p)
+		}
+	}()
 	if lost := d.lost(c, command); lost != nil {
 		address := d.overflow
 		address.Key = c.Key
@@ -358,6 +364,20 @@ func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, d
 		deliveries: d.wakeUp.NumDelivered, lease: d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
 	})
 	return err
+}
+
+// afterPanic parks a command on its key after a panic in the engine. The wake-up of the key meets
+// the panic again, and holds up that key alone. No router recovers the goroutines of a drain. The
+// value of the panic may quote a secret, so the log has its type.
+func (d *drain) afterPanic(ctx context.Context, c runCommand, command bus.Delivery, value any) error {
+	e := d.engine
+	e.cfg.Log.Error("a command in an overflow panicked; it waits on its key", "sequence", c.Sequence, "type", c.Type,
+		"panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
+	attempt, err := e.decode(command)
+	if err != nil {
+		return err
+	}
+	return commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, e.Now())
 }
 
 // lost says why a command cannot be carried out any more; nil: it can.

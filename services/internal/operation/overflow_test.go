@@ -2,11 +2,16 @@ package operation_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -164,5 +169,100 @@ func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
 	env.wantHistory("1", "delegation.changed")
 	if l := env.dead(operation.Unreadable); l.Stream != topology.StreamParked {
 		t.Errorf("%+v: the overflow was not worked off", l)
+	}
+}
+
+// overflow is that of the partition of a stored command, with the references to its commands.
+func (env *env) overflow(commands ...*jetstream.RawStreamMsg) topology.Address {
+	env.Helper()
+	a, ok := topology.ParseCommandSubject(commands[0].Subject)
+	if !ok {
+		env.Fatal(commands[0].Subject)
+	}
+	var references []string
+	for _, m := range commands {
+		references = append(references, fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, m.Sequence, m.Time.UnixNano(), a.Key, event.TypeDelegationChange))
+	}
+	a.Key = topology.OverflowKey(a.Partition)
+	env.publishRaw(topology.ParkedSubject(a), nil, `{"commands":[`+strings.Join(references, ",")+`]}`)
+	return a
+}
+
+// TestAPanicHoldsUpNoOverflow: nor does it end the process. The command goes on by its key.
+func TestAPanicHoldsUpNoOverflow(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(command("1", valid))
+	env.publish(command("2", valid))
+	o := env.overflow(env.messagesOn(topology.StreamCommands, ">")...)
+	env.publishRaw(topology.WakeSubject(o), nil, "")
+	var checks atomic.Int64
+	env.serve(event.TypeDelegationChange, operation.Handler{
+		Check: func(*operation.Attempt) error {
+			if checks.Add(1) == 1 {
+				panic("a fault of ours")
+			}
+			return nil
+		},
+		Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) },
+	})
+	env.outcome("1")
+	env.outcome("2")
+	env.nothingParked()
+}
+
+// TestAnOverflowLeavesADetachedCallAlone: its command waits on its key, and the key's schedule is
+// its lease.
+func TestAnOverflowLeavesADetachedCallAlone(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	env.publish(command("1", valid))
+	stored := env.messagesOn(topology.StreamCommands, ">")
+	o := env.overflow(stored...)
+	key, _ := topology.ParseCommandSubject(stored[0].Subject)
+	env.publishRaw(topology.ParkedSubject(key), nil, fmt.Sprintf(`{"sequence":%d,"operationId":%q,"partition":%d}`,
+		stored[0].Sequence, event.OperationID("contoso", source, "1"), key.Partition))
+	at := "@at " + time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano)
+	env.publishRaw(topology.ScheduleSubject(key), nats.Header{"Nats-Schedule": {at}, "Nats-Schedule-Target": {topology.WakeSubject(key)}}, "")
+	env.publishRaw(topology.WakeSubject(o), nil, "")
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+		t.Error("the command was carried out beside its call")
+		return changed(run)
+	}})
+	parked := env.stream(topology.StreamParked)
+	env.until("the overflow is worked off", func() bool {
+		_, err := parked.GetLastMsgForSubject(t.Context(), topology.ParkedSubject(o))
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	})
+	if s, err := parked.GetLastMsgForSubject(t.Context(), topology.ScheduleSubject(key)); err != nil || s.Header.Get("Nats-Schedule") != at {
+		t.Errorf("the lease of the call was %s, and is gone: %v %v", at, s, err)
+	}
+}
+
+// TestAnOverflowIsReadBeforeTheKey: a command that goes from the one to the other meanwhile is
+// seen.
+func TestAnOverflowIsReadBeforeTheKey(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	requests, err := env.js.Conn().SubscribeSync("$JS.API.DIRECT.GET." + topology.StreamParked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
+	env.publish(command("1", valid))
+	env.outcome("1")
+	var asked []string
+	for range 2 {
+		m, err := requests.NextMsgWithContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked = append(asked, string(m.Data)); strings.Contains(string(m.Data), "overflow") {
+			break
+		}
+	}
+	all := strings.Join(asked, " ")
+	if overflow, key := strings.Index(all, "overflow"), strings.Index(all, "alex"); overflow < 0 || key >= 0 && key < overflow {
+		t.Errorf("the key was read first: %s", all)
 	}
 }

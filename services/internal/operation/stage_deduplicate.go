@@ -45,8 +45,10 @@ func (e *Engine) readRecord(t *task) (err error) {
 		return err
 	}
 	pending := e.records.request(t.attempt.Tenant, t.attempt.address.Domain, t.attempt.ID)
-	parked := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address))
+	// In this order: what leaves the overflow is parked before. Else a command between the two
+	// would be seen in neither, and this one would overtake it.
 	overflow := e.parking.lastParked.Request(topology.ParkedSubject(overflowOf(t.attempt.address)))
+	parked := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address))
 	if t.last, err = e.records.wait(pending); err != nil {
 		return err
 	}

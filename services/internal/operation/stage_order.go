@@ -34,7 +34,7 @@ func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 		return err
 	}
 	if parked && head.isOf(a) {
-		return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
+		return e.wakeParked(ctx, t)
 	}
 	if parked {
 		wakesAt, _, err := e.parking.ensureWakeUp(ctx, a.address, e.staleBefore())
@@ -54,6 +54,18 @@ func (e *Engine) queueBehindKey(ctx context.Context, t *task) error {
 		return err // gone already: it was taken up and finished; or it waits behind others
 	}
 	return e.parking.scheduleWakeUp(ctx, a.address, t.last.nextAttempt)
+}
+
+// wakeParked makes sure of the wake-up of a command that is the first of its key already. A
+// schedule that is to come is left alone: it may be the lease of a detached call in another
+// replica. An overflow may bring the command again after the time until which its record says that
+// it is left alone.
+func (e *Engine) wakeParked(ctx context.Context, t *task) error {
+	pending, err := e.parking.pendingWakeUp(ctx, t.attempt.address)
+	if err != nil || pending.sequence == 0 && pending.at.After(e.Now()) {
+		return err
+	}
+	return e.parking.scheduleWakeUp(ctx, t.attempt.address, t.last.nextAttempt)
 }
 
 // publishBlocked records that a command waits behind others of its key, so that it can be seen and

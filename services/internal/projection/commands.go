@@ -36,16 +36,7 @@ func (Commands) Delayed() {}
 // Read makes the rows. It ignores a message from which no operation id can be read: its service
 // puts the message into DEAD, and dead_letters has the row.
 func (Commands) Read(records []projector.Record) (w projector.Write, err error) {
-	var received []*receivedCommand
-	seen := make(map[string]bool, len(records))
-	for _, record := range records {
-		c, ok := receive(record)
-		if !ok || seen[c.operationID] {
-			continue
-		}
-		seen[c.operationID] = true
-		received = append(received, c)
-	}
+	received := receiveAll(records)
 	if len(received) == 0 {
 		return w, nil
 	}
@@ -67,18 +58,25 @@ func (Commands) Read(records []projector.Record) (w projector.Write, err error) 
 		return tx.Query(ctx, "SELECT operation_id FROM operations WHERE operation_id = ANY ($1::text[])", read, ids)
 	}
 	w.Apply = func(ctx context.Context, tx *projector.Tx) error {
-		var rows []operationRow
-		for _, c := range received {
-			if !known[c.operationID] && c.decode() {
-				rows = append(rows, c.row())
-			}
-		}
+		rows := newRows(received, known)
 		if len(rows) == 0 {
 			return nil
 		}
 		return commandOperations.write(sortByOperation(rows)).Apply(ctx, tx)
 	}
 	return w, nil
+}
+
+// newRows gives the rows of the operations that are not known. The first command of an operation
+// that can be read gives the row, however the commands are spread over batches.
+func newRows(received []*receivedCommand, known map[string]bool) (rows []operationRow) {
+	for _, c := range received {
+		if !known[c.operationID] && c.decode() {
+			known[c.operationID] = true
+			rows = append(rows, c.row())
+		}
+	}
+	return rows
 }
 
 // receivedCommand is a command whose operation id is known. Most have a row already, so the rest is
@@ -89,6 +87,16 @@ type receivedCommand struct {
 	operationID string
 	command     event.Command
 	decoded     bool
+}
+
+// receiveAll reads the commands whose operation is known.
+func receiveAll(records []projector.Record) (received []*receivedCommand) {
+	for _, record := range records {
+		if c, ok := receive(record); ok {
+			received = append(received, c)
+		}
+	}
+	return received
 }
 
 // receive reads a command, also one whose envelope or data are invalid: its service rejects that

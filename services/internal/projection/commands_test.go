@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -60,5 +61,25 @@ func TestPlainHeadersGiveTheOperationOfTheWholeCommand(t *testing.T) {
 		if isPlain(value) {
 			t.Errorf("%q is plain", value)
 		}
+	}
+}
+
+// A command that cannot be read gives no row, and takes none from one behind it in the batch.
+func TestTheFirstCommandThatCanBeReadGivesTheRow(t *testing.T) {
+	t.Parallel()
+	record := func(sequence int64, more int) projector.Record {
+		h := nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"4711"}, "ce-source": {"/s"}, "ce-type": {event.TypeDelegationSet}}
+		for i := range more {
+			h[fmt.Sprint("ce-a", i)] = []string{"x"}
+		}
+		return projector.Record{Subject: "mailwright.cmd.contoso.delegation.3.alex", Sequence: sequence, Header: h, Data: []byte(`{}`)}
+	}
+	received := receiveAll([]projector.Record{record(1, 100), record(2, 0), record(3, 0)})
+	rows := newRows(received, map[string]bool{})
+	if len(rows) != 1 || rows[0].CommandID != "4711" {
+		t.Errorf("%+v", rows)
+	}
+	if rows = newRows(received, map[string]bool{rows[0].OperationID: true}); len(rows) > 0 {
+		t.Errorf("an operation that is known has the row %+v", rows)
 	}
 }
