@@ -117,8 +117,8 @@ func columnsAt(t reflect.Type, within []int) (list []column) {
 	return list
 }
 
-// encode returns a column of the rows as an array in Postgres' binary format. It takes the fields by
-// their addresses: the driver takes values as interfaces, and making those takes longer than all
+// encode returns a column of the rows as an array in Postgres' binary format. It takes the fields
+// by their addresses: the driver takes values as interfaces, and making those takes longer than all
 // other steps.
 func encode[R any](rows []R, c column) projector.Encoded {
 	const dimensions, nulls, lowerBound, perField = 1, 1, 1, 16 // perField is a guess

@@ -21,6 +21,7 @@ var streamNames = []string{
 	topology.StreamDrift,
 	topology.StreamParked,
 	topology.StreamDead,
+	topology.StreamRecipients,
 }
 
 // streams reads what each stream holds; one that does not exist is no error.
