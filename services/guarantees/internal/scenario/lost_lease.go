@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,8 +17,9 @@ import (
 
 const (
 	// leaseLosses is how often a replica is paused, and how often one is cut off; in a long run,
-	// which takes hours, leaseLossesOfLongRun.
-	leaseLosses, leaseLossesOfLongRun = 2, 40
+	// which takes hours, leaseLossesOfLongRun. Without the protection not every late write undoes
+	// another, and of 2 losses sometimes none does: leaseLossesOfProof are enough to show it.
+	leaseLosses, leaseLossesOfProof, leaseLossesOfLongRun = 2, 6, 40
 	// absence is how long a replica is paused or cut off: longer than the server waits for its
 	// heartbeat, and long enough for others to carry out its command and the next of the key.
 	absence = bus.AckWait + 7*time.Second
@@ -32,8 +34,11 @@ const (
 // read and a write at the vendor, and by a cut in the connection to NATS.
 func (s *Scenario) loseLeases(ctx context.Context) error {
 	rounds := leaseLosses
-	if s.FastKills {
+	switch {
+	case s.FastKills:
 		rounds = leaseLossesOfLongRun
+	case slices.Contains(s.Unsafe, string(failpoint.Leases)):
+		rounds = leaseLossesOfProof
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for name, loseLease := range map[string]func(context.Context) error{paused: s.pauseReplica, isolated: s.isolateReplica} {
