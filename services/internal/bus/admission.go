@@ -1,6 +1,9 @@
 package bus
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Admission limits how many messages of a group a process works on at once, over all partitions. A
 // message that is not admitted is not started: it keeps its place and its lease, and goes back to
@@ -59,4 +62,47 @@ func (q *PermitQueue) Take() []Permit {
 	permits := q.permits
 	q.permits = nil
 	return permits
+}
+
+// group is the group of a message.
+func (c *partitionConsumer) group(d Delivery) string {
+	if c.sub.config.Admission == nil {
+		return ""
+	}
+	return c.sub.config.Admission.Group(d)
+}
+
+// granted takes the permits that were granted since the last call. Their groups have their turn.
+func (c *partitionConsumer) granted() []Permit {
+	permits := c.permits.Take()
+	for _, p := range permits {
+		c.queues.resume(p.Group)
+	}
+	return permits
+}
+
+// admit returns a permit for a message: one of those that were granted, which it takes out, or
+// another.
+func (c *partitionConsumer) admit(message *pending, granted *[]Permit) (Permit, bool) {
+	if message.group == "" {
+		return Permit{}, true
+	}
+	for i, p := range *granted {
+		if p.Group == message.group {
+			*granted = slices.Delete(*granted, i, i+1)
+			return p, true
+		}
+	}
+	return c.sub.config.Admission.Admit(message.group, c.permits)
+}
+
+// withdraw gives up what the unstarted messages wait for.
+func (c *partitionConsumer) withdraw() {
+	if c.sub.config.Admission == nil {
+		return
+	}
+	c.sub.config.Admission.Withdraw(c.permits)
+	for _, p := range c.permits.Take() {
+		p.release()
+	}
 }

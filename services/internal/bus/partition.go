@@ -3,9 +3,7 @@ package bus
 import (
 	"context"
 	"iter"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -325,105 +323,6 @@ func (c *partitionConsumer) start(ctx context.Context, message *pending, permit 
 	go func() { c.completed <- completion{message, c.sub.deliver(ctx, d, nil)} }()
 }
 
-const (
-	// largeShare is the part of maxAckPending, or of maxPendingBytes, that a group must fill for
-	// its messages to be set aside. The server delivers the rest meanwhile. Several groups that
-	// fill less each use up what they share, such as a vendor.
-	largeShare = 0.25
-	// setAsideFor is how long all that is held back of a group is set aside, once some of it was.
-	// What was set aside is older.
-	setAsideFor = 2 * time.Second
-)
-
-// setAside has messages stored elsewhere that fill the window and wait for a permit, so that those
-// of other groups behind them are delivered.
-func (c *partitionConsumer) setAside(ctx context.Context) {
-	if c.sub.config.SetAside == nil || c.beingSetAside > 0 || !c.fence.exclusive {
-		return
-	}
-	if len(c.setAsideAt) == 0 && c.fill() < largeShare { // no group can fill as much
-		return
-	}
-	maps.DeleteFunc(c.setAsideAt, func(_ string, at time.Time) bool { return time.Since(at) > setAsideFor })
-	var messages []*pending
-	for g, held := range c.queues.heldBack() {
-		if _, again := c.setAsideAt[g.name]; again || fill(held) >= largeShare {
-			c.queues.setAside(g, held)
-			messages = append(messages, held...)
-		}
-	}
-	if c.beingSetAside = len(messages); c.beingSetAside == 0 {
-		return
-	}
-	deliveries := make([]Delivery, len(messages))
-	for i, p := range messages {
-		deliveries[i] = p.delivery
-	}
-	go c.storeElsewhere(ctx, messages, deliveries)
-}
-
-// fill is the share of the window that the pending messages fill.
-func (c *partitionConsumer) fill() float64 {
-	return max(share(len(c.queues.bySequence), maxAckPending), share(c.queues.bytes, maxPendingBytes))
-}
-
-func share(n, of int) float64 { return float64(n) / float64(of) }
-
-// fill is the share of the window that messages fill.
-func fill(messages []*pending) float64 {
-	bytes := 0
-	for _, p := range messages {
-		bytes += p.size
-	}
-	return max(share(len(messages), maxAckPending), share(bytes, maxPendingBytes))
-}
-
-// storeElsewhere sets messages aside, and completes them.
-func (c *partitionConsumer) storeElsewhere(ctx context.Context, messages []*pending, deliveries []Delivery) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.sub.ackWait)
-	defer cancel()
-	result := disposition{acked, 0}
-	if err := c.sub.config.SetAside(ctx, deliveries); err != nil {
-		c.sub.warnThrottled("messages could not be set aside", err)
-		result = disposition{nacked, Backoff(deliveries[0], nil)}
-	}
-	for _, p := range messages {
-		c.completed <- completion{p, result}
-	}
-}
-
-// group is the group of a message.
-func (c *partitionConsumer) group(d Delivery) string {
-	if c.sub.config.Admission == nil {
-		return ""
-	}
-	return c.sub.config.Admission.Group(d)
-}
-
-// granted takes the permits that were granted since the last call. Their groups have their turn.
-func (c *partitionConsumer) granted() []Permit {
-	permits := c.permits.Take()
-	for _, p := range permits {
-		c.queues.resume(p.Group)
-	}
-	return permits
-}
-
-// admit returns a permit for a message: one of those that were granted, which it takes out, or
-// another.
-func (c *partitionConsumer) admit(message *pending, granted *[]Permit) (Permit, bool) {
-	if message.group == "" {
-		return Permit{}, true
-	}
-	for i, p := range *granted {
-		if p.Group == message.group {
-			*granted = slices.Delete(*granted, i, i+1)
-			return p, true
-		}
-	}
-	return c.sub.config.Admission.Admit(message.group, c.permits)
-}
-
 // exclusive reports whether messages may be started. If they may not, it checks again when that is
 // due.
 func (c *partitionConsumer) exclusive(ctx context.Context) bool {
@@ -480,17 +379,6 @@ func (c *partitionConsumer) returnUnstarted() {
 		if message.state == queued || time.Until(message.due) > 0 {
 			c.sub.send(message.delivery, nak)
 		}
-	}
-}
-
-// withdraw gives up what the unstarted messages wait for.
-func (c *partitionConsumer) withdraw() {
-	if c.sub.config.Admission == nil {
-		return
-	}
-	c.sub.config.Admission.Withdraw(c.permits)
-	for _, p := range c.permits.Take() {
-		p.release()
 	}
 }
 

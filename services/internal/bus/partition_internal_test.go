@@ -77,11 +77,7 @@ func TestAnOlderMessageEndsTheLeaseOfANewerStartedOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &partitionConsumer{
-				sub:         &subscription{ackWait: time.Hour},
-				queues:      newKeyQueues(),
-				requestedAt: lease.Now(),
-			}
+			p := leasedConsumer()
 			p.receive(&puller{}, received(5, 1))
 			m, _ := p.queues.next()
 			p.queues.start(m)
@@ -106,11 +102,7 @@ func TestWhatIsSetAsideHasALease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &partitionConsumer{
-				sub:         &subscription{ackWait: time.Hour},
-				queues:      newKeyQueues(),
-				requestedAt: lease.Now(),
-			}
+			p := leasedConsumer()
 			p.receive(&puller{}, received(5, 1))
 			m := p.queues.bySequence[5]
 			p.queues.setAside(p.queues.group(""), []*pending{m})
@@ -120,4 +112,9 @@ func TestWhatIsSetAsideHasALease(t *testing.T) {
 			}
 		})
 	}
+}
+
+// leasedConsumer is a consumer without a server, whose messages have a lease of an hour.
+func leasedConsumer() *partitionConsumer {
+	return &partitionConsumer{sub: &subscription{ackWait: time.Hour}, queues: newKeyQueues(), requestedAt: lease.Now()}
 }
