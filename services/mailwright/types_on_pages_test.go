@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
@@ -114,7 +115,7 @@ func TestEverySuccessNamesItsCommands(t *testing.T) {
 	}
 	for _, result := range event.ResultTypes() {
 		short := render.Short(result)
-		e := exampleOf(t, result)
+		e := apptest.Example(t, result)
 		state, ok := event.StateOf(e)
 		if !ok || state != event.StateSucceeded || result == event.PlannedType(event.DomainOf(result)) {
 			continue
@@ -136,17 +137,4 @@ func TestEverySuccessNamesItsCommands(t *testing.T) {
 			}
 		}
 	}
-}
-
-func exampleOf(t *testing.T, eventType string) event.Event {
-	t.Helper()
-	raw, err := schemas.FS.ReadFile("examples/" + eventType + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := event.Decode(nil, raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
 }

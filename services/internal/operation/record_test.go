@@ -4,32 +4,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/natstest"
 )
 
 // StartStreams makes the streams on a NATS server of the test's own, for the tests outside the
 // package too.
 func StartStreams(t *testing.T, c topology.Config) jetstream.JetStream {
 	t.Helper()
-	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := natstest.Start(t)
 	if err := topology.Ensure(t.Context(), js, c); err != nil {
 		t.Fatal(err)
 	}

@@ -8,30 +8,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/mailwright/mailwright/pkg/testkit/embedded"
+	"github.com/mailwright/mailwright/services/internal/natstest"
 	"github.com/mailwright/mailwright/services/internal/streamreader"
 )
 
 // newStream makes the stream S with n messages, alternately on S.even and S.odd.
 func newStream(t *testing.T, n int) (jetstream.JetStream, jetstream.Stream) {
 	t.Helper()
-	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := natstest.Start(t)
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"S.*"}})
 	if err != nil {
 		t.Fatal(err)

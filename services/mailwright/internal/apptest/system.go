@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/natstest"
 	"github.com/mailwright/mailwright/services/internal/operation"
 )
 
@@ -29,21 +29,8 @@ const Partitions = 2
 // StartNATS starts a server without streams.
 func StartNATS(t *testing.T) *Env {
 	t.Helper()
-	server, err := embedded.StartNATS(embedded.NATSConfig{StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Env{URL: server.URL(), JS: js}
+	js := natstest.Start(t)
+	return &Env{URL: js.Conn().ConnectedUrl(), JS: js}
 }
 
 // Start starts a server with the streams.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
-	"github.com/mailwright/mailwright/schemas"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
@@ -35,7 +34,7 @@ func within(t *testing.T) context.Context {
 // publish stores the contract's example of a result.
 func publish(t *testing.T, env *apptest.Env, eventType string) {
 	t.Helper()
-	e := example(t, eventType)
+	e := apptest.Example(t, eventType)
 	domain := event.DomainOf(eventType)
 	if domain == "" {
 		domain = event.DomainDirectory // operation.* belong to every domain
@@ -88,19 +87,6 @@ func publishExamples(t *testing.T, env *apptest.Env) (events, mailboxes int) {
 		}
 	}
 	return events, mailboxes
-}
-
-func example(t *testing.T, eventType string) event.Event {
-	t.Helper()
-	raw, err := schemas.FS.ReadFile("examples/" + eventType + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := event.Decode(nil, raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
 }
 
 func TestHelp(t *testing.T) {
@@ -172,7 +158,7 @@ func TestFilters(t *testing.T) {
 	t.Parallel()
 	env := apptest.Start(t)
 	publishExamples(t, env)
-	operationID := event.Extension(example(t, event.TypeMailboxCreated), event.AttrOperationID)
+	operationID := event.Extension(apptest.Example(t, event.TypeMailboxCreated), event.AttrOperationID)
 	d := event.DomainMailbox
 	states := []string{event.TypeMailboxCreated, event.StartedType(d), event.WaitingType(d), event.UnknownType(d), event.FailedType(d), event.RejectedType(d), event.CancelledType(d), event.PlannedType(d)}
 	events := states[:len(states)-1] // a plan is an operation of its own
@@ -250,7 +236,7 @@ func TestSaysThatNothingIsRecordedYet(t *testing.T) {
 	t.Parallel()
 	env := apptest.Start(t)
 	publish(t, env, event.TypeMailboxCreated)
-	operationID := event.Extension(example(t, event.TypeMailboxCreated), event.AttrOperationID)
+	operationID := event.Extension(apptest.Example(t, event.TypeMailboxCreated), event.AttrOperationID)
 	const said = "nothing is recorded of an operation"
 	if r := apptest.Run(within(t), t, call(env, "--operation", operationID[:8], "--count", "1")); r.Code != 0 || strings.Contains(r.Err, said) {
 		t.Errorf("%+v", r)
