@@ -79,6 +79,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	p.OnStop("projections", func(context.Context) error { stop(); running.Wait(); return nil })
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("postgres", pool.Ping)
+	p.Measure(func(context.Context) { postgres.Measure(pool) })
 	tuning := projector.DefaultTuning
 	tuning.Failpoints = cfg.Set()
 	for _, each := range streams {
@@ -86,6 +87,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 		for _, name := range projector.Names() {
 			p.Check("projection "+name, projector.Ready)
 		}
+		p.Measure(projector.Measure)
 		running.Go(func() { projector.Run(following) })
 	}
 	drifts := drift.Publisher{Pool: pool, JS: js, Log: p.Log, Every: time.Second}
