@@ -221,15 +221,15 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 		"show x":               "<letter>",
 		"replay":               "which dead letters?",
 		"discard":              "which dead letters?",
-		"replay 1 --dead-reason acked-without-outcome": "either by number or by a filter",
-		"discard --all --limit 3":                      "--all leaves nothing to the filter",
-		"replay 1 17":                                  "there is no dead letter 17; nothing was done",
-		"replay 1 --rate 0":                            "--rate 0",
-		"discard 1":                                    "dead discard needs a --reason",
-		"replay 1 --force":                             "--force needs a --reason",
-		"replay --all --yes":                           "--all needs a --reason",
+		"replay 1 --dead-reason acked-without-outcome":   "either by number or by a filter",
+		"discard --all --limit 3":                        "--all leaves nothing to the filter",
+		"replay 1 17":                                    "there is no dead letter 17; nothing was done",
+		"replay 1 --rate 0":                              "--rate 0",
+		"discard 1":                                      "dead discard needs a --reason",
+		"replay 1 --force":                               "--force needs a --reason",
+		"replay --all --yes":                             "--all needs a --reason",
 		"replay --tenant contoso --yes --reason expired": "--dead-reason selects dead letters",
-		"replay 1 --reason a@b":                        "--reason: the reason must not hold an address",
+		"replay 1 --reason a@b":                          "--reason: the reason must not hold an address",
 	} {
 		t.Run(words, func(t *testing.T) {
 			t.Parallel()
