@@ -18,8 +18,8 @@ var (
 	tenants    = []string{"contoso", "fabrikam"}
 	streams    = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DRIFT", "PARKED", "DEAD", "RECIPIENTS", "AUDIT"}
 	projected  = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DEAD", "AUDIT"}
-	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "auditor", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
-	allScoped  = everyone[8:]
+	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "auditor", "operator-alex", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
+	allScoped  = everyone[9:]
 	allReaders = []string{"reader-contoso", "reader-contoso-mailbox", "reader-fabrikam"}
 )
 
@@ -27,7 +27,11 @@ var (
 func kinds() []kind {
 	var list []kind
 	add := func(subject string, publishers ...[]string) {
-		list = append(list, kind{subject: subject, publishers: slices.Concat(publishers...)})
+		may := slices.Concat(publishers...)
+		if slices.Contains(may, "operator") {
+			may = append(may, "operator-alex")
+		}
+		list = append(list, kind{subject: subject, publishers: may})
 	}
 	for _, d := range event.Domains() {
 		domainKinds(string(d), add)
@@ -60,7 +64,8 @@ func kinds() []kind {
 	}
 	add("$SYS.REQ.USER.INFO", []string{"operator", "streams"})
 	for _, u := range everyone {
-		add("mailwright.audit."+u+".act", only(u == "operator" || u == "streams", u))
+		// Nobody acts under the name of another.
+		list = append(list, kind{subject: "mailwright.audit." + u + ".act", publishers: only(u == "operator" || u == "operator-alex" || u == "streams", u)})
 		add("$JS.API.CONSUMER.CREATE.AUDIT.x.mailwright.audit."+u+".*", []string{"operator", "auditor", "projection-svc"})
 		list = append(list, kind{subject: "_INBOX_" + u + ".x.1", subscribers: []string{u}}, kind{subject: "_INBOX_" + u + ".>", subscribers: []string{u}})
 	}

@@ -74,8 +74,8 @@ func (o Options) streams() User {
 
 // operator is the command line of those who run the system. It reaches every tenant: a dead letter
 // is taken out by its sequence, which no subject keeps to a tenant.
-func (o Options) operator() User {
-	u := User{Name: Operator, Role: "the command line of those who run the system; every tenant"}
+func (o Options) operator(name string) User {
+	u := User{Name: name, Role: "the command line of those who run the system; every tenant"}
 	for _, d := range event.Domains() {
 		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
 	}
