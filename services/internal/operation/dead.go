@@ -193,7 +193,8 @@ func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail 
 
 // failGone ends an operation whose command is gone from COMMANDS, for the reason of a dead letter.
 // What its results carry stands in its record. Without a record there is only the dead letter. The
-// same goes for the record of a command on another key, whose own reference decides.
+// same goes for the record of a command on another key, whose own reference decides. Nothing was
+// lost of an operation that has its outcome: a command with a secret is removed after that.
 func (e *Engine) failGone(ctx context.Context, t *task, l deadLetter) (step, error) {
 	key, ref := t.key, t.reference
 	last, err := e.records.lastOf(key.Tenant, e.cfg.Domain, ref.OperationID)
@@ -202,6 +203,9 @@ func (e *Engine) failGone(ctx context.Context, t *task, l deadLetter) (step, err
 	}
 	if err != nil {
 		return step{}, err
+	}
+	if last.state.Terminal() && l.reason == Expired {
+		return step{kind: finished}, nil
 	}
 	l.last = last
 	gone := bus.Delivery{Stream: topology.StreamCommands, Sequence: ref.Sequence, Subject: topology.PublishedSubject(key)}

@@ -3,6 +3,8 @@ package operation
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,12 +30,14 @@ const (
 
 // Engine takes one domain's commands through their lives.
 type Engine struct {
-	cfg     Config
-	clock   *bus.Clock
-	records *records
-	parking *parking
-	budgets *budgets
-	stages  pipeline
+	cfg   Config
+	clock *bus.Clock
+	// secretsExpected says that commands of the domain may hold secrets.
+	secretsExpected bool
+	records         *records
+	parking         *parking
+	budgets         *budgets
+	stages          pipeline
 	// commandsKept is how long COMMANDS keeps a command; 0: for ever.
 	commandsKept time.Duration
 	// slots and detachedSlots are counting semaphores: see maxSlots and maxDetached.
@@ -71,8 +75,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		cfg:   cfg,
-		clock: clock,
+		cfg:             cfg,
+		clock:           clock,
+		secretsExpected: slices.ContainsFunc(slices.Collect(maps.Keys(cfg.Handlers)), event.MayHoldSecrets),
 		records: &records{
 			js: cfg.JS, events: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamEvents]),
 			source: Source(cfg.Domain), failpoints: cfg.Failpoints, now: clock.Now,

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
@@ -47,10 +48,17 @@ type runCommand struct {
 	StoredAt int64  `json:"storedAt"`
 	Key      string `json:"key"`
 	Type     string `json:"type"`
+	// OperationID tells whether a command that is gone has its outcome: one with a secret is
+	// removed after that. "" if it cannot be read.
+	OperationID string `json:"operationId,omitempty"`
 }
 
-func runCommandOf(d bus.Delivery, key string) runCommand {
-	return runCommand{d.Sequence, d.StoredAt.UnixNano(), key, typeOf(d)}
+func runCommandOf(d bus.Delivery, address topology.Address) runCommand {
+	c := runCommand{Sequence: d.Sequence, StoredAt: d.StoredAt.UnixNano(), Key: address.Key, Type: typeOf(d)}
+	if command, err := event.Decode(d.Header, d.Data); err == nil {
+		c.OperationID = event.OperationOf(address.Tenant, command)
+	}
+	return c
 }
 
 // parkedRun is a run as PARKED holds it.
@@ -98,7 +106,7 @@ func (p *parking) setAside(ctx context.Context, messages []bus.Delivery) error {
 			return fmt.Errorf("subject %s is not one of a stored command", d.Subject)
 		}
 		o := overflowOf(address)
-		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address.Key))
+		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address))
 	}
 	for o, commands := range byOverflow {
 		if err := p.overflow(ctx, o, commands); err != nil {
@@ -175,7 +183,7 @@ func (p *parking) firstRuns(ctx context.Context, o topology.Address) (runs []par
 // joinOverflow sets a command aside that was started although older ones of its tenant wait there.
 func (e *Engine) joinOverflow(ctx context.Context, t *task) error {
 	a := t.attempt
-	return e.parking.overflow(ctx, overflowOf(a.address), []runCommand{runCommandOf(t.command, a.address.Key)})
+	return e.parking.overflow(ctx, overflowOf(a.address), []runCommand{runCommandOf(t.command, a.address)})
 }
 
 // onOverflow works off an overflow when it is woken. Detached calls are waited for beyond that.
@@ -350,6 +358,9 @@ func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, d
 	if err != nil {
 		return err
 	}
+	if hasOutcome, err := d.hasOutcome(c, command); err != nil || hasOutcome {
+		return err
+	}
 	if lost := d.lost(c, command); lost != nil {
 		address := d.overflow
 		address.Key = c.Key
@@ -397,6 +408,19 @@ func (d *drain) parkOnKey(ctx context.Context, c runCommand, command bus.Deliver
 		return errors.Join(why, err)
 	}
 	return nil
+}
+
+// hasOutcome reports whether a command that is gone was removed because its operation has its
+// outcome.
+func (d *drain) hasOutcome(c runCommand, command bus.Delivery) (bool, error) {
+	if command.Sequence > 0 || c.OperationID == "" {
+		return false, nil
+	}
+	last, err := d.engine.records.lastOf(d.overflow.Tenant, d.engine.cfg.Domain, c.OperationID)
+	if isRecordUnreadable(err) {
+		return false, nil
+	}
+	return err == nil && last.state.Terminal(), err
 }
 
 // lost says why a command cannot be carried out any more; nil: it can.

@@ -138,26 +138,22 @@ func (p *parking) schedule(ctx context.Context, a *Attempt) error {
 
 // isScheduled reports whether the server holds the schedule of a command that is not due yet.
 func (p *parking) isScheduled(ctx context.Context, a *Attempt) (bool, error) {
-	_, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(a.address, a.ID))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	_, found, err := p.scheduled(ctx, a.address, a.ID)
+	return found, err
 }
 
-// unschedule removes the schedule of a command, if there is one.
-func (p *parking) unschedule(ctx context.Context, a topology.Address, operationID string) error {
+// scheduled reads what the schedule of an operation refers to, if there is one.
+func (p *parking) scheduled(ctx context.Context, a topology.Address, operationID string) (c parkedCommand, found bool, err error) {
 	msg, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(a, operationID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = bus.DeleteMessage(ctx, p.parked, msg.Sequence)
+		return c, false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove the schedule of operation %s: %w", operationID, err)
+		return c, false, fmt.Errorf("read the schedule of operation %s: %w", operationID, err)
 	}
-	return nil
+	c, _ = readReference(msg.Data)
+	c.parkedSequence = msg.Sequence
+	return c, true, nil
 }
 
 // enqueueDue adds a command that is due to the queue of its key. A message that is no reference of

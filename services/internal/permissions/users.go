@@ -25,6 +25,7 @@ func (o Options) worker(d event.Domain) User {
 		u.publish("reads schedules and wake-ups", readLast(topology.StreamParked, subject))
 	}
 	u.publish("takes what no longer waits out of PARKED", api("STREAM.MSG.DELETE."+topology.StreamParked))
+	u.publish("removes commands with secrets after their outcome", api("STREAM.MSG.DELETE."+topology.StreamCommands))
 	u.publish("results", topology.EventsOf(topology.Any, d))
 	u.publish("parks commands and schedules their wake-ups", topology.WaitingOf(d)...)
 	u.publish("dead letters", topology.DeadOf(topology.Any, d))
@@ -90,6 +91,7 @@ func (o Options) operator(name string) User {
 		u.publish("shows commands, outcomes and dead letters", append(readMessage(stream), readLast(stream, ">"))...)
 	}
 	u.publish("discards dead letters", api("STREAM.MSG.DELETE."+topology.StreamDead))
+	u.publish("removes secrets of dead-lettered commands", api("STREAM.MSG.DELETE."+topology.StreamCommands))
 	u.acts()
 	return u
 }

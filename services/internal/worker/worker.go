@@ -34,6 +34,7 @@ type Config struct {
 	// RebalanceInterval is the shortest tenure of a partition.
 	RebalanceInterval time.Duration `help:"How long this replica keeps a partition for which another waits, at least; at most twice as long." default:"30s"`
 	RecheckAfter      time.Duration `help:"How long after its arrival each command is checked once more, for one that has no outcome and is not delivered any more." default:"10m"`
+	SecretAge         time.Duration `help:"How long a command that holds a secret, plain or sealed, stays in COMMANDS after its outcome; 0: it is removed at once. Other values take effect at the recheck, so up to --recheck-after later." default:"0s"`
 	TenantConcurrency int           `help:"How many commands of one tenant may be under way at one vendor in this process; 0: any number." default:"24"`
 	VendorConcurrency int           `help:"How many commands may be under way at one vendor in this process, of 256 that may outlast --park-after; 0: any number." default:"128"`
 	failpoint.Flags
@@ -137,6 +138,7 @@ func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d 
 		ParkAfter:         cfg.ParkAfter,
 		RebalanceInterval: cfg.RebalanceInterval,
 		RecheckAfter:      cfg.RecheckAfter,
+		SecretAge:         cfg.SecretAge,
 		Operators:         d.Tenants.Operators(),
 		StrictKeys:        d.Tenants.StrictKeys(),
 		Secrets:           secrets,
