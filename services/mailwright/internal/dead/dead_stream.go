@@ -14,9 +14,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/internal/streamreader"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // deadStream reads the stream DEAD and the original messages of its dead letters.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Filter selects dead letters: those that match all of it.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 // histogram counts letters by reason and domain.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/operation"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 // Letter is a message of DEAD.

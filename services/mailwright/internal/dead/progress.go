@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Done is what was done to a letter, as --json prints it.
