@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -28,11 +29,11 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
-	d, err := open(ctx, a)
+	nc, d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer nc.Close()
 	letters, err := c.letters(ctx, d, matches)
 	if err != nil {
 		return err
@@ -41,7 +42,7 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 		_, err := fmt.Fprintln(a.Err, "no such dead letters")
 		return err
 	}
-	done := Done{Action: "discarded"}
+	done := deadletters.Done{Action: "discarded"}
 	if c.DryRun {
 		done.Action = "would be discarded"
 	} else if err := c.confirm(a, letters, fmt.Sprintf("Discard %s?", countLetters(len(letters)))); err != nil {
@@ -50,12 +51,12 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 	p := newProgress(a, len(letters))
 	for _, l := range letters {
 		if !c.DryRun {
-			if err := d.discard(ctx, l); err != nil {
+			if err := d.Discard(ctx, l); err != nil {
 				return p.interrupted(err)
 			}
 		}
 		done.Letter = l.Sequence
-		done.Detail = l.describe()
+		done.Detail = l.Describe()
 		if err := p.add(done); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
@@ -26,7 +27,7 @@ func (f *Filter) isGiven() bool {
 }
 
 // matcher checks the flags and returns the test for a dead letter, without the limit.
-func (f *Filter) matcher(now time.Time) (matches func(Letter) bool, err error) {
+func (f *Filter) matcher(now time.Time) (matches func(deadletters.Letter) bool, err error) {
 	if f.Limit < 0 {
 		return nil, app.Usage("--limit %d: must not be negative", f.Limit)
 	}
@@ -41,7 +42,7 @@ func (f *Filter) matcher(now time.Time) (matches func(Letter) bool, err error) {
 		types = append(types, render.Long(t))
 	}
 	oneOf := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
-	return func(l Letter) bool {
+	return func(l deadletters.Letter) bool {
 		return oneOf(f.Tenant, l.Content.Tenant) &&
 			oneOf(f.Domain, string(l.Domain)) &&
 			oneOf(f.Reason, l.Content.Reason) &&
@@ -52,9 +53,9 @@ func (f *Filter) matcher(now time.Time) (matches func(Letter) bool, err error) {
 }
 
 // forEach visits the dead letters that match, the oldest first.
-func (f *Filter) forEach(ctx context.Context, d *deadStream, matches func(Letter) bool, visit func(Letter) error) error {
+func (f *Filter) forEach(ctx context.Context, d *deadletters.Stream, matches func(deadletters.Letter) bool, visit func(deadletters.Letter) error) error {
 	n := 0
-	for l, err := range d.letters(ctx) {
+	for l, err := range d.Letters(ctx) {
 		if err != nil {
 			return err
 		}
