@@ -3,14 +3,15 @@ package cancel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/operator"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 )
@@ -51,7 +52,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	defer nc.Close()
-	var targets []target
+	var targets []operator.Target
 	for _, text := range c.Operations { // all of them, before any is cancelled
 		t, err := find(ctx, js, text, c.Tenant, event.Domain(c.Domain))
 		if err != nil {
@@ -61,9 +62,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	}
 	var receipts []client.Receipt
 	for _, t := range targets {
-		r, err := t.cancel(ctx, js, c.Source)
+		r, err := operator.Cancel(ctx, js, t, operator.Actor{Source: c.Source, Person: app.Caller()})
 		if err != nil {
-			return fmt.Errorf("operation %s: %w", t.operation, err)
+			return fmt.Errorf("operation %s: %w", t.OperationID, err)
 		}
 		receipts = append(receipts, r)
 		if err := c.report(a, t, r); err != nil {
@@ -76,20 +77,18 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	return outcome.Await(ctx, a, js, receipts)
 }
 
-// cancel publishes the command that cancels the target.
-func (t target) cancel(ctx context.Context, js jetstream.Publisher, source string) (client.Receipt, error) {
-	e, err := event.New(watermill.NewUUID(), source, event.TypeOperationCancel, event.OperationCancelData{OperationID: t.operation})
-	if err != nil {
-		return client.Receipt{}, err
+// find resolves the id of an operation, or its beginning. A text that is none is a wrong call.
+func find(ctx context.Context, js jetstream.JetStream, text, tenant string, domain event.Domain) (operator.Target, error) {
+	t, err := operator.Find(ctx, js, text, tenant, domain)
+	if _, wrong := errors.AsType[*operator.InvalidIDError](err); wrong {
+		err = &app.ExitError{Code: app.ExitUsage, Err: err}
 	}
-	e.SetTime(time.Now().UTC())
-	e.SetSubject(app.Caller())
-	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
+	return t, err
 }
 
 // report prints that a cancel was published: on standard output, or as progress on standard error
 // if the outcomes go to standard output.
-func (c *Command) report(a *app.App, t target, r client.Receipt) error {
+func (c *Command) report(a *app.App, t operator.Target, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)
 	}
@@ -98,6 +97,6 @@ func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 		out = a.Err
 	}
 	_, err := fmt.Fprintf(out, "cancelling %s (%s, %s)\n  operation  %s\n  results    %s\n",
-		t.operation, t.tenant, t.domain, r.OperationID, r.Results)
+		t.OperationID, t.Tenant, t.Domain, r.OperationID, r.Results)
 	return err
 }
