@@ -172,6 +172,11 @@ func WakeFilter(domain event.Domain, partition int) string {
 	return join("wake", "*", string(domain), strconv.Itoa(partition), "*")
 }
 
+// KeyFilter matches the stored commands of one key, whose token is as its publisher wrote it.
+func KeyFilter(tenant string, domain event.Domain, key string) string {
+	return join("cmd", tenant, string(domain), "*", key)
+}
+
 // DomainFilter matches every stored command of a domain, those without a partition included.
 func DomainFilter(domain event.Domain) string { return join("cmd", "*", string(domain), ">") }
 

@@ -76,6 +76,7 @@ func (o Options) operator() User {
 	u := User{Name: Operator, Role: "the command line of those who run the system; every tenant"}
 	for _, d := range event.Domains() {
 		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
+		u.publish("has an operation that waits tried at once", topology.WakeUpsOf(d))
 	}
 	u.publish("publishes the keys to seal secrets to", topology.RecipientsSubject(topology.Any))
 	u.publish("status; follows from now on", streamInfo(allStreams()...)...)
