@@ -116,6 +116,12 @@ func OverflowKey(partition int) string { return reservedKeys + "overflow-" + str
 // IsOverflow reports whether an address has the [OverflowKey] of its partition.
 func (a Address) IsOverflow() bool { return a.Key == OverflowKey(a.Partition) }
 
+// IsOverflowSubject reports whether a [ParkedSubject] is that of an overflow.
+func IsOverflowSubject(subject string) bool {
+	_, key, ok := strings.Cut(subject, "."+reservedKeys+"overflow-")
+	return ok && !strings.Contains(key, ".")
+}
+
 // reservedKeys begin keys that no command has. [event.Token] makes none such.
 const reservedKeys = "~"
 

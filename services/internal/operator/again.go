@@ -27,6 +27,9 @@ type Original struct {
 	StoredAt time.Time
 }
 
+// shortLived is when the server deletes the consumer of a short look at a stream.
+const shortLived = 5 * time.Second
+
 // FindOriginal reads the command of an operation by the time that its record gives. found is false
 // if COMMANDS no longer holds it.
 func FindOriginal(ctx context.Context, js jetstream.JetStream, t Target, o event.OperationData) (c Original, found bool, err error) {
@@ -34,6 +37,7 @@ func FindOriginal(ctx context.Context, js jetstream.JetStream, t Target, o event
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{topology.KeyFilter(t.Tenant, t.Domain, o.Key)},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &at,
+		InactiveThreshold: shortLived,
 	}
 	for m, err := range streamreader.Messages(ctx, js, topology.StreamCommands, config) {
 		if err != nil {

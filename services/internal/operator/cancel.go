@@ -37,7 +37,7 @@ func Cancel(ctx context.Context, js jetstream.JetStream, t Target, by Actor) (cl
 }
 
 // ErrNoRecord says that nothing has been recorded of an operation.
-var ErrNoRecord = errors.New("nothing is recorded of the operation")
+var ErrNoRecord = errors.New("nothing is recorded of an operation")
 
 // RecordedEvent is an event of an operation's record, with its place in EVENTS.
 type RecordedEvent struct {
@@ -54,7 +54,7 @@ func lastEvent(ctx context.Context, js jetstream.JetStream, t Target) (RecordedE
 	}
 	m, err := events.GetLastMsgForSubject(ctx, topology.EventSubject(t.Tenant, t.Domain, t.OperationID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return RecordedEvent{}, ErrNoRecord
+		return RecordedEvent{}, fmt.Errorf("%w %s", ErrNoRecord, t.OperationID)
 	}
 	if err != nil {
 		return RecordedEvent{}, fmt.Errorf("read the record of operation %s: %w", t.OperationID, err)

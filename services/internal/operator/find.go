@@ -38,7 +38,13 @@ const operationIDLength = 26 // of an operation's whole id
 // idPattern matches an operation's id or its beginning: lower-case base32.
 var idPattern = regexp.MustCompile(`^[a-z2-7]{1,26}$`)
 
+// IsWholeID reports whether a text has the form of an operation's whole id.
+func IsWholeID(text string) bool {
+	return len(text) == operationIDLength && idPattern.MatchString(strings.ToLower(text))
+}
+
 // Find resolves an id or its beginning. A tenant or domain that is "" is found in EVENTS.
+// [ErrNoRecord] is in the error if no operation there has such an id.
 func Find(ctx context.Context, js jetstream.JetStream, text, tenant string, domain event.Domain) (Target, error) {
 	id := strings.ToLower(text)
 	if !idPattern.MatchString(id) {
@@ -83,8 +89,7 @@ func findByPrefix(ctx context.Context, events jetstream.Stream, id, subjects str
 }
 
 func errNotRecorded(id string) error {
-	return fmt.Errorf("nothing is recorded of an operation %s; "+
-		"if its command was published just now, give its whole id, --tenant and --domain", id)
+	return fmt.Errorf("%w %s; if its command was published just now, give its whole id, --tenant and --domain", ErrNoRecord, id)
 }
 
 // joinIDs lists the first ids.
