@@ -30,6 +30,9 @@ const (
 // Projection is the user of the program that fills the projections.
 const Projection = "projection-svc"
 
+// Console is the user of the program that serves the console.
+const Console = "console"
+
 // Worker names the user of the program that carries the commands of a domain out.
 func Worker(domain event.Domain) string { return string(domain) + "-svc" }
 
@@ -107,7 +110,7 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.streams(), o.operator())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator())
 	for _, s := range o.Scopes {
 		users = append(users, publisher(s), reader(s))
 	}

@@ -70,15 +70,33 @@ func (o Options) streams() User {
 	return u
 }
 
+// console is the program that serves the console. Who may act on which tenant there is its affair.
+func (o Options) console() User {
+	u := User{Name: Console, Role: "serves the console"}
+	o.acts(&u)
+	for _, d := range event.Domains() {
+		for _, c := range o.consumers(d) {
+			u.publish("shows which replica has a partition", c.api("INFO"))
+		}
+	}
+	return u
+}
+
 // operator is the command line of those who run the system. It reaches every tenant: a dead letter
 // is taken out by its sequence, which no subject keeps to a tenant.
 func (o Options) operator() User {
 	u := User{Name: Operator, Role: "the command line of those who run the system; every tenant"}
+	o.acts(&u)
+	u.publish("publishes the keys to seal secrets to", topology.RecipientsSubject(topology.Any))
+	return u
+}
+
+// acts are the rules of those who see the whole system and act on operations.
+func (o Options) acts(u *User) {
 	for _, d := range event.Domains() {
 		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
 		u.publish("has an operation that waits tried at once", topology.WakeUpsOf(d))
 	}
-	u.publish("publishes the keys to seal secrets to", topology.RecipientsSubject(topology.Any))
 	u.publish("status; follows from now on", streamInfo(allStreams()...)...)
 	u.publish("status", api("CONSUMER.LIST."+topology.StreamCommands))
 	for _, stream := range append(projected(), topology.StreamDrift) {
@@ -89,7 +107,6 @@ func (o Options) operator() User {
 		u.publish("shows commands, outcomes and dead letters", append(readMessage(stream), readLast(stream, ">"))...)
 	}
 	u.publish("discards dead letters", api("STREAM.MSG.DELETE."+topology.StreamDead))
-	return u
 }
 
 // publisher publishes the commands of a scope and awaits their outcomes.
