@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
@@ -47,6 +48,7 @@ type commands struct {
 	Explain    explain.Command    `cmd:"" help:"Say in plain English where an operation stands, and what would help."`
 	Cancel     cancel.Command     `cmd:"" help:"Cancel operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
+	Audit      audit.Command      `cmd:"" help:"List what people did, and why."`
 	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`

@@ -31,7 +31,7 @@ type config struct {
 }
 
 func main() {
-	process.Main("projection-svc", "Keeps the projections in Postgres from the streams COMMANDS, EVENTS, MAILBOXES and DEAD.", &config{}, run)
+	process.Main("projection-svc", "Keeps the projections in Postgres from the streams COMMANDS, EVENTS, MAILBOXES, DEAD and AUDIT.", &config{}, run)
 }
 
 // memoryLimit is where the heap is collected keenly. What projections hold is bounded (package

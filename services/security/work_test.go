@@ -171,11 +171,11 @@ func (s *system) operate() {
 		s.Errorf("dead ls:\n%s", list)
 	}
 	operator(0, "dead", "show", "1")
-	operator(0, "dead", "replay", "1", "--force")
+	operator(0, "dead", "replay", "1", "--force", "--reason", "CHG-1")
 	s.eventually("the replayed command ends in DEAD again", func() bool {
 		return strings.Contains(operator(0, "dead", "ls"), "idempotency-conflict")
 	})
-	operator(0, "dead", "discard", "--all", "--yes")
+	operator(0, "dead", "discard", "--all", "--yes", "--reason", "CHG-1")
 	operator(0, "status")
 	operator(0, "send", "delegation.read", "--tenant", "contoso", "--set", "mailbox=alex@contoso.com", "--wait")
 	operator(0, "inventory", "sync", "--tenant", "contoso")

@@ -35,6 +35,9 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Stream, error) {
 	return &Stream{js, stream}, nil
 }
 
+// JS is what the stream is read by.
+func (d *Stream) JS() jetstream.JetStream { return d.js }
+
 // Letters yields the present dead letters, the oldest first.
 func (d *Stream) Letters(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {

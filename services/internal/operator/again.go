@@ -152,6 +152,7 @@ func again(original Original, last RecordedEvent, t Target, data json.RawMessage
 		c.SetExtension(name, nil) // they were meant for the first
 	}
 	c.SetExtension(event.AttrCausationID, last.ID())
+	by.sign(&c.Event)
 	return c, nil
 }
 

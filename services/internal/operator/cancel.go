@@ -13,9 +13,16 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
-// Actor is who acts: the source of the commands that an action publishes, and the person, who
-// becomes their subject.
+// Actor is who acts: the source of the commands that an action publishes, and the person who is
+// behind them.
 type Actor struct{ Source, Person string }
+
+// sign has a command say who is behind it.
+func (a Actor) sign(e *event.Event) {
+	if a.Person != "" {
+		event.Extend(e, event.Attribute{Name: event.AttrAuthType, Value: event.AuthTypeUser}, event.Attribute{Name: event.AttrAuthID, Value: a.Person})
+	}
+}
 
 // Cancel publishes the command that cancels an operation. Its id holds the sequence of the record's
 // last event: a repetition is the same command, until something has happened to the operation.
@@ -30,9 +37,8 @@ func Cancel(ctx context.Context, js jetstream.JetStream, t Target, by Actor) (cl
 		return client.Receipt{}, err
 	}
 	e.SetTime(time.Now().UTC())
-	if by.Person != "" {
-		e.SetSubject(by.Person)
-	}
+	e.SetSubject(by.Person)
+	by.sign(&e)
 	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.Tenant, Domain: t.Domain})
 }
 

@@ -22,6 +22,7 @@ import (
 const (
 	Streams  = "streams"  // makes streams and consumers: mailwright streams apply
 	Operator = "operator" // the command line of those who run the system
+	Auditor  = "auditor"  // reads what people did
 	// Administrator may do everything in the account. It exists where
 	// [Options.TrustUnauthenticated] asks for it.
 	Administrator = "administrator"
@@ -110,7 +111,7 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.console(), o.streams(), o.operator())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(), auditor())
 	for _, s := range o.Scopes {
 		users = append(users, publisher(s), reader(s))
 	}

@@ -3,6 +3,7 @@ package permissions
 import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/audit"
 )
 
 // worker is the program that carries the commands of a domain out.
@@ -67,6 +68,7 @@ func (o Options) streams() User {
 			u.publish("makes consumers that are missing", c.api("CREATE")+"."+c.filter)
 		}
 	}
+	u.audited()
 	return u
 }
 
@@ -107,6 +109,21 @@ func (o Options) acts(u *User) {
 		u.publish("shows commands, outcomes and dead letters", append(readMessage(stream), readLast(stream, ">"))...)
 	}
 	u.publish("discards dead letters", api("STREAM.MSG.DELETE."+topology.StreamDead))
+	u.audited()
+}
+
+// auditor reads what people did, and nothing else.
+func auditor() User {
+	u := User{Name: Auditor, Role: "reads what people did (mailwright audit)"}
+	u.publish("reads AUDIT", append(follow(topology.StreamAudit), api("CONSUMER.DELETE."+topology.StreamAudit+".*"))...)
+	u.publish("reads AUDIT", append(readMessage(topology.StreamAudit), streamInfo(topology.StreamAudit)...)...)
+	return u
+}
+
+// audited are the rules of a user whose program does what a person tells it. It publishes in AUDIT on
+// the subjects of its own name alone: so NATS vouches for the user.
+func (u *User) audited() {
+	u.publish("tells AUDIT what the person does", topology.AuditOf(u.Name), audit.UserInfoSubject())
 }
 
 // publisher publishes the commands of a scope and awaits their outcomes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
@@ -71,7 +72,11 @@ func (p *progress) finish(dryRun bool, letters []deadletters.Letter) error {
 		}
 	}
 	if p.refused > 0 {
-		return errors.New(countLetters(p.refused) + " of " + fmt.Sprint(p.all) + " refused")
+		err := errors.New(countLetters(p.refused) + " of " + fmt.Sprint(p.all) + " refused")
+		if p.refused == p.all {
+			return audit.Refused(err)
+		}
+		return err
 	}
 	if !dryRun {
 		_, err := fmt.Fprintf(p.app.Err, "%s done\n", countLetters(p.all))
