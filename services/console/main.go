@@ -9,11 +9,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/console/internal/page"
+	"github.com/mailwright/mailwright/services/console/internal/pages/delegates"
+	"github.com/mailwright/mailwright/services/console/internal/pages/inventory"
+	"github.com/mailwright/mailwright/services/console/internal/pages/operations"
 	"github.com/mailwright/mailwright/services/console/internal/pages/overview"
+	"github.com/mailwright/mailwright/services/console/internal/pages/people"
+	"github.com/mailwright/mailwright/services/console/internal/pages/system"
 	"github.com/mailwright/mailwright/services/console/internal/web"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/permissions"
@@ -24,9 +30,10 @@ import (
 type config struct {
 	process.Config
 	bus.ConnFlags
-	DatabaseURL secret.String `name:"database-url" help:"Postgres, as a member of the role mailwright_reader." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
-	Listen      string        `help:"Address of the console; port 0 picks a free one." default:"127.0.0.1:8080"`
-	Token       secret.String `help:"Token of the one local user; default: a new one at each start, which is printed."`
+	DatabaseURL secret.String     `name:"database-url" help:"Postgres, as a member of the role mailwright_reader." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
+	Listen      string            `help:"Address of the console; port 0 picks a free one." default:"127.0.0.1:8080"`
+	Services    map[string]string `help:"Health endpoints of services, NAME=URL, for the page System." placeholder:"NAME=URL"`
+	Token       secret.String     `help:"Token of the one local user; default: a new one at each start, which is printed."`
 }
 
 func main() {
@@ -38,10 +45,12 @@ func main() {
 const poolSize = 8
 
 // pages are the pages, in the order of the navigation.
-func pages(s page.Source) []page.Page {
-	return []page.Page{
-		overview.New(s),
-	}
+func pages(s page.Source, cfg *config) []page.Page {
+	return slices.Concat(
+		[]page.Page{overview.New(s), operations.New(s), people.New(s), inventory.New(s)},
+		delegates.New(s),
+		[]page.Page{system.New(s, system.Options{Services: cfg.Services})},
+	)
 }
 
 func run(ctx context.Context, p *process.Process, cfg *config) error {
@@ -66,7 +75,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	console, err := web.New(web.Options{Pages: pages(source), Source: source, SignIn: signIn, Log: p.Log})
+	console, err := web.New(web.Options{Pages: pages(source, cfg), Source: source, SignIn: signIn, Log: p.Log})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

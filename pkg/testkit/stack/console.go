@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,7 @@ func (s *Stack) startConsole(ctx context.Context) error {
 		args: []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Console]), "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[consoleHealth])},
 		env: append([]string{
 			"MAILWRIGHT_TOKEN=" + token,
+			"MAILWRIGHT_SERVICES=" + s.healthEndpoints(),
 			"MAILWRIGHT_DATABASE_URL=" + database,
 			"MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS,
 		}, append(s.opts.Env, s.IdentityEnv(Console)...)...),
@@ -44,6 +46,16 @@ func (s *Stack) startConsole(ctx context.Context) error {
 
 // consoleHealth is where the console shows its health.
 const consoleHealth = Console + "-health"
+
+// healthEndpoints are the services' as a setting of the console: name=URL, apart by semicolons.
+func (s *Stack) healthEndpoints() string {
+	var list []string
+	for name, url := range s.Endpoints.Services {
+		list = append(list, name+"="+url)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ";")
+}
 
 // keptSecret is a random text that stays the same as long as the state directory does.
 func (s *Stack) keptSecret(name string) (string, error) {

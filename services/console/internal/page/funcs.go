@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +88,12 @@ func two(a int, unit string, b int, lesser string) string {
 
 // Number groups the digits of an integer by thousands.
 func Number(n any) string {
+	if v := reflect.ValueOf(n); v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		n = v.Elem().Interface()
+	}
 	text := fmt.Sprint(n)
 	sign := ""
 	if strings.HasPrefix(text, "-") {
