@@ -20,6 +20,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
+	"github.com/mailwright/mailwright/services/mailwright/internal/explain"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 	"github.com/mailwright/mailwright/services/mailwright/internal/key"
 	"github.com/mailwright/mailwright/services/mailwright/internal/nats"
@@ -44,6 +45,7 @@ type commands struct {
 	Key        key.Command        `cmd:"" help:"Print the recommended key of a command, and its subject."`
 	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and record the outcomes."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
+	Explain    explain.Command    `cmd:"" help:"Say in plain English where an operation stands, and what would help."`
 	Cancel     cancel.Command     `cmd:"" help:"Cancel operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
 	Audit      audit.Command      `cmd:"" help:"List what people did, and why."`

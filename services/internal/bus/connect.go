@@ -27,6 +27,19 @@ const (
 // until it is back, and when it is back, without the URL's credentials. End the connection with
 // [Disconnect].
 func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
+	nc, err := dial(natsURL, name, logger, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := await(ctx, nc, nats.CONNECTED); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("bus: NATS could not be reached: %w", err)
+	}
+	return nc, nil
+}
+
+// dial connects as [Connect] does, but does not wait until it succeeds.
+func dial(natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
 	mayLog := throttle(logInterval)
 	nc, err := nats.Connect(natsURL, append([]nats.Option{
 		nats.Name(name),
@@ -68,10 +81,6 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 			err = invalid.Err // the outer error quotes the URL with its password
 		}
 		return nil, fmt.Errorf("bus: connect to NATS: %w", err)
-	}
-	if err := await(ctx, nc, nats.CONNECTED); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("bus: NATS could not be reached: %w", err)
 	}
 	return nc, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -207,16 +206,8 @@ func (p *parking) scheduleWakeUp(ctx context.Context, a topology.Address, at tim
 // scheduledWakeUp is a message that JetStream publishes as a wake-up of a key at a time (NATS
 // ADR-51).
 func scheduledWakeUp(subject string, a topology.Address, at time.Time) *nats.Msg {
-	return &nats.Msg{Subject: subject, Header: nats.Header{
-		scheduleHeader:         {scheduleAt + at.UTC().Format(time.RFC3339Nano)},
-		"Nats-Schedule-Target": {topology.WakeSubject(a)},
-	}}
+	return &nats.Msg{Subject: subject, Header: bus.Schedule(topology.WakeSubject(a), at)}
 }
-
-const (
-	scheduleHeader = "Nats-Schedule"
-	scheduleAt     = "@at "
-)
 
 // pendingWakeUp is what is going to wake a key: a schedule; or a wake-up that has appeared and that
 // nobody has acknowledged yet.
@@ -236,11 +227,10 @@ func (p *parking) pendingWakeUp(ctx context.Context, a topology.Address) (pendin
 		if err != nil {
 			return pendingWakeUp{}, fmt.Errorf("read when key %s wakes: %w", a.Key, err)
 		}
-		text, scheduled := strings.CutPrefix(msg.Header.Get(scheduleHeader), scheduleAt)
+		at, scheduled := bus.ScheduledFor(msg.Header)
 		if !scheduled {
 			return pendingWakeUp{msg.Time, msg.Sequence}, nil
 		}
-		at, _ := time.Parse(time.RFC3339Nano, text) // zero if it is not ours
 		return pendingWakeUp{at: at}, nil
 	}
 	return pendingWakeUp{}, nil
