@@ -17,13 +17,16 @@ type ConnFlags struct {
 
 // Connect connects to NATS like the function [Connect], with the credentials of the settings.
 func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
-	options, err := s.options(name)
+	options, who, err := s.options(name, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	nc, err := Connect(ctx, s.NATSURL, name, log, options...)
 	if err != nil {
 		return nil, nil, err
+	}
+	if who != nil {
+		who.conn.Store(nc)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -235,11 +236,11 @@ func (p *Projector) Names() (names []string) {
 func (p *Projector) stream() string { return p.projections[0].Stream() }
 
 // Ready returns nil if the projections follow their stream, in this process or in another;
-// otherwise why they do not.
+// otherwise why they do not, without names of hosts, users and databases.
 func (p *Projector) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state
+	return postgres.Public(p.state)
 }
 
 func (p *Projector) setState(err error) {
