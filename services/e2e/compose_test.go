@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "write deploy/compose anew")
 // the one of `mailwright dev`.
 func TestComposeConfigIsTheSandboxes(t *testing.T) {
 	t.Parallel()
-	for name, want := range stack.SandboxConfig("http://sandbox:8080", "ldap://sandbox:3389") {
+	for name, want := range stack.SandboxConfig(stack.SandboxAddress{URL: "https://sandbox:8080", LDAP: "ldap://sandbox:3389", CA: "/keys/ca.crt"}) {
 		path := filepath.Join(root, "deploy/compose", name)
 		if *update {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
