@@ -6,6 +6,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -66,12 +67,9 @@ type Options struct {
 // Open reads the authority of a folder, or makes one. One that would expire before a certificate of
 // today is replaced.
 func Open(dir string, o Options) (*Authority, error) {
-	a := &Authority{now: o.Now, mode: 0o600}
+	a := &Authority{now: o.Now, mode: Mode(o.Shared)}
 	if a.now.IsZero() {
 		a.now = time.Now()
-	}
-	if o.Shared {
-		a.mode = 0o644
 	}
 	err := a.read(dir)
 	switch {
@@ -125,7 +123,7 @@ func (a *Authority) create(dir string) error {
 		return err
 	}
 	// The key last: without it, the next call makes an authority again.
-	return errors.Join(replace(filepath.Join(dir, CAFile), a.authorities(), 0o644), writeKey(filepath.Join(dir, caKey), key, 0o600))
+	return errors.Join(Replace(filepath.Join(dir, CAFile), a.authorities(), 0o644), writeKey(filepath.Join(dir, caKey), key, 0o600))
 }
 
 // Issue makes sure that a folder has a certificate with its key for these hosts, names or IP
@@ -136,7 +134,7 @@ func (a *Authority) Issue(dir, name string, hosts ...string) (renewed bool, err 
 		return false, err
 	}
 	// The authorities first: whoever reads the folder knows them before a certificate of theirs.
-	if err := replace(filepath.Join(dir, CAFile), a.authorities(), 0o644); err != nil {
+	if err := Replace(filepath.Join(dir, CAFile), a.authorities(), 0o644); err != nil {
 		return false, err
 	}
 	template := a.template(name, certificateLife)
@@ -162,7 +160,7 @@ func (a *Authority) Issue(dir, name string, hosts ...string) (renewed bool, err 
 	}
 	// Between the two writes they do not fit together; programs then keep what they had.
 	return true, errors.Join(writeKey(filepath.Join(dir, KeyFile), key, a.mode),
-		replace(filepath.Join(dir, CertFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o644))
+		Replace(filepath.Join(dir, CertFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o644))
 }
 
 // isGood reports whether a folder's certificate can stay.
@@ -217,11 +215,25 @@ func writeKey(path string, key crypto.Signer, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), mode)
+	return Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), mode)
 }
 
-// replace writes a file as a whole, so that nobody reads a part of it.
-func replace(path string, text []byte, mode fs.FileMode) error {
+// Mode is the permissions of a key's file: for its owner alone, or shared as [Options] say.
+func Mode(shared bool) fs.FileMode {
+	if shared {
+		return 0o644
+	}
+	return 0o600
+}
+
+// Replace writes a file as a whole, so that nobody reads a part of it. A file that is as it should
+// be is left alone.
+func Replace(path string, text []byte, mode fs.FileMode) error {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm() == mode {
+		if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, text) {
+			return nil
+		}
+	}
 	partial := path + ".partial"
 	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

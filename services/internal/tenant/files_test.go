@@ -95,7 +95,10 @@ func TestAChangedFileMakesANewClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	issue(certs.Options{})
-	until(t, "a new authority is trusted", func() bool { vendor.CloseClientConnections(); return sent() == "second-token" && strings.Count(said.String(), "was read again") >= 2 })
+	until(t, "a new authority is trusted", func() bool {
+		vendor.CloseClientConnections()
+		return sent() == "second-token" && strings.Count(said.String(), "was read again") >= 2
+	})
 	if strings.Contains(said.String(), "first-token") || strings.Contains(said.String(), "second-token") {
 		t.Errorf("the log has a token:\n%s", said.String())
 	}

@@ -5,6 +5,8 @@ package certs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -19,6 +21,7 @@ type Command struct {
 	Out    string   `help:"Folder in which each certificate has a folder of its name; default: that of --dir." type:"path" placeholder:"DIR"`
 	NewCA  bool     `name:"new-ca" help:"Make a new authority and certificates of it. The authority before stays in each ca.crt until it expires."`
 	Shared bool     `help:"Make the keys of certificates readable for every user, for folders that only their program reaches."`
+	Seeds  string   `help:"Folder of NATS users' seeds, as 'mailwright nats permissions' writes them: the seed of a certificate's name is copied beside it, as nats.nk." type:"existingdir" placeholder:"DIR"`
 	For    []string `arg:"" name:"name" help:"Certificates to make: a name, and further host names or addresses." placeholder:"NAME[=HOST,...]"`
 }
 
@@ -74,6 +77,9 @@ func (c *Command) Run(a *app.App) error {
 	for i, name := range names {
 		folder := filepath.Join(out, name)
 		renewed, err := authority.Issue(folder, name, hosts[i]...)
+		if err == nil && c.Seeds != "" {
+			err = c.copySeed(name, folder)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
@@ -83,6 +89,21 @@ func (c *Command) Run(a *app.App) error {
 		return err
 	}
 	return show(a, list)
+}
+
+// seedFile is the file of a program's seed beside its certificate.
+const seedFile = "nats.nk"
+
+// copySeed puts the seed of the user of that name beside the certificate, if there is one.
+func (c *Command) copySeed(name, folder string) error {
+	seed, err := os.ReadFile(filepath.Join(c.Seeds, name+".nk"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // such as the certificate of Postgres
+	}
+	if err != nil {
+		return err
+	}
+	return certs.Replace(filepath.Join(folder, seedFile), seed, certs.Mode(c.Shared))
 }
 
 func show(a *app.App, list []made) error {
