@@ -21,7 +21,7 @@ func (s *Stack) RenewCertificates(newCA bool) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range slices.Concat([]string{NATS, Postgres, Sandbox}, s.opts.Services) {
+	for _, part := range slices.Concat([]string{NATS, Postgres, Sandbox, Console}, s.opts.Services) {
 		if _, err := authority.Issue(filepath.Join(s.certsDir(), part), part, "127.0.0.1", "localhost"); err != nil {
 			return fmt.Errorf("the certificate of %s: %w", part, err)
 		}
