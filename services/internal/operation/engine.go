@@ -32,8 +32,6 @@ type Engine struct {
 	parking *parking
 	budgets *budgets
 	stages  pipeline
-	// commandsKept is how long COMMANDS keeps a command; 0: for ever.
-	commandsKept time.Duration
 	// slots and detachedSlots are counting semaphores: see maxSlots and maxDetached.
 	slots, detachedSlots chan struct{}
 	// detached holds the keys of detached calls by operation: a wake-up that comes too early does
@@ -79,13 +77,17 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			overflows: overflows{addedAt: map[topology.Address]time.Time{}},
 		},
 		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.limitTimeout()),
-		commandsKept:  commands.CachedInfo().Config.MaxAge,
 		slots:         make(chan struct{}, maxSlots),
 		detachedSlots: make(chan struct{}, maxDetached),
 	}
 	e.stopping, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.stages = e.pipeline()
 	return e, nil
+}
+
+// commandsKept is how long COMMANDS keeps a command; 0: for ever. An operator may change it.
+func (e *Engine) commandsKept() time.Duration {
+	return e.parking.commands.CachedInfo().Config.MaxAge
 }
 
 // Now is the time by the NATS server's clock.

@@ -128,10 +128,9 @@ func (e *Engine) freeKey(ctx context.Context, tenant, operationID, token string)
 	if err := e.parking.unschedule(ctx, topology.Address{Tenant: tenant, Domain: e.cfg.Domain}, operationID); err != nil {
 		return err
 	}
-	head, parked, err := e.parking.head(ctx, key)
+	_, parked, err := e.parking.head(ctx, key)
 	if err != nil || !parked {
 		return err
 	}
-	key.Partition = head.Partition
 	return e.parking.scheduleWakeUp(ctx, key, time.Time{})
 }

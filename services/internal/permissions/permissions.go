@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -89,8 +91,10 @@ func Reader(s Scope) string { return "reader-" + s.name() }
 
 // Options say for which system the users are.
 type Options struct {
-	// Partitions of each domain; 0 is [topology.DefaultPartitions].
+	// Partitions are as many as a domain has at most; 0 is [topology.DefaultPartitions].
 	Partitions int
+	// JetStream says which JetStream is used: the prefix of its API is in the subjects.
+	JetStream jetstream.JetStreamOptions
 	// Scopes have a publisher and a reader each.
 	Scopes []Scope
 	// OldAcknowledgements leaves out the subjects with the account's hash on which servers from
@@ -109,7 +113,7 @@ func Users(o Options) []User {
 	}
 	users = append(users, o.projection(), o.streams(), o.operator())
 	for _, s := range o.Scopes {
-		users = append(users, publisher(s), reader(s))
+		users = append(users, o.publisher(s), o.reader(s))
 	}
 	for i := range users {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}
