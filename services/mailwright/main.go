@@ -36,7 +36,6 @@ import (
 
 type commands struct {
 	app.Globals
-	Config  string           `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
 	Verbose bool             `short:"v" help:"Say more on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
