@@ -134,6 +134,12 @@ func OverflowKey(partition int) string { return reservedKeys + "overflow-" + str
 // IsOverflow reports whether an address has the [OverflowKey] of its partition.
 func (a Address) IsOverflow() bool { return a.Key == OverflowKey(a.Partition) }
 
+// IsOverflowSubject reports whether a [ParkedSubject] is that of an overflow.
+func IsOverflowSubject(subject string) bool {
+	_, key, ok := strings.Cut(subject, "."+reservedKeys+"overflow-")
+	return ok && !strings.Contains(key, ".")
+}
+
 // reservedKeys begin keys that no command has. [event.Token] makes none such.
 const reservedKeys = "~"
 
@@ -188,6 +194,11 @@ func CommandFilter(domain event.Domain, partition int) string {
 // mailwright.wake.*.<domain>.<partition>.*.
 func WakeFilter(domain event.Domain, partition int) string {
 	return join("wake", "*", string(domain), strconv.Itoa(partition), "*")
+}
+
+// KeyFilter matches the stored commands of one key, whose token is as its publisher wrote it.
+func KeyFilter(tenant string, domain event.Domain, key string) string {
+	return join("cmd", tenant, string(domain), "*", key)
 }
 
 // DomainFilter matches every stored command of a domain, those without a partition included.

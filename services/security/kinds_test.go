@@ -152,7 +152,7 @@ func streamKinds(s string, add func(string, ...[]string)) {
 	add("$JS.API.STREAM.CREATE."+s, []string{"streams"})
 	add("$JS.API.STREAM.MSG.GET."+s, read)
 	add("$JS.API.DIRECT.GET."+s, read)
-	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED", workers...), only(s == "DEAD", "operator"))
+	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED" || s == "COMMANDS", workers...), only(s == "DEAD" || s == "COMMANDS", "operator"))
 	for _, request := range []string{"UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"} {
 		add("$JS.API.STREAM." + request + "." + s)
 	}

@@ -32,6 +32,9 @@ const (
 // Projection is the user of the program that fills the projections.
 const Projection = "projection-svc"
 
+// Console is the user of the program that serves the console.
+const Console = "console"
+
 // Worker names the user of the program that carries the commands of a domain out.
 func Worker(domain event.Domain) string { return string(domain) + "-svc" }
 
@@ -115,7 +118,7 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.streams(), o.operator(Operator), auditor())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), auditor())
 	for _, name := range o.Operators {
 		users = append(users, o.operator(PersonalOperator(name)))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
@@ -86,11 +87,11 @@ func TestReplayEndsALoop(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	out := e.run(0, "", "replay", "4", "--force", "--reason", "CHG-1", "--json")
-	var d dead.Done
+	var d deadletters.Done
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(dead.Done{Letter: 4, Action: "replayed", Detail: "acked-without-outcome delegation.change /hr x", Subject: "mailwright.cmd.contoso.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
+	if diff := cmp.Diff(deadletters.Done{Letter: 4, Action: "replayed", Detail: "acked-without-outcome delegation.change /hr x", Subject: "mailwright.cmd.contoso.delegation.alex", Command: 5, Replay: 4}, d); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
