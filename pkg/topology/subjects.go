@@ -44,8 +44,8 @@ func MailboxSubject(tenant, mailbox string) string {
 // mailwright.recipients.<tenant>.
 func RecipientsSubject(tenant string) string { return join("recipients", tenant) }
 
-// AuditSubject holds what AUDIT tells of one act of a person: mailwright.audit.<user>.<act>. The user
-// is that of NATS, which the permissions keep to its own subjects.
+// AuditSubject holds what AUDIT tells of one act of a person: mailwright.audit.<user>.<act>. The
+// user is that of NATS, which the permissions keep to its own subjects.
 func AuditSubject(user, act string) string { return join("audit", event.Token(user), event.Token(act)) }
 
 // AuditOf matches the subjects of all acts of a user of NATS.

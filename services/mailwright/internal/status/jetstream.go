@@ -22,6 +22,7 @@ var streamNames = []string{
 	topology.StreamParked,
 	topology.StreamDead,
 	topology.StreamRecipients,
+	topology.StreamAudit,
 }
 
 // streams reads what each stream holds; one that does not exist is no error.
