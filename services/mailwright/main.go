@@ -19,6 +19,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
+	"github.com/mailwright/mailwright/services/mailwright/internal/erase"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 	"github.com/mailwright/mailwright/services/mailwright/internal/key"
 	"github.com/mailwright/mailwright/services/mailwright/internal/nats"
@@ -47,6 +48,7 @@ type commands struct {
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
 	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
+	Erase      erase.Command      `cmd:"" help:"Take what the system holds about a person out of every stream and every table."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`
 	Streams    streams.Command    `cmd:"" help:"Show which streams and consumers are missing, and make them."`
 	Secrets    secrets.Command    `cmd:"" help:"Make and publish the keys to which publishers seal passwords."`

@@ -97,6 +97,10 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 			return &redeliverAfter{e.cfg.RecheckAfter}
 		}
 	}
+	// An erasure takes commands out before their records.
+	if d, err := e.parking.readCommand(ctx, parkedCommand{Sequence: d.Sequence}); err != nil || d.Sequence == 0 {
+		return err
+	}
 	detail := "acknowledged without an outcome"
 	if t.last.sequence > 0 {
 		detail += fmt.Sprintf("; its record ends with %q", t.last.state)

@@ -22,6 +22,8 @@ import (
 const (
 	Streams  = "streams"  // makes streams and consumers: mailwright streams apply
 	Operator = "operator" // the command line of those who run the system
+	// Erasure takes a person's data out: mailwright erase. It can take out anybody's.
+	Erasure = "erasure"
 	// Administrator may do everything in the account. It exists where
 	// [Options.TrustUnauthenticated] asks for it.
 	Administrator = "administrator"
@@ -107,7 +109,7 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.streams(), o.operator())
+	users = append(users, o.projection(), o.streams(), o.operator(), o.erasure())
 	for _, s := range o.Scopes {
 		users = append(users, publisher(s), reader(s))
 	}

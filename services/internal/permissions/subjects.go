@@ -48,10 +48,28 @@ func (o Options) durables() []string {
 			if !slices.Contains(projected(), c.stream) {
 				continue
 			}
-			list = append(list, c.api("CREATE"), c.api("CREATE")+".>", c.api("MSG.NEXT"), c.api("DELETE"))
+			list = append(list, c.changes()...)
 		}
 	}
 	return list
+}
+
+// wakeUps match the same requests about the consumers of PARKED.
+func (o Options) wakeUps() []string {
+	var list []string
+	for _, d := range event.Domains() {
+		for _, c := range o.consumers(d) {
+			if c.stream == topology.StreamParked {
+				list = append(list, c.changes()...)
+			}
+		}
+	}
+	return list
+}
+
+// changes are the requests that change a consumer, or take its messages.
+func (c consumer) changes() []string {
+	return []string{c.api("CREATE"), c.api("CREATE") + ".>", c.api("MSG.NEXT"), c.api("DELETE")}
 }
 
 // api is the subject of a request to JetStream.
