@@ -101,6 +101,10 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 			return &redeliverAfter{e.cfg.RecheckAfter}
 		}
 	}
+	// An erasure takes commands out before their records.
+	if d, err := e.parking.readCommand(ctx, parkedCommand{Sequence: d.Sequence}); err != nil || d.Sequence == 0 {
+		return err
+	}
 	detail := "acknowledged without an outcome"
 	if t.last.sequence > 0 {
 		detail += fmt.Sprintf("; its record ends with %q", t.last.state)
@@ -186,11 +190,7 @@ func (r rechecker) isAcked(ctx context.Context, d bus.Delivery) (bool, error) {
 		return false, err
 	}
 	place, _ := topology.ParseCommandSubject(d.Subject)
-	if layout.IsPast(place.Generation) {
-		return true, nil
-	}
-	consumer := bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition)
-	return bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, d.Sequence)
+	return bus.CommandAckedThrough(ctx, e.cfg.JS, layout, place, d.Sequence)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the

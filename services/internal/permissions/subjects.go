@@ -53,10 +53,28 @@ func (o Options) durables() []string {
 			if !slices.Contains(projected(), c.stream) {
 				continue
 			}
-			list = append(list, o.consumerAPI(c, "CREATE"), o.consumerAPI(c, "CREATE")+".>", o.consumerAPI(c, "MSG.NEXT"), o.consumerAPI(c, "DELETE"))
+			list = append(list, o.changes(c)...)
 		}
 	}
 	return list
+}
+
+// wakeUps match the same requests about the consumers of PARKED.
+func (o Options) wakeUps() []string {
+	var list []string
+	for _, d := range event.Domains() {
+		for _, c := range o.consumers(d) {
+			if c.stream == topology.StreamParked {
+				list = append(list, o.changes(c)...)
+			}
+		}
+	}
+	return list
+}
+
+// changes are the requests that change a consumer, or take its messages.
+func (o Options) changes(c consumer) []string {
+	return []string{o.consumerAPI(c, "CREATE"), o.consumerAPI(c, "CREATE") + ".>", o.consumerAPI(c, "MSG.NEXT"), o.consumerAPI(c, "DELETE")}
 }
 
 // api is the subject of a request to JetStream.
