@@ -22,6 +22,8 @@ const (
 	StreamDead      = "DEAD"
 	// StreamRecipients holds the keys to which publishers seal secrets.
 	StreamRecipients = "RECIPIENTS"
+	// StreamAudit holds what people do to the system.
+	StreamAudit = "AUDIT"
 )
 
 // DefaultPartitions is the number of parts into which a domain's keys are spread; each is held by
@@ -118,11 +120,11 @@ func Streams(c Config) []jetstream.StreamConfig {
 
 	dead := stream(StreamDead, "Messages that nobody can carry out or answer, with the reason", join("dead", ">"))
 	// JetStream tells of a message that it gives up once, to whoever listens. The stream always
-	// does.
-	for _, given := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
-		for _, source := range []string{StreamCommands, StreamParked} {
-			dead.Subjects = append(dead.Subjects, advisories+given+"."+source+".*")
-		}
+	// does. It also says of a message that is deleted before each consumer has acknowledged it that
+	// it was terminated, as of each command that is removed after its outcome. So DEAD takes no
+	// such advisory of COMMANDS: the recheck finds a command that somebody terminated.
+	for _, given := range []string{"MAX_DELIVERIES." + StreamCommands, "MAX_DELIVERIES." + StreamParked, "MSG_TERMINATED." + StreamParked} {
+		dead.Subjects = append(dead.Subjects, advisories+given+".*")
 	}
 
 	recipients := stream(StreamRecipients, "The public keys to which each tenant's publishers seal secrets", join("recipients", "*"))
@@ -131,7 +133,12 @@ func Streams(c Config) []jetstream.StreamConfig {
 	// that lags answers with earlier keys, which the services still have: see docs/security.md.
 	recipients.AllowDirect = true
 
-	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients}
+	audit := stream(StreamAudit, "What people do to the system: who, what, why, and how it ended", join("audit", "*", "*"))
+	// Nobody takes out what he has done, whatever his permissions are.
+	audit.DenyDelete = true
+	audit.DenyPurge = true
+
+	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients, audit}
 }
 
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {

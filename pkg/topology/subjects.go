@@ -44,6 +44,24 @@ func MailboxSubject(tenant, mailbox string) string {
 // mailwright.recipients.<tenant>.
 func RecipientsSubject(tenant string) string { return join("recipients", tenant) }
 
+// AuditSubject holds what AUDIT tells of one act of a person: mailwright.audit.<user>.<act>. The user
+// is that of NATS, which the permissions keep to its own subjects.
+func AuditSubject(user, act string) string { return join("audit", event.Token(user), event.Token(act)) }
+
+// AuditOf matches the subjects of all acts of a user of NATS.
+func AuditOf(user string) string { return join("audit", event.Token(user), "*") }
+
+// ParseAuditSubject reads what [AuditSubject] writes.
+func ParseAuditSubject(subject string) (user, act string, ok bool) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 4 || tokens[0] != root || tokens[1] != "audit" {
+		return "", "", false
+	}
+	user, err1 := event.Untoken(tokens[2])
+	act, err2 := event.Untoken(tokens[3])
+	return user, act, err1 == nil && err2 == nil
+}
+
 // MailboxesOf matches the subjects of all mailboxes of a tenant.
 func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
 
@@ -116,6 +134,12 @@ func OverflowKey(partition int) string { return reservedKeys + "overflow-" + str
 // IsOverflow reports whether an address has the [OverflowKey] of its partition.
 func (a Address) IsOverflow() bool { return a.Key == OverflowKey(a.Partition) }
 
+// IsOverflowSubject reports whether a [ParkedSubject] is that of an overflow.
+func IsOverflowSubject(subject string) bool {
+	_, key, ok := strings.Cut(subject, "."+reservedKeys+"overflow-")
+	return ok && !strings.Contains(key, ".")
+}
+
 // reservedKeys begin keys that no command has. [event.Token] makes none such.
 const reservedKeys = "~"
 
@@ -170,6 +194,11 @@ func CommandFilter(domain event.Domain, partition int) string {
 // mailwright.wake.*.<domain>.<partition>.*.
 func WakeFilter(domain event.Domain, partition int) string {
 	return join("wake", "*", string(domain), strconv.Itoa(partition), "*")
+}
+
+// KeyFilter matches the stored commands of one key, whose token is as its publisher wrote it.
+func KeyFilter(tenant string, domain event.Domain, key string) string {
+	return join("cmd", tenant, string(domain), "*", key)
 }
 
 // DomainFilter matches every stored command of a domain, those without a partition included.

@@ -13,12 +13,14 @@ import (
 
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
+	"github.com/mailwright/mailwright/services/mailwright/internal/explain"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 	"github.com/mailwright/mailwright/services/mailwright/internal/key"
 	"github.com/mailwright/mailwright/services/mailwright/internal/nats"
@@ -43,8 +45,10 @@ type commands struct {
 	Key        key.Command        `cmd:"" help:"Print the recommended key of a command, and its subject."`
 	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and record the outcomes."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
+	Explain    explain.Command    `cmd:"" help:"Say in plain English where an operation stands, and what would help."`
 	Cancel     cancel.Command     `cmd:"" help:"Cancel operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
+	Audit      audit.Command      `cmd:"" help:"List what people did, and why."`
 	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`

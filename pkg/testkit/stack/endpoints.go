@@ -11,7 +11,10 @@ const EndpointsFile = "endpoints.json"
 
 // Endpoints are where a running system is.
 type Endpoints struct {
-	NATS string `json:"nats"`
+	// Console is the address that signs a person in at the console; "" without one. It holds a
+	// token; the file is for its owner only.
+	Console string `json:"console,omitempty"`
+	NATS    string `json:"nats"`
 	// Postgres holds a password; the file is for its owner only.
 	Postgres string `json:"postgres"`
 	Sandbox  string `json:"sandbox"`

@@ -60,6 +60,8 @@ type Options struct {
 	// Identities, if set, are age identities, one a line: the tenants take sealed secrets alone,
 	// which these open. They stand in the file [IdentitiesFile] of Dir.
 	Identities string
+	// Console runs the console beside the services.
+	Console bool
 	// Services to run; nil is all.
 	Services []string
 	// Before, if set, is called when NATS, Postgres and sandbox are ready, before the services
@@ -140,6 +142,9 @@ func (o Options) programs() []string {
 	if !o.NoSandbox {
 		names = append(names, Sandbox)
 	}
+	if o.Console {
+		names = append(names, Console)
+	}
 	return names
 }
 
@@ -152,7 +157,7 @@ func (s *Stack) choosePorts() error {
 			_ = l.Close()
 		}
 	}()
-	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, sandboxLDAP}, s.opts.Services) {
+	for _, name := range slices.Concat([]string{NATS, Postgres, Sandbox, sandboxLDAP, Console, consoleHealth}, s.opts.Services) {
 		l, err := ListenFree()
 		if err != nil {
 			return err
@@ -224,6 +229,11 @@ func (s *Stack) start(ctx context.Context) error {
 	}
 	for _, name := range s.opts.Services {
 		s.Endpoints.Services[name] = s.url("http", name)
+	}
+	if s.opts.Console {
+		if err := s.startConsole(ctx); err != nil {
+			return err
+		}
 	}
 	s.opts.Log.Info("everything is ready", "after", time.Since(began).Round(10*time.Millisecond))
 	return s.writeEndpoints()
@@ -393,7 +403,7 @@ func (s *Stack) Stop() error {
 		}
 		wg.Wait()
 	}
-	isService := func(name string) bool { return slices.Contains(s.opts.Services, name) }
+	isService := func(name string) bool { return name == Console || slices.Contains(s.opts.Services, name) }
 	stopAll(slices.DeleteFunc(slices.Clone(order), func(n string) bool { return !isService(n) }))
 	stopAll(slices.DeleteFunc(slices.Clone(order), isService))
 	if s.postgres != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 const (
@@ -25,6 +27,19 @@ const (
 // until it is back, and when it is back, without the URL's credentials. End the connection with
 // [Disconnect].
 func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
+	nc, err := dial(natsURL, name, logger, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := await(ctx, nc, nats.CONNECTED); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("bus: NATS could not be reached: %w", err)
+	}
+	return nc, nil
+}
+
+// dial connects as [Connect] does, but does not wait until it succeeds.
+func dial(natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
 	mayLog := throttle(logInterval)
 	nc, err := nats.Connect(natsURL, append([]nats.Option{
 		nats.Name(name),
@@ -35,9 +50,11 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 		// after a change of credentials the old ones are refused for a while: keep trying
 		nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(nc *nats.Conn) {
+			metrics.NATSConnected.WithLabelValues().Set(1)
 			logger.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			metrics.NATSConnected.WithLabelValues().Set(0)
 			if err != nil { // nil: Disconnect ended it
 				logger.Warn("lost the connection to NATS", "error", err)
 			}
@@ -48,9 +65,14 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			metrics.NATSConnected.WithLabelValues().Set(1)
+			metrics.NATSReconnects.WithLabelValues().Inc()
 			logger.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				metrics.NATSDenials.WithLabelValues().Inc()
+			}
 			logger.Error("NATS reported an error", "error", err)
 		}),
 	}, options...)...)
@@ -59,10 +81,6 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 			err = invalid.Err // the outer error quotes the URL with its password
 		}
 		return nil, fmt.Errorf("bus: connect to NATS: %w", err)
-	}
-	if err := await(ctx, nc, nats.CONNECTED); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("bus: NATS could not be reached: %w", err)
 	}
 	return nc, nil
 }

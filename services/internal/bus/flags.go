@@ -22,6 +22,20 @@ func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (
 		return nil, nil, err
 	}
 	nc, err := Connect(ctx, s.NATSURL, name, log, options...)
+	return withJetStream(nc, err)
+}
+
+// Dial connects as Connect does, but does not wait for NATS: until it answers, requests fail.
+func (s ConnFlags) Dial(name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
+	options, err := s.options(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := dial(s.NATSURL, name, log, options...)
+	return withJetStream(nc, err)
+}
+
+func withJetStream(nc *nats.Conn, err error) (*nats.Conn, jetstream.JetStream, error) {
 	if err != nil {
 		return nil, nil, err
 	}

@@ -211,24 +211,35 @@ func TestTopics(t *testing.T) {
 	}
 }
 
+// TestAdvisoriesAreKept: of COMMANDS, JetStream also calls a message terminated that is deleted while
+// a consumer has it, as each command with a secret is.
 func TestAdvisoriesAreKept(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, js, topology.CommandSubject("contoso", event.DomainMailbox, "jo"), "data")
-	config := jetstream.ConsumerConfig{Durable: "careless", AckPolicy: jetstream.AckExplicitPolicy}
-	consumer := must(js.CreateConsumer(t.Context(), topology.StreamCommands, config))(t)
-	m := must(consumer.Next())(t)
-	if err := m.TermWithReason("a person did it"); err != nil {
-		t.Fatal(err)
+	told := must(js.Conn().SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"))(t)
+	address := topology.Address{Tenant: "contoso", Domain: event.DomainMailbox, Key: "jo"}
+	for stream, subject := range map[string]string{topology.StreamCommands: topology.PublishedSubject(address), topology.StreamParked: topology.ParkedSubject(address)} {
+		publish(t, js, subject, "data")
+		config := jetstream.ConsumerConfig{Durable: "careless", AckPolicy: jetstream.AckExplicitPolicy}
+		consumer := must(js.CreateConsumer(t.Context(), stream, config))(t)
+		m := must(consumer.Next())(t)
+		if err := m.TermWithReason("a person did it"); err != nil {
+			t.Fatal(err)
+		}
+		must(told.NextMsg(10 * time.Second))(t)
 	}
 	stream := must(js.Stream(t.Context(), topology.StreamDead))(t)
-	eventually(t, "the advisory is stored", func() bool {
-		_, err := stream.GetLastMsgForSubject(t.Context(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.COMMANDS.careless")
-		return err == nil
-	})
+	kept := func(of string) error {
+		_, err := stream.GetLastMsgForSubject(t.Context(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."+of+".careless")
+		return err
+	}
+	eventually(t, "the advisory is stored", func() bool { return kept(topology.StreamParked) == nil })
+	if err := kept(topology.StreamCommands); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		t.Errorf("an advisory of COMMANDS: %v", err)
+	}
 }
 
 // TestAnAccountThatDemandsSizes: hosted NATS refuses a stream that does not say how large it may

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
@@ -47,10 +48,17 @@ type runCommand struct {
 	StoredAt int64  `json:"storedAt"`
 	Key      string `json:"key"`
 	Type     string `json:"type"`
+	// OperationID tells whether a command that is gone has its outcome: one with a secret is
+	// removed after that. "" if it cannot be read.
+	OperationID string `json:"operationId,omitempty"`
 }
 
-func runCommandOf(d bus.Delivery, key string) runCommand {
-	return runCommand{d.Sequence, d.StoredAt.UnixNano(), key, typeOf(d)}
+func runCommandOf(d bus.Delivery, address topology.Address) runCommand {
+	c := runCommand{Sequence: d.Sequence, StoredAt: d.StoredAt.UnixNano(), Key: address.Key, Type: typeOf(d)}
+	if command, err := event.Decode(d.Header, d.Data); err == nil {
+		c.OperationID = event.OperationOf(address.Tenant, command)
+	}
+	return c
 }
 
 // parkedRun is a run as PARKED holds it.
@@ -98,7 +106,7 @@ func (p *parking) setAside(ctx context.Context, messages []bus.Delivery) error {
 			return fmt.Errorf("subject %s is not one of a stored command", d.Subject)
 		}
 		o := overflowOf(address)
-		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address.Key))
+		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address))
 	}
 	for o, commands := range byOverflow {
 		if err := p.overflow(ctx, o, commands); err != nil {
@@ -175,7 +183,7 @@ func (p *parking) firstRuns(ctx context.Context, o topology.Address) (runs []par
 // joinOverflow sets a command aside that was started although older ones of its tenant wait there.
 func (e *Engine) joinOverflow(ctx context.Context, t *task) error {
 	a := t.attempt
-	return e.parking.overflow(ctx, overflowOf(a.address), []runCommand{runCommandOf(t.command, a.address.Key)})
+	return e.parking.overflow(ctx, overflowOf(a.address), []runCommand{runCommandOf(t.command, a.address)})
 }
 
 // onOverflow works off an overflow when it is woken. Detached calls are waited for beyond that.
@@ -342,42 +350,77 @@ func (d *drain) start(ctx context.Context, permit bus.Permit) {
 	})
 }
 
-// carryOut reads a command and takes it through the pipeline.
-func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) (err error) {
+// carryOut reads a command and takes it through the pipeline. A command that ends with an error
+// waits on its key from then on: in the overflow it would hold up all of its tenant's.
+func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) error {
 	e := d.engine
 	command, err := e.parking.readCommand(ctx, parkedCommand{Sequence: c.Sequence})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = d.afterPanic(ctx, c, command, p)
-		}
-	}()
+	if hasOutcome, err := d.hasOutcome(c, command); err != nil || hasOutcome {
+		return err
+	}
 	if lost := d.lost(c, command); lost != nil {
 		address := d.overflow
 		address.Key = c.Key
 		return e.deadLetter(ctx, *lost, bus.Delivery{Stream: topology.StreamCommands, Sequence: c.Sequence, Subject: topology.PublishedSubject(address)})
 	}
-	_, err = e.process(ctx, task{
+	err = d.process(ctx, task{
 		queue: commandQueue{e.parking}, command: command, wasSetAside: true,
-		deliveries: d.wakeUp.NumDelivered, lease: d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
+		deliveries: 1, // those of the key's wake-up count, if it comes to that
+		lease:      d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
 	})
+	if err == nil || ctx.Err() != nil || e.stopping.Err() != nil {
+		return err
+	}
+	return d.parkOnKey(ctx, c, command, err)
+}
+
+// process takes a command through the pipeline. A panic in the engine is an error: no router
+// recovers the goroutines of a drain. Its value may quote a secret, so the error has its type.
+func (d *drain) process(ctx context.Context, t task) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			d.engine.cfg.Log.Error("a command in an overflow panicked", "sequence", t.command.Sequence, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %T", value)
+		}
+	}()
+	_, err = d.engine.process(ctx, t)
 	return err
 }
 
-// afterPanic parks a command on its key after a panic in the engine. The wake-up of the key meets
-// the panic again, and holds up that key alone. No router recovers the goroutines of a drain. The
-// value of the panic may quote a secret, so the log has its type.
-func (d *drain) afterPanic(ctx context.Context, c runCommand, command bus.Delivery, value any) error {
+// parkOnKey parks a command on its key after an error. The wake-up of the key meets the error
+// again, and holds up that key alone.
+func (d *drain) parkOnKey(ctx context.Context, c runCommand, command bus.Delivery, why error) error {
 	e := d.engine
-	e.cfg.Log.Error("a command in an overflow panicked; it waits on its key", "sequence", c.Sequence, "type", c.Type,
-		"panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
-	attempt, err := e.decode(command)
-	if err != nil {
-		return err
+	at := e.Now()
+	if r, ok := errors.AsType[*redeliverAfter](why); ok {
+		at = at.Add(r.delay)
+	} else {
+		e.cfg.Log.Warn("a command in an overflow waits on its key now", "sequence", c.Sequence, "type", c.Type, "error", why)
 	}
-	return commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, e.Now())
+	attempt, err := e.decode(command)
+	if err == nil {
+		err = commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, at)
+	}
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return nil
+}
+
+// hasOutcome reports whether a command that is gone was removed because its operation has its
+// outcome.
+func (d *drain) hasOutcome(c runCommand, command bus.Delivery) (bool, error) {
+	if command.Sequence > 0 || c.OperationID == "" {
+		return false, nil
+	}
+	last, err := d.engine.records.lastOf(d.overflow.Tenant, d.engine.cfg.Domain, c.OperationID)
+	if isRecordUnreadable(err) {
+		return false, nil
+	}
+	return err == nil && last.state.Terminal(), err
 }
 
 // lost says why a command cannot be carried out any more; nil: it can.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -138,26 +137,22 @@ func (p *parking) schedule(ctx context.Context, a *Attempt) error {
 
 // isScheduled reports whether the server holds the schedule of a command that is not due yet.
 func (p *parking) isScheduled(ctx context.Context, a *Attempt) (bool, error) {
-	_, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(a.address, a.ID))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	_, found, err := p.scheduled(ctx, a.address, a.ID)
+	return found, err
 }
 
-// unschedule removes the schedule of a command, if there is one.
-func (p *parking) unschedule(ctx context.Context, a topology.Address, operationID string) error {
+// scheduled reads what the schedule of an operation refers to, if there is one.
+func (p *parking) scheduled(ctx context.Context, a topology.Address, operationID string) (c parkedCommand, found bool, err error) {
 	msg, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(a, operationID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = bus.DeleteMessage(ctx, p.parked, msg.Sequence)
+		return c, false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove the schedule of operation %s: %w", operationID, err)
+		return c, false, fmt.Errorf("read the schedule of operation %s: %w", operationID, err)
 	}
-	return nil
+	c, _ = readReference(msg.Data)
+	c.parkedSequence = msg.Sequence
+	return c, true, nil
 }
 
 // enqueueDue adds a command that is due to the queue of its key. A message that is no reference of
@@ -211,16 +206,8 @@ func (p *parking) scheduleWakeUp(ctx context.Context, a topology.Address, at tim
 // scheduledWakeUp is a message that JetStream publishes as a wake-up of a key at a time (NATS
 // ADR-51).
 func scheduledWakeUp(subject string, a topology.Address, at time.Time) *nats.Msg {
-	return &nats.Msg{Subject: subject, Header: nats.Header{
-		scheduleHeader:         {scheduleAt + at.UTC().Format(time.RFC3339Nano)},
-		"Nats-Schedule-Target": {topology.WakeSubject(a)},
-	}}
+	return &nats.Msg{Subject: subject, Header: bus.Schedule(topology.WakeSubject(a), at)}
 }
-
-const (
-	scheduleHeader = "Nats-Schedule"
-	scheduleAt     = "@at "
-)
 
 // pendingWakeUp is what is going to wake a key: a schedule; or a wake-up that has appeared and that
 // nobody has acknowledged yet.
@@ -240,11 +227,10 @@ func (p *parking) pendingWakeUp(ctx context.Context, a topology.Address) (pendin
 		if err != nil {
 			return pendingWakeUp{}, fmt.Errorf("read when key %s wakes: %w", a.Key, err)
 		}
-		text, scheduled := strings.CutPrefix(msg.Header.Get(scheduleHeader), scheduleAt)
+		at, scheduled := bus.ScheduledFor(msg.Header)
 		if !scheduled {
 			return pendingWakeUp{msg.Time, msg.Sequence}, nil
 		}
-		at, _ := time.Parse(time.RFC3339Nano, text) // zero if it is not ours
 		return pendingWakeUp{at: at}, nil
 	}
 	return pendingWakeUp{}, nil

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -86,6 +87,20 @@ func (e *Engine) onWakeUp(ctx context.Context, d bus.Delivery, ack func()) error
 	return e.drainKey(ctx, address, d, ack)
 }
 
+// RetryHeader is the header of a wake-up that has a wait ended early: the sequence in EVENTS of the
+// operation's waiting event. It ends this wait and no later one, so a wake-up that is delivered
+// twice, or published twice, makes one attempt.
+const RetryHeader = "Mailwright-Retry"
+
+// retriedWait is the waiting event whose wait a wake-up ends; 0: none.
+func retriedWait(wakeUp bus.Delivery) uint64 {
+	sequence, err := strconv.ParseUint(wakeUp.Header.Get(RetryHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return sequence
+}
+
 // drainKey takes the commands of a key through the pipeline, in order, until none is left or the
 // first has to wait again. After ParkAfter the key is scheduled anew, behind those of the partition
 // that have been woken meanwhile.
@@ -96,7 +111,7 @@ func (e *Engine) drainKey(ctx context.Context, address topology.Address, wakeUp 
 			return err
 		}
 		done, err := e.process(ctx, task{
-			queue: keyQueue{e.parking}, reference: &head, key: address,
+			queue: keyQueue{e.parking}, reference: &head, key: address, retriedWait: retriedWait(wakeUp),
 			deliveries: wakeUp.NumDelivered, lease: wakeUp.Lease(), ack: ack,
 		})
 		if err != nil || !done {

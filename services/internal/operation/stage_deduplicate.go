@@ -27,6 +27,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	case t.last.conflicts(t.attempt):
 		err = e.deadLetter(ctx, conflict(t.attempt), t.command)
 	case !t.last.state.Terminal():
+		countReceived(t)
 		e.prepare(t)
 		return step{}, nil
 	}
@@ -34,7 +35,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	if redelivered := t.reference == nil && t.deliveries > 1; err == nil && redelivered && t.last.state.Terminal() {
 		err = e.wakeIfParked(ctx, t.attempt.address)
 	}
-	return step{kind: finished}, err
+	return step{kind: ended}, err
 }
 
 // readRecord reads the record, and for a command that COMMANDS delivered whether others of its key

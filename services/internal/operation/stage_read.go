@@ -18,7 +18,7 @@ func (e *Engine) read(ctx context.Context, t *task) (step, error) {
 	}
 	attempt, err := e.decode(t.command)
 	if err != nil {
-		return step{kind: finished}, e.deadLetter(ctx, unreadable(err), t.command)
+		return step{kind: ended}, e.deadLetter(ctx, unreadable(err), t.command)
 	}
 	e.begin(t, attempt)
 	return step{}, nil
@@ -94,6 +94,7 @@ func (e *Engine) decode(d bus.Delivery) (*Attempt, error) {
 		address:  address,
 		sequence: d.Sequence,
 		secrets:  secretsOf(command.Document),
+		removal:  removalOf(command),
 	}, nil
 }
 

@@ -21,7 +21,7 @@ func allStreams() []string {
 
 // projected names the streams that are followed for the projections.
 func projected() []string {
-	return []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDead}
+	return []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDead, topology.StreamAudit}
 }
 
 // consumer is a durable consumer of a worker.

@@ -3,6 +3,7 @@ package permissions
 import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/audit"
 )
 
 // worker is the program that carries the commands of a domain out.
@@ -24,6 +25,7 @@ func (o Options) worker(d event.Domain) User {
 		u.publish("reads schedules and wake-ups", readLast(topology.StreamParked, subject))
 	}
 	u.publish("takes what no longer waits out of PARKED", api("STREAM.MSG.DELETE."+topology.StreamParked))
+	u.publish("removes commands with secrets after their outcome", api("STREAM.MSG.DELETE."+topology.StreamCommands))
 	u.publish("results", topology.EventsOf(topology.Any, d))
 	u.publish("parks commands and schedules their wake-ups", topology.WaitingOf(d)...)
 	u.publish("dead letters", topology.DeadOf(topology.Any, d))
@@ -67,17 +69,37 @@ func (o Options) streams() User {
 			u.publish("makes consumers that are missing", c.api("CREATE")+"."+c.filter)
 		}
 	}
+	u.audited()
+	return u
+}
+
+// console is the program that serves the console. Who may act on which tenant there is its affair.
+func (o Options) console() User {
+	u := User{Name: Console, Role: "serves the console"}
+	o.acts(&u)
+	for _, d := range event.Domains() {
+		for _, c := range o.consumers(d) {
+			u.publish("shows which replica has a partition", c.api("INFO"))
+		}
+	}
 	return u
 }
 
 // operator is the command line of those who run the system. It reaches every tenant: a dead letter
 // is taken out by its sequence, which no subject keeps to a tenant.
-func (o Options) operator() User {
-	u := User{Name: Operator, Role: "the command line of those who run the system; every tenant"}
+func (o Options) operator(name string) User {
+	u := User{Name: name, Role: "the command line of those who run the system; every tenant"}
+	o.acts(&u)
+	u.publish("publishes the keys to seal secrets to", topology.RecipientsSubject(topology.Any))
+	return u
+}
+
+// acts are the rules of those who see the whole system and act on operations.
+func (o Options) acts(u *User) {
 	for _, d := range event.Domains() {
 		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
+		u.publish("has an operation that waits tried at once", topology.WakeUpsOf(d))
 	}
-	u.publish("publishes the keys to seal secrets to", topology.RecipientsSubject(topology.Any))
 	u.publish("status; follows from now on", streamInfo(allStreams()...)...)
 	u.publish("status", api("CONSUMER.LIST."+topology.StreamCommands))
 	for _, stream := range append(projected(), topology.StreamDrift) {
@@ -88,7 +110,22 @@ func (o Options) operator() User {
 		u.publish("shows commands, outcomes and dead letters", append(readMessage(stream), readLast(stream, ">"))...)
 	}
 	u.publish("discards dead letters", api("STREAM.MSG.DELETE."+topology.StreamDead))
+	u.publish("removes secrets of dead-lettered commands", api("STREAM.MSG.DELETE."+topology.StreamCommands))
+	u.audited()
+}
+
+// auditor reads what people did, and nothing else.
+func auditor() User {
+	u := User{Name: Auditor, Role: "reads what people did (mailwright audit)"}
+	u.publish("reads AUDIT", append(follow(topology.StreamAudit), api("CONSUMER.DELETE."+topology.StreamAudit+".*"))...)
+	u.publish("reads AUDIT", append(readMessage(topology.StreamAudit), streamInfo(topology.StreamAudit)...)...)
 	return u
+}
+
+// audited are the rules of a user whose program does what a person tells it. It publishes in AUDIT on
+// the subjects of its own name alone: so NATS vouches for the user.
+func (u *User) audited() {
+	u.publish("tells AUDIT what the person does", topology.AuditOf(u.Name), audit.UserInfoSubject())
 }
 
 // publisher publishes the commands of a scope and awaits their outcomes.

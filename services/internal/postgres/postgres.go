@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,10 +24,30 @@ const applicationName = "mailwright"
 // pooler that does not keep sessions, …). Where they do not, a statement is prepared once a
 // connection, a connection is tried for at most 10 s and replaced after an hour.
 func Open(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, minPool, nil)
+}
+
+// Reader is the role that may read the views of schema mailwright_views, and nothing else.
+const Reader = "mailwright_reader"
+
+// queryTimeout bounds a query of [OpenReader], in milliseconds.
+const queryTimeout = "10000"
+
+// OpenReader returns a pool as [Open] does, whose sessions act as the role [Reader], read only and
+// find the views without a schema. The URL's user must be a member of that role.
+func OpenReader(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, minPool, map[string]string{
+		"role": Reader, "default_transaction_read_only": "on", "search_path": "mailwright_views", "statement_timeout": queryTimeout,
+	})
+}
+
+// open opens a pool whose sessions have further parameters, as SET takes them.
+func open(ctx context.Context, databaseURL string, minPool int, parameters map[string]string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, errMalformed // the parser's own error quotes from the URL
 	}
+	maps.Copy(config.ConnConfig.RuntimeParams, parameters)
 	config.MaxConns = max(config.MaxConns, int32(minPool))
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second

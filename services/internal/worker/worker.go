@@ -15,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/tenant"
@@ -33,6 +34,7 @@ type Config struct {
 	// RebalanceInterval is the shortest tenure of a partition.
 	RebalanceInterval time.Duration `help:"How long this replica keeps a partition for which another waits, at least; at most twice as long." default:"30s"`
 	RecheckAfter      time.Duration `help:"How long after its arrival each command is checked once more, for one that has no outcome and is not delivered any more." default:"10m"`
+	SecretAge         time.Duration `help:"How long a command that holds a secret, plain or sealed, stays in COMMANDS after its outcome; 0: it is removed at once. Other values take effect at the recheck, so up to --recheck-after later." default:"0s"`
 	TenantConcurrency int           `help:"How many commands of one tenant may be under way at one vendor in this process; 0: any number." default:"24"`
 	VendorConcurrency int           `help:"How many commands may be under way at one vendor in this process, of 256 that may outlast --park-after; 0: any number." default:"128"`
 	failpoint.Flags
@@ -82,6 +84,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		return errors.Join(err, bus.Denied(nc))
 	}
 	d := Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log}
+	metrics.SetTenants(tenants.Names())
 	table, err := handlers(d)
 	if err != nil {
 		return err
@@ -99,6 +102,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("streams", streams(js))
+	p.Measure(engine.Measure)
 	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
 	// Serve returns when ctx has ended and no message is in flight; only then is the connection
 	// closed.
@@ -134,6 +138,7 @@ func engineConfig(domain event.Domain, handlers map[string]operation.Handler, d 
 		ParkAfter:         cfg.ParkAfter,
 		RebalanceInterval: cfg.RebalanceInterval,
 		RecheckAfter:      cfg.RecheckAfter,
+		SecretAge:         cfg.SecretAge,
 		Operators:         d.Tenants.Operators(),
 		StrictKeys:        d.Tenants.StrictKeys(),
 		Secrets:           secrets,
