@@ -33,7 +33,7 @@ func TestBuildsAndImagesAreReproducible(t *testing.T) {
 	began := time.Now()
 	command(t, tree, []string{"MAKEFLAGS=", "GOCACHE=" + cache}, "make", "--no-print-directory", "build")
 	took := time.Since(began).Round(time.Second)
-	report.checked(t, checkBuilds, fmt.Sprintf("%d programs built twice, at two paths, the second time with an empty cache (%s)", len(programs()), took), differing(t, bin, filepath.Join(tree, "bin")))
+	report.checked(t, checkBuilds, fmt.Sprintf("%d programs built twice, at two paths, the second time with an empty cache (%s)", len(programs(t)), took), differing(t, bin, filepath.Join(tree, "bin")))
 
 	first, second := stamped(t, tree, cache, "first"), stamped(t, tree, cache, "second")
 	report.proved(t, checkBuilds, "a program with the time of its build in it", differing(t, first, second, "sandbox"))
@@ -67,7 +67,7 @@ func clone(t *testing.T) string {
 func differing(t *testing.T, one, other string, names ...string) (faults []string) {
 	t.Helper()
 	if names == nil {
-		names = programs()
+		names = programs(t)
 	}
 	for _, name := range names {
 		a, err := supplychain.Read(filepath.Join(one, name))
@@ -109,20 +109,20 @@ func checkTheImages(t *testing.T, tree string) {
 		report.notChecked(t, checkImages, "no Docker engine answers")
 		return
 	}
-	first := images(t, tree, "check-1", programs())
+	first := images(t, tree, "check-1", programs(t))
 	moved := filepath.Join(filepath.Dir(tree), "moved")
 	if err := os.Rename(tree, moved); err != nil {
 		t.Fatal(err)
 	}
-	second := images(t, moved, "check-2", programs())
+	second := images(t, moved, "check-2", programs(t))
 	var faults []string
-	for _, name := range programs() {
+	for _, name := range programs(t) {
 		if first[name] != second[name] {
 			faults = append(faults, fmt.Sprintf("the image of %s was built twice and differs:\n%s\n%s", name, first[name], second[name]))
 		}
 		faults = append(faults, lacking(t, "mailwright/"+name+":check-1", "sbom/"+name+".cdx.json", "licenses/github.com/mailwright/mailwright/LICENSE")...)
 	}
-	report.checked(t, checkImages, fmt.Sprintf("%d images built twice, at two paths: layers and settings are equal, each holds its SBOM and its licences", len(programs())), faults)
+	report.checked(t, checkImages, fmt.Sprintf("%d images built twice, at two paths: layers and settings are equal, each holds its SBOM and its licences", len(programs(t))), faults)
 
 	third := images(t, moved, "check-3", []string{"sandbox"}, "SOURCE_DATE_EPOCH=1")
 	var found []string
