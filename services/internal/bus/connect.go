@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -52,6 +53,7 @@ func dial(natsURL, name string, logger *slog.Logger, options ...nats.Option) (*n
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			metrics.NATSConnected.WithLabelValues().Set(1)
 			logger.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
+			warnOfPlainText(nc, logger)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			metrics.NATSConnected.WithLabelValues().Set(0)
@@ -96,6 +98,18 @@ func Disconnect(ctx context.Context, nc *nats.Conn) error {
 		return fmt.Errorf("bus: disconnect from NATS: %w", err)
 	}
 	return nil
+}
+
+// warnOfPlainText logs a warning if the connection leaves this machine without TLS.
+func warnOfPlainText(nc *nats.Conn, logger *slog.Logger) {
+	if _, err := nc.TLSConnectionState(); err == nil {
+		return
+	}
+	address, err := netip.ParseAddrPort(nc.ConnectedAddr())
+	if err == nil && address.Addr().Unmap().IsLoopback() {
+		return
+	}
+	logger.Warn("the connection to NATS is not encrypted: whoever can listen on the network reads and changes what it carries; give --nats-ca, or a tls:// URL")
 }
 
 // await waits until the connection has a status, or until ctx ends.

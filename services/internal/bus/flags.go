@@ -17,27 +17,30 @@ type ConnFlags struct {
 
 // Connect connects to NATS like the function [Connect], with the credentials of the settings.
 func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
-	options, err := s.options(name)
+	options, who, err := s.options(name, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	nc, err := Connect(ctx, s.NATSURL, name, log, options...)
-	return withJetStream(nc, err)
+	return withJetStream(nc, who, err)
 }
 
 // Dial connects as Connect does, but does not wait for NATS: until it answers, requests fail.
 func (s ConnFlags) Dial(name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
-	options, err := s.options(name)
+	options, who, err := s.options(name, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	nc, err := dial(s.NATSURL, name, log, options...)
-	return withJetStream(nc, err)
+	return withJetStream(nc, who, err)
 }
 
-func withJetStream(nc *nats.Conn, err error) (*nats.Conn, jetstream.JetStream, error) {
+func withJetStream(nc *nats.Conn, who *login, err error) (*nats.Conn, jetstream.JetStream, error) {
 	if err != nil {
 		return nil, nil, err
+	}
+	if who != nil {
+		who.conn.Store(nc)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -87,7 +87,9 @@ func TestTheSBOMIsValidAndHoldsWhatGoSaysThatTheProgramHolds(t *testing.T) {
 			func(b *cdx.BOM) { *b.Components = (*b.Components)[1:] }, "[the SBOM lacks std " + p.Go + "]",
 		},
 		"a module too much": {
-			func(b *cdx.BOM) { *b.Components = append(*b.Components, cdx.Component{Name: "example.com/x", Version: "v1.0.0"}) },
+			func(b *cdx.BOM) {
+				*b.Components = append(*b.Components, cdx.Component{Name: "example.com/x", Version: "v1.0.0"})
+			},
 			"[the program does not hold example.com/x v1.0.0]",
 		},
 	} {

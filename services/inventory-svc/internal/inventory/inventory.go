@@ -39,7 +39,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := tenant.Connect(d.Tenants, enpower.Vendor,
+	clients, err := tenant.Connect(d.Tenants, enpower.Vendor, d.Log,
 		func(t *tenant.Tenant) *tenant.EnPower { return t.EnPower },
 		func(c *tenant.EnPower) (syncer, error) {
 			cfg := c.Client(d.Config.HTTP())

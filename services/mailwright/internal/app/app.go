@@ -147,6 +147,7 @@ func (a *App) ConnectAs(ctx context.Context, user string) (*nats.Conn, jetstream
 		return nil, nil, err
 	}
 	auth := a.AuthFlags
+	auth.NATSCA = cmp.Or(auth.NATSCA, e.CA)
 	auth.NATSInboxPrefix = cmp.Or(auth.NATSInboxPrefix, bus.InboxPrefix(cmp.Or(a.NATSUser, user)))
 	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, AuthFlags: auth}.Connect(ctx, "mailwright", a.Log)
 	if err != nil && ctx.Err() != nil {
