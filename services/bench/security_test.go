@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,6 +141,9 @@ func (h *host) secured(b *testing.B, r *report) {
 			rates[i] = median(pick(results[i], func(r round) float64 { return r.rate }))
 			name := fmt.Sprintf("end to end, %s: %s", s.name(), v.name)
 			r.add(benchmark.Row{Name: name + ", beside the other", Value: rates[i], Unit: "commands/s", CPU: median(pick(results[i], round.cpuOfAll))})
+			for _, part := range slices.Sorted(maps.Keys(results[i][0].cpu)) {
+				r.add(benchmark.Row{Name: name + ", CPU of " + part, Value: median(pick(results[i], func(r round) float64 { return r.cpu[part] })), Unit: "us a command"})
+			}
 		}
 		r.atLeast(minSecured, benchmark.Row{Name: fmt.Sprintf("end to end, %s: with TLS and permissions", s.name()), Value: rates[1] / rates[0], Unit: "of without"})
 	}
