@@ -25,8 +25,12 @@ import (
 // running is Mailwright with a console, as `mailwright dev` runs it, and with NATS' permissions.
 var running *stack.Stack
 
+// binaries is the folder of the programs.
+var binaries string
+
 func TestMain(m *testing.M) {
 	os.Exit(testprograms.Run(func(bin string) int {
+		binaries = bin
 		dir, err := os.MkdirTemp("", "mw-console-")
 		if err == nil {
 			err = os.Chmod(dir, 0o755) // Postgres may run as another user below it
