@@ -2,6 +2,7 @@ package security
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
@@ -16,10 +17,10 @@ type kind struct {
 var (
 	workers    = []string{"directory-svc", "mailbox-svc", "delegation-svc", "inventory-svc"}
 	tenants    = []string{"contoso", "fabrikam"}
-	streams    = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DRIFT", "PARKED", "DEAD", "RECIPIENTS"}
-	projected  = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DEAD"}
-	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
-	allScoped  = everyone[7:]
+	streams    = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DRIFT", "PARKED", "DEAD", "RECIPIENTS", "AUDIT"}
+	projected  = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DEAD", "AUDIT"}
+	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "console", "auditor", "operator-alex", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
+	allScoped  = everyone[10:]
 	allReaders = []string{"reader-contoso", "reader-contoso-mailbox", "reader-fabrikam"}
 )
 
@@ -27,7 +28,12 @@ var (
 func kinds() []kind {
 	var list []kind
 	add := func(subject string, publishers ...[]string) {
-		list = append(list, kind{subject: subject, publishers: slices.Concat(publishers...)})
+		may := slices.Concat(publishers...)
+		if slices.Contains(may, "operator") {
+			may = append(may, "operator-alex")
+			may = append(may, only(!strings.HasPrefix(subject, "mailwright.recipients."), "console")...)
+		}
+		list = append(list, kind{subject: subject, publishers: may})
 	}
 	for _, d := range event.Domains() {
 		domainKinds(string(d), add)
@@ -41,7 +47,7 @@ func kinds() []kind {
 	}
 	nobody := []string{
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.OTHER", "$JS.API.SERVER.REMOVE", "$JS.API.META.LEADER.STEPDOWN",
-		"$JS.ACK.EVENTS.x.1.2.3.4.5", "$JS.ACK._.abcdefgh.EVENTS.x.1.2.3.4.5", "$JS.FC.COMMANDS.x.y", "$SYS.REQ.USER.INFO", "$SYS.REQ.SERVER.PING",
+		"$JS.ACK.EVENTS.x.1.2.3.4.5", "$JS.ACK._.abcdefgh.EVENTS.x.1.2.3.4.5", "$JS.FC.COMMANDS.x.y", "$SYS.REQ.SERVER.PING",
 		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.directory-0", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.PARKED.directory-0",
 		"mailwright.other", "other", "_INBOX.x", "_R_x.y",
 		// patterns, for the subscriptions
@@ -58,7 +64,11 @@ func kinds() []kind {
 			add(subject)
 		}
 	}
+	add("$SYS.REQ.USER.INFO", []string{"operator", "streams"})
 	for _, u := range everyone {
+		// Nobody acts under the name of another.
+		list = append(list, kind{subject: "mailwright.audit." + u + ".act", publishers: only(slices.Contains([]string{"operator", "operator-alex", "console", "streams"}, u), u)})
+		add("$JS.API.CONSUMER.CREATE.AUDIT.x.mailwright.audit."+u+".*", []string{"operator", "auditor", "projection-svc"})
 		list = append(list, kind{subject: "_INBOX_" + u + ".x.1", subscribers: []string{u}}, kind{subject: "_INBOX_" + u + ".>", subscribers: []string{u}})
 	}
 	return list
@@ -74,7 +84,7 @@ func domainKinds(d string, add func(string, ...[]string)) {
 		add("mailwright.parked."+t+"."+d+".key", worker)
 		add("mailwright.schedule."+t+"."+d+".key", worker)
 		add("mailwright.notbefore."+t+"."+d+".operation", worker)
-		add("mailwright.wake." + t + "." + d + ".0.key")
+		add("mailwright.wake."+t+"."+d+".0.key", []string{"operator"})
 		add("mailwright.dead."+t+"."+d+".operation", worker)
 		add("mailwright.drift."+t+"."+d+".mailbox", only(d == "delegation", "projection-svc"))
 		add("mailwright.mailbox."+t+"."+d, []string{"inventory-svc"})
@@ -110,7 +120,7 @@ func durableKinds(stream, name, d string, add func(string, ...[]string)) {
 	worker := []string{d + "-svc"}
 	place := stream + "." + name
 	followed := only(stream == "COMMANDS", "operator", "projection-svc")
-	add("$JS.API.CONSUMER.INFO."+place, worker, []string{"streams"}, followed)
+	add("$JS.API.CONSUMER.INFO."+place, worker, []string{"streams", "console"}, followed)
 	add("$JS.API.CONSUMER.MSG.NEXT."+place, worker)
 	add("$JS.API.CONSUMER.UNPIN."+place, only(name != d+"-recheck", worker...))
 	add("$JS.ACK."+place+".1.2.3.4.5", worker)
@@ -138,12 +148,13 @@ func streamKinds(s string, add func(string, ...[]string)) {
 	isProjected := slices.Contains(projected, s)
 	byProjection := only(isProjected, "projection-svc")
 	byInventory := only(s == "MAILBOXES", "inventory-svc")
-	read := slices.Concat([]string{"operator"}, only(isProjected || s == "DRIFT", "projection-svc"), only(s == "COMMANDS" || s == "EVENTS" || s == "PARKED", workers...), byInventory)
-	add("$JS.API.STREAM.INFO."+s, workers, []string{"streams", "operator"}, only(isProjected || s == "DRIFT", "projection-svc"))
+	byAuditor := only(s == "AUDIT", "auditor")
+	read := slices.Concat([]string{"operator"}, byAuditor, only(isProjected || s == "DRIFT", "projection-svc"), only(s == "COMMANDS" || s == "EVENTS" || s == "PARKED", workers...), byInventory)
+	add("$JS.API.STREAM.INFO."+s, workers, []string{"streams", "operator"}, only(isProjected || s == "DRIFT", "projection-svc"), byAuditor)
 	add("$JS.API.STREAM.CREATE."+s, []string{"streams"})
 	add("$JS.API.STREAM.MSG.GET."+s, read)
 	add("$JS.API.DIRECT.GET."+s, read)
-	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED", workers...), only(s == "DEAD", "operator"))
+	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED" || s == "COMMANDS", workers...), only(s == "DEAD" || s == "COMMANDS", "operator"))
 	for _, request := range []string{"UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"} {
 		add("$JS.API.STREAM." + request + "." + s)
 	}
@@ -151,12 +162,14 @@ func streamKinds(s string, add func(string, ...[]string)) {
 	add("$JS.API.CONSUMER.LIST."+s, only(s == "COMMANDS", "operator"))
 	followed := only(s != "PARKED" && s != "RECIPIENTS", "operator")
 	add("$JS.API.CONSUMER.CREATE."+s, nil)
-	add("$JS.API.CONSUMER.CREATE."+s+".x", followed, byProjection)
-	add("$JS.API.CONSUMER.CREATE."+s+".x.>", followed, byProjection)
+	add("$JS.API.CONSUMER.CREATE."+s+".x", followed, byProjection, byAuditor)
+	add("$JS.API.CONSUMER.CREATE."+s+".x.>", followed, byProjection, byAuditor)
 	add("$JS.API.CONSUMER.DURABLE.CREATE." + s + ".x")
 	// A consumer that only its owner can name; see docs/security.md.
 	var own []string
 	switch s {
+	case "AUDIT":
+		own = byAuditor
 	case "EVENTS", "DEAD":
 		own = allScoped
 	case "DRIFT":

@@ -99,6 +99,7 @@ type Attempt struct {
 	// keyProblem says that the key is not the recommended one: see keyProblem.
 	keyProblem string
 	secrets    secrets
+	removal    removal
 	// secretFaults are sealed secrets that cannot be opened, and plain ones that are not allowed.
 	secretFaults []event.Fault
 	// lease is that of the message that brought the command; of the wake-up that a detached call
@@ -150,7 +151,8 @@ func (r *Attempt) Attributes() []event.Attribute {
 // envelope is what the results of a command share.
 func (r *Attempt) envelope() envelope {
 	return envelope{
-		tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.Attributes(),
+		tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(),
+		attributes: append(r.Attributes(), event.Principal(r.Command)...),
 	}
 }
 

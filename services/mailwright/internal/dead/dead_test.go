@@ -16,6 +16,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
@@ -131,7 +132,7 @@ func (e *env) ackExternally(by func(jetstream.Msg) error, commands ...*nats.Msg)
 		e.Fatal(err)
 	}
 	address, _ := topology.ParseCommandSubject(last.Subject)
-	partition := bus.CommandConsumer(event.DomainDelegation, address.Partition)
+	partition := bus.CommandConsumer(event.DomainDelegation, 0, address.Partition)
 	group := partition.PriorityGroups[0]
 	cons, err := e.JS.CreateConsumer(e.Context(), topology.StreamCommands, partition)
 	if err != nil {
@@ -215,10 +216,10 @@ func TestList(t *testing.T) {
 	}{
 		"all":      {nil, []uint64{1, 2, 3, 4, 5}},
 		"tenant":   {[]string{"--tenant", "fabrikam"}, []uint64{5}},
-		"tenants":  {[]string{"--tenant", "contoso,adatum", "--reason", "unreadable,max-deliveries"}, []uint64{1, 4}},
+		"tenants":  {[]string{"--tenant", "contoso,adatum", "--dead-reason", "unreadable,max-deliveries"}, []uint64{1, 4}},
 		"domain":   {[]string{"--domain", "mailbox,inventory"}, []uint64{5}},
-		"advisory": {[]string{"--reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
-		"reason":   {[]string{"--reason", "unreadable", "--reason", "acked-without-outcome"}, []uint64{1, 5}},
+		"advisory": {[]string{"--dead-reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
+		"reason":   {[]string{"--dead-reason", "unreadable", "--dead-reason", "acked-without-outcome"}, []uint64{1, 5}},
 		"type":     {[]string{"--type", "delegation.change,delegation.set"}, []uint64{2, 3, 4}},
 		"source":   {[]string{"--source", "/itsm"}, []uint64{5}},
 		"since":    {[]string{"--since", "1h"}, []uint64{1, 2, 3, 4, 5}},
@@ -230,7 +231,7 @@ func TestList(t *testing.T) {
 			e := &env{t, e.Env}
 			var got []uint64
 			for line := range strings.Lines(e.run(0, "", append([]string{"ls", "--json"}, c.args...)...)) {
-				var l dead.Letter
+				var l deadletters.Letter
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatalf("%s: %v", line, err)
 				}
@@ -261,7 +262,7 @@ func TestListMoreThanABatch(t *testing.T) {
 	if n := strings.Count(e.run(0, "", "ls", "--json"), "\n"); n != many {
 		t.Errorf("%d lines", n)
 	}
-	e.run(0, "1234 dead letters done", "discard", "--all", "--yes")
+	e.run(0, "1234 dead letters done", "discard", "--all", "--yes", "--reason", "CHG-1")
 	if e.lettersLeft() != 0 {
 		t.Errorf("%d are left", e.lettersLeft())
 	}

@@ -285,3 +285,6 @@ func describeFolder(d event.FolderChangedData) string {
 	}
 	return text
 }
+
+// Cell makes the text of a publisher or vendor fit for a cell of a table; "-" for none.
+func Cell(text string) string { return cmp.Or(OneLine(text), "-") }

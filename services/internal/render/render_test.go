@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 func TestTypesHaveAShortForm(t *testing.T) {

@@ -1,4 +1,4 @@
-package dead
+package deadletters
 
 import (
 	"cmp"
@@ -7,47 +7,39 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/internal/streamreader"
-	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
-// deadStream reads the stream DEAD and the original messages of its dead letters.
-type deadStream struct {
-	nc   *nats.Conn
+// Stream reads the stream DEAD and the original messages of its dead letters.
+type Stream struct {
 	js   jetstream.JetStream
 	dead jetstream.Stream
 }
 
-func open(ctx context.Context, a *app.App) (*deadStream, error) {
-	connectCtx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
-	defer cancel()
-	nc, js, err := a.Connect(connectCtx)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := js.Stream(connectCtx, topology.StreamDead)
+// Open opens the stream DEAD. [client.ErrNoStreams] is in the error if there is none.
+func Open(ctx context.Context, js jetstream.JetStream) (*Stream, error) {
+	stream, err := js.Stream(ctx, topology.StreamDead)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = client.ErrNoStreams
 	}
 	if err != nil {
-		nc.Close()
 		return nil, fmt.Errorf("stream %s: %w", topology.StreamDead, err)
 	}
-	return &deadStream{nc, js, stream}, nil
+	return &Stream{js, stream}, nil
 }
 
-func (d *deadStream) close() { d.nc.Close() }
+// JS is what the stream is read by.
+func (d *Stream) JS() jetstream.JetStream { return d.js }
 
-// letters yields the present dead letters, the oldest first.
-func (d *deadStream) letters(ctx context.Context) iter.Seq2[Letter, error] {
+// Letters yields the present dead letters, the oldest first.
+func (d *Stream) Letters(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		for m, err := range streamreader.Messages(ctx, d.js, topology.StreamDead, jetstream.OrderedConsumerConfig{}) {
 			if err != nil {
@@ -62,8 +54,8 @@ func (d *deadStream) letters(ctx context.Context) iter.Seq2[Letter, error] {
 	}
 }
 
-// letter reads one dead letter; found is false if there is none.
-func (d *deadStream) letter(ctx context.Context, sequence uint64) (l Letter, found bool, err error) {
+// Letter reads one dead letter; found is false if there is none.
+func (d *Stream) Letter(ctx context.Context, sequence uint64) (l Letter, found bool, err error) {
 	m, err := d.dead.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Letter{}, false, nil
@@ -76,11 +68,11 @@ func (d *deadStream) letter(ctx context.Context, sequence uint64) (l Letter, fou
 }
 
 // complete adds the facts of the original message to an advisory of JetStream, which has none.
-func (d *deadStream) complete(ctx context.Context, l Letter) (Letter, error) {
+func (d *Stream) complete(ctx context.Context, l Letter) (Letter, error) {
 	if l.Content.Subject != "" || l.Content.Sequence == 0 {
 		return l, nil
 	}
-	m, err := d.original(ctx, l)
+	m, err := d.Original(ctx, l)
 	if err != nil || m == nil {
 		return l, err
 	}
@@ -124,8 +116,8 @@ func identify(m *jetstream.RawStreamMsg, address topology.Address) identity {
 	}
 }
 
-// original reads the message that a dead letter refers to; nil if its stream no longer has it.
-func (d *deadStream) original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, error) {
+// Original reads the message that a dead letter refers to; nil if its stream no longer has it.
+func (d *Stream) Original(ctx context.Context, l Letter) (*jetstream.RawStreamMsg, error) {
 	if l.Content.Sequence == 0 {
 		return nil, nil
 	}
@@ -152,9 +144,9 @@ func (d *deadStream) original(ctx context.Context, l Letter) (*jetstream.RawStre
 // errUnreadableRecord says that the state of an operation cannot be read, not even by a service.
 var errUnreadableRecord = errors.New("the record of its operation cannot be read")
 
-// outcome reads the state of an operation's outcome; "" if it has none. The error wraps
+// Outcome reads the state of an operation's outcome; "" if it has none. The error wraps
 // errUnreadableRecord if the last message of the record is no event of ours.
-func (d *deadStream) outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
+func (d *Stream) Outcome(ctx context.Context, tenant string, domain event.Domain, operationID string) (event.State, error) {
 	if operationID == "" {
 		return "", nil
 	}
@@ -180,8 +172,8 @@ func (d *deadStream) outcome(ctx context.Context, tenant string, domain event.Do
 	return state, nil
 }
 
-// discard deletes a dead letter.
-func (d *deadStream) discard(ctx context.Context, l Letter) error {
+// Discard deletes a dead letter.
+func (d *Stream) Discard(ctx context.Context, l Letter) error {
 	if err := bus.DeleteMessage(ctx, d.dead, l.Sequence); err != nil {
 		return fmt.Errorf("take dead letter %d out of %s: %w", l.Sequence, topology.StreamDead, err)
 	}

@@ -1,4 +1,6 @@
-package dead
+// Package deadletters reads, replays and discards what stands in the stream DEAD. The command line
+// and the console act through it.
+package deadletters
 
 import (
 	"strings"
@@ -6,7 +8,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/operation"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 // Letter is a message of DEAD.
@@ -32,7 +34,12 @@ func read(sequence uint64, storedAt time.Time, subject string, data []byte) Lett
 	return l
 }
 
-// sourceAndID names the command; "" if neither is known.
-func (l Letter) sourceAndID() string {
+// SourceAndID names the command; "" if neither is known.
+func (l Letter) SourceAndID() string {
 	return strings.TrimSpace(l.Content.Source + " " + l.Content.ID)
+}
+
+// Describe gives the reason, type, source and id of a dead letter.
+func (l Letter) Describe() string {
+	return render.OneLine(strings.TrimSpace(strings.Join([]string{l.Content.Reason, render.Short(l.Content.Type), l.SourceAndID()}, " ")))
 }
