@@ -105,6 +105,8 @@ var visits = []struct {
 	{"operations-ticket", "/operations?q=" + ticket, []string{"Named by", "Ben Costa"}},
 	{"operations-text", "/operations?q=refuses+our+credentials", []string{"in any field", "Refused Dietz"}},
 	{"operations-waiting", "/operations?state=waiting", []string{"Not Yet"}},
+	{"operation-failed", "/operations/" + event.OperationID(stack.SandboxTenant, hr, "joiner-2"), []string{"Refused Dietz", "403"}},
+	{"operation-waiting", "/operations/" + event.OperationID(stack.SandboxTenant, hr, "box-1"), []string{"Not Yet", "waiting"}},
 	{"people", "/people?q=alex@contoso.com", []string{"Alex Wilber", "Who may send on behalf of alex@contoso.com", "delegate1@contoso.com", "delegation.read"}},
 	{"people-empty", "/people", []string{"what is known of one person"}},
 	{"inventory", "/inventory", []string{"Adele Vance", "Alex Wilber", "Latest change"}},
@@ -234,7 +236,7 @@ func TestTakeAnInventory(t *testing.T) {
 	ctx, base := browse(t)
 	do(t, ctx, chromedp.Navigate(base+"/inventory"))
 	before := js[int](t, ctx, `document.querySelectorAll("#syncs tbody tr").length`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("form[action='/inventory/sync'] input[name=reason]"), ticket), chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
 	until(t, ctx, shows("is being taken"))
 	until(t, ctx, fmt.Sprintf(`document.querySelectorAll("#syncs tbody tr").length > %d`, before))
 }

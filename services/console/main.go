@@ -18,6 +18,7 @@ import (
 	"github.com/mailwright/mailwright/services/console/internal/page"
 	"github.com/mailwright/mailwright/services/console/internal/pages/delegates"
 	"github.com/mailwright/mailwright/services/console/internal/pages/inventory"
+	"github.com/mailwright/mailwright/services/console/internal/pages/operation"
 	"github.com/mailwright/mailwright/services/console/internal/pages/operations"
 	"github.com/mailwright/mailwright/services/console/internal/pages/overview"
 	"github.com/mailwright/mailwright/services/console/internal/pages/people"
@@ -54,7 +55,7 @@ const poolSize = 8
 // pages are the pages, in the order of the navigation.
 func pages(s page.Source, cfg *config) []page.Page {
 	return slices.Concat(
-		[]page.Page{overview.New(s), operations.New(s), people.New(s), inventory.New(s)},
+		[]page.Page{overview.New(s), operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
 		delegates.New(s),
 		[]page.Page{system.New(s, system.Options{Services: cfg.Services})},
 	)

@@ -46,7 +46,8 @@ func TestOutages(t *testing.T) {
 			}
 			if part.name == stack.NATS { // nothing is said to be sent that is not
 				do(t, ctx, chromedp.Navigate(base+"/inventory"))
-				do(t, ctx, chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
+				do(t, ctx, chromedp.SendKeys(chromedp.CSS("form[action='/inventory/sync'] input[name=reason]"), ticket),
+					chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
 				until(t, ctx, shows("The command was not sent"))
 				do(t, ctx, chromedp.Navigate(base+"/operations"))
 			}

@@ -267,7 +267,7 @@ func TestATenantsPeopleSeeThatTenantAlone(t *testing.T) {
 		t.Errorf("the export has rows:\n%s", body)
 	}
 	for path, form := range map[string]url.Values{
-		"/inventory/sync":   {"tenant": {"contoso"}},
+		"/inventory/sync":   {"tenant": {"contoso"}, "reason": {"none"}},
 		"/delegates/remove": {"tenant": {"contoso"}, "mailbox": {"alex@contoso.com"}, "delegate": {"delegate1@contoso.com"}, "id": {"kate-1"}, "reason": {"none"}},
 	} {
 		res, err := browser.PostForm(base+path, form)
