@@ -24,6 +24,9 @@ func (a Actor) sign(e *event.Event) {
 	}
 }
 
+// cancelPrefix begins the ids of cancels.
+const cancelPrefix = "cancel."
+
 // Cancel publishes the command that cancels an operation. Its id holds the sequence of the record's
 // last event: a repetition is the same command, until something has happened to the operation.
 func Cancel(ctx context.Context, js jetstream.JetStream, t Target, by Actor) (client.Receipt, error) {
@@ -31,7 +34,7 @@ func Cancel(ctx context.Context, js jetstream.JetStream, t Target, by Actor) (cl
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return client.Receipt{}, err
 	}
-	id := fmt.Sprintf("cancel.%s.%d", t.OperationID, last.Sequence)
+	id := fmt.Sprintf("%s%s.%d", cancelPrefix, t.OperationID, last.Sequence)
 	e, err := event.New(id, by.Source, event.TypeOperationCancel, event.OperationCancelData{OperationID: t.OperationID})
 	if err != nil {
 		return client.Receipt{}, err
