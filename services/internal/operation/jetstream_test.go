@@ -2,15 +2,18 @@ package operation_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/client"
@@ -20,6 +23,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/permissions"
 	"github.com/mailwright/mailwright/services/internal/provision"
 )
 
@@ -123,13 +127,52 @@ func TestWhereJetStreamIs(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(nc.Close)
-			(&env{T: t, log: &logBuffer{}}).until("JetStream answers: a leaf node connects by itself", func() bool {
-				_, err := js.AccountInfo(t.Context())
-				return err == nil
-			})
-			worksThrough(t, js)
+			worksThrough(t, func(string) jetstream.JetStream { return js })
 		})
 	}
+}
+
+// TestPermissionsInADomain: every program has what it needs where JetStream's API has a prefix.
+func TestPermissionsInADomain(t *testing.T) {
+	t.Parallel()
+	where := bus.JetStreamFlags{JSDomain: "hub"}
+	options, err := where.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := permissions.Users(permissions.Options{Partitions: 3, JetStream: options, Scopes: []permissions.Scope{{Tenant: "contoso"}}})
+	seeds := t.TempDir()
+	keys, err := permissions.Seeds(seeds, users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.ReplaceAll(permissions.Config(users, keys), "%", "%%")
+	secured := strings.Replace(hub, "leafnodes { port: -1 }", "leafnodes { port: -1, authorization { user: link, password: example, account: MAILWRIGHT } }", 1)
+	server, hubOptions := startWith(t, secured+config)
+	// The link of a leaf node may do everything in its account; its users are kept to their rules.
+	leaf, _ := startWith(t, "# %q\nport: -1\nserver_name: leaf\nleafnodes { remotes: [ { url: \"nats://link:example@127.0.0.1:"+strconv.Itoa(hubOptions.LeafNode.Port)+
+		"\", account: MAILWRIGHT } ] }\n"+strings.ReplaceAll(config, "jetstream: enabled", ""))
+	for name, url := range map[string]string{"on a server of the domain": server.URL(), "behind a leaf node": leaf.URL()} {
+		t.Run(name, func(t *testing.T) { worksUnderPermissions(t, url, where, seeds) })
+	}
+}
+
+func worksUnderPermissions(t *testing.T, url string, where bus.JetStreamFlags, seeds string) {
+	t.Helper()
+	worksThrough(t, func(user string) jetstream.JetStream {
+		flags := bus.ConnFlags{NATSURL: url, JetStreamFlags: where, AuthFlags: bus.AuthFlags{NATSNKey: permissions.SeedFile(seeds, user)}}
+		nc, js, err := flags.Connect(t.Context(), user, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := bus.Denied(nc); err != nil {
+				t.Errorf("%s: %v", user, err)
+			}
+			nc.Close()
+		})
+		return js
+	})
 }
 
 // asUser starts a server, and is its URL for the user mailwright.
@@ -139,23 +182,29 @@ func asUser(t *testing.T, config string) string {
 	return "nats://mailwright:example@" + server.URL()[len("nats://"):]
 }
 
-// worksThrough makes the streams by a handle of JetStream, and has commands carried out: one at
-// once, one that is parked, one that waits for its time, and one after a change of the partitions.
-func worksThrough(t *testing.T, js jetstream.JetStream) {
+// worksThrough makes the streams and has commands carried out, each by the handle of a user: one
+// command at once, one that is parked, and one after a change of the partitions.
+func worksThrough(t *testing.T, handle func(user string) jetstream.JetStream) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), outcomeTimeout)
 	defer cancel()
+	streams, worker, publisher := handle(permissions.Streams), handle(permissions.Worker(event.DomainDelegation)), handle(permissions.Publisher(permissions.Scope{Tenant: "contoso"}))
 	apply := func(partitions int) {
 		t.Helper()
 		s := provision.Settings{Config: topology.Config{Partitions: partitions, MaxBytes: 64 << 20}}
-		if err := provision.Apply(ctx, js, s, func(provision.Item) error { return nil }); err != nil {
+		var err error
+		(&env{T: t, log: &logBuffer{}}).until("JetStream answers: a leaf node connects by itself", func() bool {
+			err = provision.Apply(ctx, streams, s, func(provision.Item) error { return nil })
+			return !errors.Is(err, nats.ErrNoResponders)
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	apply(2)
 	f := &effects{order: map[string][]string{}, calls: map[string]int{}}
 	engine, err := operation.New(ctx, operation.Config{
-		Domain: event.DomainDelegation, JS: js, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.TypeDelegationChange: {Perform: f.perform}},
+		Domain: event.DomainDelegation, JS: worker, Log: slog.New(slog.DiscardHandler), Handlers: map[string]operation.Handler{event.TypeDelegationChange: {Perform: f.perform}},
 		ParkAfter: 100 * time.Millisecond, Retries: operation.Retries{failure.Throttled: {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour}},
 	})
 	if err != nil {
@@ -178,11 +227,11 @@ func worksThrough(t *testing.T, js jetstream.JetStream) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		receipt, err := client.Send(ctx, js, c)
+		receipt, err := client.Send(ctx, publisher, c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, err := client.Await(ctx, js, receipt); err != nil || o.State != event.StateSucceeded {
+		if o, err := client.Await(ctx, publisher, receipt); err != nil || o.State != event.StateSucceeded {
 			t.Fatalf("%s: %v, %v", id, o, err)
 		}
 	}
