@@ -157,7 +157,7 @@ func TestAsyncAPIHasEveryStreamThatOthersMayRead(t *testing.T) {
 		streams = append(streams, channel.(map[string]any)["x-jetstream-stream"].(string))
 	}
 	slices.Sort(streams)
-	want := slices.Sorted(slices.Values([]string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead}))
+	want := slices.Sorted(slices.Values([]string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamAudit}))
 	if diff := cmp.Diff(want, slices.Compact(streams)); diff != "" {
 		t.Errorf("(-want +channels):\n%s", diff)
 	}

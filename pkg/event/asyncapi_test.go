@@ -61,7 +61,7 @@ func TestAsyncAPIAgreesWithTypesSubjectsAndSchemas(t *testing.T) {
 	}
 	slices.Sort(onChannels)
 	onChannels = slices.Compact(onChannels) // what every domain takes stands on several
-	want := slices.Sorted(slices.Values(slices.Concat(event.CommandTypes(), event.ResultTypes())))
+	want := slices.Sorted(slices.Values(event.Types()))
 	if diff := cmp.Diff(want, onChannels); diff != "" {
 		t.Errorf("types without a channel (-) or unknown (+):\n%s", diff)
 	}
@@ -74,7 +74,7 @@ func TestAsyncAPIAgreesWithTypesSubjectsAndSchemas(t *testing.T) {
 
 // belongs reports whether a type belongs on a channel; those of operation.* belong to every domain.
 func belongs(eventType, address, stream string) bool {
-	placeholder := strings.NewReplacer("KEY", "{key}", "OPERATION", "{operationid}", "TENANT", "{tenant}", "MAILBOX", "{mailbox}").Replace
+	placeholder := strings.NewReplacer("KEY", "{key}", "OPERATION", "{operationid}", "TENANT", "{tenant}", "MAILBOX", "{mailbox}", "USER", "{user}", "ACT", "{act}").Replace
 	if eventType == event.TypeMailboxObserved || eventType == event.TypeMailboxMissing {
 		return address == placeholder(topology.MailboxSubject("TENANT", "MAILBOX")) && stream == topology.StreamMailboxes
 	}
@@ -83,6 +83,9 @@ func belongs(eventType, address, stream string) bool {
 	}
 	if eventType == event.TypeDeadLetter {
 		return address == placeholder(topology.DeadSubject("TENANT", "{domain}", "OPERATION")) && stream == topology.StreamDead
+	}
+	if slices.Contains(event.AuditTypes(), eventType) {
+		return address == placeholder(topology.AuditSubject("USER", "ACT")) && stream == topology.StreamAudit
 	}
 	for _, d := range event.Domains() {
 		if own := event.DomainOf(eventType); own != "" && own != d {

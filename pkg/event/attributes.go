@@ -34,6 +34,9 @@ var attributes = map[string]form{
 	AttrCausationID:   text,
 	AttrTraceParent:   text,
 	AttrTraceState:    text,
+	AttrAuthType:      text,
+	AttrAuthID:        text,
+	AttrAuthClaims:    objectText,
 	AttrDryRun:        boolean,
 	AttrNotBefore:     timestamp,
 	AttrExpiryTime:    timestamp,
@@ -81,6 +84,19 @@ func text(value any) (any, string) {
 	default:
 		return value, ""
 	}
+}
+
+// objectText is a JSON object as text.
+func objectText(value any) (any, string) {
+	s, problem := text(value)
+	if problem != "" || s == nil {
+		return s, problem
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(s.(string)), &object) != nil {
+		return nil, "must be a JSON object as text"
+	}
+	return s, ""
 }
 
 func boolean(value any) (any, string) {

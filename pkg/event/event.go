@@ -33,8 +33,15 @@ const (
 	AttrContentHash   = "contenthash"   // on observations of mailboxes: a hash of the facts
 	AttrMailboxList   = "mailboxlist"   // on observations of rooms and equipment: ResourceList
 	AttrState         = "state"         // on results: the [State] that the event leaves its operation in
+	AttrAuthType      = "authtype"      // what kind of principal is behind it, such as AuthTypeUser
+	AttrAuthID        = "authid"        // which principal: personal data
+	AttrAuthClaims    = "authclaims"    // what is known of the principal, as JSON: personal data
 	AttrMailboxChange = "mailboxchange" // on observations of mailboxes: MailboxNew, MailboxChanged, MailboxReturned or MailboxGone
 )
+
+// AuthTypeUser is the value of [AttrAuthType] for a person with an account in the infrastructure.
+// cloudevent.json has the others.
+const AuthTypeUser = "user"
 
 // MailboxListResource is MailboxList's only value.
 const MailboxListResource = "resource"
@@ -82,6 +89,15 @@ func Extension(e Event, name string) string {
 
 // Attribute is an extension attribute.
 type Attribute struct{ Name, Value string }
+
+// Principal is who is behind a command, for [Extend]: CloudEvents' extension Auth Context.
+func Principal(command Event) []Attribute {
+	return []Attribute{
+		{AttrAuthType, Extension(command, AttrAuthType)},
+		{AttrAuthID, Extension(command, AttrAuthID)},
+		{AttrAuthClaims, Extension(command, AttrAuthClaims)},
+	}
+}
 
 // Extend sets extension attributes, those that have a value, on an event made by [New]. Their names
 // are this package's, so they are not checked one by one as the SDK would.

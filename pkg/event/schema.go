@@ -45,7 +45,7 @@ var compiled = sync.OnceValue(func() contract {
 		addSchema(c, name)
 	}
 	out := contract{envelope: c.MustCompile(schemas.BaseURI + "cloudevent.json"), types: map[string]*typeSchema{}}
-	for _, t := range slices.Concat(CommandTypes(), ResultTypes()) {
+	for _, t := range Types() {
 		s := c.MustCompile(SchemaURI(t))
 		out.types[t] = &typeSchema{schema: s, hasSecrets: marksSecrets(s, map[*jsonschema.Schema]bool{})}
 	}

@@ -79,6 +79,13 @@ const TypeDelegationDrift = Prefix + "delegation.drift.v1"
 // given up.
 const TypeDeadLetter = Prefix + "deadletter.v1"
 
+// Types of what people do to the system, on the stream AUDIT: the intent before the act, and how it
+// ended.
+const (
+	TypeAuditIntended  = Prefix + "audit.intended.v1"
+	TypeAuditCompleted = Prefix + "audit.completed.v1"
+)
+
 // TypeSyncProgress is the type of an event on the way of an inventory.sync.
 const TypeSyncProgress = Prefix + "inventory.sync.progress.v1"
 
@@ -135,6 +142,12 @@ func ResultTypes() []string {
 	}
 	return types
 }
+
+// AuditTypes lists the types on the stream AUDIT.
+func AuditTypes() []string { return []string{TypeAuditIntended, TypeAuditCompleted} }
+
+// Types lists all types of ours.
+func Types() []string { return slices.Concat(CommandTypes(), ResultTypes(), AuditTypes()) }
 
 // IsCommand reports whether a type is one of a command.
 func IsCommand(eventType string) bool { return slices.Contains(CommandTypes(), eventType) }

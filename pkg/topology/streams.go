@@ -22,6 +22,8 @@ const (
 	StreamDead      = "DEAD"
 	// StreamRecipients holds the keys to which publishers seal secrets.
 	StreamRecipients = "RECIPIENTS"
+	// StreamAudit holds what people do to the system.
+	StreamAudit = "AUDIT"
 )
 
 // DefaultPartitions is the number of parts into which a domain's keys are spread; each is held by
@@ -131,7 +133,12 @@ func Streams(c Config) []jetstream.StreamConfig {
 	// that lags answers with earlier keys, which the services still have: see docs/security.md.
 	recipients.AllowDirect = true
 
-	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients}
+	audit := stream(StreamAudit, "What people do to the system: who, what, why, and how it ended", join("audit", "*", "*"))
+	// Nobody takes out what he has done, whatever his permissions are.
+	audit.DenyDelete = true
+	audit.DenyPurge = true
+
+	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients, audit}
 }
 
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {

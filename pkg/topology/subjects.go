@@ -44,6 +44,24 @@ func MailboxSubject(tenant, mailbox string) string {
 // mailwright.recipients.<tenant>.
 func RecipientsSubject(tenant string) string { return join("recipients", tenant) }
 
+// AuditSubject holds what AUDIT tells of one act of a person: mailwright.audit.<user>.<act>. The user
+// is that of NATS, which the permissions keep to its own subjects.
+func AuditSubject(user, act string) string { return join("audit", event.Token(user), event.Token(act)) }
+
+// AuditOf matches the subjects of all acts of a user of NATS.
+func AuditOf(user string) string { return join("audit", event.Token(user), "*") }
+
+// ParseAuditSubject reads what [AuditSubject] writes.
+func ParseAuditSubject(subject string) (user, act string, ok bool) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 4 || tokens[0] != root || tokens[1] != "audit" {
+		return "", "", false
+	}
+	user, err1 := event.Untoken(tokens[2])
+	act, err2 := event.Untoken(tokens[3])
+	return user, act, err1 == nil && err2 == nil
+}
+
 // MailboxesOf matches the subjects of all mailboxes of a tenant.
 func MailboxesOf(tenant string) string { return join("mailbox", tenant, "*") }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+	"github.com/mailwright/mailwright/services/mailwright/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
@@ -46,6 +47,7 @@ type commands struct {
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
 	Cancel     cancel.Command     `cmd:"" help:"Cancel operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
+	Audit      audit.Command      `cmd:"" help:"List what people did, and why."`
 	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
 	Erase      erase.Command      `cmd:"" help:"Take what the system holds about a person out of every stream and every table."`

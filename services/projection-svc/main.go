@@ -31,7 +31,7 @@ type config struct {
 }
 
 func main() {
-	process.Main("projection-svc", "Keeps the projections in Postgres from the streams COMMANDS, EVENTS, MAILBOXES and DEAD.", &config{}, run)
+	process.Main("projection-svc", "Keeps the projections in Postgres from the streams COMMANDS, EVENTS, MAILBOXES, DEAD and AUDIT.", &config{}, run)
 }
 
 // memoryLimit is where the heap is collected keenly. What projections hold is bounded (package
@@ -79,6 +79,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	p.OnStop("projections", func(context.Context) error { stop(); running.Wait(); return nil })
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("postgres", pool.Ping)
+	p.Measure(func(context.Context) { postgres.Measure(pool) })
 	tuning := projector.DefaultTuning
 	tuning.Failpoints = cfg.Set()
 	for _, each := range streams {
@@ -86,6 +87,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 		for _, name := range projector.Names() {
 			p.Check("projection "+name, projector.Ready)
 		}
+		p.Measure(projector.Measure)
 		running.Go(func() { projector.Run(following) })
 	}
 	drifts := drift.Publisher{Pool: pool, JS: js, Log: p.Log, Every: time.Second}

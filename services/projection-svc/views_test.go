@@ -89,11 +89,14 @@ func documentedQueries(t testing.TB) map[string][]string {
 	return queries
 }
 
-// asReader runs f as the role for dashboards.
-func asReader(t testing.TB, db *pgxpool.Pool, f func(pgx.Tx) error) error {
+// The roles of those who read.
+const reader, auditor = "mailwright_reader", "mailwright_auditor"
+
+// as runs f as a role.
+func as(t testing.TB, role string, db *pgxpool.Pool, f func(pgx.Tx) error) error {
 	t.Helper()
 	return postgres.InTx(t.Context(), db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(t.Context(), "SET LOCAL ROLE mailwright_reader; SET LOCAL search_path = mailwright_views"); err != nil {
+		if _, err := tx.Exec(t.Context(), "SET LOCAL ROLE "+role+"; SET LOCAL search_path = mailwright_views"); err != nil {
 			return err
 		}
 		return f(tx)
@@ -116,8 +119,15 @@ func TestTheReaderRunsEveryDocumentedQueryAndReadsNoTable(t *testing.T) {
 		if len(queries[view]) == 0 {
 			t.Errorf("view %s has no example query", view)
 		}
+		role, other := reader, auditor
+		if view == "audit" {
+			role, other = auditor, reader
+		}
+		if err := as(t, other, db, func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), "SELECT FROM "+view); return err }); err == nil || !strings.Contains(err.Error(), "permission denied") {
+			t.Errorf("%s reads %s: %v", other, view, err)
+		}
 		for _, sql := range queries[view] {
-			err := asReader(t, db, func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), sql); return err })
+			err := as(t, role, db, func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), sql); return err })
 			if err != nil {
 				t.Errorf("%s: %v", sql, err)
 			}
@@ -131,9 +141,11 @@ func TestTheReaderRunsEveryDocumentedQueryAndReadsNoTable(t *testing.T) {
 		t.Errorf("documented, but not there: %v", queries)
 	}
 	for _, table := range tableNames(t.Context(), t, db) {
-		err := asReader(t, db, func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), "SELECT FROM mailwright."+table); return err })
-		if err == nil || !strings.Contains(err.Error(), "permission denied") {
-			t.Errorf("table %s: %v", table, err)
+		for _, role := range []string{reader, auditor} {
+			err := as(t, role, db, func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), "SELECT FROM mailwright."+table); return err })
+			if err == nil || !strings.Contains(err.Error(), "permission denied") {
+				t.Errorf("%s reads table %s: %v", role, table, err)
+			}
 		}
 	}
 }

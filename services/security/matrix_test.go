@@ -99,7 +99,7 @@ func altered(t *testing.T, written, seeds, name string, change func(*permissions
 
 func options(t *testing.T) permissions.Options {
 	t.Helper()
-	var o permissions.Options
+	o := permissions.Options{Operators: []string{person}}
 	for _, text := range scopes {
 		scope, err := permissions.ParseScope(text)
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 const (
@@ -35,9 +37,11 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 		// after a change of credentials the old ones are refused for a while: keep trying
 		nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(nc *nats.Conn) {
+			metrics.NATSConnected.WithLabelValues().Set(1)
 			logger.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			metrics.NATSConnected.WithLabelValues().Set(0)
 			if err != nil { // nil: Disconnect ended it
 				logger.Warn("lost the connection to NATS", "error", err)
 			}
@@ -48,9 +52,14 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			metrics.NATSConnected.WithLabelValues().Set(1)
+			metrics.NATSReconnects.WithLabelValues().Inc()
 			logger.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				metrics.NATSDenials.WithLabelValues().Inc()
+			}
 			logger.Error("NATS reported an error", "error", err)
 		}),
 	}, options...)...)

@@ -16,6 +16,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // Reasons of the engine why a message ends in DEAD; JetStream's own are in package event.
@@ -90,6 +91,7 @@ func (e *Engine) deadLetter(ctx context.Context, l deadLetter, d bus.Delivery) e
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
 	e.reach(failpoint.DeadLettered)
+	metrics.DeadLetters.WithLabelValues(string(e.cfg.Domain), metrics.Tenant(dead.Tenant), l.reason).Inc()
 	e.cfg.Log.Warn("dead-lettered", "reason", l.reason, "detail", l.detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 const (
@@ -48,6 +50,8 @@ type Engine struct {
 	// stopping ends when a stop begins: nothing waits in its slot any longer.
 	stopping context.Context
 	stop     context.CancelFunc
+	// subscribed delivers the commands, once Serve has begun.
+	subscribed atomic.Pointer[bus.Subscriber]
 }
 
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which
@@ -90,6 +94,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.stopping, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.stages = e.pipeline()
+	metrics.CallsLimit.WithLabelValues("tenant").Set(float64(cfg.Budget.Tenant))
+	metrics.CallsLimit.WithLabelValues("vendor").Set(float64(cfg.Budget.Vendor))
 	return e, nil
 }
 

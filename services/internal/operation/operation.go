@@ -151,7 +151,8 @@ func (r *Attempt) Attributes() []event.Attribute {
 // envelope is what the results of a command share.
 func (r *Attempt) envelope() envelope {
 	return envelope{
-		tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(), attributes: r.Attributes(),
+		tenant: r.Tenant, domain: r.address.Domain, operationID: r.ID, subject: r.Command.Subject(),
+		attributes: append(r.Attributes(), event.Principal(r.Command)...),
 	}
 }
 

@@ -350,18 +350,14 @@ func (d *drain) start(ctx context.Context, permit bus.Permit) {
 	})
 }
 
-// carryOut reads a command and takes it through the pipeline.
-func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) (err error) {
+// carryOut reads a command and takes it through the pipeline. A command that ends with an error
+// waits on its key from then on: in the overflow it would hold up all of its tenant's.
+func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) error {
 	e := d.engine
 	command, err := e.parking.readCommand(ctx, parkedCommand{Sequence: c.Sequence})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = d.afterPanic(ctx, c, command, p)
-		}
-	}()
 	if hasOutcome, err := d.hasOutcome(c, command); err != nil || hasOutcome {
 		return err
 	}
@@ -370,25 +366,48 @@ func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, d
 		address.Key = c.Key
 		return e.deadLetter(ctx, *lost, bus.Delivery{Stream: topology.StreamCommands, Sequence: c.Sequence, Subject: topology.PublishedSubject(address)})
 	}
-	_, err = e.process(ctx, task{
+	err = d.process(ctx, task{
 		queue: commandQueue{e.parking}, command: command, wasSetAside: true,
-		deliveries: d.wakeUp.NumDelivered, lease: d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
+		deliveries: 1, // those of the key's wake-up count, if it comes to that
+		lease:      d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
 	})
+	if err == nil || ctx.Err() != nil || e.stopping.Err() != nil {
+		return err
+	}
+	return d.parkOnKey(ctx, c, command, err)
+}
+
+// process takes a command through the pipeline. A panic in the engine is an error: no router
+// recovers the goroutines of a drain. Its value may quote a secret, so the error has its type.
+func (d *drain) process(ctx context.Context, t task) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			d.engine.cfg.Log.Error("a command in an overflow panicked", "sequence", t.command.Sequence, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %T", value)
+		}
+	}()
+	_, err = d.engine.process(ctx, t)
 	return err
 }
 
-// afterPanic parks a command on its key after a panic in the engine. The wake-up of the key meets
-// the panic again, and holds up that key alone. No router recovers the goroutines of a drain. The
-// value of the panic may quote a secret, so the log has its type.
-func (d *drain) afterPanic(ctx context.Context, c runCommand, command bus.Delivery, value any) error {
+// parkOnKey parks a command on its key after an error. The wake-up of the key meets the error
+// again, and holds up that key alone.
+func (d *drain) parkOnKey(ctx context.Context, c runCommand, command bus.Delivery, why error) error {
 	e := d.engine
-	e.cfg.Log.Error("a command in an overflow panicked; it waits on its key", "sequence", c.Sequence, "type", c.Type,
-		"panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
-	attempt, err := e.decode(command)
-	if err != nil {
-		return err
+	at := e.Now()
+	if r, ok := errors.AsType[*redeliverAfter](why); ok {
+		at = at.Add(r.delay)
+	} else {
+		e.cfg.Log.Warn("a command in an overflow waits on its key now", "sequence", c.Sequence, "type", c.Type, "error", why)
 	}
-	return commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, e.Now())
+	attempt, err := e.decode(command)
+	if err == nil {
+		err = commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, at)
+	}
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return nil
 }
 
 // hasOutcome reports whether a command that is gone was removed because its operation has its

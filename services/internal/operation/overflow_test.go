@@ -211,6 +211,33 @@ func TestAPanicHoldsUpNoOverflow(t *testing.T) {
 	env.nothingParked()
 }
 
+// TestAnErrorHoldsUpNoOverflow: a command whose record cannot be read waits on its key. It is given
+// up after as many deliveries there as anywhere else, and the others go on meanwhile.
+func TestAnErrorHoldsUpNoOverflow(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	unread := command("1", valid)
+	env.publishRaw(resultsOf(unread), nil, `{"hello":"there"}`)
+	env.publish(unread)
+	stored := env.messagesOn(topology.StreamCommands, ">")
+	o := env.overflow(stored...)
+	env.publishRaw(topology.WakeSubject(o), nil, "")
+	began := time.Now()
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
+	parked := env.stream(topology.StreamParked)
+	env.until("the overflow is worked off", func() bool {
+		_, err := parked.GetLastMsgForSubject(t.Context(), topology.ParkedSubject(o))
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	})
+	if n := env.deadLetters(); n != 0 {
+		t.Errorf("%d dead letters after the first look at the record", n)
+	}
+	env.dead(operation.RecordUnreadable)
+	if took := time.Since(began); took < 5*time.Second { // five deliveries, with pauses of 7.5 s together
+		t.Errorf("given up after %v", took)
+	}
+}
+
 // TestAnOverflowLeavesADetachedCallAlone: its command waits on its key, and the key's schedule is
 // its lease.
 func TestAnOverflowLeavesADetachedCallAlone(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // rechecker checks every command once more: a consumer of its own delivers each again. Once a
@@ -53,7 +54,10 @@ const (
 // is too young waits here until it is not: those behind it are younger still.
 func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) error {
 	e := r.engine
-	if !e.sleepUntil(d.StoredAt.Add(e.cfg.RecheckAfter)) {
+	due := d.StoredAt.Add(e.cfg.RecheckAfter)
+	lag := metrics.RecheckLagSeconds.WithLabelValues(string(e.cfg.Domain))
+	lag.Set(max(0, e.Now().Sub(due).Seconds()))
+	if !e.sleepUntil(due) {
 		return &redeliverAfter{} // at once, to another replica
 	}
 	began := time.Now()

@@ -43,6 +43,7 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 		return err
 	}
 	subscriber := e.subscriber(work)
+	e.subscribed.Store(subscriber)
 	for p := range partitions {
 		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.cfg.Domain, p), topology.CommandFilter(e.cfg.Domain, p), subscriber, consume(work, e.onCommand))
 		router.AddConsumerHandler(fmt.Sprintf("%s-wake-%d", e.cfg.Domain, p), topology.WakeFilter(e.cfg.Domain, p), subscriber, consume(work, e.onWakeUp))

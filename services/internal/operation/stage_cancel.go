@@ -111,7 +111,7 @@ func (e *Engine) mayCancel(a *Attempt, target *entry) bool {
 
 // publishCancelled ends the target's record, unless an attempt was faster.
 func (e *Engine) publishCancelled(ctx context.Context, by *Attempt, target *entry) error {
-	w := &writer{records: e.records, sequence: target.sequence, envelope: target.envelope}
+	w := &writer{records: e.records, sequence: target.sequence, envelope: target.envelope, command: &target.operation}
 	err := w.publish(ctx, event.CancelledType(e.cfg.Domain), event.CancelledData{
 		Operation: target.operation, By: event.CommandRef{Source: by.Command.Source(), ID: by.Command.ID()},
 	})

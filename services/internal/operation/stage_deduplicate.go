@@ -27,6 +27,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	case t.last.conflicts(t.attempt):
 		err = e.deadLetter(ctx, conflict(t.attempt), t.command)
 	case !t.last.state.Terminal():
+		countReceived(t)
 		e.prepare(t)
 		return step{}, nil
 	}

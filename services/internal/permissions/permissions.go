@@ -20,8 +20,10 @@ import (
 
 // Names of the users that are not programs.
 const (
-	Streams  = "streams"  // makes streams and consumers: mailwright streams apply
-	Operator = "operator" // the command line of those who run the system
+	Streams = "streams" // makes streams and consumers: mailwright streams apply
+	// Operator is the command line of those who run the system, where they share a user.
+	Operator = "operator"
+	Auditor  = "auditor" // reads what people did
 	// Erasure takes a person's data out: mailwright erase. It can take out anybody's.
 	Erasure = "erasure"
 	// Administrator may do everything in the account. It exists where
@@ -89,12 +91,18 @@ func Publisher(s Scope) string { return "publisher-" + s.name() }
 // Reader names the user that reads the events of a scope.
 func Reader(s Scope) string { return "reader-" + s.name() }
 
+// PersonalOperator names the user of one of those who run the system, so that AUDIT tells them
+// apart.
+func PersonalOperator(name string) string { return Operator + "-" + name }
+
 // Options say for which system the users are.
 type Options struct {
 	// Partitions of each domain; 0 is [topology.DefaultPartitions].
 	Partitions int
 	// Scopes have a publisher and a reader each.
 	Scopes []Scope
+	// Operators are the names of people with a user of their own beside [Operator].
+	Operators []string
 	// OldAcknowledgements leaves out the subjects with the account's hash on which servers from
 	// 2.14 on may take acknowledgements (feature js_ack_fc_v2).
 	OldAcknowledgements bool
@@ -109,7 +117,10 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.streams(), o.operator(), o.erasure())
+	users = append(users, o.projection(), o.streams(), o.operator(Operator), auditor(), o.erasure())
+	for _, name := range o.Operators {
+		users = append(users, o.operator(PersonalOperator(name)))
+	}
 	for _, s := range o.Scopes {
 		users = append(users, publisher(s), reader(s))
 	}

@@ -21,7 +21,7 @@ func allStreams() []string {
 
 // projected names the streams that are followed for the projections.
 func projected() []string {
-	return []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDead}
+	return []string{topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDead, topology.StreamAudit}
 }
 
 // consumer is a durable consumer of a worker.
@@ -48,28 +48,15 @@ func (o Options) durables() []string {
 			if !slices.Contains(projected(), c.stream) {
 				continue
 			}
-			list = append(list, c.changes()...)
+			list = append(list, c.api("CREATE"), c.api("CREATE")+".>", c.api("MSG.NEXT"), c.api("DELETE"))
 		}
 	}
 	return list
 }
 
-// wakeUps match the same requests about the consumers of PARKED.
-func (o Options) wakeUps() []string {
-	var list []string
-	for _, d := range event.Domains() {
-		for _, c := range o.consumers(d) {
-			if c.stream == topology.StreamParked {
-				list = append(list, c.changes()...)
-			}
-		}
-	}
-	return list
-}
-
-// changes are the requests that change a consumer, or take its messages.
-func (c consumer) changes() []string {
-	return []string{c.api("CREATE"), c.api("CREATE") + ".>", c.api("MSG.NEXT"), c.api("DELETE")}
+// erased names the streams out of which an erasure takes single messages.
+func erased() []string {
+	return []string{topology.StreamCommands, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked}
 }
 
 // api is the subject of a request to JetStream.

@@ -3,6 +3,7 @@ package permissions
 import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/audit"
 )
 
 // worker is the program that carries the commands of a domain out.
@@ -68,13 +69,14 @@ func (o Options) streams() User {
 			u.publish("makes consumers that are missing", c.api("CREATE")+"."+c.filter)
 		}
 	}
+	u.acts()
 	return u
 }
 
 // operator is the command line of those who run the system. It reaches every tenant: a dead letter
 // is taken out by its sequence, which no subject keeps to a tenant.
-func (o Options) operator() User {
-	u := User{Name: Operator, Role: "the command line of those who run the system; every tenant"}
+func (o Options) operator(name string) User {
+	u := User{Name: name, Role: "the command line of those who run the system; every tenant"}
 	for _, d := range event.Domains() {
 		u.publish("sends, cancels and replays commands", topology.CommandsOf(topology.Any, d))
 	}
@@ -90,6 +92,7 @@ func (o Options) operator() User {
 	}
 	u.publish("discards dead letters", api("STREAM.MSG.DELETE."+topology.StreamDead))
 	u.publish("removes secrets of dead-lettered commands", api("STREAM.MSG.DELETE."+topology.StreamCommands))
+	u.acts()
 	return u
 }
 
@@ -98,19 +101,33 @@ func (o Options) operator() User {
 func (o Options) erasure() User {
 	u := User{Name: Erasure, Role: "takes a person's data out (mailwright erase); every tenant"}
 	u.publish("looks for the person; makes the rows anew", streamInfo(allStreams()...)...)
-	for _, stream := range []string{
-		topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked,
-	} {
+	for _, stream := range append(projected(), topology.StreamDrift) {
 		u.publish("looks for the person; makes the rows anew", append(follow(stream), api("CONSUMER.DELETE."+stream+".*"))...)
-		u.publish("reads the state of operations; makes the rows anew", append(readMessage(stream), readLast(stream, ">"))...)
-		if stream != topology.StreamEvents {
-			u.publish("takes messages out", api("STREAM.MSG.DELETE."+stream))
-		}
+	}
+	for _, stream := range append(projected(), topology.StreamDrift, topology.StreamParked) {
+		u.publish("reads the state of operations, and what waits", append(readMessage(stream), readLast(stream, ">"))...)
+	}
+	for _, stream := range erased() {
+		u.publish("takes messages out", api("STREAM.MSG.DELETE."+stream))
 	}
 	u.publish("takes the records of operations out", api("STREAM.PURGE."+topology.StreamEvents))
 	u.deny("consumers of the workers", o.durables()...)
-	u.deny("wake-ups", o.wakeUps()...)
+	u.acts()
 	return u
+}
+
+// auditor reads what people did, and nothing else.
+func auditor() User {
+	u := User{Name: Auditor, Role: "reads what people did (mailwright audit)"}
+	u.publish("reads AUDIT", append(follow(topology.StreamAudit), api("CONSUMER.DELETE."+topology.StreamAudit+".*"))...)
+	u.publish("reads AUDIT", append(readMessage(topology.StreamAudit), streamInfo(topology.StreamAudit)...)...)
+	return u
+}
+
+// acts are the rules of a user whose program does what a person tells it. It publishes in AUDIT on
+// the subjects of its own name alone: so NATS vouches for the user.
+func (u *User) acts() {
+	u.publish("tells AUDIT what the person does", topology.AuditOf(u.Name), audit.UserInfoSubject())
 }
 
 // publisher publishes the commands of a scope and awaits their outcomes.

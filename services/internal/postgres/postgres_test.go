@@ -180,7 +180,8 @@ func TestReaderReadsEveryViewAndNoTable(t *testing.T) {
 		})
 	}
 	for _, v := range views {
-		if err := asReader("SELECT * FROM " + v); err != nil {
+		err := asReader("SELECT * FROM " + v)
+		if isAudit := v == "mailwright_views.audit"; (err == nil) == isAudit { // which has a role of its own
 			t.Errorf("%s: %v", v, err)
 		}
 		if err := asReader("DELETE FROM " + v); err == nil {

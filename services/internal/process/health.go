@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // check is one thing that readiness waits for.
@@ -27,6 +25,10 @@ func (p *Process) Check(name string, fn func(context.Context) error) {
 	defer p.mu.Unlock()
 	p.checks = append(p.checks, check{name, fn})
 }
+
+// Measure registers a measurement that sets gauges of package metrics by asking NATS or Postgres.
+// It is made when /metrics is read.
+func (p *Process) Measure(measurement func(context.Context)) { p.metrics.Measure(measurement) }
 
 // Starting says what the start waits for now. Readiness shows it until the first [Process.Check] is
 // registered.
@@ -48,7 +50,7 @@ func (p *Process) serveHealth(addr string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", p.readyz)
-	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.Handle("GET /metrics", &p.metrics)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

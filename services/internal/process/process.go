@@ -25,6 +25,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // Config holds the settings of every long-running program. Embed it.
@@ -97,8 +99,9 @@ type Process struct {
 	Name string
 	Log  *slog.Logger
 
-	cfg    Config
-	failed chan error
+	cfg     Config
+	failed  chan error
+	metrics metrics.Scraper
 
 	mu       sync.Mutex
 	stops    []step

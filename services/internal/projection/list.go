@@ -14,7 +14,7 @@ func List() []projector.Projection { return WithRetention(Retention{}) }
 // WithRetention returns every projection as projection-svc runs them: with a limit on history.
 func WithRetention(history Retention) []projector.Projection {
 	return []projector.Projection{
-		Commands{}, Operations{history}, DirectoryObjects{}, Mailboxes{}, Delegations{}, FolderPermissions{}, Inventory{}, InventorySyncs{}, DeadLetters{},
+		Commands{}, Operations{history}, DirectoryObjects{}, Mailboxes{}, Delegations{}, FolderPermissions{}, Inventory{}, InventorySyncs{}, DeadLetters{}, Audit{},
 	}
 }
 

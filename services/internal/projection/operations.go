@@ -53,6 +53,9 @@ type operationRow struct {
 	FinishedAt    *time.Time      `db:"finished_at"`
 	NextAttemptAt *time.Time      `db:"next_attempt_at"`
 	WaitingReason string          `db:"waiting_reason"`
+	AuthType      string          `db:"auth_type"`
+	AuthID        string          `db:"auth_id"`
+	AuthClaims    string          `db:"auth_claims"`
 	LastSequence  int64           `db:"last_sequence"`
 }
 
@@ -129,6 +132,7 @@ func newOperationRow(e event.Event, tenant, domain, id string) operationRow {
 		OperationID: id, Tenant: text(tenant), Domain: text(domain),
 		CorrelationID: attribute(e, event.AttrCorrelationID), Subject: text(e.Subject()),
 		Faults: jsonList[event.Fault](nil), Warnings: jsonList[event.Warning](nil),
+		AuthType: attribute(e, event.AttrAuthType), AuthID: attribute(e, event.AttrAuthID), AuthClaims: attribute(e, event.AttrAuthClaims),
 	}
 }
 

@@ -18,9 +18,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // Projection turns the messages of a stream into rows.
@@ -198,6 +200,8 @@ type Projector struct {
 
 	mu    sync.Mutex
 	state error // the result of Ready
+	// positions are those of the projections, in their order, while this process leads; else nil.
+	positions []Checkpoint
 }
 
 // New returns a projector for projections that follow the same stream. The pool must allow a
@@ -246,6 +250,8 @@ func (p *Projector) setState(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state = err
+	_, halted := errors.AsType[*Halt](err)
+	metrics.ProjectionHalted.WithLabelValues(p.stream()).Set(metrics.Bool(halted))
 }
 
 const (
@@ -274,6 +280,7 @@ func (p *Projector) Run(ctx context.Context) {
 			p.logOnce(&said, slog.LevelError, "the projections stopped; they need help", err)
 		} else if errors.Is(err, errStandby) {
 			wait, err = p.tuning.Standby, nil
+			p.setPositions(nil)
 		} else {
 			pause = min(2*pause, maxPause)
 			p.logOnce(&said, slog.LevelWarn, "the projections were interrupted; they go on from their checkpoints", err)
@@ -308,6 +315,10 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	f := &follower{
 		target: target{conn, Live}, js: p.js, stream: stream, log: p.log, failpoints: p.tuning.Failpoints,
 	}
+	f.onCommit = func(messages int) {
+		metrics.ProjectionBatchSize.WithLabelValues(p.stream()).Observe(float64(messages))
+		p.setPositions(f.states)
+	}
 	if err := f.begin(ctx, p.projections); err != nil {
 		return false, err
 	}
@@ -328,6 +339,7 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	}
 	defer f.reader.close()
 	p.log.Info("following", "projections", p.Names(), "from", after)
+	p.setPositions(f.states)
 	p.setState(nil)
 	return f.follow(ctx)
 }

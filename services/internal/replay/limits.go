@@ -17,6 +17,7 @@ import (
 // the stream.
 const (
 	Superseded = "observed again since: MAILBOXES keeps the latest observation alone"
+	Aged       = "older than AUDIT keeps"
 	Left       = "replayed or discarded since: the letter left DEAD"
 	Expired    = "a command without an event, older than COMMANDS keeps"
 	Gone       = "the message that could not be applied left its stream"
@@ -36,6 +37,9 @@ func (r *run) reasonNotReplayable(ctx context.Context, table string, d Differenc
 	case table == "dead_letters":
 		gone, err := r.isGone(ctx, topology.StreamDead, d.number("sequence"))
 		return reasonIf(Left, gone), err
+	case table == "audit":
+		gone, err := r.isGone(ctx, topology.StreamAudit, d.number("last_sequence"))
+		return reasonIf(Aged, gone), err
 	case table == "operations":
 		if d.number("last_sequence") != 0 {
 			return "", nil

@@ -15,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/internal/tenant"
@@ -83,6 +84,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 		return errors.Join(err, bus.Denied(nc))
 	}
 	d := Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log}
+	metrics.SetTenants(tenants.Names())
 	table, err := handlers(d)
 	if err != nil {
 		return err
@@ -100,6 +102,7 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("streams", streams(js))
+	p.Measure(engine.Measure)
 	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
 	// Serve returns when ctx has ended and no message is in flight; only then is the connection
 	// closed.

@@ -22,6 +22,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/lease"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3
@@ -102,7 +103,15 @@ const (
 // secrets, which are those of the body.
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	ctx, end := c.span(ctx, req)
-	defer func() { end(res, err) }()
+	began := time.Now()
+	res, err = c.exchange(ctx, effect, req, secrets...)
+	c.count(callOf(ctx, metrics.Other), time.Since(began), res, err)
+	end(res, err)
+	return res, err
+}
+
+// exchange is Do without its measurements.
+func (c *Client) exchange(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	done, err := c.gate.Acquire(ctx)
 	if err != nil {
 		return nil, err

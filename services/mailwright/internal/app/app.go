@@ -69,6 +69,7 @@ type Globals struct {
 	State       string `name:"state" help:"State directory of 'mailwright dev', for its addresses. Default: .mailwright." type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
+	NATSUser    string `name:"nats-user" help:"NATS user, of those that 'mailwright nats permissions' writes. Default: operator, for 'streams' streams." placeholder:"NAME"`
 	bus.AuthFlags
 }
 
@@ -138,14 +139,15 @@ func (a *App) Connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, err
 	return a.ConnectAs(ctx, permissions.Operator)
 }
 
-// ConnectAs is Connect with the inbox of a user of package permissions, where no setting gives it.
+// ConnectAs is Connect with the inbox of a user of package permissions, where no setting gives
+// another.
 func (a *App) ConnectAs(ctx context.Context, user string) (*nats.Conn, jetstream.JetStream, error) {
 	e, err := a.Endpoints()
 	if err != nil {
 		return nil, nil, err
 	}
 	auth := a.AuthFlags
-	auth.NATSInboxPrefix = cmp.Or(auth.NATSInboxPrefix, bus.InboxPrefix(user))
+	auth.NATSInboxPrefix = cmp.Or(auth.NATSInboxPrefix, bus.InboxPrefix(cmp.Or(a.NATSUser, user)))
 	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, AuthFlags: auth}.Connect(ctx, "mailwright", a.Log)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? "+

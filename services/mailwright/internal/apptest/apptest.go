@@ -131,6 +131,7 @@ func Golden(t *testing.T, name, got string) {
 	for _, v := range volatile {
 		got = v.pattern.ReplaceAllString(got, v.placeholder)
 	}
+	got = strings.ReplaceAll(got, app.Caller(), "<caller>")
 	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {

@@ -30,6 +30,7 @@ type Command struct {
 	Result      string        `env:"-" placeholder:"FILE" help:"CSV file with the outcome of each row. Default: see above."`
 	OnlyFailed  string        `env:"-" placeholder:"FILE" help:"Only the rows that failed by this result file; needs --attempt."`
 	Attempt     int           `default:"1" env:"-" placeholder:"N" help:"Number of this attempt: with --only-failed 2, then 3 and so on."`
+	app.ReasonFlag
 }
 
 // Help implements kong.HelpProvider.
@@ -85,6 +86,9 @@ func (c *Command) check() error {
 
 // Run imports.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
+	if err := c.CheckReason(""); err != nil {
+		return err
+	}
 	p, err := c.prepare(a)
 	if err != nil {
 		return &app.ExitError{Code: app.ExitUsage, Err: err}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
@@ -20,6 +21,8 @@ type collector struct {
 	progress  *app.Progress
 	timeout   time.Duration // of the waiting, from the last row's publishing on
 	publisher *publisher
+	recorder  audit.Recorder
+	reason    string // that the call gives
 
 	entries      map[string]*entry // to be published, by operation
 	open         map[string]*openRow

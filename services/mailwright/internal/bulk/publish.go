@@ -13,6 +13,8 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/sealed"
+	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
 // update is one report of the publisher: an entry is published, there is an update of a published
@@ -63,11 +65,11 @@ func newPublisher(ctx context.Context, js jetstream.JetStream, inFlight int, per
 	return p
 }
 
-// run publishes all entries. It returns when each has its outcome, or when the waiting has ended,
-// and closes updates.
-func (p *publisher) run(entries []*entry) error {
+// run publishes all entries by publish. It returns when each has its outcome, or when the waiting
+// has ended, and closes updates.
+func (p *publisher) run(entries []*entry, publish func([]*entry) error) error {
 	defer close(p.updates)
-	err := p.publish(entries)
+	err := publish(entries)
 	if err != nil {
 		p.stopWaiting()
 	} else {
@@ -77,7 +79,7 @@ func (p *publisher) run(entries []*entry) error {
 	return errors.Join(err, p.group.Wait())
 }
 
-func (p *publisher) publish(entries []*entry) error {
+func (p *publisher) publish(entries []*entry, tally *audit.Tally) error {
 	for _, e := range entries {
 		if err := p.awaitSlot(); err != nil {
 			return err
@@ -94,6 +96,7 @@ func (p *publisher) publish(entries []*entry) error {
 			return fmt.Errorf("row %d: %w", e.row, err)
 		}
 		e.receipt.Sequence = ack.Sequence
+		tally.Add(1)
 		p.updates <- update{published: e}
 		if p.wait {
 			p.follow(e.receipt)
@@ -105,6 +108,8 @@ func (p *publisher) publish(entries []*entry) error {
 // sealed is the message of a row, with its secrets sealed if its tenant has published keys.
 func (p *publisher) sealed(e *entry) (*nats.Msg, error) {
 	command := e.command
+	command.Event = command.Clone()
+	app.SetPerson(&command.Event)
 	command.Sealer = sealed.Sealer{}
 	command, err := client.SealForTenant(p.ctx, p.js, command)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
@@ -37,6 +38,8 @@ func (c *Command) publish(ctx context.Context, a *app.App, p *prepared) (err err
 		progress:  a.NewProgress(),
 		timeout:   c.Timeout,
 		publisher: newPublisher(ctx, js, c.InFlight, c.Rate, c.Wait),
+		recorder:  a.Recorder(js),
+		reason:    c.Reason,
 		entries:   map[string]*entry{},
 		open:      map[string]*openRow{},
 	}
@@ -76,7 +79,7 @@ func (c *collector) importAll(p *prepared, stop func()) error {
 		c.entries[e.receipt.OperationID] = e
 	}
 	published := make(chan error, 1)
-	go func() { published <- c.publisher.run(p.open) }()
+	go func() { published <- c.publisher.run(p.open, c.recordPublishing) }()
 	err := c.collect(stop)
 	if publishing := <-published; err == nil {
 		err = publishing
@@ -85,6 +88,18 @@ func (c *collector) importAll(p *prepared, stop func()) error {
 		err = keeping
 	}
 	return err
+}
+
+// recordPublishing publishes rows, and has AUDIT tell of it.
+func (c *collector) recordPublishing(entries []*entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	act := audit.Act{Action: audit.Import, Reason: c.reason, Count: len(entries)}
+	for _, e := range entries {
+		act.Tenants, act.Operations = append(act.Tenants, e.receipt.Tenant), append(act.Operations, e.receipt.OperationID)
+	}
+	return c.recorder.Record(c.publisher.ctx, act, func(tally *audit.Tally) error { return c.publisher.publish(entries, tally) })
 }
 
 // end prints the outcome of the run. Its error has the exit code.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 )
@@ -23,6 +24,7 @@ type Command struct {
 	Domain     string        `enum:",directory,mailbox,delegation,inventory" default:"" placeholder:"DOMAIN" env:"-" help:"Their domain, if it is not in EVENTS."`
 	Wait       bool          `short:"w" default:"true" negatable:"" env:"-" help:"Wait for the outcomes, and print them."`
 	Timeout    time.Duration `default:"60s" env:"-" help:"How long connecting, publishing and waiting may take together."`
+	app.ReasonFlag
 }
 
 // Help implements kong.HelpProvider.
@@ -33,6 +35,7 @@ vendor call is not undone: the cancel waits 10 seconds for the operation to reac
 cancelled.
 
   mailwright cancel ng35avui
+  mailwright cancel ng35avui --reason CHG-4711
   mailwright cancel fuom5ln32nj4obpm5vearkc6kh --no-wait
 
 The source of a cancel must be the source of the operation's command, or one of the tenant's operators in the
@@ -44,6 +47,9 @@ answer; 2 the call is wrong, nothing was published; 3 no outcome in time.`
 
 // Run publishes a cancel for each operation.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
+	if err := c.CheckReason(""); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("given up after %v", c.Timeout))
 	defer cancel()
 	nc, js, err := a.Connect(ctx)
@@ -59,21 +65,34 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		}
 		targets = append(targets, t)
 	}
-	var receipts []client.Receipt
-	for _, t := range targets {
-		r, err := t.cancel(ctx, js, c.Source)
-		if err != nil {
-			return fmt.Errorf("operation %s: %w", t.operation, err)
-		}
-		receipts = append(receipts, r)
-		if err := c.report(a, t, r); err != nil {
-			return err
-		}
-	}
-	if !c.Wait {
-		return nil
+	receipts, err := c.publish(ctx, a, js, targets)
+	if err != nil || !c.Wait {
+		return err
 	}
 	return outcome.Await(ctx, a, js, receipts)
+}
+
+// publish publishes a cancel for each target.
+func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.JetStream, targets []target) (receipts []client.Receipt, err error) {
+	act := audit.Act{Action: audit.Cancel, Reason: c.Reason, Count: len(targets)}
+	for _, t := range targets {
+		act.Tenants, act.Operations = append(act.Tenants, t.tenant), append(act.Operations, t.operation)
+	}
+	err = a.Recorder(js).Record(ctx, act, func(tally *audit.Tally) error {
+		for _, t := range targets {
+			r, err := t.cancel(ctx, js, c.Source)
+			if err != nil {
+				return fmt.Errorf("operation %s: %w", t.operation, err)
+			}
+			tally.Add(1)
+			receipts = append(receipts, r)
+			if err := c.report(a, t, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return receipts, err
 }
 
 // cancel publishes the command that cancels the target.
@@ -84,6 +103,7 @@ func (t target) cancel(ctx context.Context, js jetstream.Publisher, source strin
 	}
 	e.SetTime(time.Now().UTC())
 	e.SetSubject(app.Caller())
+	app.SetPerson(&e)
 	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
 }
 

@@ -215,10 +215,10 @@ func TestList(t *testing.T) {
 	}{
 		"all":      {nil, []uint64{1, 2, 3, 4, 5}},
 		"tenant":   {[]string{"--tenant", "fabrikam"}, []uint64{5}},
-		"tenants":  {[]string{"--tenant", "contoso,adatum", "--reason", "unreadable,max-deliveries"}, []uint64{1, 4}},
+		"tenants":  {[]string{"--tenant", "contoso,adatum", "--dead-reason", "unreadable,max-deliveries"}, []uint64{1, 4}},
 		"domain":   {[]string{"--domain", "mailbox,inventory"}, []uint64{5}},
-		"advisory": {[]string{"--reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
-		"reason":   {[]string{"--reason", "unreadable", "--reason", "acked-without-outcome"}, []uint64{1, 5}},
+		"advisory": {[]string{"--dead-reason", "max-deliveries", "--domain", "delegation", "--source", source, "--type", "delegation.change"}, []uint64{4}},
+		"reason":   {[]string{"--dead-reason", "unreadable", "--dead-reason", "acked-without-outcome"}, []uint64{1, 5}},
 		"type":     {[]string{"--type", "delegation.change,delegation.set"}, []uint64{2, 3, 4}},
 		"source":   {[]string{"--source", "/itsm"}, []uint64{5}},
 		"since":    {[]string{"--since", "1h"}, []uint64{1, 2, 3, 4, 5}},
@@ -261,7 +261,7 @@ func TestListMoreThanABatch(t *testing.T) {
 	if n := strings.Count(e.run(0, "", "ls", "--json"), "\n"); n != many {
 		t.Errorf("%d lines", n)
 	}
-	e.run(0, "1234 dead letters done", "discard", "--all", "--yes")
+	e.run(0, "1234 dead letters done", "discard", "--all", "--yes", "--reason", "CHG-1")
 	if e.lettersLeft() != 0 {
 		t.Errorf("%d are left", e.lettersLeft())
 	}

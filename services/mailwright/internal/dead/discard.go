@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -16,8 +17,8 @@ func (Discard) Help() string {
 	return `Deletes dead letters from DEAD, and so from mailwright.dead_letters. The original messages stay in their stream
 until it deletes them.
 
-  mailwright dead discard 17 18
-  mailwright dead discard --reason unreadable --since 24h --dry-run
+  mailwright dead discard 17 18 --reason "CHG-4711: published anew"
+  mailwright dead discard --dead-reason unreadable --since 24h --dry-run
 
 Exit codes: 0 done; 1 not all of it, or NATS does not answer; 2 the call is wrong, nothing was done.`
 }
@@ -26,6 +27,9 @@ Exit codes: 0 done; 1 not all of it, or NATS does not answer; 2 the call is wron
 func (c *Discard) Run(ctx context.Context, a *app.App) error {
 	matches, err := c.check(a, time.Now())
 	if err != nil {
+		return err
+	}
+	if err := c.checkReason(map[bool]string{false: "dead discard"}[c.DryRun]); err != nil {
 		return err
 	}
 	d, err := open(ctx, a)
@@ -41,22 +45,31 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 		_, err := fmt.Fprintln(a.Err, "no such dead letters")
 		return err
 	}
-	done := Done{Action: "discarded"}
 	if c.DryRun {
-		done.Action = "would be discarded"
-	} else if err := c.confirm(a, letters, fmt.Sprintf("Discard %s?", countLetters(len(letters)))); err != nil {
+		return c.discard(a, letters, "would be discarded", func(Letter) error { return nil })
+	}
+	if err := c.confirm(a, letters, fmt.Sprintf("Discard %s?", countLetters(len(letters)))); err != nil {
 		return err
 	}
+	return a.Recorder(d.js).Record(ctx, c.act(audit.DeadDiscard, letters), func(tally *audit.Tally) error {
+		return c.discard(a, letters, "discarded", func(l Letter) error {
+			err := d.discard(ctx, l)
+			if err == nil {
+				tally.Add(1)
+			}
+			return err
+		})
+	})
+}
+
+// discard has do discard the letters, and prints each with the action.
+func (c *Discard) discard(a *app.App, letters []Letter, action string, do func(Letter) error) error {
 	p := newProgress(a, len(letters))
 	for _, l := range letters {
-		if !c.DryRun {
-			if err := d.discard(ctx, l); err != nil {
-				return p.interrupted(err)
-			}
+		if err := do(l); err != nil {
+			return p.interrupted(err)
 		}
-		done.Letter = l.Sequence
-		done.Detail = l.describe()
-		if err := p.add(done); err != nil {
+		if err := p.add(Done{Letter: l.Sequence, Action: action, Detail: l.describe()}); err != nil {
 			return err
 		}
 	}

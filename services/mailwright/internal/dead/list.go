@@ -24,7 +24,7 @@ the command's type, source and id, and the detail. With --json each line is one 
 
   mailwright dead ls --since 24h
   mailwright dead ls --tenant contoso --histogram
-  mailwright dead ls --reason acked-without-outcome --json | jq .letter.operationId
+  mailwright dead ls --dead-reason acked-without-outcome --json | jq .letter.operationId
 
 Exit codes: 0 listed, even if there are none; 1 NATS does not answer; 2 the call is wrong.`
 }

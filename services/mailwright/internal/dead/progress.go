@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
@@ -91,7 +92,11 @@ func (p *progress) finish(dryRun bool, letters []Letter) error {
 		}
 	}
 	if p.refused > 0 {
-		return errors.New(countLetters(p.refused) + " of " + fmt.Sprint(p.all) + " refused")
+		err := errors.New(countLetters(p.refused) + " of " + fmt.Sprint(p.all) + " refused")
+		if p.refused == p.all {
+			return audit.Refused(err)
+		}
+		return err
 	}
 	if !dryRun {
 		_, err := fmt.Fprintf(p.app.Err, "%s done\n", countLetters(p.all))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
@@ -51,8 +52,8 @@ A dead letter is refused where a replay cannot help:
   it was replayed 3 times  find out why (--force replays it all the same)
 
   mailwright dead replay 17
-  mailwright dead replay --reason acked-without-outcome --since 24h --dry-run
-  mailwright dead replay --reason max-deliveries --domain mailbox --rate 2 --yes
+  mailwright dead replay --dead-reason acked-without-outcome --since 24h --dry-run
+  mailwright dead replay --dead-reason max-deliveries --domain mailbox --rate 2 --yes
 
 Exit codes: 0 done; 1 some were refused, it was interrupted, or NATS does not answer; 2 the call is wrong,
 nothing was done.`
@@ -65,6 +66,9 @@ func (c *Replay) Run(ctx context.Context, a *app.App) error {
 	}
 	matches, err := c.check(a, time.Now())
 	if err != nil {
+		return err
+	}
+	if err := c.checkReason(c.needsReason()); err != nil {
 		return err
 	}
 	d, err := open(ctx, a)
@@ -81,15 +85,40 @@ func (c *Replay) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	inPublishedOrder(letters)
-	if !c.DryRun {
-		if err := c.confirm(a, letters, fmt.Sprintf("Replay %s, %v a second?", countLetters(len(letters)), c.Rate)); err != nil {
-			return err
-		}
+	if c.DryRun {
+		return c.replay(ctx, a, d, letters, &audit.Tally{})
 	}
-	return c.replay(ctx, a, d, letters)
+	if err := c.confirm(a, letters, fmt.Sprintf("Replay %s, %v a second?", countLetters(len(letters)), c.Rate)); err != nil {
+		return err
+	}
+	return a.Recorder(d.js).Record(ctx, c.act(audit.DeadReplay, letters, c.options()...), func(tally *audit.Tally) error {
+		return c.replay(ctx, a, d, letters, tally)
+	})
 }
 
-func (c *Replay) replay(ctx context.Context, a *app.App, d *deadStream, letters []Letter) error {
+// needsReason names the option by which a call reaches farther than others; "" for none.
+func (c *Replay) needsReason() string {
+	switch {
+	case c.DryRun:
+		return ""
+	case c.Force:
+		return "--force"
+	case c.All:
+		return "--all"
+	default:
+		return ""
+	}
+}
+
+func (c *Replay) options() []string {
+	if c.Force {
+		return []string{"force"}
+	}
+	return nil
+}
+
+// replay replays the letters, or says what would be replayed, and counts them.
+func (c *Replay) replay(ctx context.Context, a *app.App, d *deadStream, letters []Letter, tally *audit.Tally) error {
 	pace := time.NewTicker(time.Duration(float64(time.Second) / c.Rate))
 	defer pace.Stop()
 	p := newProgress(a, len(letters))
@@ -111,6 +140,7 @@ func (c *Replay) replay(ctx context.Context, a *app.App, d *deadStream, letters 
 			if err := d.replay(ctx, &r); err != nil {
 				return p.interrupted(err)
 			}
+			tally.Add(1)
 		}
 		if err := p.add(r.Done); err != nil {
 			return err

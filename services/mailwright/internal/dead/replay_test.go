@@ -30,7 +30,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if strings.Count(out, "would be replayed") != 4 || e.lettersLeft() != 4 {
 		t.Fatalf("%s", out)
 	}
-	e.run(0, "3 dead letters done", "replay", "--reason", "acked-without-outcome", "--rate", "1000", "--yes")
+	e.run(0, "3 dead letters done", "replay", "--dead-reason", "acked-without-outcome", "--rate", "1000", "--yes")
 	for _, id := range []string{"1", "2", "3"} {
 		e.awaitOutcome(id)
 	}
@@ -48,7 +48,7 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if stored.Header.Get(nats.MsgIdHdr) == original.Header.Get(nats.MsgIdHdr) {
 		t.Error("the original's Nats-Msg-Id would have it dropped")
 	}
-	out = e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--reason", "terminated", "--yes")
+	out = e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--dead-reason", "terminated", "--yes")
 	if !strings.Contains(out, `has an outcome by now, "succeeded"`) || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
@@ -62,10 +62,10 @@ func TestReplayRefusesWhatItCanNotCure(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "refused.txt", r.Out+r.Err)
-	e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force")
-	e.run(0, "1 dead letter done", "replay", "2", "--force")
+	e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force", "--reason", "CHG-1")
+	e.run(0, "1 dead letter done", "replay", "2", "--force", "--reason", "CHG-1")
 	e.awaitLetters(6)
-	if out := e.run(0, "", "ls", "--reason", "idempotency-conflict"); !strings.Contains(out, "\n6 ") {
+	if out := e.run(0, "", "ls", "--dead-reason", "idempotency-conflict"); !strings.Contains(out, "\n6 ") {
 		t.Errorf("it conflicts again:\n%s", out)
 	}
 }
@@ -75,7 +75,7 @@ func TestReplayEndsALoop(t *testing.T) {
 	e := start(t)
 	e.publishWithLetter(command("x", change), ackedWithoutOutcome)
 	for range 3 {
-		e.run(0, "1 dead letter done", "replay", "--reason", "acked-without-outcome", "--yes")
+		e.run(0, "1 dead letter done", "replay", "--dead-reason", "acked-without-outcome", "--yes")
 		last, err := e.stream(topology.StreamCommands).GetMsg(t.Context(), e.stream(topology.StreamCommands).CachedInfo().State.LastSeq)
 		if err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestReplayEndsALoop(t *testing.T) {
 	if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "4"); !strings.Contains(out, "it was replayed 3 times before; --force replays it again") || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
-	out := e.run(0, "", "replay", "4", "--force", "--json")
+	out := e.run(0, "", "replay", "4", "--force", "--reason", "CHG-1", "--json")
 	var d dead.Done
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestReplayPublishesOnlyWhatTheLetterIsAbout(t *testing.T) {
 				e.run(0, "1 dead letter done", "replay", "1")
 				return
 			}
-			out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1", "--force")
+			out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "1", "--force", "--reason", "CHG-1")
 			if !strings.Contains(out, "is another one than the dead letter is about, since its "+c.differs+" differs") || e.lettersLeft() != 1 {
 				t.Errorf("%s", out)
 			}
@@ -142,7 +142,7 @@ func TestReplayRefusesWhatIsUnreadable(t *testing.T) {
 	e := start(t)
 	e.publishWithLetter(withHeader(command("1", change), "ce-id", ""))
 	e.publishWithLetter(withHeader(command("2", change), "ce-time", "noon")) // to a service of now readable, and rejected
-	out := e.run(app.ExitFailure, "1 dead letter of 2 refused", "replay", "1", "2", "--force")
+	out := e.run(app.ExitFailure, "1 dead letter of 2 refused", "replay", "1", "2", "--force", "--reason", "CHG-1")
 	if !strings.Contains(out, "it is unreadable, and would be again: id is missing; it is required. Its publisher has to correct that") || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
@@ -177,21 +177,21 @@ func TestReplayKeepsItsRate(t *testing.T) {
 func TestConsent(t *testing.T) {
 	t.Parallel()
 	e := startWithFiveLetters(t)
-	for _, words := range []string{"replay --reason acked-without-outcome", "discard --reason acked-without-outcome", "discard --all"} {
+	for _, words := range []string{"replay --dead-reason acked-without-outcome", "discard --reason CHG-1 --dead-reason acked-without-outcome", "discard --reason CHG-1 --all"} {
 		e.run(app.ExitUsage, "nobody is at the terminal to be asked: add --yes", strings.Fields(words)...)
 	}
-	for _, words := range []string{"replay 1", "discard --reason acked-without-outcome"} {
+	for _, words := range []string{"replay 1", "discard --reason CHG-1 --dead-reason acked-without-outcome"} {
 		r := e.call(apptest.Call{Args: strings.Fields(words), Answer: "no\n"})
 		if r.Code != app.ExitFailure || !strings.Contains(r.Err, "nothing was done") || e.lettersLeft() != 5 {
 			t.Errorf("%s: %+v", words, r)
 		}
 	}
-	r := e.call(apptest.Call{Args: []string{"discard", "--reason", "unreadable,acked-without-outcome"}, Answer: "y\n"})
+	r := e.call(apptest.Call{Args: []string{"discard", "--reason", "CHG-1", "--dead-reason", "unreadable,acked-without-outcome"}, Answer: "y\n"})
 	if r.Code != 0 || e.lettersLeft() != 3 {
 		t.Errorf("%+v", r)
 	}
 	apptest.Golden(t, "discard.txt", "# standard output\n"+r.Out+"# standard error\n"+r.Err)
-	e.run(0, "no such dead letters", "discard", "--reason", "acked-without-outcome", "--yes")
+	e.run(0, "no such dead letters", "discard", "--reason", "CHG-1", "--dead-reason", "acked-without-outcome", "--yes")
 }
 
 func TestDryRunDoesNothing(t *testing.T) {
@@ -215,16 +215,21 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 	for words, want := range map[string]string{
 		"ls --since yesterday": "--since yesterday: want a duration",
 		"ls --limit=-1":        "--limit -1",
-		"ls --reason sad":      "--reason must be one of",
+		"ls --dead-reason sad": "--dead-reason must be one of",
 		"ls --domain post":     "--domain must be one of",
 		"show":                 "expected \"<letter>\"",
 		"show x":               "<letter>",
 		"replay":               "which dead letters?",
 		"discard":              "which dead letters?",
-		"replay 1 --reason acked-without-outcome": "either by number or by a filter",
-		"discard --all --limit 3":                 "--all leaves nothing to the filter",
-		"replay 1 17":                             "there is no dead letter 17; nothing was done",
-		"replay 1 --rate 0":                       "--rate 0",
+		"replay 1 --dead-reason acked-without-outcome":   "either by number or by a filter",
+		"discard --all --limit 3":                        "--all leaves nothing to the filter",
+		"replay 1 17":                                    "there is no dead letter 17; nothing was done",
+		"replay 1 --rate 0":                              "--rate 0",
+		"discard 1":                                      "dead discard needs a --reason",
+		"replay 1 --force":                               "--force needs a --reason",
+		"replay --all --yes":                             "--all needs a --reason",
+		"replay --tenant contoso --yes --reason expired": "--dead-reason selects dead letters",
+		"replay 1 --reason a@b":                          "--reason: the reason must not hold an address",
 	} {
 		t.Run(words, func(t *testing.T) {
 			t.Parallel()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -16,6 +18,7 @@ type Selection struct {
 	All    bool `env:"-" help:"All dead letters."`
 	DryRun bool `short:"n" env:"-" help:"Print what would be done, with a count by reason, and do nothing."`
 	Yes    bool `short:"y" env:"-" help:"Do not ask. Needed without a terminal, unless dead letters are named by number."`
+	app.ReasonFlag
 }
 
 // isByNumber reports whether the dead letters are named by number.
@@ -73,6 +76,33 @@ func (s *Selection) confirm(a *app.App, letters []Letter, question string) error
 		err = errors.New("nothing was done")
 	}
 	return err
+}
+
+// checkReason says what is wrong with the reason of the person. option is what makes one necessary.
+// The reason of a dead letter is refused: --reason selected dead letters in earlier versions, and
+// the call would now be about more of them.
+func (s *Selection) checkReason(option string) error {
+	isDeadReason := func(text string) bool { return slices.Contains(deadReasons, text) }
+	if slices.ContainsFunc(strings.Split(s.Reason, ","), isDeadReason) {
+		return app.Usage("--reason says why you do it; --dead-reason selects dead letters")
+	}
+	return s.CheckReason(option)
+}
+
+// act is what AUDIT is told of an action on dead letters.
+func (s *Selection) act(action string, letters []Letter, options ...string) audit.Act {
+	act := audit.Act{Action: action, Reason: s.Reason, Count: len(letters), Options: options}
+	if s.All {
+		act.Options = append(act.Options, "all")
+	}
+	for _, l := range letters {
+		act.DeadLetters = append(act.DeadLetters, l.Sequence)
+		if t := l.Content.Tenant; t != "" {
+			act.Tenants = append(act.Tenants, t)
+		}
+		act.Operations = append(act.Operations, l.Content.OperationID)
+	}
+	return act
 }
 
 func count(letters []Letter) *histogram {

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
@@ -24,6 +26,7 @@ type Sync struct {
 	PageSize      int           `env:"-" placeholder:"N" help:"Mailboxes a page, 1 to 1000. Default: 1000."`
 	ID            string        `env:"-" help:"The command's id. Default: a new UUID."`
 	Timeout       time.Duration `default:"2h" env:"-" help:"How long to wait for the outcome."`
+	app.ReasonFlag
 	Output
 }
 
@@ -41,6 +44,9 @@ var countColumns = []column{{name: "what", width: 12}, {name: "mailboxes", width
 
 // Run takes an inventory.
 func (c *Sync) Run(ctx context.Context, a *app.App) error {
+	if err := c.CheckReason(""); err != nil {
+		return err
+	}
 	e, err := c.command()
 	if err != nil {
 		return err
@@ -60,7 +66,7 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	defer nc.Close()
-	receipt, err := client.Send(ctx, js, client.Command{Event: e, Tenant: tenant})
+	receipt, err := c.send(ctx, a, js, client.Command{Event: e, Tenant: tenant})
 	if err != nil {
 		return err
 	}
@@ -88,6 +94,25 @@ func (c *Sync) Run(ctx context.Context, a *app.App) error {
 	return c.report(a, last.Event)
 }
 
+// send publishes the command, and has AUDIT tell of it.
+func (c *Sync) send(ctx context.Context, a *app.App, js jetstream.JetStream, command client.Command) (receipt client.Receipt, err error) {
+	act := audit.Act{
+		Action: audit.Send, Reason: c.Reason, Tenants: []string{command.Tenant},
+		Operations: []string{event.OperationOf(command.Tenant, command.Event)}, Count: 1,
+	}
+	if c.AcceptMissing {
+		act.Options = []string{"accept-missing"}
+	}
+	err = a.Recorder(js).Record(ctx, act, func(tally *audit.Tally) error {
+		receipt, err = client.Send(ctx, js, command)
+		if err == nil {
+			tally.Add(1)
+		}
+		return err
+	})
+	return receipt, err
+}
+
 func (c *Sync) command() (event.Event, error) {
 	e, err := event.New(cmp.Or(c.ID, watermill.NewUUID()), app.DefaultSource(), event.TypeInventorySync, event.InventorySyncData{
 		Tenant: c.VendorTenant, MailboxType: c.Type, PageSize: event.Int(c.PageSize), AcceptMissing: c.AcceptMissing,
@@ -95,6 +120,7 @@ func (c *Sync) command() (event.Event, error) {
 	if err != nil {
 		return e, err
 	}
+	app.SetPerson(&e)
 	if faults := event.Check(e); len(faults) > 0 {
 		return e, app.Usage("%s", render.DescribeFaults(faults))
 	}

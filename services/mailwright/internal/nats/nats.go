@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/permissions"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
@@ -23,6 +24,7 @@ type Command struct {
 type Permissions struct {
 	Format     string   `help:"What is written: the configuration of a NATS server, with nkeys or with JWTs; a table in Markdown; or JSON." enum:"config,jwt,table,json" default:"table"`
 	Tenant     []string `help:"A publisher and a reader are written for the tenant, or for one of its domains. May be given several times." placeholder:"TENANT[/DOMAIN]" sep:","`
+	Operator   []string `help:"A person who gets a user of the operator's permissions for himself, operator-NAME, so that AUDIT tells who did what. May be given several times." placeholder:"NAME" sep:","`
 	Seeds      string   `help:"Folder of the users' seeds, <user>.nk, which --nats-nkey reads. Those that are missing are made, for their owner to read only. With --format jwt, of credentials too, <user>.creds, which --nats-creds reads." type:"path" placeholder:"DIR"`
 	Partitions int      `help:"Parts into which the keys of a domain are spread, as the services are told." default:"8"`
 	Server     string   `name:"server-version" help:"Oldest version of the NATS servers, which decides where acknowledgements go: 2.12 (and 2.13), or 2.14 and later." enum:"2.12,2.14" default:"2.14"`
@@ -36,6 +38,7 @@ func (Permissions) Help() string {
 
   mailwright nats permissions --tenant contoso
   mailwright nats permissions --tenant contoso --tenant fabrikam/mailbox --format config --seeds seeds > permissions.conf
+  mailwright nats permissions --tenant contoso --operator alex --operator dana --format config --seeds seeds > permissions.conf
 
 Exit codes: 0 written; 1 the seeds cannot be read or written; 2 the call is wrong.`
 }
@@ -108,6 +111,14 @@ func (c *Permissions) users() ([]permissions.User, error) {
 		return nil, app.Usage("--partitions %d: there is at least one", c.Partitions)
 	}
 	o := permissions.Options{Partitions: c.Partitions, OldAcknowledgements: c.Server == "2.12", TrustUnauthenticated: c.Trust}
+	for _, name := range c.Operator {
+		if !event.ValidTenant(name) { // names have the same form
+			return nil, app.Usage("--operator %s: a name has 1 to 63 characters of a-z, 0-9 and -", name)
+		}
+		if !slices.Contains(o.Operators, name) {
+			o.Operators = append(o.Operators, name)
+		}
+	}
 	for _, text := range c.Tenant {
 		scope, err := permissions.ParseScope(text)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/sealed"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -114,6 +115,7 @@ type Publish struct {
 	Recipient  []string `arg:"" optional:"" help:"Public keys: age1…"`
 	Identities string   `env:"-" placeholder:"FILE" help:"Instead: the first key of the file that the services have."`
 	Remove     bool     `env:"-" help:"Instead: none; 'mailwright send' and pkg/client then seal nothing."`
+	app.ReasonFlag
 }
 
 // Help implements kong.HelpProvider.
@@ -132,6 +134,9 @@ Exit codes: 0 published; 1 NATS is away, or refuses; 2 the call is wrong.`
 
 // Run publishes.
 func (c *Publish) Run(ctx context.Context, a *app.App) error {
+	if err := c.CheckReason(""); err != nil {
+		return err
+	}
 	tenant, err := c.of(a)
 	if err != nil {
 		return err
@@ -140,20 +145,36 @@ func (c *Publish) Run(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return &app.ExitError{Code: app.ExitUsage, Err: err}
 	}
+	act := audit.Act{Action: audit.PublishRecipient, Reason: c.Reason, Tenants: []string{tenant}, Count: len(list)}
+	if c.Remove {
+		act.Options = []string{"remove"}
+	}
 	return connected(ctx, a, func(ctx context.Context, js jetstream.JetStream) error {
-		var body strings.Builder
-		for _, r := range list {
-			fmt.Fprintln(&body, r)
-		}
-		_, err := client.Store(ctx, js, &nats.Msg{Subject: topology.RecipientsSubject(tenant), Data: []byte(body.String())})
-		if errors.Is(err, jetstream.ErrNoStreamResponse) {
-			return client.ErrNoStreams
-		}
+		err := a.Recorder(js).Record(ctx, act, func(tally *audit.Tally) error {
+			err := store(ctx, js, tenant, list)
+			if err == nil {
+				tally.Add(len(list))
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		return printRecipients(a, tenant, list)
 	})
+}
+
+// store publishes keys in the place of those published before.
+func store(ctx context.Context, js jetstream.JetStream, tenant string, list []sealed.Recipient) error {
+	var body strings.Builder
+	for _, r := range list {
+		fmt.Fprintln(&body, r)
+	}
+	_, err := client.Store(ctx, js, &nats.Msg{Subject: topology.RecipientsSubject(tenant), Data: []byte(body.String())})
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return client.ErrNoStreams
+	}
+	return err
 }
 
 func (c *Publish) recipients() ([]sealed.Recipient, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/sealed"
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 	"github.com/mailwright/mailwright/services/mailwright/internal/render"
@@ -39,6 +40,7 @@ type Command struct {
 	DryRun      bool          `short:"n" env:"-" help:"Print what would be published, secrets redacted, and publish nothing."`
 	onlyTenant  string        // of the running system
 	NoCheck     bool          `env:"-" help:"Publish also what does not fit its schema, and let the service reject it."`
+	app.ReasonFlag
 }
 
 // Help implements kong.HelpProvider.
@@ -94,6 +96,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	c.onlyTenant = endpoints.Tenant
+	if err := c.CheckReason(""); err != nil {
+		return err
+	}
 	commands, err := c.commands(a.Stdin())
 	if err != nil {
 		return &app.ExitError{Code: app.ExitUsage, Err: err}
@@ -118,8 +123,10 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	return outcome.Await(ctx, a, js, receipts)
 }
 
-// command adds the tenant, domain and key of the flags to an event.
+// command adds the tenant, domain and key of the flags to an event, and who sends it.
 func (c *Command) command(e event.Event) client.Command {
+	e = e.Clone()
+	app.SetPerson(&e)
 	return client.Command{
 		Event:  e,
 		Tenant: cmp.Or(c.Tenant, event.Extension(e, event.AttrTenantID), c.onlyTenant),
@@ -137,19 +144,42 @@ func (c *Command) mode() event.Mode {
 	return event.Binary
 }
 
-func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.Publisher, commands []event.Event) ([]client.Receipt, error) {
-	var receipts []client.Receipt
-	for i, e := range commands {
-		r, err := client.Send(ctx, js, c.command(e))
-		if err != nil {
-			return receipts, errUnpublished(commands, i, err)
-		}
-		receipts = append(receipts, r)
-		if err := c.report(a, r); err != nil {
-			return receipts, err
-		}
+func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.JetStream, commands []event.Event) (receipts []client.Receipt, err error) {
+	act, err := c.act(commands)
+	if err != nil {
+		return nil, err
 	}
-	return receipts, nil
+	err = a.Recorder(js).Record(ctx, act, func(tally *audit.Tally) error {
+		for i, e := range commands {
+			r, err := client.Send(ctx, js, c.command(e))
+			if err != nil {
+				return errUnpublished(commands, i, err)
+			}
+			tally.Add(1)
+			receipts = append(receipts, r)
+			if err := c.report(a, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return receipts, err
+}
+
+// act is what AUDIT is told of commands that are about to be published.
+func (c *Command) act(commands []event.Event) (audit.Act, error) {
+	act := audit.Act{Action: audit.Send, Reason: c.Reason, Count: len(commands)}
+	for _, e := range commands {
+		_, r, err := c.command(e).Message()
+		if err != nil {
+			return act, err
+		}
+		act.Tenants, act.Operations = append(act.Tenants, r.Tenant), append(act.Operations, r.OperationID)
+	}
+	if c.NoCheck {
+		act.Options = []string{"no-check"}
+	}
+	return act, nil
 }
 
 // errUnpublished says how many commands were published, and which may be sent again.
