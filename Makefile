@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export GOTOOLCHAIN ?= local
 
 MODULES  := $(dir $(wildcard */go.mod pkg/*/go.mod examples/*/go.mod))
-PROGRAMS := mailwright sandbox directory-svc mailbox-svc delegation-svc inventory-svc projection-svc
+PROGRAMS := mailwright sandbox directory-svc mailbox-svc delegation-svc inventory-svc projection-svc console
 
 .PHONY: help
 help: ## Show this list.

@@ -10,6 +10,15 @@ func CommandsOf(tenant string, domain event.Domain) string {
 	return join("cmd", tenant, string(domain), "*")
 }
 
+// CommandsStored matches the commands of a tenant and domain as COMMANDS has them, those without a
+// partition included.
+func CommandsStored(tenant string, domain event.Domain) string {
+	return join("cmd", tenant, string(domain), ">")
+}
+
+// ParkedOf matches the subjects of PARKED on which commands of a domain wait.
+func ParkedOf(domain event.Domain) string { return WaitingOf(domain)[0] }
+
 // EventsOf matches the subjects of all operations of a tenant and domain.
 func EventsOf(tenant string, domain event.Domain) string {
 	return join("evt", tenant, string(domain), "*")

@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,6 +19,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/secretsearch"
 )
 
 // sealedSystem is a running system whose tenant takes sealed secrets alone, with its files.
@@ -140,35 +139,16 @@ func (s *sealedSystem) expect(what string, got client.Outcome, want event.State,
 
 // holding lists the files of the system that hold a text, in one of the forms in which programs
 // write one. The sandbox's own files are the vendor's.
-func (s *sealedSystem) holding(text string) (found []string) {
+func (s *sealedSystem) holding(text string) []string {
 	s.Helper()
-	forms := []string{text, base64.StdEncoding.EncodeToString([]byte(text)), fmt.Sprintf("%x", text), strings.Join(strings.Split(text, ""), "\x00")}
-	files := 0
-	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		files++
-		name, _ := filepath.Rel(s.dir, path)
-		for _, form := range forms {
-			if strings.Contains(string(raw), form) {
-				found = append(found, name)
-				break
-			}
-		}
-		return nil
-	})
+	all, err := secretsearch.Files(s.dir, text)
 	if err != nil {
 		s.Fatal(err)
 	}
-	if files < 100 { // Postgres alone has more
-		s.Errorf("only %d files were searched", files)
+	if all.Files < 100 { // Postgres alone has more
+		s.Errorf("only %d files were searched", all.Files)
 	}
-	return found
+	return all.In[text]
 }
 
 // TestSealedSecrets: a sealed password reaches the vendor and no file of ours, a plain one is

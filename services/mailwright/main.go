@@ -16,11 +16,13 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
+	"github.com/mailwright/mailwright/services/mailwright/internal/certs"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
 	"github.com/mailwright/mailwright/services/mailwright/internal/erase"
+	"github.com/mailwright/mailwright/services/mailwright/internal/explain"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 	"github.com/mailwright/mailwright/services/mailwright/internal/key"
 	"github.com/mailwright/mailwright/services/mailwright/internal/nats"
@@ -35,7 +37,6 @@ import (
 
 type commands struct {
 	app.Globals
-	Config  string           `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
 	Verbose bool             `short:"v" help:"Say more on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
@@ -45,6 +46,7 @@ type commands struct {
 	Key        key.Command        `cmd:"" help:"Print the recommended key of a command, and its subject."`
 	Import     bulk.Command       `cmd:"" help:"Publish a command for each row of a spreadsheet, and record the outcomes."`
 	Watch      watch.Command      `cmd:"" help:"Follow events as they happen."`
+	Explain    explain.Command    `cmd:"" help:"Say in plain English where an operation stands, and what would help."`
 	Cancel     cancel.Command     `cmd:"" help:"Cancel operations that wait."`
 	Dead       dead.Command       `cmd:"" help:"List, show, replay and discard dead letters."`
 	Audit      audit.Command      `cmd:"" help:"List what people did, and why."`
@@ -55,6 +57,7 @@ type commands struct {
 	Streams    streams.Command    `cmd:"" help:"Show which streams and consumers are missing, and make them."`
 	Secrets    secrets.Command    `cmd:"" help:"Make and publish the keys to which publishers seal passwords."`
 	NATS       nats.Command       `cmd:"" name:"nats" help:"Write the permissions of every NATS user, as a server's configuration or as a table."`
+	Certs      certs.Command      `cmd:"" help:"Make certificates for NATS, Postgres and the programs, of an authority of their own."`
 	Doctor     doctor.Command     `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
 	Sandbox    sandbox.Command    `cmd:"" help:"Control the simulated vendors: seed, clock, switches, faults, journal."`
 	Server     dev.Server         `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`

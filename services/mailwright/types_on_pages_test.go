@@ -9,8 +9,8 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/schemas"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/apptest"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // tableRows are the rows of a page's table, cell by cell; nil where the page has no such table.

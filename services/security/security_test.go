@@ -27,10 +27,19 @@ import (
 // bin holds the programs.
 var bin string
 
+// TestMain runs the suites, and leaves the table of the checks in the folder
+// MAILWRIGHT_SECURITY_OUT.
 func TestMain(m *testing.M) {
 	os.Exit(testprograms.Run(func(dir string) int {
 		bin = dir
-		return m.Run()
+		code := m.Run()
+		if out := outDir(); out != "" {
+			if err := save(out, report.finish()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = max(code, 1)
+			}
+		}
+		return code
 	}))
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -27,6 +28,19 @@ const (
 // until it is back, and when it is back, without the URL's credentials. End the connection with
 // [Disconnect].
 func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
+	nc, err := dial(natsURL, name, logger, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := await(ctx, nc, nats.CONNECTED); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("bus: NATS could not be reached: %w", err)
+	}
+	return nc, nil
+}
+
+// dial connects as [Connect] does, but does not wait until it succeeds.
+func dial(natsURL, name string, logger *slog.Logger, options ...nats.Option) (*nats.Conn, error) {
 	mayLog := throttle(logInterval)
 	nc, err := nats.Connect(natsURL, append([]nats.Option{
 		nats.Name(name),
@@ -39,6 +53,7 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			metrics.NATSConnected.WithLabelValues().Set(1)
 			logger.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
+			warnOfPlainText(nc, logger)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			metrics.NATSConnected.WithLabelValues().Set(0)
@@ -69,10 +84,6 @@ func Connect(ctx context.Context, natsURL, name string, logger *slog.Logger, opt
 		}
 		return nil, fmt.Errorf("bus: connect to NATS: %w", err)
 	}
-	if err := await(ctx, nc, nats.CONNECTED); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("bus: NATS could not be reached: %w", err)
-	}
 	return nc, nil
 }
 
@@ -87,6 +98,18 @@ func Disconnect(ctx context.Context, nc *nats.Conn) error {
 		return fmt.Errorf("bus: disconnect from NATS: %w", err)
 	}
 	return nil
+}
+
+// warnOfPlainText logs a warning if the connection leaves this machine without TLS.
+func warnOfPlainText(nc *nats.Conn, logger *slog.Logger) {
+	if _, err := nc.TLSConnectionState(); err == nil {
+		return
+	}
+	address, err := netip.ParseAddrPort(nc.ConnectedAddr())
+	if err == nil && address.Addr().Unmap().IsLoopback() {
+		return
+	}
+	logger.Warn("the connection to NATS is not encrypted: whoever can listen on the network reads and changes what it carries; give --nats-ca, or a tls:// URL")
 }
 
 // await waits until the connection has a status, or until ctx ends.

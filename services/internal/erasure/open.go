@@ -67,11 +67,22 @@ func (f *finder) why(o Operation, state event.State, inFlight map[uint64]bool, w
 // inFlight are the commands that a service may still have in its hands: those behind the ack floor
 // of their partition. Those of no partition are dealt with by the recheck.
 func (f *finder) inFlight(ctx context.Context) (map[uint64]bool, error) {
+	stream, err := f.JS.Stream(ctx, topology.StreamCommands)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", topology.StreamCommands, err)
+	}
+	layout, err := topology.LayoutOf(stream.CachedInfo().Config)
+	if err != nil {
+		return nil, err
+	}
 	list := map[uint64]bool{}
 	for _, c := range f.commands {
 		consumer := bus.RecheckConsumer(c.address.Domain)
 		if c.address.Partition >= 0 {
-			consumer = bus.CommandConsumer(c.address.Domain, c.address.Partition)
+			if layout.IsPast(c.address.Generation) {
+				continue
+			}
+			consumer = bus.CommandConsumer(c.address.Domain, c.address.Generation, c.address.Partition)
 		}
 		acked, err := bus.AckedThrough(ctx, f.JS, topology.StreamCommands, consumer, c.sequence)
 		if err != nil {

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/topology"
@@ -75,7 +76,10 @@ func (e *Engine) onWakeUp(ctx context.Context, d bus.Delivery, ack func()) error
 	if !ok {
 		return e.deadLetter(ctx, deadLetter{reason: Unreadable, detail: "its subject is not one of a wake-up"}, d)
 	}
-	if address.IsOverflow() {
+	// Anybody may publish a wake-up in another lane than the key's, where another process might
+	// work on the key beside this one.
+	inItsLane := topology.WakeSubject(address) == d.Subject
+	if address.IsOverflow() && inItsLane {
 		return e.onOverflow(ctx, address, d, ack)
 	}
 	if len(d.Data) > 0 {
@@ -83,7 +87,24 @@ func (e *Engine) onWakeUp(ctx context.Context, d bus.Delivery, ack func()) error
 			return err
 		}
 	}
+	if !inItsLane {
+		return e.parking.scheduleWakeUp(ctx, address, e.Now())
+	}
 	return e.drainKey(ctx, address, d, ack)
+}
+
+// RetryHeader is the header of a wake-up that has a wait ended early: the sequence in EVENTS of the
+// operation's waiting event. It ends this wait and no later one, so a wake-up that is delivered
+// twice, or published twice, makes one attempt.
+const RetryHeader = "Mailwright-Retry"
+
+// retriedWait is the waiting event whose wait a wake-up ends; 0: none.
+func retriedWait(wakeUp bus.Delivery) uint64 {
+	sequence, err := strconv.ParseUint(wakeUp.Header.Get(RetryHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return sequence
 }
 
 // drainKey takes the commands of a key through the pipeline, in order, until none is left or the
@@ -96,7 +117,7 @@ func (e *Engine) drainKey(ctx context.Context, address topology.Address, wakeUp 
 			return err
 		}
 		done, err := e.process(ctx, task{
-			queue: keyQueue{e.parking}, reference: &head, key: address,
+			queue: keyQueue{e.parking}, reference: &head, key: address, retriedWait: retriedWait(wakeUp),
 			deliveries: wakeUp.NumDelivered, lease: wakeUp.Lease(), ack: ack,
 		})
 		if err != nil || !done {

@@ -93,7 +93,7 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		if !e.isDue(t) {
 			return r.reschedule(ctx, t)
 		}
-		onItsWay, err := r.isOnItsWay(ctx, a)
+		onItsWay, err := r.isOnItsWay(ctx, d, a)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (r rechecker) endConflict(ctx context.Context, a *Attempt, d bus.Delivery) 
 	if !r.engine.mayHoldSecret(a, d) {
 		return nil
 	}
-	onItsWay, err := r.isOnItsWay(ctx, a)
+	onItsWay, err := r.isOnItsWay(ctx, d, a)
 	if err != nil {
 		return err
 	}
@@ -161,13 +161,12 @@ func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) 
 // partition, or because it waits in its overflow or on its key. It asks in this order, and the
 // record is read afterwards: a command is parked before its message is acknowledged, and has its
 // outcome before it is removed from PARKED.
-func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
+func (r rechecker) isOnItsWay(ctx context.Context, d bus.Delivery, a *Attempt) (bool, error) {
 	e := r.engine
-	consumer := bus.CommandConsumer(e.cfg.Domain, a.address.Partition)
-	if acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, a.sequence); err != nil || !acked {
+	if acked, err := r.isAcked(ctx, d); err != nil || !acked {
 		return true, err
 	}
-	o := overflowOf(a.address)
+	o := a.address.Overflow()
 	if run, overflows, err := e.parking.firstRun(ctx, o); err != nil {
 		return false, err
 	} else if overflows {
@@ -181,6 +180,21 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 		return r.isAboutToQueue(ctx, a)
 	}
 	return true, r.wakeOverdue(ctx, a.address, head.parkedAt)
+}
+
+// isAcked reports whether the partition of a command has nothing more to do with it.
+func (r rechecker) isAcked(ctx context.Context, d bus.Delivery) (bool, error) {
+	e := r.engine
+	layout, err := topology.LayoutOf(e.parking.commands.CachedInfo().Config)
+	if err != nil {
+		return false, err
+	}
+	place, _ := topology.ParseCommandSubject(d.Subject)
+	if layout.IsPast(place.Generation) {
+		return true, nil
+	}
+	consumer := bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition)
+	return bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, d.Sequence)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the

@@ -102,9 +102,8 @@ func (r rechecker) removeSecret(ctx context.Context, attempt *Attempt, d bus.Del
 	if left := since.Add(e.cfg.SecretAge).Sub(e.Now()); left > 0 {
 		return &redeliverAfter{left}
 	}
-	if address, ok := topology.ParseCommandSubject(d.Subject); ok {
-		partition := bus.CommandConsumer(e.cfg.Domain, address.Partition)
-		acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, partition, d.Sequence)
+	if _, ok := topology.ParseCommandSubject(d.Subject); ok {
+		acked, err := r.isAcked(ctx, d)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package operation
 import (
 	"context"
 	"time"
+
+	"github.com/mailwright/mailwright/pkg/event"
 )
 
 // awaitNextAttempt has a command wait until its record allows the next attempt, and until a
@@ -12,10 +14,16 @@ func (e *Engine) awaitNextAttempt(_ context.Context, t *task) (step, error) {
 	if t.callDetached {
 		return step{postpone, e.Now().Add(e.cfg.leaseTime())}, nil
 	}
-	if e.Now().Before(t.last.nextAttempt) {
+	if e.Now().Before(t.last.nextAttempt) && !t.waitIsEnded() {
 		return e.waitUntil(t, t.last.nextAttempt), nil
 	}
 	return step{}, nil
+}
+
+// waitIsEnded reports whether a person has ended the wait that the record ends with. A call that may
+// still be under way is waited for all the same.
+func (t *task) waitIsEnded() bool {
+	return t.retriedWait > 0 && t.last.sequence == t.retriedWait && t.last.state == event.StateWaiting
 }
 
 // maxSlotRetries is how many attempts of a command may be followed by a retry in its slot.

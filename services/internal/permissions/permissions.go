@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -33,6 +35,9 @@ const (
 
 // Projection is the user of the program that fills the projections.
 const Projection = "projection-svc"
+
+// Console is the user of the program that serves the console.
+const Console = "console"
 
 // Worker names the user of the program that carries the commands of a domain out.
 func Worker(domain event.Domain) string { return string(domain) + "-svc" }
@@ -97,8 +102,10 @@ func PersonalOperator(name string) string { return Operator + "-" + name }
 
 // Options say for which system the users are.
 type Options struct {
-	// Partitions of each domain; 0 is [topology.DefaultPartitions].
+	// Partitions are as many as a domain has at most; 0 is [topology.DefaultPartitions].
 	Partitions int
+	// JetStream says which JetStream is used: the prefix of its API is in the subjects.
+	JetStream jetstream.JetStreamOptions
 	// Scopes have a publisher and a reader each.
 	Scopes []Scope
 	// Operators are the names of people with a user of their own beside [Operator].
@@ -117,12 +124,12 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.streams(), o.operator(Operator), auditor(), o.erasure())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.auditor(), o.erasure())
 	for _, name := range o.Operators {
 		users = append(users, o.operator(PersonalOperator(name)))
 	}
 	for _, s := range o.Scopes {
-		users = append(users, publisher(s), reader(s))
+		users = append(users, o.publisher(s), o.reader(s))
 	}
 	for i := range users {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}

@@ -4,9 +4,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,11 +22,35 @@ const applicationName = "mailwright"
 // pgx's own settings may stand in the URL (pool_max_conns, default_query_exec_mode=exec for a
 // pooler that does not keep sessions, …). Where they do not, a statement is prepared once a
 // connection, a connection is tried for at most 10 s and replaced after an hour.
+//
+// Each new connection reads the files anew that the URL names: sslrootcert, sslcert, sslkey,
+// passfile.
 func Open(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, minPool, nil)
+}
+
+// Reader is the role that may read the views of schema mailwright_views, and nothing else.
+const Reader = "mailwright_reader"
+
+// queryTimeout bounds a query of [OpenReader], in milliseconds.
+const queryTimeout = "10000"
+
+// OpenReader returns a pool as [Open] does, whose sessions act as the role [Reader], read only and
+// find the views without a schema. The URL's user must be a member of that role.
+func OpenReader(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, minPool, map[string]string{
+		"role": Reader, "default_transaction_read_only": "on", "search_path": "mailwright_views", "statement_timeout": queryTimeout,
+	})
+}
+
+// open opens a pool whose sessions have further parameters, as SET takes them.
+func open(ctx context.Context, databaseURL string, minPool int, parameters map[string]string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, errMalformed // the parser's own error quotes from the URL
+		return nil, ExplainURL(err)
 	}
+	maps.Copy(config.ConnConfig.RuntimeParams, parameters)
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return readFiles(databaseURL, c) }
 	config.MaxConns = max(config.MaxConns, int32(minPool))
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
@@ -41,8 +65,15 @@ func Open(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, 
 	return pool, nil
 }
 
-var errMalformed = errors.New("postgres: the database URL cannot be read; " +
-	"it looks like postgres://user:password@host:5432/database?sslmode=require, with special characters percent-encoded")
+// readFiles gives a new connection the certificates and the password that the URL's files hold now.
+func readFiles(databaseURL string, c *pgx.ConnConfig) error {
+	now, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return ExplainURL(err)
+	}
+	c.Password, c.TLSConfig, c.Fallbacks = now.Password, now.TLSConfig, now.Fallbacks
+	return nil
+}
 
 // remindEvery is how often the log repeats that Postgres does not answer.
 const remindEvery = 10 * time.Second

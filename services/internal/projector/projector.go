@@ -23,6 +23,7 @@ import (
 
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/metrics"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
 // Projection turns the messages of a stream into rows.
@@ -239,11 +240,11 @@ func (p *Projector) Names() (names []string) {
 func (p *Projector) stream() string { return p.projections[0].Stream() }
 
 // Ready returns nil if the projections follow their stream, in this process or in another;
-// otherwise why they do not.
+// otherwise why they do not, without names of hosts, users and databases.
 func (p *Projector) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state
+	return postgres.Public(p.state)
 }
 
 func (p *Projector) setState(err error) {

@@ -47,7 +47,7 @@ func Dir(names ...string) (dir string, remove func(), err error) {
 // Run calls run with a folder that holds all programs of a system, for a TestMain, and returns the
 // exit code. The folder is gone afterwards if it was made here.
 func Run(run func(dir string) int) int {
-	dir, remove, err := Dir(append([]string{"mailwright", "sandbox"}, stack.Services...)...)
+	dir, remove, err := Dir(append([]string{"mailwright", "sandbox", "console"}, stack.Services...)...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -6,6 +6,8 @@ package transport
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +43,9 @@ type Config struct {
 	Limits Limits
 	// Secrets are the client's credentials; see [Client.Do].
 	Secrets []secret.String
+	// RootCAs are the authorities that may sign the vendor's certificate; nil: the system's. It has
+	// no effect with a RoundTripper.
+	RootCAs *x509.CertPool
 	// RoundTripper is the HTTP stack; default a pooled http.Transport. Another one must run the
 	// hooks of package httptrace as that does: else a request may leave after its lease.
 	RoundTripper http.RoundTripper
@@ -68,6 +73,7 @@ func New(cfg Config) *Client {
 	if cfg.RoundTripper == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost, t.MaxIdleConns = maxIdleConns, 0
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 		cfg.RoundTripper = t
 	}
 	return &Client{cfg: cfg, gate: NewLimiter(cfg.Vendor, cfg.Limits)}

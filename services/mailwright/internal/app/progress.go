@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 // Progress prints on standard error how far a long task is: on a terminal one line for each stage,

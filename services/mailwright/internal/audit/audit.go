@@ -18,8 +18,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	acts "github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Command is `mailwright audit`.

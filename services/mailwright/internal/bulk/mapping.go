@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 // mapping says how a row becomes a command.

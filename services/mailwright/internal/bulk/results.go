@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
+	"github.com/mailwright/mailwright/services/internal/render"
 )
 
 // States of a record beyond those of an operation.

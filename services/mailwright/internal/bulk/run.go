@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // maxShownRows bounds the unsuccessful rows that are printed at the end; the result file has all.

@@ -3,15 +3,16 @@ package cancel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/internal/operator"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
 )
@@ -57,7 +58,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	defer nc.Close()
-	var targets []target
+	var targets []operator.Target
 	for _, text := range c.Operations { // all of them, before any is cancelled
 		t, err := find(ctx, js, text, c.Tenant, event.Domain(c.Domain))
 		if err != nil {
@@ -72,17 +73,26 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	return outcome.Await(ctx, a, js, receipts)
 }
 
+// find resolves the id of an operation, or its beginning. A text that is none is a wrong call.
+func find(ctx context.Context, js jetstream.JetStream, text, tenant string, domain event.Domain) (operator.Target, error) {
+	t, err := operator.Find(ctx, js, text, tenant, domain)
+	if _, wrong := errors.AsType[*operator.InvalidIDError](err); wrong {
+		err = &app.ExitError{Code: app.ExitUsage, Err: err}
+	}
+	return t, err
+}
+
 // publish publishes a cancel for each target.
-func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.JetStream, targets []target) (receipts []client.Receipt, err error) {
+func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.JetStream, targets []operator.Target) (receipts []client.Receipt, err error) {
 	act := audit.Act{Action: audit.Cancel, Reason: c.Reason, Count: len(targets)}
 	for _, t := range targets {
-		act.Tenants, act.Operations = append(act.Tenants, t.tenant), append(act.Operations, t.operation)
+		act.Tenants, act.Operations = append(act.Tenants, t.Tenant), append(act.Operations, t.OperationID)
 	}
 	err = a.Recorder(js).Record(ctx, act, func(tally *audit.Tally) error {
 		for _, t := range targets {
-			r, err := t.cancel(ctx, js, c.Source)
+			r, err := operator.Cancel(ctx, js, t, operator.Actor{Source: c.Source, Person: app.Caller()})
 			if err != nil {
-				return fmt.Errorf("operation %s: %w", t.operation, err)
+				return fmt.Errorf("operation %s: %w", t.OperationID, err)
 			}
 			tally.Add(1)
 			receipts = append(receipts, r)
@@ -95,21 +105,9 @@ func (c *Command) publish(ctx context.Context, a *app.App, js jetstream.JetStrea
 	return receipts, err
 }
 
-// cancel publishes the command that cancels the target.
-func (t target) cancel(ctx context.Context, js jetstream.Publisher, source string) (client.Receipt, error) {
-	e, err := event.New(watermill.NewUUID(), source, event.TypeOperationCancel, event.OperationCancelData{OperationID: t.operation})
-	if err != nil {
-		return client.Receipt{}, err
-	}
-	e.SetTime(time.Now().UTC())
-	e.SetSubject(app.Caller())
-	app.SetPerson(&e)
-	return client.Send(ctx, js, client.Command{Event: e, Tenant: t.tenant, Domain: t.domain})
-}
-
 // report prints that a cancel was published: on standard output, or as progress on standard error
 // if the outcomes go to standard output.
-func (c *Command) report(a *app.App, t target, r client.Receipt) error {
+func (c *Command) report(a *app.App, t operator.Target, r client.Receipt) error {
 	if a.JSON && !c.Wait {
 		return a.PrintJSON(r)
 	}
@@ -118,6 +116,6 @@ func (c *Command) report(a *app.App, t target, r client.Receipt) error {
 		out = a.Err
 	}
 	_, err := fmt.Fprintf(out, "cancelling %s (%s, %s)\n  operation  %s\n  results    %s\n",
-		t.operation, t.tenant, t.domain, r.OperationID, r.Results)
+		t.OperationID, t.Tenant, t.Domain, r.OperationID, r.Results)
 	return err
 }

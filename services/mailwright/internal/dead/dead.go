@@ -2,6 +2,16 @@
 // DEAD.
 package dead
 
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/services/internal/deadletters"
+	"github.com/mailwright/mailwright/services/mailwright/internal/app"
+)
+
 // Command is `mailwright dead`.
 type Command struct {
 	Ls      List    `cmd:"" help:"List dead letters."`
@@ -28,4 +38,20 @@ to the original:
 
 Dead letters are numbered by their sequence in DEAD, as in the table mailwright.dead_letters. Postgres is not
 needed.`
+}
+
+// open connects to NATS and opens the stream DEAD. The caller closes the connection.
+func open(ctx context.Context, a *app.App) (*nats.Conn, *deadletters.Stream, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, app.ServerTimeout, fmt.Errorf("given up after %v", app.ServerTimeout))
+	defer cancel()
+	nc, js, err := a.Connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stream, err := deadletters.Open(ctx, js)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return nc, stream, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
@@ -131,7 +132,7 @@ func (e *env) ackExternally(by func(jetstream.Msg) error, commands ...*nats.Msg)
 		e.Fatal(err)
 	}
 	address, _ := topology.ParseCommandSubject(last.Subject)
-	partition := bus.CommandConsumer(event.DomainDelegation, address.Partition)
+	partition := bus.CommandConsumer(event.DomainDelegation, 0, address.Partition)
 	group := partition.PriorityGroups[0]
 	cons, err := e.JS.CreateConsumer(e.Context(), topology.StreamCommands, partition)
 	if err != nil {
@@ -230,7 +231,7 @@ func TestList(t *testing.T) {
 			e := &env{t, e.Env}
 			var got []uint64
 			for line := range strings.Lines(e.run(0, "", append([]string{"ls", "--json"}, c.args...)...)) {
-				var l dead.Letter
+				var l deadletters.Letter
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatalf("%s: %v", line, err)
 				}

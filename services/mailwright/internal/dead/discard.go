@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -15,7 +16,7 @@ type Discard struct{ Selection }
 // Help implements kong.HelpProvider.
 func (Discard) Help() string {
 	return `Deletes dead letters from DEAD, and so from mailwright.dead_letters. The original messages stay in their stream
-until it deletes them.
+until it deletes them. A command that may hold a secret, and that was kept for a replay, is removed.
 
   mailwright dead discard 17 18 --reason "CHG-4711: published anew"
   mailwright dead discard --dead-reason unreadable --since 24h --dry-run
@@ -32,11 +33,11 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 	if err := c.checkReason(map[bool]string{false: "dead discard"}[c.DryRun]); err != nil {
 		return err
 	}
-	d, err := open(ctx, a)
+	nc, d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer nc.Close()
 	letters, err := c.letters(ctx, d, matches)
 	if err != nil {
 		return err
@@ -46,14 +47,14 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	if c.DryRun {
-		return c.discard(a, letters, "would be discarded", func(Letter) error { return nil })
+		return c.discard(a, letters, "would be discarded", func(deadletters.Letter) error { return nil })
 	}
 	if err := c.confirm(a, letters, fmt.Sprintf("Discard %s?", countLetters(len(letters)))); err != nil {
 		return err
 	}
-	return a.Recorder(d.js).Record(ctx, c.act(audit.DeadDiscard, letters), func(tally *audit.Tally) error {
-		return c.discard(a, letters, "discarded", func(l Letter) error {
-			err := d.discard(ctx, l)
+	return a.Recorder(d.JS()).Record(ctx, c.act(audit.DeadDiscard, letters), func(tally *audit.Tally) error {
+		return c.discard(a, letters, "discarded", func(l deadletters.Letter) error {
+			err := d.Discard(ctx, l)
 			if err == nil {
 				tally.Add(1)
 			}
@@ -63,13 +64,13 @@ func (c *Discard) Run(ctx context.Context, a *app.App) error {
 }
 
 // discard has do discard the letters, and prints each with the action.
-func (c *Discard) discard(a *app.App, letters []Letter, action string, do func(Letter) error) error {
+func (c *Discard) discard(a *app.App, letters []deadletters.Letter, action string, do func(deadletters.Letter) error) error {
 	p := newProgress(a, len(letters))
 	for _, l := range letters {
 		if err := do(l); err != nil {
 			return p.interrupted(err)
 		}
-		if err := p.add(Done{Letter: l.Sequence, Action: action, Detail: l.describe()}); err != nil {
+		if err := p.add(deadletters.Done{Letter: l.Sequence, Action: action, Detail: l.Describe()}); err != nil {
 			return err
 		}
 	}

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Filter selects dead letters: those that match all of it.
@@ -34,7 +35,7 @@ func (f *Filter) isGiven() bool {
 }
 
 // matcher checks the flags and returns the test for a dead letter, without the limit.
-func (f *Filter) matcher(now time.Time) (matches func(Letter) bool, err error) {
+func (f *Filter) matcher(now time.Time) (matches func(deadletters.Letter) bool, err error) {
 	if f.Limit < 0 {
 		return nil, app.Usage("--limit %d: must not be negative", f.Limit)
 	}
@@ -49,7 +50,7 @@ func (f *Filter) matcher(now time.Time) (matches func(Letter) bool, err error) {
 		types = append(types, render.Long(t))
 	}
 	oneOf := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
-	return func(l Letter) bool {
+	return func(l deadletters.Letter) bool {
 		return oneOf(f.Tenant, l.Content.Tenant) &&
 			oneOf(f.Domain, string(l.Domain)) &&
 			oneOf(f.DeadReason, l.Content.Reason) &&
@@ -60,9 +61,9 @@ func (f *Filter) matcher(now time.Time) (matches func(Letter) bool, err error) {
 }
 
 // forEach visits the dead letters that match, the oldest first.
-func (f *Filter) forEach(ctx context.Context, d *deadStream, matches func(Letter) bool, visit func(Letter) error) error {
+func (f *Filter) forEach(ctx context.Context, d *deadletters.Stream, matches func(deadletters.Letter) bool, visit func(deadletters.Letter) error) error {
 	n := 0
-	for l, err := range d.letters(ctx) {
+	for l, err := range d.Letters(ctx) {
 		if err != nil {
 			return err
 		}

@@ -1,14 +1,14 @@
 package dead
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
+	"github.com/mailwright/mailwright/services/internal/deadletters"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // List is `mailwright dead ls`.
@@ -35,42 +35,42 @@ func (c *List) Run(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
-	d, err := open(ctx, a)
+	nc, d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer nc.Close()
 	switch {
 	case c.Histogram:
 		return c.count(ctx, a, d, matches)
 	case a.JSON:
-		return c.forEach(ctx, d, matches, func(l Letter) error { return a.PrintJSON(l) })
+		return c.forEach(ctx, d, matches, func(l deadletters.Letter) error { return a.PrintJSON(l) })
 	default:
 		return c.table(ctx, a, d, matches)
 	}
 }
 
-func (c *List) count(ctx context.Context, a *app.App, d *deadStream, matches func(Letter) bool) error {
-	var h histogram
-	if err := c.forEach(ctx, d, matches, func(l Letter) error { h.add(l); return nil }); err != nil {
+func (c *List) count(ctx context.Context, a *app.App, d *deadletters.Stream, matches func(deadletters.Letter) bool) error {
+	var h deadletters.Histogram
+	if err := c.forEach(ctx, d, matches, func(l deadletters.Letter) error { h.Add(l); return nil }); err != nil {
 		return err
 	}
 	if a.JSON {
 		return a.PrintJSON(h)
 	}
-	return h.print(a.Out)
+	return printHistogram(a.Out, &h)
 }
 
-func (c *List) table(ctx context.Context, a *app.App, d *deadStream, matches func(Letter) bool) error {
+func (c *List) table(ctx context.Context, a *app.App, d *deadletters.Stream, matches func(deadletters.Letter) bool) error {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 	n := 0
-	err := c.forEach(ctx, d, matches, func(l Letter) error {
+	err := c.forEach(ctx, d, matches, func(l deadletters.Letter) error {
 		if n++; n == 1 {
 			_, _ = fmt.Fprintln(w, "LETTER\tTIME\tTENANT\tDOMAIN\tREASON\tTYPE\tSOURCE, ID\tDETAIL") // Flush reports an error
 		}
 		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			l.Sequence, render.Clock(l.StoredAt), cell(l.Content.Tenant), cell(string(l.Domain)),
-			cell(l.Content.Reason), cell(render.Short(l.Content.Type)), cell(l.sourceAndID()), cell(l.Content.Detail))
+			l.Sequence, render.Clock(l.StoredAt), render.Cell(l.Content.Tenant), render.Cell(string(l.Domain)),
+			render.Cell(l.Content.Reason), render.Cell(render.Short(l.Content.Type)), render.Cell(l.SourceAndID()), render.Cell(l.Content.Detail))
 		return err
 	})
 	if err != nil {
@@ -82,6 +82,3 @@ func (c *List) table(ctx context.Context, a *app.App, d *deadStream, matches fun
 	}
 	return w.Flush()
 }
-
-// cell makes the text of a publisher or vendor fit for a table.
-func cell(text string) string { return cmp.Or(render.OneLine(text), "-") }

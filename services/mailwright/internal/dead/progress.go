@@ -4,33 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
-
-// Done is what was done to a letter, as --json prints it.
-type Done struct {
-	Letter uint64 `json:"letter"`
-	Action string `json:"action"`
-	// Detail describes the dead letter, or says why it was refused.
-	Detail string `json:"detail,omitempty"`
-	// Subject is that of the replayed command, Command its new sequence in COMMANDS, and Replay the
-	// number of its replay.
-	Subject string `json:"subject,omitempty"`
-	Command uint64 `json:"command,omitempty"`
-	Replay  int    `json:"replay,omitempty"`
-}
-
-const refused = "refused"
-
-// describe gives the reason, type, source and id of a dead letter.
-func (l Letter) describe() string {
-	return render.OneLine(strings.TrimSpace(strings.Join([]string{l.Content.Reason, render.Short(l.Content.Type), l.sourceAndID()}, " ")))
-}
 
 // progress prints one line a dead letter on standard output, and the number of those done on
 // standard error.
@@ -47,9 +27,9 @@ func newProgress(a *app.App, all int) *progress { return &progress{app: a, all: 
 // progressInterval is the time between two lines on standard error.
 const progressInterval = 2 * time.Second
 
-func (p *progress) add(d Done) error {
+func (p *progress) add(d deadletters.Done) error {
 	p.done++
-	if d.Action == refused {
+	if d.Action == deadletters.Refused {
 		p.refused++
 	}
 	if now := time.Now(); now.Sub(p.last) >= progressInterval {
@@ -59,11 +39,11 @@ func (p *progress) add(d Done) error {
 	if p.app.JSON {
 		return p.app.PrintJSON(d)
 	}
-	_, err := fmt.Fprintf(p.app.Out, "%d  %s  %s\n", d.Letter, d.Action, render.OneLine(d.text()))
+	_, err := fmt.Fprintf(p.app.Out, "%d  %s  %s\n", d.Letter, d.Action, render.OneLine(text(d)))
 	return err
 }
 
-func (d Done) text() string {
+func text(d deadletters.Done) string {
 	if d.Subject == "" {
 		return d.Detail
 	}
@@ -80,14 +60,14 @@ func (p *progress) interrupted(err error) error {
 }
 
 // finish prints the sum. Its error says how many dead letters were refused.
-func (p *progress) finish(dryRun bool, letters []Letter) error {
+func (p *progress) finish(dryRun bool, letters []deadletters.Letter) error {
 	if dryRun && p.app.JSON {
-		if err := p.app.PrintJSON(count(letters)); err != nil {
+		if err := p.app.PrintJSON(deadletters.Count(letters)); err != nil {
 			return err
 		}
 	} else if dryRun {
 		_, _ = fmt.Fprintln(p.app.Out)
-		if err := count(letters).print(p.app.Out); err != nil {
+		if err := printHistogram(p.app.Out, deadletters.Count(letters)); err != nil {
 			return err
 		}
 	}

@@ -1,30 +1,13 @@
 package dead
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/mailwright/mailwright/pkg/client"
-	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/audit"
-	"github.com/mailwright/mailwright/services/internal/operation"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-)
-
-const (
-	// replayHeader counts the replays of a message. The dead letter of a replayed message refers to
-	// that message, and so to the count.
-	replayHeader = "Mailwright-Replay"
-	maxReplays   = 3
 )
 
 // Replay is `mailwright dead replay`.
@@ -48,7 +31,8 @@ A dead letter is refused where a replay cannot help:
                            out, and publish a new command if not
   it has an outcome        discard the dead letter
   it is unreadable         its publisher has to correct it and publish it again
-  it is gone               COMMANDS no longer has it, or has another message in its place: publish it again
+  it is gone               COMMANDS no longer has it, since it is too old or may have held a secret, or has
+                           another message in its place: publish it again
   it was replayed 3 times  find out why (--force replays it all the same)
 
   mailwright dead replay 17
@@ -71,11 +55,11 @@ func (c *Replay) Run(ctx context.Context, a *app.App) error {
 	if err := c.checkReason(c.needsReason()); err != nil {
 		return err
 	}
-	d, err := open(ctx, a)
+	nc, d, err := open(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer nc.Close()
 	letters, err := c.letters(ctx, d, matches)
 	if err != nil {
 		return err
@@ -84,14 +68,14 @@ func (c *Replay) Run(ctx context.Context, a *app.App) error {
 		_, err := fmt.Fprintln(a.Err, "no such dead letters")
 		return err
 	}
-	inPublishedOrder(letters)
+	deadletters.InPublishedOrder(letters)
 	if c.DryRun {
 		return c.replay(ctx, a, d, letters, &audit.Tally{})
 	}
 	if err := c.confirm(a, letters, fmt.Sprintf("Replay %s, %v a second?", countLetters(len(letters)), c.Rate)); err != nil {
 		return err
 	}
-	return a.Recorder(d.js).Record(ctx, c.act(audit.DeadReplay, letters, c.options()...), func(tally *audit.Tally) error {
+	return a.Recorder(d.JS()).Record(ctx, c.act(audit.DeadReplay, letters, c.options()...), func(tally *audit.Tally) error {
 		return c.replay(ctx, a, d, letters, tally)
 	})
 }
@@ -118,18 +102,18 @@ func (c *Replay) options() []string {
 }
 
 // replay replays the letters, or says what would be replayed, and counts them.
-func (c *Replay) replay(ctx context.Context, a *app.App, d *deadStream, letters []Letter, tally *audit.Tally) error {
+func (c *Replay) replay(ctx context.Context, a *app.App, d *deadletters.Stream, letters []deadletters.Letter, tally *audit.Tally) error {
 	pace := time.NewTicker(time.Duration(float64(time.Second) / c.Rate))
 	defer pace.Stop()
 	p := newProgress(a, len(letters))
 	for i, l := range letters {
-		r, err := d.plan(ctx, l, c.Force)
+		r, err := d.Plan(ctx, l, c.Force)
 		switch {
 		case err != nil:
 			return p.interrupted(err)
-		case c.DryRun && r.Action != refused:
+		case c.DryRun && r.Action != deadletters.Refused:
 			r.Action = "would be replayed"
-		case r.Action != refused:
+		case r.Action != deadletters.Refused:
 			if i > 0 {
 				select {
 				case <-pace.C:
@@ -137,7 +121,7 @@ func (c *Replay) replay(ctx context.Context, a *app.App, d *deadStream, letters 
 					return p.interrupted(context.Cause(ctx))
 				}
 			}
-			if err := d.replay(ctx, &r); err != nil {
+			if err := d.Replay(ctx, &r); err != nil {
 				return p.interrupted(err)
 			}
 			tally.Add(1)
@@ -147,138 +131,4 @@ func (c *Replay) replay(ctx context.Context, a *app.App, d *deadStream, letters 
 		}
 	}
 	return p.finish(c.DryRun, letters)
-}
-
-// inPublishedOrder sorts dead letters by the sequences of their commands, since commands of one key
-// build on each other. DEAD may have another order: several services write to it, each after its
-// own retries.
-func inPublishedOrder(letters []Letter) {
-	slices.SortStableFunc(letters, func(a, b Letter) int { return cmp.Compare(a.Content.Sequence, b.Content.Sequence) })
-}
-
-// plannedReplay is the replay of one dead letter, or the reason why it is refused.
-type plannedReplay struct {
-	Done
-	letter  Letter
-	message *nats.Msg
-}
-
-// plan says what a replay of the dead letter would publish, or why it is refused.
-func (d *deadStream) plan(ctx context.Context, l Letter, force bool) (plannedReplay, error) {
-	refuse := func(format string, args ...any) (plannedReplay, error) {
-		return plannedReplay{Done: Done{Letter: l.Sequence, Action: refused, Detail: fmt.Sprintf(format, args...)}}, nil
-	}
-	conflict := l.Content.Reason == operation.Conflict
-	switch {
-	case l.Content.Stream != topology.StreamCommands:
-		return refuse("it is about no command, but about message %d of %s", l.Content.Sequence, cell(l.Content.Stream))
-	case conflict && !force:
-		return refuse("its source and id belong to another command, and so they would again: publish it under a new id")
-	case l.Content.Reason == operation.OutcomeUnknown:
-		return refuse(`its operation has the outcome "failed", which would be the answer: ` +
-			"look at the vendor whether it was carried out, and publish a new command if not")
-	}
-	original, err := d.original(ctx, l)
-	if err != nil {
-		return plannedReplay{}, err
-	}
-	if original == nil {
-		return refuse("COMMANDS no longer holds it: it has to be published anew")
-	}
-	address, ok := topology.ParseCommandSubject(original.Subject)
-	if !ok {
-		return refuse("it is stored on %s, which is no command's subject: publish it anew with another key", cell(original.Subject))
-	}
-	found := identify(original, address)
-	if other := mismatch(l, original, address, found); other != "" {
-		return refuse("message %d of COMMANDS is another one than the dead letter is about, since its %s differs, "+
-			"as after a restore of COMMANDS: publish the command anew, then discard the dead letter", original.Sequence, other)
-	}
-	if found.unreadable != nil {
-		return refuse("it is unreadable, and would be again: %v. Its publisher has to correct that and publish it anew; "+
-			"then discard the dead letter", found.unreadable)
-	}
-	if !conflict {
-		state, err := d.outcome(ctx, address.Tenant, address.Domain, found.operation)
-		switch {
-		case errors.Is(err, errUnreadableRecord):
-			return refuse("%v, and a replay would end in DEAD again: look at the vendor whether it was carried out, "+
-				"and publish a command with a new id if not", err)
-		case err != nil:
-			return plannedReplay{}, err
-		case state != "":
-			return refuse("its operation has an outcome by now, %q, which would be the answer: discard the dead letter", state)
-		}
-	}
-	before, _ := strconv.Atoi(original.Header.Get(replayHeader)) // absent, or not ours: 0
-	if before >= maxReplays && !force {
-		return refuse("it was replayed %d times before; --force replays it again", before)
-	}
-	return plannedReplay{
-		Done: Done{
-			Letter:  l.Sequence,
-			Action:  "replayed",
-			Detail:  l.describe(),
-			Subject: topology.PublishedSubject(address),
-			Replay:  before + 1,
-		},
-		letter:  l,
-		message: republished(original, topology.PublishedSubject(address), before+1),
-	}, nil
-}
-
-// clockSkew bounds the difference between the clocks of NATS servers: the leader of each stream
-// sets the timestamps of its messages.
-const clockSkew = time.Minute
-
-// mismatch names the first attribute in which a message differs from the original of a dead letter;
-// "" for none. If COMMANDS was restored or made again, another message may have the sequence.
-func mismatch(l Letter, m *jetstream.RawStreamMsg, address topology.Address, found identity) string {
-	content := l.Content
-	for _, attribute := range []struct{ name, kept, found string }{
-		{"subject", content.Subject, topology.PublishedSubject(address)},
-		{"source", content.Source, found.source},
-		{"id", content.ID, found.id},
-		{"operation", content.OperationID, found.operation},
-	} {
-		if attribute.kept != "" && attribute.kept != attribute.found {
-			return attribute.name
-		}
-	}
-	switch {
-	case content.Size > 0 && content.Size != len(m.Data):
-		return "size"
-	case m.Time.After(l.StoredAt.Add(clockSkew)):
-		return "time"
-	default:
-		return ""
-	}
-}
-
-// republished is the original message with the count of replays. It has no Nats-Msg-Id: if it is
-// published twice, it is carried out once all the same, since source and id name its operation.
-func republished(original *jetstream.RawStreamMsg, subject string, replay int) *nats.Msg {
-	header := nats.Header{replayHeader: {strconv.Itoa(replay)}}
-	for name, values := range original.Header {
-		// Headers of NATS are the server's, or were meant for one publish.
-		if !strings.HasPrefix(strings.ToLower(name), "nats-") && name != replayHeader {
-			header[name] = values
-		}
-	}
-	return &nats.Msg{Subject: subject, Header: header, Data: original.Data}
-}
-
-// replayTimeout bounds one replay.
-const replayTimeout = 30 * time.Second
-
-// replay publishes the message and deletes the dead letter.
-func (d *deadStream) replay(ctx context.Context, r *plannedReplay) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, replayTimeout, fmt.Errorf("given up after %v", replayTimeout))
-	defer cancel()
-	ack, err := client.Store(ctx, d.js, r.message)
-	if err != nil {
-		return fmt.Errorf("publish the command of dead letter %d: %w", r.Letter, err)
-	}
-	r.Command = ack.Sequence
-	return d.discard(ctx, r.letter)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
 
@@ -25,7 +26,7 @@ type Selection struct {
 func (s *Selection) isByNumber() bool { return len(s.Sequences) > 0 }
 
 // check checks that the flags agree, and returns the test for a dead letter.
-func (s *Selection) check(a *app.App, now time.Time) (matches func(Letter) bool, err error) {
+func (s *Selection) check(a *app.App, now time.Time) (matches func(deadletters.Letter) bool, err error) {
 	switch {
 	case s.isByNumber() && (s.isGiven() || s.All):
 		return nil, app.Usage("dead letters are named either by number or by a filter")
@@ -40,9 +41,9 @@ func (s *Selection) check(a *app.App, now time.Time) (matches func(Letter) bool,
 }
 
 // letters reads the selected dead letters. It drops their excerpts, since there may be many.
-func (s *Selection) letters(ctx context.Context, d *deadStream, matches func(Letter) bool) ([]Letter, error) {
-	var list []Letter
-	keep := func(l Letter) error {
+func (s *Selection) letters(ctx context.Context, d *deadletters.Stream, matches func(deadletters.Letter) bool) ([]deadletters.Letter, error) {
+	var list []deadletters.Letter
+	keep := func(l deadletters.Letter) error {
 		l.Content.Excerpt = nil
 		list = append(list, l)
 		return nil
@@ -51,7 +52,7 @@ func (s *Selection) letters(ctx context.Context, d *deadStream, matches func(Let
 		return list, s.forEach(ctx, d, matches, keep)
 	}
 	for _, sequence := range slices.Compact(slices.Sorted(slices.Values(s.Sequences))) {
-		l, found, err := d.letter(ctx, sequence)
+		l, found, err := d.Letter(ctx, sequence)
 		if err != nil {
 			return nil, err
 		}
@@ -64,11 +65,11 @@ func (s *Selection) letters(ctx context.Context, d *deadStream, matches func(Let
 }
 
 // confirm asks for confirmation if there is a terminal. The error says that the answer was no.
-func (s *Selection) confirm(a *app.App, letters []Letter, question string) error {
+func (s *Selection) confirm(a *app.App, letters []deadletters.Letter, question string) error {
 	if s.Yes || a.Prompt == nil {
 		return nil
 	}
-	if err := count(letters).print(a.Err); err != nil {
+	if err := printHistogram(a.Err, deadletters.Count(letters)); err != nil {
 		return err
 	}
 	yes, err := a.Confirm(question)
@@ -90,7 +91,7 @@ func (s *Selection) checkReason(option string) error {
 }
 
 // act is what AUDIT is told of an action on dead letters.
-func (s *Selection) act(action string, letters []Letter, options ...string) audit.Act {
+func (s *Selection) act(action string, letters []deadletters.Letter, options ...string) audit.Act {
 	act := audit.Act{Action: action, Reason: s.Reason, Count: len(letters), Options: options}
 	if s.All {
 		act.Options = append(act.Options, "all")
@@ -103,12 +104,4 @@ func (s *Selection) act(action string, letters []Letter, options ...string) audi
 		act.Operations = append(act.Operations, l.Content.OperationID)
 	}
 	return act
-}
-
-func count(letters []Letter) *histogram {
-	h := &histogram{}
-	for _, l := range letters {
-		h.add(l)
-	}
-	return h
 }

@@ -51,9 +51,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 		return err
 	}
 	began := time.Now()
-	_, _ = fmt.Fprintln(a.Err, "Starting NATS, Postgres, the sandbox and five services …")
+	_, _ = fmt.Fprintln(a.Err, "Starting NATS, Postgres, the sandbox, five services and the console …")
 	log := slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: c.Bin, Log: log})
+	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: c.Bin, Log: log, Console: true})
 	if err != nil {
 		return fmt.Errorf("%w\n(the logs are in %s/logs)", err, dir)
 	}
@@ -65,6 +65,9 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 		}
 		_, _ = fmt.Fprintf(a.Err, "The logs are in %s/logs.\n", dir)
 	}()
+	if c.Keep {
+		_, _ = fmt.Fprintf(a.Err, "Console: %s\n", s.Endpoints.Console)
+	}
 	_, _ = fmt.Fprintf(a.Err, "Ready after %s.\n\n", time.Since(began).Round(10*time.Millisecond))
 	a.State = dir
 	a.NATSURL = s.Endpoints.NATS

@@ -20,7 +20,7 @@ type Command struct {
 
 // Help implements kong.HelpProvider.
 func (Command) Help() string {
-	return `Starts NATS with JetStream, Postgres, the sandbox (the vendors' APIs, simulated) and the five services, each as a
+	return `Starts NATS with JetStream, Postgres, the sandbox (the vendors' APIs, simulated), the five services and the console, each as a
 process of its own on a free port of the loopback interface. A process that ends is started again. Ctrl-C stops all
 of it in order.
 
@@ -28,14 +28,14 @@ Postgres is the machine's own, run as another user if needed. If there is none, 
 packages where that is possible, else downloaded, and the log says so.
 
 The state directory (--state) keeps databases, streams, logs and the services' configuration, mailwright.yaml. While
-the system runs it also has endpoints.json, with the URLs "nats", "postgres" and "sandbox": other commands find the
-system there.`
+the system runs it also has endpoints.json, with the URLs "console", "nats", "postgres" and "sandbox": other commands find
+the system there.`
 }
 
 // Run implements the command.
 func (c *Command) Run(ctx context.Context, a *app.App) error {
 	log := slog.New(slog.NewTextHandler(a.Err, nil))
-	s, err := stack.Start(ctx, stack.Options{Dir: a.StateDir(), Bin: c.Bin, Log: log, Env: c.Env})
+	s, err := stack.Start(ctx, stack.Options{Dir: a.StateDir(), Bin: c.Bin, Log: log, Env: c.Env, Console: true})
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,7 @@ func (c *Command) announce(a *app.App, s *stack.Stack) error {
 // PrintEndpoints prints where everything is, for people.
 func PrintEndpoints(a *app.App, s *stack.Stack) {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(w, "Console\t%s\n", s.Endpoints.Console)
 	_, _ = fmt.Fprintf(w, "NATS\t%s\n", s.Endpoints.NATS)
 	_, _ = fmt.Fprintf(w, "Postgres\t%s\n", s.Endpoints.Postgres)
 	_, _ = fmt.Fprintf(w, "Sandbox\t%s\n", s.Endpoints.Sandbox)

@@ -14,8 +14,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // commands reads what is to be published: one command from the flags, or whole events from a file.

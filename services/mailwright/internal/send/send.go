@@ -14,9 +14,9 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/sealed"
 	"github.com/mailwright/mailwright/services/internal/audit"
+	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 	"github.com/mailwright/mailwright/services/mailwright/internal/outcome"
-	"github.com/mailwright/mailwright/services/mailwright/internal/render"
 )
 
 // Command is `mailwright send`.
