@@ -67,24 +67,17 @@ func (f *finder) why(o Operation, state event.State, inFlight map[uint64]bool, w
 // inFlight are the commands that a service may still have in its hands: those behind the ack floor
 // of their partition. Those of no partition are dealt with by the recheck.
 func (f *finder) inFlight(ctx context.Context) (map[uint64]bool, error) {
-	stream, err := f.JS.Stream(ctx, topology.StreamCommands)
+	commands, err := f.JS.Stream(ctx, topology.StreamCommands)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", topology.StreamCommands, err)
+		return nil, err
 	}
-	layout, err := topology.LayoutOf(stream.CachedInfo().Config)
+	layout, err := topology.LayoutOf(commands.CachedInfo().Config)
 	if err != nil {
 		return nil, err
 	}
 	list := map[uint64]bool{}
 	for _, c := range f.commands {
-		consumer := bus.RecheckConsumer(c.address.Domain)
-		if c.address.Partition >= 0 {
-			if layout.IsPast(c.address.Generation) {
-				continue
-			}
-			consumer = bus.CommandConsumer(c.address.Domain, c.address.Generation, c.address.Partition)
-		}
-		acked, err := bus.AckedThrough(ctx, f.JS, topology.StreamCommands, consumer, c.sequence)
+		acked, err := f.isAcked(ctx, layout, c)
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +86,13 @@ func (f *finder) inFlight(ctx context.Context) (map[uint64]bool, error) {
 		}
 	}
 	return list, nil
+}
+
+func (f *finder) isAcked(ctx context.Context, layout topology.Layout, c stored) (bool, error) {
+	if c.address.Partition < 0 {
+		return bus.AckedThrough(ctx, f.JS, topology.StreamCommands, bus.RecheckConsumer(c.address.Domain), c.sequence)
+	}
+	return bus.CommandAckedThrough(ctx, f.JS, layout, c.address, c.sequence)
 }
 
 // waiting are the operations to which PARKED refers. It collects the schedules of the person's keys

@@ -226,6 +226,7 @@ func commandOf(o Original) *explain.Command {
 		Type: o.Event.Type(), Source: o.Event.Source(), ID: o.Event.ID(), Subject: o.Event.Subject(), Key: key,
 		CorrelationID: event.Extension(o.Event, event.AttrCorrelationID), CausationID: event.Extension(o.Event, event.AttrCausationID),
 		Sequence: o.Sequence, StoredAt: o.StoredAt, NotBefore: o.NotBefore, ExpiryTime: o.ExpiryTime, DryRun: o.DryRun,
+		Data: event.Excerpt(o.Document),
 	}
 }
 
