@@ -78,7 +78,7 @@ func TestNoSecretIsInAnyFileOrTrace(t *testing.T) {
 	})
 	s.await("the calls of each service in the traces", func() bool {
 		text := s.traces.Text()
-		return strings.Count(text, "hostedexchange POST") >= 2 && strings.Contains(text, "exchangeonline POST") && strings.Contains(text, "enpower GET")
+		return strings.Count(text, "hostedexchange CreateBusinessUser") >= 2 && strings.Contains(text, "exchangeonline Get-Mailbox") && strings.Contains(text, "enpower mailboxes")
 	})
 	s.await("that the commands with passwords have left COMMANDS", func() bool { return len(s.search("", sentPasswords[0].password)) == 0 })
 	metrics := s.metrics()
