@@ -142,6 +142,9 @@ const minKey = 32
 // signIn gives how people sign in. The link of the local user is printed, and not logged: it holds
 // the token.
 func (c *config) signIn(base string, listens net.Addr, log *slog.Logger) (web.SignIn, error) {
+	if err := c.OIDC.Validate(); err != nil {
+		return nil, err
+	}
 	if c.OIDC.Issuer != "" {
 		var key []byte
 		if text := c.SessionKey.Reveal(); text != "" {
