@@ -224,7 +224,7 @@ func routes() []route {
 		}
 		list = append(list, route{method, placeholder.ReplaceAllString(pattern, "x"), least})
 	}
-	for _, p := range pages(page.Source{}, &config{}) {
+	for _, p := range pages(page.Source{}, &config{}, nil) {
 		add(http.MethodGet, p.Path, p.Least, page.Viewer)
 		for _, a := range p.Actions {
 			add(http.MethodPost, a.Path, a.Least, page.Operator)
