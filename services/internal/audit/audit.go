@@ -28,12 +28,14 @@ import (
 
 // The actions.
 const (
+	SendAgain        = "again"
 	Cancel           = "cancel"
 	DeadDiscard      = "dead.discard"
 	DeadReplay       = "dead.replay"
 	Erase            = "erase"
 	Import           = "import"
 	RebuildRows      = "projection.rebuild"
+	Retry            = "retry"
 	PublishRecipient = "secrets.publish"
 	Send             = "send"
 	ApplyStreams     = "streams.apply"
@@ -41,7 +43,7 @@ const (
 
 // Actions lists them.
 func Actions() []string {
-	return []string{Cancel, DeadDiscard, DeadReplay, Erase, Import, RebuildRows, PublishRecipient, Send, ApplyStreams}
+	return []string{SendAgain, Cancel, DeadDiscard, DeadReplay, Erase, Import, RebuildRows, Retry, PublishRecipient, Send, ApplyStreams}
 }
 
 // Recorder writes to AUDIT.

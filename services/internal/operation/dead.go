@@ -92,7 +92,9 @@ func (e *Engine) deadLetter(ctx context.Context, l deadLetter, d bus.Delivery) e
 	}
 	e.reach(failpoint.DeadLettered)
 	metrics.DeadLetters.WithLabelValues(string(e.cfg.Domain), metrics.Tenant(dead.Tenant), l.reason).Inc()
-	e.cfg.Log.Warn("dead-lettered", "reason", l.reason, "detail", l.detail, "stream", d.Stream, "sequence", d.Sequence)
+	log := e.log(l.attempt)
+	log.Warn("dead-lettered", "reason", l.reason, "stream", d.Stream, "sequence", d.Sequence)
+	log.Debug("what is wrong with the message", "detail", l.detail)
 	return nil
 }
 
@@ -187,7 +189,9 @@ func tenantOf(subject string) string {
 func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail string) error {
 	d := t.command
 	d.Stream = topology.StreamCommands
-	d.Consumer = bus.CommandConsumer(e.cfg.Domain, t.attempt.address.Partition).Durable
+	if place, ok := topology.ParseCommandSubject(d.Subject); ok {
+		d.Consumer = bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition).Durable
+	}
 	return e.deadLetter(ctx, deadLetter{reason: reason, detail: detail, attempt: t.attempt}, d)
 }
 

@@ -57,6 +57,12 @@ func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) erro
 	due := d.StoredAt.Add(e.cfg.RecheckAfter)
 	lag := metrics.RecheckLagSeconds.WithLabelValues(string(e.cfg.Domain))
 	lag.Set(max(0, e.Now().Sub(due).Seconds()))
+	e.rechecking.Add(1)
+	defer func() {
+		if e.rechecking.Add(-1) == 0 { // else the lag of the last command would stand until the next
+			lag.Set(0)
+		}
+	}()
 	if !e.sleepUntil(due) {
 		return &redeliverAfter{} // at once, to another replica
 	}
@@ -93,13 +99,17 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		if !e.isDue(t) {
 			return r.reschedule(ctx, t)
 		}
-		onItsWay, err := r.isOnItsWay(ctx, a)
+		onItsWay, err := r.isOnItsWay(ctx, d, a)
 		if err != nil {
 			return err
 		}
 		if onItsWay || !e.sleep(confirmAfter) {
 			return &redeliverAfter{e.cfg.RecheckAfter}
 		}
+	}
+	// An erasure takes commands out before their records.
+	if d, err := e.parking.readCommand(ctx, parkedCommand{Sequence: d.Sequence}); err != nil || d.Sequence == 0 {
+		return err
 	}
 	detail := "acknowledged without an outcome"
 	if t.last.sequence > 0 {
@@ -114,7 +124,7 @@ func (r rechecker) endConflict(ctx context.Context, a *Attempt, d bus.Delivery) 
 	if !r.engine.mayHoldSecret(a, d) {
 		return nil
 	}
-	onItsWay, err := r.isOnItsWay(ctx, a)
+	onItsWay, err := r.isOnItsWay(ctx, d, a)
 	if err != nil {
 		return err
 	}
@@ -157,13 +167,12 @@ func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) 
 // partition, or because it waits in its overflow or on its key. It asks in this order, and the
 // record is read afterwards: a command is parked before its message is acknowledged, and has its
 // outcome before it is removed from PARKED.
-func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
+func (r rechecker) isOnItsWay(ctx context.Context, d bus.Delivery, a *Attempt) (bool, error) {
 	e := r.engine
-	consumer := bus.CommandConsumer(e.cfg.Domain, a.address.Partition)
-	if acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, a.sequence); err != nil || !acked {
+	if acked, err := r.isAcked(ctx, d); err != nil || !acked {
 		return true, err
 	}
-	o := overflowOf(a.address)
+	o := a.address.Overflow()
 	if run, overflows, err := e.parking.firstRun(ctx, o); err != nil {
 		return false, err
 	} else if overflows {
@@ -177,6 +186,17 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 		return r.isAboutToQueue(ctx, a)
 	}
 	return true, r.wakeOverdue(ctx, a.address, head.parkedAt)
+}
+
+// isAcked reports whether the partition of a command has nothing more to do with it.
+func (r rechecker) isAcked(ctx context.Context, d bus.Delivery) (bool, error) {
+	e := r.engine
+	layout, err := topology.LayoutOf(e.parking.commands.CachedInfo().Config)
+	if err != nil {
+		return false, err
+	}
+	place, _ := topology.ParseCommandSubject(d.Subject)
+	return bus.CommandAckedThrough(ctx, e.cfg.JS, layout, place, d.Sequence)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the
@@ -201,7 +221,8 @@ func (r rechecker) wakeOverdue(ctx context.Context, key topology.Address, parked
 	}
 	_, scheduled, err := r.engine.parking.ensureWakeUp(ctx, key, staleBefore)
 	if scheduled && err == nil {
-		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "key", key.Key)
+		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "tenant", key.Tenant, "domain", key.Domain)
+		r.engine.cfg.Log.Debug("the key whose wake-up was overdue", "key", key.Key)
 	}
 	return err
 }

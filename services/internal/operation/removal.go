@@ -35,7 +35,7 @@ func removalOf(c event.Command) removal { return removal{len(c.Secrets()) > 0, l
 // is not the command's: the recheck tries again.
 func (e *Engine) removeSecret(ctx context.Context, t *task) {
 	if err := e.removeNow(ctx, t.attempt, t.command); err != nil {
-		e.cfg.Log.Warn("a command that may hold a secret is still in COMMANDS; the recheck tries again",
+		e.log(t.attempt).Warn("a command that may hold a secret is still in COMMANDS; the recheck tries again",
 			"sequence", t.command.Sequence, "error", err)
 	}
 }
@@ -102,9 +102,8 @@ func (r rechecker) removeSecret(ctx context.Context, attempt *Attempt, d bus.Del
 	if left := since.Add(e.cfg.SecretAge).Sub(e.Now()); left > 0 {
 		return &redeliverAfter{left}
 	}
-	if address, ok := topology.ParseCommandSubject(d.Subject); ok {
-		partition := bus.CommandConsumer(e.cfg.Domain, address.Partition)
-		acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, partition, d.Sequence)
+	if _, ok := topology.ParseCommandSubject(d.Subject); ok {
+		acked, err := r.isAcked(ctx, d)
 		if err != nil {
 			return err
 		}

@@ -21,8 +21,8 @@ func (e *Engine) validate(ctx context.Context, t *task) (step, error) {
 		return step{}, nil
 	}
 	if p := t.attempt.command.Panicked(); p != "" { // our fault: somebody has to look at it
-		e.cfg.Log.Error("the check of a command's data panicked",
-			"operation", t.attempt.ID, "type", t.attempt.Command.Type(), "panic", t.attempt.secrets.text(p))
+		e.log(t.attempt).Error("the check of a command's data panicked",
+			"type", t.attempt.Command.Type(), "panic", t.attempt.secrets.text(p))
 		const detail = "its data could not be checked: the check itself failed"
 		if err := e.deadLetterCommand(ctx, t, InternalFault, detail); err != nil {
 			return step{}, err
@@ -84,8 +84,8 @@ func (e *Engine) timeFaults(a *Attempt) (faults []event.Fault) {
 	case from.IsZero():
 	case a.Command.Type() == event.TypeOperationCancel:
 		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: "cannot be given: a cancel takes effect at once"})
-	case e.commandsKept > 0 && from.After(a.Operation.ReceivedAt.Add(e.commandsKept)):
-		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: fmt.Sprintf("must come within %v: commands are not kept for longer", e.commandsKept)})
+	case e.commandsKept() > 0 && from.After(a.Operation.ReceivedAt.Add(e.commandsKept())):
+		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: fmt.Sprintf("must come within %v: commands are not kept for longer", e.commandsKept())})
 	}
 	if !until.IsZero() && !from.IsZero() && !until.After(from) {
 		faults = append(faults, event.Fault{Field: event.AttrExpiryTime, Problem: "must come after notbefore"})
