@@ -152,8 +152,8 @@ func (o Options) auditor() User {
 	return u
 }
 
-// audited are the rules of a user whose program does what a person tells it. It publishes in AUDIT on
-// the subjects of its own name alone: so NATS vouches for the user.
+// audited are the rules of a user whose program does what a person tells it. It publishes in AUDIT
+// on the subjects of its own name alone: so NATS vouches for the user.
 func (u *User) audited() {
 	u.publish("tells AUDIT what the person does", topology.AuditOf(u.Name), audit.UserInfoSubject())
 }
