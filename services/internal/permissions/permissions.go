@@ -133,8 +133,8 @@ func Users(o Options) []User {
 	}
 	for i := range users {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}
-		users[i].Publish = compact(users[i].Publish)
-		users[i].Deny = compact(users[i].Deny)
+		users[i].Publish = compact(o.inDomain(users[i].Publish))
+		users[i].Deny = compact(o.inDomain(users[i].Deny))
 	}
 	if o.TrustUnauthenticated {
 		everything := []Rule{{">", "tests"}}

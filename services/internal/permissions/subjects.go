@@ -2,6 +2,7 @@ package permissions
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -64,8 +65,29 @@ func erased() []string {
 	return []string{topology.StreamCommands, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked}
 }
 
-// api is the subject of a request to JetStream.
-func (o Options) api(request string) string { return topology.APIPrefix(o.JetStream) + request }
+// api is the subject of a request to JetStream. Where there is a domain, [Options.inDomain] adds the
+// domain's.
+func (o Options) api(request string) string {
+	return topology.APIPrefix(jetstream.JetStreamOptions{APIPrefix: o.JetStream.APIPrefix}) + request
+}
+
+// inDomain adds the subjects of requests to the domain's JetStream. A server of the domain maps them
+// to its own before it checks what a user may publish; a server that has the domain behind a leaf
+// node does not.
+func (o Options) inDomain(list []Rule) []Rule {
+	if o.JetStream.Domain == "" {
+		return list
+	}
+	prefix := topology.APIPrefix(jetstream.JetStreamOptions{Domain: o.JetStream.Domain})
+	var both []Rule
+	for _, r := range list {
+		both = append(both, r)
+		if request, isRequest := strings.CutPrefix(r.Subject, jetstream.DefaultAPIPrefix); isRequest {
+			both = append(both, Rule{prefix + request, r.Why})
+		}
+	}
+	return both
+}
 
 // consumerAPI is the subject of a request about a consumer.
 func (o Options) consumerAPI(c consumer, request string) string {
