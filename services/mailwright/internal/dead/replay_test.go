@@ -259,7 +259,7 @@ func TestSecretsLeaveWithTheirLetters(t *testing.T) {
 			e.publishWithLetter(command("2", change), ackedWithoutOutcome) // holds none
 			e.publishLetter(1, ackedWithoutOutcome)
 			e.publishLetter(1, func(l *event.DeadLetter) { l.Reason = operation.Conflict })
-			e.run(0, "1 dead letter done", act, "2", "--yes")
+			e.run(0, "1 dead letter done", act, "2", "--yes", "--reason", "T-1")
 			want := uint64(2) // the other, and the replayed one
 			if act == "discard" {
 				want = 1
@@ -270,14 +270,14 @@ func TestSecretsLeaveWithTheirLetters(t *testing.T) {
 			if out := e.run(0, "", "show", "3"); !strings.Contains(out, "since it is too old or may have held a secret") {
 				t.Errorf("%s", out)
 			}
-			if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force"); !strings.Contains(out, "has to send it again") {
+			if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force", "--reason", "T-1"); !strings.Contains(out, "has to send it again") {
 				t.Errorf("%s", out)
 			}
 			e.serve(recheckSoon)
 			if act == "replay" {
 				e.until("the replayed one has left", func() bool { return e.stream(topology.StreamCommands).CachedInfo().State.Msgs == 1 })
 			}
-			e.run(0, "1 dead letter done", "discard", "1", "--yes")
+			e.run(0, "1 dead letter done", "discard", "1", "--yes", "--reason", "T-1")
 			if n := e.stream(topology.StreamCommands).CachedInfo().State.Msgs; n != 1 {
 				t.Errorf("%d commands are stored: the one without a secret stays", n)
 			}
