@@ -102,7 +102,7 @@ func lock(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 }
 
 var errMalformed = errors.New("migrations: the database URL cannot be read; " +
-	"it looks like postgres://user:password@host:5432/database?sslmode=require, with special characters percent-encoded")
+	"it looks like postgres://user:password@host:5432/database?sslmode=verify-full, with special characters percent-encoded")
 
 func open(databaseURL string) (*sql.DB, error) {
 	config, err := pgx.ParseConfig(databaseURL)

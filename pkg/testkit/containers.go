@@ -28,6 +28,7 @@ import (
 	tcpostgres "github.com/testcontainers/testcontainers-go/modules/postgres"
 	"github.com/testcontainers/testcontainers-go/network"
 
+	"github.com/mailwright/mailwright/pkg/testkit/certs"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
@@ -46,7 +47,9 @@ type containers struct {
 	users   *natsUsers                    // nil: the NATS server is the user's
 	// natsReady is closed when NATS has the streams, for which the services wait.
 	natsReady chan struct{}
-	seedsDir  string // of seeds that the test has asked for
+	seedsDir  string           // of seeds that the test has asked for
+	authority *certs.Authority // nil without WithTLS
+	certsDir  string           // of the authority
 
 	parts map[string]*part
 }
@@ -61,9 +64,12 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 		return err
 	}
 	s.Network = c.network
+	if err := c.makeAuthority(); err != nil {
+		return err
+	}
 
-	inside := Endpoints{NATS: insideURL(s.opts.nats), Postgres: insideURL(s.opts.postgres)}
-	s.Endpoints = Endpoints{NATS: s.opts.nats.URL, Postgres: s.opts.postgres.URL, Services: map[string]string{}}
+	within := Endpoints{NATS: insideURL(s.opts.nats), Postgres: insideURL(s.opts.postgres)}
+	s.Endpoints = Endpoints{NATS: s.opts.nats.URL, Postgres: s.opts.postgres.URL, Services: map[string]string{}, CA: c.ca()}
 	login := "mailwright:" + rand.Text()
 	if s.Endpoints.NATS != "" {
 		if err := s.streamsAhead(ctx, s.Endpoints.NATS); err != nil {
@@ -71,23 +77,23 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 		}
 		close(c.natsReady)
 	} else {
-		inside.NATS = "nats://" + NATS + ":4222"
+		within.NATS = "nats://" + NATS + ":4222"
 		if len(s.opts.services) > 0 {
 			if c.users, err = c.makeUsers(ctx); err != nil {
 				return err
 			}
 		}
-		c.nats(inside.NATS)
+		c.nats(within.NATS)
 	}
 	if s.Endpoints.Postgres == "" {
 		c.postgres(login)
-		inside.Postgres = databaseURL(login, Postgres+":5432")
+		within.Postgres = c.databaseURL(login, Postgres+":5432", inside(certs.CAFile))
 	}
 	if !s.opts.noSandbox {
 		c.sandbox()
 	}
 	for _, name := range s.opts.services {
-		c.service(name, inside)
+		c.service(name, within)
 	}
 	if err := c.startAll(ctx); err != nil {
 		return err
@@ -97,19 +103,24 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 		case NATS:
 			s.Endpoints.NATS = "nats://" + p.address()
 		case Postgres:
-			s.Endpoints.Postgres = databaseURL(login, p.address())
+			s.Endpoints.Postgres = c.databaseURL(login, p.address(), c.ca())
 		case Sandbox:
-			s.Endpoints.Sandbox = "http://" + p.address()
-			s.Vendors = &Vendors{url: s.Endpoints.Sandbox, token: c.token}
+			s.Endpoints.Sandbox = c.scheme() + "://" + p.address()
+			s.Vendors = &Vendors{url: s.Endpoints.Sandbox, token: c.token, ca: c.ca()}
 		default:
-			s.Endpoints.Services[name] = "http://" + p.address()
+			s.Endpoints.Services[name] = c.scheme() + "://" + p.address()
 		}
 	}
 	return nil
 }
 
-func databaseURL(login, address string) string {
-	return "postgres://" + login + "@" + address + "/mailwright?sslmode=disable"
+// databaseURL is the URL of Postgres for who has the authority's file at ca.
+func (c *containers) databaseURL(login, address, ca string) string {
+	query := "sslmode=disable"
+	if c.authority != nil {
+		query = "sslmode=verify-full&sslrootcert=" + ca
+	}
+	return "postgres://" + login + "@" + address + "/mailwright?" + query
 }
 
 // join makes the network, unless the user brought one.
@@ -142,13 +153,20 @@ func insideURL(s Server) string {
 func (c *containers) nats(inside string) {
 	p := c.add(NATS, "4222/tcp", runs(tcnats.Run))
 	cmd := []string{"--jetstream", "--store_dir", "/data"}
+	config := ""
 	if c.users != nil {
-		p.opts = append(p.opts, c.copies("/data", map[string]string{usersFile: c.users.config}))
+		config = c.users.config
+	}
+	if c.authority != nil {
+		config += natsTLS
+	}
+	if config != "" {
+		p.opts = append(p.opts, c.copies("/data", map[string]string{usersFile: config}))
 		cmd = append(cmd, "--config", "/data/"+usersFile)
 	}
 	p.opts = append(p.opts, hostConfig(locked, data), testcontainers.WithCmd(cmd...))
 	p.ready = func(context.Context) error {
-		nc, err := nats.Connect("nats://"+p.address(), nats.Timeout(time.Second))
+		nc, err := nats.Connect("nats://"+p.address(), append(trust(c.ca()), nats.Timeout(time.Second))...)
 		if err == nil {
 			nc.Close()
 		}
@@ -174,13 +192,18 @@ func (c *containers) postgres(login string) {
 		testcontainers.WithConfigModifier(func(config *container.Config) { config.User = "postgres" }),
 		hostConfig(locked, func(h *container.HostConfig) { h.Tmpfs = map[string]string{"/tmp": "", "/var/run/postgresql": ""} }),
 		tcpostgres.WithDatabase("mailwright"), tcpostgres.WithUsername(user), tcpostgres.WithPassword(password),
-		// A test's database need not outlive the machine.
-		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "jit=off"),
+	}
+	// A test's database need not outlive the machine.
+	settings := []string{"postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "jit=off"}
+	if c.authority != nil {
+		p.opts = append(p.opts, postgresTLS(settings)...)
+	} else {
+		p.opts = append(p.opts, testcontainers.WithCmd(settings...))
 	}
 	p.ready = func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		conn, err := pgx.Connect(ctx, databaseURL(login, p.address()))
+		conn, err := pgx.Connect(ctx, c.databaseURL(login, p.address(), c.ca()))
 		if err != nil {
 			return errors.New("no answer yet") // pgx's own error names user and host
 		}
@@ -193,24 +216,35 @@ func (c *containers) sandbox() {
 	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithEnv(map[string]string{
 		"MAILWRIGHT_SANDBOX_CONTROL_TOKEN": c.token, "MAILWRIGHT_SANDBOX_STATE_FILE": "/data/sandbox.state",
 		"MAILWRIGHT_SANDBOX_LDAP_LISTEN": "0.0.0.0:3389",
-	})}
-	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
+	}), testcontainers.WithEnv(c.serveHTTPS("MAILWRIGHT_SANDBOX_"))}
+	p.ready = c.answers(p)
 }
 
-func (c *containers) service(name string, inside Endpoints) {
-	files := stack.SandboxConfig("http://"+Sandbox+":8080", "ldap://"+Sandbox+":3389")
+func (c *containers) service(name string, at Endpoints) {
+	sandbox := stack.SandboxAddress{URL: c.scheme() + "://" + Sandbox + ":8080", LDAP: "ldap://" + Sandbox + ":3389"}
+	if c.authority != nil {
+		sandbox.CA = inside(certs.CAFile)
+	}
+	files := stack.SandboxConfig(sandbox)
 	env := map[string]string{
-		"MAILWRIGHT_NATS_URL": inside.NATS, "MAILWRIGHT_DATABASE_URL": inside.Postgres, "MAILWRIGHT_CONFIG": "/data/" + stack.ConfigFile,
+		"MAILWRIGHT_NATS_URL": at.NATS, "MAILWRIGHT_DATABASE_URL": at.Postgres, "MAILWRIGHT_CONFIG": "/data/" + stack.ConfigFile,
 	}
 	if c.users != nil {
 		files[seedFile] = c.users.seeds[name]
 		env["MAILWRIGHT_NATS_NKEY"] = "/data/" + seedFile
 	}
+	maps.Copy(env, c.trustEnv())
+	maps.Copy(env, c.serveHTTPS("MAILWRIGHT_"))
 	maps.Copy(env, c.env())
 	p := c.add(name, "8080/tcp", runs(testcontainers.Run))
 	p.after = c.natsReady
 	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithEnv(env), c.copies("/data", files)}
-	p.ready = func(ctx context.Context) error { return answers(ctx, "http://"+p.address()+"/readyz") }
+	p.ready = c.answers(p)
+}
+
+// answers is ready when the part's /readyz answers 200.
+func (c *containers) answers(p *part) func(context.Context) error {
+	return func(ctx context.Context) error { return answers(ctx, c.scheme()+"://"+p.address()+"/readyz", c.ca()) }
 }
 
 // copies puts files into a folder of the container before it starts. Testcontainers' own option
@@ -239,6 +273,11 @@ func (c *containers) add(name, inside string, run runner) *part {
 func (c *containers) startAll(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	for _, p := range c.parts {
+		if err := c.certificate(p); err != nil {
+			return err
+		}
+	}
 	var wg sync.WaitGroup
 	for _, p := range c.parts {
 		wg.Go(func() {
@@ -420,8 +459,10 @@ func (c *containers) Stop() error {
 		})
 	}
 	wg.Wait()
-	if c.seedsDir != "" {
-		errs = append(errs, os.RemoveAll(c.seedsDir))
+	for _, dir := range []string{c.seedsDir, c.certsDir} {
+		if dir != "" {
+			errs = append(errs, os.RemoveAll(dir))
+		}
 	}
 	if c.own != nil {
 		errs = append(errs, c.own.Remove(ctx))

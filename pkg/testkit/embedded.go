@@ -33,8 +33,11 @@ func (s *System) runEmbedded(ctx context.Context) error {
 	sweptFolders.Do(func() { sweepFolders(os.TempDir(), o.log) })
 	running, err := stack.Start(ctx, stack.Options{
 		Dir: dir, Bin: o.programs, Log: o.log, Volatile: true, NATS: o.nats.URL, Postgres: o.postgres.URL,
-		NATSInProcess: bare, Permissions: len(o.services) > 0, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
-		Before: func(ctx context.Context, e Endpoints) error { return s.streamsAhead(ctx, e.NATS) },
+		NATSInProcess: bare, Permissions: len(o.services) > 0, TLS: o.tls, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
+		Before: func(ctx context.Context, e Endpoints) error {
+			s.Endpoints.CA = e.CA
+			return s.streamsAhead(ctx, e.NATS)
+		},
 	})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
@@ -42,7 +45,7 @@ func (s *System) runEmbedded(ctx context.Context) error {
 	s.parts = &processes{stack: running, dir: dir}
 	s.Endpoints = running.Endpoints
 	if !o.noSandbox {
-		s.Vendors = &Vendors{url: running.Endpoints.Sandbox}
+		s.Vendors = &Vendors{url: running.Endpoints.Sandbox, ca: running.Endpoints.CA}
 	}
 	return nil
 }

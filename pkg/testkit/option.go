@@ -44,6 +44,7 @@ type options struct {
 	postgres  Server
 	network   string
 	noSandbox bool
+	tls       bool
 	services  []string
 	programs  string
 	images    map[string]string
@@ -93,6 +94,11 @@ func WithoutSandbox() Option {
 		o.services = nil
 	}
 }
+
+// WithTLS has NATS, Postgres, the sandbox and the services speak TLS alone, by certificates of an
+// authority of the system's own: [Endpoints.CA] is its file. Servers of [WithNATS] and
+// [WithPostgres] stay as they are.
+func WithTLS() Option { return func(o *options) { o.tls = true } }
 
 // WithPrograms sets the folder of Mailwright's programs for [Embedded], as `make build` or `go
 // install github.com/mailwright/mailwright/services/...` fills it. The default is the environment

@@ -68,8 +68,13 @@ func locked(h *container.HostConfig) {
 }
 
 // data is the volume of an image of ours, and of NATS.
-func data(h *container.HostConfig) {
-	h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: "/data"})
+var data = volume("/data")
+
+// volume mounts a volume of the container's own.
+func volume(target string) func(*container.HostConfig) {
+	return func(h *container.HostConfig) {
+		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: target})
+	}
 }
 
 func archive(files map[string]string) (io.Reader, error) {
@@ -126,8 +131,8 @@ func portTaken(err error) bool {
 	return strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")
 }
 
-func answers(ctx context.Context, url string) error {
+func answers(ctx context.Context, url, ca string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return stack.Answers(ctx, url)
+	return stack.Answers(ctx, url, ca)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -118,10 +119,27 @@ func run(ctx context.Context, o options) (_ *System, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.DB, err = pgxpool.New(ctx, s.Endpoints.Postgres); err != nil {
+	if s.DB, err = s.pool(ctx); err != nil {
 		return nil, errors.New("the URL of Postgres is malformed") // the parser's own error quotes from it
 	}
 	return s, s.connect(ctx)
+}
+
+// pool opens the pool of connections to the database. Each connection reads the authority's file
+// anew, which may have changed.
+func (s *System) pool(ctx context.Context) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(s.Endpoints.Postgres)
+	if err != nil {
+		return nil, err
+	}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		now, err := pgx.ParseConfig(s.Endpoints.Postgres)
+		if err == nil {
+			c.TLSConfig = now.TLSConfig
+		}
+		return err
+	}
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // connect connects to NATS and Postgres, and creates the streams and the schema if no service has.
@@ -147,7 +165,7 @@ const projector = "projection-svc"
 // reach connects to NATS, and creates the streams that do not exist.
 func (s *System) reach(ctx context.Context, url string) (err error) {
 	if s.NATS == nil {
-		if s.NATS, err = connectNATS(ctx, url); err != nil {
+		if s.NATS, err = connectNATS(ctx, url, s.Endpoints.CA); err != nil {
 			return err
 		}
 	}
@@ -158,10 +176,11 @@ func (s *System) reach(ctx context.Context, url string) (err error) {
 }
 
 // connectNATS waits until NATS answers or ctx ends. The connection reconnects without end.
-func connectNATS(ctx context.Context, url string) (*nats.Conn, error) {
+func connectNATS(ctx context.Context, url, ca string) (*nats.Conn, error) {
 	connected := make(chan struct{}, 1)
-	nc, err := nats.Connect(url, nats.Name("testkit"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+	options := append(trust(ca), nats.Name("testkit"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond), nats.ConnectHandler(func(*nats.Conn) { connected <- struct{}{} }))
+	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -172,6 +191,14 @@ func connectNATS(ctx context.Context, url string) (*nats.Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("NATS could not be reached: %w", errors.Join(ctx.Err(), nc.LastError()))
 	}
+}
+
+// trust has a connection trust the authorities of a file, if there is one.
+func trust(ca string) []nats.Option {
+	if ca == "" {
+		return nil
+	}
+	return []nats.Option{nats.RootCAs(ca)}
 }
 
 // createStreams creates the streams that do not exist. The services check the settings of the

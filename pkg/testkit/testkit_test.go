@@ -232,7 +232,7 @@ func TestKilledPartsComeBackWhereTheyWere(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool {
-		err := stack.Answers(t.Context(), mw.Endpoints.Services["delegation-svc"]+"/readyz")
+		err := stack.Answers(t.Context(), mw.Endpoints.Services["delegation-svc"]+"/readyz", "")
 		return err != nil && strings.Contains(err.Error(), "stream COMMANDS")
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/network"
 	"github.com/testcontainers/testcontainers-go/wait"
 
+	"github.com/mailwright/mailwright/pkg/testkit/certs"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
@@ -68,7 +69,15 @@ func (c *containers) applyStreams(ctx context.Context, natsURL string) error {
 	env := c.env()
 	env["MAILWRIGHT_NATS_URL"] = natsURL
 	env["MAILWRIGHT_NATS_NKEY"] = "/data/" + seedFile
-	_, err := c.runCLI(ctx, env, map[string]string{seedFile: c.users.seeds["streams"]}, "streams", "apply")
+	files := map[string]string{seedFile: c.users.seeds["streams"]}
+	if c.authority != nil {
+		text, err := os.ReadFile(c.ca())
+		if err != nil {
+			return err
+		}
+		env["MAILWRIGHT_NATS_CA"], files[certs.CAFile] = "/data/"+certs.CAFile, string(text)
+	}
+	_, err := c.runCLI(ctx, env, files, "streams", "apply")
 	return err
 }
 

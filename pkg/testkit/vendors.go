@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 // Vendors controls the sandbox that stands in for the vendors' APIs. docs/sandbox.md lists the
 // names of vendors, calls, switches and kinds of objects. All methods return the error of the
 // control API: the HTTP status and its text, or that the sandbox could not be reached.
-type Vendors struct{ url, token string }
+type Vendors struct{ url, token, ca string }
 
 // Fault makes chosen calls of a vendor fail. An empty Vendor, Call or Match applies to every call.
 type Fault struct {
@@ -128,7 +130,11 @@ func (v *Vendors) control(ctx context.Context, method, path string, body, into a
 	if v.token != "" {
 		req.Header.Set("Authorization", "Bearer "+v.token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	client, err := stack.HTTPClient(v.ca)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

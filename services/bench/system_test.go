@@ -134,7 +134,7 @@ func (y *system) startServers(s scenario, _ variant) error {
 	if err := y.run("vendor", y.host.tools, nil, "--listen", strings.TrimPrefix(y.vendor, "http://"), "--latency", s.latency.String()); err != nil {
 		return err
 	}
-	return y.await("the vendor", func() error { return stack.Answers(y.Context(), y.vendor+"/calls") })
+	return y.await("the vendor", func() error { return stack.Answers(y.Context(), y.vendor+"/calls", "") })
 }
 
 // connect starts NATS, makes the streams as the services would, and connects to it and to Postgres.
@@ -182,7 +182,7 @@ func (y *system) startServices(s scenario, v variant) error {
 		if err := y.run(program, y.host.bin, env, args...); err != nil {
 			return err
 		}
-		if err := y.await(program, func() error { return stack.Answers(y.Context(), "http://"+address+"/readyz") }); err != nil {
+		if err := y.await(program, func() error { return stack.Answers(y.Context(), "http://"+address+"/readyz", "") }); err != nil {
 			return err
 		}
 	}

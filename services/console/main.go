@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/secret"
@@ -34,8 +36,13 @@ type config struct {
 	bus.ConnFlags
 	DatabaseURL secret.String     `name:"database-url" help:"Postgres, as a member of the role mailwright_reader." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
 	Listen      string            `help:"Address of the console; port 0 picks a free one." default:"127.0.0.1:8080"`
+	PublicURL   string            `help:"Where people reach the console, if not at --listen: of a proxy that ends TLS, such as https://mailwright.example.com." placeholder:"URL"`
+	TLSCert     string            `name:"tls-cert" help:"PEM file with the certificate of the console; with --tls-key it speaks https." placeholder:"FILE"`
+	TLSKey      string            `name:"tls-key" help:"PEM file with the key of --tls-cert." placeholder:"FILE"`
 	Services    map[string]string `help:"Health endpoints of services, NAME=URL, for the page System." placeholder:"NAME=URL"`
 	Token       secret.String     `help:"Token of the one local user; default: a new one at each start, which is printed."`
+	SessionKey  secret.String     `help:"Key of the sessions, any text of 32 characters at least, the same for every replica; default: a new one at each start. A local user's sessions follow from the token."`
+	OIDC        web.OIDCFlags     `embed:"" prefix:"oidc-" envprefix:"OIDC_"`
 }
 
 func main() {
@@ -73,16 +80,18 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	if err != nil {
 		return err
 	}
-	base := "http://" + listener.Addr().String()
-	signIn, err := signIn(cfg, base)
+	base := cfg.base(listener.Addr().String())
+	signIn, err := cfg.signIn(base, listener.Addr(), p.Log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	console, err := web.New(web.Options{Pages: pages(source, cfg), Source: source, SignIn: signIn, Log: p.Log})
+	console, err := web.New(web.Options{
+		Pages: pages(source, cfg), Source: source, SignIn: signIn, Secure: strings.HasPrefix(base, "https:"), Log: p.Log,
+	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	serve(ctx, p, listener, console)
+	serve(ctx, p, listener, console, cfg)
 	p.Check("console", console.Check)
 	p.Log.Info("console", "url", base)
 	return p.Wait(ctx)
@@ -95,7 +104,7 @@ const (
 
 // serve answers until the program stops. Streams of live parts end then, since their requests'
 // context does.
-func serve(ctx context.Context, p *process.Process, l net.Listener, console *web.Server) {
+func serve(ctx context.Context, p *process.Process, l net.Listener, console *web.Server, cfg *config) {
 	requests, end := context.WithCancel(ctx)
 	server := &http.Server{
 		Handler: console, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
@@ -103,25 +112,58 @@ func serve(ctx context.Context, p *process.Process, l net.Listener, console *web
 	}
 	go console.Run(requests)
 	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		err := error(nil)
+		if cfg.TLSCert != "" {
+			err = server.ServeTLS(l, cfg.TLSCert, cfg.TLSKey)
+		} else {
+			err = server.Serve(l)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
 			p.Fail(err)
 		}
 	}()
 	p.OnStop("console", func(ctx context.Context) error { end(); return server.Shutdown(ctx) })
 }
 
+// base is where people reach the console, without a path.
+func (c *config) base(listens string) string {
+	switch {
+	case c.PublicURL != "":
+		return strings.TrimSuffix(c.PublicURL, "/")
+	case c.TLSCert != "":
+		return "https://" + listens
+	}
+	return "http://" + listens
+}
+
+// minKey is the least length of a session key, in characters.
+const minKey = 32
+
 // signIn gives how people sign in. The link of the local user is printed, and not logged: it holds
 // the token.
-func signIn(cfg *config, base string) (web.SignIn, error) {
-	token := cfg.Token
-	if token.Reveal() == "" {
+func (c *config) signIn(base string, listens net.Addr, log *slog.Logger) (web.SignIn, error) {
+	if c.OIDC.Issuer != "" {
+		var key []byte
+		if text := c.SessionKey.Reveal(); text != "" {
+			if len(text) < minKey {
+				return nil, fmt.Errorf("--session-key has fewer than %d characters", minKey)
+			}
+			key = web.SessionKey(text)
+		}
+		return web.NewOpenID(c.OIDC, base, key, log)
+	}
+	if at, ok := listens.(*net.TCPAddr); ok && !at.IP.IsLoopback() && c.Token.IsZero() {
+		return nil, errors.New("a console that others can reach needs --oidc-issuer, or a --token that its users know")
+	}
+	token := c.Token
+	if token.IsZero() {
 		token = secret.New(rand.Text())
 	}
-	local, err := web.NewLocal(token)
+	local, err := web.NewLocal(token, strings.HasPrefix(base, "https:"))
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Token.Reveal() == "" {
+	if c.Token.IsZero() {
 		fmt.Println("Console:", local.Link(base))
 	}
 	return local, nil

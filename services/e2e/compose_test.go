@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "write deploy/compose anew")
 // the one of `mailwright dev`.
 func TestComposeConfigIsTheSandboxes(t *testing.T) {
 	t.Parallel()
-	for name, want := range stack.SandboxConfig("http://sandbox:8080", "ldap://sandbox:3389") {
+	for name, want := range stack.SandboxConfig(stack.SandboxAddress{URL: "https://sandbox:8080", LDAP: "ldap://sandbox:3389", CA: "/keys/ca.crt"}) {
 		path := filepath.Join(root, "deploy/compose", name)
 		if *update {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
@@ -60,8 +60,8 @@ func TestCompose(t *testing.T) {
 	// What it makes is labelled as testkit's: a killed run in another checkout is swept up by
 	// whoever uses testkit next.
 	files := filepath.Join(here, "docker-compose.yml") + string(filepath.ListSeparator) + ownLabels(t)
-	seeds := filepath.Join(t.TempDir(), "seeds")
-	env := append(os.Environ(), "MAILWRIGHT_SEEDS="+seeds, "COMPOSE_PROJECT_NAME="+project, "COMPOSE_FILE="+files, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
+	keys := t.TempDir()
+	env := append(os.Environ(), "MAILWRIGHT_KEYS="+keys, "COMPOSE_PROJECT_NAME="+project, "COMPOSE_FILE="+files, "MAILWRIGHT_TAG="+project, "COMPOSE_PROFILES=",
 		"MAILWRIGHT_NATS_PORT=", "MAILWRIGHT_POSTGRES_PORT=", "MAILWRIGHT_SANDBOX_PORT=")
 	call := func(ctx context.Context, name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, name, args...)
@@ -121,8 +121,8 @@ func TestCompose(t *testing.T) {
 	}
 	nats, database := run("scripts/compose", "port", "nats", "4222"), run("scripts/compose", "port", "postgres", "5432")
 	mailwright := filepath.Join(bin, "mailwright")
-	out := run(mailwright, "demo", "--running", "--nats-nkey="+filepath.Join(seeds, "operator.nk"), "--nats-url=nats://"+strings.TrimSpace(nats),
-		"--database-url=postgres://mailwright:mailwright@"+strings.TrimSpace(database)+"/mailwright?sslmode=disable")
+	out := run(mailwright, "demo", "--running", "--nats-nkey="+filepath.Join(keys, "seeds", "operator.nk"), "--nats-ca="+filepath.Join(keys, "ca.crt"),
+		"--nats-url=tls://"+strings.TrimSpace(nats), "--database-url=postgres://mailwright:mailwright@"+strings.TrimSpace(database)+"/mailwright?sslmode=verify-full&sslrootcert="+filepath.Join(keys, "ca.crt"))
 	if !strings.Contains(out, " 0 failed") {
 		t.Error(out)
 	}

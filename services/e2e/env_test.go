@@ -120,7 +120,7 @@ func (s *env) undenied() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for name, url := range s.Endpoints.Services {
-		if err := stack.Answers(ctx, url+"/readyz"); err != nil && strings.Contains(strings.ToLower(err.Error()), "permissions violation") {
+		if err := stack.Answers(ctx, url+"/readyz", s.Endpoints.CA); err != nil && strings.Contains(strings.ToLower(err.Error()), "permissions violation") {
 			s.Errorf("%s: %v", name, err)
 		}
 	}

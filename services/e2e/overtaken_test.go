@@ -113,16 +113,22 @@ func startServers(t *testing.T) *servers {
 	return &servers{env: &env{T: t, js: js}, url: running.Endpoints.Sandbox, nats: running.Endpoints.NATS, workdir: dir}
 }
 
-// worker is a process of delegation-svc.
+// worker is a process of a service.
 type worker struct {
 	*exec.Cmd
 	mu  sync.Mutex
 	log bytes.Buffer
 }
 
+// replica starts a process of delegation-svc.
 func (s *servers) replica(args ...string) *worker {
 	s.Helper()
-	w := &worker{Cmd: exec.Command(filepath.Join(bin, "delegation-svc"), append([]string{"--config", filepath.Join(s.workdir, stack.ConfigFile), "--nats-url", s.nats}, args...)...)}
+	return s.start("delegation-svc", args...)
+}
+
+func (s *servers) start(service string, args ...string) *worker {
+	s.Helper()
+	w := &worker{Cmd: exec.Command(filepath.Join(bin, service), append([]string{"--config", filepath.Join(s.workdir, stack.ConfigFile), "--nats-url", s.nats}, args...)...)}
 	w.Stdout, w.Stderr = w, w
 	ended, err := child.Start(w.Cmd, syscall.SIGKILL)
 	if err != nil {

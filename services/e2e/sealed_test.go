@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,6 +19,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/secretsearch"
 )
 
 // sealedSystem is a running system whose tenant takes sealed secrets alone, with its files.
@@ -44,7 +43,7 @@ func newIdentity(t *testing.T) (text string, key sealed.Identities) {
 	return text, key
 }
 
-func startSealed(t *testing.T, identities string, traces *collector) *sealedSystem {
+func startSealed(t *testing.T, identities string, traces *collector, settings ...string) *sealedSystem {
 	t.Helper()
 	starting.Lock()
 	defer starting.Unlock()
@@ -57,7 +56,7 @@ func startSealed(t *testing.T, identities string, traces *collector) *sealedSyst
 	}
 	running, err := stack.Start(t.Context(), stack.Options{
 		Dir: dir, Bin: bin, Identities: identities, Log: slog.New(slog.DiscardHandler), Services: []string{"directory-svc", "projection-svc"},
-		Env: []string{"MAILWRIGHT_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + traces.url, "OTEL_BSP_SCHEDULE_DELAY=200"},
+		Env: append(settings, "MAILWRIGHT_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+traces.url, "OTEL_BSP_SCHEDULE_DELAY=200"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -140,40 +139,21 @@ func (s *sealedSystem) expect(what string, got client.Outcome, want event.State,
 
 // holding lists the files of the system that hold a text, in one of the forms in which programs
 // write one. The sandbox's own files are the vendor's.
-func (s *sealedSystem) holding(text string) (found []string) {
+func (s *sealedSystem) holding(text string) []string {
 	s.Helper()
-	forms := []string{text, base64.StdEncoding.EncodeToString([]byte(text)), fmt.Sprintf("%x", text), strings.Join(strings.Split(text, ""), "\x00")}
-	files := 0
-	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		files++
-		name, _ := filepath.Rel(s.dir, path)
-		for _, form := range forms {
-			if strings.Contains(string(raw), form) {
-				found = append(found, name)
-				break
-			}
-		}
-		return nil
-	})
+	all, err := secretsearch.Files(s.dir, text)
 	if err != nil {
 		s.Fatal(err)
 	}
-	if files < 100 { // Postgres alone has more
-		s.Errorf("only %d files were searched", files)
+	if all.Files < 100 { // Postgres alone has more
+		s.Errorf("only %d files were searched", all.Files)
 	}
-	return found
+	return all.In[text]
 }
 
 // TestSealedSecrets: a sealed password reaches the vendor and no file of ours, a plain one is
-// rejected. Every byte that NATS, Postgres and the programs have written is searched. The plain one
-// is found there, since its publisher has sent it: so the search finds what is there.
+// rejected and leaves COMMANDS. Every byte that NATS, Postgres and the programs have written is
+// searched. [TestPlainSecretsLeaveNoTrace] shows that the search finds what is there.
 func TestSealedSecrets(t *testing.T) {
 	if backend != testkit.Embedded {
 		t.Skip("the files of containers are not searched")
@@ -234,18 +214,68 @@ func TestSealedSecrets(t *testing.T) {
 	if err := s.Stop(); err != nil { // everything is written
 		t.Error(err)
 	}
-	for _, password := range []string{"Zebra-Seal-1", "zebraweakseal", "Zebra-Seal-3", "Zebra-Seal-4", "Zebra-Seal-6", "Zebra-Seal-7", "Zebra-Seal-8", "Zebra-Seal-10"} {
-		if found := s.holding(password); len(found) > 0 {
-			t.Errorf("%s is in %v", password, found)
+	for _, password := range []string{
+		"Zebra-Seal-1", "zebraweakseal", "Zebra-Seal-3", "Zebra-Seal-4", "Zebra-Seal-6", "Zebra-Seal-7", "Zebra-Seal-8", "Zebra-Seal-10", "Plain-Pass-5", "Plain-Pass-9", "BEGIN AGE",
+	} {
+		s.expectAbsent(password, traces)
+	}
+}
+
+// expectAbsent searches the files and the traces for a text.
+func (s *sealedSystem) expectAbsent(text string, traces *collector) {
+	s.Helper()
+	if found := s.holding(text); len(found) > 0 {
+		s.Errorf("%s is in %v", text, found)
+	}
+	if strings.Contains(traces.text.String(), text) {
+		s.Errorf("%s is in the traces", text)
+	}
+}
+
+// TestPlainSecretsLeaveNoTrace: where plain secrets are allowed, none is found after its outcome in
+// what NATS, Postgres and the programs have written. Before, and while --secret-age has not passed,
+// the same search finds it in COMMANDS, and nowhere else.
+func TestPlainSecretsLeaveNoTrace(t *testing.T) {
+	if backend != testkit.Embedded {
+		t.Skip("the files of containers are not searched")
+	}
+	t.Parallel()
+	traces := newCollector(t)
+	s := startSealed(t, "", traces)
+	kept := startSealed(t, "", traces, "MAILWRIGHT_SECRET_AGE=1h")
+	for _, system := range []*sealedSystem{s, kept} {
+		system.expect("a plain create", system.hosted("alex", "Zebra-Pass-1"), event.StateSucceeded)
+		system.expect("a weak one", system.hosted("dana", "zebraweakpass"), event.StateFailed)
+		m := command{"misplaced", event.TypeBusinessUserCreate, "misplaced", `{"note":"Zebra-Pass-3"}`}.message()
+		if _, err := system.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
 		}
-		if strings.Contains(traces.text.String(), password) {
-			t.Errorf("%s is in the traces", password)
+		system.expect("one with a misplaced secret", system.outcome("misplaced"), event.StateRejected)
+		m.Header, m.Data = nil, []byte(`{"newPassword":"Zebra-Pass-4`)
+		if _, err := system.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
 		}
 	}
-	for _, password := range []string{"Plain-Pass-5", "Plain-Pass-9"} {
-		found := s.holding(password)
+	e := &env{T: t, js: s.js}
+	e.eventually(func(context.Context) string {
+		if n := e.stored(topology.StreamCommands); n > 0 {
+			return fmt.Sprintf("%d commands are stored", n)
+		}
+		if len(s.holding(event.OperationID("contoso", source, "misplaced"))) < 3 {
+			return "the last operation is not in the files of NATS, Postgres and a log"
+		}
+		return ""
+	})
+	for _, system := range []*sealedSystem{s, kept} {
+		if err := system.Stop(); err != nil { // everything is written
+			t.Error(err)
+		}
+	}
+	for _, password := range []string{"Zebra-Pass-1", "zebraweakpass", "Zebra-Pass-3", "Zebra-Pass-4"} {
+		s.expectAbsent(password, traces)
+		found := kept.holding(password)
 		if len(found) == 0 {
-			t.Errorf("the search does not find %s, and it is in COMMANDS", password)
+			t.Errorf("the search does not find %s, which is in COMMANDS", password)
 		}
 		for _, name := range found {
 			if !strings.Contains(name, topology.StreamCommands) {

@@ -56,7 +56,7 @@ func (s *env) searchTraces(c *collector) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	for _, want := range []string{string(id), "attempt", "directory-svc", "adaxes POST", "hostedexchange POST", "exchangeonline POST", "enpower GET", "mailwright.operation"} {
+	for _, want := range []string{string(id), "attempt", "directory-svc", "adaxes POST", "hostedexchange CreateBusinessUser", "exchangeonline Get-Mailbox", "enpower mailboxes", "mailwright.operation"} {
 		if !strings.Contains(text, want) {
 			s.Errorf("%d bytes of traces do not hold %q", len(text), want)
 		}

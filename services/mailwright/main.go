@@ -16,6 +16,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/audit"
 	"github.com/mailwright/mailwright/services/mailwright/internal/bulk"
 	"github.com/mailwright/mailwright/services/mailwright/internal/cancel"
+	"github.com/mailwright/mailwright/services/mailwright/internal/certs"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dead"
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
@@ -35,7 +36,6 @@ import (
 
 type commands struct {
 	app.Globals
-	Config  string           `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
 	Verbose bool             `short:"v" help:"Say more on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
@@ -55,6 +55,7 @@ type commands struct {
 	Streams    streams.Command    `cmd:"" help:"Show which streams and consumers are missing, and make them."`
 	Secrets    secrets.Command    `cmd:"" help:"Make and publish the keys to which publishers seal passwords."`
 	NATS       nats.Command       `cmd:"" name:"nats" help:"Write the permissions of every NATS user, as a server's configuration or as a table."`
+	Certs      certs.Command      `cmd:"" help:"Make certificates for NATS, Postgres and the programs, of an authority of their own."`
 	Doctor     doctor.Command     `cmd:"" help:"Check every configured vendor of every tenant, without changing anything."`
 	Sandbox    sandbox.Command    `cmd:"" help:"Control the simulated vendors: seed, clock, switches, faults, journal."`
 	Server     dev.Server         `cmd:"" hidden:"" help:"Run the embedded NATS server alone; 'dev' starts it."`

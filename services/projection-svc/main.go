@@ -23,7 +23,7 @@ import (
 type config struct {
 	process.Config
 	bus.ConnFlags
-	DatabaseURL secret.String        `name:"database-url" help:"Postgres: postgres://user:password@host:5432/database?sslmode=require." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
+	DatabaseURL secret.String        `name:"database-url" help:"Postgres: postgres://user:password@host:5432/database?sslmode=verify-full." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" required:""`
 	History     projection.Retention `embed:""`
 	Migrate     bool                 `help:"Bring the database's schema up to date at the start." default:"true" negatable:""`
 	MigrateOnly bool                 `help:"Bring the database's schema up to date, and end."`
@@ -53,6 +53,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 		return err
 	}
 	p.OnStop("Postgres connections", func(context.Context) error { pool.Close(); return nil })
+	postgres.WarnOfPlainText(pool, p.Log)
 	p.Starting("Postgres")
 	if err := postgres.Wait(ctx, pool, p.Log); err != nil {
 		return err
@@ -78,7 +79,8 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 	var running sync.WaitGroup
 	p.OnStop("projections", func(context.Context) error { stop(); running.Wait(); return nil })
 	p.Check("nats", bus.ReadyCheck(nc))
-	p.Check("postgres", pool.Ping)
+	p.Check("postgres", postgres.Ready(pool))
+	p.Measure(func(context.Context) { postgres.Measure(pool) })
 	tuning := projector.DefaultTuning
 	tuning.Failpoints = cfg.Set()
 	for _, each := range streams {
@@ -86,6 +88,7 @@ func run(ctx context.Context, p *process.Process, cfg *config) error {
 		for _, name := range projector.Names() {
 			p.Check("projection "+name, projector.Ready)
 		}
+		p.Measure(projector.Measure)
 		running.Go(func() { projector.Run(following) })
 	}
 	drifts := drift.Publisher{Pool: pool, JS: js, Log: p.Log, Every: time.Second}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/mailwright/mailwright/services/internal/livefile"
 	"github.com/mailwright/mailwright/services/internal/process"
 	"github.com/mailwright/mailwright/services/sandbox/internal/sandbox"
 	"golang.org/x/term"
@@ -25,20 +26,21 @@ import (
 
 // config is everything an operator can set.
 type config struct {
-	Listen          string        `help:"Address to listen on." default:"127.0.0.1:0" env:"MAILWRIGHT_SANDBOX_LISTEN"`
-	URLFile         string        `help:"File to write the base URL to." type:"path" env:"MAILWRIGHT_SANDBOX_URL_FILE"`
-	LDAPListen      string        `name:"ldap-listen" help:"Address on which to show the directories over LDAP, for reading; empty: not at all." env:"MAILWRIGHT_SANDBOX_LDAP_LISTEN"`
-	LDAPSListen     string        `name:"ldaps-listen" help:"Likewise, encrypted from the first byte; needs --ldap-certificate." env:"MAILWRIGHT_SANDBOX_LDAPS_LISTEN"`
-	LDAPCertificate string        `name:"ldap-certificate" help:"PEM file with a certificate and its key, for StartTLS and --ldaps-listen." type:"existingfile" env:"MAILWRIGHT_SANDBOX_LDAP_CERTIFICATE"`
-	LDAPURLFile     string        `name:"ldap-url-file" help:"File to write the LDAP URLs to, one a line." type:"path" env:"MAILWRIGHT_SANDBOX_LDAP_URL_FILE"`
-	Seed            string        `help:"Seed (YAML) in place of the built-in one." type:"existingfile" env:"MAILWRIGHT_SANDBOX_SEED"`
-	StateFile       string        `help:"File that keeps the state over restarts." type:"path" env:"MAILWRIGHT_SANDBOX_STATE_FILE"`
-	ScanInterval    time.Duration `help:"Time between EnPower's scans; 0: on demand only." default:"2s" env:"MAILWRIGHT_SANDBOX_SCAN_INTERVAL"`
-	JournalSize     int           `help:"Vendor calls that the journal keeps." default:"100000" env:"MAILWRIGHT_SANDBOX_JOURNAL_SIZE"`
-	FaultSeed       uint64        `help:"Seed of the chance by which faults with a probability strike; 0: random." default:"0" env:"MAILWRIGHT_SANDBOX_FAULT_SEED"`
-	ControlToken    string        `help:"Bearer token of the control API; needed to listen beyond loopback." env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN"`
-	LogLevel        slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info" env:"MAILWRIGHT_SANDBOX_LOG_LEVEL"`
-	Healthcheck     bool          `help:"Ask the sandbox that runs with these settings whether it is ready, and exit: 0 or 1."`
+	Listen            string `help:"Address to listen on." default:"127.0.0.1:0" env:"MAILWRIGHT_SANDBOX_LISTEN"`
+	process.HTTPFlags `envprefix:"MAILWRIGHT_SANDBOX_"`
+	URLFile           string        `help:"File to write the base URL to." type:"path" env:"MAILWRIGHT_SANDBOX_URL_FILE"`
+	LDAPListen        string        `name:"ldap-listen" help:"Address on which to show the directories over LDAP, for reading; empty: not at all." env:"MAILWRIGHT_SANDBOX_LDAP_LISTEN"`
+	LDAPSListen       string        `name:"ldaps-listen" help:"Likewise, encrypted from the first byte; needs a certificate." env:"MAILWRIGHT_SANDBOX_LDAPS_LISTEN"`
+	LDAPCertificate   string        `name:"ldap-certificate" help:"PEM file with a certificate and its key, for StartTLS and --ldaps-listen; default: --http-cert and --http-key." type:"existingfile" env:"MAILWRIGHT_SANDBOX_LDAP_CERTIFICATE"`
+	LDAPURLFile       string        `name:"ldap-url-file" help:"File to write the LDAP URLs to, one a line." type:"path" env:"MAILWRIGHT_SANDBOX_LDAP_URL_FILE"`
+	Seed              string        `help:"Seed (YAML) in place of the built-in one." type:"existingfile" env:"MAILWRIGHT_SANDBOX_SEED"`
+	StateFile         string        `help:"File that keeps the state over restarts." type:"path" env:"MAILWRIGHT_SANDBOX_STATE_FILE"`
+	ScanInterval      time.Duration `help:"Time between EnPower's scans; 0: on demand only." default:"2s" env:"MAILWRIGHT_SANDBOX_SCAN_INTERVAL"`
+	JournalSize       int           `help:"Vendor calls that the journal keeps." default:"100000" env:"MAILWRIGHT_SANDBOX_JOURNAL_SIZE"`
+	FaultSeed         uint64        `help:"Seed of the chance by which faults with a probability strike; 0: random." default:"0" env:"MAILWRIGHT_SANDBOX_FAULT_SEED"`
+	ControlToken      string        `help:"Bearer token of the control API; needed to listen beyond loopback." env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN"`
+	LogLevel          slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info" env:"MAILWRIGHT_SANDBOX_LOG_LEVEL"`
+	Healthcheck       bool          `help:"Ask the sandbox that runs with these settings whether it is ready, and exit: 0 or 1."`
 }
 
 func main() {
@@ -48,7 +50,7 @@ func main() {
 	defer stop()
 	log := newLog(cfg.LogLevel)
 	if cfg.Healthcheck {
-		if err := process.Healthcheck(ctx, cfg.Listen); err != nil {
+		if err := process.Healthcheck(ctx, cfg.Listen, cfg.HTTPFlags); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -76,7 +78,7 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 			return err
 		}
 	}
-	listener, err := listen(cfg)
+	listener, url, err := listen(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,6 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		Handler: box.Handler(), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return calls },
 	}
-	url := "http://" + listener.Addr().String()
 	if cfg.URLFile != "" {
 		if err := writeWhole(cfg.URLFile, url+"\n"); err != nil {
 			return errors.Join(err, listener.Close())
@@ -127,17 +128,17 @@ func run(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	}
 }
 
-func listen(cfg config) (net.Listener, error) {
-	listener, err := net.Listen("tcp", cfg.Listen)
+func listen(cfg config, log *slog.Logger) (listener net.Listener, url string, err error) {
+	listener, url, err = cfg.HTTPFlags.Listen(cfg.Listen, log)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	address := listener.Addr().(*net.TCPAddr)
 	if !address.IP.IsLoopback() && cfg.ControlToken == "" {
 		_ = listener.Close() // nothing was served on it
-		return nil, fmt.Errorf("listening on %s, beyond loopback, needs a control token", address)
+		return nil, "", fmt.Errorf("listening on %s, beyond loopback, needs a control token", address)
 	}
-	return listener, nil
+	return listener, url, nil
 }
 
 func shutdown(server *http.Server) error {
@@ -157,18 +158,15 @@ func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), 
 			s()
 		}
 	}
-	var certificate *tls.Certificate
-	if cfg.LDAPCertificate != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.LDAPCertificate, cfg.LDAPCertificate)
-		if err != nil {
-			return stop, fmt.Errorf("--ldap-certificate: %w", err)
-		}
-		certificate = &pair
-	} else if cfg.LDAPSListen != "" {
-		return stop, errors.New("--ldaps-listen needs --ldap-certificate")
+	encryption, err := ldapTLS(cfg, log)
+	if err != nil {
+		return stop, err
+	}
+	if encryption == nil && cfg.LDAPSListen != "" {
+		return stop, errors.New("--ldaps-listen needs --ldap-certificate, or --http-cert and --http-key")
 	}
 	var urls strings.Builder
-	for _, o := range []sandbox.LDAP{{Address: cfg.LDAPListen, Certificate: certificate}, {Address: cfg.LDAPSListen, Certificate: certificate, Encrypted: true}} {
+	for _, o := range []sandbox.LDAP{{Address: cfg.LDAPListen, TLS: encryption}, {Address: cfg.LDAPSListen, TLS: encryption, Encrypted: true}} {
 		if o.Address == "" {
 			continue
 		}
@@ -184,6 +182,22 @@ func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), 
 		return stop, writeWhole(cfg.LDAPURLFile, urls.String())
 	}
 	return stop, nil
+}
+
+// ldapTLS is the TLS of LDAP: by a certificate of its own, else by that of HTTP; nil without either.
+func ldapTLS(cfg config, log *slog.Logger) (*tls.Config, error) {
+	certFile, keyFile := cfg.HTTPCert, cfg.HTTPKey
+	if cfg.LDAPCertificate != "" {
+		certFile, keyFile = cfg.LDAPCertificate, cfg.LDAPCertificate
+	}
+	if certFile == "" {
+		return nil, nil
+	}
+	certificate, err := livefile.Certificate("the certificate for LDAP", certFile, keyFile, log)
+	if err != nil {
+		return nil, err
+	}
+	return livefile.ServerConfig(certificate), nil
 }
 
 // writeWhole writes a file in one step, so that no reader ever sees a part of it.

@@ -2,6 +2,7 @@ package security
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
 )
@@ -18,8 +19,8 @@ var (
 	tenants    = []string{"contoso", "fabrikam"}
 	streams    = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DRIFT", "PARKED", "DEAD", "RECIPIENTS", "AUDIT"}
 	projected  = []string{"COMMANDS", "EVENTS", "MAILBOXES", "DEAD", "AUDIT"}
-	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "auditor", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
-	allScoped  = everyone[8:]
+	everyone   = append(slices.Clone(workers), "projection-svc", "streams", "operator", "console", "auditor", "operator-alex", "publisher-contoso", "reader-contoso", "publisher-contoso-mailbox", "reader-contoso-mailbox", "publisher-fabrikam", "reader-fabrikam")
+	allScoped  = everyone[10:]
 	allReaders = []string{"reader-contoso", "reader-contoso-mailbox", "reader-fabrikam"}
 )
 
@@ -27,7 +28,12 @@ var (
 func kinds() []kind {
 	var list []kind
 	add := func(subject string, publishers ...[]string) {
-		list = append(list, kind{subject: subject, publishers: slices.Concat(publishers...)})
+		may := slices.Concat(publishers...)
+		if slices.Contains(may, "operator") {
+			may = append(may, "operator-alex")
+			may = append(may, only(!strings.HasPrefix(subject, "mailwright.recipients."), "console")...)
+		}
+		list = append(list, kind{subject: subject, publishers: may})
 	}
 	for _, d := range event.Domains() {
 		domainKinds(string(d), add)
@@ -60,7 +66,8 @@ func kinds() []kind {
 	}
 	add("$SYS.REQ.USER.INFO", []string{"operator", "streams"})
 	for _, u := range everyone {
-		add("mailwright.audit."+u+".act", only(u == "operator" || u == "streams", u))
+		// Nobody acts under the name of another.
+		list = append(list, kind{subject: "mailwright.audit." + u + ".act", publishers: only(slices.Contains([]string{"operator", "operator-alex", "console", "streams"}, u), u)})
 		add("$JS.API.CONSUMER.CREATE.AUDIT.x.mailwright.audit."+u+".*", []string{"operator", "auditor", "projection-svc"})
 		list = append(list, kind{subject: "_INBOX_" + u + ".x.1", subscribers: []string{u}}, kind{subject: "_INBOX_" + u + ".>", subscribers: []string{u}})
 	}
@@ -77,7 +84,7 @@ func domainKinds(d string, add func(string, ...[]string)) {
 		add("mailwright.parked."+t+"."+d+".key", worker)
 		add("mailwright.schedule."+t+"."+d+".key", worker)
 		add("mailwright.notbefore."+t+"."+d+".operation", worker)
-		add("mailwright.wake." + t + "." + d + ".0.key")
+		add("mailwright.wake."+t+"."+d+".0.key", []string{"operator"})
 		add("mailwright.dead."+t+"."+d+".operation", worker)
 		add("mailwright.drift."+t+"."+d+".mailbox", only(d == "delegation", "projection-svc"))
 		add("mailwright.mailbox."+t+"."+d, []string{"inventory-svc"})
@@ -113,7 +120,7 @@ func durableKinds(stream, name, d string, add func(string, ...[]string)) {
 	worker := []string{d + "-svc"}
 	place := stream + "." + name
 	followed := only(stream == "COMMANDS", "operator", "projection-svc")
-	add("$JS.API.CONSUMER.INFO."+place, worker, []string{"streams"}, followed)
+	add("$JS.API.CONSUMER.INFO."+place, worker, []string{"streams", "console"}, followed)
 	add("$JS.API.CONSUMER.MSG.NEXT."+place, worker)
 	add("$JS.API.CONSUMER.UNPIN."+place, only(name != d+"-recheck", worker...))
 	add("$JS.ACK."+place+".1.2.3.4.5", worker)
@@ -147,7 +154,7 @@ func streamKinds(s string, add func(string, ...[]string)) {
 	add("$JS.API.STREAM.CREATE."+s, []string{"streams"})
 	add("$JS.API.STREAM.MSG.GET."+s, read)
 	add("$JS.API.DIRECT.GET."+s, read)
-	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED", workers...), only(s == "DEAD", "operator"))
+	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED" || s == "COMMANDS", workers...), only(s == "DEAD" || s == "COMMANDS", "operator"))
 	for _, request := range []string{"UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"} {
 		add("$JS.API.STREAM." + request + "." + s)
 	}

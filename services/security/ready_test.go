@@ -46,7 +46,7 @@ func TestAWorkerTellsWhichPermissionItLacks(t *testing.T) {
 			var answer string
 			s.eventually("/readyz names the permission that is missing", func() bool {
 				answer = ""
-				if err := stack.Answers(t.Context(), url+"/readyz"); err != nil {
+				if err := stack.Answers(t.Context(), url+"/readyz", ""); err != nil {
 					answer = err.Error()
 				}
 				return strings.Contains(answer, c.names)
@@ -65,7 +65,7 @@ func (s *system) mailboxService() string {
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		s.Fatal(err)
 	}
-	for name, text := range stack.SandboxConfig("http://127.0.0.1:1", "") {
+	for name, text := range stack.SandboxConfig(stack.SandboxAddress{URL: "http://127.0.0.1:1"}) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			s.Fatal(err)
 		}

@@ -27,10 +27,19 @@ import (
 // bin holds the programs.
 var bin string
 
+// TestMain runs the suites, and leaves the table of the checks in the folder
+// MAILWRIGHT_SECURITY_OUT.
 func TestMain(m *testing.M) {
 	os.Exit(testprograms.Run(func(dir string) int {
 		bin = dir
-		return m.Run()
+		code := m.Run()
+		if out := outDir(); out != "" {
+			if err := save(out, report.finish()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = max(code, 1)
+			}
+		}
+		return code
 	}))
 }
 
@@ -70,6 +79,9 @@ func (v *violations) all() []string {
 	defer v.mu.Unlock()
 	return append([]string{}, v.list...)
 }
+
+// person has a user of the operator's permissions for himself.
+const person = "alex"
 
 // system is a NATS server with users.
 type system struct {
@@ -123,7 +135,7 @@ func written(t *testing.T, tenants ...string) (users, seeds string) {
 func writtenAs(t *testing.T, format string, tenants ...string) (users, seeds string) {
 	t.Helper()
 	seeds = filepath.Join(t.TempDir(), "seeds")
-	args := []string{"nats", "permissions", "--format", format, "--seeds", seeds}
+	args := []string{"nats", "permissions", "--format", format, "--seeds", seeds, "--operator", person}
 	for _, tenant := range tenants {
 		args = append(args, "--tenant", tenant)
 	}
@@ -149,7 +161,7 @@ func mailwright(t *testing.T, code int, env []string, args ...string) string {
 // as runs the command line as a user.
 func (s *system) as(user string, code int, args ...string) string {
 	s.Helper()
-	return mailwright(s.T, code, append(s.env(user), "MAILWRIGHT_DATABASE_URL="+s.database), args...)
+	return mailwright(s.T, code, append(s.env(user), "MAILWRIGHT_NATS_USER="+user, "MAILWRIGHT_DATABASE_URL="+s.database), args...)
 }
 
 func (s *system) env(user string) []string {

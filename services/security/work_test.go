@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nkeys"
+
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
@@ -182,6 +184,7 @@ func (s *system) operate() {
 	operator(0, "projection", "status")
 	operator(0, "projection", "verify")
 	s.recipients()
+	s.audited()
 
 	reader := s.jetStream("reader-contoso")
 	for _, source := range []client.Source{
@@ -193,6 +196,36 @@ func (s *system) operate() {
 			s.Errorf("a reader follows %s: %v", source.Stream, err)
 		}
 		cancel()
+	}
+}
+
+// audited has a person act who has a user for himself, and an auditor read who did what.
+func (s *system) audited() {
+	s.Helper()
+	s.as(permissions.PersonalOperator(person), 0, "send", "delegation.read", "--tenant", "contoso", "--set", "mailbox=alex@contoso.com", "--wait", "--reason", "CHG-2")
+	seed, err := os.ReadFile(permissions.SeedFile(s.seeds, permissions.PersonalOperator(person)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	pair, err := nkeys.ParseDecoratedNKey(seed)
+	if err != nil {
+		s.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		s.Fatal(err)
+	}
+	list := s.as(permissions.Auditor, 0, "audit", "--json", "--who", permissions.PersonalOperator(person))
+	if strings.Count(list, "\n") != 1 || !strings.Contains(list, `"natsUser":"operator-alex"`) || !strings.Contains(list, `"reason":"CHG-2"`) || !strings.Contains(list, `"connectedAs":"`+public+`"`) {
+		s.Errorf("the auditor reads\n%s", list)
+	}
+	for _, action := range []string{"cancel", "dead.discard", "dead.replay", "secrets.publish", "send"} {
+		if list := s.as(permissions.Auditor, 0, "audit", "--action", action, "--who", permissions.Operator); !strings.Contains(list, action) {
+			s.Errorf("the auditor reads nothing of %s", action)
+		}
+	}
+	if list := s.as(permissions.Auditor, 0, "audit", "--who", permissions.Streams); !strings.Contains(list, "streams.apply") {
+		s.Errorf("the auditor reads of the streams\n%s", list)
 	}
 }
 

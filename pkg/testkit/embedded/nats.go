@@ -2,6 +2,7 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,8 @@ type NATSConfig struct {
 	// Users is a file of a NATS configuration with accounts and users; "" lets everyone do
 	// everything.
 	Users string
+	// TLS, if set, is required of every connection.
+	TLS *tls.Config
 }
 
 // NATS is a running server.
@@ -57,6 +60,7 @@ func StartNATS(c NATSConfig) (*NATS, error) {
 	options.JetStream = true
 	options.StoreDir = c.StoreDir
 	options.SyncAlways = c.SyncAlways
+	options.TLSConfig = c.TLS
 	return StartServer(options)
 }
 

@@ -39,9 +39,15 @@ type PostgresConfig struct {
 	Volatile bool
 	// Settings are further settings of postgresql.conf, such as "log_statement": "all".
 	Settings map[string]string
+	// TLS, if set, is required of every connection.
+	TLS *PostgresTLS
 	// Logger logs an installation or a download; nil is slog.Default.
 	Logger *slog.Logger
 }
+
+// PostgresTLS names the PEM files of a server's certificate, its key, and the authority by which
+// clients check it.
+type PostgresTLS struct{ Cert, Key, CA string }
 
 // Postgres is a running server. It ends with the process that started it, also when that is
 // killed (on Linux).
@@ -49,6 +55,8 @@ type Postgres struct {
 	dir, database string
 	port          int
 	password      secret.String
+	tls           *PostgresTLS
+	owner         owner
 
 	cmd    *exec.Cmd
 	output *tail
@@ -97,7 +105,7 @@ func startPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	if err := owner.canReach(dir); err != nil {
 		return nil, err
 	}
-	p := &Postgres{dir: dir, database: cmp.Or(c.Database, "mailwright"), port: c.Port}
+	p := &Postgres{dir: dir, database: cmp.Or(c.Database, "mailwright"), port: c.Port, tls: c.TLS, owner: owner}
 	if err := p.initialise(ctx, bin, owner); err != nil {
 		return nil, err
 	}
@@ -202,6 +210,13 @@ func (p *Postgres) launch(bin string, owner owner, c PostgresConfig) error {
 	if len(settings["unix_socket_directories"]) > 80 {
 		settings["unix_socket_directories"] = ""
 	}
+	if p.tls != nil {
+		if err := p.copyTLS(); err != nil {
+			return err
+		}
+		settings["ssl"], settings["ssl_cert_file"], settings["ssl_key_file"] = "on", p.own("tls.crt"), p.own("tls.key")
+		settings["hba_file"] = p.own("pg_hba.conf")
+	}
 	for name, value := range c.Settings {
 		settings[name] = value
 	}
@@ -269,7 +284,47 @@ func (p *Postgres) url(database string) string {
 		Scheme: "postgres", User: url.UserPassword(postgresUser, p.password.Reveal()),
 		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Path: "/" + database, RawQuery: "sslmode=disable",
 	}
+	if p.tls != nil {
+		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {p.tls.CA}}.Encode()
+	}
 	return u.String()
+}
+
+// own is a file that belongs to the server.
+func (p *Postgres) own(name string) string { return filepath.Join(p.dir, "run", name) }
+
+// copyTLS gives the server files of its own: it refuses a key that belongs to another user, or that
+// others may read. Only TLS connections are let in.
+func (p *Postgres) copyTLS() error {
+	files := map[string]string{"tls.crt": p.tls.Cert, "tls.key": p.tls.Key}
+	for name, from := range files {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := p.give(name, text); err != nil {
+			return err
+		}
+	}
+	return p.give("pg_hba.conf", []byte("hostssl all all all scram-sha-256\n"))
+}
+
+// give replaces a file of the server.
+func (p *Postgres) give(name string, text []byte) error {
+	partial := p.own(name + ".partial")
+	return errors.Join(os.WriteFile(partial, text, 0o600), p.owner.own(partial), os.Rename(partial, p.own(name)))
+}
+
+// RenewTLS has the server read the files of [PostgresTLS] again: new connections see its new
+// certificate, those that are open stay.
+func (p *Postgres) RenewTLS() error {
+	if p.tls == nil {
+		return errors.New("embedded: Postgres has no TLS")
+	}
+	if err := p.copyTLS(); err != nil {
+		return fmt.Errorf("embedded: renew the certificate of Postgres: %w", err)
+	}
+	return p.cmd.Process.Signal(syscall.SIGHUP)
 }
 
 // Done is closed when the server has ended, for whatever reason.

@@ -31,14 +31,23 @@ var sandboxSecrets = map[string]string{
 // ConfigFile is the name of the services' configuration among [SandboxConfig].
 const ConfigFile = "mailwright.yaml"
 
-// SandboxConfig is the services' configuration against the sandbox at a URL, and its LDAP at
-// another, "" where it shows none: [ConfigFile], and the secrets that it refers to, by their paths
-// beside it.
+// SandboxAddress is where services reach the sandbox.
+type SandboxAddress struct {
+	// URL is the base of its vendors' APIs, and LDAP the URL of its directories; "" leaves those
+	// out.
+	URL, LDAP string
+	// CA is the file of the authority that has signed the sandbox's certificate, as the services see
+	// it. "" allows the services to send credentials in the clear.
+	CA string
+}
+
+// SandboxConfig is the services' configuration against the sandbox: [ConfigFile], and the secrets
+// that it refers to, by their paths beside it.
 //
 // Each of the further tenants is configured as [SandboxTenant] is.
-func SandboxConfig(sandboxURL, ldapURL string, tenants ...string) map[string]string {
+func SandboxConfig(sandbox SandboxAddress, tenants ...string) map[string]string {
 	var text strings.Builder
-	values := map[string]any{"Sandbox": sandboxURL, "LDAP": ldapURL, "Tenants": tenants}
+	values := map[string]any{"Sandbox": sandbox.URL, "LDAP": sandbox.LDAP, "CA": sandbox.CA, "Tenants": tenants}
 	_ = configTemplate.Execute(&text, values) // a Builder and a map do not fail
 	files := map[string]string{ConfigFile: text.String()}
 	for name, value := range sandboxSecrets {
@@ -64,7 +73,7 @@ func (s *Stack) writeConfig() (string, error) {
 	if err := os.MkdirAll(filepath.Join(s.opts.Dir, "secrets"), 0o700); err != nil {
 		return "", err
 	}
-	files := SandboxConfig(s.Endpoints.Sandbox, s.url("ldap", sandboxLDAP), s.opts.Tenants...)
+	files := SandboxConfig(SandboxAddress{URL: s.Endpoints.Sandbox, LDAP: s.url("ldap", sandboxLDAP), CA: s.Endpoints.CA}, s.opts.Tenants...)
 	if s.opts.Identities != "" {
 		SealedOnly(files, s.opts.Identities)
 	}

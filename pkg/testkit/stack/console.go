@@ -33,14 +33,15 @@ func (s *Stack) startConsole(ctx context.Context) error {
 	s.Endpoints.Console = s.url("http", Console) + "/sign-in?token=" + token
 	return s.run(ctx, &program{
 		name: Console, path: filepath.Join(s.opts.Bin, Console),
-		args: []string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Console]), "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[consoleHealth])},
+		args: append([]string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Console]), "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[consoleHealth])},
+			s.certArgs(Console, "--http-cert", "--http-key")...),
 		env: append([]string{
 			"MAILWRIGHT_TOKEN=" + token,
 			"MAILWRIGHT_SERVICES=" + s.healthEndpoints(),
 			"MAILWRIGHT_DATABASE_URL=" + database,
 			"MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS,
 		}, append(s.opts.Env, s.IdentityEnv(Console)...)...),
-		ready: answers(s.url("http", consoleHealth) + "/readyz"),
+		ready: answers(s.url(s.scheme(), consoleHealth)+"/readyz", s.Endpoints.CA),
 	})
 }
 

@@ -79,10 +79,13 @@ func (s *Stack) SeedFile(user string) string {
 }
 
 // IdentityEnv is the environment in which a program of Mailwright connects to NATS as a user. It is
-// empty without [Options.Permissions].
-func (s *Stack) IdentityEnv(user string) []string {
-	if !s.opts.Permissions {
-		return nil
+// empty without [Options.Permissions] and [Options.TLS].
+func (s *Stack) IdentityEnv(user string) (env []string) {
+	if s.opts.TLS {
+		env = append(env, "MAILWRIGHT_NATS_CA="+s.Endpoints.CA)
 	}
-	return []string{"MAILWRIGHT_NATS_NKEY=" + s.SeedFile(user)}
+	if s.opts.Permissions {
+		env = append(env, "MAILWRIGHT_NATS_NKEY="+s.SeedFile(user))
+	}
+	return env
 }

@@ -171,17 +171,22 @@ func dials(port int) func(context.Context) error {
 }
 
 // answers is ready when [Answers] finds that the URL does.
-func answers(url string) func(context.Context) error {
-	return func(ctx context.Context) error { return Answers(ctx, url) }
+func answers(url, ca string) func(context.Context) error {
+	return func(ctx context.Context) error { return Answers(ctx, url, ca) }
 }
 
-// Answers reports whether a URL answers 200; its error quotes what the answer says.
-func Answers(ctx context.Context, url string) error {
+// Answers reports whether a URL answers 200; its error quotes what the answer says. ca is the file
+// of the authorities that may sign the server's certificate; "": the system's.
+func Answers(ctx context.Context, url, ca string) error {
+	client, err := HTTPClient(ca)
+	if err != nil {
+		return err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

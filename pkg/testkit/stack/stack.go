@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/testkit/certs"
 	"github.com/mailwright/mailwright/pkg/testkit/embedded"
 )
 
@@ -53,6 +54,9 @@ type Options struct {
 	// connects without credentials may do everything. It has no effect on a server that runs
 	// already, nor with NATSInProcess.
 	Permissions bool
+	// TLS has NATS, Postgres, the sandbox and the services speak TLS alone, by certificates of an
+	// authority of the stack's own. It has no effect on servers that run already.
+	TLS bool
 	// NoSandbox leaves the sandbox out.
 	NoSandbox bool
 	// Tenants are configured beside [SandboxTenant], against the same vendors.
@@ -194,8 +198,14 @@ func (s *Stack) url(scheme, name string) string {
 
 func (s *Stack) start(ctx context.Context) error {
 	s.Endpoints = Endpoints{NATS: s.url("nats", NATS), Services: map[string]string{}}
+	if s.opts.TLS {
+		if err := s.RenewCertificates(false); err != nil {
+			return err
+		}
+		s.Endpoints.CA = filepath.Join(s.certsDir(), certs.CAFile)
+	}
 	if !s.opts.NoSandbox {
-		s.Endpoints.Sandbox = s.url("http", Sandbox)
+		s.Endpoints.Sandbox = s.url(s.scheme(), Sandbox)
 		if len(s.opts.Tenants) == 0 {
 			s.Endpoints.Tenant = SandboxTenant
 		}
@@ -228,7 +238,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	for _, name := range s.opts.Services {
-		s.Endpoints.Services[name] = s.url("http", name)
+		s.Endpoints.Services[name] = s.url(s.scheme(), name)
 	}
 	if s.opts.Console {
 		if err := s.startConsole(ctx); err != nil {
@@ -245,7 +255,11 @@ func (s *Stack) startNATS(ctx context.Context) error {
 		return nil
 	}
 	if s.opts.NATSInProcess {
-		server, err := embedded.StartNATS(embedded.NATSConfig{Port: s.ports[NATS], StoreDir: filepath.Join(s.opts.Dir, "nats")})
+		config := embedded.NATSConfig{Port: s.ports[NATS], StoreDir: filepath.Join(s.opts.Dir, "nats")}
+		if s.opts.TLS {
+			config.TLS = certs.ServerConfig(s.certificate(NATS))
+		}
+		server, err := embedded.StartNATS(config)
 		s.nats = server
 		return err
 	}
@@ -253,6 +267,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	if s.opts.Permissions {
 		args = append(args, "--users", s.usersFile())
 	}
+	args = append(args, s.certArgs(NATS, "--cert", "--key")...)
 	return s.run(ctx, &program{name: NATS, path: s.cli(), args: args, ready: dials(s.ports[NATS])})
 }
 
@@ -262,13 +277,13 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 	}
 	return s.run(ctx, &program{
 		name: Sandbox, path: filepath.Join(s.opts.Bin, Sandbox),
-		args: []string{
+		args: append([]string{
 			"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Sandbox]),
 			"--ldap-listen", fmt.Sprintf("127.0.0.1:%d", s.ports[sandboxLDAP]),
 			"--state-file", filepath.Join(s.opts.Dir, "sandbox.state"),
-		},
+		}, s.certArgs(Sandbox, "--http-cert", "--http-key")...),
 		env:   s.opts.SandboxEnv,
-		ready: answers(s.url("http", Sandbox) + "/readyz"),
+		ready: answers(s.Endpoints.Sandbox+"/readyz", s.Endpoints.CA),
 	})
 }
 
@@ -279,12 +294,12 @@ func (s *Stack) startService(ctx context.Context, name, config string) error {
 	}
 	return s.run(ctx, &program{
 		name: name, path: filepath.Join(s.opts.Bin, name),
-		args: []string{"--config", config, "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[name])},
+		args: append([]string{"--config", config, "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[name])}, s.certArgs(name, "--http-cert", "--http-key")...),
 		env: slices.Concat([]string{
 			"MAILWRIGHT_DATABASE_URL=" + s.Endpoints.Postgres,
 			"MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS,
 		}, s.opts.Env, own),
-		ready: answers(s.url("http", name) + "/readyz"),
+		ready: answers(s.url(s.scheme(), name)+"/readyz", s.Endpoints.CA),
 	})
 }
 
@@ -297,7 +312,7 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	}
 	p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{
 		Dir: filepath.Join(s.opts.Dir, "postgres"), Port: s.ports[Postgres],
-		Volatile: s.opts.Volatile, Logger: s.opts.Log,
+		Volatile: s.opts.Volatile, Logger: s.opts.Log, TLS: s.postgresTLS(),
 	})
 	if err != nil {
 		return fmt.Errorf("postgres: %w", err)

@@ -3,13 +3,19 @@ package bus
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/services/internal/livefile"
 )
 
 // AuthFlags are the settings by which a program proves to NATS who it is, and NATS to the program.
+// The files are read again when they change; a new connection then goes by what they hold.
 type AuthFlags struct {
 	NATSCreds       string `name:"nats-creds" help:"File with NATS credentials (JWT and key)." placeholder:"FILE"`
 	NATSNKey        string `name:"nats-nkey" help:"File with the seed of a NATS user's nkey." placeholder:"FILE"`
@@ -23,32 +29,62 @@ type AuthFlags struct {
 // its own: a user that could subscribe to another's inbox would read the commands delivered there.
 func InboxPrefix(user string) string { return "_INBOX_" + user }
 
-// options are those of a connection. The error names a file, and never quotes what it holds.
-func (f AuthFlags) options(name string) ([]nats.Option, error) {
+// options are those of a connection, and its login; nil if no setting names a user. The error names
+// a file, and never quotes what it holds.
+func (f AuthFlags) options(name string, log *slog.Logger) ([]nats.Option, *login, error) {
 	options := []nats.Option{nats.CustomInboxPrefix(cmp.Or(f.NATSInboxPrefix, InboxPrefix(name)))}
-	if f.NATSCreds != "" && f.NATSNKey != "" {
-		return nil, errors.New("bus: --nats-creds and --nats-nkey are two users; give one")
+	var who *login
+	var err error
+	switch {
+	case f.NATSCreds != "" && f.NATSNKey != "":
+		return nil, nil, errors.New("bus: --nats-creds and --nats-nkey are two users; give one")
+	case f.NATSCreds != "":
+		who, err = newLogin("--nats-creds", f.NATSCreds, readCreds, log)
+	case f.NATSNKey != "":
+		who, err = newLogin("--nats-nkey", f.NATSNKey, readSeed, log)
 	}
-	if f.NATSCreds != "" {
-		options = append(options, nats.UserCredentials(f.NATSCreds))
+	if err != nil {
+		return nil, nil, err
 	}
-	if f.NATSNKey != "" {
-		nkey, err := nats.NkeyOptionFromSeed(f.NATSNKey)
-		if err != nil {
-			return nil, fmt.Errorf("bus: --nats-nkey: %s holds no seed of a user that can be read", f.NATSNKey)
-		}
-		options = append(options, nkey)
+	if who != nil {
+		options = append(options, who.options()...)
 	}
-	if f.NATSCA != "" {
-		options = append(options, nats.RootCAs(f.NATSCA))
+	encryption, err := f.encryption(log)
+	if err != nil {
+		return nil, nil, err
 	}
+	if encryption != nil {
+		options = append(options, encryption)
+	}
+	return options, who, nil
+}
+
+// encryption is the TLS that the settings ask for; nil if they ask for none. nats.go calls both
+// functions each time it connects.
+func (f AuthFlags) encryption(log *slog.Logger) (nats.Option, error) {
 	if (f.NATSCert == "") != (f.NATSKey == "") {
 		return nil, errors.New("bus: --nats-cert and --nats-key belong together; give both")
 	}
-	if f.NATSCert != "" {
-		options = append(options, nats.ClientCert(f.NATSCert, f.NATSKey))
+	var certificate nats.TLSCertHandler
+	var authorities nats.RootCAsHandler
+	if f.NATSCA != "" {
+		file, err := livefile.Authorities("--nats-ca", f.NATSCA, log)
+		if err != nil {
+			return nil, fmt.Errorf("bus: --nats-ca: %w", err)
+		}
+		authorities = func() (*x509.CertPool, error) { return file.Value(), nil }
 	}
-	return options, nil
+	if f.NATSCert != "" {
+		file, err := livefile.Certificate("--nats-cert", f.NATSCert, f.NATSKey, log)
+		if err != nil {
+			return nil, fmt.Errorf("bus: --nats-cert: %w", err)
+		}
+		certificate = func() (tls.Certificate, error) { return *file.Value(), nil }
+	}
+	if certificate == nil && authorities == nil {
+		return nil, nil
+	}
+	return nats.ClientTLSConfig(certificate, authorities), nil
 }
 
 // ReadyCheck is a readiness check: an error while the connection is away, and from the moment that

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 const (
@@ -48,9 +51,12 @@ func dial(natsURL, name string, logger *slog.Logger, options ...nats.Option) (*n
 		// after a change of credentials the old ones are refused for a while: keep trying
 		nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(nc *nats.Conn) {
+			metrics.NATSConnected.WithLabelValues().Set(1)
 			logger.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
+			warnOfPlainText(nc, logger)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			metrics.NATSConnected.WithLabelValues().Set(0)
 			if err != nil { // nil: Disconnect ended it
 				logger.Warn("lost the connection to NATS", "error", err)
 			}
@@ -61,9 +67,14 @@ func dial(natsURL, name string, logger *slog.Logger, options ...nats.Option) (*n
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			metrics.NATSConnected.WithLabelValues().Set(1)
+			metrics.NATSReconnects.WithLabelValues().Inc()
 			logger.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				metrics.NATSDenials.WithLabelValues().Inc()
+			}
 			logger.Error("NATS reported an error", "error", err)
 		}),
 	}, options...)...)
@@ -87,6 +98,18 @@ func Disconnect(ctx context.Context, nc *nats.Conn) error {
 		return fmt.Errorf("bus: disconnect from NATS: %w", err)
 	}
 	return nil
+}
+
+// warnOfPlainText logs a warning if the connection leaves this machine without TLS.
+func warnOfPlainText(nc *nats.Conn, logger *slog.Logger) {
+	if _, err := nc.TLSConnectionState(); err == nil {
+		return
+	}
+	address, err := netip.ParseAddrPort(nc.ConnectedAddr())
+	if err == nil && address.Addr().Unmap().IsLoopback() {
+		return
+	}
+	logger.Warn("the connection to NATS is not encrypted: whoever can listen on the network reads and changes what it carries; give --nats-ca, or a tls:// URL")
 }
 
 // await waits until the connection has a status, or until ctx ends.

@@ -10,7 +10,15 @@ import (
 // DeleteMessage deletes the message with a sequence from a stream. It is no error if the stream
 // does not have it.
 func DeleteMessage(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
-	err := stream.DeleteMsg(ctx, sequence)
+	return unlessGone(stream.DeleteMsg(ctx, sequence))
+}
+
+// EraseMessage is [DeleteMessage] where the server overwrites the message in its files.
+func EraseMessage(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
+	return unlessGone(stream.SecureDeleteMsg(ctx, sequence))
+}
+
+func unlessGone(err error) error {
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return nil
 	}

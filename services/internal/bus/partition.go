@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mailwright/mailwright/services/internal/lease"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 const (
@@ -269,6 +270,9 @@ func (c *partitionConsumer) receive(p *puller, m *nats.Msg) {
 	if err != nil { // the server sends none such; it could not be acknowledged
 		c.sub.log.Error("a message without JetStream's metadata", "subject", m.Subject, "error", err)
 		return
+	}
+	if d.NumDelivered > 1 {
+		metrics.Redeliveries.WithLabelValues(d.Stream, d.Consumer).Inc()
 	}
 	c.fence.observe(d.consumerSequence)
 	message, overtaking := c.queues.add(d, c.group(d), m.Size())

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // partitionLease is the right to receive the messages of a partition. The server grants it to one
@@ -26,6 +29,7 @@ type partitionLease struct {
 	log      *slog.Logger // names the partition
 	pin      string       // the last one, until it is unpinned
 	acquired time.Time    // zero without the lease
+	held     atomic.Bool  // whether acquired is set, for [partitionLease.measure]
 }
 
 // partitionGroup is the priority group of all consumers with a pinned client.
@@ -41,12 +45,18 @@ func (l *partitionLease) renew(pin string, outstanding int) {
 	}
 	l.pin = pin
 	l.acquired = time.Now()
+	l.held.Store(true)
+	metrics.LeaseHeld.WithLabelValues(l.stream, l.consumer).Set(1)
+	metrics.LeasesAcquired.WithLabelValues(l.stream, l.consumer).Inc()
 	l.log.Info("partition acquired", "outstanding", outstanding)
 }
 
 // lost notes that the server may have granted the lease to another subscriber. outstanding is how
 // many messages this process has not acknowledged.
 func (l *partitionLease) lost(reason error, outstanding int) {
+	if !l.acquired.IsZero() {
+		metrics.LeasesLost.WithLabelValues(l.stream, l.consumer).Inc()
+	}
 	l.end("partition lost", outstanding, "reason", reason)
 }
 
@@ -63,6 +73,24 @@ func (l *partitionLease) end(message string, outstanding int, attributes ...any)
 	duration := time.Since(l.acquired).Round(time.Millisecond)
 	l.log.With(attributes...).Info(message, "duration", duration, "outstanding", outstanding)
 	l.acquired = time.Time{}
+	l.held.Store(false)
+	metrics.LeaseHeld.WithLabelValues(l.stream, l.consumer).Set(0)
+	metrics.PartitionPending.DeleteLabelValues(l.stream, l.consumer)
+	metrics.PartitionInFlight.DeleteLabelValues(l.stream, l.consumer)
+}
+
+// measure sets the gauges of the partition's queue, if this process has the lease. It runs beside
+// the goroutine of the lease.
+func (l *partitionLease) measure(ctx context.Context) {
+	if !l.held.Load() {
+		return
+	}
+	info, err := l.info(ctx)
+	if err != nil || !l.held.Load() {
+		return
+	}
+	metrics.PartitionPending.WithLabelValues(l.stream, l.consumer).Set(float64(info.NumPending))
+	metrics.PartitionInFlight.WithLabelValues(l.stream, l.consumer).Set(float64(info.NumAckPending))
 }
 
 // unpin asks the server to forget the pin, unless it has granted another one since. While the

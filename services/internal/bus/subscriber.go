@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,9 +80,10 @@ type Subscriber struct {
 	stopOnce sync.Once     // closes closing
 	endOnce  sync.Once     // closes abort
 
-	mu      sync.Mutex // guards closed, and running.Add against running.Wait
-	closed  bool
-	running sync.WaitGroup
+	mu         sync.Mutex // guards closed, partitions, and running.Add against running.Wait
+	closed     bool
+	partitions []*partitionConsumer
+	running    sync.WaitGroup
 }
 
 // NewSubscriber returns a Subscriber over config.JS, whose connection it leaves open.
@@ -156,9 +158,23 @@ func (s *Subscriber) run(ctx context.Context, sub *subscription) {
 		}
 	}()
 	if isPinned(sub.consumer) {
-		newPartitionConsumer(sub).run(ctx)
+		c := newPartitionConsumer(sub)
+		s.mu.Lock()
+		s.partitions = append(s.partitions, c)
+		s.mu.Unlock()
+		c.run(ctx)
 	} else {
 		newSharedConsumer(sub).run(ctx)
+	}
+}
+
+// Measure sets the gauges of the partitions whose lease this process has, with a request for each.
+func (s *Subscriber) Measure(ctx context.Context) {
+	s.mu.Lock()
+	partitions := slices.Clone(s.partitions)
+	s.mu.Unlock()
+	for _, c := range partitions {
+		c.lease.measure(ctx)
 	}
 }
 

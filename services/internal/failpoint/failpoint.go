@@ -25,6 +25,9 @@ const (
 	DeadLetter       Point = "dead-letter"
 	DeadLettered     Point = "dead-lettered"
 	Recheck          Point = "recheck"
+	// RemoveSecret and RemovedSecret surround the removal of a command that holds a secret.
+	RemoveSecret  Point = "remove-secret"
+	RemovedSecret Point = "removed-secret"
 )
 
 // The points of a command that is parked, and of its key's wake-up.
@@ -88,6 +91,8 @@ const (
 	OwnRedelivery Protection = "redelivery"
 	// Leases: a vendor is called only while the command is this replica's alone.
 	Leases Protection = "lease"
+	// SecretRemoval: a command that holds a secret leaves COMMANDS after its outcome.
+	SecretRemoval Protection = "secret-removal"
 	// Bounds: a command's tokens are counted and measured before a schema sees them.
 	Bounds Protection = "bounds"
 )

@@ -40,6 +40,9 @@ type Config struct {
 	// Secrets says, by tenant, what opens sealed secrets and whether plain ones are allowed. The
 	// handlers reject the commands of a tenant that is missing here.
 	Secrets map[string]Secrets
+	// SecretAge is how long after its outcome a command that holds a secret stays in COMMANDS. 0:
+	// it is removed at once. Else the recheck removes it.
+	SecretAge time.Duration
 	// Tenants is how many tenants are configured; 0: any number. A single one holds up nobody: what
 	// it has over its limit stays in the partitions.
 	Tenants int
@@ -74,6 +77,7 @@ func (c Config) Validate() error {
 	}{
 		{"CallTimeout", c.CallTimeout}, {"ParkAfter", c.ParkAfter},
 		{"RebalanceInterval", c.RebalanceInterval}, {"RecheckAfter", c.RecheckAfter},
+		{"SecretAge", c.SecretAge},
 	} {
 		if d.value < 0 {
 			return fmt.Errorf("operation.Config.%s is %v: must not be negative", d.field, d.value)

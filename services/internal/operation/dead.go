@@ -16,6 +16,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // Reasons of the engine why a message ends in DEAD; JetStream's own are in package event.
@@ -90,6 +91,7 @@ func (e *Engine) deadLetter(ctx context.Context, l deadLetter, d bus.Delivery) e
 		return fmt.Errorf("dead-letter message %d of %s: %w", d.Sequence, d.Stream, err)
 	}
 	e.reach(failpoint.DeadLettered)
+	metrics.DeadLetters.WithLabelValues(string(e.cfg.Domain), metrics.Tenant(dead.Tenant), l.reason).Inc()
 	e.cfg.Log.Warn("dead-lettered", "reason", l.reason, "detail", l.detail, "stream", d.Stream, "sequence", d.Sequence)
 	return nil
 }
@@ -185,13 +187,16 @@ func tenantOf(subject string) string {
 func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail string) error {
 	d := t.command
 	d.Stream = topology.StreamCommands
-	d.Consumer = bus.CommandConsumer(e.cfg.Domain, t.attempt.address.Partition).Durable
+	if place, ok := topology.ParseCommandSubject(d.Subject); ok {
+		d.Consumer = bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition).Durable
+	}
 	return e.deadLetter(ctx, deadLetter{reason: reason, detail: detail, attempt: t.attempt}, d)
 }
 
 // failGone ends an operation whose command is gone from COMMANDS, for the reason of a dead letter.
 // What its results carry stands in its record. Without a record there is only the dead letter. The
-// same goes for the record of a command on another key, whose own reference decides.
+// same goes for the record of a command on another key, whose own reference decides. Nothing was
+// lost of an operation that has its outcome: a command with a secret is removed after that.
 func (e *Engine) failGone(ctx context.Context, t *task, l deadLetter) (step, error) {
 	key, ref := t.key, t.reference
 	last, err := e.records.lastOf(key.Tenant, e.cfg.Domain, ref.OperationID)
@@ -200,6 +205,9 @@ func (e *Engine) failGone(ctx context.Context, t *task, l deadLetter) (step, err
 	}
 	if err != nil {
 		return step{}, err
+	}
+	if last.state.Terminal() && l.reason == Expired {
+		return step{kind: finished}, nil
 	}
 	l.last = last
 	gone := bus.Delivery{Stream: topology.StreamCommands, Sequence: ref.Sequence, Subject: topology.PublishedSubject(key)}

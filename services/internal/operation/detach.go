@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/lease"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // attemptResult is what an attempt came to.
@@ -40,6 +41,9 @@ func (e *Engine) watchSlow(ctx context.Context, t *task, ended <-chan attemptRes
 	default: // too many detached calls: this one keeps its slot
 		return <-ended
 	}
+	inFlight := metrics.DetachedCalls.WithLabelValues(string(e.cfg.Domain))
+	inFlight.Inc()
+	defer inFlight.Dec()
 	e.detached.Store(t.attempt.ID, t.attempt.address)
 	renewal, err := e.detach(ctx, t)
 	if err != nil {
@@ -116,6 +120,7 @@ func (e *Engine) renewUntilEnd(ctx context.Context, t *task, renewal *lease.Leas
 func (e *Engine) attempt(ctx context.Context, t *task) (r attemptResult) {
 	defer e.recoverPanic(t, &r.err)
 	t.failure = e.runAttempt(ctx, t)
+	countAttempt(t)
 	r.step, r.err = e.stages.record(ctx, t)
 	return r
 }

@@ -3,7 +3,10 @@ package operation
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,6 +15,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 const (
@@ -26,14 +30,14 @@ const (
 
 // Engine takes one domain's commands through their lives.
 type Engine struct {
-	cfg     Config
-	clock   *bus.Clock
-	records *records
-	parking *parking
-	budgets *budgets
-	stages  pipeline
-	// commandsKept is how long COMMANDS keeps a command; 0: for ever.
-	commandsKept time.Duration
+	cfg   Config
+	clock *bus.Clock
+	// secretsExpected says that commands of the domain may hold secrets.
+	secretsExpected bool
+	records         *records
+	parking         *parking
+	budgets         *budgets
+	stages          pipeline
 	// slots and detachedSlots are counting semaphores: see maxSlots and maxDetached.
 	slots, detachedSlots chan struct{}
 	// detached holds the keys of detached calls by operation: a wake-up that comes too early does
@@ -44,6 +48,8 @@ type Engine struct {
 	// stopping ends when a stop begins: nothing waits in its slot any longer.
 	stopping context.Context
 	stop     context.CancelFunc
+	// subscribed delivers the commands, once Serve has begun.
+	subscribed atomic.Pointer[bus.Subscriber]
 }
 
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which
@@ -67,8 +73,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		cfg:   cfg,
-		clock: clock,
+		cfg:             cfg,
+		clock:           clock,
+		secretsExpected: slices.ContainsFunc(slices.Collect(maps.Keys(cfg.Handlers)), event.MayHoldSecrets),
 		records: &records{
 			js: cfg.JS, events: bus.NewLastMessageReader(cfg.JS, streams[topology.StreamEvents]),
 			source: Source(cfg.Domain), failpoints: cfg.Failpoints, now: clock.Now,
@@ -79,13 +86,19 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			overflows: overflows{addedAt: map[topology.Address]time.Time{}},
 		},
 		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.limitTimeout()),
-		commandsKept:  commands.CachedInfo().Config.MaxAge,
 		slots:         make(chan struct{}, maxSlots),
 		detachedSlots: make(chan struct{}, maxDetached),
 	}
 	e.stopping, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.stages = e.pipeline()
+	metrics.CallsLimit.WithLabelValues("tenant").Set(float64(cfg.Budget.Tenant))
+	metrics.CallsLimit.WithLabelValues("vendor").Set(float64(cfg.Budget.Vendor))
 	return e, nil
+}
+
+// commandsKept is how long COMMANDS keeps a command; 0: for ever. An operator may change it.
+func (e *Engine) commandsKept() time.Duration {
+	return e.parking.commands.CachedInfo().Config.MaxAge
 }
 
 // Now is the time by the NATS server's clock.

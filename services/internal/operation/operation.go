@@ -99,6 +99,7 @@ type Attempt struct {
 	// keyProblem says that the key is not the recommended one: see keyProblem.
 	keyProblem string
 	secrets    secrets
+	removal    removal
 	// secretFaults are sealed secrets that cannot be opened, and plain ones that are not allowed.
 	secretFaults []event.Fault
 	// lease is that of the message that brought the command; of the wake-up that a detached call

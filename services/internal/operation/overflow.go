@@ -10,17 +10,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
-// The overflow of a tenant in a partition is where its commands wait, whatever their keys, that
-// would fill the partition's window while they are held back. It is a queue in PARKED, of runs:
-// each refers to up to maxRun commands. One wake-up has all of it worked off.
+// The overflow of a tenant in a lane is where its commands wait, whatever their keys, that would
+// fill a partition's window while they are held back. It is a queue in PARKED, of runs: each refers
+// to up to maxRun commands. One wake-up has all of it worked off.
 //
-// As long as there is an overflow, the tenant's newer commands of the partition join it, so each
-// key keeps its order. A command that cannot go on at once is parked by its key, as any other.
+// As long as there is an overflow, the tenant's newer commands of the lane join it, so each key
+// keeps its order. A command that cannot go on at once is parked by its key, as any other.
 
 const (
 	// maxRun is how many commands a run has at most, and maxRunBytes about how large it is.
@@ -47,10 +48,17 @@ type runCommand struct {
 	StoredAt int64  `json:"storedAt"`
 	Key      string `json:"key"`
 	Type     string `json:"type"`
+	// OperationID tells whether a command that is gone has its outcome: one with a secret is
+	// removed after that. "" if it cannot be read.
+	OperationID string `json:"operationId,omitempty"`
 }
 
-func runCommandOf(d bus.Delivery, key string) runCommand {
-	return runCommand{d.Sequence, d.StoredAt.UnixNano(), key, typeOf(d)}
+func runCommandOf(d bus.Delivery, address topology.Address) runCommand {
+	c := runCommand{Sequence: d.Sequence, StoredAt: d.StoredAt.UnixNano(), Key: address.Key, Type: typeOf(d)}
+	if command, err := event.Decode(d.Header, d.Data); err == nil {
+		c.OperationID = event.OperationOf(address.Tenant, command)
+	}
+	return c
 }
 
 // parkedRun is a run as PARKED holds it.
@@ -59,12 +67,6 @@ type parkedRun struct {
 	sequence uint64    // in PARKED
 	parkedAt time.Time // when it was stored there
 	invalid  []byte    // the message, if it is no run; else nil
-}
-
-// overflowOf is the address on which the overflow of a command's tenant and partition waits.
-func overflowOf(a topology.Address) topology.Address {
-	a.Key = topology.OverflowKey(a.Partition)
-	return a
 }
 
 // overflows is when this process added to each overflow last.
@@ -89,7 +91,7 @@ func (o *overflows) wakeUpAt(a topology.Address, now time.Time) time.Time {
 	return now.Truncate(wakeUpGrid).Add(wakeUpGrid)
 }
 
-// setAside adds commands to the overflows of their tenants and partitions.
+// setAside adds commands to the overflows of their tenants and lanes.
 func (p *parking) setAside(ctx context.Context, messages []bus.Delivery) error {
 	byOverflow := map[topology.Address][]runCommand{}
 	for _, d := range messages {
@@ -97,8 +99,8 @@ func (p *parking) setAside(ctx context.Context, messages []bus.Delivery) error {
 		if !ok {
 			return fmt.Errorf("subject %s is not one of a stored command", d.Subject)
 		}
-		o := overflowOf(address)
-		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address.Key))
+		o := address.Overflow()
+		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address))
 	}
 	for o, commands := range byOverflow {
 		if err := p.overflow(ctx, o, commands); err != nil {
@@ -175,7 +177,7 @@ func (p *parking) firstRuns(ctx context.Context, o topology.Address) (runs []par
 // joinOverflow sets a command aside that was started although older ones of its tenant wait there.
 func (e *Engine) joinOverflow(ctx context.Context, t *task) error {
 	a := t.attempt
-	return e.parking.overflow(ctx, overflowOf(a.address), []runCommand{runCommandOf(t.command, a.address.Key)})
+	return e.parking.overflow(ctx, a.address.Overflow(), []runCommand{runCommandOf(t.command, a.address)})
 }
 
 // onOverflow works off an overflow when it is woken. Detached calls are waited for beyond that.
@@ -342,48 +344,83 @@ func (d *drain) start(ctx context.Context, permit bus.Permit) {
 	})
 }
 
-// carryOut reads a command and takes it through the pipeline.
-func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) (err error) {
+// carryOut reads a command and takes it through the pipeline. A command that ends with an error
+// waits on its key from then on: in the overflow it would hold up all of its tenant's.
+func (d *drain) carryOut(ctx context.Context, c runCommand, permit bus.Permit, detached func()) error {
 	e := d.engine
 	command, err := e.parking.readCommand(ctx, parkedCommand{Sequence: c.Sequence})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = d.afterPanic(ctx, c, command, p)
-		}
-	}()
+	if hasOutcome, err := d.hasOutcome(c, command); err != nil || hasOutcome {
+		return err
+	}
 	if lost := d.lost(c, command); lost != nil {
 		address := d.overflow
 		address.Key = c.Key
 		return e.deadLetter(ctx, *lost, bus.Delivery{Stream: topology.StreamCommands, Sequence: c.Sequence, Subject: topology.PublishedSubject(address)})
 	}
-	_, err = e.process(ctx, task{
+	err = d.process(ctx, task{
 		queue: commandQueue{e.parking}, command: command, wasSetAside: true,
-		deliveries: d.wakeUp.NumDelivered, lease: d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
+		deliveries: 1, // those of the key's wake-up count, if it comes to that
+		lease:      d.wakeUp.Lease(), ack: detached, releasePermit: permit.Release,
 	})
+	if err == nil || ctx.Err() != nil || e.stopping.Err() != nil {
+		return err
+	}
+	return d.parkOnKey(ctx, c, command, err)
+}
+
+// process takes a command through the pipeline. A panic in the engine is an error: no router
+// recovers the goroutines of a drain. Its value may quote a secret, so the error has its type.
+func (d *drain) process(ctx context.Context, t task) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			d.engine.cfg.Log.Error("a command in an overflow panicked", "sequence", t.command.Sequence, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %T", value)
+		}
+	}()
+	_, err = d.engine.process(ctx, t)
 	return err
 }
 
-// afterPanic parks a command on its key after a panic in the engine. The wake-up of the key meets
-// the panic again, and holds up that key alone. No router recovers the goroutines of a drain. The
-// value of the panic may quote a secret, so the log has its type.
-func (d *drain) afterPanic(ctx context.Context, c runCommand, command bus.Delivery, value any) error {
+// parkOnKey parks a command on its key after an error. The wake-up of the key meets the error
+// again, and holds up that key alone.
+func (d *drain) parkOnKey(ctx context.Context, c runCommand, command bus.Delivery, why error) error {
 	e := d.engine
-	e.cfg.Log.Error("a command in an overflow panicked; it waits on its key", "sequence", c.Sequence, "type", c.Type,
-		"panic", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
-	attempt, err := e.decode(command)
-	if err != nil {
-		return err
+	at := e.Now()
+	if r, ok := errors.AsType[*redeliverAfter](why); ok {
+		at = at.Add(r.delay)
+	} else {
+		e.cfg.Log.Warn("a command in an overflow waits on its key now", "sequence", c.Sequence, "type", c.Type, "error", why)
 	}
-	return commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, e.Now())
+	attempt, err := e.decode(command)
+	if err == nil {
+		err = commandQueue{e.parking}.Postpone(ctx, &task{attempt: attempt}, at)
+	}
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return nil
+}
+
+// hasOutcome reports whether a command that is gone was removed because its operation has its
+// outcome.
+func (d *drain) hasOutcome(c runCommand, command bus.Delivery) (bool, error) {
+	if command.Sequence > 0 || c.OperationID == "" {
+		return false, nil
+	}
+	last, err := d.engine.records.lastOf(d.overflow.Tenant, d.engine.cfg.Domain, c.OperationID)
+	if isRecordUnreadable(err) {
+		return false, nil
+	}
+	return err == nil && last.state.Terminal(), err
 }
 
 // lost says why a command cannot be carried out any more; nil: it can.
 func (d *drain) lost(c runCommand, command bus.Delivery) *deadLetter {
 	address, _ := topology.ParseCommandSubject(command.Subject)
-	same := command.StoredAt.UnixNano() == c.StoredAt && address.Key == c.Key && overflowOf(address) == d.overflow
+	same := command.StoredAt.UnixNano() == c.StoredAt && address.Key == c.Key && address.Overflow() == d.overflow
 	switch {
 	case d.engine.disabled(failpoint.References):
 		return nil

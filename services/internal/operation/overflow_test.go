@@ -109,7 +109,7 @@ func TestWhatWaitsInAnOverflowIsTheVeryCommand(t *testing.T) {
 	if !ok {
 		t.Fatal(commands[1].Subject)
 	}
-	o := topology.Address{Tenant: address.Tenant, Domain: address.Domain, Partition: address.Partition, Key: topology.OverflowKey(address.Partition)}
+	o := address.Overflow()
 	reference := func(sequence uint64, at time.Time) string {
 		return fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, sequence, at.UnixNano(), address.Key, event.TypeDelegationChange)
 	}
@@ -149,13 +149,13 @@ func TestWhatWaitsInAnOverflowIsTheVeryCommand(t *testing.T) {
 	}
 }
 
-// TestACommandJoinsWhatWaitsBeforeIt: a command that is started although its partition has an
+// TestACommandJoinsWhatWaitsBeforeIt: a command that is started although its lane has an
 // overflow of its tenant waits there, and so keeps its key's order. Those of other tenants do not.
 func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
 	t.Parallel()
 	env := setupStreams(t, event.DomainDelegation)
-	for p := range partitions { // nothing wakes it yet
-		o := topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Partition: p, Key: topology.OverflowKey(p)}
+	for lane := range topology.Lanes { // nothing wakes it yet
+		o := topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: topology.OverflowKey(lane)}
 		if _, err := env.js.Publish(t.Context(), topology.ParkedSubject(o), []byte("no run")); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
 	}
 }
 
-// overflow is that of the partition of a stored command, with the references to its commands.
+// overflow is that of the lane of a stored command, with the references to its commands.
 func (env *env) overflow(commands ...*jetstream.RawStreamMsg) topology.Address {
 	env.Helper()
 	a, ok := topology.ParseCommandSubject(commands[0].Subject)
@@ -183,9 +183,9 @@ func (env *env) overflow(commands ...*jetstream.RawStreamMsg) topology.Address {
 	for _, m := range commands {
 		references = append(references, fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, m.Sequence, m.Time.UnixNano(), a.Key, event.TypeDelegationChange))
 	}
-	a.Key = topology.OverflowKey(a.Partition)
-	env.publishRaw(topology.ParkedSubject(a), nil, `{"commands":[`+strings.Join(references, ",")+`]}`)
-	return a
+	o := a.Overflow()
+	env.publishRaw(topology.ParkedSubject(o), nil, `{"commands":[`+strings.Join(references, ",")+`]}`)
+	return o
 }
 
 // TestAPanicHoldsUpNoOverflow: nor does it end the process. The command goes on by its key.
@@ -209,6 +209,33 @@ func TestAPanicHoldsUpNoOverflow(t *testing.T) {
 	env.outcome("1")
 	env.outcome("2")
 	env.nothingParked()
+}
+
+// TestAnErrorHoldsUpNoOverflow: a command whose record cannot be read waits on its key. It is given
+// up after as many deliveries there as anywhere else, and the others go on meanwhile.
+func TestAnErrorHoldsUpNoOverflow(t *testing.T) {
+	t.Parallel()
+	env := setupStreams(t, event.DomainDelegation)
+	unread := command("1", valid)
+	env.publishRaw(resultsOf(unread), nil, `{"hello":"there"}`)
+	env.publish(unread)
+	stored := env.messagesOn(topology.StreamCommands, ">")
+	o := env.overflow(stored...)
+	env.publishRaw(topology.WakeSubject(o), nil, "")
+	began := time.Now()
+	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) { return changed(run) }})
+	parked := env.stream(topology.StreamParked)
+	env.until("the overflow is worked off", func() bool {
+		_, err := parked.GetLastMsgForSubject(t.Context(), topology.ParkedSubject(o))
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	})
+	if n := env.deadLetters(); n != 0 {
+		t.Errorf("%d dead letters after the first look at the record", n)
+	}
+	env.dead(operation.RecordUnreadable)
+	if took := time.Since(began); took < 5*time.Second { // five deliveries, with pauses of 7.5 s together
+		t.Errorf("given up after %v", took)
+	}
 }
 
 // TestAnOverflowLeavesADetachedCallAlone: its command waits on its key, and the key's schedule is

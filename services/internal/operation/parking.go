@@ -22,6 +22,9 @@ import (
 //
 // Only the replica that has the partition parks commands, and only the key's wake-up removes them;
 // each of these handles one message of a key at a time. So a key never has two commands under way.
+//
+// Wake-ups are spread over lanes, by the key alone. A change of the number of partitions leaves them
+// where they are.
 type parking struct {
 	js         jetstream.JetStream
 	parked     jetstream.Stream
@@ -47,8 +50,6 @@ type parkedCommand struct {
 	// holds another command under the sequence.
 	Incarnation string `json:"incarnation"`
 	OperationID string `json:"operationId"`
-	// Partition of the command, for the wake-up of its key.
-	Partition int `json:"partition"`
 
 	parkedSequence uint64    // of the reference, in PARKED
 	parkedAt       time.Time // when it was stored there
@@ -75,7 +76,7 @@ func (p *parking) head(ctx context.Context, a topology.Address) (c parkedCommand
 	}
 	c, ours := readReference(msg.Data)
 	if !ours {
-		c = parkedCommand{Partition: a.Partition, invalid: append([]byte{}, msg.Data...)}
+		c = parkedCommand{invalid: append([]byte{}, msg.Data...)}
 	}
 	c.parkedSequence, c.parkedAt = msg.Sequence, msg.Time
 	return c, true, nil
@@ -114,7 +115,7 @@ func (p *parking) park(ctx context.Context, a *Attempt) error {
 }
 
 func (p *parking) reference(a *Attempt) parkedCommand {
-	return parkedCommand{Sequence: a.sequence, Incarnation: p.incarnation(), OperationID: a.ID, Partition: a.address.Partition}
+	return parkedCommand{Sequence: a.sequence, Incarnation: p.incarnation(), OperationID: a.ID}
 }
 
 // schedule has a command that is not due yet join the queue of its key when it is. The server keeps
@@ -137,26 +138,22 @@ func (p *parking) schedule(ctx context.Context, a *Attempt) error {
 
 // isScheduled reports whether the server holds the schedule of a command that is not due yet.
 func (p *parking) isScheduled(ctx context.Context, a *Attempt) (bool, error) {
-	_, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(a.address, a.ID))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	_, found, err := p.scheduled(ctx, a.address, a.ID)
+	return found, err
 }
 
-// unschedule removes the schedule of a command, if there is one.
-func (p *parking) unschedule(ctx context.Context, a topology.Address, operationID string) error {
+// scheduled reads what the schedule of an operation refers to, if there is one.
+func (p *parking) scheduled(ctx context.Context, a topology.Address, operationID string) (c parkedCommand, found bool, err error) {
 	msg, err := p.parked.GetLastMsgForSubject(ctx, topology.NotBeforeSubject(a, operationID))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = bus.DeleteMessage(ctx, p.parked, msg.Sequence)
+		return c, false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove the schedule of operation %s: %w", operationID, err)
+		return c, false, fmt.Errorf("read the schedule of operation %s: %w", operationID, err)
 	}
-	return nil
+	c, _ = readReference(msg.Data)
+	c.parkedSequence = msg.Sequence
+	return c, true, nil
 }
 
 // enqueueDue adds a command that is due to the queue of its key. A message that is no reference of
@@ -252,7 +249,7 @@ func (p *parking) ensureWakeUp(ctx context.Context, a topology.Address, staleBef
 		return pending.at, false, err
 	}
 	if pending.sequence > 0 {
-		stale, err := bus.AckedThrough(ctx, p.js, topology.StreamParked, bus.WakeConsumer(a.Domain, a.Partition), pending.sequence)
+		stale, err := bus.AckedThrough(ctx, p.js, topology.StreamParked, bus.WakeConsumer(a.Domain, a.Lane()), pending.sequence)
 		if err != nil || !stale {
 			return pending.at, false, err
 		}

@@ -78,7 +78,8 @@ type stepKind int
 const (
 	goOn        stepKind = iota // with the next stage
 	toRecord                    // task.reply is complete: only record is left
-	finished                    // nothing is left to do: the queue lets the command go
+	finished                    // nothing is left to do here: the queue lets the command go
+	ended                       // the same, and nothing will be done with the command any more
 	retryInSlot                 // from the first stage at a time, which is near
 	postpone                    // from the first stage at a time: the queue brings the command back
 	underWay                    // a detached call is or was at work on it: its end wakes the key
@@ -147,6 +148,9 @@ func (e *Engine) process(ctx context.Context, arrived task) (done bool, err erro
 			return false, err
 		}
 		switch next.kind {
+		case ended:
+			e.removeSecret(ctx, &t)
+			return true, t.queue.Done(ctx, &t)
 		case finished:
 			return true, t.queue.Done(ctx, &t)
 		case postpone:

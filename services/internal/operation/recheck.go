@@ -10,6 +10,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // rechecker checks every command once more: a consumer of its own delivers each again. Once a
@@ -53,7 +54,10 @@ const (
 // is too young waits here until it is not: those behind it are younger still.
 func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) error {
 	e := r.engine
-	if !e.sleepUntil(d.StoredAt.Add(e.cfg.RecheckAfter)) {
+	due := d.StoredAt.Add(e.cfg.RecheckAfter)
+	lag := metrics.RecheckLagSeconds.WithLabelValues(string(e.cfg.Domain))
+	lag.Set(max(0, e.Now().Sub(due).Seconds()))
+	if !e.sleepUntil(due) {
 		return &redeliverAfter{} // at once, to another replica
 	}
 	began := time.Now()
@@ -67,7 +71,10 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 	e := r.engine
 	a, err := e.decode(d)
 	if err != nil {
-		return r.malformed(ctx, d, err)
+		if err := r.malformed(ctx, d, err); err != nil {
+			return err
+		}
+		return r.removeSecret(ctx, nil, d, d.StoredAt)
 	}
 	t := &task{command: d, attempt: a}
 	for range 2 {
@@ -77,13 +84,16 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		if err != nil {
 			return err
 		}
-		if t.last.state.Terminal() || t.last.conflicts(a) {
-			return nil
+		if t.last.conflicts(a) {
+			return r.endConflict(ctx, a, d)
+		}
+		if t.last.state.Terminal() {
+			return r.removeSecret(ctx, a, d, t.last.written)
 		}
 		if !e.isDue(t) {
 			return r.reschedule(ctx, t)
 		}
-		onItsWay, err := r.isOnItsWay(ctx, a)
+		onItsWay, err := r.isOnItsWay(ctx, d, a)
 		if err != nil {
 			return err
 		}
@@ -98,15 +108,41 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 	return e.deadLetter(ctx, deadLetter{reason: AckedWithoutOutcome, detail: detail, attempt: a}, d)
 }
 
-// reschedule makes sure that a command which is not due yet has its schedule. It need not be
-// checked again: the schedule is as durable as the command.
-func (r rechecker) reschedule(ctx context.Context, t *task) error {
-	found, err := r.engine.parking.isScheduled(ctx, t.attempt)
-	if err != nil || found {
+// endConflict removes the secret of a command that conflicts with an earlier one, once it has its
+// dead letter: it may wait behind others until then.
+func (r rechecker) endConflict(ctx context.Context, a *Attempt, d bus.Delivery) error {
+	if !r.engine.mayHoldSecret(a, d) {
+		return nil
+	}
+	onItsWay, err := r.isOnItsWay(ctx, d, a)
+	if err != nil {
 		return err
 	}
-	t.attempt.writer = r.engine.records.writer(t.attempt, t.last)
-	return r.engine.schedule(ctx, t)
+	if onItsWay {
+		return &redeliverAfter{r.engine.cfg.RecheckAfter}
+	}
+	return r.removeSecret(ctx, a, d, d.StoredAt)
+}
+
+// reschedule makes sure that a command which is not due yet has its schedule. It need not be
+// checked again: the schedule is as durable as the command. It is all the same where the recheck
+// alone removes secrets: the command may be cancelled before it is due.
+func (r rechecker) reschedule(ctx context.Context, t *task) error {
+	e := r.engine
+	found, err := e.parking.isScheduled(ctx, t.attempt)
+	if err != nil {
+		return err
+	}
+	if !found {
+		t.attempt.writer = e.records.writer(t.attempt, t.last)
+		if err := e.schedule(ctx, t); err != nil {
+			return err
+		}
+	}
+	if e.cfg.SecretAge > 0 && e.mayHoldSecret(t.attempt, t.command) {
+		return &redeliverAfter{e.cfg.RecheckAfter}
+	}
+	return nil
 }
 
 // malformed dead-letters what no partition delivers, and so no partition dead-letters.
@@ -121,13 +157,12 @@ func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) 
 // partition, or because it waits in its overflow or on its key. It asks in this order, and the
 // record is read afterwards: a command is parked before its message is acknowledged, and has its
 // outcome before it is removed from PARKED.
-func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
+func (r rechecker) isOnItsWay(ctx context.Context, d bus.Delivery, a *Attempt) (bool, error) {
 	e := r.engine
-	consumer := bus.CommandConsumer(e.cfg.Domain, a.address.Partition)
-	if acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, a.sequence); err != nil || !acked {
+	if acked, err := r.isAcked(ctx, d); err != nil || !acked {
 		return true, err
 	}
-	o := overflowOf(a.address)
+	o := a.address.Overflow()
 	if run, overflows, err := e.parking.firstRun(ctx, o); err != nil {
 		return false, err
 	} else if overflows {
@@ -141,6 +176,21 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 		return r.isAboutToQueue(ctx, a)
 	}
 	return true, r.wakeOverdue(ctx, a.address, head.parkedAt)
+}
+
+// isAcked reports whether the partition of a command has nothing more to do with it.
+func (r rechecker) isAcked(ctx context.Context, d bus.Delivery) (bool, error) {
+	e := r.engine
+	layout, err := topology.LayoutOf(e.parking.commands.CachedInfo().Config)
+	if err != nil {
+		return false, err
+	}
+	place, _ := topology.ParseCommandSubject(d.Subject)
+	if layout.IsPast(place.Generation) {
+		return true, nil
+	}
+	consumer := bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition)
+	return bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, d.Sequence)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the

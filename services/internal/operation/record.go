@@ -209,13 +209,14 @@ func (v *envelope) attribute(name string) string {
 type writer struct {
 	records  *records
 	envelope envelope
+	command  *event.OperationData // the operation's, of which the time of arrival and the type count
 	secrets  secrets
 	mu       sync.Mutex // held while an event is published: see publishIfIdle
 	sequence uint64     // of the record's last event
 }
 
 func (r *records) writer(a *Attempt, last *entry) *writer {
-	return &writer{records: r, envelope: a.envelope(), secrets: a.secrets, sequence: last.sequence}
+	return &writer{records: r, envelope: a.envelope(), command: &a.Operation, secrets: a.secrets, sequence: last.sequence}
 }
 
 // publishTimeout is how long an event is offered to a JetStream that does not answer. The vendor
@@ -245,7 +246,7 @@ func (w *writer) publishIfIdle(ctx context.Context, since uint64, eventType stri
 }
 
 func (w *writer) write(ctx context.Context, eventType string, data any) error {
-	msg, err := w.message(eventType, data)
+	msg, state, err := w.message(eventType, data)
 	if err != nil {
 		return &unpublishable{eventType, err}
 	}
@@ -261,6 +262,7 @@ func (w *writer) write(ctx context.Context, eventType string, data any) error {
 		return err
 	}
 	w.sequence = sequence
+	countOutcome(w.envelope, w.command, state, w.records.now())
 	return nil
 }
 
@@ -299,24 +301,27 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || ok && (refused.ErrorCode == messageTooLarge || refused.ErrorCode == headerTooLarge)
 }
 
-func (w *writer) message(eventType string, data any) (*nats.Msg, error) {
+// message is an event to publish, and the state that it gives the operation; "": it says nothing of
+// that.
+func (w *writer) message(eventType string, data any) (msg *nats.Msg, state event.State, err error) {
 	// Only one event can follow a given one.
 	id := w.envelope.operationID + "." + strconv.FormatUint(w.sequence, 10) + "." + eventType[len(event.Prefix):]
 	e, err := event.New(id, w.records.source, eventType, w.secrets.scrub(data))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	e.SetTime(w.records.now().UTC())
 	if w.envelope.subject != "" {
 		e.SetSubject(w.envelope.subject)
 	}
 	event.Extend(&e, w.envelope.attributes...)
-	if state, ok := event.StateOf(e); ok {
+	state, ok := event.StateOf(e)
+	if ok {
 		event.Extend(&e, event.Attribute{Name: event.AttrState, Value: string(state)})
 	}
 	header, body, err := event.Encode(e, event.Binary)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return &nats.Msg{Subject: topology.EventSubject(w.envelope.tenant, w.envelope.domain, w.envelope.operationID), Header: header, Data: body}, nil
+	return &nats.Msg{Subject: topology.EventSubject(w.envelope.tenant, w.envelope.domain, w.envelope.operationID), Header: header, Data: body}, state, nil
 }

@@ -38,7 +38,7 @@ func (e *Engine) cancel(ctx context.Context, t *task) (step, error) {
 	if mayChange && !a.command.DryRun && e.Now().Sub(a.Operation.ReceivedAt) < cancelTimeout {
 		return step{retryInSlot, e.Now().Add(cancelRetryAfter)}, nil
 	}
-	return step{kind: finished}, a.writer.publish(ctx, reply.Type, reply.Data)
+	return step{kind: ended}, a.writer.publish(ctx, reply.Type, reply.Data)
 }
 
 // cancelReply carries the cancel out and gives its outcome; mayChange says that the outcome may be
@@ -111,7 +111,7 @@ func (e *Engine) mayCancel(a *Attempt, target *entry) bool {
 
 // publishCancelled ends the target's record, unless an attempt was faster.
 func (e *Engine) publishCancelled(ctx context.Context, by *Attempt, target *entry) error {
-	w := &writer{records: e.records, sequence: target.sequence, envelope: target.envelope}
+	w := &writer{records: e.records, sequence: target.sequence, envelope: target.envelope, command: &target.operation}
 	err := w.publish(ctx, event.CancelledType(e.cfg.Domain), event.CancelledData{
 		Operation: target.operation, By: event.CommandRef{Source: by.Command.Source(), ID: by.Command.ID()},
 	})
@@ -121,17 +121,29 @@ func (e *Engine) publishCancelled(ctx context.Context, by *Attempt, target *entr
 	return nil
 }
 
+// unschedule removes the schedule of a cancelled operation, and before that the secret of its
+// command.
+func (e *Engine) unschedule(ctx context.Context, tenant, operationID string) error {
+	scheduled, found, err := e.parking.scheduled(ctx, topology.Address{Tenant: tenant, Domain: e.cfg.Domain}, operationID)
+	if err != nil || !found {
+		return err
+	}
+	if err := e.removeScheduled(ctx, scheduled); err != nil {
+		return err
+	}
+	return e.parking.remove(ctx, scheduled)
+}
+
 // freeKey removes the schedule of a cancelled operation, and wakes its key now if anything waits
 // there.
 func (e *Engine) freeKey(ctx context.Context, tenant, operationID, token string) error {
 	key := topology.Address{Tenant: tenant, Domain: e.cfg.Domain, Key: token}
-	if err := e.parking.unschedule(ctx, topology.Address{Tenant: tenant, Domain: e.cfg.Domain}, operationID); err != nil {
+	if err := e.unschedule(ctx, tenant, operationID); err != nil {
 		return err
 	}
-	head, parked, err := e.parking.head(ctx, key)
+	_, parked, err := e.parking.head(ctx, key)
 	if err != nil || !parked {
 		return err
 	}
-	key.Partition = head.Partition
 	return e.parking.scheduleWakeUp(ctx, key, time.Time{})
 }

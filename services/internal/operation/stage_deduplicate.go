@@ -27,6 +27,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	case t.last.conflicts(t.attempt):
 		err = e.deadLetter(ctx, conflict(t.attempt), t.command)
 	case !t.last.state.Terminal():
+		countReceived(t)
 		e.prepare(t)
 		return step{}, nil
 	}
@@ -34,7 +35,7 @@ func (e *Engine) deduplicate(ctx context.Context, t *task) (step, error) {
 	if redelivered := t.reference == nil && t.deliveries > 1; err == nil && redelivered && t.last.state.Terminal() {
 		err = e.wakeIfParked(ctx, t.attempt.address)
 	}
-	return step{kind: finished}, err
+	return step{kind: ended}, err
 }
 
 // readRecord reads the record, and for a command that COMMANDS delivered whether others of its key
@@ -47,7 +48,7 @@ func (e *Engine) readRecord(t *task) (err error) {
 	pending := e.records.request(t.attempt.Tenant, t.attempt.address.Domain, t.attempt.ID)
 	// In this order: what leaves the overflow is parked before. Else a command between the two
 	// would be seen in neither, and this one would overtake it.
-	overflow := e.parking.lastParked.Request(topology.ParkedSubject(overflowOf(t.attempt.address)))
+	overflow := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address.Overflow()))
 	parked := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address))
 	if t.last, err = e.records.wait(pending); err != nil {
 		return err

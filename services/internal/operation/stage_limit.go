@@ -3,6 +3,8 @@ package operation
 import (
 	"context"
 	"time"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // limit has a call wait for its tenant's and its vendor's concurrency limits. A command that was
@@ -20,7 +22,10 @@ func (e *Engine) limit(ctx context.Context, t *task) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
+	inFlight := metrics.CallsInFlight.WithLabelValues(t.handler.Vendor, metrics.Tenant(t.attempt.Tenant))
+	inFlight.Inc()
 	t.endCall = func() {
+		inFlight.Dec()
 		end()
 		if t.releasePermit != nil {
 			t.releasePermit()

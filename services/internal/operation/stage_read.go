@@ -18,7 +18,7 @@ func (e *Engine) read(ctx context.Context, t *task) (step, error) {
 	}
 	attempt, err := e.decode(t.command)
 	if err != nil {
-		return step{kind: finished}, e.deadLetter(ctx, unreadable(err), t.command)
+		return step{kind: ended}, e.deadLetter(ctx, unreadable(err), t.command)
 	}
 	e.begin(t, attempt)
 	return step{}, nil
@@ -91,9 +91,10 @@ func (e *Engine) decode(d bus.Delivery) (*Attempt, error) {
 			Fingerprint: command.Fingerprint(),
 		},
 		command:  command,
-		address:  address,
+		address:  address.Waiting(),
 		sequence: d.Sequence,
 		secrets:  secretsOf(command.Document),
+		removal:  removalOf(command),
 	}, nil
 }
 

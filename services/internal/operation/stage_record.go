@@ -51,7 +51,7 @@ func (e *Engine) record(ctx context.Context, t *task) (step, error) {
 	}
 	e.reach(failpoint.PublishedOutcome)
 	if c.next.IsZero() {
-		return step{kind: finished}, nil
+		return step{kind: ended}, nil
 	}
 	return e.waitUntil(t, c.next), nil
 }

@@ -178,7 +178,7 @@ func firstUnacknowledged(ctx context.Context, js jetstream.JetStream, domain eve
 	}
 	first, served := s.CachedInfo().State.LastSeq+1, false
 	for c := range s.ListConsumers(ctx).Info() {
-		if d, _, ok := topology.ParseCommandFilter(c.Config.FilterSubject); ok && d == domain {
+		if d, _, _, ok := topology.ParseCommandFilter(c.Config.FilterSubject); ok && d == domain {
 			first, served = min(first, c.AckFloor.Stream+1), true
 		}
 	}
@@ -246,7 +246,7 @@ func queueOf(ctx context.Context, js jetstream.JetStream, o Original) (explain.Q
 	if err := readSchedule(ctx, js, o.Address, &q); err != nil {
 		return q, err
 	}
-	c, err := js.Consumer(ctx, topology.StreamCommands, bus.CommandConsumer(o.Address.Domain, q.Partition).Durable)
+	c, err := js.Consumer(ctx, topology.StreamCommands, bus.CommandConsumer(o.Address.Domain, o.Address.Generation, q.Partition).Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return q, nil
 	}

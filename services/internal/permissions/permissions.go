@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -20,9 +22,10 @@ import (
 
 // Names of the users that are not programs.
 const (
-	Streams  = "streams"  // makes streams and consumers: mailwright streams apply
-	Operator = "operator" // the command line of those who run the system
-	Auditor  = "auditor"  // reads what people did
+	Streams = "streams" // makes streams and consumers: mailwright streams apply
+	// Operator is the command line of those who run the system, where they share a user.
+	Operator = "operator"
+	Auditor  = "auditor" // reads what people did
 	// Administrator may do everything in the account. It exists where
 	// [Options.TrustUnauthenticated] asks for it.
 	Administrator = "administrator"
@@ -91,12 +94,20 @@ func Publisher(s Scope) string { return "publisher-" + s.name() }
 // Reader names the user that reads the events of a scope.
 func Reader(s Scope) string { return "reader-" + s.name() }
 
+// PersonalOperator names the user of one of those who run the system, so that AUDIT tells them
+// apart.
+func PersonalOperator(name string) string { return Operator + "-" + name }
+
 // Options say for which system the users are.
 type Options struct {
-	// Partitions of each domain; 0 is [topology.DefaultPartitions].
+	// Partitions are as many as a domain has at most; 0 is [topology.DefaultPartitions].
 	Partitions int
+	// JetStream says which JetStream is used: the prefix of its API is in the subjects.
+	JetStream jetstream.JetStreamOptions
 	// Scopes have a publisher and a reader each.
 	Scopes []Scope
+	// Operators are the names of people with a user of their own beside [Operator].
+	Operators []string
 	// OldAcknowledgements leaves out the subjects with the account's hash on which servers from
 	// 2.14 on may take acknowledgements (feature js_ack_fc_v2).
 	OldAcknowledgements bool
@@ -111,9 +122,12 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.console(), o.streams(), o.operator(), auditor())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.auditor())
+	for _, name := range o.Operators {
+		users = append(users, o.operator(PersonalOperator(name)))
+	}
 	for _, s := range o.Scopes {
-		users = append(users, publisher(s), reader(s))
+		users = append(users, o.publisher(s), o.reader(s))
 	}
 	for i := range users {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}

@@ -4,7 +4,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -23,6 +22,9 @@ const applicationName = "mailwright"
 // pgx's own settings may stand in the URL (pool_max_conns, default_query_exec_mode=exec for a
 // pooler that does not keep sessions, …). Where they do not, a statement is prepared once a
 // connection, a connection is tried for at most 10 s and replaced after an hour.
+//
+// Each new connection reads the files anew that the URL names: sslrootcert, sslcert, sslkey,
+// passfile.
 func Open(ctx context.Context, databaseURL string, minPool int) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, minPool, nil)
 }
@@ -45,9 +47,10 @@ func OpenReader(ctx context.Context, databaseURL string, minPool int) (*pgxpool.
 func open(ctx context.Context, databaseURL string, minPool int, parameters map[string]string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, errMalformed // the parser's own error quotes from the URL
+		return nil, ExplainURL(err)
 	}
 	maps.Copy(config.ConnConfig.RuntimeParams, parameters)
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return readFiles(databaseURL, c) }
 	config.MaxConns = max(config.MaxConns, int32(minPool))
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
@@ -62,8 +65,15 @@ func open(ctx context.Context, databaseURL string, minPool int, parameters map[s
 	return pool, nil
 }
 
-var errMalformed = errors.New("postgres: the database URL cannot be read; " +
-	"it looks like postgres://user:password@host:5432/database?sslmode=require, with special characters percent-encoded")
+// readFiles gives a new connection the certificates and the password that the URL's files hold now.
+func readFiles(databaseURL string, c *pgx.ConnConfig) error {
+	now, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return ExplainURL(err)
+	}
+	c.Password, c.TLSConfig, c.Fallbacks = now.Password, now.TLSConfig, now.Fallbacks
+	return nil
+}
 
 // remindEvery is how often the log repeats that Postgres does not answer.
 const remindEvery = 10 * time.Second

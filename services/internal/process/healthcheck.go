@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+
+	"github.com/mailwright/mailwright/services/internal/livefile"
 )
 
 // Healthcheck asks the program that listens on addr of this machine whether it is ready: GET
 // /readyz. It is a container's health check where the image has neither shell nor curl. The error
-// says what readiness waits for.
-func Healthcheck(ctx context.Context, addr string) error {
+// says what readiness waits for. Of HTTPS it takes no certificate but the program's own.
+func Healthcheck(ctx context.Context, addr string, flags HTTPFlags) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
@@ -26,11 +29,19 @@ func Healthcheck(ctx context.Context, addr string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*checkTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	client, scheme := http.DefaultClient, "http"
+	certificate, err := flags.certificate(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	if certificate != nil {
+		client, scheme = &http.Client{Transport: &http.Transport{TLSClientConfig: livefile.OnlyItself(certificate)}}, "https"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

@@ -25,12 +25,15 @@ import (
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // Config holds the settings of every long-running program. Embed it.
 type Config struct {
-	Config      string        `help:"YAML file with settings; its keys are the long names of flags."`
-	HTTP        string        `name:"http" help:"Address of /livez, /readyz and /metrics; port 0 picks a free one." default:"127.0.0.1:0"`
+	Config      string `help:"YAML file with settings; its keys are the long names of flags."`
+	HTTP        string `name:"http" help:"Address of /livez, /readyz and /metrics; port 0 picks a free one." default:"127.0.0.1:0"`
+	HTTPFlags   `envprefix:"MAILWRIGHT_"`
 	LogLevel    slog.Level    `help:"Least level that is logged: debug, info, warn, error." default:"info"`
 	LogFormat   string        `help:"Format of logs: auto is text on a terminal, else json." enum:"auto,json,text" default:"auto"`
 	StopTimeout time.Duration `help:"How long a stop may take until what is left is abandoned." default:"25s"`
@@ -60,7 +63,7 @@ func Main[C interface{ Base() *Config }](name, description string, cfg C, run fu
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if base := cfg.Base(); base.Healthcheck {
-		if err := Healthcheck(ctx, base.HTTP); err != nil {
+		if err := Healthcheck(ctx, base.HTTP, base.HTTPFlags); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(ExitFailure)
 		}
@@ -97,13 +100,15 @@ type Process struct {
 	Name string
 	Log  *slog.Logger
 
-	cfg    Config
-	failed chan error
+	cfg     Config
+	failed  chan error
+	metrics metrics.Scraper
 
 	mu       sync.Mutex
 	stops    []step
 	starting string
 	checks   []check
+	results  map[string]string // of the checks, when readiness was asked for last
 	url      string
 }
 

@@ -130,7 +130,7 @@ func TestStopRunsInReverseAndHealthFollowsChecks(t *testing.T) {
 
 func ready(t *testing.T, p *process.Process, status int, check, text string) {
 	t.Helper()
-	err := process.Healthcheck(t.Context(), strings.TrimPrefix(p.URL(), "http://"))
+	err := process.Healthcheck(t.Context(), strings.TrimPrefix(p.URL(), "http://"), process.HTTPFlags{})
 	if (err == nil) != (status == http.StatusOK) || err != nil && !strings.Contains(err.Error(), text) {
 		t.Errorf("health check: %v, want %s=%s", err, check, text)
 	}
@@ -151,7 +151,7 @@ func ready(t *testing.T, p *process.Process, status int, check, text string) {
 func TestHealthcheckNeedsAPort(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"127.0.0.1:0", "127.0.0.1"} {
-		if err := process.Healthcheck(t.Context(), addr); err == nil {
+		if err := process.Healthcheck(t.Context(), addr, process.HTTPFlags{}); err == nil {
 			t.Errorf("%s is healthy", addr)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
@@ -360,6 +361,9 @@ func asUnprojectable(err error) *UnprojectableError {
 // recordUnprojectable notes in projection_errors a message that cannot be applied. The projection
 // goes on after it.
 func (f *follower) recordUnprojectable(ctx context.Context, tx pgx.Tx, s *projectionState, r Record, reason string) error {
+	if f.schema == Live {
+		metrics.ProjectionErrors.WithLabelValues(s.Name()).Inc()
+	}
 	f.log.Error("a message cannot be applied; it is noted in projection_errors",
 		"projection", s.Name(), "sequence", r.Sequence, "subject", r.Subject, "reason", reason)
 	_, err := tx.Exec(ctx, `INSERT INTO projection_errors (projection, sequence, stream, subject, reason, stored_at) VALUES ($1, $2, $3, $4, $5, $6)

@@ -18,9 +18,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/metrics"
+	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
 // Projection turns the messages of a stream into rows.
@@ -198,6 +201,8 @@ type Projector struct {
 
 	mu    sync.Mutex
 	state error // the result of Ready
+	// positions are those of the projections, in their order, while this process leads; else nil.
+	positions []Checkpoint
 }
 
 // New returns a projector for projections that follow the same stream. The pool must allow a
@@ -235,17 +240,19 @@ func (p *Projector) Names() (names []string) {
 func (p *Projector) stream() string { return p.projections[0].Stream() }
 
 // Ready returns nil if the projections follow their stream, in this process or in another;
-// otherwise why they do not.
+// otherwise why they do not, without names of hosts, users and databases.
 func (p *Projector) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state
+	return postgres.Public(p.state)
 }
 
 func (p *Projector) setState(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state = err
+	_, halted := errors.AsType[*Halt](err)
+	metrics.ProjectionHalted.WithLabelValues(p.stream()).Set(metrics.Bool(halted))
 }
 
 const (
@@ -274,6 +281,7 @@ func (p *Projector) Run(ctx context.Context) {
 			p.logOnce(&said, slog.LevelError, "the projections stopped; they need help", err)
 		} else if errors.Is(err, errStandby) {
 			wait, err = p.tuning.Standby, nil
+			p.setPositions(nil)
 		} else {
 			pause = min(2*pause, maxPause)
 			p.logOnce(&said, slog.LevelWarn, "the projections were interrupted; they go on from their checkpoints", err)
@@ -308,6 +316,10 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	f := &follower{
 		target: target{conn, Live}, js: p.js, stream: stream, log: p.log, failpoints: p.tuning.Failpoints,
 	}
+	f.onCommit = func(messages int) {
+		metrics.ProjectionBatchSize.WithLabelValues(p.stream()).Observe(float64(messages))
+		p.setPositions(f.states)
+	}
 	if err := f.begin(ctx, p.projections); err != nil {
 		return false, err
 	}
@@ -328,6 +340,7 @@ func (p *Projector) lead(ctx context.Context) (moved bool, err error) {
 	}
 	defer f.reader.close()
 	p.log.Info("following", "projections", p.Names(), "from", after)
+	p.setPositions(f.states)
 	p.setState(nil)
 	return f.follow(ctx)
 }

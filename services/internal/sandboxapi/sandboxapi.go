@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
 // Client calls one sandbox.
@@ -18,6 +20,8 @@ type Client struct {
 	URL string
 	// Token is the bearer token of a sandbox that asks for one.
 	Token string
+	// CA is the file of the authorities that may sign the sandbox's certificate; "": the system's.
+	CA string
 }
 
 // Do calls one endpoint below /control/ with a body: nil, bytes as they are, or anything else as
@@ -42,7 +46,11 @@ func (c Client) Do(ctx context.Context, method, path string, body, into any) err
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	client, err := stack.HTTPClient(c.CA)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("the sandbox does not answer: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -32,8 +31,8 @@ func (ts Tenants) complete(dir string, root *yaml.Node) error {
 			errs = append(errs, at(root, []string{"tenants", name}, errors.New("names no vendor")))
 			continue
 		}
-		if t.Identities != "" && !filepath.IsAbs(t.Identities) {
-			t.Identities = filepath.Join(dir, t.Identities)
+		if t.Identities != "" {
+			t.Identities = absolute(dir, t.Identities)
 		}
 		_, section := member(root, "tenants")
 		_, section = member(section, name)
@@ -108,12 +107,14 @@ type vendor struct {
 	check    func() error
 }
 
-// field is one member that must be complete: a text, or a secret.
+// field is one member that must be complete: a text, a secret, or authorities, which may be left
+// out.
 type field struct {
-	name     string
-	text     *string
-	secret   *Secret
-	optional bool
+	name        string
+	text        *string
+	secret      *Secret
+	authorities *Authorities
+	optional    bool
 	// isURL: an absolute http or https URL.
 	isURL bool
 	// isPEM: the secret is a certificate with its key.
@@ -121,6 +122,9 @@ type field struct {
 }
 
 func (f field) check(dir string, insecure bool) error {
+	if f.authorities != nil {
+		return f.authorities.resolve(dir)
+	}
 	if f.secret == nil {
 		switch {
 		case *f.text == "" && f.optional:
@@ -170,6 +174,7 @@ func (t *Tenant) vendors() (list []vendor) {
 			{name: "url", text: &a.URL, isURL: true},
 			{name: "token", secret: &a.Token, optional: a.Username != ""},
 			{name: "password", secret: &a.Password, optional: a.Username == ""},
+			{name: "ca", authorities: &a.CA},
 		}})
 	}
 	if x := t.ExchangeOnline; x != nil {
@@ -180,12 +185,14 @@ func (t *Tenant) vendors() (list []vendor) {
 			{name: "clientId", text: &x.ClientID},
 			{name: "clientSecret", secret: &x.ClientSecret, optional: x.Certificate.given()},
 			{name: "certificate", secret: &x.Certificate, optional: true, isPEM: true},
+			{name: "ca", authorities: &x.CA},
 		}})
 	}
 	if h := t.HostedExchange; h != nil {
 		list = append(list, vendor{path: []string{"hostedExchange"}, limits: h.Limits, insecure: h.Insecure, check: taken(hostedexchange.New, h.Client), fields: []field{
 			{name: "url", text: &h.URL, isURL: true},
 			{name: "password", secret: &h.Password, optional: h.Username == ""},
+			{name: "ca", authorities: &h.CA},
 		}})
 		if l := h.LDAP; l != nil {
 			list = append(list, vendor{path: []string{"hostedExchange", "ldap"}, limits: l.Limits, check: taken(ldapdirectory.New, l.Client), fields: []field{
@@ -193,6 +200,7 @@ func (t *Tenant) vendors() (list []vendor) {
 				{name: "bindDN", text: &l.BindDN},
 				{name: "password", secret: &l.Password},
 				{name: "baseDN", text: &l.BaseDN},
+				{name: "ca", authorities: &l.CA},
 			}})
 		}
 	}
@@ -203,6 +211,7 @@ func (t *Tenant) vendors() (list []vendor) {
 			{name: "clientId", text: &e.ClientID},
 			{name: "clientSecret", secret: &e.ClientSecret, optional: e.Certificate.given()},
 			{name: "certificate", secret: &e.Certificate, optional: true, isPEM: true},
+			{name: "ca", authorities: &e.CA},
 		}})
 	}
 	return list

@@ -22,7 +22,7 @@ func TestSandboxConfigLoads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for name, text := range stack.SandboxConfig("http://127.0.0.1:8080", c.ldap, c.tenants...) {
+			for name, text := range stack.SandboxConfig(stack.SandboxAddress{URL: "http://127.0.0.1:8080", LDAP: c.ldap}, c.tenants...) {
 				path := filepath.Join(dir, name)
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 					t.Fatal(err)

@@ -68,14 +68,12 @@ func (s *Secret) UnmarshalYAML(n *yaml.Node) error {
 // given reports whether the file refers to it.
 func (s *Secret) given() bool { return s.file != "" || s.env != "" }
 
+// resolve reads the secret. A path is relative to dir until it has been resolved once.
 func (s *Secret) resolve(dir string) (err error) {
 	switch {
 	case s.file != "":
-		path := s.file
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		s.String, err = secret.FromFile(path)
+		s.file = absolute(dir, s.file)
+		s.String, err = secret.FromFile(s.file)
 	case s.env != "":
 		s.String = secret.New(os.Getenv(s.env))
 		if s.IsZero() {

@@ -2,6 +2,7 @@ package tenant_test
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,7 +157,7 @@ func TestClientsFor(t *testing.T) {
 	one := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "http://a"}}}
 	two := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "http://a"}}, "b": {EnPower: &tenant.EnPower{}}}
 	connect := func(ts tenant.Tenants) *tenant.Clients[string] {
-		c, err := tenant.Connect(ts, "adaxes", func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes }, func(a *tenant.Adaxes) (string, error) { return a.URL, nil })
+		c, err := tenant.Connect(ts, "adaxes", slog.New(slog.DiscardHandler), func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes }, func(a *tenant.Adaxes) (string, error) { return a.URL, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

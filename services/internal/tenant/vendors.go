@@ -31,8 +31,10 @@ type Adaxes struct {
 	// answer be resolved with certainty. Empty: objects are recognised by their DN alone.
 	MarkerAttribute string `yaml:"markerAttribute"`
 	// Insecure allows an http URL to another machine, which carries the credentials in the clear.
-	Insecure bool   `yaml:"insecure"`
-	Limits   Limits `yaml:"limits"`
+	Insecure bool `yaml:"insecure"`
+	// CA is the file of the authorities that may sign the vendor's certificate.
+	CA     Authorities `yaml:"ca"`
+	Limits Limits      `yaml:"limits"`
 }
 
 // ExchangeOnline is where one tenant's Exchange Online Admin API is.
@@ -50,8 +52,10 @@ type ExchangeOnline struct {
 	// clouds.
 	Scope string `yaml:"scope"`
 	// Insecure allows http URLs to another machine, which carry the credentials in the clear.
-	Insecure bool   `yaml:"insecure"`
-	Limits   Limits `yaml:"limits"`
+	Insecure bool `yaml:"insecure"`
+	// CA is the file of the authorities that may sign the vendor's certificate.
+	CA     Authorities `yaml:"ca"`
+	Limits Limits      `yaml:"limits"`
 }
 
 // HostedExchange is where one tenant's Microsoft Provisioning System is.
@@ -65,8 +69,10 @@ type HostedExchange struct {
 	// answer ends with a person.
 	LDAP *LDAP `yaml:"ldap"`
 	// Insecure allows an http URL to another machine, which carries the credentials in the clear.
-	Insecure bool   `yaml:"insecure"`
-	Limits   Limits `yaml:"limits"`
+	Insecure bool `yaml:"insecure"`
+	// CA is the file of the authorities that may sign the vendor's certificate.
+	CA     Authorities `yaml:"ca"`
+	Limits Limits      `yaml:"limits"`
 }
 
 // LDAP is where the Active Directory of a Hosted Exchange is.
@@ -78,8 +84,10 @@ type LDAP struct {
 	Password Secret `yaml:"password"`
 	BaseDN   string `yaml:"baseDN"`
 	// Insecure leaves ldap:// in the clear.
-	Insecure bool   `yaml:"insecure"`
-	Limits   Limits `yaml:"limits"`
+	Insecure bool `yaml:"insecure"`
+	// CA is the file of the authorities that may sign the vendor's certificate.
+	CA     Authorities `yaml:"ca"`
+	Limits Limits      `yaml:"limits"`
 }
 
 // EnPower is where one tenant's AvePoint EnPower is.
@@ -100,8 +108,10 @@ type EnPower struct {
 	MissingShare *float64 `yaml:"missingShare"`
 	MissingFloor *int     `yaml:"missingFloor"`
 	// Insecure allows http URLs to another machine, which carry the credentials in the clear.
-	Insecure bool   `yaml:"insecure"`
-	Limits   Limits `yaml:"limits"`
+	Insecure bool `yaml:"insecure"`
+	// CA is the file of the authorities that may sign the vendor's certificate.
+	CA     Authorities `yaml:"ca"`
+	Limits Limits      `yaml:"limits"`
 }
 
 // check finds fault with what no client takes.
@@ -134,6 +144,12 @@ func (l Limits) bound(http transport.Config) transport.Config {
 	return http
 }
 
+// trusted has http trust these authorities, if there are any.
+func (a Authorities) trusted(http transport.Config) transport.Config {
+	http.RootCAs = a.pool
+	return http
+}
+
 func (l Limits) timeout(standard time.Duration) time.Duration { return cmp.Or(l.Timeout, standard) }
 
 func (l Limits) gate() transport.Limits {
@@ -156,7 +172,7 @@ func (ts Tenants) MaxTimeout(standard time.Duration) time.Duration {
 func (a *Adaxes) Client(http transport.Config) adaxes.Config {
 	return adaxes.Config{
 		BaseURL: a.URL, Token: a.Token.String, Username: a.Username, Password: a.Password.String,
-		Microsoft365Field: a.Microsoft365Field, HTTP: a.Limits.bound(http),
+		Microsoft365Field: a.Microsoft365Field, HTTP: a.Limits.bound(a.CA.trusted(http)),
 	}
 }
 
@@ -164,20 +180,20 @@ func (a *Adaxes) Client(http transport.Config) adaxes.Config {
 func (x *ExchangeOnline) Client(http transport.Config) exchangeonline.Config {
 	return exchangeonline.Config{
 		BaseURL: x.URL, TenantID: x.TenantID, TokenURL: x.TokenURL, ClientID: x.ClientID, ClientSecret: x.ClientSecret.String, Certificate: certificate(x.Certificate.String),
-		Scope: x.Scope, HTTP: x.Limits.bound(http),
+		Scope: x.Scope, HTTP: x.Limits.bound(x.CA.trusted(http)),
 	}
 }
 
 // Client gives the client's configuration; http bounds its calls.
 func (h *HostedExchange) Client(http transport.Config) hostedexchange.Config {
-	return hostedexchange.Config{URL: h.URL, Transport: h.Transport, Username: h.Username, Password: h.Password.String, HTTP: h.Limits.bound(http)}
+	return hostedexchange.Config{URL: h.URL, Transport: h.Transport, Username: h.Username, Password: h.Password.String, HTTP: h.Limits.bound(h.CA.trusted(http))}
 }
 
 // Client gives the client's configuration; timeout bounds a look-up.
 func (l *LDAP) Client(timeout time.Duration) ldapdirectory.Config {
 	return ldapdirectory.Config{
 		URL: l.URL, Insecure: l.Insecure, BindDN: l.BindDN, Password: l.Password.String, BaseDN: l.BaseDN,
-		Timeout: l.Limits.timeout(timeout), Limits: l.Limits.gate(),
+		RootCAs: l.CA.pool, Timeout: l.Limits.timeout(timeout), Limits: l.Limits.gate(),
 	}
 }
 
@@ -185,7 +201,7 @@ func (l *LDAP) Client(timeout time.Duration) ldapdirectory.Config {
 func (e *EnPower) Client(http transport.Config) enpower.Config {
 	return enpower.Config{
 		BaseURL: e.URL, TokenURL: e.TokenURL, ClientID: e.ClientID, ClientSecret: e.ClientSecret.String, Certificate: certificate(e.Certificate.String),
-		Scope: e.Scope, HTTP: e.Limits.bound(http),
+		Scope: e.Scope, HTTP: e.Limits.bound(e.CA.trusted(http)),
 	}
 }
 

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,7 +19,7 @@ import (
 func handler(t *testing.T, calls *int) operation.Handler {
 	t.Helper()
 	tenants := tenant.Tenants{"a": {Adaxes: &tenant.Adaxes{URL: "client a"}, Operators: []string{"/one", "/two"}}, "b": {EnPower: &tenant.EnPower{}}}
-	clients, err := tenant.Connect(tenants, "adaxes", func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes }, func(a *tenant.Adaxes) (string, error) { return a.URL, nil })
+	clients, err := tenant.Connect(tenants, "adaxes", slog.New(slog.DiscardHandler), func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes }, func(a *tenant.Adaxes) (string, error) { return a.URL, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,13 @@
 package page
 
 import (
+	"context"
 	"net/url"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
@@ -20,4 +24,23 @@ func Asked(e *event.Event, about, why string) {
 	if why != "" {
 		event.Extend(e, event.Attribute{Name: event.AttrCorrelationID, Value: why})
 	}
+}
+
+// sendTimeout bounds the sending of a command: a person waits for it.
+const sendTimeout = 5 * time.Second
+
+// Send stores a command, or says in words for a person that it did not. It does not wait for NATS:
+// what is sent when NATS comes back would surprise whoever has turned away by then.
+func Send(ctx context.Context, s Source, c client.Command) (client.Receipt, error) {
+	if s.NATS.Status() != nats.CONNECTED {
+		return client.Receipt{}, Unavailable("The command was not sent: NATS does not answer. Nothing has changed; try again when it is back.")
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	receipt, err := client.Send(ctx, s.JS, c)
+	if err != nil {
+		s.Log.Warn("a command was not confirmed", "id", c.ID(), "error", err)
+		return receipt, Unavailable("NATS did not confirm the command in time, and may have it or not. Send the same form again: it is carried out once.")
+	}
+	return receipt, nil
 }

@@ -14,7 +14,7 @@ import (
 // Handlers returns the handlers of this domain, by command type. The error is about a tenant whose
 // configuration is incomplete.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
-	clients, err := tenant.Connect(d.Tenants, exchangeonline.Vendor,
+	clients, err := tenant.Connect(d.Tenants, exchangeonline.Vendor, d.Log,
 		func(t *tenant.Tenant) *tenant.ExchangeOnline { return t.ExchangeOnline },
 		func(c *tenant.ExchangeOnline) (delegator, error) {
 			cfg := c.Client(d.Config.HTTP())

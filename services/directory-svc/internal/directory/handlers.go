@@ -13,7 +13,7 @@ import (
 
 // Handlers builds the handlers of this domain.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
-	objects, err := tenant.Connect(d.Tenants, adaxes.Vendor, func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes },
+	objects, err := tenant.Connect(d.Tenants, adaxes.Vendor, d.Log, func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes },
 		func(c *tenant.Adaxes) (objectCreator, error) {
 			client, err := adaxes.New(c.Client(d.Config.HTTP()))
 			return objectCreator{client: client, marker: c.MarkerAttribute}, err
@@ -21,7 +21,7 @@ func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	users, err := tenant.Connect(d.Tenants, hostedexchange.Vendor, func(t *tenant.Tenant) *tenant.HostedExchange { return t.HostedExchange },
+	users, err := tenant.Connect(d.Tenants, hostedexchange.Vendor, d.Log, func(t *tenant.Tenant) *tenant.HostedExchange { return t.HostedExchange },
 		func(c *tenant.HostedExchange) (userCreator, error) { return newUserCreator(c, d.Config) })
 	if err != nil {
 		return nil, err

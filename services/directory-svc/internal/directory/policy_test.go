@@ -169,7 +169,7 @@ func TestAStricterPolicyDoesNotHideWhatWasCreatedBefore(t *testing.T) {
 func TestTheSandboxesConfigurationAllowsTheDocumentedExamples(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, text := range stack.SandboxConfig("http://127.0.0.1:1", "") {
+	for name, text := range stack.SandboxConfig(stack.SandboxAddress{URL: "http://127.0.0.1:1"}) {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}

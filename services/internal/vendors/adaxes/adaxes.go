@@ -158,7 +158,8 @@ func (c *Client) exchange(
 	if !token.IsZero() {
 		req.Header.Set("Adm-Authorization", token.Reveal())
 	}
-	return c.http.Do(ctx, effect, req, secrets...)
+	call, _, _ := strings.Cut(path, "?") // the query names the object
+	return c.http.Do(transport.WithCall(ctx, method+" "+call), effect, req, secrets...)
 }
 
 // redactor makes the vendor's texts fit to be published. secrets are those of the request. The

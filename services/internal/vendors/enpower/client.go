@@ -96,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 
 // get reads one page's answer whatever its status.
 func (c *Client) get(ctx context.Context, from *url.URL) (*transport.Response, error) {
-	return c.tokens.Do(ctx, c.http, transport.Read, func() (*http.Request, error) {
+	return c.tokens.Do(transport.WithCall(ctx, "mailboxes"), c.http, transport.Read, func() (*http.Request, error) {
 		// Do gives it one
 		req, err := http.NewRequest(http.MethodGet, from.String(), nil) //nolint:noctx // Client.Do sets its context
 		if err != nil {

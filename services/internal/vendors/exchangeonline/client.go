@@ -184,7 +184,7 @@ func (c *Client) anchorOf(identity string) string {
 
 // call sends body about one mailbox and returns the body of a successful answer.
 func (c *Client) call(ctx context.Context, effect transport.Effect, to *url.URL, cmdlet, identity string, p parameters) ([]byte, error) {
-	res, err := c.post(ctx, effect, to, c.anchorOf(identity), p.body(cmdlet))
+	res, err := c.post(transport.WithCall(ctx, cmdlet), effect, to, c.anchorOf(identity), p.body(cmdlet))
 	if err != nil {
 		return nil, err
 	}

@@ -131,7 +131,7 @@ func chosen(properties map[string]json.RawMessage, selected []string) map[string
 // OrganizationConfig reads the organisation's settings, by the vendor's names: those for MailTips,
 // such as MailTipsAllTipsEnabled. Its errors: Refused, Throttled, Unavailable, Internal.
 func (c *Client) OrganizationConfig(ctx context.Context) (map[string]json.RawMessage, error) {
-	res, err := c.post(ctx, transport.Read, c.endpoint(organizationConfigEndpoint), c.anchor, parameters{}.body(getOrganizationConfig))
+	res, err := c.post(transport.WithCall(ctx, getOrganizationConfig), transport.Read, c.endpoint(organizationConfigEndpoint), c.anchor, parameters{}.body(getOrganizationConfig))
 	if err != nil {
 		return nil, err
 	}

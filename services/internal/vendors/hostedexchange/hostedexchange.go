@@ -136,7 +136,7 @@ func (c *Client) send(ctx context.Context, body []byte, secrets ...secret.String
 	if err := c.rest.Enter(); err != nil {
 		return nil, err
 	}
-	res, err := c.http.Do(ctx, transport.Write, req, secrets...)
+	res, err := c.http.Do(transport.WithCall(ctx, "CreateBusinessUser"), transport.Write, req, secrets...)
 	if err != nil {
 		c.rest.Unanswered()
 		return nil, err
@@ -166,7 +166,7 @@ func (c *Client) Check(ctx context.Context) error {
 	if c.cfg.Username != "" {
 		req.SetBasicAuth(c.cfg.Username, c.cfg.Password.Reveal())
 	}
-	res, err := c.http.Do(ctx, transport.Read, req)
+	res, err := c.http.Do(transport.WithCall(ctx, "check"), transport.Read, req)
 	if err != nil {
 		return err
 	}

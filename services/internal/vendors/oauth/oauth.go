@@ -20,6 +20,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
 
@@ -148,14 +149,18 @@ func (s *Source) Token(ctx context.Context) (secret.String, error) {
 		return secret.String{}, cmp.Or(s.resting(), err)
 	}
 	s.cached.Store(t)
-	s.refused.Store(nil)
+	if s.refused.Swap(nil) != nil {
+		metrics.VendorCredentialsRefused.WithLabelValues(s.vendor).Dec()
+	}
 	return t.value, nil
 }
 
 // rest begins the rest of the credentials, if err says that they are wrong.
 func (s *Source) rest(err error) {
 	if f := failure.Of(err); credentialCodes[f.Code] {
-		s.refused.Store(&refusal{*f, time.Now().Add(max(credentialRest, f.RetryAfter))})
+		if s.refused.Swap(&refusal{*f, time.Now().Add(max(credentialRest, f.RetryAfter))}) == nil {
+			metrics.VendorCredentialsRefused.WithLabelValues(s.vendor).Inc()
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // Limits keep a client from pressing a vendor that is slow, or down. The zero value of each field
@@ -56,8 +57,13 @@ func NewLimiter(vendor string, l Limits) *Limiter {
 			ReadyToTrip: func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(after) },
 			// the caller's doing, not the vendor's
 			IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
-			OnStateChange: func(_ string, _, to gobreaker.State) {
+			OnStateChange: func(_ string, from, to gobreaker.State) {
+				open := metrics.VendorCircuitsOpen.WithLabelValues(vendor)
+				if from == gobreaker.StateOpen {
+					open.Dec()
+				}
 				if to == gobreaker.StateOpen {
+					open.Inc()
 					g.triesAt.Store(time.Now().Add(pause).UnixNano())
 				}
 			},

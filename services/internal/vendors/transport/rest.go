@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/services/internal/failure"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // How long credentials that were refused are not sent again. Windows and Adaxes count wrong
@@ -55,6 +56,9 @@ func (r *Rest) Refused(f *failure.Error) *failure.Error {
 	if r.refusal == nil || r.probing { // not for calls that were under way together
 		r.pause = min(max(minRest, r.pause*restGrowth), maxRest)
 	}
+	if r.refusal == nil {
+		metrics.VendorCredentialsRefused.WithLabelValues(f.Vendor).Inc()
+	}
 	r.refusal = f
 	r.until = time.Now().Add(r.pause)
 	r.probing = false
@@ -67,6 +71,9 @@ func (r *Rest) Refused(f *failure.Error) *failure.Error {
 func (r *Rest) Accepted() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.refusal != nil {
+		metrics.VendorCredentialsRefused.WithLabelValues(r.refusal.Vendor).Dec()
+	}
 	r.refusal = nil
 	r.pause = 0
 	r.probing = false

@@ -17,7 +17,7 @@ var tracer = otel.Tracer("github.com/mailwright/mailwright/services/internal/ven
 // span begins the span of one request; end takes what came of it. Attributes are those of
 // OpenTelemetry's HTTP client spans without the query, which names people and may hold a token.
 func (c *Client) span(ctx context.Context, req *http.Request) (_ context.Context, end func(*Response, error)) {
-	ctx, span := tracer.Start(ctx, c.cfg.Vendor+" "+req.Method, trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := tracer.Start(ctx, c.cfg.Vendor+" "+callOf(ctx, req.Method), trace.WithSpanKind(trace.SpanKindClient))
 	if !span.IsRecording() {
 		return ctx, func(*Response, error) {}
 	}

@@ -6,6 +6,8 @@ package transport
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +24,7 @@ import (
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/internal/failure"
 	"github.com/mailwright/mailwright/services/internal/lease"
+	"github.com/mailwright/mailwright/services/internal/metrics"
 )
 
 // DefaultMaxBody bounds a vendor's answer, in bytes. A page of 1,000 EnPower mailboxes is about 3
@@ -40,6 +43,9 @@ type Config struct {
 	Limits Limits
 	// Secrets are the client's credentials; see [Client.Do].
 	Secrets []secret.String
+	// RootCAs are the authorities that may sign the vendor's certificate; nil: the system's. It has
+	// no effect with a RoundTripper.
+	RootCAs *x509.CertPool
 	// RoundTripper is the HTTP stack; default a pooled http.Transport. Another one must run the
 	// hooks of package httptrace as that does: else a request may leave after its lease.
 	RoundTripper http.RoundTripper
@@ -67,6 +73,7 @@ func New(cfg Config) *Client {
 	if cfg.RoundTripper == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost, t.MaxIdleConns = maxIdleConns, 0
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 		cfg.RoundTripper = t
 	}
 	return &Client{cfg: cfg, gate: NewLimiter(cfg.Vendor, cfg.Limits)}
@@ -102,7 +109,15 @@ const (
 // secrets, which are those of the body.
 func (c *Client) Do(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	ctx, end := c.span(ctx, req)
-	defer func() { end(res, err) }()
+	began := time.Now()
+	res, err = c.exchange(ctx, effect, req, secrets...)
+	c.count(callOf(ctx, metrics.Other), time.Since(began), res, err)
+	end(res, err)
+	return res, err
+}
+
+// exchange is Do without its measurements.
+func (c *Client) exchange(ctx context.Context, effect Effect, req *http.Request, secrets ...secret.String) (res *Response, err error) {
 	done, err := c.gate.Acquire(ctx)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func (b *env) connect() jetstream.JetStream {
 func (b *env) serve() (kill func()) {
 	b.Helper()
 	dir := b.TempDir()
-	for name, text := range stack.SandboxConfig(b.vendor, "") {
+	for name, text := range stack.SandboxConfig(stack.SandboxAddress{URL: b.vendor}) {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			b.Fatal(err)
@@ -116,7 +116,7 @@ func (b *env) serve() (kill func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- engine.Serve(ctx, partitions) }()
+	go func() { done <- engine.Serve(ctx) }()
 	b.Cleanup(func() { cancel(); <-done })
 	return func() { js.Conn().Close(); cancel() }
 }

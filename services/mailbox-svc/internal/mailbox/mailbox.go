@@ -18,7 +18,7 @@ import (
 
 // Handlers builds the handlers of this domain.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
-	clients, err := tenant.Connect(d.Tenants, adaxes.Vendor, func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes },
+	clients, err := tenant.Connect(d.Tenants, adaxes.Vendor, d.Log, func(t *tenant.Tenant) *tenant.Adaxes { return t.Adaxes },
 		func(c *tenant.Adaxes) (creator, error) {
 			client, err := adaxes.New(c.Client(d.Config.HTTP()))
 			return creator{client}, err

@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/mailwright/mailwright/services/internal/postgres"
 )
 
 // Postgres connects to the projections. Its errors are fit to be shown; they quote no credentials.
@@ -17,7 +20,7 @@ func (a *App) Postgres(ctx context.Context) (*pgx.Conn, error) {
 	}
 	config, err := pgx.ParseConfig(e.Postgres)
 	if err != nil {
-		return nil, errors.New("Postgres has a URL that cannot be read") // the parser's own error quotes from it
+		return nil, postgres.ExplainURL(err)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -40,6 +43,9 @@ func ExplainPostgres(err error) error {
 			return errors.New("no projections yet: projection-svc makes their tables when it first starts")
 		}
 		return errors.New(refused.Message)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New("shows a certificate that is not trusted; name its authority by sslrootcert in the URL")
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("no answer in time")

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func configured(t *testing.T, env *sandboxtest.Sandbox, replace ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range stack.SandboxConfig(env.URL, env.LDAP) {
+	for name, text := range stack.SandboxConfig(stack.SandboxAddress{URL: env.URL, LDAP: env.LDAP}) {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)

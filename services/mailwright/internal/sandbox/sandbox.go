@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 type Command struct {
 	URL   string `name:"sandbox-url" env:"MAILWRIGHT_SANDBOX_URL" help:"The sandbox; default: that of 'mailwright dev'." placeholder:"URL"`
 	Token string `name:"control-token" env:"MAILWRIGHT_SANDBOX_CONTROL_TOKEN" help:"Bearer token of the sandbox." placeholder:"TOKEN"`
+	CA    string `name:"sandbox-ca" env:"MAILWRIGHT_SANDBOX_CA" help:"File with the certificates of the authorities that the sandbox's certificate is checked against; default: the system's." placeholder:"FILE"`
 
 	Seed       Seed       `cmd:"" help:"Begin again with the tenant that a file describes."`
 	Reset      Reset      `cmd:"" help:"Begin again with the present seed: state, clock, switches, faults, journal."`
@@ -49,7 +51,7 @@ Exit codes: 0 done; 1 the sandbox does not answer or refuses; 2 a file or the ca
 
 // client is the control API of the sandbox that is meant.
 func (c *Command) client(a *app.App) (sandboxapi.Client, error) {
-	client := sandboxapi.Client{URL: c.URL, Token: c.Token}
+	client := sandboxapi.Client{URL: c.URL, Token: c.Token, CA: c.CA}
 	if client.URL == "" {
 		e, err := a.Endpoints()
 		if err != nil {
@@ -58,6 +60,7 @@ func (c *Command) client(a *app.App) (sandboxapi.Client, error) {
 		if client.URL = e.Sandbox; client.URL == "" {
 			return client, app.Usage("no sandbox is known: is 'mailwright dev' running? --sandbox-url says where else it is")
 		}
+		client.CA = cmp.Or(client.CA, e.CA)
 	}
 	return client, nil
 }

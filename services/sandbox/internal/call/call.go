@@ -246,3 +246,11 @@ func drop(w http.ResponseWriter, reset bool) {
 	}
 	_ = conn.Close()
 }
+
+// Origin is where a request was sent to, such as https://sandbox:8080, for links in the answer.
+func Origin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}

@@ -274,7 +274,7 @@ func (a *API) nextLink(r *http.Request, next query) string {
 	if a.world.Switches.Text(switches.EnPowerNextLink) == "relative" {
 		return link
 	}
-	return "http://" + r.Host + link
+	return call.Origin(r) + link
 }
 
 // problem is an error in the nearest documented shape, that of the Cloud Backup sibling.

@@ -56,7 +56,7 @@ func (a *API) nextLink(q *request, after uint64) string {
 		values.Set("$select", strings.Join(q.selected, ","))
 	}
 	path, _, _ := strings.Cut(q.http.RequestURI, "?")
-	return "http://" + q.http.Host + path + "?" + strings.ReplaceAll(values.Encode(), "%24", "$")
+	return call.Origin(q.http) + path + "?" + strings.ReplaceAll(values.Encode(), "%24", "$")
 }
 
 // pageSize is ResultSize, or less where the caller prefers smaller pages.
@@ -76,7 +76,7 @@ func pageSize(q *request) (int, *call.Answer) {
 // collection answers with rows; next is the following page's URL, or "".
 func collection(q *request, rows []map[string]any, next string) call.Answer {
 	envelope := map[string]any{
-		"@odata.context":               "http://" + q.http.Host + "/adminapi/v2.0/$metadata#Collection(Exchange.GenericHashTable)",
+		"@odata.context":               call.Origin(q.http) + "/adminapi/v2.0/$metadata#Collection(Exchange.GenericHashTable)",
 		"adminapi.warnings@odata.type": "#Collection(String)",
 		"@adminapi.warnings":           []string{},
 		"value":                        rows,

@@ -223,7 +223,7 @@ func endpointURL(r *http.Request) string {
 	if before, _, ok := strings.Cut(path, "?"); ok {
 		path = before
 	}
-	return "http://" + r.Host + path
+	return call.Origin(r) + path
 }
 
 func jsonAnswer(status int, outcome string, body any) call.Answer {

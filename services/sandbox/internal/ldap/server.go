@@ -33,8 +33,8 @@ type Server struct {
 	Journal *journal.Journal
 	Faults  *fault.Rules
 	Log     *slog.Logger
-	// Certificate lets a connection be encrypted, by StartTLS; nil: never.
-	Certificate *tls.Certificate
+	// TLS lets a connection be encrypted, by StartTLS; nil: never.
+	TLS *tls.Config
 	// Encrypted expects TLS from the first byte, as ldaps:// has it.
 	Encrypted bool
 
@@ -65,27 +65,23 @@ func (s *Server) Start(address string) (string, error) {
 	}
 	var options []gldap.Option
 	if s.Encrypted {
-		options = append(options, gldap.WithTLSConfig(s.encryption()))
+		options = append(options, gldap.WithTLSConfig(s.TLS))
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.ldap.Run(address, options...) }()
 	return address, ready(address, failed)
 }
 
-func (s *Server) encryption() *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{*s.Certificate}, MinVersion: tls.VersionTLS12}
-}
-
 // startTLS encrypts a connection (RFC 4511, section 4.14).
 func (s *Server) startTLS(w *gldap.ResponseWriter, r *gldap.Request) {
-	if s.Certificate == nil || s.Encrypted {
+	if s.TLS == nil || s.Encrypted {
 		refuse(gldap.ApplicationExtendedResponse)(w, r)
 		return
 	}
 	answer := r.NewExtendedResponse(gldap.WithResponseCode(gldap.ResultSuccess))
 	answer.SetResponseName(gldap.ExtendedOperationStartTLS)
 	if w.Write(answer) == nil {
-		_ = r.StartTLS(s.encryption()) // the caller may not like the certificate, and say so itself
+		_ = r.StartTLS(s.TLS) // the caller may not like the certificate, and say so itself
 	}
 }
 

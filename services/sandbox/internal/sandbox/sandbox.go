@@ -90,7 +90,7 @@ func Open(o Options) (*Sandbox, error) {
 	mux.HandleFunc("GET /readyz", alive)
 	s.handler = mux
 	s.ldap = func(l LDAP) *ldap.Server {
-		return &ldap.Server{World: world, Journal: calls, Faults: runner.Faults, Log: o.Log, Certificate: l.Certificate, Encrypted: l.Encrypted}
+		return &ldap.Server{World: world, Journal: calls, Faults: runner.Faults, Log: o.Log, TLS: l.TLS, Encrypted: l.Encrypted}
 	}
 	return s, nil
 }
@@ -98,9 +98,9 @@ func Open(o Options) (*Sandbox, error) {
 // LDAP is how the directories are shown over LDAP.
 type LDAP struct {
 	Address string
-	// Certificate is for StartTLS, or for TLS from the first byte if Encrypted; nil: none.
-	Certificate *tls.Certificate
-	Encrypted   bool
+	// TLS is for StartTLS, or for TLS from the first byte if Encrypted; nil: none.
+	TLS       *tls.Config
+	Encrypted bool
 }
 
 // StartLDAP shows the directories over LDAP as well, and gives the URL. End it with the function

@@ -62,9 +62,9 @@ func remove(ctx context.Context, s page.Source, r *page.Request) (page.Done, err
 		return page.Done{}, err
 	}
 	page.Asked(&cmd.Event, what.Mailbox, reason)
-	receipt, err := client.Send(ctx, s.JS, cmd)
+	receipt, err := page.Send(ctx, s, cmd)
 	if err != nil {
-		return page.Done{}, page.Unavailable("The command was not sent: NATS did not take it. Nothing has changed; try again.")
+		return page.Done{}, err
 	}
 	return page.Done{To: "/operations/" + receipt.OperationID, Notice: "Sent. " + what.Delegate + " is taken away when the operation succeeds."}, nil
 }
