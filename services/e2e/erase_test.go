@@ -22,9 +22,9 @@ import (
 	"github.com/mailwright/mailwright/services/internal/permissions"
 )
 
-// TestEraseAPerson fills every stream and table with two persons, kills the erasure of one at each of
-// its steps, and lets it end. Nothing about that one is left in any stream or row, everything about
-// the other is, the rows equal a replay, and nobody is told or created anew.
+// TestEraseAPerson fills every stream and table with two persons, kills the erasure of one at each
+// of its steps, and lets it end. Nothing about that one is left in any stream or row, everything
+// about the other is, the rows equal a replay, and nobody is told or created anew.
 func TestEraseAPerson(t *testing.T) {
 	t.Parallel()
 	if backend == testkit.Containers {

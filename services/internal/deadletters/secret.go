@@ -36,10 +36,10 @@ func (d *Stream) eraseSecret(ctx context.Context, l Letter) error {
 	return nil
 }
 
-// mayHoldSecret reports whether a command may hold a secret. It is true of one that does not fit its
-// schema, if its type has secrets: nobody knows where they are.
+// mayHoldSecret reports whether a command may hold a secret. It is true of one that does not fit
+// its schema, if its type has secrets: nobody knows where they are.
 func mayHoldSecret(m *jetstream.RawStreamMsg) bool {
 	command, err := event.ReadCommand(m.Header, m.Data)
-	unfit := err != nil || len(command.Check()) > 0 && event.MayHoldSecrets(command.Event.Type())
-	return unfit || len(command.Secrets()) > 0 || event.HoldsSecret(m.Header, m.Data)
+	invalid := err != nil || len(command.Check()) > 0 && event.MayHoldSecrets(command.Event.Type())
+	return invalid || len(command.Secrets()) > 0 || event.HoldsSecret(m.Header, m.Data)
 }

@@ -124,8 +124,8 @@ func (o Options) acts(u *User) {
 	u.audited()
 }
 
-// erasure takes what is about a person out of every stream. The request that purges EVENTS, and those
-// that delete, name in their bodies what they are about.
+// erasure takes what is about a person out of every stream. The request that purges EVENTS, and
+// those that delete, name in their bodies what they are about.
 func (o Options) erasure() User {
 	u := User{Name: Erasure, Role: "takes a person's data out (mailwright erase); every tenant"}
 	u.publish("looks for the person; makes the rows anew", o.streamInfo(allStreams()...)...)

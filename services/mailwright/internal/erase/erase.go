@@ -76,11 +76,9 @@ func (c *Command) check() error {
 
 // result is what --json prints.
 type result struct {
-	// Erased says whether the counts are of what was erased; else of what would be.
-	Erased bool `json:"erased"`
-	// Record is that of what was erased.
-	*erasure.Record
-	// Counts are of what would be erased.
+	// Erased is the record of what was erased.
+	Erased *erasure.Record `json:"erased,omitempty"`
+	// Found counts what would be erased.
 	Found      *erasure.Counts     `json:"found,omitempty"`
 	Operations []erasure.Operation `json:"operations,omitempty"`
 	Open       []erasure.Open      `json:"open,omitempty"`
@@ -117,7 +115,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
-	return c.show(a, result{Erased: true, Record: &record})
+	return c.show(a, result{Erased: &record})
 }
 
 // erase erases, and tells AUDIT. What is open is refused.
@@ -183,8 +181,8 @@ func (c *Command) show(a *app.App, r result) error {
 	if a.JSON {
 		return a.PrintJSON(r)
 	}
-	if r.Erased {
-		_, err := fmt.Fprintf(a.Out, "erased %s: erasure %d\n", describe(r.Counts), r.Erasure)
+	if r.Erased != nil {
+		_, err := fmt.Fprintf(a.Out, "erased %s: erasure %d\n", describe(r.Erased.Counts), r.Erased.Erasure)
 		return err
 	}
 	open := map[erasure.Operation]string{}
