@@ -167,7 +167,7 @@ func TestPages(t *testing.T) {
 
 // TestEveryPageIsVisited fails where a page has no visit.
 func TestEveryPageIsVisited(t *testing.T) {
-	for _, p := range pages(page.Source{}, &config{}) {
+	for _, p := range pages(page.Source{}, &config{}, nil) {
 		found := false
 		for _, v := range visits {
 			path, _, _ := strings.Cut(v.path, "?")

@@ -11,8 +11,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
-// TestOutages takes NATS, Postgres and the console away while a page is open. Each time the page says
-// so and keeps what it showed; when they are back it goes on by itself.
+// TestOutages takes NATS, Postgres and the console away while a page is open. Each time the
+// page says so and keeps what it showed; when they are back it goes on by itself.
 func TestOutages(t *testing.T) {
 	ctx, base := browse(t)
 	restart := func(part string) {

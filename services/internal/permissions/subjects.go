@@ -54,28 +54,15 @@ func (o Options) durables() []string {
 			if !slices.Contains(projected(), c.stream) {
 				continue
 			}
-			list = append(list, o.changes(c)...)
+			list = append(list, o.consumerAPI(c, "CREATE"), o.consumerAPI(c, "CREATE")+".>", o.consumerAPI(c, "MSG.NEXT"), o.consumerAPI(c, "DELETE"))
 		}
 	}
 	return list
 }
 
-// wakeUps match the same requests about the consumers of PARKED.
-func (o Options) wakeUps() []string {
-	var list []string
-	for _, d := range event.Domains() {
-		for _, c := range o.consumers(d) {
-			if c.stream == topology.StreamParked {
-				list = append(list, o.changes(c)...)
-			}
-		}
-	}
-	return list
-}
-
-// changes are the requests that change a consumer, or take its messages.
-func (o Options) changes(c consumer) []string {
-	return []string{o.consumerAPI(c, "CREATE"), o.consumerAPI(c, "CREATE") + ".>", o.consumerAPI(c, "MSG.NEXT"), o.consumerAPI(c, "DELETE")}
+// erased names the streams out of which an erasure takes single messages.
+func erased() []string {
+	return []string{topology.StreamCommands, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked}
 }
 
 // api is the subject of a request to JetStream. Where there is a domain, [Options.inDomain] adds the

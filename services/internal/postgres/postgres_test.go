@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -238,6 +239,42 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 		}
 		if all := fmt.Sprint(openErr, waitErr, versionErr, migrateErr, log.String()); strings.Contains(all, "hunter2") {
 			t.Errorf("%s: %s", name, all)
+		}
+	}
+}
+
+func TestAURLsFileIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	for text, want := range map[string]string{"": "names a file that cannot be read", "hunter2": "holds no certificate"} {
+		if text != "" {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := postgres.Open(t.Context(), "postgres://u:hunter2@127.0.0.1/db?sslmode=verify-full&sslrootcert="+file, 1)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestPublicErrorsNameNothing: not the host, the user or the database.
+func TestPublicErrorsNameNothing(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{
+		"a wrong password": strings.Replace(server.URL(), "mailwright:", "mailwright:not-", 1),
+		"another database": strings.Replace(server.URL(), "/mailwright?", "/hunter2?", 1),
+		"no server":        "postgres://hunter2@127.0.0.1:1/hunter2",
+	} {
+		pool, err := postgres.Open(t.Context(), url, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		err = postgres.Ready(pool)(t.Context())
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "mailwright") || strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

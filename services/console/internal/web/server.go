@@ -1,5 +1,5 @@
-// Package web is the frame of the console: routes, who may see what, the layout, and live parts. The
-// pages stand below console/internal/pages.
+// Package web is the frame of the console: routes, who may see what, the layout, and live
+// parts. The pages stand below console/internal/pages.
 package web
 
 import (
@@ -201,7 +201,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, who page.Person, e
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, who page.Person, status int, shown *shown) {
 	html, err := s.layout.render(frame{
-		shown: shown, Person: who, Theme: theme(r), Notice: notice(w, r), Path: r.URL.Path, Problems: s.health.problems(),
+		shown: *shown, Person: who, Theme: theme(r), Notice: notice(w, r), Path: r.URL.Path, Problems: s.health.problems(),
 	})
 	if err != nil {
 		s.opts.Log.Error("the layout failed", "error", err)

@@ -29,8 +29,9 @@ func New(s page.Source) page.Page {
 const (
 	// pageRows is how many operations a page shows.
 	pageRows = 50
-	// scanned is how many operations a page looks through for a filter, textScanned for a text in any
-	// field. If fewer than a page match, the page says how far it looked and goes on from there.
+	// scanned is how many operations a page looks through for a filter, textScanned for a text
+	// in any field. If fewer than a page match, the page says how far it looked and goes on
+	// from there.
 	scanned     = 100_000
 	textScanned = 20_000
 )
@@ -120,8 +121,8 @@ func load(ctx context.Context, s page.Source, r *page.Request) (data, error) {
 
 var operationID = regexp.MustCompile(`^[a-z2-7]{26}$`)
 
-// exact finds what a text names, each by an index: the id of an operation or of a command, a ticket,
-// a key, a subject, an address or name of a mailbox or account that an operation made.
+// exact finds what a text names, each by an index: the id of an operation or of a command, a
+// ticket, a key, a subject, an address or name of a mailbox or account that an operation made.
 func exact(ctx context.Context, s page.Source, r *page.Request, q string) ([]row, error) {
 	var ids []string
 	if operationID.MatchString(q) {

@@ -39,13 +39,13 @@ func (y system) services(ctx context.Context) []service {
 	list := make([]service, len(names))
 	var asking sync.WaitGroup
 	for i, name := range names {
-		asking.Go(func() { list[i] = ask(ctx, name, y.opts.Services[name]) })
+		asking.Go(func() { list[i] = y.ask(ctx, name, y.opts.Services[name]) })
 	}
 	asking.Wait()
 	return list
 }
 
-func ask(ctx context.Context, name, url string) service {
+func (y system) ask(ctx context.Context, name, url string) service {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	s := service{Name: name, URL: url, State: "down"}
@@ -53,7 +53,7 @@ func ask(ctx context.Context, name, url string) service {
 		Ready  bool              `json:"ready"`
 		Checks map[string]string `json:"checks"`
 	}
-	if err := get(ctx, url+"/readyz", func(res *http.Response) error { return json.NewDecoder(res.Body).Decode(&ready) }); err != nil {
+	if err := y.get(ctx, url+"/readyz", func(res *http.Response) error { return json.NewDecoder(res.Body).Decode(&ready) }); err != nil {
 		return s
 	}
 	s.State = "ok"
@@ -65,16 +65,16 @@ func ask(ctx context.Context, name, url string) service {
 			s.Checks = append(s.Checks, readiness{check, ready.Checks[check]})
 		}
 	}
-	_ = get(ctx, url+"/metrics", s.metrics) // without metrics the rest is shown all the same
+	_ = y.get(ctx, url+"/metrics", s.metrics) // without metrics the rest is shown all the same
 	return s
 }
 
-func get(ctx context.Context, url string, read func(*http.Response) error) error {
+func (y system) get(ctx context.Context, url string, read func(*http.Response) error) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := y.opts.HTTP.Do(req)
 	if err != nil {
 		return err
 	}
