@@ -58,6 +58,10 @@ failpoints: ## Build the programs with failpoints, which released ones do not ha
 guarantees: failpoints ## Attack each guarantee and prove that it was kept. The table is in build/guarantees.json too. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run's faults. BACKLOG=n: work off a backlog.
 	@build/failpoints/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED)) $(if $(BACKLOG),--backlog $(BACKLOG))
 
+.PHONY: security
+security: ## Check permissions, the search for secrets, the double build, SBOMs, licences, base images, vulnerabilities and the threat table, and prove each check by breaking what it protects; the table is in build/security.json too. QUICK=1: without the double build and the images, which take minutes.
+	@QUICK=$(QUICK) scripts/security
+
 .PHONY: verify-projections
 verify-projections: failpoints ## Hold the rows that the last 'make guarantees' left against a replay; then alter one by hand, and see it found, named and put right.
 	@build/failpoints/guarantees --verify-projections

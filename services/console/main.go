@@ -16,6 +16,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/secret"
 	"github.com/mailwright/mailwright/services/console/internal/page"
+	"github.com/mailwright/mailwright/services/console/internal/pages/attention"
 	"github.com/mailwright/mailwright/services/console/internal/pages/delegates"
 	"github.com/mailwright/mailwright/services/console/internal/pages/inventory"
 	"github.com/mailwright/mailwright/services/console/internal/pages/operation"
@@ -56,6 +57,7 @@ const poolSize = 8
 func pages(s page.Source, cfg *config) []page.Page {
 	return slices.Concat(
 		[]page.Page{overview.New(s), operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
+		attention.New(s),
 		delegates.New(s),
 		[]page.Page{system.New(s, system.Options{Services: cfg.Services})},
 	)

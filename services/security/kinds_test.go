@@ -108,7 +108,7 @@ func domainKinds(d string, add func(string, ...[]string)) {
 	for _, filter := range []string{"evt.*.*.*", "evt.*." + d + ".*"} {
 		add("$JS.API.CONSUMER.CREATE.EVENTS.y.mailwright."+filter, []string{"operator", "projection-svc"})
 	}
-	for stream, names := range map[string][]string{"COMMANDS": {d + "-0", d + "-7", d + "-recheck"}, "PARKED": {d + "-0", d + "-7"}} {
+	for stream, names := range map[string][]string{"COMMANDS": {d + "-0", d + "-7", d + "-odd-0", d + "-recheck"}, "PARKED": {d + "-0", d + "-7"}} {
 		for _, name := range names {
 			durableKinds(stream, name, d, add)
 		}
@@ -126,17 +126,21 @@ func durableKinds(stream, name, d string, add func(string, ...[]string)) {
 	add("$JS.ACK."+place+".1.2.3.4.5", worker)
 	add("$JS.ACK._.abcdefgh."+place+".1.2.3.4.5", worker)
 	add("$JS.API.CONSUMER.CREATE." + place)
-	// A narrower filter is none that a service takes: it checks its consumers.
-	add("$JS.API.CONSUMER.CREATE."+place+".mailwright.cmd.contoso."+d+".0.key", only(stream == "COMMANDS" && name != d+"-7", "streams"))
+	// A filter of another generation of partitions, or a narrower one, is none that a service takes:
+	// it checks its consumers.
+	add("$JS.API.CONSUMER.CREATE."+place+".mailwright.cmd.contoso."+d+".0.key", only(stream == "COMMANDS", "streams"))
+	add("$JS.API.CONSUMER.CREATE."+place+".mailwright.cmd.*."+d+".3.0.*", only(stream == "COMMANDS", "streams"))
 	add("$JS.API.CONSUMER.DURABLE.CREATE." + place)
-	add("$JS.API.CONSUMER.DELETE." + place)
-	add("$JS.API.CONSUMER.PAUSE." + place)
+	add("$JS.API.CONSUMER.DELETE."+place, []string{"streams"})
+	add("$JS.API.CONSUMER.PAUSE."+place, only(stream == "PARKED", "streams"))
 	add("$JS.API.CONSUMER.RESET." + place)
 	add("$JS.API.CONSUMER.LEADER.STEPDOWN." + place)
 	filter := map[string]string{"COMMANDS": "mailwright.cmd.*." + d + ".", "PARKED": "mailwright.wake.*." + d + "."}[stream]
 	switch name {
 	case d + "-recheck":
 		filter += ">"
+	case d + "-odd-0":
+		filter += "1.0.*"
 	default:
 		filter += name[len(d)+1:] + ".*"
 	}
@@ -149,17 +153,18 @@ func streamKinds(s string, add func(string, ...[]string)) {
 	byProjection := only(isProjected, "projection-svc")
 	byInventory := only(s == "MAILBOXES", "inventory-svc")
 	byAuditor := only(s == "AUDIT", "auditor")
-	read := slices.Concat([]string{"operator"}, byAuditor, only(isProjected || s == "DRIFT", "projection-svc"), only(s == "COMMANDS" || s == "EVENTS" || s == "PARKED", workers...), byInventory)
+	read := slices.Concat([]string{"operator"}, byAuditor, only(isProjected || s == "DRIFT", "projection-svc"), only(s == "COMMANDS" || s == "EVENTS" || s == "PARKED", workers...), byInventory, only(s == "COMMANDS", "streams"))
 	add("$JS.API.STREAM.INFO."+s, workers, []string{"streams", "operator"}, only(isProjected || s == "DRIFT", "projection-svc"), byAuditor)
 	add("$JS.API.STREAM.CREATE."+s, []string{"streams"})
 	add("$JS.API.STREAM.MSG.GET."+s, read)
 	add("$JS.API.DIRECT.GET."+s, read)
 	add("$JS.API.STREAM.MSG.DELETE."+s, only(s == "PARKED" || s == "COMMANDS", workers...), only(s == "DEAD" || s == "COMMANDS", "operator"))
-	for _, request := range []string{"UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"} {
+	add("$JS.API.STREAM.UPDATE."+s, []string{"streams"})
+	for _, request := range []string{"DELETE", "PURGE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"} {
 		add("$JS.API.STREAM." + request + "." + s)
 	}
 	add("$JS.API.CONSUMER.NAMES." + s)
-	add("$JS.API.CONSUMER.LIST."+s, only(s == "COMMANDS", "operator"))
+	add("$JS.API.CONSUMER.LIST."+s, only(s == "COMMANDS", "operator", "streams"))
 	followed := only(s != "PARKED" && s != "RECIPIENTS", "operator")
 	add("$JS.API.CONSUMER.CREATE."+s, nil)
 	add("$JS.API.CONSUMER.CREATE."+s+".x", followed, byProjection, byAuditor)

@@ -35,7 +35,7 @@ func removalOf(c event.Command) removal { return removal{len(c.Secrets()) > 0, l
 // is not the command's: the recheck tries again.
 func (e *Engine) removeSecret(ctx context.Context, t *task) {
 	if err := e.removeNow(ctx, t.attempt, t.command); err != nil {
-		e.cfg.Log.Warn("a command that may hold a secret is still in COMMANDS; the recheck tries again",
+		e.log(t.attempt).Warn("a command that may hold a secret is still in COMMANDS; the recheck tries again",
 			"sequence", t.command.Sequence, "error", err)
 	}
 }

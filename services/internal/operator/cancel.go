@@ -86,3 +86,23 @@ func stream(ctx context.Context, js jetstream.JetStream, name string) (jetstream
 	}
 	return s, nil
 }
+
+// CheckCancel says why a cancel cannot help, by a *[RefusedError]. Whether its source may cancel the
+// operation is for the service to say.
+func CheckCancel(ctx context.Context, js jetstream.JetStream, t Target) error {
+	last, err := lastEvent(ctx, js, t)
+	if errors.Is(err, ErrNoRecord) {
+		return refuse("no service has begun the operation, so that it cannot be cancelled yet")
+	}
+	if err != nil {
+		return err
+	}
+	switch state, _ := event.StateOf(last.Event); {
+	case state.Terminal():
+		return refuse("the operation has ended already: %s", state)
+	case state == event.StateUnknown:
+		return refuse("the vendor may have carried it out: it cannot be taken back while that is read")
+	default:
+		return nil
+	}
+}

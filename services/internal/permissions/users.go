@@ -138,6 +138,26 @@ func (u *User) audited() {
 	u.publish("tells AUDIT what the person does", topology.AuditOf(u.Name), audit.UserInfoSubject())
 }
 
+// erasure takes what is about a person out of every stream. The request that purges EVENTS, and those
+// that delete, name in their bodies what they are about.
+func (o Options) erasure() User {
+	u := User{Name: Erasure, Role: "takes a person's data out (mailwright erase); every tenant"}
+	u.publish("looks for the person; makes the rows anew", o.streamInfo(allStreams()...)...)
+	for _, stream := range []string{
+		topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked,
+	} {
+		u.publish("looks for the person; makes the rows anew", append(o.follow(stream), o.api("CONSUMER.DELETE."+stream+".*"))...)
+		u.publish("reads the state of operations; makes the rows anew", append(o.readMessage(stream), o.readLast(stream, ">"))...)
+		if stream != topology.StreamEvents {
+			u.publish("takes messages out", o.api("STREAM.MSG.DELETE."+stream))
+		}
+	}
+	u.publish("takes the records of operations out", o.api("STREAM.PURGE."+topology.StreamEvents))
+	u.deny("consumers of the workers", o.durables()...)
+	u.deny("wake-ups", o.wakeUps()...)
+	return u
+}
+
 // publisher publishes the commands of a scope and awaits their outcomes.
 func (o Options) publisher(s Scope) User {
 	u := User{Name: Publisher(s), Role: "publishes commands" + s.of() + ", and awaits their outcomes"}
