@@ -116,10 +116,10 @@ var visits = []struct {
 	{"drift", "/delegates?view=drift", []string{"delegate2@contoso.com", "missing"}, ""},
 	{"delegates-many", "/delegates?view=many", []string{"delegate1@contoso.com"}, ""},
 	{"delegates-remove", "/delegates/remove?tenant=contoso&mailbox=alex@contoso.com&delegate=delegate1@contoso.com", []string{"may no longer send"}, ""},
-	{"system", "/system", []string{"8 of 8", "directory_objects", "COMMANDS", "projection-svc"}, ""},
+	{"system", "/system", []string{"8 of 8", "directory_objects", "COMMANDS", "projection-svc", "exchangeonline", "closed"}, ""},
 	{"not-found", "/nothing", []string{"There is no page /nothing."}, ""},
 	{"attention", "/attention", []string{"adaxes", "unreadable"}, ""},
-	{"attention-group", "/attention", []string{"Refused Dietz"}, `a[href^="/attention/group"][href*="failed"], a[href^="/attention/group"]`},
+	{"attention-group", "/attention", []string{"Refused Dietz"}, `a[href^="/attention/group"][href*="adaxes"]`},
 	{"attention-letter", "/attention/letters/1", []string{"unreadable"}, ""},
 }
 

@@ -48,7 +48,7 @@
   // 1.1.1: pictures
   for (const e of document.querySelectorAll("svg")) {
     const role = e.getAttribute("role"); // a group has links with names of their own
-    if (e.getAttribute("aria-hidden") !== "true" && !(role === "img" && e.querySelector("title")) && !(role === "group" && e.getAttribute("aria-label"))) wrong.push("the picture has no text: " + e.outerHTML.slice(0, 80));
+    if (e.getAttribute("aria-hidden") !== "true" && !(role === "img" && (e.querySelector("title") || e.getAttribute("aria-label"))) && !(role === "group" && e.getAttribute("aria-label"))) wrong.push("the picture has no text: " + e.outerHTML.slice(0, 80));
   }
   for (const e of document.querySelectorAll("img:not([alt])")) wrong.push("the picture has no alt: " + e.src);
 
