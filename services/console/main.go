@@ -59,8 +59,9 @@ const poolSize = 8
 // pages are the pages, in the order of the navigation.
 func pages(s page.Source, cfg *config, health *http.Client) []page.Page {
 	return slices.Concat(
-		[]page.Page{overview.New(s), operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
+		[]page.Page{overview.New(s)},
 		attention.New(s),
+		[]page.Page{operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
 		delegates.New(s),
 		[]page.Page{system.New(s, system.Options{Services: cfg.Services, HTTP: health})},
 	)

@@ -29,7 +29,7 @@ var states = map[string]string{
 	"received": "calm", "started": "busy", "waiting": "wait", "unknown": "doubt", "succeeded": "good",
 	"failed": "bad", "rejected": "bad", "cancelled": "calm",
 	"new": "good", "changed": "busy", "returned": "good", "missing": "wait", "unexpected": "bad",
-	"ok": "good", "down": "bad", "stale": "wait", "dead": "bad",
+	"ok": "good", "down": "bad", "stale": "wait", "dead": "bad", "open": "bad", "closed": "good",
 }
 
 // State is a badge: the word of a state, with a mark and a colour.
