@@ -1,0 +1,101 @@
+package monitoring
+
+import (
+	"context"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/promql/promqltest"
+	"github.com/prometheus/prometheus/storage"
+)
+
+// interval lies between two scrapes, by the samples' clock.
+const interval = 30 * time.Second
+
+// scraper reads /metrics of programs into a storage of Prometheus.
+type scraper struct {
+	t        testing.TB
+	programs map[string]string // base URL, by the name that becomes the label instance
+	samples  storage.Storage
+	now      time.Time
+	seen     map[uint64]labels.Labels // the series of the last scrape
+}
+
+func newScraper(t testing.TB, programs map[string]string) *scraper {
+	samples := promqltest.LoadedStorage(t, "")
+	t.Cleanup(func() { _ = samples.Close() })
+	return &scraper{t: t, programs: programs, samples: samples, now: time.Unix(0, 0)}
+}
+
+// scrape reads all programs, and stores what they serve at the next time.
+func (s *scraper) scrape(ctx context.Context) {
+	s.t.Helper()
+	s.now = s.now.Add(interval)
+	appender := s.samples.Appender(ctx)
+	last := s.seen
+	s.seen = map[uint64]labels.Labels{}
+	add := func(l labels.Labels, v float64) {
+		if _, err := appender.Append(0, l, s.now.UnixMilli(), v); err != nil {
+			s.t.Fatalf("%s: %v", l, err)
+		}
+		s.seen[l.Hash()] = l
+	}
+	for _, instance := range slices.Sorted(maps.Keys(s.programs)) {
+		families, err := families(ctx, s.programs[instance])
+		up := 0.0
+		if err == nil {
+			up = 1
+		}
+		add(labels.FromStrings(model.MetricNameLabel, "up", "job", "mailwright", "instance", instance), up)
+		for name, family := range families {
+			for _, m := range family.GetMetric() {
+				b := labels.NewBuilder(labels.FromStrings(model.MetricNameLabel, name, "job", "mailwright", "instance", instance))
+				for _, p := range m.GetLabel() {
+					b.Set(p.GetName(), p.GetValue())
+				}
+				switch {
+				case m.GetCounter() != nil:
+					add(b.Labels(), m.GetCounter().GetValue())
+				case m.GetGauge() != nil:
+					add(b.Labels(), m.GetGauge().GetValue())
+				}
+			}
+		}
+	}
+	for hash, l := range last {
+		if _, still := s.seen[hash]; !still { // Prometheus ends a series that is served no longer
+			if _, err := appender.Append(0, l, s.now.UnixMilli(), math.Float64frombits(value.StaleNaN)); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	if err := appender.Commit(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// families reads what a program serves.
+func families(ctx context.Context, url string) (map[string]*dto.MetricFamily, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(answer.Body)
+}
