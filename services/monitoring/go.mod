@@ -6,6 +6,7 @@ module github.com/mailwright/mailwright/services/monitoring
 go 1.26.0
 
 require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/mailwright/mailwright/pkg v0.0.0
 	github.com/mailwright/mailwright/pkg/testkit v0.0.0

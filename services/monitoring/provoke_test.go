@@ -123,8 +123,7 @@ func watch(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	w.env = append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"MAILWRIGHT_NATS_URL="+system.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+system.Endpoints.Postgres, "MAILWRIGHT_NATS_NKEY="+operator,
-		"PROGRAM="+system.Endpoints.Services["projection-svc"])
+		"MAILWRIGHT_NATS_URL="+system.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+system.Endpoints.Postgres, "MAILWRIGHT_NATS_NKEY="+operator)
 	return w
 }
 
@@ -227,9 +226,9 @@ func (w *watched) setLetter() {
 	}
 }
 
-// publishUnprojectable stores an event that nobody can read.
+// publishUnprojectable stores an observation of a mailbox that nobody can read.
 func (w *watched) publishUnprojectable() {
-	_, err := w.JetStream.PublishMsg(w.Context(), &nats.Msg{Subject: "mailwright.dead.contoso.delegation.x", Data: []byte("{")})
+	_, err := w.JetStream.PublishMsg(w.Context(), &nats.Msg{Subject: topology.MailboxSubject(testkit.Tenant, "x"), Data: []byte("{")})
 	w.must(err)
 }
 
@@ -358,21 +357,16 @@ func (w *watched) giveLeaseBack() { w.must(w.pinned.Unsubscribe()) }
 // answers late.
 func (w *watched) publishBacklog() {
 	w.fail(testkit.Fault{Vendor: "exchangeonline", Kind: "latency", Params: testkit.FaultParams{Delay: "60s"}})
-	publish := func(n int) {
-		var last jetstream.PubAckFuture
-		for i := range n {
-			c := read(fmt.Sprintf("backlog%d@contoso.com", i))
-			m, _, err := c.Message()
-			w.must(err)
-			last, err = w.JetStream.PublishMsgAsync(m)
-			w.must(err)
-		}
-		<-w.JetStream.PublishAsyncComplete()
-		select {
-		case <-last.Ok():
-		case err := <-last.Err():
-			w.must(err)
-		}
+	var last jetstream.PubAckFuture
+	for i := range 5000 {
+		m, _, err := read(fmt.Sprintf("backlog%d@contoso.com", i)).Message()
+		w.must(err)
+		last, err = w.JetStream.PublishMsgAsync(m)
+		w.must(err)
 	}
-	publish(5000)
+	select {
+	case <-last.Ok():
+	case err := <-last.Err():
+		w.must(err)
+	}
 }

@@ -129,7 +129,7 @@ func (w *watched) runRunbook(alert string) {
 func (w *watched) run(call string, allowed ...int) {
 	w.Helper()
 	cmd := exec.CommandContext(w.Context(), "sh", "-c", call)
-	cmd.Env = w.env
+	cmd.Env = append(w.env, "PROGRAM="+w.programs["projection-svc"])
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		w.Fatal(err)

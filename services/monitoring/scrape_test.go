@@ -2,10 +2,9 @@ package monitoring
 
 import (
 	"context"
-	"maps"
 	"math"
 	"net/http"
-	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,10 +48,9 @@ func (s *scraper) scrape(ctx context.Context) {
 		}
 		s.seen[l.Hash()] = l
 	}
-	for _, instance := range slices.Sorted(maps.Keys(s.programs)) {
-		families, err := families(ctx, s.programs[instance])
+	for instance, families := range s.read(ctx) {
 		up := 0.0
-		if err == nil {
+		if families != nil {
 			up = 1
 		}
 		add(labels.FromStrings(model.MetricNameLabel, "up", "job", "mailwright", "instance", instance), up)
@@ -83,8 +81,28 @@ func (s *scraper) scrape(ctx context.Context) {
 	}
 }
 
-// families reads what a program serves.
-func families(ctx context.Context, url string) (map[string]*dto.MetricFamily, error) {
+// read reads all programs side by side. It gives nil for one that does not answer.
+func (s *scraper) read(ctx context.Context) map[string]map[string]*dto.MetricFamily {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	found := map[string]map[string]*dto.MetricFamily{}
+	for instance, url := range s.programs {
+		all.Go(func() {
+			families, err := familiesOf(ctx, url)
+			if err != nil {
+				families = nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[instance] = families
+		})
+	}
+	all.Wait()
+	return found
+}
+
+// familiesOf reads what a program serves.
+func familiesOf(ctx context.Context, url string) (map[string]*dto.MetricFamily, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
