@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export GOTOOLCHAIN ?= local
 
-MODULES  := $(dir $(wildcard */go.mod pkg/*/go.mod examples/*/go.mod))
+MODULES  := $(dir $(wildcard */go.mod pkg/*/go.mod services/*/go.mod examples/*/go.mod))
 PROGRAMS := mailwright sandbox directory-svc mailbox-svc delegation-svc inventory-svc projection-svc console
 
 .PHONY: help
