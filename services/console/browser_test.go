@@ -33,7 +33,7 @@ func browse(t *testing.T) (ctx context.Context, base string) {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
-	do(t, ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+	do(ctx, t, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 		return err
 	}), chromedp.Navigate(running.Endpoints.Console))
@@ -51,7 +51,7 @@ func browse(t *testing.T) (ctx context.Context, base string) {
 	return ctx, base
 }
 
-func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+func do(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 }
 
 // js evaluates an expression in the page.
-func js[T any](t *testing.T, ctx context.Context, expression string) T {
+func js[T any](ctx context.Context, t *testing.T, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -70,7 +70,7 @@ func js[T any](t *testing.T, ctx context.Context, expression string) T {
 
 // until waits until an expression in the page is true. It says what the page shows if that does not
 // come.
-func until(t *testing.T, ctx context.Context, expression string) {
+func until(ctx context.Context, t *testing.T, expression string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -140,24 +140,24 @@ func TestPages(t *testing.T) {
 	}
 	for _, v := range visits {
 		t.Run(v.name, func(t *testing.T) {
-			do(t, ctx, chromedp.Navigate(base+v.path))
+			do(ctx, t, chromedp.Navigate(base+v.path))
 			if v.follow != "" {
-				until(t, ctx, fmt.Sprintf("document.querySelector(%q) !== null", v.follow))
-				do(t, ctx, chromedp.Navigate(base+js[string](t, ctx, fmt.Sprintf("document.querySelector(%q).getAttribute('href')", v.follow))))
+				until(ctx, t, fmt.Sprintf("document.querySelector(%q) !== null", v.follow))
+				do(ctx, t, chromedp.Navigate(base+js[string](ctx, t, fmt.Sprintf("document.querySelector(%q).getAttribute('href')", v.follow))))
 			}
 			for _, text := range v.shows {
-				until(t, ctx, shows(text))
+				until(ctx, t, shows(text))
 			}
-			if js[bool](t, ctx, `document.getElementById("injected") !== null`) {
+			if js[bool](ctx, t, `document.getElementById("injected") !== null`) {
 				t.Error("a text became an element")
 			}
-			if size := js[int](t, ctx, `document.documentElement.outerHTML.length`); size > maxPage {
+			if size := js[int](ctx, t, `document.documentElement.outerHTML.length`); size > maxPage {
 				t.Errorf("the page has %d bytes", size)
 			}
 			for _, colours := range []string{"light", "dark"} {
 				for _, width := range []int64{360, 768, 1440} {
-					do(t, ctx, chromedp.EmulateViewport(width, 900), scheme(colours))
-					for _, fault := range js[[]string](t, ctx, string(audit)) {
+					do(ctx, t, chromedp.EmulateViewport(width, 900), scheme(colours))
+					for _, fault := range js[[]string](ctx, t, string(audit)) {
 						t.Errorf("%s, %d wide: %s", colours, width, fault)
 					}
 					png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
@@ -191,11 +191,11 @@ func TestEveryPageIsVisited(t *testing.T) {
 // what is typed.
 func TestLive(t *testing.T) {
 	ctx, base := browse(t)
-	do(t, ctx, chromedp.Navigate(base+"/operations"))
-	until(t, ctx, shows("Anna Berg"))
-	js[bool](t, ctx, `(() => { const f = document.querySelector("form.filters input[name=q]"); f.focus(); f.value = "half a name"; f.setSelectionRange(2, 6);
+	do(ctx, t, chromedp.Navigate(base+"/operations"))
+	until(ctx, t, shows("Anna Berg"))
+	js[bool](ctx, t, `(() => { const f = document.querySelector("form.filters input[name=q]"); f.focus(); f.value = "half a name"; f.setSelectionRange(2, 6);
   document.querySelector("tr a").dataset.kept = "yes"; window.kept = document.querySelector("tr a").closest("tr").id; return true })()`)
-	bus, end, err := connect(ctx)
+	bus, end, err := connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,8 +208,8 @@ func TestLive(t *testing.T) {
 	if _, err := client.Send(ctx, bus, cmd); err != nil {
 		t.Fatal(err)
 	}
-	until(t, ctx, shows("Lina Live"))
-	if got := js[string](t, ctx, `(() => { const f = document.activeElement; return [f.name, f.value, f.selectionStart, f.selectionEnd, document.getElementById(window.kept).querySelector("a").dataset.kept].join() })()`); got != "q,half a name,2,6," {
+	until(ctx, t, shows("Lina Live"))
+	if got := js[string](ctx, t, `(() => { const f = document.activeElement; return [f.name, f.value, f.selectionStart, f.selectionEnd, document.getElementById(window.kept).querySelector("a").dataset.kept].join() })()`); got != "q,half a name,2,6," {
 		// The attribute of the link is the server's: it goes. The row itself must stay.
 		t.Errorf("the field has %q", got)
 	}
@@ -219,32 +219,32 @@ func TestLive(t *testing.T) {
 // from one.
 func TestTakeADelegateAway(t *testing.T) {
 	ctx, base := browse(t)
-	do(t, ctx, chromedp.Navigate(base+"/people?q="+url.QueryEscape("megan.bowen@contoso.com")))
-	until(t, ctx, shows("Who may send on behalf of megan.bowen@contoso.com"))
-	do(t, ctx, chromedp.Navigate(base+"/delegates/remove?tenant=contoso&mailbox=megan.bowen@contoso.com&delegate=alex@contoso.com"))
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#reason"), "HR-4720"), chromedp.Click(chromedp.CSS("main button.danger")))
-	until(t, ctx, shows("is taken away when the operation succeeds"))
-	bus, end, err := connect(ctx)
+	do(ctx, t, chromedp.Navigate(base+"/people?q="+url.QueryEscape("megan.bowen@contoso.com")))
+	until(ctx, t, shows("Who may send on behalf of megan.bowen@contoso.com"))
+	do(ctx, t, chromedp.Navigate(base+"/delegates/remove?tenant=contoso&mailbox=megan.bowen@contoso.com&delegate=alex@contoso.com"))
+	do(ctx, t, chromedp.SendKeys(chromedp.CSS("#reason"), "HR-4720"), chromedp.Click(chromedp.CSS("main button.danger")))
+	until(ctx, t, shows("is taken away when the operation succeeds"))
+	bus, end, err := connect()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer end()
-	id := strings.TrimPrefix(js[string](t, ctx, "location.pathname"), "/operations/")
+	id := strings.TrimPrefix(js[string](ctx, t, "location.pathname"), "/operations/")
 	outcome, err := client.Await(ctx, bus, client.Receipt{OperationID: id, Tenant: "contoso", Domain: event.DomainDelegation, Results: "mailwright.evt.contoso.delegation." + id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Log(outcome.Event.Type())
-	do(t, ctx, chromedp.Navigate(base+"/people?q=alex@contoso.com"))
-	until(t, ctx, `!document.body.innerText.includes("Megan Bowen")`)
+	do(ctx, t, chromedp.Navigate(base+"/people?q=alex@contoso.com"))
+	until(ctx, t, `!document.body.innerText.includes("Megan Bowen")`)
 }
 
 // TestTakeAnInventory starts an inventory from the page, and sees it through.
 func TestTakeAnInventory(t *testing.T) {
 	ctx, base := browse(t)
-	do(t, ctx, chromedp.Navigate(base+"/inventory"))
-	before := js[int](t, ctx, `document.querySelectorAll("#syncs tbody tr").length`)
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("form[action='/inventory/sync'] input[name=reason]"), ticket), chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
-	until(t, ctx, shows("is being taken"))
-	until(t, ctx, fmt.Sprintf(`document.querySelectorAll("#syncs tbody tr").length > %d`, before))
+	do(ctx, t, chromedp.Navigate(base+"/inventory"))
+	before := js[int](ctx, t, `document.querySelectorAll("#syncs tbody tr").length`)
+	do(ctx, t, chromedp.SendKeys(chromedp.CSS("form[action='/inventory/sync'] input[name=reason]"), ticket), chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
+	until(ctx, t, shows("is being taken"))
+	until(ctx, t, fmt.Sprintf(`document.querySelectorAll("#syncs tbody tr").length > %d`, before))
 }

@@ -263,7 +263,7 @@ func (h *hub) stream(w http.ResponseWriter, r *http.Request, t *topic) {
 			banner = said
 			text = append(text, said...)
 		}
-		if _, err := w.Write(append(text, ": alive\n\n"...)); err != nil {
+		if _, err := w.Write(append(text, ": alive\n\n"...)); err != nil { //nolint:gosec // JSON of what html/template wrote
 			return
 		}
 		if err := out.Flush(); err != nil {

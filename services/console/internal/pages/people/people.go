@@ -142,7 +142,8 @@ SELECT tenant, primary_smtp_address, alias, database_name, plan_name, operation_
 func (d *data) inventory(ctx context.Context, s page.Source, r *page.Request) (err error) {
 	d.Inventory, err = page.Rows[inventoried](ctx, s, `
 SELECT tenant, coalesce(display_name, ''), coalesce(email_address, ''), coalesce(recipient_type, ''), coalesce(status, ''), storage_used, prohibit_send_quota, quota_share,
-       coalesce(nullif(external_forwarding_address_domain, ''), forwarding_address_domain, ''), coalesce(litigation_hold_enabled, false), last_activity_date, missing_since, observed_at
+       coalesce(nullif(external_forwarding_address_domain, ''), forwarding_address_domain, ''), coalesce(litigation_hold_enabled, false),
+       last_activity_date, missing_since, observed_at
   FROM mailbox_inventory
  WHERE `+mine+` AND (lower(email_address) = lower($2) OR lower(display_name) = lower($2) OR lower(principal_name) = lower($2) OR lower(alias) = lower($2))
  ORDER BY observed_at DESC LIMIT $3`, r.Tenants(), d.Query, maxRows)
