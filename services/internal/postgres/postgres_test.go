@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -259,15 +260,43 @@ func TestAURLsFileIsNamed(t *testing.T) {
 	}
 }
 
+// TestAPasswordIsReadAgain: a pool whose password was wrong connects once its file is right.
+func TestAPasswordIsReadAgain(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	file := filepath.Join(t.TempDir(), "passfile")
+	write := func(password string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("*:*:*:*:"+password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("wrong")
+	u.User = url.User(u.User.Username())
+	u.RawQuery += "&passfile=" + url.QueryEscape(file)
+	p := pool(t, u.String())
+	if err := p.Ping(t.Context()); err == nil {
+		t.Fatal("a wrong password is let in")
+	}
+	write(password)
+	if err := p.Ping(t.Context()); err != nil {
+		t.Errorf("with the right password in its file: %v", err)
+	}
+}
+
 // TestPublicErrorsNameNothing: not the host, the user or the database.
 func TestPublicErrorsNameNothing(t *testing.T) {
 	t.Parallel()
-	for name, url := range map[string]string{
+	for name, address := range map[string]string{
 		"a wrong password": strings.Replace(server.URL(), "mailwright:", "mailwright:not-", 1),
 		"another database": strings.Replace(server.URL(), "/mailwright?", "/hunter2?", 1),
 		"no server":        "postgres://hunter2@127.0.0.1:1/hunter2",
 	} {
-		pool, err := postgres.Open(t.Context(), url, 1)
+		pool, err := postgres.Open(t.Context(), address, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
