@@ -23,6 +23,7 @@ import (
 	"github.com/mailwright/mailwright/services/console/internal/pages/operations"
 	"github.com/mailwright/mailwright/services/console/internal/pages/overview"
 	"github.com/mailwright/mailwright/services/console/internal/pages/people"
+	"github.com/mailwright/mailwright/services/console/internal/pages/send"
 	"github.com/mailwright/mailwright/services/console/internal/pages/system"
 	"github.com/mailwright/mailwright/services/console/internal/web"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -59,7 +60,7 @@ func pages(s page.Source, cfg *config) []page.Page {
 		[]page.Page{overview.New(s), operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
 		attention.New(s),
 		delegates.New(s),
-		[]page.Page{system.New(s, system.Options{Services: cfg.Services})},
+		[]page.Page{send.New(s), system.New(s, system.Options{Services: cfg.Services})},
 	)
 }
 
