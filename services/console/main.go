@@ -24,6 +24,7 @@ import (
 	"github.com/mailwright/mailwright/services/console/internal/pages/operations"
 	"github.com/mailwright/mailwright/services/console/internal/pages/overview"
 	"github.com/mailwright/mailwright/services/console/internal/pages/people"
+	"github.com/mailwright/mailwright/services/console/internal/pages/send"
 	"github.com/mailwright/mailwright/services/console/internal/pages/system"
 	"github.com/mailwright/mailwright/services/console/internal/web"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -63,7 +64,7 @@ func pages(s page.Source, cfg *config, health *http.Client) []page.Page {
 		attention.New(s),
 		[]page.Page{operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
 		delegates.New(s),
-		[]page.Page{system.New(s, system.Options{Services: cfg.Services, HTTP: health})},
+		[]page.Page{send.New(s), system.New(s, system.Options{Services: cfg.Services, HTTP: health})},
 	)
 }
 

@@ -70,11 +70,14 @@ type Done struct {
 	Notice string
 }
 
-// File is an answer that is no page. Its route is under GET.
+// File is an answer that is no page.
 type File struct {
-	Path  string
-	Least Role
-	Serve func(http.ResponseWriter, *http.Request, *Request) error
+	Path string
+	// Method is GET where it is empty. One of method POST changes nothing; its form is too long for an
+	// address, or must not stand in one.
+	Method string
+	Least  Role
+	Serve  func(http.ResponseWriter, *http.Request, *Request) error
 }
 
 // Request is what a page is asked for.

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -108,7 +109,7 @@ func (s *Server) add(mux *http.ServeMux, p *page.Page) error {
 		}))
 	}
 	for _, f := range p.Files {
-		mux.HandleFunc("GET "+f.Path, s.signedIn(max(f.Least, page.Viewer), func(w http.ResponseWriter, r *http.Request, who page.Person) {
+		mux.HandleFunc(cmp.Or(f.Method, http.MethodGet)+" "+f.Path, s.signedIn(max(f.Least, page.Viewer), func(w http.ResponseWriter, r *http.Request, who page.Person) {
 			if err := f.Serve(w, r, request(r, who)); err != nil {
 				s.fail(w, r, who, err)
 			}
