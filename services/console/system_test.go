@@ -56,6 +56,8 @@ func TestMain(m *testing.M) {
 
 const (
 	ticket = "HR-4711"
+	// hr is the source of most commands.
+	hr = "https://hr.example.com/joiners"
 	// sentinel is a text of HTML that no page may take for HTML.
 	sentinel = `<b id="injected">Eve</b>`
 )
@@ -99,7 +101,6 @@ func fill(ctx context.Context) error {
 		}
 		return err
 	}
-	const hr = "https://hr.example.com/joiners"
 	for i, name := range []string{"Anna Berg", "Ben Costa", "Refused Dietz", "Refused Ebert", sentinel} {
 		id := fmt.Sprint("joiner-", i)
 		if err := send(true, id, func() (client.Command, error) { return client.New(stack.SandboxTenant, hr, id, user(name, i)) }, name); err != nil {
