@@ -66,6 +66,10 @@ func Bounds() []Bound {
 			Stream: StreamRecipients, OnlyForEver: true,
 			WhyAge: "publishers that find no key publish secrets in clear",
 		},
+		{
+			Stream: StreamAudit, MinAge: 90 * day,
+			WhyAge: "who looks into an incident asks what people did in the weeks before",
+		},
 	}
 }
 

@@ -69,7 +69,8 @@ func provider(t *testing.T, console string) (issuer string) {
 	return issuer
 }
 
-// openConsole starts a second console of the running system, by its own settings, and gives its address.
+// openConsole starts a second console of the running system, by its own settings, and gives its
+// address.
 func openConsole(t *testing.T, env func(base string) []string) string {
 	t.Helper()
 	port := func() string {
@@ -223,7 +224,7 @@ func routes() []route {
 		}
 		list = append(list, route{method, placeholder.ReplaceAllString(pattern, "x"), least})
 	}
-	for _, p := range pages(page.Source{}, &config{}) {
+	for _, p := range pages(page.Source{}, &config{}, nil) {
 		add(http.MethodGet, p.Path, p.Least, page.Viewer)
 		for _, a := range p.Actions {
 			add(http.MethodPost, a.Path, a.Least, page.Operator)
@@ -247,8 +248,8 @@ func TestWhoHasNoRoleSeesNothing(t *testing.T) {
 	}
 }
 
-// TestATenantsPeopleSeeThatTenantAlone keeps somebody to a tenant that has nothing: no page may show
-// a row of the other one, and no action may reach it.
+// TestATenantsPeopleSeeThatTenantAlone keeps somebody to a tenant that has nothing: no page may
+// show a row of the other one, and no action may reach it.
 func TestATenantsPeopleSeeThatTenantAlone(t *testing.T) {
 	base, issuer := openOIDC(t)
 	browser, _, _ := signIn(t, base, issuer, "kate")
@@ -267,7 +268,7 @@ func TestATenantsPeopleSeeThatTenantAlone(t *testing.T) {
 		t.Errorf("the export has rows:\n%s", body)
 	}
 	for path, form := range map[string]url.Values{
-		"/inventory/sync":   {"tenant": {"contoso"}},
+		"/inventory/sync":   {"tenant": {"contoso"}, "reason": {"none"}},
 		"/delegates/remove": {"tenant": {"contoso"}, "mailbox": {"alex@contoso.com"}, "delegate": {"delegate1@contoso.com"}, "id": {"kate-1"}, "reason": {"none"}},
 	} {
 		res, err := browser.PostForm(base+path, form)

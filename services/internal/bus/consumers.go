@@ -148,6 +148,15 @@ func AckedThrough(ctx context.Context, js jetstream.StreamConsumerManager, strea
 	return consumer.CachedInfo().AckFloor.Stream >= sequence, nil
 }
 
+// CommandAckedThrough is [AckedThrough] of the partition in which COMMANDS holds a command. The
+// partitions of a past generation have nothing more to do: they are worked off.
+func CommandAckedThrough(ctx context.Context, js jetstream.StreamConsumerManager, l topology.Layout, a topology.Address, sequence uint64) (bool, error) {
+	if l.IsPast(a.Generation) {
+		return true, nil
+	}
+	return AckedThrough(ctx, js, topology.StreamCommands, CommandConsumer(a.Domain, a.Generation, a.Partition), sequence)
+}
+
 // withDefaults sets the fields that are zero to the server's defaults.
 func withDefaults(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	if c.AckWait == 0 {

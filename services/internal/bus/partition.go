@@ -60,6 +60,8 @@ type completion struct {
 }
 
 func newPartitionConsumer(sub *subscription) *partitionConsumer {
+	// a series that began with its first increment would not show to Prometheus' increase()
+	metrics.LeasesLost.WithLabelValues(sub.stream, sub.consumer.Durable)
 	return &partitionConsumer{
 		sub: sub,
 		lease: partitionLease{

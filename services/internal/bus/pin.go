@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,7 +28,6 @@ type partitionLease struct {
 	log      *slog.Logger // names the partition
 	pin      string       // the last one, until it is unpinned
 	acquired time.Time    // zero without the lease
-	held     atomic.Bool  // whether acquired is set, for [partitionLease.measure]
 }
 
 // partitionGroup is the priority group of all consumers with a pinned client.
@@ -45,7 +43,6 @@ func (l *partitionLease) renew(pin string, outstanding int) {
 	}
 	l.pin = pin
 	l.acquired = time.Now()
-	l.held.Store(true)
 	metrics.LeaseHeld.WithLabelValues(l.stream, l.consumer).Set(1)
 	metrics.LeasesAcquired.WithLabelValues(l.stream, l.consumer).Inc()
 	l.log.Info("partition acquired", "outstanding", outstanding)
@@ -73,20 +70,14 @@ func (l *partitionLease) end(message string, outstanding int, attributes ...any)
 	duration := time.Since(l.acquired).Round(time.Millisecond)
 	l.log.With(attributes...).Info(message, "duration", duration, "outstanding", outstanding)
 	l.acquired = time.Time{}
-	l.held.Store(false)
 	metrics.LeaseHeld.WithLabelValues(l.stream, l.consumer).Set(0)
-	metrics.PartitionPending.DeleteLabelValues(l.stream, l.consumer)
-	metrics.PartitionInFlight.DeleteLabelValues(l.stream, l.consumer)
 }
 
-// measure sets the gauges of the partition's queue, if this process has the lease. It runs beside
-// the goroutine of the lease.
+// measure sets the gauges of the partition's queue. Every replica does: else a queue that no
+// replica holds would show nowhere. It runs beside the goroutine of the lease.
 func (l *partitionLease) measure(ctx context.Context) {
-	if !l.held.Load() {
-		return
-	}
 	info, err := l.info(ctx)
-	if err != nil || !l.held.Load() {
+	if err != nil {
 		return
 	}
 	metrics.PartitionPending.WithLabelValues(l.stream, l.consumer).Set(float64(info.NumPending))

@@ -168,7 +168,7 @@ func (s *Subscriber) run(ctx context.Context, sub *subscription) {
 	}
 }
 
-// Measure sets the gauges of the partitions whose lease this process has, with a request for each.
+// Measure sets the gauges of the partitions, with a request for each.
 func (s *Subscriber) Measure(ctx context.Context) {
 	s.mu.Lock()
 	partitions := slices.Clone(s.partitions)

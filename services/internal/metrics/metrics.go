@@ -67,9 +67,9 @@ var (
 	LeasesLost = counter("partition_leases_lost_total",
 		"Leases that ended without this process giving them away.", "stream", "partition")
 	PartitionPending = gauge("partition_pending_messages",
-		"Messages of a partition that are not delivered yet, as its lease's holder sees it.", "stream", "partition")
+		"Messages of a partition that are not delivered yet; every replica measures the same.", "stream", "partition")
 	PartitionInFlight = gauge("partition_in_flight_messages",
-		"Messages of a partition that are delivered and not acknowledged.", "stream", "partition")
+		"Messages of a partition that are delivered and not acknowledged; every replica measures the same.", "stream", "partition")
 	ParkedKeys = gauge("parked_keys",
 		"Keys on which commands wait, and overflows.", "domain")
 	ParkedOldestSeconds = gauge("parked_oldest_seconds",

@@ -92,7 +92,9 @@ func (e *Engine) deadLetter(ctx context.Context, l deadLetter, d bus.Delivery) e
 	}
 	e.reach(failpoint.DeadLettered)
 	metrics.DeadLetters.WithLabelValues(string(e.cfg.Domain), metrics.Tenant(dead.Tenant), l.reason).Inc()
-	e.cfg.Log.Warn("dead-lettered", "reason", l.reason, "detail", l.detail, "stream", d.Stream, "sequence", d.Sequence)
+	log := e.log(l.attempt)
+	log.Warn("dead-lettered", "reason", l.reason, "stream", d.Stream, "sequence", d.Sequence)
+	log.Debug("what is wrong with the message", "detail", l.detail)
 	return nil
 }
 

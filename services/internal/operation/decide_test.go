@@ -139,7 +139,8 @@ func outcomeOf(c conclusion) string {
 }
 
 func kindOf(c conclusion) string {
-	kind, _, _ := strings.Cut(reasonOf(c.reply), ":")
+	_, reason := failureOf(c.reply)
+	kind, _, _ := strings.Cut(reason, ":")
 	return kind
 }
 
@@ -167,7 +168,7 @@ func TestWhatAnErrorAsksFor(t *testing.T) {
 			state = event.StateUnknown
 		}
 		got := situationOf(state, false, false, false).conclude(c.err, DefaultRetries)
-		reason := reasonOf(got.reply)
+		_, reason := failureOf(got.reply)
 		if outcomeOf(got) != c.want || !strings.HasPrefix(reason, c.code) || !strings.Contains(reason, c.text) || strings.Contains(reason, "hunter2") {
 			t.Errorf("%v, prior %v: %s, %q", c.err, c.prior, outcomeOf(got), reason)
 		}

@@ -79,11 +79,11 @@ func (e *Engine) wakeKeyAfter(ctx context.Context, t *task, r attemptResult) {
 	// zero: now. The wake-up finds the operation finished, and goes on with the next.
 	at := r.step.at
 	if r.err != nil {
-		e.cfg.Log.Warn("a slow call could not be recorded; its key is woken by the schedule", "operation", t.attempt.ID, "error", r.err)
+		e.log(t.attempt).Warn("a slow call could not be recorded; its key is woken by the schedule", "error", r.err)
 		at = e.Now().Add(e.cfg.leaseTime()) // a wake-up may have come while the call was under way
 	}
 	if err := e.parking.scheduleWakeUp(ctx, t.attempt.address, at); err != nil {
-		e.cfg.Log.Warn("a key could not be woken; the schedule will", "operation", t.attempt.ID, "error", err)
+		e.log(t.attempt).Warn("a key could not be woken; the schedule will", "error", err)
 	}
 }
 
@@ -106,7 +106,7 @@ func (e *Engine) renewUntilEnd(ctx context.Context, t *task, renewal *lease.Leas
 		case <-renew.C:
 			sent := lease.Now()
 			if err := e.parking.scheduleWakeUp(ctx, t.attempt.address, e.Now().Add(e.cfg.leaseTime())); err != nil {
-				e.cfg.Log.Warn("the lease of a slow call could not be renewed", "operation", t.attempt.ID, "error", err)
+				e.log(t.attempt).Warn("the lease of a slow call could not be renewed", "error", err)
 				renew.Reset(min(pause, renewalRetryAfter))
 				continue
 			}

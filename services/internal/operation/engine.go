@@ -50,6 +50,8 @@ type Engine struct {
 	stop     context.CancelFunc
 	// subscribed delivers the commands, once Serve has begun.
 	subscribed atomic.Pointer[bus.Subscriber]
+	// rechecking counts the commands that are being rechecked.
+	rechecking atomic.Int32
 }
 
 // New returns an Engine. It reads and writes the streams COMMANDS, EVENTS, PARKED and DEAD, which

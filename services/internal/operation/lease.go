@@ -57,10 +57,10 @@ func (e *Engine) readBack(ctx context.Context, t *task, reply Reply, cause error
 	}
 	msg, err := e.readBackCommand(t, reply)
 	if err != nil {
-		e.cfg.Log.Error("what a replica that was overtaken has written cannot be read back", "operation", a.ID, "error", err)
+		e.log(a).Error("what a replica that was overtaken has written cannot be read back", "error", err)
 		return
 	}
-	e.cfg.Log.Warn("another replica has taken over a command that this one has carried out; its target is read back", "operation", a.ID, "key", a.Operation.Key)
+	e.log(a).Warn("another replica has taken over a command that this one has carried out; its target is read back")
 	e.background.Go(func() {
 		_, err := backoff.Retry(ctx, func() (*jetstream.PubAck, error) {
 			ack, err := e.cfg.JS.PublishMsg(ctx, msg)
@@ -70,7 +70,7 @@ func (e *Engine) readBack(ctx context.Context, t *task, reply Reply, cause error
 			return ack, err
 		}, backoff.WithMaxElapsedTime(0))
 		if err != nil {
-			e.cfg.Log.Error("that a target is read back could not be published", "operation", a.ID, "error", err)
+			e.log(a).Error("that a target is read back could not be published", "error", err)
 		}
 	})
 }

@@ -16,7 +16,8 @@ import (
 // rechecker checks every command once more: a consumer of its own delivers each again. Once a
 // command is older than RecheckAfter, it must have an outcome, or still be on its way to one. A
 // command that is neither was acknowledged by something other than us, for instance by a person
-// with a NATS tool, and ends as a dead letter. The rechecker reads; it never calls a vendor.
+// with a NATS tool, and ends as a dead letter. The rechecker removes commands with secrets that
+// have ended; it never calls a vendor.
 type rechecker struct{ engine *Engine }
 
 func (r rechecker) name() string { return bus.RecheckConsumer(r.engine.cfg.Domain).Durable }
@@ -57,6 +58,12 @@ func (r rechecker) onCommand(ctx context.Context, d bus.Delivery, _ func()) erro
 	due := d.StoredAt.Add(e.cfg.RecheckAfter)
 	lag := metrics.RecheckLagSeconds.WithLabelValues(string(e.cfg.Domain))
 	lag.Set(max(0, e.Now().Sub(due).Seconds()))
+	e.rechecking.Add(1)
+	defer func() {
+		if e.rechecking.Add(-1) == 0 { // else the lag of the last command would stand until the next
+			lag.Set(0)
+		}
+	}()
 	if !e.sleepUntil(due) {
 		return &redeliverAfter{} // at once, to another replica
 	}
@@ -100,6 +107,10 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		if onItsWay || !e.sleep(confirmAfter) {
 			return &redeliverAfter{e.cfg.RecheckAfter}
 		}
+	}
+	// An erasure takes commands out before their records.
+	if d, err := e.parking.readCommand(ctx, parkedCommand{Sequence: d.Sequence}); err != nil || d.Sequence == 0 {
+		return err
 	}
 	detail := "acknowledged without an outcome"
 	if t.last.sequence > 0 {
@@ -186,11 +197,7 @@ func (r rechecker) isAcked(ctx context.Context, d bus.Delivery) (bool, error) {
 		return false, err
 	}
 	place, _ := topology.ParseCommandSubject(d.Subject)
-	if layout.IsPast(place.Generation) {
-		return true, nil
-	}
-	consumer := bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition)
-	return bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, d.Sequence)
+	return bus.CommandAckedThrough(ctx, e.cfg.JS, layout, place, d.Sequence)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the
@@ -215,7 +222,8 @@ func (r rechecker) wakeOverdue(ctx context.Context, key topology.Address, parked
 	}
 	_, scheduled, err := r.engine.parking.ensureWakeUp(ctx, key, staleBefore)
 	if scheduled && err == nil {
-		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "key", key.Key)
+		r.engine.cfg.Log.Warn("a wake-up was overdue and has been scheduled again", "tenant", key.Tenant, "domain", key.Domain)
+		r.engine.cfg.Log.Debug("the key whose wake-up was overdue", "key", key.Key)
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func (e *Engine) publishStartedLate(ctx context.Context, t *task) {
 	e.reach(failpoint.Announce)
 	err := t.attempt.writer.publishIfIdle(ctx, t.last.sequence, event.StartedType(t.attempt.address.Domain), e.startedData(t))
 	if err != nil {
-		e.cfg.Log.Warn("that a slow call is under way could not be recorded", "operation", t.attempt.ID, "error", err)
+		e.log(t.attempt).Warn("that a slow call is under way could not be recorded", "error", err)
 	}
 }
 

@@ -40,7 +40,7 @@ func (e *Engine) lookUpError(t *task, found bool, err error) error {
 	case prior == nil:
 		return err
 	case err != nil && e.isFinal(err):
-		e.cfg.Log.Warn("the vendor refuses the look-up", "operation", t.attempt.ID, "error", t.attempt.secrets.text(err.Error()))
+		e.log(t.attempt).Warn("the vendor refuses the look-up", "error", t.attempt.secrets.text(err.Error()))
 		return &outcomeUnknown{prior.HeldForApproval}
 	case err != nil, found:
 		return err

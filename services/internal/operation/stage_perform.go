@@ -40,8 +40,8 @@ func (e *Engine) performOnce(ctx context.Context, t *task) (reply Reply, err err
 	defer cancel()
 	defer func() {
 		if isBreakdown(err) {
-			e.cfg.Log.Error("a handler broke down while its vendor was called",
-				"operation", t.attempt.ID, "error", t.attempt.secrets.text(err.Error()))
+			e.log(t.attempt).Error("a handler broke down while its vendor was called",
+				"error", t.attempt.secrets.text(err.Error()))
 			const text = "an internal error while the vendor was called; the service's log has the details"
 			err = &failure.Error{Kind: failure.Unknown, Vendor: t.handler.Vendor, Text: text, Cause: err}
 		}
@@ -72,7 +72,7 @@ func (e *Engine) recoverPanic(t *task, err *error) {
 	}
 	value, stack := t.attempt.secrets.text(fmt.Sprint(p)), t.attempt.secrets.text(string(debug.Stack()))
 	*err = fmt.Errorf("handler of %s panicked: %s", t.attempt.Command.Type(), value)
-	e.cfg.Log.Error("a handler panicked", "operation", t.attempt.ID, "type", t.attempt.Command.Type(), "panic", value, "stack", stack)
+	e.log(t.attempt).Error("a handler panicked", "type", t.attempt.Command.Type(), "panic", value, "stack", stack)
 }
 
 // isBreakdown reports whether an error is none that a handler returns on purpose.

@@ -20,8 +20,8 @@ func (e *Engine) record(ctx context.Context, t *task) (step, error) {
 		return step{}, n
 	}
 	if e.leaseLost(t) {
-		e.cfg.Log.Warn("the lease was lost before the vendor was called to write; the command comes back",
-			"operation", a.ID, "error", a.secrets.text(t.failure.Error()))
+		e.log(a).Warn("the lease was lost before the vendor was called to write; the command comes back",
+			"error", a.secrets.text(t.failure.Error()))
 		return step{}, &notRecorded{lease.ErrLost}
 	}
 	if o, ok := errors.AsType[*overLimitError](t.failure); ok && e.waitsUnseen(t) {
@@ -35,8 +35,7 @@ func (e *Engine) record(ctx context.Context, t *task) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	e.cfg.Log.Info("attempted", "operation", a.ID, "type", a.Command.Type(), "key", a.Operation.Key,
-		"attempt", a.Operation.Attempt, "result", c.reply.Type, "reason", a.secrets.text(reasonOf(c.reply)))
+	e.logAttempt(a, c.reply)
 	e.reach(failpoint.PublishOutcome)
 	err = a.writer.publish(ctx, c.reply.Type, c.reply.Data)
 	if u, ok := errors.AsType[*unpublishable](err); ok {
@@ -74,11 +73,11 @@ func (e *Engine) decide(ctx context.Context, t *task) (conclusion, error) {
 func (e *Engine) logFailure(t *task) {
 	a := t.attempt
 	if u, ok := errors.AsType[*unpublishable](t.failure); ok {
-		e.cfg.Log.Error("an event cannot be published", "operation", a.ID, "type", u.eventType, "error", a.secrets.text(u.cause.Error()))
+		e.log(a).Error("an event cannot be published", "type", u.eventType, "error", a.secrets.text(u.cause.Error()))
 		return
 	}
 	if d := classify(t.failure); d.action == retryByKind && d.failure.Kind == failure.Internal {
-		e.cfg.Log.Warn("attempt failed", "operation", a.ID, "error", a.secrets.text(t.failure.Error()))
+		e.log(a).Warn("attempt failed", "error", a.secrets.text(t.failure.Error()))
 	}
 }
 
@@ -98,24 +97,33 @@ func (e *Engine) situation(t *task) situation {
 	}
 }
 
-// reasonOf gives the log what a reply says about a failure; "" for a success.
-func reasonOf(r Reply) string {
-	words := func(f *event.FailureData) string {
-		if f == nil {
-			return ""
-		}
-		return f.Kind + ": " + f.Text
+// logAttempt logs what an attempt came to. The key names a person, and the reason may quote one
+// from the command or the vendor's answer, so those two are for the level debug alone.
+func (e *Engine) logAttempt(a *Attempt, r Reply) {
+	log := e.log(a).With("type", a.Command.Type(), "attempt", a.Operation.Attempt, "result", r.Type)
+	f, reason := failureOf(r)
+	if f == nil {
+		log.Info("attempted")
+	} else {
+		log.Info("attempted", "kind", f.Kind, "vendor", f.Vendor, "code", f.Code)
 	}
+	log.Debug("the target of the attempt", "key", a.Operation.Key, "reason", a.secrets.text(reason))
+}
+
+// failureOf is the failure that a reply tells of, nil for none, and why the attempt was no success.
+func failureOf(r Reply) (f *event.FailureData, reason string) {
 	switch d := r.Data.(type) {
 	case event.WaitingData:
-		return words(d.Failure)
+		f = d.Failure
 	case event.UnknownData:
-		return words(&d.Failure)
+		f = &d.Failure
 	case event.FailedData:
-		return words(&d.Failure)
+		f = &d.Failure
 	case event.RejectedData:
-		return (&Rejection{Faults: d.Faults}).Error()
-	default:
-		return ""
+		return nil, (&Rejection{Faults: d.Faults}).Error()
 	}
+	if f != nil {
+		reason = f.Kind + ": " + f.Text
+	}
+	return f, reason
 }

@@ -21,8 +21,8 @@ func (e *Engine) validate(ctx context.Context, t *task) (step, error) {
 		return step{}, nil
 	}
 	if p := t.attempt.command.Panicked(); p != "" { // our fault: somebody has to look at it
-		e.cfg.Log.Error("the check of a command's data panicked",
-			"operation", t.attempt.ID, "type", t.attempt.Command.Type(), "panic", t.attempt.secrets.text(p))
+		e.log(t.attempt).Error("the check of a command's data panicked",
+			"type", t.attempt.Command.Type(), "panic", t.attempt.secrets.text(p))
 		const detail = "its data could not be checked: the check itself failed"
 		if err := e.deadLetterCommand(ctx, t, InternalFault, detail); err != nil {
 			return step{}, err

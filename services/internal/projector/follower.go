@@ -365,7 +365,7 @@ func (f *follower) recordUnprojectable(ctx context.Context, tx pgx.Tx, s *projec
 		metrics.ProjectionErrors.WithLabelValues(s.Name()).Inc()
 	}
 	f.log.Error("a message cannot be applied; it is noted in projection_errors",
-		"projection", s.Name(), "sequence", r.Sequence, "subject", r.Subject, "reason", reason)
+		"projection", s.Name(), "sequence", r.Sequence, "reason", reason)
 	_, err := tx.Exec(ctx, `INSERT INTO projection_errors (projection, sequence, stream, subject, reason, stored_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (projection, sequence) DO UPDATE SET reason = excluded.reason, recorded_at = now()`,
 		s.Name(), r.Sequence, s.Stream(), r.Subject, reason, r.StoredAt)

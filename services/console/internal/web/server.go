@@ -1,5 +1,5 @@
-// Package web is the frame of the console: routes, who may see what, the layout, and live parts. The
-// pages stand below console/internal/pages.
+// Package web is the frame of the console: routes, who may see what, the layout, and live
+// parts. The pages stand below console/internal/pages.
 package web
 
 import (
@@ -64,7 +64,7 @@ func New(o Options) (*Server, error) {
 	}
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", cached(http.FileServerFS(static))))
 	o.SignIn.Routes(mux)
-	mux.HandleFunc("POST /theme", setTheme)
+	mux.HandleFunc("POST /theme", s.setTheme)
 	for i := range o.Pages {
 		if err := s.add(mux, &o.Pages[i]); err != nil {
 			return nil, fmt.Errorf("page %s: %w", o.Pages[i].Path, err)
@@ -180,7 +180,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, a page.Action, who 
 		return
 	}
 	s.opts.Log.Info("acted", "person", who.Name, "action", r.URL.Path)
-	notify(w, done.Notice)
+	s.notify(w, done.Notice)
 	http.Redirect(w, r, local(done.To), http.StatusSeeOther)
 }
 
@@ -202,7 +202,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, who page.Person, e
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, who page.Person, status int, shown *shown) {
 	html, err := s.layout.render(frame{
-		shown: shown, Person: who, Theme: theme(r), Notice: notice(w, r), Path: r.URL.Path, Problems: s.health.problems(),
+		shown: *shown, Person: who, Theme: theme(r), Notice: s.notice(w, r), Path: r.URL.Path, Problems: s.health.problems(),
 	})
 	if err != nil {
 		s.opts.Log.Error("the layout failed", "error", err)

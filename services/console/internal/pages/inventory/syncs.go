@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/console/internal/act"
 	"github.com/mailwright/mailwright/services/console/internal/chart"
 	"github.com/mailwright/mailwright/services/console/internal/page"
 )
@@ -104,12 +105,15 @@ func (i inventory) sync(ctx context.Context, r *page.Request) (page.Done, error)
 	if !r.Person.Sees(tenant) {
 		return page.Done{}, page.Forbidden("You may not act on tenant %s.", tenant)
 	}
-	cmd, err := client.New(tenant, page.CommandSource(r.Person), cmp.Or(r.Form.Get("id"), rand.Text()), event.InventorySyncData{})
+	reason, err := act.Reason(r)
 	if err != nil {
 		return page.Done{}, err
 	}
-	page.Asked(&cmd.Event, "inventory", r.Form.Get("reason"))
-	if _, err := page.Send(ctx, i.source, cmd); err != nil {
+	cmd, err := client.New(tenant, act.SourceOf(r.Person), cmp.Or(r.Form.Get("id"), rand.Text()), event.InventorySyncData{})
+	if err != nil {
+		return page.Done{}, err
+	}
+	if _, err := act.Send(ctx, i.source, r.Person, cmd, "inventory", reason); err != nil {
 		return page.Done{}, err
 	}
 	return page.Done{To: "/inventory", Notice: "The inventory of " + tenant + " is being taken."}, nil

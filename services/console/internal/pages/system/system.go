@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ var templates embed.FS
 type Options struct {
 	// Services maps the name of a service to the base URL of its health endpoints.
 	Services map[string]string
+	// HTTP asks the services' health endpoints.
+	HTTP *http.Client
 }
 
 // system reads the page.
