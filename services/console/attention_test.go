@@ -101,7 +101,7 @@ func commandsAgain(t *testing.T, js jetstream.JetStream, ids []string) (counts m
 	return counts
 }
 
-func picture(t *testing.T, ctx context.Context, name string) {
+func picture(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
@@ -113,25 +113,25 @@ func picture(t *testing.T, ctx context.Context, name string) {
 }
 
 // checkGroup opens the group, begins the check, and waits until it says how many are possible.
-func checkGroup(t *testing.T, ctx context.Context, base string, want int) {
+func checkGroup(ctx context.Context, t *testing.T, base string, want int) {
 	t.Helper()
-	do(t, ctx, chromedp.Navigate(base+groupOfRefused))
-	until(t, ctx, shows(fmt.Sprintf("Failures: %d", want)))
-	do(t, ctx, chromedp.Click(chromedp.CSS("button[value=again]")))
-	until(t, ctx, shows(fmt.Sprintf("%d of %d: %d can be sent again, 0 refused.", want, want, want)))
+	do(ctx, t, chromedp.Navigate(base+groupOfRefused))
+	until(ctx, t, shows(fmt.Sprintf("Failures: %d", want)))
+	do(ctx, t, chromedp.Click(chromedp.CSS("button[value=again]")))
+	until(ctx, t, shows(fmt.Sprintf("%d of %d: %d can be sent again, 0 refused.", want, want, want)))
 }
 
 // begin sends the checked group again, at a rate.
-func begin(t *testing.T, ctx context.Context, perSecond int) {
+func begin(ctx context.Context, t *testing.T, perSecond int) {
 	t.Helper()
-	js[bool](t, ctx, fmt.Sprintf(`(() => { document.querySelector("input[name=rate]").value = "%d"; document.querySelector("input[name=reason]").value = "CHG-99"; document.querySelector("form[action$='/go'] button").click(); return true })()`, perSecond))
-	until(t, ctx, `location.pathname.endsWith("-go")`)
+	js[bool](ctx, t, fmt.Sprintf(`(() => { document.querySelector("input[name=rate]").value = "%d"; document.querySelector("input[name=reason]").value = "CHG-99"; document.querySelector("form[action$='/go'] button").click(); return true })()`, perSecond))
+	until(ctx, t, `location.pathname.endsWith("-go")`)
 }
 
 // TestPutRightTwoHundredFailures is what an operator does after a vendor refused 200 commands for one
 // cause: the group is checked, sent again, and gone.
 func TestPutRightTwoHundredFailures(t *testing.T) {
-	bus, end, err := connect(t.Context())
+	bus, end, err := connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,16 +139,16 @@ func TestPutRightTwoHundredFailures(t *testing.T) {
 	const all = 200
 	ids := fail(t, bus, "mass", all)
 	ctx, base := browse(t)
-	checkGroup(t, ctx, base, all)
-	picture(t, ctx, "attention-check")
+	checkGroup(ctx, t, base, all)
+	picture(ctx, t, "attention-check")
 	if n := commandsAgain(t, bus, ids); len(n) != 0 {
 		t.Errorf("the check has sent %d commands", len(n))
 	}
-	begin(t, ctx, 50)
-	until(t, ctx, shows(fmt.Sprintf("%d of %d: %d sent again, 0 refused.", all, all, all)))
-	picture(t, ctx, "attention-run")
-	do(t, ctx, chromedp.Navigate(base+groupOfRefused))
-	until(t, ctx, shows("Nothing is left in this group."))
+	begin(ctx, t, 50)
+	until(ctx, t, shows(fmt.Sprintf("%d of %d: %d sent again, 0 refused.", all, all, all)))
+	picture(ctx, t, "attention-run")
+	do(ctx, t, chromedp.Navigate(base+groupOfRefused))
+	until(ctx, t, shows("Nothing is left in this group."))
 	for _, id := range ids {
 		r := client.Receipt{OperationID: event.OperationID(stack.SandboxTenant, "/mailwright-console", operator.AgainID(id)), Tenant: stack.SandboxTenant, Domain: event.DomainDelegation}
 		if o, err := client.Await(t.Context(), bus, r); err != nil || o.State != event.StateSucceeded {
@@ -160,7 +160,7 @@ func TestPutRightTwoHundredFailures(t *testing.T) {
 // TestAKilledConsoleDoesNothingTwice kills the console while it sends a group again, and has the
 // same done once more: every operation is sent again once.
 func TestAKilledConsoleDoesNothingTwice(t *testing.T) {
-	bus, end, err := connect(t.Context())
+	bus, end, err := connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,23 +168,23 @@ func TestAKilledConsoleDoesNothingTwice(t *testing.T) {
 	const all = 40
 	ids := fail(t, bus, "killed", all)
 	ctx, base := browse(t)
-	checkGroup(t, ctx, base, all)
-	begin(t, ctx, 10)
-	until(t, ctx, `/^([5-9]|[12]\d) of/.test(document.getElementById("sum").innerText)`)
+	checkGroup(ctx, t, base, all)
+	begin(ctx, t, 10)
+	until(ctx, t, `/^([5-9]|[12]\d) of/.test(document.getElementById("sum").innerText)`)
 	if err := running.Kill(stack.Console); err != nil {
 		t.Fatal(err)
 	}
 	if err := running.Restart(t.Context(), stack.Console); err != nil {
 		t.Fatal(err)
 	}
-	do(t, ctx, chromedp.Reload())
-	until(t, ctx, shows("does not know this run"))
-	do(t, ctx, chromedp.Navigate(base+groupOfRefused))
-	until(t, ctx, `!document.querySelector("h2").innerText.includes("Failures: 40")`)
-	do(t, ctx, chromedp.Click(chromedp.CSS("button[value=again]")))
-	until(t, ctx, shows("Checked: nothing was done yet"))
-	begin(t, ctx, 50)
-	until(t, ctx, shows("Ended"))
+	do(ctx, t, chromedp.Reload())
+	until(ctx, t, shows("does not know this run"))
+	do(ctx, t, chromedp.Navigate(base+groupOfRefused))
+	until(ctx, t, `!document.querySelector("h2").innerText.includes("Failures: 40")`)
+	do(ctx, t, chromedp.Click(chromedp.CSS("button[value=again]")))
+	until(ctx, t, shows("Checked: nothing was done yet"))
+	begin(ctx, t, 50)
+	until(ctx, t, shows("Ended"))
 	counts := commandsAgain(t, bus, ids)
 	for _, id := range ids {
 		if counts[id] != 1 {
@@ -197,20 +197,20 @@ func TestAKilledConsoleDoesNothingTwice(t *testing.T) {
 // the command, which is followed to its outcome.
 func TestSendAForm(t *testing.T) {
 	ctx, base := browse(t)
-	do(t, ctx, chromedp.Navigate(base+"/send?type=delegation.change"))
-	until(t, ctx, shows("to be put right"))
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("[name='/mailbox']"), "megan.bowen@contoso.com"), chromedp.SendKeys(chromedp.CSS("[name='/remove']"), "delegate4@contoso.com"))
-	until(t, ctx, shows("The command fits the contract."))
-	do(t, ctx, chromedp.Click(chromedp.CSS("button[value=plan]")))
-	until(t, ctx, shows("This was a dry run"))
-	until(t, ctx, shows("dry run"))
-	picture(t, ctx, "send-plan")
-	do(t, ctx, chromedp.Click(chromedp.CSS("a[href^='/send?like=']")))
-	until(t, ctx, shows("The command fits the contract."))
-	js[bool](t, ctx, `(() => { window.confirm = () => true; document.querySelector("input[name=reason]").value = "HR-4801"; document.querySelector("button[value=send]").click(); return true })()`)
-	until(t, ctx, shows("Sent. This page follows it."))
-	until(t, ctx, shows("It was done at"))
-	until(t, ctx, shows("delegates of megan.bowen@contoso.com"))
+	do(ctx, t, chromedp.Navigate(base+"/send?type=delegation.change"))
+	until(ctx, t, shows("to be put right"))
+	do(ctx, t, chromedp.SendKeys(chromedp.CSS("[name='/mailbox']"), "megan.bowen@contoso.com"), chromedp.SendKeys(chromedp.CSS("[name='/remove']"), "delegate4@contoso.com"))
+	until(ctx, t, shows("The command fits the contract."))
+	do(ctx, t, chromedp.Click(chromedp.CSS("button[value=plan]")))
+	until(ctx, t, shows("This was a dry run"))
+	until(ctx, t, shows("dry run"))
+	picture(ctx, t, "send-plan")
+	do(ctx, t, chromedp.Click(chromedp.CSS("a[href^='/send?like=']")))
+	until(ctx, t, shows("The command fits the contract."))
+	js[bool](ctx, t, `(() => { window.confirm = () => true; document.querySelector("input[name=reason]").value = "HR-4801"; document.querySelector("button[value=send]").click(); return true })()`)
+	until(ctx, t, shows("Sent. This page follows it."))
+	until(ctx, t, shows("It was done at"))
+	until(ctx, t, shows("delegates of megan.bowen@contoso.com"))
 }
 
 // TestASecretIsNeverShown: a password that was typed into a form is in no page, and was sealed or at
@@ -218,16 +218,16 @@ func TestSendAForm(t *testing.T) {
 func TestASecretIsNeverShown(t *testing.T) {
 	const hidden = "Zq7-not-for-anybody"
 	ctx, base := browse(t)
-	do(t, ctx, chromedp.Navigate(base+"/send?type=directory.businessuser.create&example=1"))
-	until(t, ctx, `document.querySelector("[name='/newPassword']").type === "password"`)
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("[name='/newPassword']"), hidden))
-	js[bool](t, ctx, `(() => { document.querySelector("button[value=plan]").click(); return true })()`)
-	until(t, ctx, `location.pathname.startsWith("/operations/")`)
-	until(t, ctx, shows("The command"))
-	if js[bool](t, ctx, fmt.Sprintf("document.documentElement.outerHTML.includes(%q)", hidden)) {
+	do(ctx, t, chromedp.Navigate(base+"/send?type=directory.businessuser.create&example=1"))
+	until(ctx, t, `document.querySelector("[name='/newPassword']").type === "password"`)
+	do(ctx, t, chromedp.SendKeys(chromedp.CSS("[name='/newPassword']"), hidden))
+	js[bool](ctx, t, `(() => { document.querySelector("button[value=plan]").click(); return true })()`)
+	until(ctx, t, `location.pathname.startsWith("/operations/")`)
+	until(ctx, t, shows("The command"))
+	if js[bool](ctx, t, fmt.Sprintf("document.documentElement.outerHTML.includes(%q)", hidden)) {
 		t.Error("the page shows the password")
 	}
-	if strings.Contains(js[string](t, ctx, "location.href"), hidden) {
+	if strings.Contains(js[string](ctx, t, "location.href"), hidden) {
 		t.Error("the address has the password")
 	}
 }
@@ -236,8 +236,8 @@ func TestASecretIsNeverShown(t *testing.T) {
 func TestRetryWhatWaits(t *testing.T) {
 	ctx, base := browse(t)
 	id := event.OperationID(stack.SandboxTenant, hr, "box-1")
-	do(t, ctx, chromedp.Navigate(base+"/operations/"+id))
-	until(t, ctx, shows("Retry now"))
-	js[bool](t, ctx, `(() => { document.querySelector("input[name=reason]").value = "HR-4802"; document.querySelector("button[formaction$='/retry']").click(); return true })()`)
-	until(t, ctx, shows("It is tried again now.")+" || "+shows("its next attempt begins within moments"))
+	do(ctx, t, chromedp.Navigate(base+"/operations/"+id))
+	until(ctx, t, shows("Retry now"))
+	js[bool](ctx, t, `(() => { document.querySelector("input[name=reason]").value = "HR-4802"; document.querySelector("button[formaction$='/retry']").click(); return true })()`)
+	until(ctx, t, shows("It is tried again now.")+" || "+shows("its next attempt begins within moments"))
 }

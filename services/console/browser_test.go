@@ -126,9 +126,6 @@ var visits = []struct {
 	{"send-form", "/send?type=directory.businessuser.create&example=1", []string{"newPassword", "The command", "Dry run"}, ""},
 	{"system", "/system", []string{"8 of 8", "directory_objects", "COMMANDS", "projection-svc", "exchangeonline", "closed"}, ""},
 	{"not-found", "/nothing", []string{"There is no page /nothing."}, ""},
-	{"attention", "/attention", []string{"adaxes", "unreadable"}, ""},
-	{"attention-group", "/attention", []string{"Refused Dietz"}, `a[href^="/attention/group"][href*="adaxes"]`},
-	{"attention-letter", "/attention/letters/1", []string{"unreadable"}, ""},
 }
 
 // maxPage is the size of a page, in bytes.

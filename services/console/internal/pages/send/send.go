@@ -19,7 +19,6 @@ import (
 	"github.com/mailwright/mailwright/services/console/internal/act"
 	"github.com/mailwright/mailwright/services/console/internal/page"
 	"github.com/mailwright/mailwright/services/console/internal/runs"
-	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/operator"
 	"github.com/mailwright/mailwright/services/internal/render"
@@ -190,7 +189,7 @@ func command(r *page.Request) (client.Command, error) {
 	if err != nil {
 		return client.Command{}, err
 	}
-	id, source := "console-"+f.Get("id"), page.CommandSource(r.Person)
+	id, source := "console-"+f.Get("id"), act.SourceOf(r.Person)
 	plans := f.Get("do") == "plan"
 	if again := f.Get("again"); again != "" && !plans { // it takes the place of that operation, once
 		id, source = operator.AgainID(again), act.Source
@@ -199,8 +198,10 @@ func command(r *page.Request) (client.Command, error) {
 	if err != nil {
 		return client.Command{}, err
 	}
-	page.Asked(&e, strings.TrimSpace(f.Get("subject")), strings.TrimSpace(f.Get("correlation")))
-	event.Extend(&e, event.Attribute{Name: event.AttrAuthType, Value: event.AuthTypeUser}, event.Attribute{Name: event.AttrAuthID, Value: r.Person.Name})
+	e.SetTime(time.Now().UTC())
+	e.SetSubject(strings.TrimSpace(f.Get("subject")))
+	event.Extend(&e, event.Attribute{Name: event.AttrCorrelationID, Value: strings.TrimSpace(f.Get("correlation"))},
+		event.Attribute{Name: event.AttrAuthType, Value: event.AuthTypeUser}, event.Attribute{Name: event.AttrAuthID, Value: r.Person.Name})
 	if at := strings.TrimSpace(f.Get("notbefore")); at != "" {
 		if local, err := time.Parse("2006-01-02T15:04", at); err == nil { // the form of a browser's field
 			at = local.UTC().Format(time.RFC3339)
@@ -282,14 +283,7 @@ func (x sender) send(ctx context.Context, r *page.Request) (done page.Done, err 
 			return done, err
 		}
 	}
-	what := audit.Act{Action: audit.Send, Reason: reason, Tenants: []string{c.Tenant}, Operations: []string{c.OperationID()}, Count: 1}
-	var receipt client.Receipt
-	err = act.Record(ctx, x.source, r.Person, what, func(tally *audit.Tally) (err error) {
-		if receipt, err = client.Send(ctx, x.source.JS, c); err == nil {
-			tally.Add(1)
-		}
-		return err
-	})
+	receipt, err := act.Publish(ctx, x.source, r.Person, c, reason)
 	done = page.Done{To: "/operations/" + receipt.OperationID, Notice: "Sent. This page follows it."}
 	if plans {
 		done.Notice = "The dry run is under way: nothing is written. Its plan appears here."
