@@ -44,7 +44,7 @@ func Bounds() []Bound {
 		},
 		{
 			Stream: StreamEvents, MinAge: 90 * day,
-			WhyAge: "a command whose record is gone is carried out again if it is published, delivered or replayed again; COMMANDS keeps it for 30 days unless told otherwise, and projections that are rebuilt have what is left",
+			WhyAge: "a command whose record is gone is carried out again if it is published, delivered or replayed again, and projections that are rebuilt have what is left",
 		},
 		{
 			Stream: StreamMailboxes, MinAge: 30 * day,

@@ -90,6 +90,9 @@ func TestCommandsAreSpreadOverPartitions(t *testing.T) {
 		if !ok || a.Domain != event.DomainMailbox || a.Key != event.Token(key) {
 			t.Fatalf("stored at %+v", a)
 		}
+		if a.Lane()%4 != a.Partition { // the lanes are by the server's own hash
+			t.Errorf("%s is in lane %d and in partition %d", key, a.Lane(), a.Partition)
+		}
 		seen[a.Partition]++
 	}
 	for p, n := range seen {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -153,9 +154,14 @@ func (env *env) succeeded(want int) {
 	if err != nil {
 		env.Fatal(err)
 	}
+	messages, err := all.Messages()
+	if err != nil {
+		env.Fatal(err)
+	}
+	defer messages.Stop()
 	ended := map[string]bool{}
 	for len(ended) < want {
-		m, err := all.Next(jetstream.FetchContext(ctx))
+		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			env.Fatalf("%d of %d have an outcome: %v", len(ended), want, err)
 		}
@@ -199,19 +205,27 @@ func TestLaterCommandsWaitForTheFormerPartitions(t *testing.T) {
 	release := make(chan struct{})
 	started := make(chan string, 10)
 	env := setupStreams(t, event.DomainDelegation)
-	env.serve(event.TypeDelegationChange, operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
+	handler := operation.Handler{Perform: func(_ context.Context, run *operation.Attempt) (operation.Reply, error) {
 		started <- run.Command.ID()
 		if run.Command.ID() == "before" {
 			<-release
 		}
 		return changed(run)
-	}}, func(c *operation.Config) { c.ParkAfter, c.CallTimeout = outcomeTimeout, outcomeTimeout })
+	}}
+	patient := func(c *operation.Config) { c.ParkAfter, c.CallTimeout = outcomeTimeout, outcomeTimeout }
+	env.serve(event.TypeDelegationChange, handler, patient)
 	env.publish(on("a", command("before", valid)))
 	if id := <-started; id != "before" {
 		t.Fatal(id)
 	}
 	repartition(t, env.js, 16, "")
 	env.publish(on("b", command("after", valid)))
+	// It decides at its start what it serves.
+	env.serve(event.TypeDelegationChange, handler, patient)
+	env.until("a new replica serves the former partitions", func() bool { return strings.Count(env.log.String(), "serving partitions") == 2 })
+	if strings.Contains(env.log.String(), "generation=1") {
+		t.Error("it serves the later partitions")
+	}
 	for range 2 { // the change is under way, and another one has to wait
 		items := repartition(t, env.js, 5, "")
 		if !slices.ContainsFunc(items, func(i provision.Item) bool { return i.State == provision.Draining }) ||
@@ -287,4 +301,88 @@ func TestAConsumerIsHandedOver(t *testing.T) {
 	if err != nil || wake.CachedInfo().Config.MaxWaiting != 512 || wake.CachedInfo().Config.MaxAckPending != 256 {
 		t.Errorf("the consumer of wake-ups: %v, %v", wake, err)
 	}
+}
+
+// TestPartitionsChangeInACluster: with three servers, each of which transforms subjects by itself,
+// no command gets lost between the former partitions and the later ones.
+func TestPartitionsChangeInACluster(t *testing.T) {
+	t.Parallel()
+	const keys = 20
+	c := startCluster(t)
+	env := &env{T: t, js: c.jetStream(), log: &logBuffer{}, domain: event.DomainDelegation}
+	apply := func(partitions int) (left int) {
+		s := provision.Settings{Config: topology.Config{Partitions: partitions, Replicas: 3}}
+		if err := provision.Apply(t.Context(), env.js, s, func(i provision.Item) error {
+			if i.State != provision.Unchanged {
+				left++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	apply(2)
+	f := &effects{order: map[string][]string{}, calls: map[string]int{}}
+	for range 2 {
+		c.serveWith(env.log, func(cfg *operation.Config) {
+			cfg.ParkAfter, cfg.Retries = 100*time.Millisecond, operation.Retries{failure.Unavailable: {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour}, failure.Throttled: {First: time.Millisecond, Max: time.Millisecond, Horizon: time.Hour}}
+			cfg.Handlers = map[string]operation.Handler{event.TypeDelegationChange: {Perform: f.perform}}
+		})
+	}
+	publisher := c.jetStream()
+	want := map[string][]string{}
+	published, stop := make(chan struct{}), make(chan struct{})
+	most := 0
+	go func() {
+		defer close(published)
+		pace := time.NewTicker(5 * time.Millisecond)
+		defer pace.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-pace.C:
+			}
+			key := fmt.Sprint("key", i%keys)
+			id := fmt.Sprintf("%s-%s-%d", key, strings.Repeat("x", i%3), i/keys)
+			refused := 0
+			for ; !stored(t, publisher, on(key, command(id, valid))); refused++ {
+			}
+			most = max(most, refused)
+			want[key] = append(want[key], id)
+		}
+	}()
+	for _, partitions := range []int{3, 2} {
+		apply(partitions)
+		env.until("the former partitions are gone", func() bool { return apply(partitions) == 0 })
+	}
+	close(stop)
+	<-published
+	commands := 0
+	for _, ids := range want {
+		commands += len(ids)
+	}
+	env.succeeded(commands)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key, ids := range want {
+		if got := f.order[key]; !slices.Equal(got, ids) {
+			t.Errorf("%s took effect in the order %v, and was published as %v", key, got, ids)
+		}
+	}
+	t.Logf("%d commands, each published again %d times at most", commands, most)
+}
+
+// stored publishes a message once, as a publisher does that tries again when it is not told that the
+// message is stored.
+func stored(t *testing.T, js jetstream.JetStream, m *nats.Msg) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := js.PublishMsg(ctx, m)
+	if err != nil {
+		t.Logf("published again: %v", err)
+	}
+	return err == nil
 }

@@ -227,7 +227,7 @@ func (r *run) switchTo(ctx context.Context, from, next topology.Layout) error {
 const (
 	// replicasTimeout bounds the time for which COMMANDS takes nothing.
 	replicasTimeout = 5 * time.Second
-	replicasPause   = 100 * time.Millisecond
+	replicasPause   = 20 * time.Millisecond
 )
 
 // awaitReplicas returns when every server has stored all messages of COMMANDS, and nothing more has
