@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export GOTOOLCHAIN ?= local
 
-MODULES  := $(dir $(wildcard */go.mod pkg/*/go.mod examples/*/go.mod))
+MODULES  := $(dir $(wildcard */go.mod pkg/*/go.mod services/*/go.mod examples/*/go.mod))
 PROGRAMS := mailwright sandbox directory-svc mailbox-svc delegation-svc inventory-svc projection-svc console
 
 .PHONY: help
@@ -70,7 +70,7 @@ verify-projections: failpoints ## Hold the rows that the last 'make guarantees' 
 bench: ## Measure commands, projections, rebuild, inventories and commands end to end, each against a hand-written floor of the same run; results in build/bench.json. BENCH_FULL=1: a million of each, 20,000 commands in each end-to-end run; takes hours.
 	@mkdir -p build && rm -f build/bench.json
 	@missed=; $(call bench,services,Pipeline,./internal/operation) || missed=1; $(call bench,services,Projection,./projection-svc) || missed=1; \
-	  $(call bench,services,Inventory,./bench) || missed=1; $(call bench,services,EndToEnd,./bench) || missed=1; [ -z "$$missed" ]
+	  $(call bench,services,Inventory,./bench) || missed=1; $(call bench,services,EndToEnd,./bench) || missed=1; $(call bench,services,Console,./bench) || missed=1; [ -z "$$missed" ]
 
 # Results gather in one file. The heap is collected as the programs set it for themselves (services/internal/process).
 bench = (cd $(1) && set -o pipefail && CGO_ENABLED=0 GOGC=400 BENCH_JSON=$(CURDIR)/build/bench.json go test -tags failpoints -run '^$$' -bench $(2) -benchtime 1x -timeout $(if $(BENCH_FULL),8h,40m) $(3) | grep -E '^(bench:|ok|FAIL|---)|_test.go')

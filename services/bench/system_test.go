@@ -50,7 +50,7 @@ func newHost(b *testing.B) *host {
 		b.Fatal(err)
 	}
 	h := &host{B: b, dir: dir, tools: build(b, "bench/vendor", "bench/floor")}
-	h.bin = programs(b, append([]string{"mailwright", stack.Sandbox}, stack.Services...)...)
+	h.bin = programs(b, append([]string{"mailwright", stack.Sandbox, stack.Console}, stack.Services...)...)
 	h.postgres, err = embedded.StartPostgres(b.Context(), postgresConfig(filepath.Join(dir, "postgres")))
 	if err != nil {
 		b.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/mailwright/mailwright/services/console/internal/pages/operations"
 	"github.com/mailwright/mailwright/services/console/internal/pages/overview"
 	"github.com/mailwright/mailwright/services/console/internal/pages/people"
+	"github.com/mailwright/mailwright/services/console/internal/pages/send"
 	"github.com/mailwright/mailwright/services/console/internal/pages/system"
 	"github.com/mailwright/mailwright/services/console/internal/web"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -59,10 +60,11 @@ const poolSize = 8
 // pages are the pages, in the order of the navigation.
 func pages(s page.Source, cfg *config, health *http.Client) []page.Page {
 	return slices.Concat(
-		[]page.Page{overview.New(s), operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
+		[]page.Page{overview.New(s)},
 		attention.New(s),
+		[]page.Page{operations.New(s), operation.New(s), people.New(s), inventory.New(s)},
 		delegates.New(s),
-		[]page.Page{system.New(s, system.Options{Services: cfg.Services, HTTP: health})},
+		[]page.Page{send.New(s), system.New(s, system.Options{Services: cfg.Services, HTTP: health})},
 	)
 }
 
@@ -181,6 +183,9 @@ const minKey = 32
 // signIn gives how people sign in. The link of the local user is printed, and not logged: it holds
 // the token.
 func (c *config) signIn(base string, listens net.Addr, log *slog.Logger) (web.SignIn, error) {
+	if err := c.OIDC.Validate(); err != nil {
+		return nil, err
+	}
 	if c.OIDC.Issuer != "" {
 		var key []byte
 		if text := c.SessionKey.Reveal(); text != "" {

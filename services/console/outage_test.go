@@ -11,8 +11,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 )
 
-// TestOutages takes NATS, Postgres and the console away while a page is open. Each time the page says
-// so and keeps what it showed; when they are back it goes on by itself.
+// TestOutages takes NATS, Postgres and the console away while a page is open. Each time the
+// page says so and keeps what it showed; when they are back it goes on by itself.
 func TestOutages(t *testing.T) {
 	ctx, base := browse(t)
 	restart := func(part string) {
@@ -24,8 +24,8 @@ func TestOutages(t *testing.T) {
 		{stack.Postgres, "Postgres does not answer"}, {stack.NATS, "NATS does not answer"}, {stack.Console, "The console does not answer"},
 	} {
 		t.Run(part.name, func(t *testing.T) {
-			do(t, ctx, chromedp.Navigate(base+"/operations"))
-			until(t, ctx, shows("Anna Berg"))
+			do(ctx, t, chromedp.Navigate(base+"/operations"))
+			until(ctx, t, shows("Anna Berg"))
 			if err := running.Kill(part.name); err != nil {
 				t.Fatal(err)
 			}
@@ -35,26 +35,26 @@ func TestOutages(t *testing.T) {
 					restart(part.name)
 				}
 			}()
-			until(t, ctx, shows(part.says))
-			if !js[bool](t, ctx, shows("Anna Berg")) {
+			until(ctx, t, shows(part.says))
+			if !js[bool](ctx, t, shows("Anna Berg")) {
 				t.Error("what was known is gone")
 			}
 			if part.name == stack.Postgres { // another who comes now sees what was known, and that it is old
-				do(t, ctx, chromedp.Navigate(base+"/operations"))
-				until(t, ctx, shows("Anna Berg"))
-				until(t, ctx, `document.getElementById("stale").textContent !== ""`)
+				do(ctx, t, chromedp.Navigate(base+"/operations"))
+				until(ctx, t, shows("Anna Berg"))
+				until(ctx, t, `document.getElementById("stale").textContent !== ""`)
 			}
 			if part.name == stack.NATS { // nothing is said to be sent that is not
-				do(t, ctx, chromedp.Navigate(base+"/inventory"))
-				do(t, ctx, chromedp.SendKeys(chromedp.CSS("form[action='/inventory/sync'] input[name=reason]"), ticket),
+				do(ctx, t, chromedp.Navigate(base+"/inventory"))
+				do(ctx, t, chromedp.SendKeys(chromedp.CSS("form[action='/inventory/sync'] input[name=reason]"), ticket),
 					chromedp.Click(chromedp.CSS("form[action='/inventory/sync'] button")))
-				until(t, ctx, shows("The command was not sent"))
-				do(t, ctx, chromedp.Navigate(base+"/operations"))
+				until(ctx, t, shows("The command was not sent"))
+				do(ctx, t, chromedp.Navigate(base+"/operations"))
 			}
 			restart(part.name)
 			back = true
-			until(t, ctx, `document.getElementById("problems").textContent === ""`)
-			until(t, ctx, `document.getElementById("stale").textContent === ""`)
+			until(ctx, t, `document.getElementById("problems").textContent === ""`)
+			until(ctx, t, `document.getElementById("stale").textContent === ""`)
 		})
 	}
 }

@@ -69,7 +69,8 @@ func provider(t *testing.T, console string) (issuer string) {
 	return issuer
 }
 
-// openConsole starts a second console of the running system, by its own settings, and gives its address.
+// openConsole starts a second console of the running system, by its own settings, and gives its
+// address.
 func openConsole(t *testing.T, env func(base string) []string) string {
 	t.Helper()
 	port := func() string {
@@ -247,8 +248,8 @@ func TestWhoHasNoRoleSeesNothing(t *testing.T) {
 	}
 }
 
-// TestATenantsPeopleSeeThatTenantAlone keeps somebody to a tenant that has nothing: no page may show
-// a row of the other one, and no action may reach it.
+// TestATenantsPeopleSeeThatTenantAlone keeps somebody to a tenant that has nothing: no page may
+// show a row of the other one, and no action may reach it.
 func TestATenantsPeopleSeeThatTenantAlone(t *testing.T) {
 	base, issuer := openOIDC(t)
 	browser, _, _ := signIn(t, base, issuer, "kate")

@@ -63,7 +63,7 @@ const (
 )
 
 // connect connects as an administrator of NATS.
-func connect(ctx context.Context) (jetstream.JetStream, func(), error) {
+func connect() (jetstream.JetStream, func(), error) {
 	nc, err := nats.Connect(running.Endpoints.NATS)
 	if err != nil {
 		return nil, nil, err
@@ -77,7 +77,7 @@ func connect(ctx context.Context) (jetstream.JetStream, func(), error) {
 func fill(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	js, end, err := connect(ctx)
+	js, end, err := connect()
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func fill(ctx context.Context) error {
 		return err
 	}
 	var ended []client.Receipt
-	send := func(await bool, id string, make func() (client.Command, error), subject string) error {
+	send := func(await bool, make func() (client.Command, error), subject string) error {
 		cmd, err := make()
 		if err != nil {
 			return err
@@ -103,11 +103,11 @@ func fill(ctx context.Context) error {
 	}
 	for i, name := range []string{"Anna Berg", "Ben Costa", "Refused Dietz", "Refused Ebert", sentinel} {
 		id := fmt.Sprint("joiner-", i)
-		if err := send(true, id, func() (client.Command, error) { return client.New(stack.SandboxTenant, hr, id, user(name, i)) }, name); err != nil {
+		if err := send(true, func() (client.Command, error) { return client.New(stack.SandboxTenant, hr, id, user(name, i)) }, name); err != nil {
 			return err
 		}
 	}
-	if err := send(false, "box-1", func() (client.Command, error) {
+	if err := send(false, func() (client.Command, error) {
 		return client.New(stack.SandboxTenant, hr, "box-1", event.MailboxCreateData{DirectoryObject: "CN=Not Yet,OU=Sales,DC=example,DC=com", Parameters: event.MailboxParameters{Alias: "notyet"}})
 	}, "Not Yet"); err != nil {
 		return err
@@ -116,16 +116,16 @@ func fill(ctx context.Context) error {
 		"del-1": {Mailbox: "alex@contoso.com", Add: []string{"delegate2@contoso.com"}},
 		"del-2": {Mailbox: "nobody@contoso.com"}, // rejected: neither add nor remove
 	} {
-		if err := send(true, id, func() (client.Command, error) { return client.New(stack.SandboxTenant, hr, id, data) }, data.Mailbox); err != nil {
+		if err := send(true, func() (client.Command, error) { return client.New(stack.SandboxTenant, hr, id, data) }, data.Mailbox); err != nil {
 			return err
 		}
 	}
-	if err := send(true, "inv-1", func() (client.Command, error) {
+	if err := send(true, func() (client.Command, error) {
 		return client.New(stack.SandboxTenant, hr, "inv-1", event.InventorySyncData{})
 	}, "inventory"); err != nil {
 		return err
 	}
-	if err := send(true, "read-all", func() (client.Command, error) {
+	if err := send(true, func() (client.Command, error) {
 		return client.New(stack.SandboxTenant, hr, "read-all", event.DelegationReadData{})
 	}, "every mailbox"); err != nil {
 		return err
@@ -155,8 +155,8 @@ const (
 	entraClient = "a1b2c3d4-0001-4000-8000-000000000001"
 )
 
-// drift takes a delegate away at the vendor, as somebody with Exchange's own tools does, and has the
-// mailbox read.
+// drift takes a delegate away at the vendor, as somebody with Exchange's own tools does, and
+// has the mailbox read.
 func drift(ctx context.Context, js jetstream.JetStream) error {
 	exchange := (&clientcredentials.Config{
 		ClientID: entraClient, ClientSecret: "entra-sandbox-secret", TokenURL: running.Endpoints.Sandbox + "/entra/" + entraTenant + "/oauth2/v2.0/token",

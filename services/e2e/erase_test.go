@@ -19,11 +19,12 @@ import (
 	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
+	"github.com/mailwright/mailwright/services/internal/permissions"
 )
 
-// TestEraseAPerson fills every stream and table with two persons, kills the erasure of one at each of
-// its steps, and lets it end. Nothing about that one is left in any stream or row, everything about
-// the other is, the rows equal a replay, and nobody is told or created anew.
+// TestEraseAPerson fills every stream and table with two persons, kills the erasure of one at each
+// of its steps, and lets it end. Nothing about that one is left in any stream or row, everything
+// about the other is, the rows equal a replay, and nobody is told or created anew.
 func TestEraseAPerson(t *testing.T) {
 	t.Parallel()
 	if backend == testkit.Containers {
@@ -132,9 +133,14 @@ func (s *env) endOpen(operationID string) {
 	s.outcome(event.DomainDelegation, "cancel")
 }
 
-// erase runs mailwright erase.
+// erase runs mailwright erase, as the user whose permissions it needs.
 func (s *env) erase(args ...string) (string, error) {
-	return s.cli(append([]string{"erase"}, args...)...)
+	s.Helper()
+	seed, err := s.SeedFile(permissions.Erasure)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.cli(append([]string{"erase", "--nats-nkey", seed}, args...)...)
 }
 
 // cli runs mailwright against the system, as an administrator.

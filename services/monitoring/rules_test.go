@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -81,6 +83,19 @@ func (a *alerting) firing(ctx context.Context, from, to time.Time, every time.Du
 		slices.Sort(found[r.Name()])
 	}
 	return found, nil
+}
+
+// TestPrometheusReadsTheAlerts: the configuration that docker-compose.yml mounts names the file, and
+// the job that the rules expect.
+func TestPrometheusReadsTheAlerts(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.LoadFile(root+"deploy/prometheus/prometheus.yml", false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.RuleFiles) != 1 || filepath.Base(cfg.RuleFiles[0]) != "alerts.yaml" || len(cfg.ScrapeConfigs) != 1 || cfg.ScrapeConfigs[0].JobName != "mailwright" {
+		t.Errorf("rules %v, jobs %+v", cfg.RuleFiles, cfg.ScrapeConfigs)
+	}
 }
 
 // healthy is a system at work, of which no alert fires. Some series are just below what an alert

@@ -32,7 +32,8 @@ func TestProgramsHoldNoKnownVulnerability(t *testing.T) {
 
 var vulnerable = regexp.MustCompile(`(?m)^Vulnerability #\d+: (\S+)`)
 
-// vulnerabilities are those of a program, in code that it holds. The error says why it is not known.
+// vulnerabilities are those of a program, in code that it holds. The error says why they are not
+// known.
 func vulnerabilities(t *testing.T, database, name string) (faults []string, err error) {
 	t.Helper()
 	args := []string{"-mode", "binary", filepath.Join(bin, name)}

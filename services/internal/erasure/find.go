@@ -93,23 +93,25 @@ func (f *Found) Counts() Counts {
 type finder struct {
 	Config
 	match Matcher
-	*Found
+	found *Found
 }
 
-// find reads every stream from its beginning to its end: what names the person, and the rest of each
-// operation of which something does. known are operations that an erasure before this one has found.
+// find reads every stream from its beginning to its end: what names the person, and the rest of
+// each operation of which something does. known are operations that an erasure before this one has
+// found.
 func (c Config) find(ctx context.Context, known []Operation) (*Found, error) {
 	f := &finder{c, NewMatcher(c.Match), &Found{operations: map[Operation]bool{}}}
 	for _, o := range known {
-		f.operations[o] = true
+		f.found.operations[o] = true
 	}
 	if err := f.each(ctx, topology.StreamEvents, f.onEvent); err != nil {
 		return nil, err
 	}
-	// A command or a dead letter may be the first to tell of an operation that has others before it.
-	for size := -1; size != len(f.operations); {
-		size = len(f.operations)
-		f.commands, f.letters, f.letterOf = nil, nil, map[Operation]uint64{}
+	// A command or a dead letter may be the first to tell of an operation that has others before
+	// it.
+	for size := -1; size != len(f.found.operations); {
+		size = len(f.found.operations)
+		f.found.commands, f.found.letters, f.found.letterOf = nil, nil, map[Operation]uint64{}
 		if err := f.each(ctx, topology.StreamDead, f.onLetter); err != nil {
 			return nil, err
 		}
@@ -117,7 +119,7 @@ func (c Config) find(ctx context.Context, known []Operation) (*Found, error) {
 			return nil, err
 		}
 	}
-	for stream, sequences := range map[string]*[]uint64{topology.StreamMailboxes: &f.observations, topology.StreamDrift: &f.drift} {
+	for stream, sequences := range map[string]*[]uint64{topology.StreamMailboxes: &f.found.observations, topology.StreamDrift: &f.found.drift} {
 		err := f.each(ctx, stream, func(m message) {
 			if f.isMeant(m) {
 				*sequences = append(*sequences, m.sequence)
@@ -127,12 +129,12 @@ func (c Config) find(ctx context.Context, known []Operation) (*Found, error) {
 			return nil, err
 		}
 	}
-	f.Operations = slices.SortedFunc(maps.Keys(f.operations), func(a, b Operation) int { return strings.Compare(a.String(), b.String()) })
+	f.found.Operations = slices.SortedFunc(maps.Keys(f.found.operations), func(a, b Operation) int { return strings.Compare(a.String(), b.String()) })
 	var err error
-	if f.rows, err = c.countRows(ctx); err != nil {
+	if f.found.rows, err = c.countRows(ctx); err != nil {
 		return nil, err
 	}
-	return f.Found, f.check(ctx)
+	return f.found, f.check(ctx)
 }
 
 // message is one of a stream.
@@ -193,8 +195,8 @@ func (f *finder) onEvent(m message) {
 	tenant, domain := topology.SubjectTokens(m.subject)
 	token := m.subject[strings.LastIndex(m.subject, ".")+1:]
 	o := Operation{tenant, domain, token}
-	if !f.operations[o] && f.isMeant(m) {
-		f.operations[o] = true
+	if !f.found.operations[o] && f.isMeant(m) {
+		f.found.operations[o] = true
 	}
 }
 
@@ -208,31 +210,31 @@ func (f *finder) onCommand(m message) {
 	if command, err := event.ReadCommand(m.header, m.data); err == nil && ok {
 		o.ID = event.OperationOf(address.Tenant, command.Event)
 	}
-	if !f.operations[o] && !f.isMeant(m) {
+	if !f.found.operations[o] && !f.isMeant(m) {
 		return
 	}
 	if o.ID != "" {
-		f.operations[o] = true
+		f.found.operations[o] = true
 	}
-	f.commands = append(f.commands, stored{m.sequence, address, o})
+	f.found.commands = append(f.found.commands, stored{m.sequence, address, o})
 }
 
 func (f *finder) onLetter(m message) {
 	letter, _ := event.ReadDeadLetter(m.data)
 	tenant, domain := topology.SubjectTokens(m.subject)
 	o := Operation{tenant, domain, letter.OperationID}
-	if !f.operations[o] && !f.isMeant(m) {
+	if !f.found.operations[o] && !f.isMeant(m) {
 		return
 	}
-	f.letters = append(f.letters, m.sequence)
+	f.found.letters = append(f.found.letters, m.sequence)
 	if o.ID != "" {
-		f.operations[o] = true
-		f.letterOf[o] = m.sequence
+		f.found.operations[o] = true
+		f.found.letterOf[o] = m.sequence
 	}
 }
 
-// lastOf reads the state of an operation by its last event, and counts its events. state is "" if it
-// has none.
+// lastOf reads the state of an operation by its last event, and counts its events. state is "" if
+// it has none.
 func (f *finder) lastOf(ctx context.Context, events jetstream.Stream, o Operation) (state event.State, err error) {
 	subject := topology.EventSubject(o.Tenant, o.Domain, o.ID)
 	m, err := events.GetLastMsgForSubject(ctx, subject)
@@ -246,7 +248,7 @@ func (f *finder) lastOf(ctx context.Context, events jetstream.Stream, o Operatio
 	if err != nil {
 		return "", fmt.Errorf("count the events of operation %s: %w", o.ID, err)
 	}
-	f.events += info.State.Subjects[subject]
+	f.found.events += info.State.Subjects[subject]
 	return stateOf(m.Header, m.Data), nil
 }
 

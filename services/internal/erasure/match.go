@@ -107,8 +107,8 @@ func begunBefore(before string) bool {
 	return size > 0 && (isLetter(r) || strings.ContainsRune("._+-", r))
 }
 
-// goesOn reports whether the text behind a word belongs to it. A full stop that nothing follows ends
-// a sentence.
+// goesOn reports whether the text behind a word belongs to it. A full stop that nothing follows
+// ends a sentence.
 func goesOn(behind string) bool {
 	r, size := utf8.DecodeRuneInString(behind)
 	if size > 0 && strings.ContainsRune(".-_", r) {

@@ -28,18 +28,18 @@ func (f *finder) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range f.Operations {
+	for _, o := range f.found.Operations {
 		state, err := f.lastOf(ctx, events, o)
 		if err != nil {
 			return err
 		}
 		if why := f.why(o, state, inFlight, waiting); why != "" {
-			f.Open = append(f.Open, Open{o, why})
+			f.found.Open = append(f.found.Open, Open{o, why})
 		}
 	}
-	for _, c := range f.commands {
+	for _, c := range f.found.commands {
 		if c.operation.ID == "" && inFlight[c.sequence] {
-			f.Open = append(f.Open, Open{c.operation, fmt.Sprintf("its command, message %d of COMMANDS, is still in flight: try again soon", c.sequence)})
+			f.found.Open = append(f.found.Open, Open{c.operation, fmt.Sprintf("its command, message %d of COMMANDS, is still in flight: try again soon", c.sequence)})
 		}
 	}
 	return nil
@@ -47,8 +47,8 @@ func (f *finder) check(ctx context.Context) error {
 
 // why says what is missing to the end of an operation; "" for nothing.
 func (f *finder) why(o Operation, state event.State, inFlight map[uint64]bool, waiting map[Operation]bool) string {
-	commands := slices.DeleteFunc(slices.Clone(f.commands), func(c stored) bool { return c.operation != o })
-	switch letter, dead := f.letterOf[o]; {
+	commands := slices.DeleteFunc(slices.Clone(f.found.commands), func(c stored) bool { return c.operation != o })
+	switch letter, dead := f.found.letterOf[o]; {
 	case slices.ContainsFunc(commands, func(c stored) bool { return inFlight[c.sequence] }):
 		return "a command of it is still in flight: try again when it has its outcome"
 	case waiting[o]:
@@ -76,7 +76,7 @@ func (f *finder) inFlight(ctx context.Context) (map[uint64]bool, error) {
 		return nil, err
 	}
 	list := map[uint64]bool{}
-	for _, c := range f.commands {
+	for _, c := range f.found.commands {
 		acked, err := f.isAcked(ctx, layout, c)
 		if err != nil {
 			return nil, err
@@ -100,10 +100,10 @@ func (f *finder) isAcked(ctx context.Context, layout topology.Layout, c stored) 
 func (f *finder) waiting(ctx context.Context) (map[Operation]bool, error) {
 	list := map[Operation]bool{}
 	bySequence := map[uint64]Operation{}
-	for _, c := range f.commands {
+	for _, c := range f.found.commands {
 		bySequence[c.sequence] = c.operation
 	}
-	f.schedules = nil
+	f.found.schedules = nil
 	occupied := map[string]bool{}
 	scheduled := map[string][]uint64{}
 	err := f.eachParked(ctx, func(m message) {
@@ -125,7 +125,7 @@ func (f *finder) waiting(ctx context.Context) (map[Operation]bool, error) {
 	})
 	for key, sequences := range scheduled {
 		if !occupied[key] {
-			f.schedules = append(f.schedules, sequences...)
+			f.found.schedules = append(f.found.schedules, sequences...)
 		}
 	}
 	return list, err

@@ -13,8 +13,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/replay"
 )
 
-// countRows counts the rows of the projections that name the person. A row may outlive the messages that
-// it was made from.
+// countRows counts the rows of the projections that name the person. A row may outlive the messages
+// that it was made from.
 func (c Config) countRows(ctx context.Context) (n uint64, err error) {
 	c.report("reading rows")
 	tables, err := replay.Tables(ctx, c.Pool)

@@ -16,7 +16,8 @@ import (
 // rechecker checks every command once more: a consumer of its own delivers each again. Once a
 // command is older than RecheckAfter, it must have an outcome, or still be on its way to one. A
 // command that is neither was acknowledged by something other than us, for instance by a person
-// with a NATS tool, and ends as a dead letter. The rechecker reads; it never calls a vendor.
+// with a NATS tool, and ends as a dead letter. The rechecker removes commands with secrets that
+// have ended; it never calls a vendor.
 type rechecker struct{ engine *Engine }
 
 func (r rechecker) name() string { return bus.RecheckConsumer(r.engine.cfg.Domain).Durable }

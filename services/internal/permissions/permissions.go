@@ -124,7 +124,7 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.erasure(), o.auditor())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.auditor(), o.erasure())
 	for _, name := range o.Operators {
 		users = append(users, o.operator(PersonalOperator(name)))
 	}
@@ -133,8 +133,8 @@ func Users(o Options) []User {
 	}
 	for i := range users {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}
-		users[i].Publish = compact(users[i].Publish)
-		users[i].Deny = compact(users[i].Deny)
+		users[i].Publish = compact(o.inDomain(users[i].Publish))
+		users[i].Deny = compact(o.inDomain(users[i].Deny))
 	}
 	if o.TrustUnauthenticated {
 		everything := []Rule{{">", "tests"}}

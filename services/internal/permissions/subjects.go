@@ -2,6 +2,7 @@ package permissions
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -30,8 +31,8 @@ type consumer struct {
 	owned                bool // it has a pinned client
 }
 
-// consumers are those of a domain: those of two generations of partitions, which take turns, and the
-// others.
+// consumers are those of a domain: those of two generations of partitions, which take turns, and
+// the others.
 func (o Options) consumers(d event.Domain) []consumer {
 	all := bus.OtherConsumers(d)
 	for generation := range 2 {
@@ -53,32 +54,40 @@ func (o Options) durables() []string {
 			if !slices.Contains(projected(), c.stream) {
 				continue
 			}
-			list = append(list, o.changes(c)...)
+			list = append(list, o.consumerAPI(c, "CREATE"), o.consumerAPI(c, "CREATE")+".>", o.consumerAPI(c, "MSG.NEXT"), o.consumerAPI(c, "DELETE"))
 		}
 	}
 	return list
 }
 
-// wakeUps match the same requests about the consumers of PARKED.
-func (o Options) wakeUps() []string {
-	var list []string
-	for _, d := range event.Domains() {
-		for _, c := range o.consumers(d) {
-			if c.stream == topology.StreamParked {
-				list = append(list, o.changes(c)...)
-			}
+// erased names the streams out of which an erasure takes single messages.
+func erased() []string {
+	return []string{topology.StreamCommands, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked}
+}
+
+// api is the subject of a request to JetStream. Where there is a domain, [Options.inDomain] adds
+// the domain's.
+func (o Options) api(request string) string {
+	return topology.APIPrefix(jetstream.JetStreamOptions{APIPrefix: o.JetStream.APIPrefix}) + request
+}
+
+// inDomain adds the subjects of requests to the domain's JetStream. A server of the domain maps
+// them to its own before it checks what a user may publish; a server that has the domain behind a
+// leaf node does not.
+func (o Options) inDomain(list []Rule) []Rule {
+	if o.JetStream.Domain == "" {
+		return list
+	}
+	prefix := topology.APIPrefix(jetstream.JetStreamOptions{Domain: o.JetStream.Domain})
+	var both []Rule
+	for _, r := range list {
+		both = append(both, r)
+		if request, isRequest := strings.CutPrefix(r.Subject, jetstream.DefaultAPIPrefix); isRequest {
+			both = append(both, Rule{prefix + request, r.Why})
 		}
 	}
-	return list
+	return both
 }
-
-// changes are the requests that change a consumer, or take its messages.
-func (o Options) changes(c consumer) []string {
-	return []string{o.consumerAPI(c, "CREATE"), o.consumerAPI(c, "CREATE") + ".>", o.consumerAPI(c, "MSG.NEXT"), o.consumerAPI(c, "DELETE")}
-}
-
-// api is the subject of a request to JetStream.
-func (o Options) api(request string) string { return topology.APIPrefix(o.JetStream) + request }
 
 // consumerAPI is the subject of a request about a consumer.
 func (o Options) consumerAPI(c consumer, request string) string {

@@ -124,6 +124,26 @@ func (o Options) acts(u *User) {
 	u.audited()
 }
 
+// erasure takes what is about a person out of every stream. The request that purges EVENTS, and
+// those that delete, name in their bodies what they are about.
+func (o Options) erasure() User {
+	u := User{Name: Erasure, Role: "takes a person's data out (mailwright erase); every tenant"}
+	u.publish("looks for the person; makes the rows anew", o.streamInfo(allStreams()...)...)
+	for _, stream := range append(projected(), topology.StreamDrift) {
+		u.publish("looks for the person; makes the rows anew", append(o.follow(stream), o.api("CONSUMER.DELETE."+stream+".*"))...)
+	}
+	for _, stream := range append(projected(), topology.StreamDrift, topology.StreamParked) {
+		u.publish("reads the state of operations, and what waits", append(o.readMessage(stream), o.readLast(stream, ">"))...)
+	}
+	for _, stream := range erased() {
+		u.publish("takes messages out", o.api("STREAM.MSG.DELETE."+stream))
+	}
+	u.publish("takes the records of operations out", o.api("STREAM.PURGE."+topology.StreamEvents))
+	u.deny("consumers of the workers", o.durables()...)
+	u.audited()
+	return u
+}
+
 // auditor reads what people did, and nothing else.
 func (o Options) auditor() User {
 	u := User{Name: Auditor, Role: "reads what people did (mailwright audit)"}
@@ -132,30 +152,10 @@ func (o Options) auditor() User {
 	return u
 }
 
-// audited are the rules of a user whose program does what a person tells it. It publishes in AUDIT on
-// the subjects of its own name alone: so NATS vouches for the user.
+// audited are the rules of a user whose program does what a person tells it. It publishes in AUDIT
+// on the subjects of its own name alone: so NATS vouches for the user.
 func (u *User) audited() {
 	u.publish("tells AUDIT what the person does", topology.AuditOf(u.Name), audit.UserInfoSubject())
-}
-
-// erasure takes what is about a person out of every stream. The request that purges EVENTS, and those
-// that delete, name in their bodies what they are about.
-func (o Options) erasure() User {
-	u := User{Name: Erasure, Role: "takes a person's data out (mailwright erase); every tenant"}
-	u.publish("looks for the person; makes the rows anew", o.streamInfo(allStreams()...)...)
-	for _, stream := range []string{
-		topology.StreamCommands, topology.StreamEvents, topology.StreamMailboxes, topology.StreamDrift, topology.StreamDead, topology.StreamParked,
-	} {
-		u.publish("looks for the person; makes the rows anew", append(o.follow(stream), o.api("CONSUMER.DELETE."+stream+".*"))...)
-		u.publish("reads the state of operations; makes the rows anew", append(o.readMessage(stream), o.readLast(stream, ">"))...)
-		if stream != topology.StreamEvents {
-			u.publish("takes messages out", o.api("STREAM.MSG.DELETE."+stream))
-		}
-	}
-	u.publish("takes the records of operations out", o.api("STREAM.PURGE."+topology.StreamEvents))
-	u.deny("consumers of the workers", o.durables()...)
-	u.deny("wake-ups", o.wakeUps()...)
-	return u
 }
 
 // publisher publishes the commands of a scope and awaits their outcomes.

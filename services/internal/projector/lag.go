@@ -21,6 +21,10 @@ type Lag struct {
 	Halt error
 }
 
+// lagConsumerAge is when the server deletes the consumer of a measurement. projection-svc may not
+// delete consumers itself: it could delete those of the workers.
+const lagConsumerAge = 5 * time.Second
+
 // MeasureLag measures the lag of a projection at a position: the zero [Checkpoint] for a projection
 // that never ran. The error is about NATS.
 func MeasureLag(ctx context.Context, js jetstream.JetStream, p Projection, at Checkpoint) (Lag, error) {
@@ -41,13 +45,11 @@ func MeasureLag(ctx context.Context, js jetstream.JetStream, p Projection, at Ch
 	}
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(at.Sequence) + 1, FilterSubjects: p.Subjects(),
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: inactiveThreshold,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: true, InactiveThreshold: lagConsumerAge,
 	})
 	if err != nil {
 		return lag, fmt.Errorf("stream %s: %w", p.Stream(), err)
 	}
-	// Without this the server deletes it after inactiveThreshold.
-	defer func() { _ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }()
 	lag.Messages = consumer.CachedInfo().NumPending
 	if lag.Messages == 0 {
 		return lag, nil

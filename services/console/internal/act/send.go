@@ -20,16 +20,21 @@ func SourceOf(p page.Person) string { return Source + "/" + url.PathEscape(p.Nam
 const sendTimeout = 5 * time.Second
 
 // Send stores a command of a person, and writes that to AUDIT. about is whom the command is about;
-// reason goes with every event of the operation, as its ticket. Send does not wait for NATS: what
-// is sent when NATS comes back would surprise whoever has turned away by then. The error says in
-// words for a person what became of the command.
+// reason goes with every event of the operation, as its ticket. See [Publish].
 func Send(ctx context.Context, s page.Source, p page.Person, c client.Command, about, reason string) (client.Receipt, error) {
-	if s.NATS.Status() != nats.CONNECTED {
-		return client.Receipt{}, page.Unavailable("The command was not sent: NATS does not answer. Nothing has changed; try again when it is back.")
-	}
 	c.SetTime(time.Now().UTC())
 	c.SetSubject(about)
 	event.Extend(&c.Event, event.Attribute{Name: event.AttrCorrelationID, Value: reason})
+	return Publish(ctx, s, p, c, reason)
+}
+
+// Publish stores a command that is complete, and writes that to AUDIT. It does not wait for NATS:
+// what is sent when NATS comes back would surprise whoever has turned away by then. The error says
+// in words for a person what became of the command.
+func Publish(ctx context.Context, s page.Source, p page.Person, c client.Command, reason string) (client.Receipt, error) {
+	if s.NATS.Status() != nats.CONNECTED {
+		return client.Receipt{}, page.Unavailable("The command was not sent: NATS does not answer. Nothing has changed; try again when it is back.")
+	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	var receipt client.Receipt

@@ -68,7 +68,7 @@ func (l *Local) signIn(w http.ResponseWriter, r *http.Request, token, to string)
 		http.Error(w, "The session could not be made.", http.StatusInternalServerError)
 		return
 	}
-	http.Redirect(w, r, local(to), http.StatusSeeOther)
+	http.Redirect(w, r, local(to), http.StatusSeeOther) //nolint:gosec // local keeps it within the console
 }
 
 type door struct{ Problem, Provider, To string }

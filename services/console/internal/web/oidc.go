@@ -35,7 +35,7 @@ type OIDCFlags struct {
 	TenantGroups   map[string]string `help:"Groups whose people are kept to tenants, GROUP=TENANT,TENANT. Who is in none of them sees every tenant." placeholder:"GROUP=TENANT"`
 }
 
-// Validate says which settings are missing. kong calls it.
+// Validate says which settings are missing.
 func (f OIDCFlags) Validate() error {
 	switch {
 	case f.Issuer == "":

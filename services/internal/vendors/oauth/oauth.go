@@ -68,6 +68,8 @@ type Source struct {
 	cached  atomic.Pointer[token]
 	refused atomic.Pointer[refusal] // the last answer, if it refused the credentials
 	asking  chan struct{}           // held by the one call that may ask the token endpoint
+	// refusedFlag is set while the last answer refused the credentials.
+	refusedFlag *metrics.Flag
 }
 
 // token is an access token and the time from which a new one is fetched.
@@ -96,7 +98,9 @@ func New(cfg Config) (*Source, error) {
 		Transport:     roundTripper{transport.New(cfg.HTTP)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Source{vendor: cfg.Vendor, grant: cfg.grant, http: client, asking: make(chan struct{}, 1)}, nil
+	s := &Source{vendor: cfg.Vendor, grant: cfg.grant, http: client, asking: make(chan struct{}, 1)}
+	s.refusedFlag = metrics.NewFlag(s, metrics.VendorCredentialsRefused.WithLabelValues(cfg.Vendor))
+	return s, nil
 }
 
 var errMissing = errors.New("is missing")
@@ -149,18 +153,16 @@ func (s *Source) Token(ctx context.Context) (secret.String, error) {
 		return secret.String{}, cmp.Or(s.resting(), err)
 	}
 	s.cached.Store(t)
-	if s.refused.Swap(nil) != nil {
-		metrics.VendorCredentialsRefused.WithLabelValues(s.vendor).Dec()
-	}
+	s.refused.Store(nil)
+	s.refusedFlag.Set(false)
 	return t.value, nil
 }
 
 // rest begins the rest of the credentials, if err says that they are wrong.
 func (s *Source) rest(err error) {
 	if f := failure.Of(err); credentialCodes[f.Code] {
-		if s.refused.Swap(&refusal{*f, time.Now().Add(max(credentialRest, f.RetryAfter))}) == nil {
-			metrics.VendorCredentialsRefused.WithLabelValues(s.vendor).Inc()
-		}
+		s.refused.Store(&refusal{*f, time.Now().Add(max(credentialRest, f.RetryAfter))})
+		s.refusedFlag.Set(true)
 	}
 }
 

@@ -52,18 +52,15 @@ func NewLimiter(vendor string, l Limits) *Limiter {
 	}
 	if l.BreakAfter >= 0 {
 		after, pause := cmp.Or(l.BreakAfter, 20), cmp.Or(l.BreakFor, 10*time.Second)
+		open := metrics.NewFlag(g, metrics.VendorCircuitsOpen.WithLabelValues(vendor))
 		g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Timeout:     pause,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(after) },
 			// the caller's doing, not the vendor's
 			IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
-			OnStateChange: func(_ string, from, to gobreaker.State) {
-				open := metrics.VendorCircuitsOpen.WithLabelValues(vendor)
-				if from == gobreaker.StateOpen {
-					open.Dec()
-				}
+			OnStateChange: func(_ string, _, to gobreaker.State) {
+				open.Set(to == gobreaker.StateOpen)
 				if to == gobreaker.StateOpen {
-					open.Inc()
 					g.triesAt.Store(time.Now().Add(pause).UnixNano())
 				}
 			},

@@ -24,7 +24,8 @@ type Rest struct {
 	refusal *failure.Error // nil while the credentials are accepted
 	pause   time.Duration  // the last one
 	until   time.Time
-	probing bool // a call tries whether they are accepted by now
+	probing bool          // a call tries whether they are accepted by now
+	refused *metrics.Flag // nil before the first refusal
 }
 
 // Enter returns the refusal that still stands, with the time until the next attempt as its
@@ -56,9 +57,10 @@ func (r *Rest) Refused(f *failure.Error) *failure.Error {
 	if r.refusal == nil || r.probing { // not for calls that were under way together
 		r.pause = min(max(minRest, r.pause*restGrowth), maxRest)
 	}
-	if r.refusal == nil {
-		metrics.VendorCredentialsRefused.WithLabelValues(f.Vendor).Inc()
+	if r.refused == nil {
+		r.refused = metrics.NewFlag(r, metrics.VendorCredentialsRefused.WithLabelValues(f.Vendor))
 	}
+	r.refused.Set(true)
 	r.refusal = f
 	r.until = time.Now().Add(r.pause)
 	r.probing = false
@@ -71,8 +73,8 @@ func (r *Rest) Refused(f *failure.Error) *failure.Error {
 func (r *Rest) Accepted() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.refusal != nil {
-		metrics.VendorCredentialsRefused.WithLabelValues(r.refusal.Vendor).Dec()
+	if r.refused != nil {
+		r.refused.Set(false)
 	}
 	r.refusal = nil
 	r.pause = 0

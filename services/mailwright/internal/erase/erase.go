@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/user"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/mailwright/mailwright/services/internal/audit"
 	"github.com/mailwright/mailwright/services/internal/erasure"
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 	"github.com/mailwright/mailwright/services/internal/permissions"
@@ -24,9 +24,9 @@ import (
 type Command struct {
 	Match  []string `required:"" env:"-" placeholder:"TEXT" help:"What names the person, such as a mail address: at least 5 characters, a whole word, in any case of letters. Give it several times for several names."`
 	Tenant []string `env:"-" help:"Only the data of these tenants."`
-	Reason string   `env:"-" help:"Why, for the record; such as the number of a ticket, and nothing that names the person."`
 	DryRun bool     `env:"-" help:"Only show what would be erased."`
 	Yes    bool     `short:"y" env:"-" help:"Do not ask."`
+	app.ReasonFlag
 	failpoint.Flags
 }
 
@@ -34,8 +34,8 @@ type Command struct {
 func (Command) Help() string {
 	return `Finds the operations of which a command, an event or a dead letter names the person, and the observations and
 drift of mailboxes that do. Takes them out of COMMANDS, DEAD, PARKED, EVENTS, MAILBOXES and DRIFT, and then makes
-all rows in Postgres anew from what is left, as 'mailwright projection rebuild' does. The view erasures keeps
-when that was, who did it, why, and how many messages it took out.
+all rows in Postgres anew from what is left, as 'mailwright projection rebuild' does. AUDIT and the view erasures
+keep when that was, who did it, why, and how many messages it took out.
 
 Nothing is erased while one of the operations is open, or a command of one is still in flight: they are named.
 If it is killed, the same call again goes on; so does any other call of it.
@@ -65,23 +65,20 @@ func (c *Command) check() error {
 			return app.Usage("--match %q: must have at least %d characters, and no space around them", text, minMatch)
 		}
 	}
-	switch {
-	case erasure.NewMatcher(c.Match).Text(c.Reason):
+	if erasure.NewMatcher(c.Match).Text(c.Reason) {
 		return app.Usage("--reason: must not name the person, since it stays; give the number of a ticket")
-	case c.Reason == "" && !c.DryRun:
-		return app.Usage("--reason is missing: say why, such as with the number of a ticket; --dry-run needs none")
-	default:
+	}
+	if c.DryRun {
 		return nil
 	}
+	return c.CheckReason("an erasure")
 }
 
 // result is what --json prints.
 type result struct {
-	// Erased says whether the counts are of what was erased; else of what would be.
-	Erased bool `json:"erased"`
-	// Record is that of what was erased.
-	*erasure.Record
-	// Counts are of what would be erased.
+	// Erased is the record of what was erased.
+	Erased *erasure.Record `json:"erased,omitempty"`
+	// Found counts what would be erased.
 	Found      *erasure.Counts     `json:"found,omitempty"`
 	Operations []erasure.Operation `json:"operations,omitempty"`
 	Open       []erasure.Open      `json:"open,omitempty"`
@@ -102,24 +99,39 @@ func (c *Command) Run(ctx context.Context, a *app.App) error {
 		return err
 	}
 	counts := found.Counts()
-	if c.DryRun || len(found.Open) > 0 {
+	open := len(found.Open) > 0
+	if c.DryRun || open || counts == (erasure.Counts{}) {
 		err := c.show(a, result{Found: &counts, Operations: found.Operations, Open: found.Open})
-		if err == nil && len(found.Open) > 0 {
-			err = erasure.ErrOpen
+		switch {
+		case err != nil, !open:
+			return err
+		case c.DryRun:
+			return erasure.ErrOpen
 		}
+	} else if err := c.confirm(a, counts); err != nil {
 		return err
 	}
-	if counts == (erasure.Counts{}) {
-		return c.show(a, result{Found: &counts})
-	}
-	if err := c.confirm(a, counts); err != nil {
-		return err
-	}
-	record, err := erasure.Run(ctx, cfg, found)
+	record, err := c.erase(ctx, a, cfg, found)
 	if err != nil {
 		return err
 	}
-	return c.show(a, result{Erased: true, Record: &record})
+	return c.show(a, result{Erased: &record})
+}
+
+// erase erases, and tells AUDIT. What is open is refused.
+func (c *Command) erase(ctx context.Context, a *app.App, cfg erasure.Config, found *erasure.Found) (record erasure.Record, err error) {
+	act := audit.Act{Action: audit.Erase, Reason: c.Reason, Tenants: c.Tenant, Count: len(found.Operations)}
+	err = a.RecorderAs(cfg.JS, permissions.Erasure).Record(ctx, act, func(tally *audit.Tally) error {
+		record, err = erasure.Run(ctx, cfg, found)
+		if errors.Is(err, erasure.ErrOpen) {
+			return audit.Refused(err)
+		}
+		if err == nil {
+			tally.Add(record.Operations)
+		}
+		return err
+	})
+	return record, err
 }
 
 func (c *Command) confirm(a *app.App, n erasure.Counts) error {
@@ -157,20 +169,11 @@ func (c *Command) connect(ctx context.Context, a *app.App) (cfg erasure.Config, 
 	}
 	progress := a.NewProgress()
 	cfg = erasure.Config{
-		JS: js, Pool: pool, Log: a.Log, Match: c.Match, Tenants: c.Tenant, Person: person(), Reason: c.Reason,
+		JS: js, Pool: pool, Log: a.Log, Match: c.Match, Tenants: c.Tenant, Person: app.Caller(), Reason: c.Reason,
 		Progress:   func(stage string) { progress.Set(stage, 0, 0, "") },
 		Failpoints: c.Set(),
 	}
 	return cfg, func() { nc.Close(); pool.Close() }, nil
-}
-
-// person is the user of this machine.
-func person() string {
-	u, err := user.Current()
-	if err != nil {
-		return "unknown"
-	}
-	return u.Username
 }
 
 // show prints what was found, or erased.
@@ -178,8 +181,8 @@ func (c *Command) show(a *app.App, r result) error {
 	if a.JSON {
 		return a.PrintJSON(r)
 	}
-	if r.Erased {
-		_, err := fmt.Fprintf(a.Out, "erased %s: erasure %d\n", describe(r.Counts), r.Erasure)
+	if r.Erased != nil {
+		_, err := fmt.Fprintf(a.Out, "erased %s: erasure %d\n", describe(r.Erased.Counts), r.Erased.Erasure)
 		return err
 	}
 	open := map[erasure.Operation]string{}

@@ -77,7 +77,9 @@ func (c *Apply) Run(ctx context.Context, a *app.App) error {
 // made before.
 func (c *Apply) apply(ctx context.Context, a *app.App, js jetstream.JetStream, wanted provision.Settings, tell func(provision.Item) error) error {
 	act := audit.Act{Action: audit.ApplyStreams, Reason: c.Reason}
+	auditIsNew := false
 	err := provision.Plan(ctx, js, wanted, func(i provision.Item) error {
+		auditIsNew = auditIsNew || i.Name == topology.StreamAudit && i.State == provision.Missing
 		if i.State == provision.Missing || i.State == provision.Differs {
 			act.Targets, act.Count = append(act.Targets, i.Kind+" "+i.Name), act.Count+1
 		}
@@ -94,6 +96,9 @@ func (c *Apply) apply(ctx context.Context, a *app.App, js jetstream.JetStream, w
 	}
 	return a.RecorderAs(js, permissions.Streams).Record(ctx, act, func(done *audit.Tally) error {
 		return provision.Apply(ctx, js, wanted, func(i provision.Item) error {
+			if auditIsNew && i.Name == topology.StreamAudit {
+				i.State = provision.Made
+			}
 			if i.State == provision.Made || i.State == provision.Changed {
 				done.Add(1)
 			}

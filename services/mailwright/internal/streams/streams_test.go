@@ -34,16 +34,16 @@ func TestApplyMakesWhatPlanShows(t *testing.T) {
 	run := func(args ...string) apptest.Result {
 		return run(t, append(args, "--partitions", "2", "--nats-url", s.URL)...)
 	}
-	if r := run("plan"); r.Code != app.ExitDifferent || !strings.Contains(r.Out, "missing  stream COMMANDS") || !strings.Contains(r.Out, "0 as they must be, 51 missing, 0 made, 0 changed, 0 differ") {
+	if r := run("plan"); r.Code != app.ExitDifferent || !strings.Contains(r.Out, "missing  stream COMMANDS") || !strings.Contains(r.Out, "0 as they must be, 52 missing, 0 made, 0 changed, 0 differ") {
 		t.Errorf("plan at first: code %d\n%s%s", r.Code, r.Out, r.Err)
 	}
 	if _, err := s.JS.Stream(t.Context(), "COMMANDS"); err == nil {
 		t.Error("a plan has made a stream")
 	}
-	if r := run("apply"); r.Code != 0 || !strings.Contains(r.Out, "made     consumer PARKED/mailbox-7") || !strings.Contains(r.Out, "0 as they must be, 0 missing, 51 made, 0 changed, 0 differ") {
+	if r := run("apply"); r.Code != 0 || !strings.Contains(r.Out, "made     consumer PARKED/mailbox-7") || !strings.Contains(r.Out, "0 as they must be, 0 missing, 52 made, 0 changed, 0 differ") {
 		t.Errorf("apply: code %d\n%s%s", r.Code, r.Out, r.Err)
 	}
-	if r := run("plan"); r.Code != 0 || r.Out != "51 as they must be, 0 missing, 0 made, 0 changed, 0 differ\n" {
+	if r := run("plan"); r.Code != 0 || r.Out != "52 as they must be, 0 missing, 0 made, 0 changed, 0 differ\n" {
 		t.Errorf("plan at last: code %d\n%s%s", r.Code, r.Out, r.Err)
 	}
 }

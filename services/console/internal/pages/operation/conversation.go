@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,7 @@ func (o reader) cause(ctx context.Context, r *page.Request, n node) (string, err
 const (
 	nodeWidth, nodeHeight = 190, 46
 	columnGap, rowGap     = 44, 12
+	gridColumns           = 4
 )
 
 // graph draws the operations of a conversation from the left to the right: what caused another
@@ -117,6 +119,13 @@ func arrange(nodes []node) (places map[string]place, columns, rows int) {
 	}
 	filled := map[int]int{}
 	places = map[string]place{}
+	if !slices.ContainsFunc(nodes, func(n node) bool { _, ok := byID[n.Cause]; return ok }) {
+		for i, n := range nodes { // nothing is known to have caused another
+			column := i % gridColumns
+			places[n.ID] = place{4 + column*(nodeWidth+columnGap/2), 4 + i/gridColumns*(nodeHeight+rowGap)}
+		}
+		return places, min(len(nodes), gridColumns), (len(nodes) + gridColumns - 1) / gridColumns
+	}
 	for _, n := range nodes {
 		column := 0
 		for at := n; column < len(nodes); column++ {

@@ -59,8 +59,8 @@ type data struct {
 	More     int // events that the page leaves out
 	Sequence uint64
 	// May says what the person may do, and what makes sense.
-	MayRetry, MayCancel, MaySendAgain, MayEdit bool
-	Letters                                    []explain.DeadLetter
+	MayRetry, MayCancel, MaySendAgain, MayEdit, MayRepeat bool
+	Letters                                               []explain.DeadLetter
 }
 
 // Title names the operation.
@@ -110,6 +110,8 @@ func (o reader) load(ctx context.Context, r *page.Request) (data, error) {
 	d.Moments, d.Left = few(d.Timeline)
 	d.Events, d.More = shownEvents(f.Events)
 	d.may(r.Person)
+	planned := f.Command != nil && f.Command.DryRun && d.State == event.StateSucceeded
+	d.MayRepeat = planned && r.Person.May(page.Operator)
 	d.Related, err = o.related(ctx, r, d.Explanation, f)
 	d.Graph = graph(t.OperationID, d.Related)
 	return d, err

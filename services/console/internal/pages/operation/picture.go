@@ -70,7 +70,7 @@ var lanes = []struct {
 	phase explain.Phase
 	label string
 }{
-	{explain.PhaseQueued, "queued"},
+	{explain.PhaseQueued, "received"},
 	{explain.PhaseCalling, "at the vendor"},
 	{explain.PhaseWaiting, "waiting"},
 	{explain.PhaseUnknown, "unknown"},
