@@ -73,7 +73,7 @@ func (s ConnFlags) connect(name string, log *slog.Logger, connect func(...nats.O
 	if err != nil {
 		return nil, nil, err
 	}
-	where, err := s.JetStreamFlags.Options()
+	where, err := s.Options()
 	if err != nil {
 		return nil, nil, err
 	}
