@@ -124,12 +124,16 @@ func checkGroup(ctx context.Context, t *testing.T, base string, want int) {
 // begin sends the checked group again, at a rate.
 func begin(ctx context.Context, t *testing.T, perSecond int) {
 	t.Helper()
-	js[bool](ctx, t, fmt.Sprintf(`(() => { document.querySelector("input[name=rate]").value = "%d"; document.querySelector("input[name=reason]").value = "CHG-99"; document.querySelector("form[action$='/go'] button").click(); return true })()`, perSecond))
+	js[bool](ctx, t, fmt.Sprintf(`(() => {
+  document.querySelector("input[name=rate]").value = "%d";
+  document.querySelector("input[name=reason]").value = "CHG-99";
+  document.querySelector("form[action$='/go'] button").click();
+  return true })()`, perSecond))
 	until(ctx, t, `location.pathname.endsWith("-go")`)
 }
 
-// TestPutRightTwoHundredFailures is what an operator does after a vendor refused 200 commands for one
-// cause: the group is checked, sent again, and gone.
+// TestPutRightTwoHundredFailures is what an operator does after a vendor refused 200 commands for
+// one cause: the group is checked, sent again, and gone.
 func TestPutRightTwoHundredFailures(t *testing.T) {
 	bus, end, err := connect()
 	if err != nil {
@@ -207,14 +211,17 @@ func TestSendAForm(t *testing.T) {
 	picture(ctx, t, "send-plan")
 	do(ctx, t, chromedp.Click(chromedp.CSS("a[href^='/send?like=']")))
 	until(ctx, t, shows("The command fits the contract."))
-	js[bool](ctx, t, `(() => { window.confirm = () => true; document.querySelector("input[name=reason]").value = "HR-4801"; document.querySelector("button[value=send]").click(); return true })()`)
+	js[bool](ctx, t, `(() => {
+  window.confirm = () => true;
+  document.querySelector("input[name=reason]").value = "HR-4801";
+  document.querySelector("button[value=send]").click();
+  return true })()`)
 	until(ctx, t, shows("Sent. This page follows it."))
 	until(ctx, t, shows("It was done at"))
 	until(ctx, t, shows("delegates of megan.bowen@contoso.com"))
 }
 
-// TestASecretIsNeverShown: a password that was typed into a form is in no page, and was sealed or at
-// least is no part of an event.
+// TestASecretIsNeverShown: a password that was typed into a form stands in no page and no address.
 func TestASecretIsNeverShown(t *testing.T) {
 	const hidden = "Zq7-not-for-anybody"
 	ctx, base := browse(t)

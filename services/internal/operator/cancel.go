@@ -87,8 +87,8 @@ func stream(ctx context.Context, js jetstream.JetStream, name string) (jetstream
 	return s, nil
 }
 
-// CheckCancel says why a cancel cannot help, by a *[RefusedError]. Whether its source may cancel the
-// operation is for the service to say.
+// CheckCancel says why a cancel cannot help, by a *[RefusedError]. Whether its source may cancel
+// the operation is for the service to say.
 func CheckCancel(ctx context.Context, js jetstream.JetStream, t Target) error {
 	last, err := lastEvent(ctx, js, t)
 	if errors.Is(err, ErrNoRecord) {

@@ -73,8 +73,8 @@ type Done struct {
 // File is an answer that is no page.
 type File struct {
 	Path string
-	// Method is GET where it is empty. One of method POST changes nothing; its form is too long for an
-	// address, or must not stand in one.
+	// Method is GET where it is empty. One of method POST changes nothing; its form is too long for
+	// an address, or must not stand in one.
 	Method string
 	Least  Role
 	Serve  func(http.ResponseWriter, *http.Request, *Request) error

@@ -1,5 +1,6 @@
-// Package runs does the same to many operations or dead letters: at a rate, with progress, written to
-// AUDIT. A run is checked first: the check says of each what would be done, or why it is refused.
+// Package runs does the same to many operations or dead letters: at a rate, with progress, written
+// to AUDIT. A run is checked first: the check says of each what would be done, or why it is
+// refused.
 //
 // Runs are held in memory. One that a crash ended is not gone on with; what it had done is done
 // once, since each action has an id that is derived from what it is about. The same run again does

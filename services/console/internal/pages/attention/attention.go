@@ -1,5 +1,5 @@
-// Package attention is "Needs attention": dead letters, failures, unknown outcomes and waits after a
-// failure, grouped by cause, and what a person can do about each group.
+// Package attention is "Needs attention": dead letters, failures, unknown outcomes and waits after
+// a failure, grouped by cause, and what a person can do about each group.
 package attention
 
 import (

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxCounted is how many rows of a kind are grouped, the latest first: no page counts to the end.
+	// maxCounted is how many rows of a kind are grouped, the latest first: no page counts to the
+	// end.
 	maxCounted = 10_000
 	// maxMembers is how many members of a group are listed.
 	maxMembers = 100
@@ -32,9 +33,9 @@ type kind struct {
 	name, label, hint string
 	// actions that help, by their names in package runs.
 	actions []string
-	// rows selects (at, tenant, operation, letter, domain, type, vendor, failure, code, text, about),
-	// the latest first. $1 are the tenants, $2 is the beginning of the time, $3 bounds the rows, $4 is
-	// the source of commands that are sent again.
+	// rows selects (at, tenant, operation, letter, domain, type, vendor, failure, code, text,
+	// about), the latest first. $1 are the tenants, $2 is the beginning of the time, $3 bounds the
+	// rows, $4 is the source of commands that are sent again.
 	rows string
 }
 
@@ -57,15 +58,18 @@ var kinds = []kind{
 		rows: ended("rejected"),
 	},
 	{
-		name: "waiting", label: "Waiting after a failure", hint: "They are tried again by themselves. Once the cause is put right, they need not wait.", actions: []string{"retry", "cancel"},
-		rows: open("waiting", "AND waiting_reason = 'failure'"),
+		name: "waiting", label: "Waiting after a failure", hint: "They are tried again by themselves. Once the cause is put right, they need not wait.",
+		actions: []string{"retry", "cancel"},
+		rows:    open("waiting", "AND waiting_reason = 'failure'"),
 	},
 }
 
 // open selects operations that are in a state.
 func open(state, further string) string {
-	return `SELECT coalesce(failing_since, received_at), tenant, operation_id, 0::bigint, domain, command_type, failure_vendor, failure_kind, failure_code, failure_text, coalesce(nullif(subject, ''), key)
-  FROM operations WHERE ($1::text[] IS NULL OR tenant = ANY ($1)) AND state IN ('received', 'started', 'waiting', 'unknown') AND state = '` + state + `' ` + further + `
+	return `SELECT coalesce(failing_since, received_at), tenant, operation_id, 0::bigint, domain, command_type, failure_vendor, failure_kind, failure_code,
+       failure_text, coalesce(nullif(subject, ''), key)
+  FROM operations WHERE ($1::text[] IS NULL OR tenant = ANY ($1))
+   AND state IN ('received', 'started', 'waiting', 'unknown') AND state = '` + state + `' ` + further + `
    AND $2::timestamptz IS NOT NULL AND $4 <> '' ORDER BY next_attempt_at LIMIT $3`
 }
 

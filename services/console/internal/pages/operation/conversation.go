@@ -26,8 +26,8 @@ type node struct {
 // maxRelated bounds how many operations of a conversation are shown.
 const maxRelated = 30
 
-// related are the operations that belong together: of one correlation id, and what one is sent again
-// for, cancels, or was caused by. The operation itself is among them.
+// related are the operations that belong together: of one correlation id, and what one is sent
+// again for, cancels, or was caused by. The operation itself is among them.
 func (o reader) related(ctx context.Context, r *page.Request, x explain.Explanation, f explain.Facts) ([]node, error) {
 	ids := []string{x.OperationID, x.CausedByOperation, operator.OperationBehind(x.ID), cancelledBy(x.Tenant, f.Events)}
 	rows, err := page.Rows[node](ctx, o.source, `
@@ -92,7 +92,8 @@ func graph(self string, nodes []node) template.HTML {
 	places, columns, rows := arrange(nodes)
 	width, height := columns*(nodeWidth+columnGap)-columnGap+8, rows*(nodeHeight+rowGap)-rowGap+8
 	var w strings.Builder
-	fmt.Fprintf(&w, `<svg class="graph" viewBox="0 0 %d %d" width="%d" height="%d" role="group" aria-label="Operations that belong together, causes on the left">`, width, height, width, height)
+	fmt.Fprintf(&w, `<svg class="graph" viewBox="0 0 %d %d" width="%d" height="%d" role="group" aria-label="Operations that belong together, causes on the left">`,
+		width, height, width, height)
 	for _, n := range nodes {
 		from, ok := places[n.Cause]
 		if !ok {

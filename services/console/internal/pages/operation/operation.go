@@ -156,8 +156,8 @@ func clock(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UT
 const (
 	// maxMoments bounds the list of moments: of more, the first and the last are shown.
 	maxMoments = 60
-	// maxShownEvents bounds the events on the page, and maxEventText each of them, in bytes: the file
-	// has all.
+	// maxShownEvents bounds the events on the page, and maxEventText each of them, in bytes: the
+	// file has all.
 	maxShownEvents = 12
 	maxEventText   = 3000
 )

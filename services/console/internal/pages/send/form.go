@@ -67,8 +67,8 @@ type field struct {
 	Rows []field
 }
 
-// secretSuffix follows the path of a list whose value may be a secret that is typed in a field of its
-// own.
+// secretSuffix follows the path of a list whose value may be a secret that is typed in a field of
+// its own.
 const secretSuffix = "/secret"
 
 // spareRows is how many empty rows a list of objects has.
@@ -221,8 +221,8 @@ func valueFrom(s *schema, path string, form url.Values, sibling map[string]any) 
 // maxRows bounds the rows of a list of objects.
 const maxRows = 200
 
-// linesFrom makes a list of lines. Adaxes' type of a property says whether its values are numbers or
-// booleans.
+// linesFrom makes a list of lines. Adaxes' type of a property says whether its values are numbers
+// or booleans.
 func linesFrom(s *schema, text, propertyType string) (any, bool) {
 	of := any("string")
 	if _, single := s.Items.Type.(string); s.Items != nil && single {

@@ -57,8 +57,8 @@ type data struct {
 	Subject     string
 	Correlation string
 	ID          string
-	// Again is the operation that the command takes the place of, Letter the dead letter that it was
-	// made of.
+	// Again is the operation that the command takes the place of, Letter the dead letter that it
+	// was made of.
 	Again, Letter string
 	HasSecrets    bool
 	Example       string
