@@ -41,8 +41,8 @@ func (f JetStreamFlags) Options() (jetstream.JetStreamOptions, error) {
 	}
 }
 
-// NewJetStream returns a handle that uses the same JetStream as the options o say. It is where every
-// handle of the services is made.
+// NewJetStream returns a handle that uses the same JetStream as the options o say. It is where
+// every handle of the services is made.
 func NewJetStream(nc *nats.Conn, o jetstream.JetStreamOptions, options ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	switch {
 	case o.Domain != "":

@@ -64,7 +64,8 @@ accounts { MAILWRIGHT {
 } }
 `
 
-// imported has the streams in one account, and the programs in another, which imports what they use.
+// imported has the streams in one account, and the programs in another, which imports what they
+// use.
 const imported = `
 port: -1
 jetstream { store_dir: %q }

@@ -31,8 +31,8 @@ type consumer struct {
 	owned                bool // it has a pinned client
 }
 
-// consumers are those of a domain: those of two generations of partitions, which take turns, and the
-// others.
+// consumers are those of a domain: those of two generations of partitions, which take turns, and
+// the others.
 func (o Options) consumers(d event.Domain) []consumer {
 	all := bus.OtherConsumers(d)
 	for generation := range 2 {
@@ -60,15 +60,15 @@ func (o Options) durables() []string {
 	return list
 }
 
-// api is the subject of a request to JetStream. Where there is a domain, [Options.inDomain] adds the
-// domain's.
+// api is the subject of a request to JetStream. Where there is a domain, [Options.inDomain] adds
+// the domain's.
 func (o Options) api(request string) string {
 	return topology.APIPrefix(jetstream.JetStreamOptions{APIPrefix: o.JetStream.APIPrefix}) + request
 }
 
-// inDomain adds the subjects of requests to the domain's JetStream. A server of the domain maps them
-// to its own before it checks what a user may publish; a server that has the domain behind a leaf
-// node does not.
+// inDomain adds the subjects of requests to the domain's JetStream. A server of the domain maps
+// them to its own before it checks what a user may publish; a server that has the domain behind a
+// leaf node does not.
 func (o Options) inDomain(list []Rule) []Rule {
 	if o.JetStream.Domain == "" {
 		return list
