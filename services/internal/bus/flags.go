@@ -26,8 +26,8 @@ type JetStreamFlags struct {
 	JSAPIPrefix string `name:"js-api-prefix" help:"Prefix under which the account imports JetStream's API from the account that has the streams." placeholder:"PREFIX"`
 }
 
-// Options are those of a JetStream handle. The error names the flag.
-func (f JetStreamFlags) Options() (jetstream.JetStreamOptions, error) {
+// JetStreamOptions are those of a handle. The error names the flag.
+func (f JetStreamFlags) JetStreamOptions() (jetstream.JetStreamOptions, error) {
 	o := jetstream.JetStreamOptions{Domain: f.JSDomain, APIPrefix: f.JSAPIPrefix}
 	switch {
 	case f.JSDomain != "" && f.JSAPIPrefix != "":
@@ -60,7 +60,7 @@ func (s ConnFlags) Connect(ctx context.Context, name string, log *slog.Logger) (
 	if err != nil {
 		return nil, nil, err
 	}
-	where, err := s.JetStreamFlags.Options()
+	where, err := s.JetStreamOptions()
 	if err != nil {
 		return nil, nil, err
 	}

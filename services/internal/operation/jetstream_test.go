@@ -137,7 +137,7 @@ func TestWhereJetStreamIs(t *testing.T) {
 func TestPermissionsInADomain(t *testing.T) {
 	t.Parallel()
 	where := bus.JetStreamFlags{JSDomain: "hub"}
-	options, err := where.Options()
+	options, err := where.JetStreamOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
