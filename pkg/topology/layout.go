@@ -12,8 +12,8 @@ import (
 	"github.com/mailwright/mailwright/pkg/event"
 )
 
-// Lanes is the number of parts into which the keys that wait in PARKED are spread. It is fixed: what
-// waits keeps its place while the number of partitions changes.
+// Lanes is the number of parts into which the keys that wait in PARKED are spread. It is fixed:
+// what waits keeps its place while the number of partitions changes.
 const Lanes = 8
 
 // MaxPartitions bounds the partitions of a domain. Each is a consumer of COMMANDS, and with 4 times
@@ -22,7 +22,8 @@ const Lanes = 8
 const MaxPartitions = 64
 
 // Generation is a number of partitions, and which change of it that was. Commands that were stored
-// under different generations have different subjects, so the change has an exact place in COMMANDS.
+// under different generations have different subjects, so the change has an exact place in
+// COMMANDS.
 type Generation struct {
 	// Number counts the changes; 0 is how the stream was made.
 	Number     int
@@ -143,8 +144,8 @@ func (a Address) Overflow() Address {
 	return Address{Tenant: a.Tenant, Domain: a.Domain, Key: OverflowKey(a.Lane())}
 }
 
-// CommandFilter matches the commands of one partition: mailwright.cmd.*.<domain>.<partition>.*, with
-// the generation before the partition once the number of partitions was changed.
+// CommandFilter matches the commands of one partition: mailwright.cmd.*.<domain>.<partition>.*,
+// with the generation before the partition once the number of partitions was changed.
 func CommandFilter(domain event.Domain, generation, partition int) string {
 	place := append(Generation{Number: generation}.tokens(), strconv.Itoa(partition))
 	return join("cmd", "*", string(domain), strings.Join(place, "."), "*")

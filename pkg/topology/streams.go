@@ -59,9 +59,9 @@ const (
 // advisories precede the subjects on which JetStream tells what a consumer gave up.
 const advisories = "$JS.EVENT.ADVISORY.CONSUMER."
 
-// Streams returns the streams as code, as they are made. Every field that the promises of Mailwright
-// hang on is set here and checked by [Ensure]; placement, compression and the like are the
-// operator's, and so are limits within their [Bounds].
+// Streams returns the streams as code, as they are made. Every field that the promises of
+// Mailwright hang on is set here and checked by [Ensure]; placement, compression and the like are
+// the operator's, and so are limits within their [Bounds].
 func Streams(c Config) []jetstream.StreamConfig {
 	stream := func(name, description string, subjects ...string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
@@ -208,8 +208,8 @@ type Change struct{ Field, From, To string }
 func (c Change) String() string { return fmt.Sprintf("%s: %s becomes %s", c.Field, c.From, c.To) }
 
 // Changes lists what makes a stream what it is to be. next is the whole configuration that it is to
-// have: what is not ours stays. Where the limits of c name nothing, those of the stream stay too, if
-// they are within their bounds.
+// have: what is not ours stays. Where the limits of c name nothing, those of the stream stay too,
+// if they are within their bounds.
 func Changes(c Config, want, got jetstream.StreamConfig) (changes []Change, next jetstream.StreamConfig) {
 	next = got
 	setFields(&next, want)

@@ -86,8 +86,8 @@ type Address struct {
 	// Tenant is the token as its publisher wrote it: the name of a tenant, or of none.
 	Tenant string
 	Domain event.Domain
-	// Generation and Partition say where COMMANDS holds the command; see [Layout]. They are 0 in the
-	// address of what waits in PARKED.
+	// Generation and Partition say where COMMANDS holds the command; see [Layout]. They are 0 in
+	// the address of what waits in PARKED.
 	Generation, Partition int
 	// Key is the token as its publisher chose it. Ours is made by [event.Token]. Another publisher
 	// may use any token, so it is compared and passed on as it is, and never decoded.

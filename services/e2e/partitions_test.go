@@ -19,8 +19,8 @@ import (
 )
 
 // TestPartitionsChangeUnderKills: while a publisher goes on, the partitions become 16 and then 4.
-// `mailwright streams apply` is killed again and again, a little later each time, and so are the two
-// replicas. Each key's commands take effect in order, and each has one outcome.
+// `mailwright streams apply` is killed again and again, a little later each time, and so are the
+// two replicas. Each key's commands take effect in order, and each has one outcome.
 func TestPartitionsChangeUnderKills(t *testing.T) {
 	t.Parallel()
 	if backend == testkit.Containers {

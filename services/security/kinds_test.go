@@ -126,8 +126,8 @@ func durableKinds(stream, name, d string, add func(string, ...[]string)) {
 	add("$JS.ACK."+place+".1.2.3.4.5", worker)
 	add("$JS.ACK._.abcdefgh."+place+".1.2.3.4.5", worker)
 	add("$JS.API.CONSUMER.CREATE." + place)
-	// A filter of another generation of partitions, or a narrower one, is none that a service takes:
-	// it checks its consumers.
+	// A filter of another generation of partitions, or a narrower one, is none that a service
+	// takes: it checks its consumers.
 	add("$JS.API.CONSUMER.CREATE."+place+".mailwright.cmd.contoso."+d+".0.key", only(stream == "COMMANDS", "streams"))
 	add("$JS.API.CONSUMER.CREATE."+place+".mailwright.cmd.*."+d+".3.0.*", only(stream == "COMMANDS", "streams"))
 	add("$JS.API.CONSUMER.DURABLE.CREATE." + place)

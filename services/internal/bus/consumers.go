@@ -34,7 +34,8 @@ func durable(name, filter string) jetstream.ConsumerConfig {
 // is created again, and EVENTS answers every command that has its outcome.
 //
 // It is named <domain>-<partition>, and <domain>-odd-<partition> in generations with an odd number,
-// so that those of two generations exist at a time, and permissions can name all of them beforehand.
+// so that those of two generations exist at a time, and permissions can name all of them
+// beforehand.
 func CommandConsumer(domain event.Domain, generation, partition int) jetstream.ConsumerConfig {
 	name := fmt.Sprintf("%s-%d", domain, partition)
 	if generation%2 == 1 {
@@ -187,8 +188,8 @@ var consumerFields = []topology.Field[jetstream.ConsumerConfig]{
 	{Name: "backoff", Value: func(c jetstream.ConsumerConfig) any { return fmt.Sprint(c.BackOff) }},
 }
 
-// tunedFields are those that change how fast a consumer is, and how soon another process takes over.
-// A version that changes one works with consumers of the one before.
+// tunedFields are those that change how fast a consumer is, and how soon another process takes
+// over. A version that changes one works with consumers of the one before.
 var tunedFields = []topology.Field[jetstream.ConsumerConfig]{
 	{Name: "ack_wait", Value: func(c jetstream.ConsumerConfig) any { return c.AckWait }},
 	{Name: "max_ack_pending", Value: func(c jetstream.ConsumerConfig) any { return c.MaxAckPending }},

@@ -26,8 +26,8 @@ type JetStreamFlags struct {
 	JSAPIPrefix string `name:"js-api-prefix" help:"Prefix under which the account imports JetStream's API from the account that has the streams." placeholder:"PREFIX"`
 }
 
-// Options are those of a JetStream handle. The error names the flag.
-func (f JetStreamFlags) Options() (jetstream.JetStreamOptions, error) {
+// JetStreamOptions are those of a handle. The error names the flag.
+func (f JetStreamFlags) JetStreamOptions() (jetstream.JetStreamOptions, error) {
 	o := jetstream.JetStreamOptions{Domain: f.JSDomain, APIPrefix: f.JSAPIPrefix}
 	switch {
 	case f.JSDomain != "" && f.JSAPIPrefix != "":
@@ -41,8 +41,8 @@ func (f JetStreamFlags) Options() (jetstream.JetStreamOptions, error) {
 	}
 }
 
-// NewJetStream returns a handle that uses the same JetStream as the options o say. It is where every
-// handle of the services is made.
+// NewJetStream returns a handle that uses the same JetStream as the options o say. It is where
+// every handle of the services is made.
 func NewJetStream(nc *nats.Conn, o jetstream.JetStreamOptions, options ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	switch {
 	case o.Domain != "":
@@ -73,7 +73,7 @@ func (s ConnFlags) connect(name string, log *slog.Logger, connect func(...nats.O
 	if err != nil {
 		return nil, nil, err
 	}
-	where, err := s.Options()
+	where, err := s.JetStreamOptions()
 	if err != nil {
 		return nil, nil, err
 	}

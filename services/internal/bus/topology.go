@@ -36,8 +36,8 @@ func OtherConsumers(domain event.Domain) []StreamConsumer {
 	return append(list, StreamConsumer{topology.StreamCommands, RecheckConsumer(domain)})
 }
 
-// CheckConsumer holds a consumer against what the promises of Mailwright need of it; the error names
-// each field.
+// CheckConsumer holds a consumer against what the promises of Mailwright need of it; the error
+// names each field.
 func CheckConsumer(stream string, want, got jetstream.ConsumerConfig) error {
 	return topology.Differences("consumer "+want.Durable+" of stream "+stream, consumerFields, withDefaults(want), got,
 		"`mailwright streams plan` shows it, and `mailwright streams apply` changes it")

@@ -64,7 +64,8 @@ accounts { MAILWRIGHT {
 } }
 `
 
-// imported has the streams in one account, and the programs in another, which imports what they use.
+// imported has the streams in one account, and the programs in another, which imports what they
+// use.
 const imported = `
 port: -1
 jetstream { store_dir: %q }
@@ -136,7 +137,7 @@ func TestWhereJetStreamIs(t *testing.T) {
 func TestPermissionsInADomain(t *testing.T) {
 	t.Parallel()
 	where := bus.JetStreamFlags{JSDomain: "hub"}
-	options, err := where.Options()
+	options, err := where.JetStreamOptions()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ import (
 // Only the replica that has the partition parks commands, and only the key's wake-up removes them;
 // each of these handles one message of a key at a time. So a key never has two commands under way.
 //
-// Wake-ups are spread over lanes, by the key alone. A change of the number of partitions leaves them
-// where they are.
+// Wake-ups are spread over lanes, by the key alone. A change of the number of partitions leaves
+// them where they are.
 type parking struct {
 	js         jetstream.JetStream
 	parked     jetstream.Stream

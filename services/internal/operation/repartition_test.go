@@ -374,8 +374,8 @@ func TestPartitionsChangeInACluster(t *testing.T) {
 	t.Logf("%d commands, each published again %d times at most", commands, most)
 }
 
-// stored publishes a message once, as a publisher does that tries again when it is not told that the
-// message is stored.
+// stored publishes a message once, as a publisher does that tries again when it is not told that
+// the message is stored.
 func stored(t *testing.T, js jetstream.JetStream, m *nats.Msg) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -103,8 +103,8 @@ func (r *run) changeConsumer(ctx context.Context, want bus.StreamConsumer, got j
 }
 
 // replaceRecheck makes the consumer anew that delivers each command a second time, behind what the
-// old one has acknowledged. What that one had not acknowledged is looked at once more, which changes
-// nothing.
+// old one has acknowledged. What that one had not acknowledged is looked at once more, which
+// changes nothing.
 func (r *run) replaceRecheck(ctx context.Context, want bus.StreamConsumer, got jetstream.ConsumerInfo) error {
 	next := want.Config
 	next.DeliverPolicy, next.OptStartSeq = jetstream.DeliverByStartSequencePolicy, got.AckFloor.Stream+1
@@ -123,9 +123,9 @@ const (
 	idlePause = 50 * time.Millisecond
 )
 
-// replaceWake makes a consumer of wake-ups anew while none of its wake-ups is being worked on: it is
-// paused, and those that were delivered are waited for. PARKED is a work queue, so the new consumer
-// has exactly what the old one has not acknowledged.
+// replaceWake makes a consumer of wake-ups anew while none of its wake-ups is being worked on: it
+// is paused, and those that were delivered are waited for. PARKED is a work queue, so the new
+// consumer has exactly what the old one has not acknowledged.
 func (r *run) replaceWake(ctx context.Context, want bus.StreamConsumer) (State, error) {
 	name := want.Config.Durable
 	if _, err := r.js.PauseConsumer(ctx, want.Stream, name, time.Now().Add(pauseFor)); err != nil {

@@ -233,7 +233,8 @@ const (
 // awaitReplicas returns when every server has stored all messages of COMMANDS, and nothing more has
 // come for a while.
 func (r *run) awaitReplicas(ctx context.Context, replicas int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, replicasTimeout, fmt.Errorf("not all %d servers of %s are up and up to date after %v", replicas, topology.StreamCommands, replicasTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, replicasTimeout,
+		fmt.Errorf("not all %d servers of %s are up and up to date after %v", replicas, topology.StreamCommands, replicasTimeout))
 	defer cancel()
 	var last uint64
 	for same := 0; same < 3; {

@@ -29,7 +29,8 @@ const (
 	Made      State = "made"
 	Differs   State = "differs" // [Plan]: would be changed
 	Changed   State = "changed"
-	// Stays says that it differs and that no server can change it, or that it cannot be changed now.
+	// Stays says that it differs and that no server can change it, or that it cannot be changed
+	// now.
 	Stays State = "stays"
 	// Draining says that commands from before a change of the partitions are being worked off.
 	Draining State = "draining"
@@ -226,8 +227,8 @@ var fixed = map[string]func(from, to jetstream.StreamConfig) bool{
 	"allow_msg_schedules": func(from, _ jetstream.StreamConfig) bool { return from.AllowMsgSchedules },
 }
 
-// split tells changes that a server makes from those that it does not. next keeps what it has of the
-// latter.
+// split tells changes that a server makes from those that it does not. next keeps what it has of
+// the latter.
 func split(changes []topology.Change, got jetstream.StreamConfig, next *jetstream.StreamConfig) (possible []topology.Change, impossible []string) {
 	to := *next
 	for _, c := range changes {

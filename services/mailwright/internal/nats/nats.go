@@ -111,7 +111,7 @@ func (c *Permissions) users(a *app.App) ([]permissions.User, error) {
 	if c.Partitions < 1 || c.Partitions > topology.MaxPartitions {
 		return nil, app.Usage("--partitions %d: there are 1 to %d", c.Partitions, topology.MaxPartitions)
 	}
-	where, err := a.JetStreamFlags.Options()
+	where, err := a.JetStreamOptions()
 	if err != nil {
 		return nil, app.Usage("%v", err)
 	}

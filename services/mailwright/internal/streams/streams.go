@@ -37,7 +37,7 @@ type Plan struct{ settings }
 func (Plan) Help() string {
 	return `Changes nothing. Age and size of each stream stand in the section streams of the file that --config names; docs/capacity.md has their bounds. What the file does not name stays as it is. The user of NATS is 'streams' of 'mailwright nats permissions'.
 
-  mailwright streams plan --config mailwright.yaml --nats-nkey seeds/streams.nk
+  mailwright streams plan --nats-nkey seeds/streams.nk
 
 Exit codes: 0 everything is there, as it must be; 1 NATS is away; 2 a setting is out of its bounds; 4 something is missing, or differs.`
 }
@@ -55,7 +55,7 @@ type Apply struct {
 func (Apply) Help() string {
 	return `Makes and changes what 'mailwright streams plan' shows, while publishers and services run. What no server can change is shown with the remedy, and stays. It may be cut off and called again.
 
-  mailwright streams apply --config mailwright.yaml --nats-nkey seeds/streams.nk
+  mailwright streams apply --nats-nkey seeds/streams.nk
   mailwright streams apply --partitions 16 --nats-nkey seeds/streams.nk
 
 With another number of partitions, commands that come from now on wait until those that came before are worked off; another call then removes the consumers that are left over.
