@@ -305,7 +305,7 @@ func (w *watched) startAsAnotherUser() {
 	w.kill("projection-svc")
 	key, err := w.SeedFile("inventory-svc")
 	w.must(err)
-	w.other = exec.CommandContext(w.Context(), filepath.Join(bin, "projection-svc"), "--http", "127.0.0.1:0") //nolint:gosec // a program of ours
+	w.other = exec.CommandContext(w.Context(), filepath.Join(bin, "projection-svc"), "--http", "127.0.0.1:0")
 	w.other.Env = append(os.Environ(), "MAILWRIGHT_NATS_URL="+w.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+w.Endpoints.Postgres, "MAILWRIGHT_NATS_NKEY="+key, "MAILWRIGHT_LOG_FORMAT=json")
 	log, err := w.other.StderrPipe()
 	w.must(err)
