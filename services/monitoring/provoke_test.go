@@ -351,6 +351,9 @@ type pullRequest struct {
 	Group   string        `json:"group"`
 }
 
+// group is the priority group of the consumers with a pinned client.
+const group = "owner"
+
 // takeLeases has a foreign client hold the leases of all partitions of inventory-svc, as somebody
 // with a NATS tool may. It does nothing with the messages.
 func (w *watched) takeLeases() {
@@ -364,13 +367,13 @@ func (w *watched) takeLeases() {
 		if !strings.HasPrefix(consumer.Name, "inventory-") || len(consumer.Config.PriorityGroups) == 0 {
 			continue
 		}
-		request, err := json.Marshal(pullRequest{Batch: 1, Expires: 5 * time.Minute, Group: consumer.Config.PriorityGroups[0]})
+		request, err := json.Marshal(pullRequest{Batch: 1, Expires: 5 * time.Minute, Group: group})
 		w.must(err)
 		w.must(w.NATS.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+topology.StreamCommands+"."+consumer.Name, inbox, request))
 	}
 	w.restart("inventory-svc")
 	var last jetstream.PubAckFuture
-	for i := range 2000 {
+	for i := range 1600 {
 		last, err = w.JetStream.PublishMsgAsync(&nats.Msg{Subject: topology.CommandSubject(testkit.Tenant, event.DomainInventory, fmt.Sprint("key", i)), Data: []byte("{}")})
 		w.must(err)
 	}
@@ -381,4 +384,19 @@ func (w *watched) takeLeases() {
 	}
 }
 
-func (w *watched) giveLeasesBack() { w.must(w.foreign.Unsubscribe()) }
+// giveLeasesBack ends the foreign client: what it took is redelivered at once, and its leases end.
+func (w *watched) giveLeasesBack() {
+	commands, err := w.JetStream.Stream(w.Context(), topology.StreamCommands)
+	w.must(err)
+	for {
+		m, err := w.foreign.NextMsg(100 * time.Millisecond)
+		if err != nil {
+			break
+		}
+		if meta, err := m.Metadata(); err == nil { // else it is a status of the server
+			w.must(m.Nak())
+			w.must(commands.UnpinConsumer(w.Context(), meta.Consumer, group))
+		}
+	}
+	w.must(w.foreign.Unsubscribe())
+}
