@@ -142,12 +142,8 @@ func watch(t *testing.T) *watched {
 		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	w := &watched{T: t, System: system, scraper: newScraper(t, maps.Clone(system.Endpoints.Services))}
 	w.alerts = newAlerting(t, w.samples)
-	operator, err := system.SeedFile("operator")
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.env = append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"MAILWRIGHT_NATS_URL="+system.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+system.Endpoints.Postgres, "MAILWRIGHT_NATS_NKEY="+operator)
+		"MAILWRIGHT_NATS_URL="+system.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+system.Endpoints.Postgres)
 	return w
 }
 
@@ -340,7 +336,7 @@ func (w *watched) makeStreamAgain() {
 }
 
 func (w *watched) rebuild() {
-	w.run("mailwright projection rebuild --accept-loss --reason 'the test made DEAD again'", 0)
+	w.run("mailwright projection rebuild --accept-loss --reason 'the test made DEAD again'")
 }
 
 // pullRequest is the part of a request for messages that names the group of a pinned client (NATS
