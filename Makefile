@@ -58,6 +58,10 @@ failpoints: ## Build the programs with failpoints, which released ones do not ha
 guarantees: failpoints ## Attack each guarantee and prove that it was kept. The table is in build/guarantees.json too. LONG=1: 100,000 commands, 500 kills. PROVE=1: the checkers. SEED=n repeats a run's faults. BACKLOG=n: work off a backlog.
 	@build/failpoints/guarantees $(if $(LONG),--long) $(if $(PROVE),--prove) $(if $(SEED),--seed $(SEED)) $(if $(BACKLOG),--backlog $(BACKLOG))
 
+.PHONY: security
+security: ## Check permissions, the search for secrets, the double build, SBOMs, licences, base images, vulnerabilities and the threat table, and prove each check by breaking what it protects; the table is in build/security.json too. QUICK=1: without the double build and the images, which take minutes.
+	@QUICK=$(QUICK) scripts/security
+
 .PHONY: verify-projections
 verify-projections: failpoints ## Hold the rows that the last 'make guarantees' left against a replay; then alter one by hand, and see it found, named and put right.
 	@build/failpoints/guarantees --verify-projections
@@ -66,7 +70,7 @@ verify-projections: failpoints ## Hold the rows that the last 'make guarantees' 
 bench: ## Measure commands, projections, rebuild, inventories and commands end to end, each against a hand-written floor of the same run; results in build/bench.json. BENCH_FULL=1: a million of each, 20,000 commands in each end-to-end run; takes hours.
 	@mkdir -p build && rm -f build/bench.json
 	@missed=; $(call bench,services,Pipeline,./internal/operation) || missed=1; $(call bench,services,Projection,./projection-svc) || missed=1; \
-	  $(call bench,services,Inventory,./bench) || missed=1; $(call bench,services,EndToEnd,./bench) || missed=1; [ -z "$$missed" ]
+	  $(call bench,services,Inventory,./bench) || missed=1; $(call bench,services,EndToEnd,./bench) || missed=1; $(call bench,services,Console,./bench) || missed=1; [ -z "$$missed" ]
 
 # Results gather in one file. The heap is collected as the programs set it for themselves (services/internal/process).
 bench = (cd $(1) && set -o pipefail && CGO_ENABLED=0 GOGC=400 BENCH_JSON=$(CURDIR)/build/bench.json go test -tags failpoints -run '^$$' -bench $(2) -benchtime 1x -timeout $(if $(BENCH_FULL),8h,40m) $(3) | grep -E '^(bench:|ok|FAIL|---)|_test.go')

@@ -97,7 +97,7 @@ COMMENT ON COLUMN mailwright_views.audit.auth_type IS 'What kind of principal ac
 COMMENT ON COLUMN mailwright_views.audit.auth_id IS 'Who acts, as the program says: of the command line, the operating system''s user and the host.';
 COMMENT ON COLUMN mailwright_views.audit.source IS 'Program by which it was done.';
 COMMENT ON COLUMN mailwright_views.audit.connected_as IS 'What NATS told the program of its user: a public nkey, or a name; '''' where it told nothing.';
-COMMENT ON COLUMN mailwright_views.audit.action IS 'cancel, dead.discard, dead.replay, erase, import, projection.rebuild, secrets.publish, send or streams.apply.';
+COMMENT ON COLUMN mailwright_views.audit.action IS 'again, cancel, dead.discard, dead.replay, erase, import, projection.rebuild, retry, secrets.publish, send or streams.apply.';
 COMMENT ON COLUMN mailwright_views.audit.reason IS 'Why, in the person''s own words; '''' where none was given.';
 COMMENT ON COLUMN mailwright_views.audit.result IS 'done; refused: nothing was done; failed: it ended before all was done; unknown: under way, or its program was killed.';
 COMMENT ON COLUMN mailwright_views.audit.options IS 'Options that widen what is done, such as force.';

@@ -14,7 +14,8 @@ CREATE TABLE mailwright.erasures (
     events       bigint      NOT NULL DEFAULT 0,
     observations bigint      NOT NULL DEFAULT 0,
     drift        bigint      NOT NULL DEFAULT 0,
-    dead_letters bigint      NOT NULL DEFAULT 0
+    dead_letters bigint      NOT NULL DEFAULT 0,
+    rows         bigint      NOT NULL DEFAULT 0
 );
 
 CREATE VIEW mailwright_views.erasures AS
@@ -27,7 +28,8 @@ SELECT erasure,
        events,
        observations,
        drift,
-       dead_letters
+       dead_letters,
+       rows
   FROM mailwright.erasures;
 
 COMMENT ON VIEW mailwright_views.erasures IS 'What mailwright erase has taken out, without personal data.';
@@ -41,6 +43,7 @@ COMMENT ON COLUMN mailwright_views.erasures.events IS 'Events taken out of EVENT
 COMMENT ON COLUMN mailwright_views.erasures.observations IS 'Mailboxes taken out of MAILBOXES.';
 COMMENT ON COLUMN mailwright_views.erasures.drift IS 'Mailboxes taken out of DRIFT.';
 COMMENT ON COLUMN mailwright_views.erasures.dead_letters IS 'Dead letters taken out of DEAD.';
+COMMENT ON COLUMN mailwright_views.erasures.rows IS 'Rows that named the person when it began.';
 
 -- +goose Down
 DROP VIEW mailwright_views.erasures;

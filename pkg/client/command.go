@@ -15,6 +15,8 @@ import (
 // attributes are set by the event's methods:
 //
 //	cmd.SetExtension(event.AttrCorrelationID, "CHG-17")  // carried through to every result
+//	cmd.SetExtension(event.AttrAuthType, "app_user")     // who is behind it: one of cloudevent.json's
+//	cmd.SetExtension(event.AttrAuthID, "dana@contoso.com")
 //	cmd.SetExtension(event.AttrNotBefore, "2026-12-01T06:00:00Z")
 //	cmd.SetExtension(event.AttrDryRun, "true")           // the outcome is the plan; nothing is written
 type Command struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -92,7 +91,7 @@ func Recipients(ctx context.Context, js Requester, tenant string) (string, error
 	if !event.ValidTenant(tenant) {
 		return "", fmt.Errorf("%q is no name of a tenant", tenant)
 	}
-	subject := apiPrefix(js.Options()) + "DIRECT.GET." + topology.StreamRecipients + "." + topology.RecipientsSubject(tenant)
+	subject := topology.APIPrefix(js.Options()) + "DIRECT.GET." + topology.StreamRecipients + "." + topology.RecipientsSubject(tenant)
 	m, err := persist(ctx, func(ctx context.Context) (*nats.Msg, error) { return js.Conn().RequestWithContext(ctx, subject, nil) })
 	if errors.Is(err, nats.ErrNoResponders) { // a system without the stream
 		return "", nil
@@ -108,17 +107,5 @@ func Recipients(ctx context.Context, js Requester, tenant string) (string, error
 		return "", nil
 	default:
 		return "", fmt.Errorf("the keys to seal secrets to cannot be read: %s %s", status, m.Header.Get("Description"))
-	}
-}
-
-// apiPrefix precedes the subjects of requests to JetStream.
-func apiPrefix(o jetstream.JetStreamOptions) string {
-	switch {
-	case o.APIPrefix != "":
-		return strings.TrimSuffix(o.APIPrefix, ".") + "."
-	case o.Domain != "":
-		return "$JS." + o.Domain + ".API."
-	default:
-		return jetstream.DefaultAPIPrefix
 	}
 }

@@ -1,7 +1,7 @@
 package event
 
-// AuditIntendedData is the data of audit.intended: what a person is about to do. It names nobody but
-// by the ids of operations, since nothing can be taken out of AUDIT.
+// AuditIntendedData is the data of audit.intended: what a person is about to do. It names nobody
+// but by the ids of operations, since nothing can be taken out of AUDIT.
 type AuditIntendedData struct {
 	// Action is what is done, such as dead.discard.
 	Action string `json:"action"`

@@ -95,6 +95,9 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 	for _, name := range s.opts.services {
 		c.service(name, within)
 	}
+	if s.opts.console {
+		c.console(within)
+	}
 	if err := c.startAll(ctx); err != nil {
 		return err
 	}
@@ -107,6 +110,8 @@ func (s *System) runContainers(ctx context.Context) (err error) {
 		case Sandbox:
 			s.Endpoints.Sandbox = c.scheme() + "://" + p.address()
 			s.Vendors = &Vendors{url: s.Endpoints.Sandbox, token: c.token, ca: c.ca()}
+		case stack.Console:
+			s.Endpoints.Console = c.scheme() + "://" + p.address() + "/sign-in?token=" + c.token
 		default:
 			s.Endpoints.Services[name] = c.scheme() + "://" + p.address()
 		}
@@ -240,6 +245,27 @@ func (c *containers) service(name string, at Endpoints) {
 	p.after = c.natsReady
 	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithEnv(env), c.copies("/data", files)}
 	p.ready = c.answers(p)
+}
+
+// console adds the console. Its health is at another port than what people open.
+func (c *containers) console(at Endpoints) {
+	env := map[string]string{
+		"MAILWRIGHT_NATS_URL": at.NATS, "MAILWRIGHT_DATABASE_URL": at.Postgres, "MAILWRIGHT_LISTEN": "0.0.0.0:8081", "MAILWRIGHT_TOKEN": c.token,
+	}
+	files := map[string]string{}
+	if c.users != nil {
+		files[seedFile] = c.users.seeds[stack.Console]
+		env["MAILWRIGHT_NATS_NKEY"] = "/data/" + seedFile
+	}
+	if c.authority != nil {
+		env["MAILWRIGHT_TLS_CERT"], env["MAILWRIGHT_TLS_KEY"] = inside(certs.CertFile), inside(certs.KeyFile)
+	}
+	maps.Copy(env, c.trustEnv())
+	maps.Copy(env, c.serveHTTPS("MAILWRIGHT_"))
+	p := c.add(stack.Console, "8081/tcp", runs(testcontainers.Run))
+	p.after = c.natsReady
+	p.opts = []testcontainers.ContainerCustomizer{hostConfig(locked, data), testcontainers.WithEnv(env), c.copies("/data", files)}
+	p.ready = func(ctx context.Context) error { return answers(ctx, c.scheme()+"://"+p.address()+"/sign-in", c.ca()) }
 }
 
 // answers is ready when the part's /readyz answers 200.

@@ -33,7 +33,7 @@ func (s *System) runEmbedded(ctx context.Context) error {
 	sweptFolders.Do(func() { sweepFolders(os.TempDir(), o.log) })
 	running, err := stack.Start(ctx, stack.Options{
 		Dir: dir, Bin: o.programs, Log: o.log, Volatile: true, NATS: o.nats.URL, Postgres: o.postgres.URL,
-		NATSInProcess: bare, Permissions: len(o.services) > 0, TLS: o.tls, NoSandbox: o.noSandbox, Services: append([]string{}, o.services...), Env: o.env,
+		NATSInProcess: bare, Permissions: len(o.services) > 0, TLS: o.tls, NoSandbox: o.noSandbox, Console: o.console, Services: append([]string{}, o.services...), Env: o.env,
 		Before: func(ctx context.Context, e Endpoints) error {
 			s.Endpoints.CA = e.CA
 			return s.streamsAhead(ctx, e.NATS)

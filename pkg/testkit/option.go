@@ -44,6 +44,7 @@ type options struct {
 	postgres  Server
 	network   string
 	noSandbox bool
+	console   bool
 	tls       bool
 	services  []string
 	programs  string
@@ -100,6 +101,9 @@ func WithoutSandbox() Option {
 // [WithPostgres] stay as they are.
 func WithTLS() Option { return func(o *options) { o.tls = true } }
 
+// WithConsole runs the console too. [Endpoints].Console is the address that signs in there.
+func WithConsole() Option { return func(o *options) { o.console = true } }
+
 // WithPrograms sets the folder of Mailwright's programs for [Embedded], as `make build` or `go
 // install github.com/mailwright/mailwright/services/...` fills it. The default is the environment
 // variable MAILWRIGHT_BIN. It is not needed without services and sandbox.
@@ -133,7 +137,7 @@ const (
 func defaultImages() map[string]string {
 	images := map[string]string{NATS: NATSImage, Postgres: PostgresImage}
 	tag := imageTag(dependencies())
-	for _, program := range append([]string{Sandbox, CLI}, stack.Services...) {
+	for _, program := range append([]string{Sandbox, CLI, stack.Console}, stack.Services...) {
 		images[program] = "mailwright/" + program + ":" + tag
 	}
 	return images

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,19 +33,18 @@ const DefaultPartitions = 8
 
 // Config is what an operator decides about the streams.
 type Config struct {
-	// Partitions of each domain of COMMANDS; 0 is [DefaultPartitions]. Fixed once the stream
-	// exists.
+	// Partitions of each domain, where COMMANDS is made; 0 is [DefaultPartitions]. What a stream
+	// that exists has is its [Layout].
 	Partitions int
 	// Replicas of each stream: 1, 3 or 5; 0 is 1. Three survive the loss of a server.
 	Replicas int
 	// Storage is file (the zero value) or, for tests, memory.
 	Storage jetstream.StorageType
-	// CommandAge is how long COMMANDS keeps a command, finished or not; 0 is 30 days. It must
-	// exceed the longest time that every replica of a service may be down.
-	CommandAge time.Duration
-	// MaxBytes is the size of each stream that is made, in bytes; 0: unlimited, which some accounts
-	// refuse. A full stream refuses what is new; PARKED alone drops its oldest reference. The size
-	// of a stream that exists is the operator's.
+	// Limits of streams, by name. Those of a stream that is not named are unlimited where it is
+	// made, but for COMMANDS, which keeps a command for 30 days.
+	Limits map[string]Limit
+	// MaxBytes is the size of each stream for which Limits names none, where it is made; 0:
+	// unlimited, which some accounts refuse.
 	MaxBytes int64
 }
 
@@ -59,8 +59,9 @@ const (
 // advisories precede the subjects on which JetStream tells what a consumer gave up.
 const advisories = "$JS.EVENT.ADVISORY.CONSUMER."
 
-// Streams returns the streams as code. Every field that the promises of Mailwright hang on is
-// set here and checked by [Ensure]; placement, compression and the like are the operator's.
+// Streams returns the streams as code, as they are made. Every field that the promises of Mailwright
+// hang on is set here and checked by [Ensure]; placement, compression and the like are the
+// operator's, and so are limits within their [Bounds].
 func Streams(c Config) []jetstream.StreamConfig {
 	stream := func(name, description string, subjects ...string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
@@ -78,9 +79,6 @@ func Streams(c Config) []jetstream.StreamConfig {
 			MaxMsgsPerSubject: -1,
 			MaxMsgSize:        -1,
 			Duplicates:        duplicates,
-			// Direct reads are cheap, but a server that lags may answer them: fine where there is
-			// one.
-			AllowDirect: cmp.Or(c.Replicas, 1) == 1,
 		}
 	}
 
@@ -88,8 +86,8 @@ func Streams(c Config) []jetstream.StreamConfig {
 	for _, d := range event.Domains() {
 		commands.Subjects = append(commands.Subjects, join("cmd", "*", string(d), "*"))
 	}
-	commands.SubjectTransform = partitionTransform(cmp.Or(c.Partitions, DefaultPartitions))
-	commands.MaxAge = cmp.Or(c.CommandAge, 30*24*time.Hour)
+	Layout{Current: Generation{Partitions: cmp.Or(c.Partitions, DefaultPartitions)}}.Apply(&commands)
+	commands.MaxAge = 30 * day
 	// Nats-Msg-Id is the publisher's own: two publishers may use the same one for two commands, and
 	// the server would swallow the second. A duplicate is answered from EVENTS instead.
 	commands.Duplicates = minDuplicates
@@ -129,36 +127,48 @@ func Streams(c Config) []jetstream.StreamConfig {
 
 	recipients := stream(StreamRecipients, "The public keys to which each tenant's publishers seal secrets", join("recipients", "*"))
 	recipients.MaxMsgsPerSubject = 1
-	// A publisher asks for its tenant's by a request whose subject permissions can name. A server
-	// that lags answers with earlier keys, which the services still have: see docs/security.md.
-	recipients.AllowDirect = true
 
 	audit := stream(StreamAudit, "What people do to the system: who, what, why, and how it ended", join("audit", "*", "*"))
 	// Nobody takes out what he has done, whatever his permissions are.
 	audit.DenyDelete = true
 	audit.DenyPurge = true
 
-	return []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients, audit}
+	list := []jetstream.StreamConfig{commands, events, mailboxes, drift, parked, dead, recipients, audit}
+	for i := range list {
+		c.Limits[list[i].Name].set(&list[i])
+		list[i].AllowDirect = mayReadDirectly(list[i])
+	}
+	return list
 }
 
-func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {
-	return &jetstream.SubjectTransformConfig{
-		Source:      join("cmd", "*", "*", "*"),
-		Destination: join("cmd", "{{wildcard(1)}}", "{{wildcard(2)}}", fmt.Sprintf("{{partition(%d,1,2,3)}}", partitions), "{{wildcard(3)}}"),
+// set writes the members that the limit has.
+func (l Limit) set(c *jetstream.StreamConfig) {
+	if l.MaxAge != nil {
+		c.MaxAge = *l.MaxAge
+	}
+	if l.MaxBytes != nil {
+		c.MaxBytes = cmp.Or(*l.MaxBytes, -1)
 	}
 }
 
-// Ensure creates the streams that are missing and checks those that exist. It never changes
-// one: the error names each stream and field that differs, and what to do.
+// Ensure creates the streams that are missing and checks those that exist, by [CheckStream]. It
+// never changes one: the error names each stream and field that is not as it must be, and what to
+// do.
 func Ensure(ctx context.Context, js jetstream.StreamManager, c Config) error {
 	var errs []error
+	age := map[string]time.Duration{}
 	for _, want := range Streams(c) {
-		errs = append(errs, ensureStream(ctx, js, want))
+		got, err := ensureStream(ctx, js, want)
+		errs = append(errs, err)
+		age[want.Name] = got.MaxAge
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return CheckAges(age[StreamCommands], age[StreamEvents])
 }
 
-func ensureStream(ctx context.Context, js jetstream.StreamManager, want jetstream.StreamConfig) error {
+func ensureStream(ctx context.Context, js jetstream.StreamManager, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = js.CreateStream(ctx, want)
@@ -167,29 +177,98 @@ func ensureStream(ctx context.Context, js jetstream.StreamManager, want jetstrea
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("topology: stream %s: %w", want.Name, err)
+		return want, fmt.Errorf("topology: stream %s: %w", want.Name, err)
 	}
-	return CheckStream(want, stream.CachedInfo().Config)
+	got := stream.CachedInfo().Config
+	return got, CheckStream(want, got)
 }
 
-// CheckStream compares a stream with what it must be; the error names each field that differs.
+// CheckStream holds a stream against what the promises of Mailwright need of it. Its age, its size
+// and its replicas are the operator's, within their [Bounds]. The error names each field.
 func CheckStream(want, got jetstream.StreamConfig) error {
-	return Differences("stream "+want.Name, streamFields, want, got,
-		"change it with `nats stream edit "+want.Name+"`, or change Mailwright's settings")
+	return errors.Join(
+		Differences("stream "+want.Name, neededFields(got), want, got, "`mailwright streams plan` shows it, and `mailwright streams apply` changes what can be changed"),
+		CheckLimit(want.Name, limitOf(got)),
+		checkLayout(got),
+	)
 }
 
-const partitionRemedy = "the number of partitions is fixed once COMMANDS exists: with another, keys would move " +
-	"between partitions while commands are in flight, and lose their order; keep the number, or stop the " +
-	"publishers, let every command end, delete COMMANDS and start again"
+func checkLayout(c jetstream.StreamConfig) error {
+	if c.Name != StreamCommands {
+		return nil
+	}
+	_, err := LayoutOf(c)
+	return err
+}
 
+// Change is a field of a stream, or of a consumer, that is not as it is to be.
+type Change struct{ Field, From, To string }
+
+// String implements fmt.Stringer.
+func (c Change) String() string { return fmt.Sprintf("%s: %s becomes %s", c.Field, c.From, c.To) }
+
+// Changes lists what makes a stream what it is to be. next is the whole configuration that it is to
+// have: what is not ours stays. Where the limits of c name nothing, those of the stream stay too, if
+// they are within their bounds.
+func Changes(c Config, want, got jetstream.StreamConfig) (changes []Change, next jetstream.StreamConfig) {
+	next = got
+	setFields(&next, want)
+	limit, has := c.Limits[want.Name], limitOf(got)
+	if limit.MaxAge != nil || CheckLimit(want.Name, Limit{MaxAge: has.MaxAge}) != nil {
+		next.MaxAge = want.MaxAge
+	}
+	if limit.MaxBytes != nil || CheckLimit(want.Name, Limit{MaxBytes: has.MaxBytes}) != nil {
+		next.MaxBytes = want.MaxBytes
+	}
+	if c.Replicas > 0 {
+		next.Replicas = c.Replicas
+	}
+	next.AllowDirect = mayReadDirectly(next)
+	for _, f := range slices.Concat(streamFields, limitFields) {
+		if from, to := fmt.Sprint(f.Value(got)), fmt.Sprint(f.Value(next)); from != to {
+			changes = append(changes, Change{f.Name, from, to})
+		}
+	}
+	return changes, next
+}
+
+// mayReadDirectly reports whether direct reads of a stream are right. They are cheap, but a server
+// that lags may answer them: that is fine where there is one server. A publisher asks for its
+// tenant's recipients by a request whose subject permissions can name, which is a direct read; a
+// server that lags answers with earlier keys, which the services still have: see docs/security.md.
+func mayReadDirectly(c jetstream.StreamConfig) bool {
+	return c.Replicas == 1 || c.Name == StreamRecipients
+}
+
+// setFields gives a stream what [streamFields] compares, save allow_direct.
+func setFields(c *jetstream.StreamConfig, want jetstream.StreamConfig) {
+	c.Subjects, c.Retention, c.Storage, c.Discard = want.Subjects, want.Retention, want.Storage, want.Discard
+	c.MaxMsgs, c.MaxMsgsPerSubject, c.MaxMsgSize, c.Duplicates = want.MaxMsgs, want.MaxMsgsPerSubject, want.MaxMsgSize, want.Duplicates
+	c.NoAck, c.Sealed, c.DenyDelete, c.DenyPurge = want.NoAck, want.Sealed, want.DenyDelete, want.DenyPurge
+	c.AllowRollup, c.AllowMsgTTL, c.AllowMsgSchedules = want.AllowRollup, want.AllowMsgTTL, want.AllowMsgSchedules
+}
+
+// neededFields are those in which a stream must be what it must be. A longer window of duplicates
+// does harm in COMMANDS alone, and a stream without direct reads is read from its leader.
+func neededFields(got jetstream.StreamConfig) []Field[jetstream.StreamConfig] {
+	return slices.DeleteFunc(slices.Clone(streamFields), func(f Field[jetstream.StreamConfig]) bool {
+		switch f.Name {
+		case "duplicate_window":
+			return got.Name != StreamCommands
+		case "allow_direct":
+			return !got.AllowDirect || mayReadDirectly(got)
+		default:
+			return false
+		}
+	})
+}
+
+// streamFields are those that are compared with what they must be.
 var streamFields = []Field[jetstream.StreamConfig]{
 	{Name: "subjects", Value: func(s jetstream.StreamConfig) any { return s.Subjects }},
-	{Name: "subject_transform", Value: func(s jetstream.StreamConfig) any { return transform(s.SubjectTransform) }, Remedy: partitionRemedy},
 	{Name: "retention", Value: func(s jetstream.StreamConfig) any { return s.Retention }},
 	{Name: "storage", Value: func(s jetstream.StreamConfig) any { return s.Storage }},
-	{Name: "num_replicas", Value: func(s jetstream.StreamConfig) any { return s.Replicas }},
 	{Name: "discard", Value: func(s jetstream.StreamConfig) any { return s.Discard }},
-	{Name: "max_age", Value: func(s jetstream.StreamConfig) any { return s.MaxAge }},
 	{Name: "max_msgs", Value: func(s jetstream.StreamConfig) any { return s.MaxMsgs }},
 	{Name: "max_msgs_per_subject", Value: func(s jetstream.StreamConfig) any { return s.MaxMsgsPerSubject }},
 	{Name: "max_msg_size", Value: func(s jetstream.StreamConfig) any { return s.MaxMsgSize }},
@@ -202,6 +281,13 @@ var streamFields = []Field[jetstream.StreamConfig]{
 	{Name: "allow_rollup_hdrs", Value: func(s jetstream.StreamConfig) any { return s.AllowRollup }},
 	{Name: "allow_msg_ttl", Value: func(s jetstream.StreamConfig) any { return s.AllowMsgTTL }},
 	{Name: "allow_msg_schedules", Value: func(s jetstream.StreamConfig) any { return s.AllowMsgSchedules }},
+}
+
+// limitFields are those that an operator decides.
+var limitFields = []Field[jetstream.StreamConfig]{
+	{Name: "num_replicas", Value: func(s jetstream.StreamConfig) any { return s.Replicas }},
+	{Name: "max_age", Value: func(s jetstream.StreamConfig) any { return s.MaxAge }},
+	{Name: "max_bytes", Value: func(s jetstream.StreamConfig) any { return s.MaxBytes }},
 }
 
 func transform(t *jetstream.SubjectTransformConfig) string {

@@ -44,8 +44,8 @@ func MailboxSubject(tenant, mailbox string) string {
 // mailwright.recipients.<tenant>.
 func RecipientsSubject(tenant string) string { return join("recipients", tenant) }
 
-// AuditSubject holds what AUDIT tells of one act of a person: mailwright.audit.<user>.<act>. The user
-// is that of NATS, which the permissions keep to its own subjects.
+// AuditSubject holds what AUDIT tells of one act of a person: mailwright.audit.<user>.<act>. The
+// user is that of NATS, which the permissions keep to its own subjects.
 func AuditSubject(user, act string) string { return join("audit", event.Token(user), event.Token(act)) }
 
 // AuditOf matches the subjects of all acts of a user of NATS.
@@ -84,9 +84,11 @@ func DeadSubject(tenant string, domain event.Domain, operationID string) string 
 // Address is the place of a stored command.
 type Address struct {
 	// Tenant is the token as its publisher wrote it: the name of a tenant, or of none.
-	Tenant    string
-	Domain    event.Domain
-	Partition int
+	Tenant string
+	Domain event.Domain
+	// Generation and Partition say where COMMANDS holds the command; see [Layout]. They are 0 in the
+	// address of what waits in PARKED.
+	Generation, Partition int
 	// Key is the token as its publisher chose it. Ours is made by [event.Token]. Another publisher
 	// may use any token, so it is compared and passed on as it is, and never decoded.
 	Key string
@@ -127,21 +129,24 @@ func checkToken(name, token string, longest int) error {
 // token>.
 func ParkedSubject(a Address) string { return join("parked", a.Tenant, string(a.Domain), a.Key) }
 
-// OverflowKey is the key on which commands of a tenant, domain and partition wait together,
-// whatever their own keys. No command has it: see [Address.Check].
-func OverflowKey(partition int) string { return reservedKeys + "overflow-" + strconv.Itoa(partition) }
+// OverflowKey is the key on which commands of a tenant, domain and lane wait together, whatever
+// their own keys. No command has it: see [Address.Check].
+func OverflowKey(lane int) string { return overflowKeys + strconv.Itoa(lane) }
 
-// IsOverflow reports whether an address has the [OverflowKey] of its partition.
-func (a Address) IsOverflow() bool { return a.Key == OverflowKey(a.Partition) }
+// IsOverflow reports whether an address has an [OverflowKey].
+func (a Address) IsOverflow() bool { return a.Key == OverflowKey(a.Lane()) }
 
 // IsOverflowSubject reports whether a [ParkedSubject] is that of an overflow.
 func IsOverflowSubject(subject string) bool {
-	_, key, ok := strings.Cut(subject, "."+reservedKeys+"overflow-")
+	_, key, ok := strings.Cut(subject, "."+overflowKeys)
 	return ok && !strings.Contains(key, ".")
 }
 
-// reservedKeys begin keys that no command has. [event.Token] makes none such.
-const reservedKeys = "~"
+const (
+	// reservedKeys begin keys that no command has. [event.Token] makes none such.
+	reservedKeys = "~"
+	overflowKeys = reservedKeys + "overflow-"
+)
 
 // ScheduleSubject holds the schedule that wakes a key: mailwright.schedule.<tenant>.<domain>.<key
 // token>. JetStream keeps one schedule a subject: a later one replaces it.
@@ -156,15 +161,19 @@ func NotBeforeSubject(a Address, operationID string) string {
 }
 
 // WakeSubject is where the message appears that wakes a key:
-// mailwright.wake.<tenant>.<domain>.<partition>.<key token>.
+// mailwright.wake.<tenant>.<domain>.<lane>.<key token>.
 func WakeSubject(a Address) string {
-	return join("wake", a.Tenant, string(a.Domain), strconv.Itoa(a.Partition), a.Key)
+	return join("wake", a.Tenant, string(a.Domain), strconv.Itoa(a.Lane()), a.Key)
 }
 
-// ParseCommandSubject reads mailwright.cmd.<tenant>.<domain>.<partition>.<key>, the subject of a
-// stored command. The server stores a message with a wildcard for its tenant or key too. That has
+// ParseCommandSubject reads mailwright.cmd.<tenant>.<domain>.<partition>.<key>, or
+// mailwright.cmd.<tenant>.<domain>.<generation>.<partition>.<key>, the subject of a stored command.
+// The server stores a message with a wildcard for its tenant or key too. That has
 // no address, since its other subjects would be patterns, which match those of every key.
-func ParseCommandSubject(subject string) (Address, bool) { return parseKey("cmd", subject) }
+func ParseCommandSubject(subject string) (Address, bool) {
+	a, ok := parse("cmd", subject)
+	return a, ok && !IsWildcard(a.Key) && !IsWildcard(a.Tenant)
+}
 
 // ParsePublishedSubject reads what [PublishedSubject] writes; the address has no partition.
 func ParsePublishedSubject(subject string) (Address, bool) {
@@ -185,15 +194,9 @@ func SubjectTokens(subject string) (tenant string, domain event.Domain) {
 	return tokens[2], event.Domain(tokens[3])
 }
 
-// CommandFilter matches the commands of one partition: mailwright.cmd.*.<domain>.<partition>.*.
-func CommandFilter(domain event.Domain, partition int) string {
-	return join("cmd", "*", string(domain), strconv.Itoa(partition), "*")
-}
-
-// WakeFilter matches the wake-ups of one partition's keys:
-// mailwright.wake.*.<domain>.<partition>.*.
-func WakeFilter(domain event.Domain, partition int) string {
-	return join("wake", "*", string(domain), strconv.Itoa(partition), "*")
+// WakeFilter matches the wake-ups of one lane's keys: mailwright.wake.*.<domain>.<lane>.*.
+func WakeFilter(domain event.Domain, lane int) string {
+	return join("wake", "*", string(domain), strconv.Itoa(lane), "*")
 }
 
 // KeyFilter matches the stored commands of one key, whose token is as its publisher wrote it.
@@ -205,41 +208,49 @@ func KeyFilter(tenant string, domain event.Domain, key string) string {
 func DomainFilter(domain event.Domain) string { return join("cmd", "*", string(domain), ">") }
 
 // ParseCommandFilter reads what [CommandFilter] writes.
-func ParseCommandFilter(filter string) (event.Domain, int, bool) { return parseFilter("cmd", filter) }
+func ParseCommandFilter(filter string) (domain event.Domain, generation, partition int, ok bool) {
+	a, ok := parseFilter("cmd", filter)
+	return a.Domain, a.Generation, a.Partition, ok
+}
 
 // ParseWakeFilter reads what [WakeFilter] writes.
-func ParseWakeFilter(filter string) (event.Domain, int, bool) { return parseFilter("wake", filter) }
+func ParseWakeFilter(filter string) (domain event.Domain, lane int, ok bool) {
+	a, ok := parseFilter("wake", filter)
+	return a.Domain, a.Partition, ok && a.Generation == 0
+}
 
-func parseFilter(kind, filter string) (event.Domain, int, bool) {
+func parseFilter(kind, filter string) (Address, bool) {
 	a, ok := parse(kind, filter)
-	return a.Domain, a.Partition, ok && a.Tenant == "*" && a.Key == "*" && slices.Contains(event.Domains(), a.Domain)
+	return a, ok && a.Tenant == "*" && a.Key == "*" && slices.Contains(event.Domains(), a.Domain)
 }
 
 // ParseWakeSubject reads what [WakeSubject] writes.
-func ParseWakeSubject(subject string) (Address, bool) { return parseKey("wake", subject) }
-
-func parseKey(kind, subject string) (Address, bool) {
-	a, ok := parse(kind, subject)
-	if !ok || IsWildcard(a.Key) || IsWildcard(a.Tenant) {
+func ParseWakeSubject(subject string) (Address, bool) {
+	a, ok := parse("wake", subject)
+	if !ok || a.Generation != 0 || IsWildcard(a.Key) || IsWildcard(a.Tenant) {
 		return Address{}, false
 	}
-	return a, true
+	return a.Waiting(), true
 }
 
 // IsWildcard reports whether a token stands for others in a filter. A message may have such a token
 // in its subject too; nothing can be read by that subject, since it matches other keys' messages.
 func IsWildcard(token string) bool { return token == "*" || token == ">" }
 
+// parse reads <root>.<kind>.<tenant>.<domain>.<partition>.<key>, with the generation before the
+// partition if there are seven tokens.
 func parse(kind, subject string) (Address, bool) {
 	tokens := strings.Split(subject, ".")
-	if len(tokens) != 6 || tokens[0] != root || tokens[1] != kind {
+	if n := len(tokens); n != 6 && n != 7 || tokens[0] != root || tokens[1] != kind {
 		return Address{}, false
 	}
-	partition, err := strconv.Atoi(tokens[4])
-	if err != nil {
-		return Address{}, false
+	a := Address{Tenant: tokens[2], Domain: event.Domain(tokens[3]), Key: tokens[len(tokens)-1]}
+	var errs [2]error
+	a.Partition, errs[0] = strconv.Atoi(tokens[len(tokens)-2])
+	if len(tokens) == 7 {
+		a.Generation, errs[1] = strconv.Atoi(tokens[4])
 	}
-	return Address{Tenant: tokens[2], Domain: event.Domain(tokens[3]), Partition: partition, Key: tokens[5]}, true
+	return a, errors.Join(errs[:]...) == nil
 }
 
 func join(tokens ...string) string { return root + "." + strings.Join(tokens, ".") }

@@ -75,9 +75,10 @@ func TestSubjects(t *testing.T) {
 		"mailwright.dead.-.inventory.-":                 topology.DeadSubject("", event.DomainInventory, ""),
 		"mailwright.parked.acme.delegation.jo%40acme":   topology.ParkedSubject(address),
 		"mailwright.schedule.acme.delegation.jo%40acme": topology.ScheduleSubject(address),
-		"mailwright.wake.acme.delegation.5.jo%40acme":   topology.WakeSubject(address),
+		"mailwright.wake.acme.delegation.7.jo%40acme":   topology.WakeSubject(address),
 		"mailwright.wake.*.mailbox.7.*":                 topology.WakeFilter(event.DomainMailbox, 7),
-		"mailwright.cmd.*.mailbox.7.*":                  topology.CommandFilter(event.DomainMailbox, 7),
+		"mailwright.cmd.*.mailbox.7.*":                  topology.CommandFilter(event.DomainMailbox, 0, 7),
+		"mailwright.cmd.*.mailbox.2.7.*":                topology.CommandFilter(event.DomainMailbox, 2, 7),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -93,7 +94,7 @@ func TestParseCommandSubject(t *testing.T) {
 	}
 	for _, subject := range []string{
 		"", "mailwright.cmd.acme.mailbox.jo", "mailwright.evt.acme.mailbox.1.jo", "mailwright.cmd.acme.mailbox.x.jo",
-		"other.cmd.acme.mailbox.1.jo", "mailwright.cmd.acme.mailbox.1.jo.x", "mailwright.cmd.acme.mailbox.1.*",
+		"other.cmd.acme.mailbox.1.jo", "mailwright.cmd.acme.mailbox.1.jo.x", "mailwright.cmd.acme.mailbox.1.2.3.jo", "mailwright.cmd.acme.mailbox.1.*",
 		"mailwright.cmd.acme.mailbox.1.>", "mailwright.cmd.*.mailbox.1.jo",
 	} {
 		if got, ok := topology.ParseCommandSubject(subject); ok {

@@ -61,6 +61,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 	for _, s := range scenarios() {
 		run(s.name(), func(b *testing.B, r *report) { h.compare(b, r, s) })
 	}
+	run("TLS and permissions", h.secured)
 	run("100 commands a second", h.latencies)
 	run("backlog", h.backlog)
 	run("idle", h.idle)
@@ -74,15 +75,22 @@ func BenchmarkEndToEnd(b *testing.B) {
 
 // compare runs each variant of a scenario, and holds ours against the floor.
 func (h *host) compare(b *testing.B, r *report, s scenario) {
+	results := h.byTurns(b, s)
+	for i, v := range s.variants {
+		r.burst(s, v, results[i], results[0])
+	}
+}
+
+// byTurns runs each variant of a scenario, one after another, in several rounds.
+func (h *host) byTurns(b *testing.B, s scenario) [][]round {
+	b.Helper()
 	results := make([][]round, len(s.variants))
 	for range rounds {
 		for i, v := range s.variants {
 			results[i] = append(results[i], h.once(b, s, v, func(y *system) round { return y.burst(s) }))
 		}
 	}
-	for i, v := range s.variants {
-		r.burst(s, v, results[i], results[0])
-	}
+	return results
 }
 
 // once measures one run on a new system.

@@ -11,6 +11,8 @@ import (
 type variant struct {
 	name  string
 	floor bool
+	// secured: NATS and Postgres speak TLS alone, and NATS keeps each program to its permissions.
+	secured bool
 	// args of the service.
 	args []string
 }
@@ -18,6 +20,7 @@ type variant struct {
 var (
 	floor     = variant{name: "floor", floor: true}
 	ours      = variant{name: "ours"}
+	secured   = variant{name: "ours, with TLS and permissions", secured: true}
 	unlimited = variant{name: "ours, --tenant-concurrency 0", args: []string{"--tenant-concurrency", "0"}}
 )
 

@@ -35,6 +35,7 @@ type host struct {
 	bin, tools string
 	dir        string
 	postgres   *embedded.Postgres
+	security   *security // set while secured systems are measured
 	runs       int
 }
 
@@ -49,12 +50,8 @@ func newHost(b *testing.B) *host {
 		b.Fatal(err)
 	}
 	h := &host{B: b, dir: dir, tools: build(b, "bench/vendor", "bench/floor")}
-	h.bin = programs(b, append([]string{"mailwright", stack.Sandbox}, stack.Services...)...)
-	h.postgres, err = embedded.StartPostgres(b.Context(), embedded.PostgresConfig{
-		Dir: filepath.Join(dir, "postgres"), Volatile: true,
-		// for the time at which a row can be seen
-		Settings: map[string]string{"track_commit_timestamp": "on"},
-	})
+	h.bin = programs(b, append([]string{"mailwright", stack.Sandbox, stack.Console}, stack.Services...)...)
+	h.postgres, err = embedded.StartPostgres(b.Context(), postgresConfig(filepath.Join(dir, "postgres")))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -66,13 +63,23 @@ func newHost(b *testing.B) *host {
 	return h
 }
 
+func postgresConfig(dir string) embedded.PostgresConfig {
+	return embedded.PostgresConfig{
+		Dir: dir, Volatile: true,
+		// for the time at which a row can be seen
+		Settings: map[string]string{"track_commit_timestamp": "on"},
+	}
+}
+
 // system is one run: NATS, the vendor, who carries commands out and who writes rows, each a process
 // of its own, and a database.
 type system struct {
 	*testing.B
 	host      *host
 	dir       string
+	postgres  *embedded.Postgres
 	database  string
+	security  *security // nil: no TLS and no permissions
 	processes []*process
 	vendor    string // its URL
 	nc        *nats.Conn
@@ -100,7 +107,10 @@ const (
 func (h *host) start(b *testing.B, s scenario, v variant) *system {
 	b.Helper()
 	h.runs++
-	y := &system{B: b, host: h, database: fmt.Sprintf("bench_%d", h.runs), dir: filepath.Join(h.dir, fmt.Sprint(h.runs))}
+	y := &system{B: b, host: h, postgres: h.postgres, database: fmt.Sprintf("bench_%d", h.runs), dir: filepath.Join(h.dir, fmt.Sprint(h.runs))}
+	if v.secured {
+		y.security, y.postgres = h.security, h.security.postgres
+	}
 	up := false
 	defer func() {
 		if !up {
@@ -122,7 +132,7 @@ func (y *system) startServers(s scenario, _ variant) error {
 	if err := os.MkdirAll(filepath.Join(y.dir, "logs"), 0o700); err != nil {
 		return err
 	}
-	admin, err := pgx.Connect(y.Context(), y.host.postgres.URL())
+	admin, err := pgx.Connect(y.Context(), y.postgres.URL())
 	if err != nil {
 		return err
 	}
@@ -141,14 +151,18 @@ func (y *system) startServers(s scenario, _ variant) error {
 func (y *system) connect(scenario, variant) (err error) {
 	address := y.freeAddress()
 	_, port, _ := net.SplitHostPort(address)
-	if err := y.run("mailwright", y.host.bin, nil, "server", "--port", port, "--store", filepath.Join(y.dir, "nats")); err != nil {
+	args := []string{"server", "--port", port, "--store", filepath.Join(y.dir, "nats")}
+	if err := y.run("mailwright", y.host.bin, nil, append(args, y.security.serverArgs()...)...); err != nil {
 		return err
 	}
 	err = y.await("NATS", func() error {
-		y.nc, err = nats.Connect("nats://" + address)
+		y.nc, err = nats.Connect("nats://"+address, y.security.connect()...)
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := y.security.applyStreams(y, "nats://"+address); err != nil {
 		return err
 	}
 	if y.js, err = jetstream.New(y.nc, jetstream.WithPublishAsyncMaxPending(2000)); err != nil {
@@ -163,7 +177,7 @@ func (y *system) connect(scenario, variant) (err error) {
 
 // databaseURL is that of this run's database.
 func (y *system) databaseURL() string {
-	return strings.Replace(y.host.postgres.URL(), "/mailwright?", "/"+y.database+"?", 1)
+	return strings.Replace(y.postgres.URL(), "/mailwright?", "/"+y.database+"?", 1)
 }
 
 // startServices starts the service that carries the commands out and projection-svc.
@@ -175,14 +189,16 @@ func (y *system) startServices(s scenario, v variant) error {
 	env := []string{"MAILWRIGHT_NATS_URL=" + y.nc.ConnectedUrl(), "MAILWRIGHT_DATABASE_URL=" + y.databaseURL()}
 	for _, program := range []string{"projection-svc", s.service()} {
 		address := y.freeAddress()
-		args := []string{"--config", config, "--http", address}
+		args := append([]string{"--config", config, "--http", address}, y.security.httpArgs()...)
 		if program == s.service() {
 			args = append(args, v.args...)
 		}
-		if err := y.run(program, y.host.bin, env, args...); err != nil {
+		if err := y.run(program, y.host.bin, append(env, y.security.env(program)...), args...); err != nil {
 			return err
 		}
-		if err := y.await(program, func() error { return stack.Answers(y.Context(), "http://"+address+"/readyz", "") }); err != nil {
+		if err := y.await(program, func() error {
+			return stack.Answers(y.Context(), y.security.scheme()+"://"+address+"/readyz", y.security.ca())
+		}); err != nil {
 			return err
 		}
 	}
@@ -306,7 +322,7 @@ func (y *system) stop() {
 			<-p.ended
 		}
 	}
-	if admin, err := pgx.Connect(ctx, y.host.postgres.URL()); err == nil {
+	if admin, err := pgx.Connect(ctx, y.postgres.URL()); err == nil {
 		_, _ = admin.Exec(ctx, "DROP DATABASE IF EXISTS "+y.database+" WITH (FORCE)") // the server goes in the end
 		_ = admin.Close(ctx)
 	}
@@ -336,7 +352,7 @@ func (p *process) part() string {
 // usage gives what each part has used since it was started.
 func (y *system) usage() map[string]usage {
 	list := processes(y.B)
-	parts := map[string]usage{partPostgres: tree(list, y.host.postgres.PID())}
+	parts := map[string]usage{partPostgres: tree(list, y.postgres.PID())}
 	for _, p := range y.processes {
 		parts[p.part()] = tree(list, p.cmd.Process.Pid)
 	}

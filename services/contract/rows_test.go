@@ -242,6 +242,7 @@ func ours() []row {
 			row2(a.name, "longer", all(a.name, strings.Repeat("x", a.longest+1)), nil, reject(fmt.Sprintf("%s must have at most %d characters", a.name, a.longest))),
 			row2(a.name, "a number, a boolean", nil, allRaw(a.name, "5", "true"), reject(a.name+" must be text")))
 	}
+	list = append(list, principalRows()...)
 	return append(list,
 		row{topic: "`traceparent`, `tracestate`", form: "as headers without `ce-`", both: one(with(header("traceparent", traceParent), header("tracestate", "a=1"))), want: done},
 		row{topic: "any of these", form: "`null`", want: done, structured: []change{
@@ -257,6 +258,35 @@ func ours() []row {
 				m.add(fmt.Sprint("x", i), "1")
 			}
 		}), want: unreadable("header has more than 100 attributes"), other: or(unreadable("body has more than 100 attributes"))})
+}
+
+// principalRows are the rows of CloudEvents' extension Auth Context.
+func principalRows() []row {
+	const types = "app_user, user, service_account, api_key, system, unauthenticated, unknown"
+	const principal, claims = "dana@contoso.com", `{"groups":["hr"]}`
+	as := func(attributes ...string) change {
+		changes := []change{set("authtype", "user")}
+		for i := 0; i < len(attributes); i += 2 {
+			changes = append(changes, func(m *message) { set(attributes[i], wire(m, attributes[i+1]))(m) })
+		}
+		return with(changes...)
+	}
+	carried := func(r result) string {
+		return lacks("ce-authtype", r.header.Get("ce-authtype"), "user") + lacks("ce-authid", r.header.Get("ce-authid"), principal)
+	}
+	return []row{
+		{topic: "`authtype`", form: "`" + strings.ReplaceAll(types, ", ", "`, `") + "`", both: all("authtype", strings.Split(types, ", ")...), want: done},
+		{topic: "`authtype`", form: "absent, beside neither of the next two", both: one(without("authtype")), want: done},
+		{topic: "`authtype`", form: "absent beside `authid` or `authclaims`", both: one(with(func(m *message) { set("authid", "dana")(m) })), want: reject("authtype is missing; it is required together with authid")},
+		{topic: "`authtype`", form: "another text", both: all("authtype", "admin", "User"), want: reject("authtype must be one of " + types)},
+		{topic: "`authid`", form: "text of at most 512 characters", both: one(as("authid", principal)), want: done, seen: carried},
+		{topic: "`authid`", form: "longer", both: one(as("authid", strings.Repeat("x", 513))), want: reject("authid must have at most 512 characters")},
+		{topic: "`authid`", form: "a number", structured: []change{with(as(), raw("authid", "5"))}, want: reject("authid must be text")},
+		{topic: "`authclaims`", form: "a JSON object as text of at most 1,024 characters", both: one(as("authid", principal, "authclaims", claims)), want: done, seen: carried},
+		{topic: "`authclaims`", form: "longer", both: one(as("authclaims", `{"a":"`+strings.Repeat("x", 1024)+`"}`)), want: reject("authclaims must have at most 1024 characters")},
+		{topic: "`authclaims`", form: "another text", both: []change{as("authclaims", "hr"), as("authclaims", "[]")}, want: reject("authclaims must be a JSON object as text")},
+		{topic: "`authclaims`", form: "an object", structured: []change{with(as(), raw("authclaims", "{}"))}, want: reject("authclaims must be text")},
+	}
 }
 
 func row2(name, form string, both, structured []change, want verdict) row {

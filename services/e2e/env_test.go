@@ -119,9 +119,18 @@ func (s *env) undenied() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	denied := map[string]bool{}
 	for name, url := range s.Endpoints.Services {
-		if err := stack.Answers(ctx, url+"/readyz", s.Endpoints.CA); err != nil && strings.Contains(strings.ToLower(err.Error()), "permissions violation") {
-			s.Errorf("%s: %v", name, err)
+		// A container tells others than itself only in its log what it lacks.
+		denied[name] = stack.Answers(ctx, url+"/readyz", s.Endpoints.CA) != nil
+	}
+	logs, err := s.Logs(ctx)
+	if err != nil {
+		s.Error(err)
+	}
+	for name := range denied {
+		if text := strings.ToLower(logs[name]); denied[name] && strings.Contains(text, "permissions violation") {
+			s.Errorf("%s lacks a permission:\n%s", name, text[strings.Index(text, "permissions violation"):])
 		}
 	}
 }

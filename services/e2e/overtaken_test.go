@@ -161,7 +161,10 @@ func (w *worker) lacks(text string) string {
 }
 
 // lists are those that Set-Mailbox has written, one after another.
-func (s *servers) lists() (list []string) {
+func (s *servers) lists() []string { return s.listsOf("") }
+
+// listsOf are those of a mailbox; "": of any.
+func (s *servers) listsOf(mailbox string) (list []string) {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), http.MethodGet, s.url+"/control/journal?committed=true&limit=0", nil)
 	if err != nil {
@@ -172,13 +175,13 @@ func (s *servers) lists() (list []string) {
 		s.Fatal(err)
 	}
 	var journal struct {
-		Entries []struct{ Call, Detail string }
+		Entries []struct{ Call, Target, Detail string }
 	}
 	if err := errors.Join(json.NewDecoder(res.Body).Decode(&journal), res.Body.Close()); err != nil {
 		s.Fatal(err)
 	}
 	for _, e := range journal.Entries {
-		if e.Call == "Set-Mailbox" {
+		if e.Call == "Set-Mailbox" && strings.Contains(e.Target, mailbox) {
 			list = append(list, e.Detail)
 		}
 	}

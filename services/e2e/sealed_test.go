@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func newIdentity(t *testing.T) (text string, key sealed.Identities) {
 	return text, key
 }
 
-func startSealed(t *testing.T, identities string, traces *collector, settings ...string) *sealedSystem {
+func startSealed(t *testing.T, identities string, traces *secretsearch.Collector, settings ...string) *sealedSystem {
 	t.Helper()
 	starting.Lock()
 	defer starting.Unlock()
@@ -56,7 +57,7 @@ func startSealed(t *testing.T, identities string, traces *collector, settings ..
 	}
 	running, err := stack.Start(t.Context(), stack.Options{
 		Dir: dir, Bin: bin, Identities: identities, Log: slog.New(slog.DiscardHandler), Services: []string{"directory-svc", "projection-svc"},
-		Env: append(settings, "MAILWRIGHT_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+traces.url, "OTEL_BSP_SCHEDULE_DELAY=200"),
+		Env: slices.Concat(settings, traces.Env(), []string{"MAILWRIGHT_LOG_LEVEL=debug"}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -198,9 +199,7 @@ func TestSealedSecrets(t *testing.T) {
 	// The projections have read everything, and the spans have been sent.
 	e := &env{T: t}
 	e.eventually(func(context.Context) string {
-		traces.mu.Lock()
-		defer traces.mu.Unlock()
-		if strings.Count(traces.text.String(), "hostedexchange POST") < 5 {
+		if strings.Count(traces.Text(), "hostedexchange CreateBusinessUser") < 5 {
 			return "the traces lack calls"
 		}
 		return ""
@@ -222,12 +221,12 @@ func TestSealedSecrets(t *testing.T) {
 }
 
 // expectAbsent searches the files and the traces for a text.
-func (s *sealedSystem) expectAbsent(text string, traces *collector) {
+func (s *sealedSystem) expectAbsent(text string, traces *secretsearch.Collector) {
 	s.Helper()
 	if found := s.holding(text); len(found) > 0 {
 		s.Errorf("%s is in %v", text, found)
 	}
-	if strings.Contains(traces.text.String(), text) {
+	if strings.Contains(traces.Text(), text) {
 		s.Errorf("%s is in the traces", text)
 	}
 }

@@ -27,7 +27,7 @@ var echoes = []testkit.FaultParams{
 func TestNoSecretIsFoundUnderFaults(t *testing.T) {
 	t.Parallel()
 	traces := newCollector(t)
-	s := start(t, traces.option())
+	s := start(t, testkit.WithEnv(traces.Env()...))
 	for _, vendor := range []string{"adaxes", "exchangeonline", "entra", "hostedexchange", "enpower", "enpower-identity", "ldap"} {
 		for _, f := range []testkit.Fault{
 			{Kind: "timeout-before"}, {Kind: "timeout-after"}, {Kind: "reset", Params: testkit.FaultParams{When: "after"}}, {Kind: "nonjson", Params: testkit.FaultParams{When: "after"}},

@@ -21,6 +21,7 @@ import (
 	"github.com/mailwright/mailwright/services/mailwright/internal/demo"
 	"github.com/mailwright/mailwright/services/mailwright/internal/dev"
 	"github.com/mailwright/mailwright/services/mailwright/internal/doctor"
+	"github.com/mailwright/mailwright/services/mailwright/internal/erase"
 	"github.com/mailwright/mailwright/services/mailwright/internal/explain"
 	"github.com/mailwright/mailwright/services/mailwright/internal/inventory"
 	"github.com/mailwright/mailwright/services/mailwright/internal/key"
@@ -36,7 +37,6 @@ import (
 
 type commands struct {
 	app.Globals
-	Config  string           `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
 	Verbose bool             `short:"v" help:"Say more on standard error."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
@@ -52,6 +52,7 @@ type commands struct {
 	Audit      audit.Command      `cmd:"" help:"List what people did, and why."`
 	Status     status.Command     `cmd:"" help:"Show operations by state, and the work that the services have left."`
 	Inventory  inventory.Command  `cmd:"" help:"Take inventories of mailboxes; list, show and compare what they found."`
+	Erase      erase.Command      `cmd:"" help:"Take what the system holds about a person out of every stream and every table."`
 	Projection projection.Command `cmd:"" help:"Show, verify and rebuild the projections in Postgres."`
 	Streams    streams.Command    `cmd:"" help:"Show which streams and consumers are missing, and make them."`
 	Secrets    secrets.Command    `cmd:"" help:"Make and publish the keys to which publishers seal passwords."`

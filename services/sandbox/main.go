@@ -184,7 +184,8 @@ func showLDAP(box *sandbox.Sandbox, cfg config, log *slog.Logger) (stop func(), 
 	return stop, nil
 }
 
-// ldapTLS is the TLS of LDAP: by a certificate of its own, else by that of HTTP; nil without either.
+// ldapTLS is the TLS of LDAP: by a certificate of its own, else by that of HTTP; nil without
+// either.
 func ldapTLS(cfg config, log *slog.Logger) (*tls.Config, error) {
 	certFile, keyFile := cfg.HTTPCert, cfg.HTTPKey
 	if cfg.LDAPCertificate != "" {

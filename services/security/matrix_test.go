@@ -25,10 +25,13 @@ func TestEveryUserMayDoWhatTheTableSaysAndNothingElse(t *testing.T) {
 	s := start(t, seeds, users, "")
 	s.as(permissions.Streams, 0, "streams", "apply")
 	files, err := filepath.Glob(filepath.Join(seeds, "*.nk"))
-	if err != nil || len(files) != len(everyone) {
-		t.Fatalf("%d users, %v; the table has %d", len(files), err, len(everyone))
+	if err != nil {
+		t.Fatal(err)
 	}
 	c := s.check(everyone...)
+	if len(files) != len(everyone) {
+		c.faults = append(c.faults, fmt.Sprintf("%d users have keys, and the table has %d", len(files), len(everyone)))
+	}
 	result := fmt.Sprintf("%d users × %d subjects, publish and subscribe: %d allowed, %d denied, %d tested", len(everyone), len(kinds()), c.allowed, c.denied, c.allowed+c.denied)
 	report.checked(t, checkPermissions, result, c.faults)
 }

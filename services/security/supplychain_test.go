@@ -8,21 +8,30 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
-	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/services/internal/supplychain"
 )
 
 // repository is the folder of the repository.
 const repository = "../.."
 
-// programs are all programs that are released.
-func programs() []string { return append([]string{"mailwright", "sandbox"}, stack.Services...) }
+var released = regexp.MustCompile(`(?m)^PROGRAMS := (.+)$`)
+
+// programs are all programs that are released: those that `make build` builds.
+func programs(t *testing.T) []string {
+	t.Helper()
+	found := released.FindStringSubmatch(read(t, "Makefile"))
+	if found == nil {
+		t.Fatal("the Makefile has no PROGRAMS")
+	}
+	return strings.Fields(found[1])
+}
 
 // command runs a program in a folder, and returns what it prints.
 func command(t *testing.T, dir string, env []string, name string, args ...string) string {
@@ -45,16 +54,20 @@ func TestSBOMsAndLicencesAreComplete(t *testing.T) {
 	t.Parallel()
 	var sbomFaults, licenceFaults []string
 	modules := map[string]bool{}
-	for _, name := range programs() {
+	for _, name := range programs(t) {
 		p, licences := described(t, name)
 		found, faults := p.Recognise(licences)
 		licenceFaults = append(licenceFaults, faults...)
 		sbomFaults = append(sbomFaults, missing(t, name, p.SBOM(found))...)
+		// An image has nothing but its program: without these it could call no vendor.
+		if !slices.ContainsFunc(p.Modules, func(m supplychain.Module) bool { return m.Path == "golang.org/x/crypto/x509roots/fallback" }) {
+			t.Errorf("%s holds no certificates of authorities", name)
+		}
 		for module := range maps.Keys(found) {
 			modules[module] = true
 		}
 	}
-	report.checked(t, checkSBOMs, fmt.Sprintf("%d programs, each as `go version -m` describes it", len(programs())), sbomFaults)
+	report.checked(t, checkSBOMs, fmt.Sprintf("%d programs, each as `go version -m` describes it", len(programs(t))), sbomFaults)
 	report.checked(t, checkLicences, fmt.Sprintf("%d modules, each with a licence that only asks for notices", len(modules)), licenceFaults)
 
 	p, licences := described(t, "mailbox-svc")

@@ -1,20 +1,11 @@
 package security
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"github.com/mailwright/mailwright/pkg/testkit/certs"
 	"github.com/mailwright/mailwright/services/internal/permissions"
 )
 
@@ -46,64 +37,27 @@ func TestAServerAndAClientProveWhoTheyAre(t *testing.T) {
 // authority issues certificates for 127.0.0.1.
 type authority struct {
 	*testing.T
-	file        string
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
+	dir    string
+	file   string
+	issuer *certs.Authority
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	dir := t.TempDir()
+	made, err := certs.Open(dir, certs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := certificate("authority")
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{T: t, certificate: parsed, key: key}
-	a.file = a.write("CERTIFICATE", raw)
-	return a
+	return &authority{T: t, dir: dir, file: filepath.Join(dir, certs.CAFile), issuer: made}
 }
 
 // issue gives the files of a certificate and its key.
 func (a *authority) issue(name string) (certFile, keyFile string) {
 	a.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	dir := filepath.Join(a.dir, name)
+	if _, err := a.issuer.Issue(dir, name, "127.0.0.1"); err != nil {
 		a.Fatal(err)
 	}
-	template := certificate(name)
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	raw, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
-	if err != nil {
-		a.Fatal(err)
-	}
-	rawKey, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.Fatal(err)
-	}
-	return a.write("CERTIFICATE", raw), a.write("PRIVATE KEY", rawKey)
-}
-
-func certificate(name string) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-	}
-}
-
-func (a *authority) write(kind string, raw []byte) string {
-	a.Helper()
-	file := filepath.Join(a.TempDir(), "file.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}), 0o600); err != nil {
-		a.Fatal(err)
-	}
-	return file
+	return filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile)
 }

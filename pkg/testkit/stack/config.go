@@ -36,8 +36,8 @@ type SandboxAddress struct {
 	// URL is the base of its vendors' APIs, and LDAP the URL of its directories; "" leaves those
 	// out.
 	URL, LDAP string
-	// CA is the file of the authority that has signed the sandbox's certificate, as the services see
-	// it. "" allows the services to send credentials in the clear.
+	// CA is the file of the authority that has signed the sandbox's certificate, as the services
+	// see it. "" allows the services to send credentials in the clear.
 	CA string
 }
 

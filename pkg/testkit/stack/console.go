@@ -30,14 +30,15 @@ func (s *Stack) startConsole(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
-	s.Endpoints.Console = s.url("http", Console) + "/sign-in?token=" + token
+	s.Endpoints.Console = s.url(s.scheme(), Console) + "/sign-in?token=" + token
 	return s.run(ctx, &program{
 		name: Console, path: filepath.Join(s.opts.Bin, Console),
 		args: append([]string{"--listen", fmt.Sprintf("127.0.0.1:%d", s.ports[Console]), "--http", fmt.Sprintf("127.0.0.1:%d", s.ports[consoleHealth])},
-			s.certArgs(Console, "--http-cert", "--http-key")...),
+			append(s.certArgs(Console, "--http-cert", "--http-key"), s.certArgs(Console, "--tls-cert", "--tls-key")...)...),
 		env: append([]string{
 			"MAILWRIGHT_TOKEN=" + token,
 			"MAILWRIGHT_SERVICES=" + s.healthEndpoints(),
+			"MAILWRIGHT_SERVICES_CA=" + s.Endpoints.CA,
 			"MAILWRIGHT_DATABASE_URL=" + database,
 			"MAILWRIGHT_NATS_URL=" + s.Endpoints.NATS,
 		}, append(s.opts.Env, s.IdentityEnv(Console)...)...),

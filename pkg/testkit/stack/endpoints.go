@@ -20,8 +20,8 @@ type Endpoints struct {
 	Sandbox  string `json:"sandbox"`
 	// Tenant is the name of the configured tenant, where there is exactly one.
 	Tenant string `json:"tenant,omitempty"`
-	// CA is the file of the authority by which NATS, Postgres, the sandbox and the services prove who
-	// they are; "" where they speak no TLS.
+	// CA is the file of the authority by which NATS, Postgres, the sandbox and the services prove
+	// who they are; "" where they speak no TLS.
 	CA string `json:"ca,omitempty"`
 	// Services maps each service to the base URL of its health endpoints.
 	Services map[string]string `json:"services,omitempty"`

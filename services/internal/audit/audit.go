@@ -28,12 +28,14 @@ import (
 
 // The actions.
 const (
+	SendAgain        = "again"
 	Cancel           = "cancel"
 	DeadDiscard      = "dead.discard"
 	DeadReplay       = "dead.replay"
 	Erase            = "erase"
 	Import           = "import"
 	RebuildRows      = "projection.rebuild"
+	Retry            = "retry"
 	PublishRecipient = "secrets.publish"
 	Send             = "send"
 	ApplyStreams     = "streams.apply"
@@ -41,7 +43,7 @@ const (
 
 // Actions lists them.
 func Actions() []string {
-	return []string{Cancel, DeadDiscard, DeadReplay, Erase, Import, RebuildRows, PublishRecipient, Send, ApplyStreams}
+	return []string{SendAgain, Cancel, DeadDiscard, DeadReplay, Erase, Import, RebuildRows, Retry, PublishRecipient, Send, ApplyStreams}
 }
 
 // Recorder writes to AUDIT.
@@ -52,12 +54,13 @@ type Recorder struct {
 	User string
 	// Source is the program, such as https://mailwright.io/mailwright.
 	Source string
-	// Person is who acts, as the program knows it: the operating system's user, or who is signed in.
+	// Person is who acts, as the program knows it: the operating system's user, or who is signed
+	// in.
 	Person string
 }
 
-// Act is what a person is about to do. Addresses, keys and secrets have no place in it, since nobody
-// can take anything out of AUDIT.
+// Act is what a person is about to do. Addresses, keys and secrets have no place in it, since
+// nobody can take anything out of AUDIT.
 type Act = event.AuditIntendedData
 
 // Tally counts what an act has been done to so far.
@@ -90,9 +93,9 @@ const (
 var ErrNotWritten = errors.New("nothing was done, since it could not be written to AUDIT")
 
 // Record writes the intent, calls do, and writes how it ended. The error is that of do. If the
-// intent cannot be written, do is not called, and the error wraps [ErrNotWritten]. If the end cannot
-// be written, the error says so beside that of do; the act then stays without a result in AUDIT, as
-// if the program had been killed.
+// intent cannot be written, do is not called, and the error wraps [ErrNotWritten]. If the end
+// cannot be written, the error says so beside that of do; the act then stays without a result in
+// AUDIT, as if the program had been killed.
 func (r Recorder) Record(ctx context.Context, act Act, do func(*Tally) error) error {
 	if err := CheckReason(act.Reason); err != nil {
 		return err
@@ -191,7 +194,8 @@ const userInfo = "$SYS.REQ.USER.INFO"
 // userInfoTimeout bounds that request. A server may not answer it.
 const userInfoTimeout = time.Second
 
-// connectedAs is what NATS tells a program of its user: a public nkey, or a name; "" if it does not.
+// connectedAs is what NATS tells a program of its user: a public nkey, or a name; "" if it does
+// not.
 func (r Recorder) connectedAs(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, userInfoTimeout)
 	defer cancel()

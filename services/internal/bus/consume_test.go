@@ -89,7 +89,7 @@ func BenchmarkConsume(b *testing.B) {
 	measure(fmt.Sprint("partitions/", topology.DefaultPartitions), func(b *testing.B) {
 		var consumers []jetstream.ConsumerConfig
 		for p := range topology.DefaultPartitions {
-			consumers = append(consumers, bus.CommandConsumer(event.DomainMailbox, p))
+			consumers = append(consumers, bus.CommandConsumer(event.DomainMailbox, 0, p))
 		}
 		subscriber(b, consumers, 1)
 	})

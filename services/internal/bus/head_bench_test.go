@@ -20,7 +20,7 @@ func TestAWorkQueueHasOneReader(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
 	createWorkQueue(t, js, topology.DefaultPartitions)
-	must(js.CreateConsumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainMailbox, 0)))(t)
+	must(js.CreateConsumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainMailbox, 0, 0)))(t)
 	for name, c := range map[string]jetstream.ConsumerConfig{
 		"the recheck":  bus.RecheckConsumer(event.DomainMailbox),
 		"a projection": {AckPolicy: jetstream.AckNonePolicy},

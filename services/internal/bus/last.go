@@ -72,7 +72,7 @@ func NewLastMessageReader(js jetstream.JetStream, stream jetstream.Stream) *Last
 	l := &LastMessageReader{
 		stream:  stream,
 		nc:      js.Conn(),
-		subject: apiPrefix(js.Options()) + "DIRECT.GET." + stream.CachedInfo().Config.Name,
+		subject: topology.APIPrefix(js.Options()) + "DIRECT.GET." + stream.CachedInfo().Config.Name,
 		inboxes: make(chan *replyInbox, maxSharedReads),
 	}
 	for range maxSharedReads {
@@ -267,29 +267,48 @@ func lastValue(h nats.Header, name string) string {
 // none. nats.go's own GetMsg, in its direct form, takes headers that a publisher has set for the
 // server's.
 func Read(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, sequence uint64) (d Delivery, found bool, err error) {
+	return readOne(ctx, js, stream, map[string]any{"seq": sequence}, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return stream.GetMsg(ctx, sequence)
+	})
+}
+
+// ReadLast reads the last message on the subjects that match a filter, as [Read] does.
+func ReadLast(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, filter string) (d Delivery, found bool, err error) {
+	return readOne(ctx, js, stream, map[string]any{"last_by_subj": filter}, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return stream.GetLastMsgForSubject(ctx, filter)
+	})
+}
+
+// readOne sends a request for a message to any server that has the stream, or asks its leader.
+func readOne(
+	ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, request map[string]any, askLeader func(context.Context) (*jetstream.RawStreamMsg, error),
+) (d Delivery, found bool, err error) {
 	config := stream.CachedInfo().Config
 	if !config.AllowDirect {
-		m, err := stream.GetMsg(ctx, sequence)
+		m, err := askLeader(ctx)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return d, false, nil
 		}
 		if err != nil {
-			return d, false, fmt.Errorf("read message %d of %s: %w", sequence, config.Name, err)
+			return d, false, fmt.Errorf("read message %v of %s: %w", request, config.Name, err)
 		}
 		return deliveryOfStored(config.Name, m), true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	request := fmt.Appendf(nil, `{"seq":%d}`, sequence)
-	m, err := js.Conn().RequestWithContext(ctx, apiPrefix(js.Options())+"DIRECT.GET."+config.Name, request)
+	body, err := json.Marshal(request)
 	if err != nil {
-		return d, false, fmt.Errorf("read message %d of %s: %w", sequence, config.Name, err)
+		return d, false, err
+	}
+	m, err := js.Conn().RequestWithContext(ctx, topology.APIPrefix(js.Options())+"DIRECT.GET."+config.Name, body)
+	if err != nil {
+		return d, false, fmt.Errorf("read message %v of %s: %w", request, config.Name, err)
 	}
 	if d, found = deliveryOfReply(config.Name, m); found {
 		return d, true, nil
 	}
 	if status := m.Header.Get("Status"); status != "404" {
-		return d, false, fmt.Errorf("read message %d of %s: the server replies %s %s", sequence, config.Name, status, m.Header.Get("Description"))
+		return d, false, fmt.Errorf("read message %v of %s: the server replies %s %s", request, config.Name, status, m.Header.Get("Description"))
 	}
 	return d, false, nil
 }

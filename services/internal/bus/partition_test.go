@@ -19,7 +19,7 @@ import (
 
 // pinned returns a consumer with the pinned client of a partition.
 func pinned(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
-	like := bus.CommandConsumer(event.DomainMailbox, 0)
+	like := bus.CommandConsumer(event.DomainMailbox, 0, 0)
 	c.MaxAckPending = like.MaxAckPending
 	c.PriorityPolicy = like.PriorityPolicy
 	c.PriorityGroups = like.PriorityGroups

@@ -111,7 +111,7 @@ func (e *partitionEnv) start(b *testing.B, js jetstream.JetStream, work func(key
 		return stream, c
 	}})
 	for p := range e.partitions {
-		messages := subscribe(b, s, topology.CommandFilter(event.DomainMailbox, p))
+		messages := subscribe(b, s, topology.CommandFilter(event.DomainMailbox, 0, p))
 		go func() {
 			for m := range messages {
 				go e.handle(m, guard, work)

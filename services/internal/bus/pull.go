@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 const (
@@ -84,25 +85,13 @@ func newPuller(js jetstream.JetStream, stream string, consumer jetstream.Consume
 	}
 	return &puller{
 		nc:           nc,
-		subject:      apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
+		subject:      topology.APIPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Durable,
 		request:      request,
 		inbox:        inbox,
 		arrived:      arrived,
 		overdue:      time.NewTimer(request.Expires + pullGrace),
 		disconnected: nc.StatusChanged(nats.RECONNECTING),
 	}, nil
-}
-
-// apiPrefix is the subject prefix of the API of this account's JetStream, or of another domain's.
-func apiPrefix(o jetstream.JetStreamOptions) string {
-	switch {
-	case o.Domain != "":
-		return "$JS." + o.Domain + ".API."
-	case o.APIPrefix != "":
-		return strings.TrimSuffix(o.APIPrefix, ".") + "."
-	default:
-		return jetstream.DefaultAPIPrefix
-	}
 }
 
 // send requests up to batch messages of up to maxBytes in sum; 0 is any number of bytes. Nothing

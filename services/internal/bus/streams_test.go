@@ -49,23 +49,25 @@ func TestEnsureRefusesADifferentStream(t *testing.T) {
 	}
 	edit(topology.StreamCommands, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
 	edit(topology.StreamEvents, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 10, jetstream.DiscardOld })
-	edit(topology.StreamDead, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"owner": "operations"} }) // not checked
+	// An operator decides these.
+	edit(topology.StreamDead, func(c *jetstream.StreamConfig) {
+		c.Metadata, c.MaxAge, c.MaxBytes = map[string]string{"owner": "operations"}, 40*24*time.Hour, 1<<30
+	})
+	edit(topology.StreamMailboxes, func(c *jetstream.StreamConfig) { c.MaxBytes, c.Duplicates, c.AllowDirect = 1<<30, time.Minute, false })
 
 	err := topology.Ensure(t.Context(), js, topology.Config{Partitions: 16})
 	if err == nil {
 		t.Fatal("Ensure accepted streams that differ")
 	}
 	for _, want := range []string{
-		"stream COMMANDS", "max_age: want 720h0m0s, got 1h0m0s", "nats stream edit COMMANDS",
-		"subject_transform: want", "{{partition(16,1,2,3)}}", "got mailwright.cmd.*.*.* to mailwright.cmd.{{wildcard(1)}}.{{wildcard(2)}}.{{partition(8,1,2,3)}}.{{wildcard(3)}}",
-		"keys would move between partitions",
-		"stream EVENTS", "max_msgs: want -1, got 10", "discard: want DiscardNew, got DiscardOld",
+		"stream COMMANDS", "at least 192h0m0s, not 1h0m0s: a command is tried again for up to 7 days",
+		"mailwright streams apply", "stream EVENTS", "max_msgs: want -1, got 10", "discard: want DiscardNew, got DiscardOld",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
 	}
-	if strings.Contains(err.Error(), "DEAD") {
+	if strings.Contains(err.Error(), "DEAD") || strings.Contains(err.Error(), "MAILBOXES") {
 		t.Errorf("the error names a stream that is as it must be:\n%v", err)
 	}
 	if c := must(js.Stream(t.Context(), topology.StreamCommands))(t).CachedInfo().Config; c.MaxAge != time.Hour {
@@ -87,6 +89,9 @@ func TestCommandsAreSpreadOverPartitions(t *testing.T) {
 		a, ok := topology.ParseCommandSubject(must(stream.GetMsg(t.Context(), ack.Sequence))(t).Subject)
 		if !ok || a.Domain != event.DomainMailbox || a.Key != event.Token(key) {
 			t.Fatalf("stored at %+v", a)
+		}
+		if a.Lane()%4 != a.Partition { // the lanes are by the server's own hash
+			t.Errorf("%s is in lane %d and in partition %d", key, a.Lane(), a.Partition)
 		}
 		seen[a.Partition]++
 	}
@@ -177,7 +182,7 @@ func TestEnsureConsumer(t *testing.T) {
 	if err := topology.Ensure(t.Context(), js, topology.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	want := bus.CommandConsumer(event.DomainMailbox, 3)
+	want := bus.CommandConsumer(event.DomainMailbox, 0, 3)
 	if want.Durable != "mailbox-3" {
 		t.Errorf("the consumer is called %s", want.Durable)
 	}
@@ -187,9 +192,16 @@ func TestEnsureConsumer(t *testing.T) {
 		}
 	}
 	want.MaxAckPending = 5
+	if got, err := bus.EnsureConsumer(t.Context(), js, topology.StreamCommands, want); err != nil || got.MaxAckPending != 256 {
+		t.Errorf("a consumer that is tuned otherwise: %v", err)
+	}
+	want.MaxDeliver = 5
 	_, err := bus.EnsureConsumer(t.Context(), js, topology.StreamCommands, want)
-	if err == nil || !strings.Contains(err.Error(), "max_ack_pending: want 5, got 256") {
+	if err == nil || !strings.Contains(err.Error(), "max_deliver: want 5, got -1") {
 		t.Errorf("a consumer that differs: %v", err)
+	}
+	if _, err := bus.EnsureConsumer(t.Context(), js, topology.StreamCommands, bus.CommandConsumer(event.DomainMailbox, 1, 3)); err == nil || !strings.Contains(err.Error(), "partitions of generation 1") {
+		t.Errorf("a consumer of partitions that are not the current ones: %v", err)
 	}
 }
 
@@ -197,7 +209,7 @@ func TestTopics(t *testing.T) {
 	t.Parallel()
 	for _, want := range []struct{ topic, filter, stream string }{
 		{topology.WakeFilter(event.DomainInventory, 31), "mailwright.wake.*.inventory.31.*", topology.StreamParked},
-		{topology.CommandFilter(event.DomainInventory, 31), "mailwright.cmd.*.inventory.31.*", topology.StreamCommands},
+		{topology.CommandFilter(event.DomainInventory, 0, 31), "mailwright.cmd.*.inventory.31.*", topology.StreamCommands},
 	} {
 		stream, c := bus.Topics(want.topic)
 		if stream != want.stream || c.Durable != "inventory-31" || c.FilterSubject != want.filter || c.MaxAckPending != 256 || c.PriorityPolicy != jetstream.PriorityPolicyPinned {

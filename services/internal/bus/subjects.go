@@ -7,6 +7,8 @@ import (
 	"math"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mailwright/mailwright/pkg/topology"
 )
 
 // CountSubjects is how many subjects of a stream that match a filter have messages. nats.go's
@@ -17,7 +19,7 @@ func CountSubjects(ctx context.Context, js jetstream.JetStream, stream, filter s
 	if err != nil {
 		return 0, err
 	}
-	m, err := js.Conn().RequestWithContext(ctx, apiPrefix(js.Options())+"STREAM.INFO."+stream, request)
+	m, err := js.Conn().RequestWithContext(ctx, topology.APIPrefix(js.Options())+"STREAM.INFO."+stream, request)
 	if err != nil {
 		return 0, fmt.Errorf("bus: subjects of stream %s: %w", stream, err)
 	}

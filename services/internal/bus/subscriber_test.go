@@ -237,7 +237,7 @@ func TestOrderPerKeyWithTwoReplicas(t *testing.T) {
 			NakDelay: func(bus.Delivery, *message.Message) time.Duration { return time.Millisecond },
 		})
 		for p := range partitions {
-			messages := subscribe(t, s, topology.CommandFilter(event.DomainMailbox, p))
+			messages := subscribe(t, s, topology.CommandFilter(event.DomainMailbox, 0, p))
 			go func() {
 				for m := range messages {
 					d, _ := bus.DeliveryFrom(m.Context())
@@ -362,7 +362,7 @@ func TestSubscribeReportsAMissingStreamOrTopic(t *testing.T) {
 	if _, err := s.Subscribe(t.Context(), "unknown"); err == nil {
 		t.Error("a topic without a consumer was accepted")
 	}
-	if _, err := s.Subscribe(t.Context(), topology.CommandFilter(event.DomainMailbox, 0)); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := s.Subscribe(t.Context(), topology.CommandFilter(event.DomainMailbox, 0, 0)); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a missing stream: %v", err)
 	}
 }

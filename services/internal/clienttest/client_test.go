@@ -154,7 +154,7 @@ func serve(t *testing.T, js jetstream.JetStream) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- engine.Serve(ctx, partitions) }()
+	go func() { done <- engine.Serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -76,7 +76,7 @@ func (d *Stream) Plan(ctx context.Context, l Letter, force bool) (Replay, error)
 		return Replay{}, err
 	}
 	if original == nil {
-		return refuse("COMMANDS no longer holds it: it has to be published anew")
+		return d.planGone(ctx, l, refuse)
 	}
 	address, ok := topology.ParseCommandSubject(original.Subject)
 	if !ok {
@@ -118,6 +118,20 @@ func (d *Stream) Plan(ctx context.Context, l Letter, force bool) (Replay, error)
 		letter:  l,
 		message: republished(original, topology.PublishedSubject(address), before+1),
 	}, nil
+}
+
+// planGone refuses the replay of a command that COMMANDS no longer holds.
+func (d *Stream) planGone(ctx context.Context, l Letter, refuse func(string, ...any) (Replay, error)) (Replay, error) {
+	state, err := d.Outcome(ctx, l.Content.Tenant, l.Domain, l.Content.OperationID)
+	switch {
+	case err != nil && !errors.Is(err, errUnreadableRecord):
+		return Replay{}, err
+	case state != "":
+		return refuse("its operation has an outcome by now, %q, which would be the answer: discard the dead letter", state)
+	default:
+		return refuse("COMMANDS no longer holds it: it is too old, or may have held a secret. Its publisher has to send it again; " +
+			"then discard the dead letter")
+	}
 }
 
 // clockSkew bounds the difference between the clocks of NATS servers: the leader of each stream

@@ -172,8 +172,12 @@ func (d *Stream) Outcome(ctx context.Context, tenant string, domain event.Domain
 	return state, nil
 }
 
-// Discard deletes a dead letter.
+// Discard deletes a dead letter, and before that a command with a secret that was kept for a
+// replay.
 func (d *Stream) Discard(ctx context.Context, l Letter) error {
+	if err := d.eraseSecret(ctx, l); err != nil {
+		return err
+	}
 	if err := bus.DeleteMessage(ctx, d.dead, l.Sequence); err != nil {
 		return fmt.Errorf("take dead letter %d out of %s: %w", l.Sequence, topology.StreamDead, err)
 	}

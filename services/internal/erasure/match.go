@@ -92,7 +92,7 @@ func (m Matcher) plain(text string) bool {
 				break
 			}
 			begin, end := from+i, from+i+len(word)
-			if !continues(text[:begin], utf8.DecodeLastRuneInString) && !goesOn(text[end:]) {
+			if !begunBefore(text[:begin]) && !goesOn(text[end:]) {
 				return true
 			}
 			from = begin + 1
@@ -101,14 +101,14 @@ func (m Matcher) plain(text string) bool {
 	return false
 }
 
-// continues reports whether the text before a word belongs to it.
-func continues(before string, last func(string) (rune, int)) bool {
-	r, size := last(before)
+// begunBefore reports whether the text before a word belongs to it.
+func begunBefore(before string) bool {
+	r, size := utf8.DecodeLastRuneInString(before)
 	return size > 0 && (isLetter(r) || strings.ContainsRune("._+-", r))
 }
 
-// goesOn reports whether the text behind a word belongs to it. A full stop that nothing follows ends
-// a sentence.
+// goesOn reports whether the text behind a word belongs to it. A full stop that nothing follows
+// ends a sentence.
 func goesOn(behind string) bool {
 	r, size := utf8.DecodeRuneInString(behind)
 	if size > 0 && strings.ContainsRune(".-_", r) {

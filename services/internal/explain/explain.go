@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -35,6 +36,8 @@ type Command struct {
 	StoredAt                   time.Time
 	NotBefore, ExpiryTime      time.Time // zero where they are absent
 	DryRun                     bool
+	// Data has its secrets replaced; nil if it does not fit its schema.
+	Data json.RawMessage
 }
 
 // Event is an event of a record.

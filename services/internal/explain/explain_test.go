@@ -118,7 +118,8 @@ func everyCase(t *testing.T) []namedFacts {
 	unknown.NextAttemptAt = stored
 	add("unknown: overdue", change(facts(t, event.UnknownType(d), unknown), func(f *explain.Facts) { f.Queue.WakesAt = time.Time{} }))
 	for _, m := range failure.Meanings() {
-		add("failed: "+string(m.Kind), facts(t, event.FailedType(d), event.FailedData{Operation: op, Failure: event.FailureData{Kind: string(m.Kind), Vendor: "adaxes", Code: "E1", Text: "no"}}))
+		why := event.FailureData{Kind: string(m.Kind), Vendor: "adaxes", Code: "E1", Text: "no"}
+		add("failed: "+string(m.Kind), facts(t, event.FailedType(d), event.FailedData{Operation: op, Failure: why}))
 	}
 	for _, code := range []string{operation.Expired, operation.OutcomeUnknown} {
 		add("failed: "+code, facts(t, event.FailedType(d), event.FailedData{Operation: op, Failure: event.FailureData{Kind: "unknown", Code: code, Text: "no"}}))

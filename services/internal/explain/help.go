@@ -61,8 +61,8 @@ func helpAfterFailure(f event.FailureData) string {
 	}
 }
 
-// helpAfterDeadLetter says what helps after a message was dead-lettered.
-func helpAfterDeadLetter(reason string) string {
+// HelpAfterDeadLetter says what helps after a message was dead-lettered.
+func HelpAfterDeadLetter(reason string) string {
 	switch reason {
 	case operation.Unreadable:
 		return "its publisher corrects it and publishes it again"

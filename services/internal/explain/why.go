@@ -269,7 +269,7 @@ func (s *situation) dead(l DeadLetter) {
 	if l.Detail != "" {
 		why += ": " + l.Detail
 	}
-	s.say(why+")", helpAfterDeadLetter(l.Reason))
+	s.say(why+")", HelpAfterDeadLetter(l.Reason))
 }
 
 // textOf is a failure in words.

@@ -60,6 +60,19 @@ const (
 	Committed Point = "committed"
 )
 
+// The points of mailwright erase, in its order, and one for each message that it takes out.
+const (
+	ErasurePlanned   Point = "erasure-planned"
+	EraseCommand     Point = "erase-command"
+	EraseLetter      Point = "erase-letter"
+	EraseSchedule    Point = "erase-schedule"
+	EraseRecord      Point = "erase-record"
+	EraseObservation Point = "erase-observation"
+	EraseRows        Point = "erase-rows"
+	ErasedRows       Point = "erased-rows"
+	ErasureEnded     Point = "erasure-ended"
+)
+
 // Protection is a part of the system that can be switched off, to see the checkers of the
 // guarantee suite find what it prevents.
 type Protection string

@@ -1,14 +1,17 @@
 package livefile_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mailwright/mailwright/pkg/testkit/certs"
 	"github.com/mailwright/mailwright/services/internal/livefile"
 )
 
@@ -88,4 +91,68 @@ func TestAnIntervalBetweenLooks(t *testing.T) {
 	if got := f.Value(); got != "1" {
 		t.Errorf("read again after no time: %s", got)
 	}
+}
+
+// TestAClientTakesNewAuthorities: it checks the server's name too.
+func TestAClientTakesNewAuthorities(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	own := filepath.Join(dir, "own")
+	issue := func(o certs.Options, host string) {
+		t.Helper()
+		authority, err := certs.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := authority.Issue(own, "server", host); err != nil {
+			t.Fatal(err)
+		}
+	}
+	issue(certs.Options{}, "127.0.0.1")
+	log := slog.New(slog.DiscardHandler)
+	certificate, err := livefile.Certificate("the server's", filepath.Join(own, certs.CertFile), filepath.Join(own, certs.KeyFile), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", livefile.ServerConfig(certificate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	known := filepath.Join(dir, "known.crt")
+	know := func(from string) {
+		t.Helper()
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, known, string(text))
+	}
+	know(filepath.Join(dir, certs.CAFile))
+	authorities, err := livefile.Authorities("the client's", known, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := livefile.Transport(authorities)
+	transport.DisableKeepAlives = true
+	client := &http.Client{Transport: transport}
+	asks := func(when string, want bool) {
+		t.Helper()
+		res, err := client.Get("https://" + l.Addr().String())
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	asks("at first", true)
+	issue(certs.Options{Replace: true}, "127.0.0.1")
+	asks("of an authority that is not known", false)
+	know(filepath.Join(dir, certs.CAFile))
+	asks("once it is known", true)
+	issue(certs.Options{}, "server.example.com")
+	asks("of another name", false)
 }

@@ -2,10 +2,14 @@ package livefile
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 )
 
@@ -57,6 +61,15 @@ func ServerConfig(certificate *File[*tls.Certificate]) *tls.Config {
 	}
 }
 
+// Transport is the HTTP of a client that checks servers against the authorities as their file holds
+// them when it connects.
+func Transport(authorities *File[*x509.CertPool]) *http.Transport {
+	return &http.Transport{DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities.Value()}}
+		return d.DialContext(ctx, network, address)
+	}}
+}
+
 // OnlyItself is the TLS of a client that trusts no server but the one that shows this certificate.
 // A program uses it to ask itself, by an address that its certificate need not name.
 func OnlyItself(certificate *File[*tls.Certificate]) *tls.Config {
@@ -65,7 +78,7 @@ func OnlyItself(certificate *File[*tls.Certificate]) *tls.Config {
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares the whole certificate instead
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if !bytes.Equal(s.PeerCertificates[0].Raw, certificate.Value().Leaf.Raw) {
-				return fmt.Errorf("the server shows another certificate than this program's")
+				return errors.New("the server shows another certificate than this program's")
 			}
 			return nil
 		},

@@ -233,7 +233,7 @@ func engineWith(h operation.Handler, disabled ...failpoint.Protection) variant {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := engine.Serve(ctx, topology.DefaultPartitions); err != nil {
+		if err := engine.Serve(ctx); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -207,7 +207,7 @@ func (c *cluster) serveWith(log *logBuffer, change func(*operation.Config)) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- engine.Serve(ctx, partitions) }()
+	go func() { done <- engine.Serve(ctx) }()
 	c.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -189,7 +189,9 @@ func tenantOf(subject string) string {
 func (e *Engine) deadLetterCommand(ctx context.Context, t *task, reason, detail string) error {
 	d := t.command
 	d.Stream = topology.StreamCommands
-	d.Consumer = bus.CommandConsumer(e.cfg.Domain, t.attempt.address.Partition).Durable
+	if place, ok := topology.ParseCommandSubject(d.Subject); ok {
+		d.Consumer = bus.CommandConsumer(e.cfg.Domain, place.Generation, place.Partition).Durable
+	}
 	return e.deadLetter(ctx, deadLetter{reason: reason, detail: detail, attempt: t.attempt}, d)
 }
 

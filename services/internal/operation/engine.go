@@ -38,8 +38,6 @@ type Engine struct {
 	parking         *parking
 	budgets         *budgets
 	stages          pipeline
-	// commandsKept is how long COMMANDS keeps a command; 0: for ever.
-	commandsKept time.Duration
 	// slots and detachedSlots are counting semaphores: see maxSlots and maxDetached.
 	slots, detachedSlots chan struct{}
 	// detached holds the keys of detached calls by operation: a wake-up that comes too early does
@@ -90,7 +88,6 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			overflows: overflows{addedAt: map[topology.Address]time.Time{}},
 		},
 		budgets:       newBudgets(cfg.Budget, cfg.ParkAfter/2, cfg.limitTimeout()),
-		commandsKept:  commands.CachedInfo().Config.MaxAge,
 		slots:         make(chan struct{}, maxSlots),
 		detachedSlots: make(chan struct{}, maxDetached),
 	}
@@ -99,6 +96,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	metrics.CallsLimit.WithLabelValues("tenant").Set(float64(cfg.Budget.Tenant))
 	metrics.CallsLimit.WithLabelValues("vendor").Set(float64(cfg.Budget.Vendor))
 	return e, nil
+}
+
+// commandsKept is how long COMMANDS keeps a command; 0: for ever. An operator may change it.
+func (e *Engine) commandsKept() time.Duration {
+	return e.parking.commands.CachedInfo().Config.MaxAge
 }
 
 // Now is the time by the NATS server's clock.

@@ -98,7 +98,7 @@ func (env *env) serve(commandType string, handler operation.Handler, change ...f
 	env.engine = engine
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- engine.Serve(ctx, partitions) }()
+	go func() { done <- engine.Serve(ctx) }()
 	env.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -450,7 +450,7 @@ func TestTwoReplicasGiveEachCommandOneOutcome(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- second.Serve(ctx, 4) }()
+	go func() { done <- second.Serve(ctx) }()
 	const commands = 200
 	for i := range commands {
 		m := command(fmt.Sprint(i), valid)

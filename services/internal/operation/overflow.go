@@ -16,12 +16,12 @@ import (
 	"github.com/mailwright/mailwright/services/internal/failpoint"
 )
 
-// The overflow of a tenant in a partition is where its commands wait, whatever their keys, that
-// would fill the partition's window while they are held back. It is a queue in PARKED, of runs:
-// each refers to up to maxRun commands. One wake-up has all of it worked off.
+// The overflow of a tenant in a lane is where its commands wait, whatever their keys, that would
+// fill a partition's window while they are held back. It is a queue in PARKED, of runs: each refers
+// to up to maxRun commands. One wake-up has all of it worked off.
 //
-// As long as there is an overflow, the tenant's newer commands of the partition join it, so each
-// key keeps its order. A command that cannot go on at once is parked by its key, as any other.
+// As long as there is an overflow, the tenant's newer commands of the lane join it, so each key
+// keeps its order. A command that cannot go on at once is parked by its key, as any other.
 
 const (
 	// maxRun is how many commands a run has at most, and maxRunBytes about how large it is.
@@ -69,12 +69,6 @@ type parkedRun struct {
 	invalid  []byte    // the message, if it is no run; else nil
 }
 
-// overflowOf is the address on which the overflow of a command's tenant and partition waits.
-func overflowOf(a topology.Address) topology.Address {
-	a.Key = topology.OverflowKey(a.Partition)
-	return a
-}
-
 // overflows is when this process added to each overflow last.
 type overflows struct {
 	mu      sync.Mutex
@@ -97,7 +91,7 @@ func (o *overflows) wakeUpAt(a topology.Address, now time.Time) time.Time {
 	return now.Truncate(wakeUpGrid).Add(wakeUpGrid)
 }
 
-// setAside adds commands to the overflows of their tenants and partitions.
+// setAside adds commands to the overflows of their tenants and lanes.
 func (p *parking) setAside(ctx context.Context, messages []bus.Delivery) error {
 	byOverflow := map[topology.Address][]runCommand{}
 	for _, d := range messages {
@@ -105,7 +99,7 @@ func (p *parking) setAside(ctx context.Context, messages []bus.Delivery) error {
 		if !ok {
 			return fmt.Errorf("subject %s is not one of a stored command", d.Subject)
 		}
-		o := overflowOf(address)
+		o := address.Overflow()
 		byOverflow[o] = append(byOverflow[o], runCommandOf(d, address))
 	}
 	for o, commands := range byOverflow {
@@ -183,7 +177,7 @@ func (p *parking) firstRuns(ctx context.Context, o topology.Address) (runs []par
 // joinOverflow sets a command aside that was started although older ones of its tenant wait there.
 func (e *Engine) joinOverflow(ctx context.Context, t *task) error {
 	a := t.attempt
-	return e.parking.overflow(ctx, overflowOf(a.address), []runCommand{runCommandOf(t.command, a.address)})
+	return e.parking.overflow(ctx, a.address.Overflow(), []runCommand{runCommandOf(t.command, a.address)})
 }
 
 // onOverflow works off an overflow when it is woken. Detached calls are waited for beyond that.
@@ -426,7 +420,7 @@ func (d *drain) hasOutcome(c runCommand, command bus.Delivery) (bool, error) {
 // lost says why a command cannot be carried out any more; nil: it can.
 func (d *drain) lost(c runCommand, command bus.Delivery) *deadLetter {
 	address, _ := topology.ParseCommandSubject(command.Subject)
-	same := command.StoredAt.UnixNano() == c.StoredAt && address.Key == c.Key && overflowOf(address) == d.overflow
+	same := command.StoredAt.UnixNano() == c.StoredAt && address.Key == c.Key && address.Overflow() == d.overflow
 	switch {
 	case d.engine.disabled(failpoint.References):
 		return nil

@@ -109,7 +109,7 @@ func TestWhatWaitsInAnOverflowIsTheVeryCommand(t *testing.T) {
 	if !ok {
 		t.Fatal(commands[1].Subject)
 	}
-	o := topology.Address{Tenant: address.Tenant, Domain: address.Domain, Partition: address.Partition, Key: topology.OverflowKey(address.Partition)}
+	o := address.Overflow()
 	reference := func(sequence uint64, at time.Time) string {
 		return fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, sequence, at.UnixNano(), address.Key, event.TypeDelegationChange)
 	}
@@ -149,13 +149,13 @@ func TestWhatWaitsInAnOverflowIsTheVeryCommand(t *testing.T) {
 	}
 }
 
-// TestACommandJoinsWhatWaitsBeforeIt: a command that is started although its partition has an
+// TestACommandJoinsWhatWaitsBeforeIt: a command that is started although its lane has an
 // overflow of its tenant waits there, and so keeps its key's order. Those of other tenants do not.
 func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
 	t.Parallel()
 	env := setupStreams(t, event.DomainDelegation)
-	for p := range partitions { // nothing wakes it yet
-		o := topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Partition: p, Key: topology.OverflowKey(p)}
+	for lane := range topology.Lanes { // nothing wakes it yet
+		o := topology.Address{Tenant: "contoso", Domain: event.DomainDelegation, Key: topology.OverflowKey(lane)}
 		if _, err := env.js.Publish(t.Context(), topology.ParkedSubject(o), []byte("no run")); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestACommandJoinsWhatWaitsBeforeIt(t *testing.T) {
 	}
 }
 
-// overflow is that of the partition of a stored command, with the references to its commands.
+// overflow is that of the lane of a stored command, with the references to its commands.
 func (env *env) overflow(commands ...*jetstream.RawStreamMsg) topology.Address {
 	env.Helper()
 	a, ok := topology.ParseCommandSubject(commands[0].Subject)
@@ -183,9 +183,9 @@ func (env *env) overflow(commands ...*jetstream.RawStreamMsg) topology.Address {
 	for _, m := range commands {
 		references = append(references, fmt.Sprintf(`{"sequence":%d,"storedAt":%d,"key":%q,"type":%q}`, m.Sequence, m.Time.UnixNano(), a.Key, event.TypeDelegationChange))
 	}
-	a.Key = topology.OverflowKey(a.Partition)
-	env.publishRaw(topology.ParkedSubject(a), nil, `{"commands":[`+strings.Join(references, ",")+`]}`)
-	return a
+	o := a.Overflow()
+	env.publishRaw(topology.ParkedSubject(o), nil, `{"commands":[`+strings.Join(references, ",")+`]}`)
+	return o
 }
 
 // TestAPanicHoldsUpNoOverflow: nor does it end the process. The command goes on by its key.

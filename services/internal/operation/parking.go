@@ -22,6 +22,9 @@ import (
 //
 // Only the replica that has the partition parks commands, and only the key's wake-up removes them;
 // each of these handles one message of a key at a time. So a key never has two commands under way.
+//
+// Wake-ups are spread over lanes, by the key alone. A change of the number of partitions leaves them
+// where they are.
 type parking struct {
 	js         jetstream.JetStream
 	parked     jetstream.Stream
@@ -47,8 +50,6 @@ type parkedCommand struct {
 	// holds another command under the sequence.
 	Incarnation string `json:"incarnation"`
 	OperationID string `json:"operationId"`
-	// Partition of the command, for the wake-up of its key.
-	Partition int `json:"partition"`
 
 	parkedSequence uint64    // of the reference, in PARKED
 	parkedAt       time.Time // when it was stored there
@@ -75,7 +76,7 @@ func (p *parking) head(ctx context.Context, a topology.Address) (c parkedCommand
 	}
 	c, ours := readReference(msg.Data)
 	if !ours {
-		c = parkedCommand{Partition: a.Partition, invalid: append([]byte{}, msg.Data...)}
+		c = parkedCommand{invalid: append([]byte{}, msg.Data...)}
 	}
 	c.parkedSequence, c.parkedAt = msg.Sequence, msg.Time
 	return c, true, nil
@@ -114,7 +115,7 @@ func (p *parking) park(ctx context.Context, a *Attempt) error {
 }
 
 func (p *parking) reference(a *Attempt) parkedCommand {
-	return parkedCommand{Sequence: a.sequence, Incarnation: p.incarnation(), OperationID: a.ID, Partition: a.address.Partition}
+	return parkedCommand{Sequence: a.sequence, Incarnation: p.incarnation(), OperationID: a.ID}
 }
 
 // schedule has a command that is not due yet join the queue of its key when it is. The server keeps
@@ -248,7 +249,7 @@ func (p *parking) ensureWakeUp(ctx context.Context, a topology.Address, staleBef
 		return pending.at, false, err
 	}
 	if pending.sequence > 0 {
-		stale, err := bus.AckedThrough(ctx, p.js, topology.StreamParked, bus.WakeConsumer(a.Domain, a.Partition), pending.sequence)
+		stale, err := bus.AckedThrough(ctx, p.js, topology.StreamParked, bus.WakeConsumer(a.Domain, a.Lane()), pending.sequence)
 		if err != nil || !stale {
 			return pending.at, false, err
 		}

@@ -77,7 +77,7 @@ func TestKeysSideBySide(t *testing.T) {
 	}
 	env.until("every delivery is acknowledged", func() bool {
 		for p := range partitions {
-			c, err := env.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainDelegation, p).Durable)
+			c, err := env.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainDelegation, 0, p).Durable)
 			if err != nil || c.CachedInfo().NumPending > 0 || c.CachedInfo().NumAckPending > 0 {
 				return false
 			}

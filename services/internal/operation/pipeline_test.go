@@ -615,7 +615,7 @@ func TestAShortRetryWaitsInItsSlot(t *testing.T) {
 	env.wantHistory("1", "delegation.waiting", "delegation.started", "delegation.waiting", "delegation.started", "delegation.waiting", "delegation.started", "delegation.changed")
 	address, _ := topology.ParseCommandSubject(env.stored(1).Subject)
 	env.until("it is acknowledged, after one delivery", func() bool {
-		cons, err := env.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(env.domain, address.Partition).Durable)
+		cons, err := env.js.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(env.domain, 0, address.Partition).Durable)
 		return err == nil && cons.CachedInfo().AckFloor.Stream == 1 && cons.CachedInfo().Delivered.Consumer == 1
 	})
 	if n := env.stream(topology.StreamParked).CachedInfo().State.LastSeq; n != 0 {

@@ -76,13 +76,19 @@ func (e *Engine) onWakeUp(ctx context.Context, d bus.Delivery, ack func()) error
 	if !ok {
 		return e.deadLetter(ctx, deadLetter{reason: Unreadable, detail: "its subject is not one of a wake-up"}, d)
 	}
-	if address.IsOverflow() {
+	// Anybody may publish a wake-up in another lane than the key's, where another process might
+	// work on the key beside this one.
+	inItsLane := topology.WakeSubject(address) == d.Subject
+	if address.IsOverflow() && inItsLane {
 		return e.onOverflow(ctx, address, d, ack)
 	}
 	if len(d.Data) > 0 {
 		if err := e.parking.enqueueDue(ctx, address, d.Data); err != nil {
 			return err
 		}
+	}
+	if !inItsLane {
+		return e.parking.scheduleWakeUp(ctx, address, e.Now())
 	}
 	return e.drainKey(ctx, address, d, ack)
 }

@@ -16,7 +16,8 @@ import (
 // rechecker checks every command once more: a consumer of its own delivers each again. Once a
 // command is older than RecheckAfter, it must have an outcome, or still be on its way to one. A
 // command that is neither was acknowledged by something other than us, for instance by a person
-// with a NATS tool, and ends as a dead letter. The rechecker reads; it never calls a vendor.
+// with a NATS tool, and ends as a dead letter. The rechecker removes commands with secrets that
+// have ended; it never calls a vendor.
 type rechecker struct{ engine *Engine }
 
 func (r rechecker) name() string { return bus.RecheckConsumer(r.engine.cfg.Domain).Durable }
@@ -99,13 +100,17 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		if !e.isDue(t) {
 			return r.reschedule(ctx, t)
 		}
-		onItsWay, err := r.isOnItsWay(ctx, a)
+		onItsWay, err := r.isOnItsWay(ctx, d, a)
 		if err != nil {
 			return err
 		}
 		if onItsWay || !e.sleep(confirmAfter) {
 			return &redeliverAfter{e.cfg.RecheckAfter}
 		}
+	}
+	// An erasure takes commands out before their records.
+	if d, err := e.parking.readCommand(ctx, parkedCommand{Sequence: d.Sequence}); err != nil || d.Sequence == 0 {
+		return err
 	}
 	detail := "acknowledged without an outcome"
 	if t.last.sequence > 0 {
@@ -120,7 +125,7 @@ func (r rechecker) endConflict(ctx context.Context, a *Attempt, d bus.Delivery) 
 	if !r.engine.mayHoldSecret(a, d) {
 		return nil
 	}
-	onItsWay, err := r.isOnItsWay(ctx, a)
+	onItsWay, err := r.isOnItsWay(ctx, d, a)
 	if err != nil {
 		return err
 	}
@@ -163,13 +168,12 @@ func (r rechecker) malformed(ctx context.Context, d bus.Delivery, reason error) 
 // partition, or because it waits in its overflow or on its key. It asks in this order, and the
 // record is read afterwards: a command is parked before its message is acknowledged, and has its
 // outcome before it is removed from PARKED.
-func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
+func (r rechecker) isOnItsWay(ctx context.Context, d bus.Delivery, a *Attempt) (bool, error) {
 	e := r.engine
-	consumer := bus.CommandConsumer(e.cfg.Domain, a.address.Partition)
-	if acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, consumer, a.sequence); err != nil || !acked {
+	if acked, err := r.isAcked(ctx, d); err != nil || !acked {
 		return true, err
 	}
-	o := overflowOf(a.address)
+	o := a.address.Overflow()
 	if run, overflows, err := e.parking.firstRun(ctx, o); err != nil {
 		return false, err
 	} else if overflows {
@@ -183,6 +187,17 @@ func (r rechecker) isOnItsWay(ctx context.Context, a *Attempt) (bool, error) {
 		return r.isAboutToQueue(ctx, a)
 	}
 	return true, r.wakeOverdue(ctx, a.address, head.parkedAt)
+}
+
+// isAcked reports whether the partition of a command has nothing more to do with it.
+func (r rechecker) isAcked(ctx context.Context, d bus.Delivery) (bool, error) {
+	e := r.engine
+	layout, err := topology.LayoutOf(e.parking.commands.CachedInfo().Config)
+	if err != nil {
+		return false, err
+	}
+	place, _ := topology.ParseCommandSubject(d.Subject)
+	return bus.CommandAckedThrough(ctx, e.cfg.JS, layout, place, d.Sequence)
 }
 
 // isAboutToQueue reports whether a command that is due has yet to join the queue of its key: the

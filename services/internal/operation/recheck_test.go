@@ -25,7 +25,7 @@ func (env *env) ackExternally(command *jetstream.RawStreamMsg) {
 	if !ok {
 		env.Fatalf("stored on %s", command.Subject)
 	}
-	partition := bus.CommandConsumer(env.domain, address.Partition)
+	partition := bus.CommandConsumer(env.domain, 0, address.Partition)
 	cons, err := env.js.CreateConsumer(env.Context(), topology.StreamCommands, partition)
 	if err != nil {
 		env.Fatal(err)

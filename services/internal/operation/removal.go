@@ -24,9 +24,9 @@ const removalTimeout = 5 * time.Second
 
 // removal is what a command's schema says about whether it is to be removed.
 type removal struct {
-	// hasSecrets says that the command as published has secrets, and unfit that it does not fit its
-	// schema, so that nobody knows.
-	hasSecrets, unfit bool
+	// hasSecrets says that the command as published has secrets, and invalid that it does not fit
+	// its schema, so that nobody knows.
+	hasSecrets, invalid bool
 }
 
 func removalOf(c event.Command) removal { return removal{len(c.Secrets()) > 0, len(c.Check()) > 0} }
@@ -73,7 +73,7 @@ func (e *Engine) mayHoldSecret(attempt *Attempt, d bus.Delivery) bool {
 	if e.disabled(failpoint.SecretRemoval) {
 		return false
 	}
-	if e.secretsExpected && (attempt == nil || attempt.removal.unfit) {
+	if e.secretsExpected && (attempt == nil || attempt.removal.invalid) {
 		return true
 	}
 	return attempt != nil && attempt.removal.hasSecrets || event.HoldsSecret(d.Header, d.Data)
@@ -102,9 +102,8 @@ func (r rechecker) removeSecret(ctx context.Context, attempt *Attempt, d bus.Del
 	if left := since.Add(e.cfg.SecretAge).Sub(e.Now()); left > 0 {
 		return &redeliverAfter{left}
 	}
-	if address, ok := topology.ParseCommandSubject(d.Subject); ok {
-		partition := bus.CommandConsumer(e.cfg.Domain, address.Partition)
-		acked, err := bus.AckedThrough(ctx, e.cfg.JS, topology.StreamCommands, partition, d.Sequence)
+	if _, ok := topology.ParseCommandSubject(d.Subject); ok {
+		acked, err := r.isAcked(ctx, d)
 		if err != nil {
 			return err
 		}

@@ -28,8 +28,8 @@ type redeliverAfter struct{ delay time.Duration }
 func (r *redeliverAfter) Error() string { return "again in " + r.delay.String() }
 
 // Serve runs the engine on every partition of its domain until ctx ends, and then lets what is
-// under way finish.
-func (e *Engine) Serve(ctx context.Context, partitions int) error {
+// under way finish. COMMANDS itself says how many partitions there are.
+func (e *Engine) Serve(ctx context.Context) error {
 	work, breakOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer e.background.Wait()
 	defer breakOff()
@@ -44,12 +44,27 @@ func (e *Engine) Serve(ctx context.Context, partitions int) error {
 	}
 	subscriber := e.subscriber(work)
 	e.subscribed.Store(subscriber)
-	for p := range partitions {
-		router.AddConsumerHandler(fmt.Sprintf("%s-%d", e.cfg.Domain, p), topology.CommandFilter(e.cfg.Domain, p), subscriber, consume(work, e.onCommand))
-		router.AddConsumerHandler(fmt.Sprintf("%s-wake-%d", e.cfg.Domain, p), topology.WakeFilter(e.cfg.Domain, p), subscriber, consume(work, e.onWakeUp))
+	served := &partitions{engine: e, router: router, subscriber: subscriber, handle: consume(work, e.onCommand)}
+	generation, err := served.due(ctx)
+	if err != nil {
+		return err
+	}
+	served.serve(generation)
+	for lane := range topology.Lanes {
+		router.AddConsumerHandler(fmt.Sprintf("%s-wake-%d", e.cfg.Domain, lane), topology.WakeFilter(e.cfg.Domain, lane), subscriber, consume(work, e.onWakeUp))
 	}
 	recheck := rechecker{e}
 	router.AddConsumerHandler(recheck.name(), recheck.name(), recheck.subscriber(), consume(work, recheck.onCommand))
+	following, stopFollowing := context.WithCancel(ctx)
+	defer stopFollowing()
+	e.background.Go(func() {
+		select {
+		case <-router.Running():
+			served.follow(following)
+		case <-following.Done():
+		}
+	})
+	e.cfg.Log.Info("serving partitions", "partitions", generation.Partitions, "generation", generation.Number)
 	// Run waits for detached calls too. Their wake-ups are scheduled, should they be broken off.
 	err = router.Run(ctx)
 	if err != nil && ctx.Err() == nil {

@@ -141,10 +141,9 @@ func (e *Engine) freeKey(ctx context.Context, tenant, operationID, token string)
 	if err := e.unschedule(ctx, tenant, operationID); err != nil {
 		return err
 	}
-	head, parked, err := e.parking.head(ctx, key)
+	_, parked, err := e.parking.head(ctx, key)
 	if err != nil || !parked {
 		return err
 	}
-	key.Partition = head.Partition
 	return e.parking.scheduleWakeUp(ctx, key, time.Time{})
 }

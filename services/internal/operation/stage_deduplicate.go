@@ -48,7 +48,7 @@ func (e *Engine) readRecord(t *task) (err error) {
 	pending := e.records.request(t.attempt.Tenant, t.attempt.address.Domain, t.attempt.ID)
 	// In this order: what leaves the overflow is parked before. Else a command between the two
 	// would be seen in neither, and this one would overtake it.
-	overflow := e.parking.lastParked.Request(topology.ParkedSubject(overflowOf(t.attempt.address)))
+	overflow := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address.Overflow()))
 	parked := e.parking.lastParked.Request(topology.ParkedSubject(t.attempt.address))
 	if t.last, err = e.records.wait(pending); err != nil {
 		return err

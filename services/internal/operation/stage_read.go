@@ -91,7 +91,7 @@ func (e *Engine) decode(d bus.Delivery) (*Attempt, error) {
 			Fingerprint: command.Fingerprint(),
 		},
 		command:  command,
-		address:  address,
+		address:  address.Waiting(),
 		sequence: d.Sequence,
 		secrets:  secretsOf(command.Document),
 		removal:  removalOf(command),

@@ -84,8 +84,8 @@ func (e *Engine) timeFaults(a *Attempt) (faults []event.Fault) {
 	case from.IsZero():
 	case a.Command.Type() == event.TypeOperationCancel:
 		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: "cannot be given: a cancel takes effect at once"})
-	case e.commandsKept > 0 && from.After(a.Operation.ReceivedAt.Add(e.commandsKept)):
-		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: fmt.Sprintf("must come within %v: commands are not kept for longer", e.commandsKept)})
+	case e.commandsKept() > 0 && from.After(a.Operation.ReceivedAt.Add(e.commandsKept())):
+		faults = append(faults, event.Fault{Field: event.AttrNotBefore, Problem: fmt.Sprintf("must come within %v: commands are not kept for longer", e.commandsKept())})
 	}
 	if !until.IsZero() && !from.IsZero() && !until.After(from) {
 		faults = append(faults, event.Fault{Field: event.AttrExpiryTime, Problem: "must come after notbefore"})

@@ -27,7 +27,7 @@ func TestAStaleWakeUpIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bus.EnsureConsumer(t.Context(), js, topology.StreamParked, bus.WakeConsumer(key.Domain, key.Partition)); err != nil {
+	if _, err := bus.EnsureConsumer(t.Context(), js, topology.StreamParked, bus.WakeConsumer(key.Domain, key.Lane())); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()

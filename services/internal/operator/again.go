@@ -2,11 +2,10 @@ package operator
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,15 +65,25 @@ type PlannedAgain struct {
 // Command is the new command, as it would be published: with its secrets in plain.
 func (p PlannedAgain) Command() client.Command { return p.command }
 
-// AgainID is the id of the command that is sent again in place of an operation. An operation has
-// one such command with the same data, so that to send it twice does nothing. data is nil for the
-// data of the original.
-func AgainID(operationID string, data []byte) string {
-	if data == nil {
-		return "again." + operationID
+// againPrefix begins the ids of commands that are sent again.
+const againPrefix = "again."
+
+// AgainID is the id of the command that is sent again in place of an operation. There is one for
+// each operation, so that to send it twice does nothing.
+func AgainID(operationID string) string { return againPrefix + operationID }
+
+// OperationBehind is the operation that a command of this package is about, by its id: that which
+// it is sent again in place of, or cancels; "" for another command.
+func OperationBehind(commandID string) string {
+	for _, prefix := range []string{againPrefix, cancelPrefix} {
+		if rest, ok := strings.CutPrefix(commandID, prefix); ok {
+			id, _, _ := strings.Cut(rest, ".")
+			if IsWholeID(id) {
+				return id
+			}
+		}
 	}
-	sum := sha256.Sum256(data)
-	return "again." + operationID + "." + hex.EncodeToString(sum[:6])
+	return ""
 }
 
 // PlanAgain makes the command that would be sent again: the original with a new id, on the same
@@ -103,7 +112,15 @@ func PlanAgain(ctx context.Context, js jetstream.JetStream, t Target, data json.
 	if err != nil {
 		return PlannedAgain{}, err
 	}
-	return PlannedAgain{Target: t, Operation: c.OperationID(), command: c}, nil
+	p := PlannedAgain{Target: t, Operation: c.OperationID(), command: c}
+	_, err = lastEvent(ctx, js, Target{p.Operation, t.Tenant, t.Domain})
+	if err == nil {
+		return p, refuse("it was sent again already, as operation %s", p.Operation)
+	}
+	if !errors.Is(err, ErrNoRecord) {
+		return p, err
+	}
+	return p, nil
 }
 
 // mayBeSentAgain reads the operation of an outcome that another command may take the place of.
@@ -145,7 +162,7 @@ func again(original Original, last RecordedEvent, t Target, data json.RawMessage
 			c.Key = key
 		}
 	}
-	c.SetID(AgainID(t.OperationID, data))
+	c.SetID(AgainID(t.OperationID))
 	c.SetSource(by.Source)
 	c.SetTime(time.Now().UTC())
 	for _, name := range []string{event.AttrNotBefore, event.AttrExpiryTime, event.AttrDryRun} {
@@ -159,4 +176,23 @@ func again(original Original, last RecordedEvent, t Target, data json.RawMessage
 // Again sends a planned command.
 func Again(ctx context.Context, js jetstream.JetStream, p PlannedAgain) (client.Receipt, error) {
 	return client.Send(ctx, js, p.command)
+}
+
+// CommandOf reads the command of an operation that has a record. found is false if COMMANDS no
+// longer holds it.
+func CommandOf(ctx context.Context, js jetstream.JetStream, t Target) (c Original, found bool, err error) {
+	last, err := lastEvent(ctx, js, t)
+	if errors.Is(err, ErrNoRecord) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, err
+	}
+	var data struct {
+		Operation event.OperationData `json:"operation"`
+	}
+	if last.DataAs(&data) != nil {
+		return c, false, nil
+	}
+	return FindOriginal(ctx, js, t, data.Operation)
 }

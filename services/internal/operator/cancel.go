@@ -24,6 +24,9 @@ func (a Actor) sign(e *event.Event) {
 	}
 }
 
+// cancelPrefix begins the ids of cancels.
+const cancelPrefix = "cancel."
+
 // Cancel publishes the command that cancels an operation. Its id holds the sequence of the record's
 // last event: a repetition is the same command, until something has happened to the operation.
 func Cancel(ctx context.Context, js jetstream.JetStream, t Target, by Actor) (client.Receipt, error) {
@@ -31,7 +34,7 @@ func Cancel(ctx context.Context, js jetstream.JetStream, t Target, by Actor) (cl
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return client.Receipt{}, err
 	}
-	id := fmt.Sprintf("cancel.%s.%d", t.OperationID, last.Sequence)
+	id := fmt.Sprintf("%s%s.%d", cancelPrefix, t.OperationID, last.Sequence)
 	e, err := event.New(id, by.Source, event.TypeOperationCancel, event.OperationCancelData{OperationID: t.OperationID})
 	if err != nil {
 		return client.Receipt{}, err
@@ -82,4 +85,24 @@ func stream(ctx context.Context, js jetstream.JetStream, name string) (jetstream
 		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}
 	return s, nil
+}
+
+// CheckCancel says why a cancel cannot help, by a *[RefusedError]. Whether its source may cancel
+// the operation is for the service to say.
+func CheckCancel(ctx context.Context, js jetstream.JetStream, t Target) error {
+	last, err := lastEvent(ctx, js, t)
+	if errors.Is(err, ErrNoRecord) {
+		return refuse("no service has begun the operation, so that it cannot be cancelled yet")
+	}
+	if err != nil {
+		return err
+	}
+	switch state, _ := event.StateOf(last.Event); {
+	case state.Terminal():
+		return refuse("the operation has ended already: %s", state)
+	case state == event.StateUnknown:
+		return refuse("the vendor may have carried it out: it cannot be taken back while that is read")
+	default:
+		return nil
+	}
 }

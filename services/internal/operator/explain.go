@@ -178,7 +178,7 @@ func firstUnacknowledged(ctx context.Context, js jetstream.JetStream, domain eve
 	}
 	first, served := s.CachedInfo().State.LastSeq+1, false
 	for c := range s.ListConsumers(ctx).Info() {
-		if d, _, ok := topology.ParseCommandFilter(c.Config.FilterSubject); ok && d == domain {
+		if d, _, _, ok := topology.ParseCommandFilter(c.Config.FilterSubject); ok && d == domain {
 			first, served = min(first, c.AckFloor.Stream+1), true
 		}
 	}
@@ -226,6 +226,7 @@ func commandOf(o Original) *explain.Command {
 		Type: o.Event.Type(), Source: o.Event.Source(), ID: o.Event.ID(), Subject: o.Event.Subject(), Key: key,
 		CorrelationID: event.Extension(o.Event, event.AttrCorrelationID), CausationID: event.Extension(o.Event, event.AttrCausationID),
 		Sequence: o.Sequence, StoredAt: o.StoredAt, NotBefore: o.NotBefore, ExpiryTime: o.ExpiryTime, DryRun: o.DryRun,
+		Data: event.Excerpt(o.Document),
 	}
 }
 
@@ -245,7 +246,7 @@ func queueOf(ctx context.Context, js jetstream.JetStream, o Original) (explain.Q
 	if err := readSchedule(ctx, js, o.Address, &q); err != nil {
 		return q, err
 	}
-	c, err := js.Consumer(ctx, topology.StreamCommands, bus.CommandConsumer(o.Address.Domain, q.Partition).Durable)
+	c, err := js.Consumer(ctx, topology.StreamCommands, bus.CommandConsumer(o.Address.Domain, o.Address.Generation, q.Partition).Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return q, nil
 	}

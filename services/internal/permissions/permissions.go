@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
@@ -24,6 +26,8 @@ const (
 	// Operator is the command line of those who run the system, where they share a user.
 	Operator = "operator"
 	Auditor  = "auditor" // reads what people did
+	// Erasure takes a person's data out: mailwright erase. It can take out anybody's.
+	Erasure = "erasure"
 	// Administrator may do everything in the account. It exists where
 	// [Options.TrustUnauthenticated] asks for it.
 	Administrator = "administrator"
@@ -98,8 +102,10 @@ func PersonalOperator(name string) string { return Operator + "-" + name }
 
 // Options say for which system the users are.
 type Options struct {
-	// Partitions of each domain; 0 is [topology.DefaultPartitions].
+	// Partitions are as many as a domain has at most; 0 is [topology.DefaultPartitions].
 	Partitions int
+	// JetStream says which JetStream is used: the prefix of its API is in the subjects.
+	JetStream jetstream.JetStreamOptions
 	// Scopes have a publisher and a reader each.
 	Scopes []Scope
 	// Operators are the names of people with a user of their own beside [Operator].
@@ -118,17 +124,17 @@ func Users(o Options) []User {
 	for _, d := range event.Domains() {
 		users = append(users, o.worker(d))
 	}
-	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), auditor())
+	users = append(users, o.projection(), o.console(), o.streams(), o.operator(Operator), o.auditor(), o.erasure())
 	for _, name := range o.Operators {
 		users = append(users, o.operator(PersonalOperator(name)))
 	}
 	for _, s := range o.Scopes {
-		users = append(users, publisher(s), reader(s))
+		users = append(users, o.publisher(s), o.reader(s))
 	}
 	for i := range users {
 		users[i].Subscribe = []Rule{{bus.InboxPrefix(users[i].Name) + ".>", "answers"}}
-		users[i].Publish = compact(users[i].Publish)
-		users[i].Deny = compact(users[i].Deny)
+		users[i].Publish = compact(o.inDomain(users[i].Publish))
+		users[i].Deny = compact(o.inDomain(users[i].Deny))
 	}
 	if o.TrustUnauthenticated {
 		everything := []Rule{{">", "tests"}}

@@ -51,7 +51,7 @@ func rows(rules []Rule) []row {
 
 var (
 	domains   = strings.ReplaceAll(strings.Trim(fmt.Sprint(event.Domains()), "[]"), " ", "|")
-	partition = regexp.MustCompile(`\b(` + domains + `)([-.])\d+\b`)
+	partition = regexp.MustCompile(`\b(` + domains + `)(-odd-|[-.])\d+\b`)
 )
 
 // collapse puts <p> in place of a partition's number, in the name of a consumer and in a filter.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -238,6 +240,70 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 		}
 		if all := fmt.Sprint(openErr, waitErr, versionErr, migrateErr, log.String()); strings.Contains(all, "hunter2") {
 			t.Errorf("%s: %s", name, all)
+		}
+	}
+}
+
+func TestAURLsFileIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	for text, want := range map[string]string{"": "names a file that cannot be read", "hunter2": "holds no certificate"} {
+		if text != "" {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := postgres.Open(t.Context(), "postgres://u:hunter2@127.0.0.1/db?sslmode=verify-full&sslrootcert="+file, 1)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestAPasswordIsReadAgain: a pool whose password was wrong connects once its file is right.
+func TestAPasswordIsReadAgain(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	file := filepath.Join(t.TempDir(), "passfile")
+	write := func(password string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("*:*:*:*:"+password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("wrong")
+	u.User = url.User(u.User.Username())
+	u.RawQuery += "&passfile=" + url.QueryEscape(file)
+	p := pool(t, u.String())
+	if err := p.Ping(t.Context()); err == nil {
+		t.Fatal("a wrong password is let in")
+	}
+	write(password)
+	if err := p.Ping(t.Context()); err != nil {
+		t.Errorf("with the right password in its file: %v", err)
+	}
+}
+
+// TestPublicErrorsNameNothing: not the host, the user or the database.
+func TestPublicErrorsNameNothing(t *testing.T) {
+	t.Parallel()
+	for name, address := range map[string]string{
+		"a wrong password": strings.Replace(server.URL(), "mailwright:", "mailwright:not-", 1),
+		"another database": strings.Replace(server.URL(), "/mailwright?", "/hunter2?", 1),
+		"no server":        "postgres://hunter2@127.0.0.1:1/hunter2",
+	} {
+		pool, err := postgres.Open(t.Context(), address, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		err = postgres.Ready(pool)(t.Context())
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "mailwright") || strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -7,13 +7,15 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/mailwright/mailwright/services/internal/postgres"
 	"github.com/mailwright/mailwright/services/internal/projector"
 )
 
 // bookkeeping are the tables of the live schema in which projections have no rows. They are neither
 // compared nor swapped.
-var bookkeeping = []string{"schema_version", "checkpoints", "publications", "retention"}
+var bookkeeping = []string{"schema_version", "checkpoints", "publications", "retention", "erasures"}
 
 // The queries on the catalog run with the live schema as search_path, so that Postgres prints names
 // without a schema. The printed statements then run with the replay's schema as search_path.
@@ -125,6 +127,15 @@ func checkOwner(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("the tables belong to %s, and this is %s: give --database-url with the user of projection-svc", strings.Join(others, ", "), user)
 	}
 	return nil
+}
+
+// Tables names the live tables in which projections have rows.
+func Tables(ctx context.Context, pool *pgxpool.Pool) (list []string, err error) {
+	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
+		list, err = texts(ctx, tx, tableNames, projector.Live, bookkeeping)
+		return err
+	})
+	return list, err
 }
 
 // texts runs a query with one text column.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/bus"
 )
@@ -19,7 +20,7 @@ const (
 	Superseded = "observed again since: MAILBOXES keeps the latest observation alone"
 	Aged       = "older than AUDIT keeps"
 	Left       = "replayed or discarded since: the letter left DEAD"
-	Expired    = "a command without an event, older than COMMANDS keeps"
+	Expired    = "a command without an event, which COMMANDS no longer holds: it is too old, or was discarded with its secret"
 	Gone       = "the message that could not be applied left its stream"
 )
 
@@ -48,14 +49,41 @@ func (r *run) reasonNotReplayable(ctx context.Context, table string, d Differenc
 		if err != nil {
 			return "", err
 		}
-		state := stream.CachedInfo().State
-		received, err := time.Parse(time.RFC3339, d.text("received_at"))
-		return reasonIf(Expired, state.Msgs == 0 || received.Before(state.FirstTime)), err
+		gone, err := commandIsGone(ctx, stream, d)
+		return reasonIf(Expired, gone), err
 	case table == "projection_errors":
 		gone, err := r.isGone(ctx, d.text("stream"), d.number("sequence"))
 		return reasonIf(Gone, gone), err
 	}
 	return "", nil
+}
+
+// commandIsGone reports whether COMMANDS no longer holds the command that a row was made from. It
+// reads the commands of its key.
+func commandIsGone(ctx context.Context, stream jetstream.Stream, d Difference) (bool, error) {
+	state := stream.CachedInfo().State
+	received, err := time.Parse(time.RFC3339, d.text("received_at"))
+	if err != nil || state.Msgs == 0 || received.Before(state.FirstTime) {
+		return err == nil, err
+	}
+	tenant, domain, key := d.text("tenant"), event.Domain(d.text("domain")), d.text("key")
+	for _, key := range []string{key, "*." + key} { // the second: with a generation of partitions
+		for sequence := uint64(1); ; sequence++ {
+			m, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(topology.KeyFilter(tenant, domain, key)))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				break
+			}
+			if err != nil {
+				return false, fmt.Errorf("stream %s: %w", topology.StreamCommands, err)
+			}
+			command, err := event.ReadCommand(m.Header, m.Data)
+			if err == nil && event.OperationOf(tenant, command.Event) == d.text("operation_id") {
+				return false, nil
+			}
+			sequence = m.Sequence
+		}
+	}
+	return true, nil
 }
 
 func reasonIf(why string, holds bool) string {

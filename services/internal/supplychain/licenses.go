@@ -18,8 +18,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// goLicense is the licence of Go's standard library. It stands here since some distributions keep it
-// elsewhere than in Go's root.
+// goLicense is the licence of Go's standard library. It stands here since some distributions keep
+// it elsewhere than in Go's root.
 //
 //go:embed go-license.txt
 var goLicense []byte
@@ -32,8 +32,8 @@ type Licenses map[string][]string
 var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|copyright|patents|unlicense)([.-](txt|md|apache|mit|bsd)[a-z0-9]*)?$`)
 
 // CopyLicenses copies every licence and notice of a program's modules below dir, each module's in a
-// folder of its path and version, where they stand in the module. own is the folder with the licence
-// of this repository.
+// folder of its path and version, where they stand in the module. own is the folder with the
+// licence of this repository.
 func (p Program) CopyLicenses(dir, own string) error {
 	cache, err := moduleCache()
 	if err != nil {
@@ -110,8 +110,8 @@ func copyOwn(from, to string) error {
 	return nil
 }
 
-// copyLegal copies the licences and notices of a module. Those of its test data concern nothing that
-// a program holds.
+// copyLegal copies the licences and notices of a module. Those of its test data concern nothing
+// that a program holds.
 func copyLegal(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -126,7 +126,7 @@ func copyLegal(from, to string) error {
 		if !legal.MatchString(d.Name()) {
 			return nil
 		}
-		text, err := os.ReadFile(path) // #nosec G304 -- below the module cache
+		text, err := os.ReadFile(path) // #nosec G304 G122 -- Go made the module cache, and holds no links in it
 		if err != nil {
 			return err
 		}
@@ -187,8 +187,8 @@ func (p Program) Recognise(dir string) (found Licenses, faults []string) {
 	return found, faults
 }
 
-// recognise reads the licence in a module's own folder. Of several files, as of a choice between two
-// licences, each must be known.
+// recognise reads the licence in a module's own folder. Of several files, as of a choice between
+// two licences, each must be known.
 func recognise(dir string) (ids []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -34,7 +34,7 @@ func secretsOf(tenants tenant.Tenants, handlers map[string]operation.Handler, lo
 		}
 		switch {
 		case s.PlainAllowed:
-			log.Warn("plain secrets are allowed: passwords stand in clear in COMMANDS, and wherever NATS keeps or copies it", "tenant", name)
+			log.Warn("plain secrets are allowed: passwords stand in clear in COMMANDS until the outcome, and in every copy of it", "tenant", name)
 		case s.Identities == nil:
 			log.Warn("commands with secrets are rejected: the tenant has no identities, and plainSecrets is not allowed", "tenant", name)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/mailwright/mailwright/services/internal/metrics"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/process"
+	"github.com/mailwright/mailwright/services/internal/provision"
 	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/internal/vendors/transport"
 )
@@ -26,9 +27,9 @@ import (
 type Config struct {
 	process.Config
 	bus.ConnFlags
-	Partitions     int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time; fixed once the streams exist." default:"8"`
+	Partitions     int           `help:"Parts into which the keys of a domain are spread, each held by one replica at a time, where the streams are created; 'mailwright streams apply' changes it." default:"8"`
 	Replicas       int           `name:"stream-replicas" help:"Servers that hold each stream, where the streams are created: 1, 3 or 5." default:"1"`
-	StreamMaxBytes int64         `help:"How large each stream may grow, in bytes, where the streams are created; 0: unlimited. Accounts that demand a size need one. A full stream refuses what is new." default:"0"`
+	StreamMaxBytes int64         `help:"How large each stream may grow, in bytes, where the streams are created and the section streams of the file says nothing; 0: unlimited." default:"0"`
 	VendorTimeout  time.Duration `help:"How long one request to a vendor may take, where its limits in the configuration name no timeout." default:"60s"`
 	ParkAfter      time.Duration `help:"How long a command may keep a slot, waiting for its vendor or a short retry, before its key is parked." default:"2s"`
 	// RebalanceInterval is the shortest tenure of a partition.
@@ -80,7 +81,12 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	}
 	p.OnStop("NATS connection", func(ctx context.Context) error { return bus.Disconnect(ctx, nc) })
 	p.Starting("the streams")
-	if err := topology.Ensure(ctx, js, topology.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes}); err != nil {
+	limits, err := provision.Limits(cfg.Config.Config)
+	if err != nil {
+		return err
+	}
+	wanted := topology.Config{Partitions: cfg.Partitions, Replicas: cfg.Replicas, MaxBytes: cfg.StreamMaxBytes, Limits: limits}
+	if err := topology.Ensure(ctx, js, wanted); err != nil {
 		return errors.Join(err, bus.Denied(nc))
 	}
 	d := Dependencies{Config: cfg, Tenants: tenants, JS: js, Log: p.Log}
@@ -103,10 +109,10 @@ func run(ctx context.Context, p *process.Process, cfg *Config, domain event.Doma
 	p.Check("nats", bus.ReadyCheck(nc))
 	p.Check("streams", streams(js))
 	p.Measure(engine.Measure)
-	p.Log.Info("serving", "tenants", tenants.Names(), "partitions", cfg.Partitions)
+	p.Log.Info("serving", "tenants", tenants.Names())
 	// Serve returns when ctx has ended and no message is in flight; only then is the connection
 	// closed.
-	if err := engine.Serve(ctx, cfg.Partitions); err != nil {
+	if err := engine.Serve(ctx); err != nil {
 		return errors.Join(fmt.Errorf("serve %s: %w", domain, err), bus.Denied(nc))
 	}
 	return nil

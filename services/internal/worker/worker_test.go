@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,8 +35,10 @@ func defaults(t *testing.T) *Config {
 // do not notice what is left out here.
 func TestEverySettingReachesTheEngine(t *testing.T) {
 	t.Parallel()
+	config := defaults(t)
+	config.SecretAge = time.Hour
 	got, err := engineConfig(event.DomainDirectory, map[string]operation.Handler{event.TypeBusinessUserCreate: {}}, Dependencies{
-		Config: defaults(t),
+		Config: config,
 		Tenants: tenant.Tenants{
 			"contoso": {Operators: []string{"/operator"}, Keys: tenant.KeysStrict, PlainSecrets: tenant.PlainSecretsAllowed}, "fabrikam": {},
 		},

@@ -29,7 +29,7 @@ var states = map[string]string{
 	"received": "calm", "started": "busy", "waiting": "wait", "unknown": "doubt", "succeeded": "good",
 	"failed": "bad", "rejected": "bad", "cancelled": "calm",
 	"new": "good", "changed": "busy", "returned": "good", "missing": "wait", "unexpected": "bad",
-	"ok": "good", "down": "bad", "stale": "wait", "dead": "bad",
+	"ok": "good", "down": "bad", "stale": "wait", "dead": "bad", "open": "bad", "closed": "good",
 }
 
 // State is a badge: the word of a state, with a mark and a colour.
@@ -41,7 +41,8 @@ func State(state string) template.HTML {
 	return template.HTML(`<span class="badge ` + class + `">` + template.HTMLEscapeString(state) + `</span>`) //nolint:gosec // escaped here
 }
 
-// When is a time, which the script words as an age ("3 min ago"). A time that is zero or nil is a dash.
+// When is a time, which the script words as an age ("3 min ago"). A time that is zero or nil is
+// a dash.
 func When(t any) template.HTML { return stamp(t, "ago") }
 
 // Until is a time to come, which the script words as a wait ("in 3 min").

@@ -20,11 +20,11 @@ import (
 type Page struct {
 	// Path is its route, as net/http writes patterns, without a method: "/operations/{id}".
 	Path string
-	// Title stands in the browser's tab and, with every page, in its only h1. A page whose data have
-	// a method Title() string is titled by that.
+	// Title stands in the browser's tab and, with every page, in its only h1. A page whose data
+	// have a method Title() string is titled by that.
 	Title string
-	// Nav is its label in the navigation; "" keeps it out. Under is the Path of the page whose label
-	// is marked as the current one where Nav is "".
+	// Nav is its label in the navigation; "" keeps it out. Under is the Path of the page whose
+	// label is marked as the current one where Nav is "".
 	Nav, Under string
 	// Least is the role that may see it; the zero value is [Viewer].
 	Least Role
@@ -38,9 +38,9 @@ type Page struct {
 	// with the same role. An [Error] is shown to the person; any other is logged.
 	Load func(context.Context, *Request) (any, error)
 
-	// Live names templates of the page. "main" holds each within an element whose id is the name, as
-	// in <section id="counts">{{template "counts" .}}</section>. While the page is open they are
-	// replaced as they change.
+	// Live names templates of the page. "main" holds each within an element whose id is the
+	// name, as in <section id="counts">{{template "counts" .}}</section>. While the page is
+	// open they are replaced as they change.
 	Live []string
 	// Every is how often a live page is read again at most; 0 is 2 s. The page is not read again
 	// while no projection has moved, unless Always.
@@ -70,11 +70,14 @@ type Done struct {
 	Notice string
 }
 
-// File is an answer that is no page. Its route is under GET.
+// File is an answer that is no page.
 type File struct {
-	Path  string
-	Least Role
-	Serve func(http.ResponseWriter, *http.Request, *Request) error
+	Path string
+	// Method is GET where it is empty. One of method POST changes nothing; its form is too long for
+	// an address, or must not stand in one.
+	Method string
+	Least  Role
+	Serve  func(http.ResponseWriter, *http.Request, *Request) error
 }
 
 // Request is what a page is asked for.

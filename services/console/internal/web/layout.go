@@ -44,7 +44,7 @@ type shown struct {
 
 // frame is what the layout needs.
 type frame struct {
-	*shown
+	shown
 	Person   page.Person
 	Theme    string
 	Notice   string

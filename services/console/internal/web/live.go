@@ -25,7 +25,8 @@ const (
 	defaultEvery = 2 * time.Second
 	// keepAlive is how often a stream without news says that it is alive.
 	keepAlive = 10 * time.Second
-	// streamTime is how long a stream lasts. The browser asks again, and who asks is looked at again.
+	// streamTime is how long a stream lasts. The browser asks again, and who asks is looked at
+	// again.
 	streamTime = 5 * time.Minute
 	// keepTopic is how long the latest reading of a page is kept after nobody looks: what is shown
 	// while Postgres is away. maxTopics bounds their number.
@@ -262,7 +263,7 @@ func (h *hub) stream(w http.ResponseWriter, r *http.Request, t *topic) {
 			banner = said
 			text = append(text, said...)
 		}
-		if _, err := w.Write(append(text, ": alive\n\n"...)); err != nil {
+		if _, err := w.Write(append(text, ": alive\n\n"...)); err != nil { //nolint:gosec // JSON of what html/template wrote
 			return
 		}
 		if err := out.Flush(); err != nil {

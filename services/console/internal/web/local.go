@@ -22,18 +22,23 @@ type Local struct {
 	pages *template.Template
 }
 
+// SessionKey derives the key of sessions from a text.
+func SessionKey(text string) []byte {
+	key, err := hkdf.Key(sha256.New, []byte(text), nil, "mailwright console sessions", keyBytes)
+	if err != nil {
+		panic(err) // only for more bytes than the hash can give
+	}
+	return key
+}
+
 // NewLocal derives the key of sessions from the token, so that they outlast a restart with the same
 // token.
-func NewLocal(token secret.String) (*Local, error) {
-	key, err := hkdf.Key(sha256.New, []byte(token.Reveal()), nil, "mailwright console sessions", keyBytes)
-	if err != nil {
-		return nil, err
-	}
+func NewLocal(token secret.String, secure bool) (*Local, error) {
 	pages, err := template.New("").Funcs(page.Funcs).ParseFS(templates, "templates/*.html")
 	if err != nil {
 		return nil, err
 	}
-	return &Local{newSessions(key, false), token, pages}, nil
+	return &Local{newSessions(SessionKey(token.Reveal()), secure), token, pages}, nil
 }
 
 // Link is the address that signs in.
@@ -63,14 +68,19 @@ func (l *Local) signIn(w http.ResponseWriter, r *http.Request, token, to string)
 		http.Error(w, "The session could not be made.", http.StatusInternalServerError)
 		return
 	}
-	http.Redirect(w, r, local(to), http.StatusSeeOther)
+	http.Redirect(w, r, local(to), http.StatusSeeOther) //nolint:gosec // local keeps it within the console
 }
 
 type door struct{ Problem, Provider, To string }
 
 func (l *Local) door(w http.ResponseWriter, status int, problem, to string) {
+	show(w, l.pages, status, door{Problem: problem, To: local(to)})
+}
+
+// show writes the page on which people sign in.
+func show(w http.ResponseWriter, pages *template.Template, status int, d door) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = l.pages.ExecuteTemplate(w, "sign-in", door{Problem: problem, To: to})
+	_ = pages.ExecuteTemplate(w, "sign-in", d)
 }

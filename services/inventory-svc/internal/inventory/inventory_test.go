@@ -116,7 +116,7 @@ func (b *env) serve() (kill func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- engine.Serve(ctx, partitions) }()
+	go func() { done <- engine.Serve(ctx) }()
 	b.Cleanup(func() { cancel(); <-done })
 	return func() { js.Conn().Close(); cancel() }
 }

@@ -65,12 +65,14 @@ func Code(err error) int {
 // Globals are the settings of every command. Addresses come from flag or environment, else from the
 // state directory of a running `mailwright dev`, else from the usual local ports.
 type Globals struct {
+	Config      string `help:"YAML file with settings; its keys are the long names of flags." placeholder:"FILE"`
 	JSON        bool   `help:"Print JSON, one document or one line each, instead of tables."`
 	State       string `name:"state" help:"State directory of 'mailwright dev', for its addresses. Default: .mailwright." type:"path" placeholder:"DIR"`
 	NATSURL     string `name:"nats-url" help:"NATS server." env:"MAILWRIGHT_NATS_URL,NATS_URL" placeholder:"URL"`
 	DatabaseURL string `name:"database-url" help:"Postgres." env:"MAILWRIGHT_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
 	NATSUser    string `name:"nats-user" help:"NATS user, of those that 'mailwright nats permissions' writes. Default: operator, for 'streams' streams." placeholder:"NAME"`
 	bus.AuthFlags
+	bus.JetStreamFlags
 }
 
 // App is what every command gets from the program.
@@ -149,7 +151,7 @@ func (a *App) ConnectAs(ctx context.Context, user string) (*nats.Conn, jetstream
 	auth := a.AuthFlags
 	auth.NATSCA = cmp.Or(auth.NATSCA, e.CA)
 	auth.NATSInboxPrefix = cmp.Or(auth.NATSInboxPrefix, bus.InboxPrefix(cmp.Or(a.NATSUser, user)))
-	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, AuthFlags: auth}.Connect(ctx, "mailwright", a.Log)
+	nc, js, err := bus.ConnFlags{NATSURL: e.NATS, AuthFlags: auth, JetStreamFlags: a.JetStreamFlags}.Connect(ctx, "mailwright", a.Log)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, fmt.Errorf("NATS does not answer at %s: is 'mailwright dev' running? "+
 			"--nats-url says where else it is (%w)", withoutUser(e.NATS), context.Cause(ctx))

@@ -62,7 +62,7 @@ func (env *Env) Serve(t *testing.T, domain event.Domain, handlers map[string]ope
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- engine.Serve(ctx, Partitions) }()
+	go func() { done <- engine.Serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

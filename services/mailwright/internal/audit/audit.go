@@ -26,7 +26,7 @@ import (
 type Command struct {
 	Since     string   `env:"-" placeholder:"24h|TIME" help:"Only acts since a time ago, or since an RFC 3339 time."`
 	Who       string   `env:"-" placeholder:"TEXT" help:"Only acts of those whose name, or whose NATS user, has this text in it."`
-	Action    []string `enum:"cancel,dead.discard,dead.replay,erase,import,projection.rebuild,secrets.publish,send,streams.apply" env:"-" help:"Only these actions: ${enum}."`
+	Action    []string `enum:"again,cancel,dead.discard,dead.replay,erase,import,projection.rebuild,retry,secrets.publish,send,streams.apply" env:"-" help:"Only these actions: ${enum}."`
 	Result    []string `enum:"done,refused,failed,unknown" env:"-" help:"Only acts that ended so: ${enum}."`
 	Operation string   `short:"o" env:"-" placeholder:"ID" help:"Only acts on this operation; the beginning of its id is enough."`
 }

@@ -132,7 +132,7 @@ func (e *env) ackExternally(by func(jetstream.Msg) error, commands ...*nats.Msg)
 		e.Fatal(err)
 	}
 	address, _ := topology.ParseCommandSubject(last.Subject)
-	partition := bus.CommandConsumer(event.DomainDelegation, address.Partition)
+	partition := bus.CommandConsumer(event.DomainDelegation, 0, address.Partition)
 	group := partition.PriorityGroups[0]
 	cons, err := e.JS.CreateConsumer(e.Context(), topology.StreamCommands, partition)
 	if err != nil {

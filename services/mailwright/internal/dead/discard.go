@@ -16,7 +16,7 @@ type Discard struct{ Selection }
 // Help implements kong.HelpProvider.
 func (Discard) Help() string {
 	return `Deletes dead letters from DEAD, and so from mailwright.dead_letters. The original messages stay in their stream
-until it deletes them.
+until it deletes them. A command that may hold a secret, and that was kept for a replay, is removed.
 
   mailwright dead discard 17 18 --reason "CHG-4711: published anew"
   mailwright dead discard --dead-reason unreadable --since 24h --dry-run

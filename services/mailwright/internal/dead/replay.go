@@ -31,7 +31,8 @@ A dead letter is refused where a replay cannot help:
                            out, and publish a new command if not
   it has an outcome        discard the dead letter
   it is unreadable         its publisher has to correct it and publish it again
-  it is gone               COMMANDS no longer has it, or has another message in its place: publish it again
+  it is gone               COMMANDS no longer has it, since it is too old or may have held a secret, or has
+                           another message in its place: publish it again
   it was replayed 3 times  find out why (--force replays it all the same)
 
   mailwright dead replay 17

@@ -26,9 +26,9 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	e.ackExternally(acknowledged, command("1", change), command("2", change))
 	e.ackExternally(terminated, odd)
 	e.serve(recheckSoon)
-	e.awaitLetters(4) // the third is found by its advisory and by the recheck
+	e.awaitLetters(3)
 	out := e.run(0, "", "replay", "--since", "1h", "--dry-run")
-	if strings.Count(out, "would be replayed") != 4 || e.lettersLeft() != 4 {
+	if strings.Count(out, "would be replayed") != 3 || e.lettersLeft() != 3 {
 		t.Fatalf("%s", out)
 	}
 	e.run(0, "3 dead letters done", "replay", "--dead-reason", "acked-without-outcome", "--rate", "1000", "--yes")
@@ -49,7 +49,8 @@ func TestReplayBringsBackWhatWasLost(t *testing.T) {
 	if stored.Header.Get(nats.MsgIdHdr) == original.Header.Get(nats.MsgIdHdr) {
 		t.Error("the original's Nats-Msg-Id would have it dropped")
 	}
-	out = e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--dead-reason", "terminated", "--yes")
+	e.publishLetter(3, ackedWithoutOutcome)
+	out = e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "--dead-reason", "acked-without-outcome", "--yes")
 	if !strings.Contains(out, `has an outcome by now, "succeeded"`) || e.lettersLeft() != 1 {
 		t.Errorf("%s", out)
 	}
@@ -241,5 +242,45 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 	bare.run(app.ExitFailure, "'mailwright dev'", "ls")
 	if r := apptest.Run(t.Context(), t, apptest.Call{Name: "dead", Command: &dead.Command{}, Args: []string{"ls", "--nats-url", "nats://127.0.0.1:1"}}); r.Code != app.ExitFailure || !strings.Contains(r.Err, "NATS does not answer") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestSecretsLeaveWithTheirLetters: a command that waits in DEAD for a replay leaves COMMANDS when it
+// is replayed, and the replayed one after its outcome; so does one that is discarded. After that,
+// show and replay say what is to be done.
+func TestSecretsLeaveWithTheirLetters(t *testing.T) {
+	t.Parallel()
+	for _, act := range []string{"replay", "discard"} {
+		t.Run(act, func(t *testing.T) {
+			t.Parallel()
+			e := start(t)
+			secret := command("1", `{"mailbox":7,"newPassword":"Zebra-Pass-1"}`)
+			e.ackExternally(acknowledged, secret)
+			e.publishWithLetter(command("2", change), ackedWithoutOutcome) // holds none
+			e.publishLetter(1, ackedWithoutOutcome)
+			e.publishLetter(1, func(l *event.DeadLetter) { l.Reason = operation.Conflict })
+			e.run(0, "1 dead letter done", act, "2", "--yes", "--reason", "T-1")
+			want := uint64(2) // the other, and the replayed one
+			if act == "discard" {
+				want = 1
+			}
+			if n := e.stream(topology.StreamCommands).CachedInfo().State.Msgs; n != want {
+				t.Errorf("%d commands are stored, want %d", n, want)
+			}
+			if out := e.run(0, "", "show", "3"); !strings.Contains(out, "since it is too old or may have held a secret") {
+				t.Errorf("%s", out)
+			}
+			if out := e.run(app.ExitFailure, "1 dead letter of 1 refused", "replay", "3", "--force", "--reason", "T-1"); !strings.Contains(out, "has to send it again") {
+				t.Errorf("%s", out)
+			}
+			e.serve(recheckSoon)
+			if act == "replay" {
+				e.until("the replayed one has left", func() bool { return e.stream(topology.StreamCommands).CachedInfo().State.Msgs == 1 })
+			}
+			e.run(0, "1 dead letter done", "discard", "1", "--yes", "--reason", "T-1")
+			if n := e.stream(topology.StreamCommands).CachedInfo().State.Msgs; n != 1 {
+				t.Errorf("%d commands are stored: the one without a secret stays", n)
+			}
+		})
 	}
 }

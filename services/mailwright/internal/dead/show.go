@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/deadletters"
 	"github.com/mailwright/mailwright/services/internal/render"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
@@ -94,7 +95,7 @@ func (s shown) print(out io.Writer) error {
 		}
 	}
 	if s.Original == nil {
-		fmt.Fprintf(&b, "\nThe original is gone: %s no longer holds it. The dead letter keeps of it:\n", render.Cell(l.Stream))
+		fmt.Fprintf(&b, "\nThe original is gone: %s no longer holds it%s. The dead letter keeps of it:\n", render.Cell(l.Stream), whyGone(l.Stream))
 		return writeJSON(out, &b, l.Excerpt, l.Shape)
 	}
 	fmt.Fprintf(&b, "\nOriginal, stored %s, %d bytes\n", moment(s.Original.StoredAt), s.Original.Size)
@@ -102,6 +103,14 @@ func (s shown) print(out io.Writer) error {
 		fmt.Fprintf(&b, "  %s: %s\n", render.OneLine(name), render.OneLine(s.Original.Header[name]))
 	}
 	return writeJSON(out, &b, s.Original.Body, s.Original.Shape)
+}
+
+// whyGone says more about an original that is gone from COMMANDS.
+func whyGone(stream string) string {
+	if stream != topology.StreamCommands {
+		return ""
+	}
+	return ", since it is too old or may have held a secret. Its publisher has to send it again to have it carried out"
 }
 
 // writeJSON ends a page with an indented document, and the shape of what is not shown.

@@ -51,7 +51,7 @@ func (c *Command) Run(ctx context.Context, a *app.App) (err error) {
 		return err
 	}
 	began := time.Now()
-	_, _ = fmt.Fprintln(a.Err, "Starting NATS, Postgres, the sandbox, five services and the console …")
+	_, _ = fmt.Fprintln(a.Err, "Starting NATS, Postgres, the sandbox, five services and the console, on loopback and so without TLS …")
 	log := slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := stack.Start(ctx, stack.Options{Dir: dir, Bin: c.Bin, Log: log, Console: true})
 	if err != nil {

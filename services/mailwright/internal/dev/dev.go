@@ -66,6 +66,7 @@ func PrintEndpoints(a *app.App, s *stack.Stack) {
 	for _, name := range stack.Services {
 		_, _ = fmt.Fprintf(w, "%s\t%s/readyz\n", name, s.Endpoints.Services[name])
 	}
+	_, _ = fmt.Fprintf(w, "Network\tloopback only, without TLS and without users of NATS: every program of this machine may do everything\n")
 	_, _ = fmt.Fprintf(w, "Secrets\tplain ones are allowed, since the vendors are simulated\n")
 	_, _ = fmt.Fprintf(w, "Logs\t%s\n", filepath.Join(a.StateDir(), "logs"))
 	_ = w.Flush()

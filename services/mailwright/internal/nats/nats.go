@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/permissions"
 	"github.com/mailwright/mailwright/services/mailwright/internal/app"
 )
@@ -26,7 +27,7 @@ type Permissions struct {
 	Tenant     []string `help:"A publisher and a reader are written for the tenant, or for one of its domains. May be given several times." placeholder:"TENANT[/DOMAIN]" sep:","`
 	Operator   []string `help:"A person who gets a user of the operator's permissions for himself, operator-NAME, so that AUDIT tells who did what. May be given several times." placeholder:"NAME" sep:","`
 	Seeds      string   `help:"Folder of the users' seeds, <user>.nk, which --nats-nkey reads. Those that are missing are made, for their owner to read only. With --format jwt, of credentials too, <user>.creds, which --nats-creds reads." type:"path" placeholder:"DIR"`
-	Partitions int      `help:"Parts into which the keys of a domain are spread, as the services are told." default:"8"`
+	Partitions int      `help:"Parts into which the keys of a domain are spread, at most: with more, the permissions have to be written anew first." default:"8"`
 	Server     string   `name:"server-version" help:"Oldest version of the NATS servers, which decides where acknowledgements go: 2.12 (and 2.13), or 2.14 and later." enum:"2.12,2.14" default:"2.14"`
 	Out        string   `help:"File to write to, in place of standard output; replaced as a whole." type:"path" placeholder:"FILE"`
 	Trust      bool     `name:"trust-unauthenticated" help:"For tests: who connects without credentials may do everything. Those with a seed are kept to their permissions."`
@@ -45,7 +46,7 @@ Exit codes: 0 written; 1 the seeds cannot be read or written; 2 the call is wron
 
 // Run writes the permissions.
 func (c *Permissions) Run(_ context.Context, a *app.App) error {
-	users, err := c.users()
+	users, err := c.users(a)
 	if err != nil {
 		return err
 	}
@@ -106,11 +107,15 @@ func (c *Permissions) write(a *app.App, users []permissions.User) error {
 	}
 }
 
-func (c *Permissions) users() ([]permissions.User, error) {
-	if c.Partitions < 1 {
-		return nil, app.Usage("--partitions %d: there is at least one", c.Partitions)
+func (c *Permissions) users(a *app.App) ([]permissions.User, error) {
+	if c.Partitions < 1 || c.Partitions > topology.MaxPartitions {
+		return nil, app.Usage("--partitions %d: there are 1 to %d", c.Partitions, topology.MaxPartitions)
 	}
-	o := permissions.Options{Partitions: c.Partitions, OldAcknowledgements: c.Server == "2.12", TrustUnauthenticated: c.Trust}
+	where, err := a.JetStreamFlags.Options()
+	if err != nil {
+		return nil, app.Usage("%v", err)
+	}
+	o := permissions.Options{Partitions: c.Partitions, JetStream: where, OldAcknowledgements: c.Server == "2.12", TrustUnauthenticated: c.Trust}
 	for _, name := range c.Operator {
 		if !event.ValidTenant(name) { // names have the same form
 			return nil, app.Usage("--operator %s: a name has 1 to 63 characters of a-z, 0-9 and -", name)

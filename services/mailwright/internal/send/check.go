@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/internal/operator"
 	"github.com/mailwright/mailwright/services/internal/render"
 )
 
@@ -37,22 +38,17 @@ func (c *Command) problems(e event.Event) []string {
 	if !c.NoCheck && !event.IsCommand(e.Type()) {
 		return []string{fmt.Sprintf("%s is no command; commands are %s", render.Short(e.Type()), strings.Join(shortTypes(), ", "))}
 	}
-	if faults := event.Check(e); !c.NoCheck && len(faults) > 0 { // before a key is derived from the data
-		return texts(faults)
-	}
-	m, _, err := c.command(e).Message()
-	if err != nil { // --no-check does not skip this
-		return []string{err.Error()}
-	}
-	command, err := event.ReadCommand(m.Header, m.Data)
-	switch {
-	case c.NoCheck:
+	if c.NoCheck {
+		if _, _, err := c.command(e).Message(); err != nil { // --no-check does not skip this
+			return []string{err.Error()}
+		}
 		return nil
-	case err != nil:
-		return []string{err.Error()}
-	default:
-		return texts(command.Check())
 	}
+	faults, err := operator.Check(c.command(e))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return texts(faults)
 }
 
 func texts(faults []event.Fault) (list []string) {

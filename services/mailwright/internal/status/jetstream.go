@@ -22,6 +22,7 @@ var streamNames = []string{
 	topology.StreamParked,
 	topology.StreamDead,
 	topology.StreamRecipients,
+	topology.StreamAudit,
 }
 
 // streams reads what each stream holds; one that does not exist is no error.
@@ -80,7 +81,7 @@ func commands(ctx context.Context, js jetstream.JetStream) ([]Commands, error) {
 
 // domainOf reads the name of a partition's consumer; see bus.CommandConsumer.
 func domainOf(consumer string) event.Domain {
-	domain, partition, ok := strings.Cut(consumer, "-")
+	domain, partition, ok := strings.Cut(strings.Replace(consumer, "-odd-", "-", 1), "-")
 	if _, err := strconv.Atoi(partition); !ok || err != nil {
 		return ""
 	}

@@ -65,7 +65,7 @@ func inventory(t *testing.T) *apptest.Env {
 	t.Helper()
 	env := apptest.Start(t)
 	for p := range apptest.Partitions { // the engine makes them one after another
-		if _, err := bus.EnsureConsumer(t.Context(), env.JS, topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p)); err != nil {
+		if _, err := bus.EnsureConsumer(t.Context(), env.JS, topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, 0, p)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,7 +90,7 @@ func inventory(t *testing.T) *apptest.Env {
 	for out := 0; out < 3 && t.Context().Err() == nil; {
 		out = 0
 		for p := range apptest.Partitions {
-			c, err := env.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, p).Durable)
+			c, err := env.JS.Consumer(t.Context(), topology.StreamCommands, bus.CommandConsumer(event.DomainInventory, 0, p).Durable)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/console/internal/act"
 	"github.com/mailwright/mailwright/services/console/internal/page"
 )
 
@@ -53,18 +54,17 @@ func remove(ctx context.Context, s page.Source, r *page.Request) (page.Done, err
 	if err != nil {
 		return page.Done{}, err
 	}
-	reason := r.Form.Get("reason")
-	if reason == "" {
-		return page.Done{}, page.Invalid("Say why, or name a ticket.")
-	}
-	cmd, err := client.New(what.Tenant, page.CommandSource(r.Person), what.ID, event.DelegationChangeData{Mailbox: what.Mailbox, Remove: []string{what.Delegate}})
+	reason, err := act.Reason(r)
 	if err != nil {
 		return page.Done{}, err
 	}
-	page.Asked(&cmd.Event, what.Mailbox, reason)
-	receipt, err := client.Send(ctx, s.JS, cmd)
+	cmd, err := client.New(what.Tenant, act.SourceOf(r.Person), what.ID, event.DelegationChangeData{Mailbox: what.Mailbox, Remove: []string{what.Delegate}})
 	if err != nil {
-		return page.Done{}, page.Unavailable("The command was not sent: NATS did not take it. Nothing has changed; try again.")
+		return page.Done{}, err
+	}
+	receipt, err := act.Send(ctx, s, r.Person, cmd, what.Mailbox, reason)
+	if err != nil {
+		return page.Done{}, err
 	}
 	return page.Done{To: "/operations/" + receipt.OperationID, Notice: "Sent. " + what.Delegate + " is taken away when the operation succeeds."}, nil
 }

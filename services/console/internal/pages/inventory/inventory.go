@@ -4,6 +4,7 @@ package inventory
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"fmt"
 	"html/template"
@@ -88,6 +89,7 @@ type tab struct {
 
 type data struct {
 	Operator           bool
+	ID                 string // of the command that the form sends: sent twice it is one
 	Tabs               []tab
 	View, Query        string
 	Tenant             string
@@ -104,7 +106,7 @@ func (i inventory) load(ctx context.Context, r *page.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := data{Operator: r.Person.May(page.Operator), View: l.Name, Query: strings.TrimSpace(r.Query.Get("q")), Tenant: r.Query.Get("tenant")}
+	d := data{Operator: r.Person.May(page.Operator), ID: rand.Text(), View: l.Name, Query: strings.TrimSpace(r.Query.Get("q")), Tenant: r.Query.Get("tenant")}
 	for _, each := range lists {
 		d.Tabs = append(d.Tabs, tab{each, each.Name == l.Name})
 	}

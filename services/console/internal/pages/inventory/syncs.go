@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"html/template"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
+	"github.com/mailwright/mailwright/services/console/internal/act"
 	"github.com/mailwright/mailwright/services/console/internal/chart"
 	"github.com/mailwright/mailwright/services/console/internal/page"
 )
@@ -103,13 +105,16 @@ func (i inventory) sync(ctx context.Context, r *page.Request) (page.Done, error)
 	if !r.Person.Sees(tenant) {
 		return page.Done{}, page.Forbidden("You may not act on tenant %s.", tenant)
 	}
-	cmd, err := client.New(tenant, page.CommandSource(r.Person), rand.Text(), event.InventorySyncData{})
+	reason, err := act.Reason(r)
 	if err != nil {
 		return page.Done{}, err
 	}
-	page.Asked(&cmd.Event, "inventory", r.Form.Get("reason"))
-	if _, err := client.Send(ctx, i.source.JS, cmd); err != nil {
-		return page.Done{}, page.Unavailable("The command was not sent: NATS did not take it. Try again.")
+	cmd, err := client.New(tenant, act.SourceOf(r.Person), cmp.Or(r.Form.Get("id"), rand.Text()), event.InventorySyncData{})
+	if err != nil {
+		return page.Done{}, err
+	}
+	if _, err := act.Send(ctx, i.source, r.Person, cmd, "inventory", reason); err != nil {
+		return page.Done{}, err
 	}
 	return page.Done{To: "/inventory", Notice: "The inventory of " + tenant + " is being taken."}, nil
 }

@@ -29,8 +29,9 @@ func New(s page.Source) page.Page {
 const (
 	// pageRows is how many operations a page shows.
 	pageRows = 50
-	// scanned is how many operations a page looks through for a filter, textScanned for a text in any
-	// field. If fewer than a page match, the page says how far it looked and goes on from there.
+	// scanned is how many operations a page looks through for a filter, textScanned for a text
+	// in any field. If fewer than a page match, the page says how far it looked and goes on
+	// from there.
 	scanned     = 100_000
 	textScanned = 20_000
 )
@@ -52,33 +53,6 @@ var states = []struct {
 	{"cancelled", "cancelled", []string{"cancelled"}},
 }
 
-// row is an operation of the list.
-type row struct {
-	ID, Type, Domain, Tenant, Subject, Key, State string
-	Reason, Failure, Ticket                       string
-	Attempts                                      int64
-	Received                                      time.Time
-	Finished, Next                                *time.Time
-}
-
-// Whom is what the operation is about, for people.
-func (r row) Whom() string {
-	if r.Subject != "" {
-		return r.Subject
-	}
-	return r.Key
-}
-
-// Took is how long it took, or has taken so far.
-func (r row) Took() time.Duration {
-	if r.Finished != nil {
-		return r.Finished.Sub(r.Received)
-	}
-	return 0
-}
-
-const columns = `operation_id, command_type, domain, tenant, subject, key, state, waiting_reason, failure_text, correlation_id, attempts, received_at, finished_at, next_attempt_at`
-
 type option struct {
 	Value, Label string
 	Chosen       bool
@@ -88,8 +62,8 @@ type data struct {
 	Query           string
 	States, Domains []option
 	Tenant          string
-	Exact           []row // named by an id, a ticket, a key, an address
-	Rows            []row
+	Exact           []page.Operation // named by an id, a ticket, a key, an address
+	Rows            []page.Operation
 	Looked          *time.Time // how far back the page looked, if that is not all
 	Newest, Older   string     // addresses
 }
@@ -120,16 +94,16 @@ func load(ctx context.Context, s page.Source, r *page.Request) (data, error) {
 
 var operationID = regexp.MustCompile(`^[a-z2-7]{26}$`)
 
-// exact finds what a text names, each by an index: the id of an operation or of a command, a ticket,
-// a key, a subject, an address or name of a mailbox or account that an operation made.
-func exact(ctx context.Context, s page.Source, r *page.Request, q string) ([]row, error) {
+// exact finds what a text names, each by an index: the id of an operation or of a command, a
+// ticket, a key, a subject, an address or name of a mailbox or account that an operation made.
+func exact(ctx context.Context, s page.Source, r *page.Request, q string) ([]page.Operation, error) {
 	var ids []string
 	if operationID.MatchString(q) {
 		ids = []string{q}
 	}
 	key := event.Token(strings.ToLower(q))
-	return page.Rows[row](ctx, s, `
-SELECT DISTINCT `+columns+` FROM (
+	return page.Rows[page.Operation](ctx, s, `
+SELECT DISTINCT `+page.OperationColumns+` FROM (
   (SELECT * FROM operations WHERE operation_id = ANY ($2))
   UNION ALL (SELECT * FROM operations WHERE correlation_id = $3 AND correlation_id <> '' ORDER BY received_at DESC LIMIT $6)
   UNION ALL (SELECT * FROM operations WHERE command_id = $3 LIMIT $6)
@@ -149,8 +123,8 @@ func (d *data) list(ctx context.Context, s page.Source, r *page.Request, from cu
 		return err
 	}
 	// What is named above is left out: a part of a page has each id once.
-	d.Rows = slices.DeleteFunc(slices.Clone(rows[:min(len(rows), pageRows)]), func(each row) bool {
-		return slices.ContainsFunc(d.Exact, func(named row) bool { return named.ID == each.ID })
+	d.Rows = slices.DeleteFunc(slices.Clone(rows[:min(len(rows), pageRows)]), func(each page.Operation) bool {
+		return slices.ContainsFunc(d.Exact, func(named page.Operation) bool { return named.ID == each.ID })
 	})
 	if len(rows) > pageRows {
 		last := rows[pageRows-1]
@@ -193,7 +167,7 @@ const anywhere = `concat_ws(' ', operation_id, command_id, command_source, comma
 
 // read gives a row more than a page where there are more. limit is how many operations were looked
 // through at most; 0: all of them.
-func (f filter) read(ctx context.Context, s page.Source) (rows []row, limit int, err error) {
+func (f filter) read(ctx context.Context, s page.Source) (rows []page.Operation, limit int, err error) {
 	where := `($1::text[] IS NULL OR tenant = ANY ($1)) AND ($2::text[] IS NULL OR state = ANY ($2)) AND ($3 = '' OR domain = $3) AND ($4 = '' OR tenant = $4)
  AND (received_at, operation_id) < ($5, $6)`
 	pattern := ""
@@ -212,7 +186,7 @@ func (f filter) read(ctx context.Context, s page.Source) (rows []row, limit int,
 	if limit > 0 {
 		source = fmt.Sprintf(`(SELECT * FROM operations WHERE received_at <= $5 ORDER BY received_at DESC LIMIT %d) latest`, limit)
 	}
-	rows, err = page.Rows[row](ctx, s, `SELECT `+columns+` FROM `+source+` WHERE `+where+` ORDER BY received_at DESC, operation_id DESC LIMIT $8`,
+	rows, err = page.Rows[page.Operation](ctx, s, `SELECT `+page.OperationColumns+` FROM `+source+` WHERE `+where+` ORDER BY received_at DESC, operation_id DESC LIMIT $8`,
 		f.tenants, f.states, f.domain, f.tenant, f.from.bound(), f.from.id(), pattern, pageRows+1)
 	return rows, limit, err
 }

@@ -73,30 +73,6 @@ func (f folder) Words() string {
 	return strings.Join(list, ", ")
 }
 
-type operation struct {
-	ID, Type, Domain, Tenant, Subject, Key, State string
-	Reason, Failure, Ticket                       string
-	Attempts                                      int64
-	Received                                      time.Time
-	Finished, Next                                *time.Time
-}
-
-// Whom is what the operation is about.
-func (o operation) Whom() string {
-	if o.Subject != "" {
-		return o.Subject
-	}
-	return o.Key
-}
-
-// Took is how long it took.
-func (o operation) Took() time.Duration {
-	if o.Finished == nil {
-		return 0
-	}
-	return o.Finished.Sub(o.Received)
-}
-
 type data struct {
 	Query      string
 	Operator   bool
@@ -106,7 +82,7 @@ type data struct {
 	MaySend    []delegate // who may send as the mailbox
 	SendsAs    []delegate // as whom the person may send
 	Folders    []folder
-	Operations []operation
+	Operations []page.Operation
 }
 
 // Title names the person.
@@ -166,7 +142,8 @@ SELECT tenant, primary_smtp_address, alias, database_name, plan_name, operation_
 func (d *data) inventory(ctx context.Context, s page.Source, r *page.Request) (err error) {
 	d.Inventory, err = page.Rows[inventoried](ctx, s, `
 SELECT tenant, coalesce(display_name, ''), coalesce(email_address, ''), coalesce(recipient_type, ''), coalesce(status, ''), storage_used, prohibit_send_quota, quota_share,
-       coalesce(nullif(external_forwarding_address_domain, ''), forwarding_address_domain, ''), coalesce(litigation_hold_enabled, false), last_activity_date, missing_since, observed_at
+       coalesce(nullif(external_forwarding_address_domain, ''), forwarding_address_domain, ''), coalesce(litigation_hold_enabled, false),
+       last_activity_date, missing_since, observed_at
   FROM mailbox_inventory
  WHERE `+mine+` AND (lower(email_address) = lower($2) OR lower(display_name) = lower($2) OR lower(principal_name) = lower($2) OR lower(alias) = lower($2))
  ORDER BY observed_at DESC LIMIT $3`, r.Tenants(), d.Query, maxRows)
@@ -225,8 +202,8 @@ func (d *data) operations(ctx context.Context, s page.Source, r *page.Request) (
 		made = append(made, each.Operation)
 	}
 	key := strings.ToLower(d.Query)
-	d.Operations, err = page.Rows[operation](ctx, s, `
-SELECT DISTINCT operation_id, command_type, domain, tenant, subject, key, state, waiting_reason, failure_text, correlation_id, attempts, received_at, finished_at, next_attempt_at
+	d.Operations, err = page.Rows[page.Operation](ctx, s, `
+SELECT DISTINCT `+page.OperationColumns+`
   FROM ((SELECT * FROM operations WHERE lower(subject) = lower($2) AND subject <> '' ORDER BY received_at DESC LIMIT $6)
         UNION ALL (SELECT * FROM operations WHERE domain = ANY ($3) AND md5(key) = ANY (ARRAY[md5($2), md5(lower($2)), md5($4)]) ORDER BY received_at DESC LIMIT $6)
         UNION ALL (SELECT * FROM operations WHERE operation_id = ANY ($5))) found

@@ -3,11 +3,9 @@ package system
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,13 +20,26 @@ type service struct {
 	State     string // ok, stale: runs and is not ready, or down
 	Checks    []readiness
 	Memory    uint64
-	Facts     []fact
+	Vendors   []vendor
 }
 
 type readiness struct{ Name, Says string }
 
-// fact is a value of a metric of ours, such as a breaker that is open.
-type fact struct{ Name, Labels, Value string }
+// vendor is a vendor as one service knows it.
+type vendor struct {
+	Service, Name string
+	// Open counts the clients whose circuit breaker is open, Refused those whose credentials the
+	// vendor refuses. Limit is how many calls of the service may be under way; 0: any number.
+	Open, Refused, UnderWay, Limit, Requests int
+}
+
+// Breaker is one word on the circuit breakers.
+func (v vendor) Breaker() string {
+	if v.Open > 0 {
+		return "open"
+	}
+	return "closed"
+}
 
 // healthTimeout bounds the asking of one service.
 const healthTimeout = time.Second
@@ -39,13 +50,13 @@ func (y system) services(ctx context.Context) []service {
 	list := make([]service, len(names))
 	var asking sync.WaitGroup
 	for i, name := range names {
-		asking.Go(func() { list[i] = ask(ctx, name, y.opts.Services[name]) })
+		asking.Go(func() { list[i] = y.ask(ctx, name, y.opts.Services[name]) })
 	}
 	asking.Wait()
 	return list
 }
 
-func ask(ctx context.Context, name, url string) service {
+func (y system) ask(ctx context.Context, name, url string) service {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	s := service{Name: name, URL: url, State: "down"}
@@ -53,7 +64,7 @@ func ask(ctx context.Context, name, url string) service {
 		Ready  bool              `json:"ready"`
 		Checks map[string]string `json:"checks"`
 	}
-	if err := get(ctx, url+"/readyz", func(res *http.Response) error { return json.NewDecoder(res.Body).Decode(&ready) }); err != nil {
+	if err := y.get(ctx, url+"/readyz", func(res *http.Response) error { return json.NewDecoder(res.Body).Decode(&ready) }); err != nil {
 		return s
 	}
 	s.State = "ok"
@@ -65,16 +76,16 @@ func ask(ctx context.Context, name, url string) service {
 			s.Checks = append(s.Checks, readiness{check, ready.Checks[check]})
 		}
 	}
-	_ = get(ctx, url+"/metrics", s.metrics) // without metrics the rest is shown all the same
+	_ = y.get(ctx, url+"/metrics", s.metrics) // without metrics the rest is shown all the same
 	return s
 }
 
-func get(ctx context.Context, url string, read func(*http.Response) error) error {
+func (y system) get(ctx context.Context, url string, read func(*http.Response) error) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := y.opts.HTTP.Do(req)
 	if err != nil {
 		return err
 	}
@@ -82,34 +93,54 @@ func get(ctx context.Context, url string, read func(*http.Response) error) error
 	return read(res)
 }
 
-// metrics keeps the memory, and the gauges of ours that are not zero.
+// metrics reads the memory, and what the service knows of its vendors.
 func (s *service) metrics(res *http.Response) error {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(res.Body)
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(families)) {
-		family := families[name]
-		if name == "process_resident_memory_bytes" {
-			s.Memory = uint64(family.GetMetric()[0].GetGauge().GetValue())
+	for _, m := range families["process_resident_memory_bytes"].GetMetric() {
+		s.Memory = uint64(m.GetGauge().GetValue())
+	}
+	vendors := map[string]*vendor{}
+	of := func(m *dto.Metric) *vendor {
+		name := label(m, "vendor")
+		if vendors[name] == nil {
+			vendors[name] = &vendor{Service: s.Name, Name: name}
 		}
-		if !strings.HasPrefix(name, "mailwright_") || family.GetType() != dto.MetricType_GAUGE {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			if v := m.GetGauge().GetValue(); v != 0 {
-				s.Facts = append(s.Facts, fact{strings.TrimPrefix(name, "mailwright_"), labels(m), fmt.Sprint(v)})
+		return vendors[name]
+	}
+	for _, m := range families["mailwright_vendor_circuits_open"].GetMetric() {
+		of(m).Open += int(m.GetGauge().GetValue())
+	}
+	for _, m := range families["mailwright_vendor_credentials_refused"].GetMetric() {
+		of(m).Refused += int(m.GetGauge().GetValue())
+	}
+	for _, m := range families["mailwright_calls_in_flight"].GetMetric() {
+		of(m).UnderWay += int(m.GetGauge().GetValue())
+	}
+	for _, m := range families["mailwright_vendor_request_duration_seconds"].GetMetric() {
+		of(m).Requests += int(m.GetHistogram().GetSampleCount())
+	}
+	for _, m := range families["mailwright_calls_limit"].GetMetric() {
+		if label(m, "scope") == "vendor" {
+			for _, v := range vendors {
+				v.Limit = int(m.GetGauge().GetValue())
 			}
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(vendors)) {
+		s.Vendors = append(s.Vendors, *vendors[name])
 	}
 	return nil
 }
 
-func labels(m *dto.Metric) string {
-	var parts []string
+func label(m *dto.Metric, name string) string {
 	for _, l := range m.GetLabel() {
-		parts = append(parts, l.GetValue())
+		if l.GetName() == name {
+			return l.GetValue()
+		}
 	}
-	return strings.Join(parts, " ")
+	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ var templates embed.FS
 type Options struct {
 	// Services maps the name of a service to the base URL of its health endpoints.
 	Services map[string]string
+	// HTTP asks the services' health endpoints.
+	HTTP *http.Client
 }
 
 // system reads the page.
@@ -69,7 +72,7 @@ func (p partition) Served() bool { return p.Waiting > 0 || p.InFlight > 0 }
 type domain struct {
 	Name       event.Domain
 	Partitions []partition
-	Replicas   int
+	Leases     int
 	Served     int
 	Pending    uint64
 	InFlight   int
@@ -199,7 +202,6 @@ func (d *domain) add(number int, info *jetstream.ConsumerInfo) {
 }
 
 func (d *domain) count() {
-	leases := map[string]bool{}
 	for _, p := range d.Partitions {
 		d.Pending += p.Pending
 		d.InFlight += p.InFlight
@@ -207,10 +209,9 @@ func (d *domain) count() {
 			d.Served++
 		}
 		if p.Lease != "" {
-			leases[p.Lease] = true
+			d.Leases++
 		}
 	}
-	d.Replicas = len(leases)
 }
 
 // projections compares positions with the streams. Postgres keeps microseconds.

@@ -142,3 +142,51 @@ addEventListener("change", (e) => {
     for (const box of document.querySelectorAll(`input[name="${e.target.dataset.all}"]`)) box.checked = e.target.checked;
   }
 });
+
+// Forms that are checked while they are filled in: the same check as before a command is published.
+for (const form of document.querySelectorAll("form[data-check]")) {
+  let timer, asked = 0;
+  const touched = new Set();
+  const check = async () => {
+    const mine = ++asked;
+    let answer;
+    try {
+      const response = await fetch(form.dataset.check, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+      if (!response.ok) return;
+      answer = await response.json();
+    } catch {
+      return; // the console is away: it says so itself
+    }
+    if (mine === asked) tell(answer);
+  };
+  const tell = ({ faults, key }) => {
+    const places = [...form.querySelectorAll("[data-fault]")];
+    for (const p of places) p.textContent = "";
+    for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+    const others = [];
+    for (const { field, problem } of faults) {
+      // The place of a fault in a list is that of the list.
+      let path = field;
+      let place;
+      while (!(place = places.find((p) => p.dataset.fault === path)) && path.lastIndexOf("/") > 0) path = path.slice(0, path.lastIndexOf("/"));
+      const input = form.elements.namedItem(path);
+      if (!place || (input && !touched.has(path))) {
+        others.push(field + " " + problem);
+        continue;
+      }
+      place.textContent = problem;
+      if (input) input.setAttribute("aria-invalid", "true");
+    }
+    const box = form.querySelector("[data-faults]");
+    box.classList.toggle("good", faults.length === 0);
+    box.textContent = faults.length === 0 ? "The command fits the contract." : faults.length + " to be put right" + (others.length ? ": " + others.join("; ") : ".");
+    const shown = form.querySelector("[data-key]");
+    if (shown) shown.textContent = key || "";
+  };
+  form.addEventListener("input", (e) => {
+    touched.add(e.target.name);
+    clearTimeout(timer);
+    timer = setTimeout(check, 250);
+  });
+  check();
+}
