@@ -142,12 +142,8 @@ func watch(t *testing.T) *watched {
 		testkit.WithLog(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	w := &watched{T: t, System: system, scraper: newScraper(t, maps.Clone(system.Endpoints.Services))}
 	w.alerts = newAlerting(t, w.samples)
-	operator, err := system.SeedFile("operator")
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.env = append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"MAILWRIGHT_NATS_URL="+system.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+system.Endpoints.Postgres, "MAILWRIGHT_NATS_NKEY="+operator)
+		"MAILWRIGHT_NATS_URL="+system.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+system.Endpoints.Postgres)
 	return w
 }
 
@@ -305,7 +301,7 @@ func (w *watched) startAsAnotherUser() {
 	w.kill("projection-svc")
 	key, err := w.SeedFile("inventory-svc")
 	w.must(err)
-	w.other = exec.CommandContext(w.Context(), filepath.Join(bin, "projection-svc"), "--http", "127.0.0.1:0") //nolint:gosec // a program of ours
+	w.other = exec.CommandContext(w.Context(), filepath.Join(bin, "projection-svc"), "--http", "127.0.0.1:0")
 	w.other.Env = append(os.Environ(), "MAILWRIGHT_NATS_URL="+w.Endpoints.NATS, "MAILWRIGHT_DATABASE_URL="+w.Endpoints.Postgres, "MAILWRIGHT_NATS_NKEY="+key, "MAILWRIGHT_LOG_FORMAT=json")
 	log, err := w.other.StderrPipe()
 	w.must(err)
@@ -340,7 +336,7 @@ func (w *watched) makeStreamAgain() {
 }
 
 func (w *watched) rebuild() {
-	w.run("mailwright projection rebuild --accept-loss --reason 'the test made DEAD again'", 0)
+	w.run("mailwright projection rebuild --accept-loss --reason 'the test made DEAD again'")
 }
 
 // pullRequest is the part of a request for messages that names the group of a pinned client (NATS
@@ -350,6 +346,9 @@ type pullRequest struct {
 	Expires time.Duration `json:"expires"`
 	Group   string        `json:"group"`
 }
+
+// group is the priority group of the consumers with a pinned client.
+const group = "owner"
 
 // takeLeases has a foreign client hold the leases of all partitions of inventory-svc, as somebody
 // with a NATS tool may. It does nothing with the messages.
@@ -364,13 +363,13 @@ func (w *watched) takeLeases() {
 		if !strings.HasPrefix(consumer.Name, "inventory-") || len(consumer.Config.PriorityGroups) == 0 {
 			continue
 		}
-		request, err := json.Marshal(pullRequest{Batch: 1, Expires: 5 * time.Minute, Group: consumer.Config.PriorityGroups[0]})
+		request, err := json.Marshal(pullRequest{Batch: 1, Expires: 5 * time.Minute, Group: group})
 		w.must(err)
 		w.must(w.NATS.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+topology.StreamCommands+"."+consumer.Name, inbox, request))
 	}
 	w.restart("inventory-svc")
 	var last jetstream.PubAckFuture
-	for i := range 2000 {
+	for i := range 1600 {
 		last, err = w.JetStream.PublishMsgAsync(&nats.Msg{Subject: topology.CommandSubject(testkit.Tenant, event.DomainInventory, fmt.Sprint("key", i)), Data: []byte("{}")})
 		w.must(err)
 	}
@@ -381,4 +380,19 @@ func (w *watched) takeLeases() {
 	}
 }
 
-func (w *watched) giveLeasesBack() { w.must(w.foreign.Unsubscribe()) }
+// giveLeasesBack ends the foreign client: what it took is redelivered at once, and its leases end.
+func (w *watched) giveLeasesBack() {
+	commands, err := w.JetStream.Stream(w.Context(), topology.StreamCommands)
+	w.must(err)
+	for {
+		m, err := w.foreign.NextMsg(100 * time.Millisecond)
+		if err != nil {
+			break
+		}
+		if meta, err := m.Metadata(); err == nil { // else it is a status of the server
+			w.must(m.Nak())
+			w.must(commands.UnpinConsumer(w.Context(), meta.Consumer, group))
+		}
+	}
+	w.must(w.foreign.Unsubscribe())
+}

@@ -85,8 +85,8 @@ func (a *alerting) firing(ctx context.Context, from, to time.Time, every time.Du
 	return found, nil
 }
 
-// TestPrometheusReadsTheAlerts: the configuration that docker-compose.yml mounts names the file, and
-// the job that the rules expect.
+// TestPrometheusReadsTheAlerts: the configuration that docker-compose.yml mounts names the file,
+// and the job that the rules expect.
 func TestPrometheusReadsTheAlerts(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.LoadFile(root+"deploy/prometheus/prometheus.yml", false, slog.New(slog.DiscardHandler))
