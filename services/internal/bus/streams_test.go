@@ -223,8 +223,8 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// TestAdvisoriesAreKept: of COMMANDS, JetStream also calls a message terminated that is deleted while
-// a consumer has it, as each command with a secret is.
+// TestAdvisoriesAreKept: of COMMANDS, JetStream also calls a message terminated that is deleted
+// while a consumer has it, as each command with a secret is.
 func TestAdvisoriesAreKept(t *testing.T) {
 	t.Parallel()
 	js := startJetStream(t)
