@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,7 +25,10 @@ type classic = dashboard.Dashboard //nolint:staticcheck // its successor, dashbo
 // readDashboard reads a dashboard by Grafana's own types, and says what does not fit them. Members
 // that are missing are none of that: Grafana has defaults. Queries to Postgres have no type there.
 func readDashboard(raw []byte) (d classic, problems []string) {
-	err := d.UnmarshalJSONStrict(raw)
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return d, []string{err.Error()}
+	}
+	err := new(classic).UnmarshalJSONStrict(raw)
 	wrong, ok := errors.AsType[cog.BuildErrors](err)
 	if err != nil && !ok {
 		return d, []string{err.Error()}
@@ -82,7 +86,7 @@ func checkQueries(t *testing.T, d classic) {
 			t.Errorf("%s: no query", *p.Panel.Title)
 		}
 		for _, target := range p.Panel.Targets {
-			query, ok := target.(prometheus.Dataquery)
+			query, ok := target.(*prometheus.Dataquery)
 			if !ok {
 				t.Errorf("%s: %T is no query of Prometheus", *p.Panel.Title, target)
 				continue
