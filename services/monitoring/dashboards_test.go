@@ -1,6 +1,9 @@
 package monitoring
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
@@ -18,8 +22,26 @@ import (
 // classic is the schema of the files, which Grafana 12 reads without a feature toggle.
 type classic = dashboard.Dashboard //nolint:staticcheck // its successor, dashboardv2, is another schema
 
-// TestDashboardsFitGrafanasSchema reads all dashboards by Grafana's own types, which refuse a
-// member that they do not know. Queries to Postgres have no type there.
+// readDashboard reads a dashboard by Grafana's own types, and says what does not fit them. Members
+// that are missing are none of that: Grafana has defaults. Queries to Postgres have no type there.
+func readDashboard(raw []byte) (d classic, problems []string) {
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return d, []string{err.Error()}
+	}
+	err := new(classic).UnmarshalJSONStrict(raw)
+	wrong, ok := errors.AsType[cog.BuildErrors](err)
+	if err != nil && !ok {
+		return d, []string{err.Error()}
+	}
+	for _, e := range wrong {
+		if e.Message != "required field is missing from input" {
+			problems = append(problems, e.Error())
+		}
+	}
+	return d, problems
+}
+
+// TestDashboardsFitGrafanasSchema reads all dashboards, and finds a name that is misspelt.
 func TestDashboardsFitGrafanasSchema(t *testing.T) {
 	t.Parallel()
 	plugins.RegisterDefaultPlugins()
@@ -33,22 +55,21 @@ func TestDashboardsFitGrafanasSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var d classic
-		if err := d.UnmarshalJSONStrict(raw); err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if d.Uid == nil || d.Title == nil || uids[*d.Uid] != "" {
-			t.Errorf("%s: no uid or title of its own", file)
+		d, problems := readDashboard(raw)
+		if len(problems) > 0 || d.Uid == nil || d.Title == nil || uids[*d.Uid] != "" {
+			t.Errorf("%s: has no uid or title of its own, or is no dashboard: %v", file, problems)
 			continue
 		}
 		uids[*d.Uid] = file
-		if strings.HasSuffix(file, "pipeline.json") {
-			checkQueries(t, d)
+		if filepath.Base(file) != "pipeline.json" {
+			continue
 		}
-	}
-	if err := new(classic).UnmarshalJSONStrict([]byte(`{"uid": "x", "tilte": "x"}`)); err == nil {
-		t.Error("a member that Grafana does not know passes")
+		checkQueries(t, d)
+		for _, name := range []string{"title", "gridPos", "drawStyle", "legendFormat"} {
+			if _, problems := readDashboard(bytes.ReplaceAll(raw, []byte(`"`+name+`"`), []byte(`"`+name+`s"`))); len(problems) == 0 {
+				t.Errorf("%ss in the place of %[1]s is not found", name)
+			}
+		}
 	}
 }
 
@@ -65,7 +86,7 @@ func checkQueries(t *testing.T, d classic) {
 			t.Errorf("%s: no query", *p.Panel.Title)
 		}
 		for _, target := range p.Panel.Targets {
-			query, ok := target.(prometheus.Dataquery)
+			query, ok := target.(*prometheus.Dataquery)
 			if !ok {
 				t.Errorf("%s: %T is no query of Prometheus", *p.Panel.Title, target)
 				continue

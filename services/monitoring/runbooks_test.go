@@ -130,8 +130,8 @@ func (w *watched) runRunbook(alert string) {
 	}
 }
 
-// run runs a command line by the shell, as the NATS user whom it is for. It must end with 0, or with
-// an exit code that is allowed.
+// run runs a command line by the shell, as the NATS user whom it is for. It must end with 0, or
+// with an exit code that is allowed.
 func (w *watched) run(call string, allowed ...int) {
 	w.Helper()
 	user := "operator"
