@@ -96,7 +96,8 @@ type task struct {
 	reference *parkedCommand
 	// key is the one that the reference waits on.
 	key topology.Address
-	// retriedWait is the sequence of the waiting event whose wait a person has ended; 0: nobody has.
+	// retriedWait is the sequence of the waiting event whose wait a person has ended; 0: nobody
+	// has.
 	retriedWait uint64
 	// wasSetAside says that the command comes from an overflow. Only commands that COMMANDS
 	// delivered join it.

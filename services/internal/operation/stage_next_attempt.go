@@ -20,8 +20,8 @@ func (e *Engine) awaitNextAttempt(_ context.Context, t *task) (step, error) {
 	return step{}, nil
 }
 
-// waitIsEnded reports whether a person has ended the wait that the record ends with. A call that may
-// still be under way is waited for all the same.
+// waitIsEnded reports whether a person has ended the wait that the record ends with. A call that
+// may still be under way is waited for all the same.
 func (t *task) waitIsEnded() bool {
 	return t.retriedWait > 0 && t.last.sequence == t.retriedWait && t.last.state == event.StateWaiting
 }

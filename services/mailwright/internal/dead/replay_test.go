@@ -245,9 +245,9 @@ func TestUsageAndServersThatAreNotThere(t *testing.T) {
 	}
 }
 
-// TestSecretsLeaveWithTheirLetters: a command that waits in DEAD for a replay leaves COMMANDS when it
-// is replayed, and the replayed one after its outcome; so does one that is discarded. After that,
-// show and replay say what is to be done.
+// TestSecretsLeaveWithTheirLetters: a command that waits in DEAD for a replay leaves COMMANDS when
+// it is replayed, and the replayed one after its outcome; so does one that is discarded. After
+// that, show and replay say what is to be done.
 func TestSecretsLeaveWithTheirLetters(t *testing.T) {
 	t.Parallel()
 	for _, act := range []string{"replay", "discard"} {
