@@ -133,7 +133,7 @@ func identify(f Facts) Explanation {
 		o := operationOf(last.Event)
 		x.CommandType, x.Key = o.CommandType, keyText(o.Key)
 		x.Source, x.ID = event.Extension(last.Event, event.AttrCommandSource), event.Extension(last.Event, event.AttrCommandID)
-		x.CorrelationID, x.Subject = event.Extension(last.Event, event.AttrCorrelationID), last.Event.Subject()
+		x.CorrelationID, x.Subject = event.Extension(last.Event, event.AttrCorrelationID), last.Subject()
 	}
 	if c := f.Command; c != nil {
 		x.CommandType, x.Key, x.Source, x.ID = c.Type, c.Key, c.Source, c.ID

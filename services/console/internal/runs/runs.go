@@ -96,7 +96,7 @@ type Run struct {
 
 // Progress is a run as it stands.
 type Progress struct {
-	*Run
+	Run                *Run
 	Done, All, Refused int
 	Results            []Result
 	Ended              time.Time

@@ -62,10 +62,10 @@ type runData struct {
 
 // Title names the run.
 func (d runData) Title() string {
-	if d.Check {
-		return d.Action.Verb + ": check"
+	if d.Run.Check {
+		return d.Run.Action.Verb + ": check"
 	}
-	return d.Action.Verb
+	return d.Run.Action.Verb
 }
 
 // Percent is how much of the run is done.

@@ -183,7 +183,7 @@ func objectFrom(s *schema, path string, form url.Values) (object map[string]any,
 	object = map[string]any{}
 	for name, member := range s.Properties {
 		at := path + "/" + name
-		if v, ok := valueFrom(member, at, form, object); ok {
+		if v, ok := valueFrom(member, at, form); ok {
 			object[name] = v
 		}
 		if hidden := form.Get(at + secretSuffix); hidden != "" && mayBeSecret(s, name) {
@@ -193,7 +193,7 @@ func objectFrom(s *schema, path string, form url.Values) (object map[string]any,
 	return object, len(object) > 0
 }
 
-func valueFrom(s *schema, path string, form url.Values, sibling map[string]any) (any, bool) {
+func valueFrom(s *schema, path string, form url.Values) (any, bool) {
 	switch {
 	case s.Type == "object":
 		return objectFrom(s, path, form)

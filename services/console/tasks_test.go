@@ -21,6 +21,8 @@ import (
 	"github.com/mailwright/mailwright/services/internal/sandboxapi"
 )
 
+// This file's tests come last: they fill the list of operations.
+
 // groupOfRefused is the page of the changes of delegates that Exchange Online refuses, as a rule
 // because a mailbox is kept on premises.
 var groupOfRefused = "/attention/group?" + url.Values{
@@ -107,7 +109,11 @@ func picture(ctx context.Context, t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join("..", "..", "build", "console", name+".png"), png, 0o600); err != nil {
+	dir := filepath.Join("..", "..", "build", "console")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
