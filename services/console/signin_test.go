@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -230,7 +231,7 @@ func routes() []route {
 			add(http.MethodPost, a.Path, a.Least, page.Operator)
 		}
 		for _, f := range p.Files {
-			add(http.MethodGet, f.Path, f.Least, page.Viewer)
+			add(cmp.Or(f.Method, http.MethodGet), f.Path, f.Least, page.Viewer)
 		}
 	}
 	return list
@@ -258,8 +259,10 @@ func TestATenantsPeopleSeeThatTenantAlone(t *testing.T) {
 			continue
 		}
 		_, body := get(t, browser, base+v.path)
+		path, _, _ := strings.Cut(v.path, "?")
 		for _, theirs := range []string{"Anna Berg", "Refused Dietz", "Not Yet", "Alex Wilber", "Megan Bowen", "delegate1@contoso.com", "adaxes refused"} {
-			if strings.Contains(body, theirs) {
+			asked := path == "/attention/group" && theirs == "adaxes refused" // its title says what its address asks for
+			if strings.Contains(body, theirs) && !asked {
 				t.Errorf("%s shows %s", v.path, theirs)
 			}
 		}
