@@ -93,6 +93,11 @@ func (c Chart) Lines() template.HTML {
 			}
 		}
 		for _, run := range c.runs(s, scale) {
+			if len(run) == 1 { // a line of one point does not show
+				x, y, _ := strings.Cut(run[0], ",")
+				fmt.Fprintf(&w, `<circle class="bar %s" cx="%s" cy="%s" r="3"/>`, s.Class, x, y)
+				continue
+			}
 			fmt.Fprintf(&w, `<polyline class="line %s" points="%s"/>`, s.Class, strings.Join(run, " "))
 		}
 	}
