@@ -37,6 +37,23 @@ var backend = testkit.Backend(cmp.Or(os.Getenv("MAILWRIGHT_TEST_BACKEND"), strin
 // bin holds the programs for embedded servers.
 var bin string
 
+// failpointBin holds the programs with failpoints, once a test has asked for one.
+var failpointBin string
+
+var buildFailpoints = sync.OnceValue(func() error {
+	return testprograms.BuildWithFailpoints(failpointBin, "mailwright", "directory-svc", "delegation-svc")
+})
+
+// failpointProgram is the file of a program that the test kills or stops at a step, on this machine
+// whatever the backend. Released programs have no failpoints.
+func failpointProgram(t *testing.T, name string) string {
+	t.Helper()
+	if err := buildFailpoints(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(failpointBin, name)
+}
+
 // sideBySide is how many tests run at once: most of their time they wait, for retries, outages and
 // approvals.
 const sideBySide = "3"
@@ -103,11 +120,12 @@ func run(ctx context.Context, t *testing.T, further ...testkit.Option) (*env, er
 	if err != nil {
 		return nil, err
 	}
-	mw, err := testkit.Run(ctx, append(further, testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)),
-		testkit.WithLogDir(filepath.Join(dir, "logs")),
+	mw, err := testkit.Run(ctx, append([]testkit.Option{
+		testkit.WithBackend(backend), testkit.WithPrograms(bin), testkit.WithImages(images(t)), testkit.WithLogDir(filepath.Join(dir, "logs")),
 		// A create whose answer was lost is repeated only after six times this, if nothing shows at
 		// the vendor.
-		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"))...)
+		testkit.WithEnv("MAILWRIGHT_VENDOR_TIMEOUT=3s"),
+	}, further...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
@@ -23,9 +22,6 @@ import (
 // two replicas. Each key's commands take effect in order, and each has one outcome.
 func TestPartitionsChangeUnderKills(t *testing.T) {
 	t.Parallel()
-	if backend == testkit.Containers {
-		t.Skip("kills processes of this machine")
-	}
 	s := startServers(t)
 	mailboxes := []string{"adele.vance", "diego.siciliani", "megan.bowen"}
 	replicas := []*worker{s.replica(), s.replica()}

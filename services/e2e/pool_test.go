@@ -55,6 +55,13 @@ func takeIdle(t *testing.T) (*env, error) {
 
 // runWithPool runs the tests, and then stops the systems in the pool.
 func runWithPool(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mailwright-failpoints-")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	failpointBin = dir
 	code := m.Run()
 	for _, s := range pool.idle {
 		if err := s.Stop(); err != nil {

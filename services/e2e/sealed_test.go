@@ -17,7 +17,6 @@ import (
 	"github.com/mailwright/mailwright/pkg/client"
 	"github.com/mailwright/mailwright/pkg/event"
 	"github.com/mailwright/mailwright/pkg/sealed"
-	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/testkit/stack"
 	"github.com/mailwright/mailwright/pkg/topology"
 	"github.com/mailwright/mailwright/services/internal/secretsearch"
@@ -156,9 +155,6 @@ func (s *sealedSystem) holding(text string) []string {
 // rejected and leaves COMMANDS. Every byte that NATS, Postgres and the programs have written is
 // searched. [TestPlainSecretsLeaveNoTrace] shows that the search finds what is there.
 func TestSealedSecrets(t *testing.T) {
-	if backend != testkit.Embedded {
-		t.Skip("the files of containers are not searched")
-	}
 	t.Parallel()
 	first, firstKey := newIdentity(t)
 	second, secondKey := newIdentity(t)
@@ -235,9 +231,6 @@ func (s *sealedSystem) expectAbsent(text string, traces *secretsearch.Collector)
 // what NATS, Postgres and the programs have written. Before, and while --secret-age has not passed,
 // the same search finds it in COMMANDS, and nowhere else.
 func TestPlainSecretsLeaveNoTrace(t *testing.T) {
-	if backend != testkit.Embedded {
-		t.Skip("the files of containers are not searched")
-	}
 	t.Parallel()
 	traces := newCollector(t)
 	s := startSealed(t, "", traces)

@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
-	"github.com/mailwright/mailwright/pkg/testkit"
 	"github.com/mailwright/mailwright/pkg/topology"
 )
 
@@ -17,9 +16,6 @@ import (
 // left. The secret is removed in the end, and nothing is created anew.
 func TestACrashLeavesNoSecret(t *testing.T) {
 	t.Parallel()
-	if backend == testkit.Containers {
-		t.Skip("kills a process of this machine")
-	}
 	s := startServers(t)
 	ids := []string{"removed", "acknowledged"}
 	publish := func(id string) {

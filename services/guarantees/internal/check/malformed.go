@@ -16,6 +16,19 @@ type Malformed struct {
 	OperationID string
 	// Want is the expected end: the reason of a dead letter, or the state of the operation.
 	Want string
+	// Or is another expected end; "": there is none.
+	Or string
+}
+
+// isEnd reports whether a message ended as it must: by the state of its operation, or as a dead
+// letter.
+func (m Malformed) isEnd(e Evidence, state string) bool {
+	for _, want := range []string{m.Want, m.Or} {
+		if want != "" && (state == want || slices.Contains(e.DeadLetters, DeadLetter{m.Sequence, want})) {
+			return true
+		}
+	}
+	return false
 }
 
 // DeadLetter is a message of DEAD.
@@ -38,7 +51,7 @@ func (e Evidence) NothingVanishes() (v Violations) {
 	final := e.finalStates()
 	for _, m := range e.Malformed {
 		state := final[m.OperationID]
-		if state != m.Want && !slices.Contains(e.DeadLetters, DeadLetter{m.Sequence, m.Want}) {
+		if !m.isEnd(e, state) {
 			v.add("message %d of COMMANDS (%s) did not end as %s: %s, %s",
 				m.Sequence, m.Kind, m.Want, cmp.Or(state, "no outcome"), e.deadLettersOf(m.Sequence))
 		}
