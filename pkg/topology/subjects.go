@@ -199,9 +199,10 @@ func WakeFilter(domain event.Domain, lane int) string {
 	return join("wake", "*", string(domain), strconv.Itoa(lane), "*")
 }
 
-// KeyFilter matches the stored commands of one key, whose token is as its publisher wrote it.
-func KeyFilter(tenant string, domain event.Domain, key string) string {
-	return join("cmd", tenant, string(domain), "*", key)
+// KeyFilters match the stored commands of one key, whose token is as its publisher wrote it: those
+// of the first generation of partitions, and those of later ones, whose subjects name theirs.
+func KeyFilters(tenant string, domain event.Domain, key string) []string {
+	return []string{join("cmd", tenant, string(domain), "*", key), join("cmd", tenant, string(domain), "*", "*", key)}
 }
 
 // DomainFilter matches every stored command of a domain, those without a partition included.

@@ -50,7 +50,8 @@ func (c Config) begin(ctx context.Context, f *Found) (Record, error) {
 	err := postgres.InTx(ctx, c.Pool, func(tx pgx.Tx) error {
 		var before Counts
 		row := tx.QueryRow(ctx, `WITH before AS (DELETE FROM `+projector.Live+`.erasures WHERE ended_at IS NULL RETURNING *)
-			SELECT coalesce(sum(commands), 0), coalesce(sum(events), 0), coalesce(sum(observations), 0), coalesce(sum(drift), 0), coalesce(sum(dead_letters), 0), coalesce(sum(rows), 0) FROM before`)
+			SELECT coalesce(sum(commands), 0), coalesce(sum(events), 0), coalesce(sum(observations), 0), coalesce(sum(drift), 0),
+				coalesce(sum(dead_letters), 0), coalesce(sum(rows), 0) FROM before`)
 		if err := row.Scan(&before.Commands, &before.Events, &before.Observations, &before.Drift, &before.DeadLetters, &before.Rows); err != nil {
 			return err
 		}

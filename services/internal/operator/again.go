@@ -34,7 +34,7 @@ const shortLived = 5 * time.Second
 func FindOriginal(ctx context.Context, js jetstream.JetStream, t Target, o event.OperationData) (c Original, found bool, err error) {
 	at := o.ReceivedAt
 	config := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{topology.KeyFilter(t.Tenant, t.Domain, o.Key)},
+		FilterSubjects: topology.KeyFilters(t.Tenant, t.Domain, o.Key),
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &at,
 		InactiveThreshold: shortLived,
 	}

@@ -67,9 +67,9 @@ func commandIsGone(ctx context.Context, stream jetstream.Stream, d Difference) (
 		return err == nil, err
 	}
 	tenant, domain, key := d.text("tenant"), event.Domain(d.text("domain")), d.text("key")
-	for _, key := range []string{key, "*." + key} { // the second: with a generation of partitions
+	for _, filter := range topology.KeyFilters(tenant, domain, key) {
 		for sequence := uint64(1); ; sequence++ {
-			m, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(topology.KeyFilter(tenant, domain, key)))
+			m, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(filter))
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				break
 			}
