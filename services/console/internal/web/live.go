@@ -157,8 +157,8 @@ func (t *topic) tell() {
 	t.wake()
 }
 
-// due reports whether somebody looks, and what is shown may have changed. While something is away it
-// is read, so that the page says whether it could be.
+// due reports whether somebody looks, and what is shown may have changed. While something is away
+// the page is read, so that it says whether it could be.
 func (t *topic) due() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

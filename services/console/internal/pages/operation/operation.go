@@ -97,7 +97,7 @@ func (o reader) load(ctx context.Context, r *page.Request) (data, error) {
 	}
 	d := data{Explanation: explain.Explain(f, clock), Letters: f.DeadLetters}
 	if d.State == "" && len(d.Timeline) == 0 {
-		return d, page.NotFound(nothingSaid, t.OperationID)
+		return d, page.NotFound(nothingKnown, t.OperationID)
 	}
 	d.Whom = d.Subject
 	if d.Whom == "" {
@@ -128,11 +128,11 @@ func (d *data) may(p page.Person) {
 }
 
 const (
-	// patience is how long the page waits for an operation of which nothing is known: whoever has
-	// sent a command is led here before its row or its first event is there.
-	patience    = 3 * time.Second
-	askedAgain  = 200 * time.Millisecond
-	nothingSaid = "Nothing is known of an operation %s."
+	// recordTimeout is how long the page waits for an operation of which nothing is known: whoever
+	// has sent a command is led here before its row or its first event is there.
+	recordTimeout = 3 * time.Second
+	recordPoll    = 200 * time.Millisecond
+	nothingKnown  = "Nothing is known of an operation %s."
 )
 
 // find says where the record of an operation stands. One of a tenant that the person may not see is
@@ -142,23 +142,24 @@ func (o reader) find(ctx context.Context, r *page.Request) (operator.Target, err
 	if !operator.IsWholeID(id) {
 		return operator.Target{}, page.NotFound("%q is no operation's id: those have 26 of a-z and 2-7.", id)
 	}
-	until := time.Now().Add(patience)
+	until := time.Now().Add(recordTimeout)
 	t, err := o.look(ctx, id)
 	for errors.Is(err, operator.ErrNoRecord) && time.Now().Before(until) {
 		select {
-		case <-time.After(askedAgain):
+		case <-time.After(recordPoll):
 		case <-ctx.Done():
 			return t, ctx.Err()
 		}
 		t, err = o.look(ctx, id)
 	}
 	if errors.Is(err, operator.ErrNoRecord) || err == nil && !r.Person.Sees(t.Tenant) {
-		return t, page.NotFound(nothingSaid, id)
+		return t, page.NotFound(nothingKnown, id)
 	}
 	return t, err
 }
 
-// look asks Postgres, and NATS if Postgres does not know: a row may lag behind, or Postgres be away.
+// look asks Postgres, and NATS if Postgres does not know: a row may lag behind, or Postgres be
+// away.
 func (o reader) look(ctx context.Context, id string) (operator.Target, error) {
 	row, rowErr := page.Row[struct{ Tenant, Domain string }](ctx, o.source, `SELECT tenant, domain FROM operations WHERE operation_id = $1`, id)
 	if rowErr == nil && row.Tenant != "" && row.Domain != "" {
