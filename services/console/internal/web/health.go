@@ -100,6 +100,9 @@ func (h *health) problems() []problem {
 	return list
 }
 
+// away reports whether Postgres or NATS does not answer.
+func (h *health) away() bool { return len(h.problems()) > 0 }
+
 // version counts up when a projection moves.
 func (h *health) version() uint64 {
 	h.mu.Lock()

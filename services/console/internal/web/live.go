@@ -157,7 +157,8 @@ func (t *topic) tell() {
 	t.wake()
 }
 
-// due reports whether somebody looks, and what is shown may have changed.
+// due reports whether somebody looks, and what is shown may have changed. While something is away
+// the page is read, so that it says whether it could be.
 func (t *topic) due() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -165,7 +166,7 @@ func (t *topic) due() bool {
 		return false
 	}
 	every := cmp.Or(t.view.page.Every, defaultEvery)
-	return t.shown == nil || time.Since(t.shown.At) >= every && (t.view.page.Always || t.shown.Stale != "" || t.version != t.hub.health.version())
+	return t.shown == nil || time.Since(t.shown.At) >= every && (t.view.page.Always || t.shown.Stale != "" || t.version != t.hub.health.version() || t.hub.health.away())
 }
 
 // fresh reports whether what is shown needs no reading.

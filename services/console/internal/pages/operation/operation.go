@@ -97,7 +97,7 @@ func (o reader) load(ctx context.Context, r *page.Request) (data, error) {
 	}
 	d := data{Explanation: explain.Explain(f, clock), Letters: f.DeadLetters}
 	if d.State == "" && len(d.Timeline) == 0 {
-		return d, page.NotFound("Nothing is known of an operation %s.", t.OperationID)
+		return d, page.NotFound(nothingKnown, t.OperationID)
 	}
 	d.Whom = d.Subject
 	if d.Whom == "" {
@@ -127,6 +127,14 @@ func (d *data) may(p page.Person) {
 	d.MayEdit = bad && d.CommandType != event.TypeOperationCancel && p.May(page.Operator)
 }
 
+const (
+	// recordTimeout is how long the page waits for an operation of which nothing is known: whoever
+	// has sent a command is led here before its row or its first event is there.
+	recordTimeout = 3 * time.Second
+	recordPoll    = 200 * time.Millisecond
+	nothingKnown  = "Nothing is known of an operation %s."
+)
+
 // find says where the record of an operation stands. One of a tenant that the person may not see is
 // not there.
 func (o reader) find(ctx context.Context, r *page.Request) (operator.Target, error) {
@@ -134,19 +142,32 @@ func (o reader) find(ctx context.Context, r *page.Request) (operator.Target, err
 	if !operator.IsWholeID(id) {
 		return operator.Target{}, page.NotFound("%q is no operation's id: those have 26 of a-z and 2-7.", id)
 	}
-	row, err := page.Row[struct{ Tenant, Domain string }](ctx, o.source, `SELECT tenant, domain FROM operations WHERE operation_id = $1`, id)
-	t := operator.Target{OperationID: id, Tenant: row.Tenant, Domain: event.Domain(row.Domain)}
-	if err != nil || t.Tenant == "" || t.Domain == "" { // a row of Postgres may lag behind, or Postgres be away
-		rowErr := err
-		if t, err = operator.Find(ctx, o.source.JS, id, "", ""); errors.Is(err, operator.ErrNoRecord) {
-			if rowErr != nil && !errors.Is(rowErr, pgx.ErrNoRows) {
-				return t, rowErr
-			}
-			return t, page.NotFound("Nothing is known of an operation %s.", id)
+	until := time.Now().Add(recordTimeout)
+	t, err := o.look(ctx, id)
+	for errors.Is(err, operator.ErrNoRecord) && time.Now().Before(until) {
+		select {
+		case <-time.After(recordPoll):
+		case <-ctx.Done():
+			return t, ctx.Err()
 		}
+		t, err = o.look(ctx, id)
 	}
-	if err == nil && !r.Person.Sees(t.Tenant) {
-		return t, page.NotFound("Nothing is known of an operation %s.", id)
+	if errors.Is(err, operator.ErrNoRecord) || err == nil && !r.Person.Sees(t.Tenant) {
+		return t, page.NotFound(nothingKnown, id)
+	}
+	return t, err
+}
+
+// look asks Postgres, and NATS if Postgres does not know: a row may lag behind, or Postgres be
+// away.
+func (o reader) look(ctx context.Context, id string) (operator.Target, error) {
+	row, rowErr := page.Row[struct{ Tenant, Domain string }](ctx, o.source, `SELECT tenant, domain FROM operations WHERE operation_id = $1`, id)
+	if rowErr == nil && row.Tenant != "" && row.Domain != "" {
+		return operator.Target{OperationID: id, Tenant: row.Tenant, Domain: event.Domain(row.Domain)}, nil
+	}
+	t, err := operator.Find(ctx, o.source.JS, id, "", "")
+	if errors.Is(err, operator.ErrNoRecord) && rowErr != nil && !errors.Is(rowErr, pgx.ErrNoRows) {
+		return t, rowErr
 	}
 	return t, err
 }
