@@ -300,8 +300,8 @@ func (p *publisher) foreignReference(ctx context.Context, w malformed, id string
 			return err
 		}
 	}
-	// The target does not fit its schema, so it may hold a secret, and is removed once it is rejected.
-	// Then the reference leads to nothing.
+	// The target does not fit its schema, so it may hold a secret, and is removed once it is
+	// rejected. Then the reference leads to nothing.
 	p.scenario.noteMalformed(check.Malformed{Kind: w.kind, Sequence: ack.Sequence, Want: w.want, Or: operation.Expired})
 	p.scenario.countFault(forgedReference)
 	return nil
