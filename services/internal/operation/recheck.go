@@ -136,8 +136,8 @@ func (r rechecker) endConflict(ctx context.Context, a *Attempt, d bus.Delivery) 
 }
 
 // reschedule makes sure that a command which is not due yet has its schedule. It need not be
-// checked again: the schedule is as durable as the command. It is all the same where the recheck
-// alone removes secrets: the command may be cancelled before it is due.
+// checked again: the schedule is as durable as the command. One that may hold a secret is, until
+// that is removed: the schedule names one of the messages with the command, and a removal may fail.
 func (r rechecker) reschedule(ctx context.Context, t *task) error {
 	e := r.engine
 	found, err := e.parking.isScheduled(ctx, t.attempt)
@@ -150,7 +150,7 @@ func (r rechecker) reschedule(ctx context.Context, t *task) error {
 			return err
 		}
 	}
-	if e.cfg.SecretAge > 0 && e.mayHoldSecret(t.attempt, t.command) {
+	if e.mayHoldSecret(t.attempt, t.command) {
 		return &redeliverAfter{e.cfg.RecheckAfter}
 	}
 	return nil

@@ -34,6 +34,16 @@ func removalOf(c event.Command) removal { return removal{len(c.Secrets()) > 0, l
 // removeSecret removes a task's command that may hold a secret, unless SecretAge keeps it. An error
 // is not the command's: the recheck tries again.
 func (e *Engine) removeSecret(ctx context.Context, t *task) {
+	// To JetStream the removal of a delivered message is an acknowledgement. Without the lease it
+	// would let the next owner of the partition believe that it has all messages: see package bus.
+	if delivered := t.reference == nil && !t.wasSetAside; delivered && t.lease != nil {
+		if t.lease.Err() != nil {
+			return // the other delivery removes it, or the recheck
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.lease.Left())
+		defer cancel()
+	}
 	if err := e.removeNow(ctx, t.attempt, t.command); err != nil {
 		e.log(t.attempt).Warn("a command that may hold a secret is still in COMMANDS; the recheck tries again",
 			"sequence", t.command.Sequence, "error", err)
@@ -61,6 +71,9 @@ func (e *Engine) removeScheduled(ctx context.Context, ref parkedCommand) error {
 	attempt, err := e.decode(d)
 	if err != nil || attempt.ID != ref.OperationID {
 		return nil // COMMANDS was restored, and has another one there
+	}
+	if acked, err := (rechecker{e}).isAcked(ctx, d); err != nil || !acked {
+		return err // the recheck removes it
 	}
 	return e.removeNow(ctx, attempt, d)
 }

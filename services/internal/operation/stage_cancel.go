@@ -134,15 +134,16 @@ func (e *Engine) unschedule(ctx context.Context, tenant, operationID string) err
 	return e.parking.remove(ctx, scheduled)
 }
 
-// freeKey removes the schedule of a cancelled operation, and wakes its key now if anything waits
-// there.
+// freeKey removes the schedule of a cancelled operation, and wakes its key now if that operation is
+// the first that waits there. Another one may be under way in a detached call, whose lease is the
+// schedule of the key: to wake it now would let a second replica call the vendor.
 func (e *Engine) freeKey(ctx context.Context, tenant, operationID, token string) error {
 	key := topology.Address{Tenant: tenant, Domain: e.cfg.Domain, Key: token}
 	if err := e.unschedule(ctx, tenant, operationID); err != nil {
 		return err
 	}
-	_, parked, err := e.parking.head(ctx, key)
-	if err != nil || !parked {
+	head, parked, err := e.parking.head(ctx, key)
+	if err != nil || !parked || head.OperationID != operationID {
 		return err
 	}
 	return e.parking.scheduleWakeUp(ctx, key, time.Time{})

@@ -280,9 +280,7 @@ func readSchedule(ctx context.Context, js jetstream.JetStream, a topology.Addres
 	if m, err := parked.GetLastMsgForSubject(ctx, topology.ScheduleSubject(a)); err == nil {
 		q.WakesAt, _ = bus.ScheduledFor(m.Header)
 	}
-	o := a
-	o.Key = topology.OverflowKey(a.Partition)
-	_, q.SetAside, err = headOf(ctx, js, o)
+	_, q.SetAside, err = headOf(ctx, js, a.Overflow())
 	if refusal := (*RefusedError)(nil); errors.As(err, &refusal) {
 		err = nil
 	}
