@@ -205,26 +205,50 @@ func (r *run) switchTo(ctx context.Context, from, next topology.Layout) error {
 	if now, err := topology.LayoutOf(commands); err != nil || now != from {
 		return errors.Join(err, errors.New("somebody else has changed them meanwhile; call this again"))
 	}
-	subjects := commands.Subjects
 	if commands.Replicas > 1 {
-		commands.Subjects = []string{topology.ClosedSubject}
-		if _, err := r.js.UpdateStream(ctx, commands); err != nil {
-			return err
-		}
-		r.reach(StepClosed)
-		if err := r.awaitReplicas(ctx, commands.Replicas); err != nil {
-			commands.Subjects = subjects
-			_, reopened := r.js.UpdateStream(ctx, commands)
-			return errors.Join(err, reopened)
-		}
+		return r.switchClosed(ctx, commands, next)
 	}
 	next.Apply(&commands)
-	commands.Subjects = subjects
 	_, err = r.js.UpdateStream(ctx, commands)
 	return err
 }
 
+// switchClosed gives COMMANDS the next layout while it takes nothing. It is opened again whatever
+// goes wrong, and also if ctx ends meanwhile. A call that is killed leaves it closed: the next one
+// opens it, since its subjects differ.
+func (r *run) switchClosed(ctx context.Context, commands jetstream.StreamConfig, next topology.Layout) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), switchTimeout)
+	defer cancel()
+	update := func(subjects ...string) error {
+		commands.Subjects = subjects
+		_, err := r.js.UpdateStream(ctx, commands)
+		return err
+	}
+	open := commands.Subjects
+	err := update(topology.ClosedSubject)
+	if err == nil {
+		r.reach(StepClosed)
+		err = r.awaitReplicas(ctx, commands.Replicas)
+	}
+	if err == nil {
+		next.Apply(&commands)
+		err = update(topology.ClosedSubject)
+	}
+	if err == nil {
+		// No server tells that it has taken a configuration over, so each is given some time. One
+		// that had the subjects back before the layout would store commands under the former
+		// generation.
+		err = r.awaitReplicas(ctx, commands.Replicas)
+		time.Sleep(layoutPause)
+	}
+	return errors.Join(err, update(open...))
+}
+
 const (
+	// switchTimeout bounds a change with several replicas, for most of which COMMANDS takes
+	// nothing.
+	switchTimeout = 30 * time.Second
+	layoutPause   = time.Second
 	// replicasTimeout bounds the time for which COMMANDS takes nothing.
 	replicasTimeout = 5 * time.Second
 	replicasPause   = 20 * time.Millisecond
