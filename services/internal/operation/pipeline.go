@@ -150,8 +150,13 @@ func (e *Engine) process(ctx context.Context, arrived task) (done bool, err erro
 		}
 		switch next.kind {
 		case ended:
-			e.removeSecret(ctx, &t)
-			return true, t.queue.Done(ctx, &t)
+			// In this order: a reference without its command would look like one whose command has
+			// expired. What a crash leaves in between is left to the recheck.
+			err := t.queue.Done(ctx, &t)
+			if err == nil {
+				e.removeSecret(ctx, &t)
+			}
+			return true, err
 		case finished:
 			return true, t.queue.Done(ctx, &t)
 		case postpone:

@@ -81,7 +81,7 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		if err := r.malformed(ctx, d, err); err != nil {
 			return err
 		}
-		return r.removeSecret(ctx, nil, d, d.StoredAt)
+		return r.removeUnreadable(ctx, d)
 	}
 	t := &task{command: d, attempt: a}
 	for range 2 {
@@ -117,6 +117,23 @@ func (r rechecker) check(ctx context.Context, d bus.Delivery) error {
 		detail += fmt.Sprintf("; its record ends with %q", t.last.state)
 	}
 	return e.deadLetter(ctx, deadLetter{reason: AckedWithoutOutcome, detail: detail, attempt: a}, d)
+}
+
+// removeUnreadable removes a command that cannot be read, and so may hold a secret, once nothing
+// waits before it: a later version of this program may be able to read it.
+func (r rechecker) removeUnreadable(ctx context.Context, d bus.Delivery) error {
+	if address, ok := topology.ParseCommandSubject(d.Subject); ok {
+		for _, queue := range []topology.Address{address.Overflow(), address} {
+			waiting, err := r.engine.parking.first(ctx, queue, 1)
+			if err != nil {
+				return err
+			}
+			if waiting != nil {
+				return &redeliverAfter{r.engine.cfg.RecheckAfter}
+			}
+		}
+	}
+	return r.removeSecret(ctx, nil, d, d.StoredAt)
 }
 
 // endConflict removes the secret of a command that conflicts with an earlier one, once it has its

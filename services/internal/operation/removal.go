@@ -15,9 +15,10 @@ import (
 // in its files, once nothing will be done with it any more: it has its outcome, or its dead letter
 // says that it cannot be carried out. What refers to it reads its record in EVENTS instead.
 //
-// Whoever ends a command removes it before the message, or the reference in PARKED, is let go. So a
-// process that dies in between is followed by another delivery, which finds the outcome and removes
-// the command. What fails all the same is left to the recheck, which also waits for SecretAge.
+// Whoever ends a command removes it before the message is acknowledged, and after its reference in
+// PARKED. A process that dies before is followed by another delivery, which finds the outcome and
+// removes the command. What fails all the same is left to the recheck, which also waits for
+// SecretAge.
 
 // removalTimeout bounds the wait for JetStream: the next command of the key waits meanwhile.
 const removalTimeout = 5 * time.Second
@@ -34,6 +35,9 @@ func removalOf(c event.Command) removal { return removal{len(c.Secrets()) > 0, l
 // removeSecret removes a task's command that may hold a secret, unless SecretAge keeps it. An error
 // is not the command's: the recheck tries again.
 func (e *Engine) removeSecret(ctx context.Context, t *task) {
+	if t.wasSetAside && (t.attempt == nil || t.last.conflicts(t.attempt)) {
+		return // its overflow still refers to it, and no outcome says why it is gone: the recheck does it
+	}
 	// To JetStream the removal of a delivered message is an acknowledgement. Without the lease it
 	// would let the next owner of the partition believe that it has all messages: see package bus.
 	if delivered := t.reference == nil && !t.wasSetAside; delivered && t.lease != nil {
