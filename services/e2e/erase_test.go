@@ -52,6 +52,11 @@ func TestEraseAPerson(t *testing.T) {
 	} {
 		out, err := s.erase("--match", person, "--reason", "T-1", "--yes", "--crash-at", string(point))
 		name, _, _ := strings.Cut(string(point), ":")
+		if point == failpoint.EraseRecord {
+			if out, err := s.erase("--match", other, "--reason", "T-2", "--yes"); err == nil || !strings.Contains(out, `whose reason is "T-1", has not ended`) {
+				t.Errorf("another erasure takes the place of one that has not ended: %v\n%s", err, out)
+			}
+		}
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Exited() || !strings.Contains(out, failpoint.KilledAt+name) {
 			t.Errorf("at %s: %v\n%s", point, err, out)
 		}

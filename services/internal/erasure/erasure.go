@@ -74,8 +74,10 @@ func Run(ctx context.Context, c Config, f *Found) (Record, error) {
 		stage string
 		do    func(context.Context, *Found) error
 	}{
+		{"looking for new commands", c.refuseNew},
 		{"erasing commands", c.eraseCommands},
 		{"erasing dead letters", c.eraseLetters},
+		{"looking for new commands again", c.refuseNew},
 		{"erasing records", c.eraseRecords},
 		{"erasing observations", c.eraseObservations},
 		{"making the rows anew", c.eraseRows},

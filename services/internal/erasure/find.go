@@ -47,6 +47,8 @@ type Found struct {
 	events     uint64             // how many they have
 	rows       uint64             // that name the person
 	commands   []stored
+	// lastCommand is the last sequence of COMMANDS that was read.
+	lastCommand uint64
 	// letters, observations and drift are sequences in DEAD, MAILBOXES and DRIFT. schedules are
 	// some in PARKED, which refer to no command.
 	letters, observations, drift, schedules []uint64
@@ -104,7 +106,7 @@ func (c Config) find(ctx context.Context, known []Operation) (*Found, error) {
 	for _, o := range known {
 		f.found.operations[o] = true
 	}
-	if err := f.each(ctx, topology.StreamEvents, f.onEvent); err != nil {
+	if err := f.each(ctx, topology.StreamEvents, 1, f.onEvent); err != nil {
 		return nil, err
 	}
 	// A command or a dead letter may be the first to tell of an operation that has others before
@@ -112,15 +114,15 @@ func (c Config) find(ctx context.Context, known []Operation) (*Found, error) {
 	for size := -1; size != len(f.found.operations); {
 		size = len(f.found.operations)
 		f.found.commands, f.found.letters, f.found.letterOf = nil, nil, map[Operation]uint64{}
-		if err := f.each(ctx, topology.StreamDead, f.onLetter); err != nil {
+		if err := f.each(ctx, topology.StreamDead, 1, f.onLetter); err != nil {
 			return nil, err
 		}
-		if err := f.each(ctx, topology.StreamCommands, f.onCommand); err != nil {
+		if err := f.each(ctx, topology.StreamCommands, 1, f.onCommand); err != nil {
 			return nil, err
 		}
 	}
 	for stream, sequences := range map[string]*[]uint64{topology.StreamMailboxes: &f.found.observations, topology.StreamDrift: &f.found.drift} {
-		err := f.each(ctx, stream, func(m message) {
+		err := f.each(ctx, stream, 1, func(m message) {
 			if f.isMeant(m) {
 				*sequences = append(*sequences, m.sequence)
 			}
@@ -145,10 +147,24 @@ type message struct {
 	data     []byte
 }
 
-// each visits the messages of a stream.
-func (f *finder) each(ctx context.Context, stream string, visit func(message)) error {
+// refuseNew returns an error if a command about the person came after those that were found. One
+// whose operation has a record would find it purged, and be carried out again.
+func (c Config) refuseNew(ctx context.Context, found *Found) error {
+	f := &finder{c, NewMatcher(c.Match), &Found{operations: maps.Clone(found.operations)}}
+	if err := f.each(ctx, topology.StreamCommands, found.lastCommand+1, f.onCommand); err != nil {
+		return err
+	}
+	if n := len(f.found.commands); n > 0 {
+		return fmt.Errorf("%d commands about the person have been published meanwhile: await their outcomes", n)
+	}
+	return nil
+}
+
+// each visits the messages of a stream from a sequence on.
+func (f *finder) each(ctx context.Context, stream string, from uint64, visit func(message)) error {
 	f.report("reading " + stream)
-	for m, err := range streamreader.Messages(ctx, f.JS, stream, jetstream.OrderedConsumerConfig{}) {
+	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from}
+	for m, err := range streamreader.Messages(ctx, f.JS, stream, config) {
 		if err != nil {
 			return err
 		}
@@ -201,6 +217,7 @@ func (f *finder) onEvent(m message) {
 }
 
 func (f *finder) onCommand(m message) {
+	f.found.lastCommand = max(f.found.lastCommand, m.sequence)
 	address, ok := topology.ParseCommandSubject(m.subject)
 	if !ok { // of a key that is a wildcard, which belongs to no partition
 		address.Tenant, address.Domain = topology.SubjectTokens(m.subject)

@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,6 +49,9 @@ func (c Config) begin(ctx context.Context, f *Found) (Record, error) {
 		operations[i] = o.String()
 	}
 	err := postgres.InTx(ctx, c.Pool, func(tx pgx.Tx) error {
+		if err := c.refuseOthers(ctx, tx); err != nil {
+			return err
+		}
 		var before Counts
 		row := tx.QueryRow(ctx, `WITH before AS (DELETE FROM `+projector.Live+`.erasures WHERE ended_at IS NULL RETURNING *)
 			SELECT coalesce(sum(commands), 0), coalesce(sum(events), 0), coalesce(sum(observations), 0), coalesce(sum(drift), 0),
@@ -65,6 +69,21 @@ func (c Config) begin(ctx context.Context, f *Found) (Record, error) {
 		return r, fmt.Errorf("write down what is to be erased: %w", err)
 	}
 	return r, nil
+}
+
+// refuseOthers returns an error if an erasure with another reason has not ended, as when another
+// person's was cut off: this one would take its place, and what is left of that person would stay.
+func (c Config) refuseOthers(ctx context.Context, tx pgx.Tx) error {
+	var erasure int64
+	var reason string
+	row := tx.QueryRow(ctx, "SELECT erasure, reason FROM "+projector.Live+".erasures WHERE ended_at IS NULL AND reason <> $1 ORDER BY erasure LIMIT 1", c.Reason)
+	switch err := row.Scan(&erasure, &reason); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("erasure %d, whose reason is %q, has not ended: end it first, by the same call as before", erasure, reason)
 }
 
 // largest are the counts of an erasure that an earlier one had begun: it has found what is left.
