@@ -165,6 +165,14 @@ func TestCommandsIsMadeAgainWhileCommandsWait(t *testing.T) {
 				address, _ := topology.ParseCommandSubject(env.stored(uint64(i + 1)).Subject)
 				partition[key] = address.Partition
 			}
+			// A service that still starts would end for want of the stream.
+			env.until("every consumer is there", func() bool {
+				consumers := 0
+				for range env.stream(topology.StreamCommands).ListConsumers(t.Context()).Info() {
+					consumers++
+				}
+				return consumers > partitions
+			})
 			if !runs {
 				env.stop()
 			}
