@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mailwright/mailwright/pkg/event"
@@ -108,10 +109,29 @@ func (r *run) changeConsumer(ctx context.Context, want bus.StreamConsumer, got j
 func (r *run) replaceRecheck(ctx context.Context, want bus.StreamConsumer, got jetstream.ConsumerInfo) error {
 	next := want.Config
 	next.DeliverPolicy, next.OptStartSeq = jetstream.DeliverByStartSequencePolicy, got.AckFloor.Stream+1
-	if err := r.js.DeleteConsumer(ctx, want.Stream, want.Config.Durable); err != nil {
+	return r.replace(ctx, want.Stream, next)
+}
+
+const (
+	// createFailed is JetStream's error code for a consumer that it could not create.
+	createFailed = 10012
+	// replaceTimeout is how long the server may clear the files of a deleted consumer away.
+	replaceTimeout = 10 * time.Second
+)
+
+// replace deletes a consumer and makes one of the same name. The server clears the old one's files
+// away behind its answer, and refuses the new one if it meets that.
+func (r *run) replace(ctx context.Context, stream string, next jetstream.ConsumerConfig) error {
+	if err := r.js.DeleteConsumer(ctx, stream, next.Durable); err != nil {
 		return err
 	}
-	_, err := r.js.CreateConsumer(ctx, want.Stream, next)
+	_, err := backoff.Retry(ctx, func() (jetstream.Consumer, error) {
+		c, err := r.js.CreateConsumer(ctx, stream, next)
+		if refusal, ok := errors.AsType[*jetstream.APIError](err); err != nil && (!ok || refusal.ErrorCode != createFailed) {
+			err = backoff.Permanent(err)
+		}
+		return c, err
+	}, backoff.WithMaxElapsedTime(replaceTimeout))
 	return err
 }
 
@@ -149,9 +169,5 @@ func (r *run) replaceWake(ctx context.Context, want bus.StreamConsumer) (State, 
 		case <-time.After(idlePause):
 		}
 	}
-	if err := r.js.DeleteConsumer(ctx, want.Stream, name); err != nil {
-		return Stays, err
-	}
-	_, err := r.js.CreateConsumer(ctx, want.Stream, want.Config)
-	return Changed, err
+	return Changed, r.replace(ctx, want.Stream, want.Config)
 }
